@@ -1,0 +1,98 @@
+package devices
+
+import (
+	"context"
+	"time"
+)
+
+// Mode says what a device really is.
+type Mode string
+
+// The modes of a device, as they are printed in reports.
+const (
+	Sim    Mode = "sim"    // a twin: computed values
+	Replay Mode = "replay" // a recording of a real device
+	Real   Mode = "real"   // the device itself
+)
+
+// Clock returns monotonic time since an epoch the caller chose. Drivers stamp
+// with nothing else.
+type Clock func() time.Duration
+
+// Info identifies a device for reports and evidence.
+type Info struct {
+	ID     string // unique in a rig; also the last part of the topic
+	Kind   string // driver, for example "nmea0183"
+	Mode   Mode
+	Model  string // maker and model, when known
+	Serial string // serial number, when known
+	Path   string // port, file or topic
+	Note   string // anything a reader of the report should know
+}
+
+// Value is one reading of a sample. Either Number or Text is meaningful.
+type Value struct {
+	Name   string
+	Unit   string // UCUM symbol, for example "Cel", "m/s2", "W"; "" when dimensionless
+	Number float64
+	Text   string
+	IsText bool
+}
+
+// Sample is one frame from a device.
+type Sample struct {
+	Seq    uint64        // the driver's own count of good frames, from 1
+	First  time.Duration // first byte at the host, on the driver's Clock
+	Last   time.Duration // last byte at the host
+	Topic  string        // for sensors that publish themselves; else ""
+	Raw    []byte        // the frame as it came, owned by the receiver
+	Values []Value
+}
+
+// Counters are totals since Open.
+type Counters struct {
+	Good    uint64 // frames that passed their check
+	Damaged uint64 // frames that failed it; never published
+	Bytes   uint64
+	Dropped uint64 // good frames nobody read in time
+}
+
+// Damage is a frame that failed its check, kept as evidence.
+type Damage struct {
+	At     time.Duration
+	Raw    []byte
+	Reason string // for example "checksum 4B, computed 4A"
+}
+
+// Device is a source that produces samples in its own time.
+//
+// Read blocks until a sample, the end of ctx, Close (ErrClosed) or the end of
+// the source (io.EOF). It is called by one goroutine; the other methods may be
+// called by any. Close is idempotent and returns when the driver's goroutines
+// have ended.
+type Device interface {
+	Info() Info
+	Read(ctx context.Context) (Sample, error)
+	Counters() Counters
+	Damages() []Damage // the most recent, bounded; oldest first
+	Close() error
+}
+
+// Schedule says when a twin is sampled: at Phase + k·Period, each instant moved
+// by a seeded uniform dither of ±Dither. Dither keeps the schedule from locking
+// to a flush timer of the system under test.
+type Schedule struct {
+	Period time.Duration
+	Phase  time.Duration
+	Dither time.Duration
+}
+
+// Scheduled is a source that is sampled when a metronome says so: a twin or
+// the host's own sensors. Sample must not block longer than a few microseconds
+// for twins; for host sensors the cost of the reading is documented there.
+type Scheduled interface {
+	Info() Info
+	Schedule() Schedule
+	// Sample computes sample seq (from 1) for the instant due after the epoch.
+	Sample(seq uint64, due time.Duration) Sample
+}
