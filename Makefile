@@ -1,0 +1,55 @@
+# Plumbline: build, certify, test. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOFLAGS_BUILD := -trimpath -ldflags '$(LDFLAGS)'
+BIN := bin
+LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
+PROFILE ?= ci
+PACKAGES ?= ./...
+
+.PHONY: help deps deps-test build cross certify test check lint race bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## install what building and certifying need and this machine lacks
+	@.ci/deps build
+
+deps-test: ## install what the tests need as well: Mosquitto, Chromium, openssl, a C compiler
+	@.ci/deps test
+
+build: ## build bin/plumbline and bin/bridged (static, CGO_ENABLED=0)
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./harness/cmd/plumbline ./bridge/cmd/bridged
+
+cross: ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into dist/
+	@.ci/cross '$(LDFLAGS)'
+
+certify: deps build ## certify the bridge with simulated and replayed devices; prints where the report is
+	$(BIN)/plumbline certify --profile $(PROFILE)
+
+test: deps-test check race ## run everything: linters, then all tests with the race detector in random order
+	@echo "make test: all green"
+
+race: build ## all tests with the race detector, in random order
+	go test -race -shuffle=on -count=1 -timeout 15m $(PACKAGES)
+
+check: lint ## formatting, vet, linters, module files, cross builds
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: run 'gofmt -w' on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go mod tidy -diff
+	go mod verify
+	@.ci/sizes
+	@.ci/cross --vet
+
+lint: ## golangci-lint, pinned in .ci/tools/go.mod
+	go vet ./...
+	$(LINT) run ./...
+
+bench: ## Go benchmarks of the hot paths
+	go test -run '^$$' -bench . -benchmem -timeout 20m ./bridge/... ./harness/...
+
+clean: ## remove what was built and the reports
+	rm -rf $(BIN) dist reports/out coverage.out
