@@ -1,0 +1,164 @@
+package sut
+
+import (
+	"slices"
+	"time"
+)
+
+// APIVersion and Kind are the first two keys of every descriptor.
+const (
+	APIVersion = "plumbline/v1"
+	Kind       = "SUT"
+)
+
+// Descriptor says what a system under test is, how it is started and reached,
+// and what it claims to be able to do. The zero value is not valid: read one
+// with Load or Parse, or take Default.
+type Descriptor struct {
+	APIVersion   string    `yaml:"apiVersion"`
+	Kind         string    `yaml:"kind"`
+	Name         string    `yaml:"name"`
+	Version      string    `yaml:"version,omitempty"`
+	Description  string    `yaml:"description,omitempty"`
+	Start        []Process `yaml:"start,omitempty"` // in order; empty for a remote system
+	Broker       Broker    `yaml:"broker"`
+	Viewer       Viewer    `yaml:"viewer"`
+	Auth         *Auth     `yaml:"auth,omitempty"` // nil: requirements about tokens are N/A
+	Ops          Ops       `yaml:"ops,omitempty"`
+	Capabilities []string  `yaml:"capabilities,omitempty"`
+	Hooks        Hooks     `yaml:"hooks,omitempty"`
+	Limits       Limits    `yaml:"limits,omitempty"`
+
+	dir string // folder that relative files are looked up in
+}
+
+// Process is one child process of the system, started in the order of the list
+// and stopped in the reverse order.
+type Process struct {
+	Name    string   `yaml:"name"`
+	Command []string `yaml:"command"` // program and arguments; templates allowed
+	Dir     string   `yaml:"dir,omitempty"`
+	Env     []string `yaml:"env,omitempty"` // KEY=value, added to the harness's own environment
+	Ready   Ready    `yaml:"ready"`
+}
+
+// Ready says when a process counts as started. Of TCP, HTTP and Addresses those
+// that are set must all hold; with none set the process is ready at once.
+type Ready struct {
+	TCP       string   `yaml:"tcp,omitempty"`       // host:port that accepts a connection
+	HTTP      string   `yaml:"http,omitempty"`      // URL that answers 2xx
+	Addresses string   `yaml:"addresses,omitempty"` // file that bridged writes when it serves
+	Timeout   Duration `yaml:"timeout,omitempty"`   // 0 means DefaultReadyTimeout
+}
+
+// Broker is where devices publish.
+type Broker struct {
+	URL          string `yaml:"url"` // mqtt:// or mqtts://
+	Username     string `yaml:"username,omitempty"`
+	PasswordFile string `yaml:"passwordFile,omitempty"`
+	CA           string `yaml:"ca,omitempty"` // PEM file
+}
+
+// Viewer is where dashboards connect.
+type Viewer struct {
+	Protocol    string   `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
+	URL         string   `yaml:"url"`
+	Subprotocol string   `yaml:"subprotocol,omitempty"`
+	Hello       []string `yaml:"hello,omitempty"` // frames sent after the handshake (json)
+	Message     Message  `yaml:"message,omitempty"`
+	Token       Token    `yaml:"token,omitempty"`
+	Origin      string   `yaml:"origin,omitempty"` // an origin that the system accepts
+	CA          string   `yaml:"ca,omitempty"`     // PEM file
+}
+
+// Message holds JSON pointers (RFC 6901) into each received frame.
+type Message struct {
+	Topic   string `yaml:"topic,omitempty"`
+	Payload string `yaml:"payload,omitempty"`
+	List    string `yaml:"list,omitempty"`
+}
+
+// Token says where a viewer puts its token.
+type Token struct {
+	In   string `yaml:"in,omitempty"`   // header, query, subprotocol, cookie, first-message, mqtt-password or none
+	Name string `yaml:"name,omitempty"` // header, query parameter or cookie name
+}
+
+// Auth says how to mint tokens that the system accepts, and so how to mint bad ones.
+type Auth struct {
+	JWT            *JWT   `yaml:"jwt,omitempty"`
+	RevocationFile string `yaml:"revocationFile,omitempty"` // one sub:NAME or jti:ID a line
+}
+
+// JWT describes the tokens (RFC 7519) that the system accepts.
+type JWT struct {
+	Alg            string `yaml:"alg"`                      // HS256 … HS512, RS256 … RS512, ES256 … ES512, EdDSA
+	SecretFile     string `yaml:"secretFile,omitempty"`     // HS…: trimmed content is the key
+	PrivateKeyFile string `yaml:"privateKeyFile,omitempty"` // the others: PEM
+	Issuer         string `yaml:"issuer,omitempty"`
+	Audience       string `yaml:"audience,omitempty"`
+	SubjectClaim   string `yaml:"subjectClaim,omitempty"` // "" means sub
+	GrantsClaim    string `yaml:"grantsClaim,omitempty"`  // "" means that tokens carry no grants
+}
+
+// Ops names the operational pages of the system, when it has them.
+type Ops struct {
+	Ready   string `yaml:"ready,omitempty"`
+	Metrics string `yaml:"metrics,omitempty"` // Prometheus text format
+}
+
+// Hooks are commands that stand in for what the harness cannot do itself, for
+// example with a remote system. Templates are allowed.
+type Hooks struct {
+	RestartBroker []string `yaml:"restartBroker,omitempty"`
+	RestartBridge []string `yaml:"restartBridge,omitempty"`
+	KillBridge    []string `yaml:"killBridge,omitempty"`
+}
+
+// Limits are figures that the system promises about itself.
+type Limits struct {
+	Reconnect Duration `yaml:"reconnect,omitempty"` // downtime after which viewers are served again
+}
+
+// Duration is a time.Duration written with its unit, for example "10s".
+type Duration time.Duration
+
+// DefaultReadyTimeout is how long a process may take to get ready when the
+// descriptor does not say.
+const DefaultReadyTimeout = 15 * time.Second
+
+// The capabilities that a descriptor may claim. Names with the prefix "x-" are
+// the author's own and mean nothing to the harness.
+const (
+	CapQoS1          = "qos1"             // QoS 1 publishes are acknowledged and delivered
+	CapRetained      = "retained"         // retained messages reach new viewers
+	CapResume        = "resume"           // a viewer continues where it was cut off
+	CapSnapshot      = "snapshot"         // a new viewer gets the last value of each topic
+	CapGapMarker     = "gap-marker"       // missing messages are declared to the viewer
+	CapCrashSafe     = "crash-safe"       // acknowledged messages survive SIGKILL of the bridge
+	CapExactlyOnce   = "exactly-once"     // a retransmission is not delivered a second time
+	CapTLS           = "tls"              // viewers are served over TLS
+	CapOriginCheck   = "origin-check"     // foreign origins are refused
+	CapAuth          = "authentication"   // viewers without a token are refused
+	CapTokenValidity = "token-validity"   // forged and foreign tokens are refused
+	CapTokenExpiry   = "token-expiry"     // a session ends when its token does
+	CapRevocation    = "revocation"       // a live session of a revoked subject is cut
+	CapTenants       = "tenant-isolation" // grants limit what a viewer may subscribe to
+	CapCloseCodes    = "close-codes"      // a refusal says why by its close code
+	CapHeartbeat     = "heartbeat"        // dead peers are noticed in silence
+	CapDrain         = "drain"            // a planned stop tells viewers before it happens
+	CapMetrics       = "metrics"          // figures in Prometheus text format
+)
+
+// Capabilities returns every name that a descriptor may claim.
+func Capabilities() []string {
+	return []string{CapQoS1, CapRetained, CapResume, CapSnapshot, CapGapMarker, CapCrashSafe, CapExactlyOnce,
+		CapTLS, CapOriginCheck, CapAuth, CapTokenValidity, CapTokenExpiry, CapRevocation, CapTenants,
+		CapCloseCodes, CapHeartbeat, CapDrain, CapMetrics}
+}
+
+// Remote reports whether the harness starts nothing itself.
+func (d *Descriptor) Remote() bool { return len(d.Start) == 0 }
+
+// Has reports whether the descriptor claims the capability.
+func (d *Descriptor) Has(capability string) bool { return slices.Contains(d.Capabilities, capability) }
