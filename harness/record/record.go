@@ -23,11 +23,12 @@ const (
 
 // Flags of a Record.
 const (
-	FlagRetained uint8 = 1 << iota // MQTT retain flag seen
-	FlagDup                        // MQTT DUP: a retransmission
-	FlagForeign                    // payload is not ours: followed by topic and digest
-	FlagCorrupt                    // our payload failed its own check on arrival
-	FlagCatchUp                    // delivered while the viewer was behind (resume or catch-up)
+	FlagRetained  uint8 = 1 << iota // MQTT retain flag seen
+	FlagDup                         // MQTT DUP: a retransmission
+	FlagForeign                     // payload is not ours: followed by topic and digest
+	FlagCorrupt                     // our payload failed its own check on arrival
+	FlagCatchUp                     // delivered while the viewer was behind (resume or catch-up)
+	FlagMisrouted                   // our payload under the topic of another device
 )
 
 // Size is the size of an encoded Record in bytes.

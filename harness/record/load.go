@@ -1,0 +1,158 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Load reads the recording in dir. A recording that was not closed is read as
+// far as its whole records go and has Partial set. Damage gives a *CorruptError
+// together with everything before the damage, Partial set.
+func Load(dir string) (*Log, error) {
+	log := &Log{}
+	disk, err := loadIndex(filepath.Join(dir, indexFile))
+	if err != nil {
+		return nil, err
+	}
+	log.Index = disk.Index
+	recordsErr := loadRecords(filepath.Join(dir, recordsFile), disk.Records, log)
+	eventsErr := loadEvents(filepath.Join(dir, eventsFile), log)
+	whole := disk.Whole && int64(len(log.Records)) == disk.Records && int64(len(log.Events)) == disk.Events
+	err = errors.Join(recordsErr, eventsErr)
+	log.Partial = log.Partial || !whole || err != nil
+	return log, err
+}
+
+func loadIndex(path string) (indexOnDisk, error) {
+	var disk indexOnDisk
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return disk, fmt.Errorf("record: no recording in %q: %w", filepath.Dir(path), err)
+	}
+	if err := json.Unmarshal(data, &disk); err != nil {
+		var syntax *json.SyntaxError
+		offset := int64(0)
+		if errors.As(err, &syntax) {
+			offset = syntax.Offset
+		}
+		return disk, &CorruptError{Path: path, Offset: offset, Reason: err.Error()}
+	}
+	if disk.Format != indexFormat {
+		return disk, &CorruptError{Path: path, Reason: fmt.Sprintf("format %q, this program reads %q", disk.Format, indexFormat)}
+	}
+	return disk, nil
+}
+
+// maxPrealloc bounds the memory that a damaged count can ask for.
+const maxPrealloc = 1 << 24
+
+func loadRecords(path string, expected int64, log *Log) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("record: open %q: %w", path, err)
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<20)
+	header := make([]byte, headerSize)
+	if _, err := io.ReadFull(in, header); err != nil {
+		return &CorruptError{Path: path, Reason: "header cut short"}
+	}
+	if reason := checkFileHeader(header); reason != "" {
+		return &CorruptError{Path: path, Reason: reason}
+	}
+	log.Records = make([]Record, 0, min(max(expected, 0), maxPrealloc))
+	offset := int64(headerSize)
+	buf := make([]byte, chunkMaxBytes)
+	for number := uint32(0); ; number++ {
+		n, err := loadChunk(in, buf, number, path, offset, log)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		offset += n
+	}
+}
+
+// loadChunk appends the records of the next chunk and returns its size. It
+// returns io.EOF at the end, also when the end cuts a chunk short.
+func loadChunk(in io.Reader, buf []byte, number uint32, path string, offset int64, log *Log) (int64, error) {
+	le := binary.LittleEndian
+	head, err := io.ReadFull(in, buf[:chunkHeader])
+	if err != nil {
+		log.Partial = log.Partial || head > 0
+		return 0, endOf(err, path)
+	}
+	count := le.Uint32(buf[4:])
+	if string(buf[:4]) != chunkMagic || count == 0 || count > chunkRecords || le.Uint32(buf[12:]) != number {
+		return 0, &CorruptError{Path: path, Offset: offset, Reason: "no chunk begins here"}
+	}
+	body := buf[chunkHeader : chunkHeader+int(count)*Size]
+	got, err := io.ReadFull(in, body)
+	if err != nil {
+		keepWhole(body[:got], log)
+		log.Partial = true
+		return 0, endOf(err, path)
+	}
+	if crc32.Checksum(body, castagnoli) != le.Uint32(buf[8:]) {
+		return 0, &CorruptError{Path: path, Offset: offset, Reason: "checksum of the chunk does not hold"}
+	}
+	for ; len(body) > 0; body = body[Size:] {
+		rec := decodeRecord(body)
+		if !rec.Kind.valid() {
+			return 0, &CorruptError{Path: path, Offset: offset, Reason: fmt.Sprintf("record of unknown kind %d", rec.Kind)}
+		}
+		log.Records = append(log.Records, rec)
+	}
+	return chunkHeader + int64(count)*Size, nil
+}
+
+// keepWhole appends the whole records of a chunk that was cut short.
+func keepWhole(body []byte, log *Log) {
+	for ; len(body) >= Size; body = body[Size:] {
+		rec := decodeRecord(body)
+		if !rec.Kind.valid() {
+			return
+		}
+		log.Records = append(log.Records, rec)
+	}
+}
+
+func endOf(err error, path string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return fmt.Errorf("record: read %q: %w", path, err)
+}
+
+func loadEvents(path string, log *Log) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("record: open %q: %w", path, err)
+	}
+	offset := int64(0)
+	for len(data) > 0 {
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		if !whole {
+			log.Partial = true // the run was killed while it wrote this line
+			return nil
+		}
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return &CorruptError{Path: path, Offset: offset, Reason: err.Error()}
+		}
+		log.Events = append(log.Events, e)
+		offset += int64(len(line)) + 1
+		data = rest
+	}
+	return nil
+}

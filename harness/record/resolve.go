@@ -1,0 +1,70 @@
+package record
+
+import "sync"
+
+// Resolver tells to which stream an arriving message belongs. One Resolver
+// serves the witness and all viewers of a recording. It is safe for concurrent
+// use; streams may be added while messages arrive.
+type Resolver struct {
+	run string
+
+	mu      sync.RWMutex
+	byTopic map[string]resolved
+	byDev   map[string]resolved
+}
+
+type resolved struct {
+	stream  uint32
+	topic   string
+	foreign bool
+}
+
+// NewResolver returns a Resolver for the run id that the publishers use.
+func NewResolver(run string) *Resolver {
+	return &Resolver{run: run, byTopic: map[string]resolved{}, byDev: map[string]resolved{}}
+}
+
+// Add makes a stream known under its topic and, unless it publishes payloads
+// of its own making, its device id.
+func (v *Resolver) Add(id uint32, s Stream) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := resolved{stream: id, topic: s.Topic, foreign: s.Foreign}
+	v.byTopic[s.Topic] = r
+	if !s.Foreign {
+		v.byDev[s.Device] = r
+	}
+}
+
+// Resolve returns the stream, the position in it (0 when the payload does not
+// say) and the flags of a message that arrived under topic:
+//
+//   - an own payload of this run under its own topic: its stream and position;
+//   - the same under another topic: FlagMisrouted is set;
+//   - an own payload of another run or of an unknown device: NoStream;
+//   - anything else on the topic of a foreign stream: FlagForeign, position 0;
+//   - anything else on the topic of an own stream: FlagCorrupt, position 0.
+func (v *Resolver) Resolve(topic string, payload []byte) (stream uint32, seq uint64, flags uint8) {
+	p, err := Parse(payload)
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	here, known := v.byTopic[topic]
+	if known && here.foreign {
+		return here.stream, 0, FlagForeign
+	}
+	if err == nil {
+		own, ok := v.byDev[p.Dev]
+		switch {
+		case !ok || p.Run != v.run:
+			return NoStream, p.Seq, 0
+		case own.topic != topic:
+			return own.stream, p.Seq, FlagMisrouted
+		default:
+			return own.stream, p.Seq, 0
+		}
+	}
+	if known {
+		return here.stream, 0, FlagCorrupt
+	}
+	return NoStream, 0, FlagForeign
+}

@@ -1,0 +1,98 @@
+package record
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+)
+
+// write is the background goroutine: it empties the shards every flushEvery,
+// when one of them is full, and a last time when wake is closed.
+func (r *Recorder) write() {
+	defer close(r.done)
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for open := true; open; {
+		select {
+		case _, open = <-r.wake:
+		case <-tick.C:
+		}
+		r.flush()
+	}
+}
+
+// flush writes everything that was added before it was called.
+func (r *Recorder) flush() {
+	for i := range r.shard {
+		s := &r.shard[i]
+		s.mu.Lock()
+		batch := s.records
+		s.records = nil
+		s.mu.Unlock()
+		if batch != nil {
+			r.flushRecords(batch)
+			batch = batch[:0]
+			r.free.Put(&batch)
+		}
+	}
+	r.mu.Lock()
+	events := r.events
+	r.events = nil
+	changed := r.changed
+	r.mu.Unlock()
+	r.flushEvents(events)
+	if changed && r.Err() == nil {
+		if err := r.writeIndex(false); err != nil {
+			r.refuse(indexFile, err, 0)
+		}
+	}
+}
+
+// flushRecords writes batch in chunks. After the first failure it only counts.
+func (r *Recorder) flushRecords(batch []Record) {
+	for len(batch) > 0 {
+		n := min(len(batch), chunkRecords)
+		if r.Err() != nil {
+			r.refuse("", nil, int64(n))
+		} else {
+			r.chunk = appendChunk(r.chunk[:0], r.chunks, batch[:n])
+			if _, err := r.out.Write(r.chunk); err != nil {
+				r.refuse(recordsFile, err, int64(n))
+			} else {
+				r.chunks++
+				r.written += int64(n)
+			}
+		}
+		batch = batch[n:]
+	}
+}
+
+func (r *Recorder) flushEvents(events []Event) {
+	for i := range events {
+		if r.Err() != nil {
+			r.refuse("", nil, 1)
+			continue
+		}
+		line, err := json.Marshal(&events[i])
+		if err == nil {
+			_, err = r.eventsOut.Write(append(line, '\n'))
+		}
+		if err != nil {
+			r.refuse(eventsFile, err, 1)
+			continue
+		}
+		r.eventCount++
+	}
+}
+
+// refuse counts lost records and keeps the first error.
+func (r *Recorder) refuse(file string, err error, records int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost += records
+	if err != nil {
+		r.fail(r.writeError(file, err))
+	}
+}
+
+var _ io.Closer = (*Recorder)(nil)
