@@ -1,0 +1,108 @@
+package render
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"plumbline/reports"
+)
+
+//go:embed schema.json
+var schema []byte
+
+// Schema returns the JSON schema (draft 2020-12) of summary.json. The caller
+// owns the copy.
+func Schema() []byte { return bytes.Clone(schema) }
+
+// maxSummary bounds what Load reads: a summary holds figures and findings, not
+// records, so anything larger is not a summary.
+const maxSummary = 256 << 20
+
+// JSON writes the run as indented JSON. Times are UTC, empty lists are [], map
+// keys are sorted: the same run gives the same bytes on every machine.
+func JSON(w io.Writer, run *reports.Run) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(true)
+	if err := enc.Encode(normalize(run)); err != nil {
+		return fmt.Errorf("render: json: %w", err)
+	}
+	return nil
+}
+
+// Read parses a run written by JSON. Unknown fields, another schema version
+// and trailing data are errors.
+func Read(r io.Reader) (*reports.Run, error) {
+	dec := json.NewDecoder(io.LimitReader(r, maxSummary))
+	dec.DisallowUnknownFields()
+	var run reports.Run
+	if err := dec.Decode(&run); err != nil {
+		return nil, fmt.Errorf("render: read run: %w", err)
+	}
+	if run.Schema != reports.SchemaVersion {
+		return nil, fmt.Errorf("render: read run: schema is %q, this program reads %q", run.Schema, reports.SchemaVersion)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("render: read run: data after the end of the run")
+	}
+	return &run, nil
+}
+
+// Load reads summary.json of a run directory.
+func Load(dir string) (*reports.Run, error) {
+	f, err := os.Open(filepath.Join(dir, SummaryFile))
+	if err != nil {
+		return nil, fmt.Errorf("render: load run: %w (is this a run directory?)", err)
+	}
+	defer f.Close()
+	run, err := Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w (file %s)", err, filepath.Join(dir, SummaryFile))
+	}
+	return run, nil
+}
+
+// normalize returns a copy whose JSON form does not depend on nil against
+// empty slices or on time zones and monotonic readings.
+func normalize(run *reports.Run) *reports.Run {
+	n := *run
+	n.Started, n.Finished = plainTime(n.Started), plainTime(n.Finished)
+	n.Devices = list(n.Devices)
+	n.Requirements = list(n.Requirements)
+	n.Results = append([]reports.Result{}, n.Results...)
+	for i := range n.Results {
+		n.Results[i].Started = plainTime(n.Results[i].Started)
+	}
+	n.Latencies = append([]reports.Distribution{}, n.Latencies...)
+	for i := range n.Latencies {
+		n.Latencies[i].Buckets = list(n.Latencies[i].Buckets)
+		n.Latencies[i].Percentiles = list(n.Latencies[i].Percentiles)
+	}
+	n.Timelines = append([]reports.Timeline{}, n.Timelines...)
+	for i := range n.Timelines {
+		n.Timelines[i].Points = list(n.Timelines[i].Points)
+		n.Timelines[i].Faults = list(n.Timelines[i].Faults)
+	}
+	n.Hops, n.Integrity = list(n.Hops), list(n.Integrity)
+	n.Deviations, n.Evidence = list(n.Deviations), list(n.Evidence)
+	n.SUT.Artifacts, n.SUT.Capabilities = list(n.SUT.Artifacts), list(n.SUT.Capabilities)
+	if n.Environment == nil {
+		n.Environment = map[string]string{}
+	}
+	return &n
+}
+
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func plainTime(t time.Time) time.Time { return t.Round(0).UTC() }

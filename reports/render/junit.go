@@ -1,0 +1,205 @@
+package render
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"plumbline/reports"
+)
+
+type junitSuites struct {
+	XMLName  xml.Name     `xml:"testsuites"`
+	Name     string       `xml:"name,attr"`
+	Tests    int          `xml:"tests,attr"`
+	Failures int          `xml:"failures,attr"`
+	Errors   int          `xml:"errors,attr"`
+	Skipped  int          `xml:"skipped,attr"`
+	Time     string       `xml:"time,attr"`
+	Suites   []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name       string          `xml:"name,attr"`
+	Tests      int             `xml:"tests,attr"`
+	Failures   int             `xml:"failures,attr"`
+	Errors     int             `xml:"errors,attr"`
+	Skipped    int             `xml:"skipped,attr"`
+	Time       string          `xml:"time,attr"`
+	Timestamp  string          `xml:"timestamp,attr"`
+	Properties []junitProperty `xml:"properties>property"`
+	Cases      []junitCase     `xml:"testcase"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type junitCase struct {
+	Class      string           `xml:"classname,attr"`
+	Name       string           `xml:"name,attr"`
+	Time       string           `xml:"time,attr"`
+	Properties *junitProperties `xml:"properties"`
+	Failure    *junitOutcome    `xml:"failure"`
+	Error      *junitOutcome    `xml:"error"`
+	Skipped    *junitOutcome    `xml:"skipped"`
+	Out        string           `xml:"system-out,omitempty"`
+}
+
+type junitProperties struct {
+	Property []junitProperty `xml:"property"`
+}
+
+type junitOutcome struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// JUnit writes one test suite with a test case per result and one per
+// requirement without results. FAIL and CONDITIONAL FAIL are failures,
+// INCONCLUSIVE, ERROR and CONDITIONAL PASS are errors (nothing was
+// demonstrated), N/A and NOT RUN are skipped. Ids and figures are properties.
+func JUnit(w io.Writer, run *reports.Run) error {
+	run = sanitize(run)
+	suite := junitSuite{
+		Name:      "plumbline " + run.Profile.Name,
+		Time:      seconds(run.Finished.Sub(run.Started)),
+		Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"),
+		Properties: []junitProperty{
+			{"run", run.ID}, {"overall", run.Overall.String()}, {"sut", strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)},
+			{"profile", strings.TrimSpace(run.Profile.Name + " " + run.Profile.Version)}, {"profile.sha256", run.Profile.Digest},
+			{"seed", strconv.FormatUint(run.Seed, 10)}, {"devices", modes(run)},
+			{"certifying", strconv.FormatBool(run.Certifying)}, {"partial", run.Partial},
+		},
+	}
+	for _, j := range run.Judgements() {
+		if len(j.Standing)+len(j.Superseded) == 0 {
+			suite.add(j.Requirement, &reports.Result{Requirement: j.Requirement.ID, Scenario: "not exercised"}, false)
+		}
+		for _, res := range j.Standing {
+			suite.add(j.Requirement, res, false)
+		}
+		for _, res := range j.Superseded {
+			suite.add(j.Requirement, res, true)
+		}
+	}
+	if run.Partial != "" {
+		suite.partial(run.Partial)
+	}
+	doc := junitSuites{Name: suite.Name, Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
+		Skipped: suite.Skipped, Time: suite.Time, Suites: []junitSuite{suite}}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return wrap("junit", err)
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(doc); err != nil {
+		return wrap("junit", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return wrap("junit", err)
+}
+
+// add appends the case of one result. A superseded attempt is shown as skipped:
+// it was voided by a validity gate and the repetition counts.
+func (s *junitSuite) add(req reports.Requirement, res *reports.Result, superseded bool) {
+	c := junitCase{
+		Class:      "plumbline." + req.Family(),
+		Name:       strings.TrimSpace(req.ID + " " + req.Title + " [" + res.Scenario + "]"),
+		Time:       seconds(res.Duration),
+		Properties: &junitProperties{Property: resultProperties(req, res)},
+		Out:        caseOutput(res),
+	}
+	outcome := &junitOutcome{Message: firstOf(res.Headline, res.Sentence, req.Text), Type: verdictText(res.Verdict, res.Reason), Text: res.Sentence}
+	s.Tests++
+	switch {
+	case superseded:
+		outcome.Message = "voided by a validity gate and repeated: " + outcome.Message
+		c.Name += fmt.Sprintf(" attempt %d", res.Attempt)
+		c.Skipped = outcome
+		s.Skipped++
+	case res.Verdict == reports.Pass:
+	case res.Verdict == reports.NotApplicable || res.Verdict == reports.NotRun:
+		c.Skipped = outcome
+		s.Skipped++
+	case res.Verdict == reports.Fail || res.Verdict == reports.ConditionalFail:
+		c.Failure = outcome
+		s.Failures++
+	default:
+		c.Error = outcome
+		s.Errors++
+	}
+	s.Cases = append(s.Cases, c)
+}
+
+// partial adds the case that keeps a partial run red in every JUnit viewer.
+func (s *junitSuite) partial(why string) {
+	s.Tests++
+	s.Errors++
+	s.Cases = append(s.Cases, junitCase{Class: "plumbline.run", Name: "run is whole", Time: "0.000",
+		Error: &junitOutcome{Message: why, Type: "PARTIAL", Text: "The run is partial: " + why}})
+}
+
+func resultProperties(req reports.Requirement, res *reports.Result) []junitProperty {
+	props := []junitProperty{
+		{"requirement", req.ID}, {"class", string(req.Class)}, {"scenario", res.Scenario},
+		{"verdict", res.Verdict.String()}, {"attempt", strconv.Itoa(res.Attempt)},
+	}
+	if res.Reason != "" {
+		props = append(props, junitProperty{"reason", string(res.Reason)})
+	}
+	if m := res.Measurement; m != nil {
+		props = append(props,
+			junitProperty{"unit", m.Unit}, junitProperty{"estimate", exact(float64(m.Estimate))},
+			junitProperty{"lower", exact(float64(m.Lower))}, junitProperty{"upper", exact(float64(m.Upper))},
+			junitProperty{"confidence", exact(m.Confidence)}, junitProperty{"limit", exact(float64(m.Limit))},
+			junitProperty{"guard", exact(m.Guard)}, junitProperty{"n", strconv.FormatInt(m.N, 10)},
+			junitProperty{"n_eff", strconv.FormatInt(m.NEff, 10)}, junitProperty{"events", strconv.FormatInt(m.Events, 10)})
+	}
+	if res.Reproduce != "" {
+		props = append(props, junitProperty{"reproduce", res.Reproduce})
+	}
+	return props
+}
+
+func caseOutput(res *reports.Result) string {
+	var b strings.Builder
+	if res.Sentence != "" {
+		b.WriteString(res.Sentence + "\n")
+	}
+	for _, f := range res.Findings {
+		fmt.Fprintf(&b, "%s %s: %s\n", f.Kind, f.Subject, f.Detail)
+		for _, line := range f.Context {
+			b.WriteString("    " + line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// exact prints a figure without rounding, for machines.
+func exact(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return ""
+	case math.IsInf(v, 0):
+		return map[bool]string{true: "+Inf", false: "-Inf"}[v > 0]
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"plumbline/reports"
+)
+
+// Markdown writes the run for a pull request or wiki: verdict, table of
+// requirements, what did not pass, conditions. Foreign text is escaped so that
+// it can be neither markup nor link nor HTML nor mention.
+func Markdown(w io.Writer, run *reports.Run) error {
+	run = sanitize(run)
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %s\n\n", md(run.SUT.Name), run.Overall)
+	fmt.Fprintf(&b, "%s. %s.\n\n", run.Count(), md(standing(run)))
+	fmt.Fprintf(&b, "| | |\n|---|---|\n")
+	row := func(name, value string) { fmt.Fprintf(&b, "| %s | %s |\n", name, md(value)) }
+	row("System under test", strings.TrimSpace(run.SUT.Name+" "+run.SUT.Version))
+	row("Profile", strings.TrimSpace(run.Profile.Name+" "+run.Profile.Version+" "+run.Profile.Purpose))
+	row("Devices", modes(run))
+	row("Run", run.ID)
+	row("Started", date(run.Started)+", took "+span(run.Finished.Sub(run.Started)))
+	row("Seed", fmt.Sprint(run.Seed))
+	row("Harness", strings.TrimSpace(run.Tool.Name+" "+run.Tool.Version+" "+run.Tool.Commit))
+	b.WriteString("\n## Requirements\n\n| Requirement | Verdict | Figure |\n|---|---|---|\n")
+	judgements := run.Judgements()
+	for _, j := range judgements {
+		headline := ""
+		if j.Deciding != nil {
+			headline = j.Deciding.Headline
+		}
+		fmt.Fprintf(&b, "| **%s** %s | %s %s | %s |\n", md(j.Requirement.ID), md(j.Requirement.Title),
+			verdictMark(j.Verdict), md(verdictText(j.Verdict, j.Reason)), md(headline))
+	}
+	markdownTrouble(&b, judgements)
+	if len(run.Deviations) > 0 {
+		b.WriteString("\n## Deviations\n\n")
+		for _, d := range run.Deviations {
+			fmt.Fprintf(&b, "- **%s** %s\n", md(d.ID), md(d.Text))
+		}
+	}
+	b.WriteString("\nResults relate only to the item tested. Not issued under accreditation.\n")
+	_, err := io.WriteString(w, b.String())
+	return wrap("markdown", err)
+}
+
+func markdownTrouble(b *strings.Builder, judgements []reports.Judgement) {
+	head := false
+	for _, j := range judgements {
+		for _, res := range j.Standing {
+			if res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable {
+				continue
+			}
+			if !head {
+				b.WriteString("\n## Not passed\n")
+				head = true
+			}
+			fmt.Fprintf(b, "\n### %s %s\n\n%s\n", md(res.Requirement), md(verdictText(res.Verdict, res.Reason)), md(res.Sentence))
+			for i, f := range res.Findings {
+				if i == 0 {
+					b.WriteString("\n")
+				}
+				if i == 10 {
+					fmt.Fprintf(b, "- and %d further findings\n", len(res.Findings)-i)
+					break
+				}
+				fmt.Fprintf(b, "- **%s** %s: %s\n", md(f.Kind), md(f.Subject), md(f.Detail))
+			}
+			if res.Reproduce != "" {
+				fmt.Fprintf(b, "\nReproduce: %s\n", codeSpan(res.Reproduce))
+			}
+		}
+	}
+}
+
+// mdSpecial escapes every ASCII character that CommonMark section 2.4 lets be
+// escaped and that could begin markup; "@" and "#" also stop mentions and
+// issue links, ":" stops bare links.
+var mdSpecial = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`,
+	"<", "&lt;", ">", "&gt;", "&", "&amp;", "#", "&#35;", "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
+	"@", "&#64;", "://", "&#58;//", "www.", "www&#46;")
+
+// md makes foreign text inert in Markdown, also inside a table cell.
+func md(s string) string { return mdSpecial.Replace(s) }
+
+// codeSpan prints s as code; the fence is longer than any run of backticks
+// inside (CommonMark section 6.1).
+func codeSpan(s string) string {
+	fence := "`"
+	for strings.Contains(s, fence) {
+		fence += "`"
+	}
+	if len(fence) > 1 {
+		return fence + " " + s + " " + fence
+	}
+	return fence + s + fence
+}
+
+// verdictMark is the sign before a verdict; the word always follows it.
+func verdictMark(v reports.Verdict) string {
+	switch v {
+	case reports.Pass:
+		return "✔"
+	case reports.Fail, reports.Error:
+		return "✘"
+	case reports.NotApplicable, reports.NotRun:
+		return "–"
+	default:
+		return "◐"
+	}
+}

@@ -1,0 +1,79 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"plumbline/reports"
+)
+
+// Text writes the run as plain text, 7-bit control-free, without colour. The
+// lines that begin with "TOTAL:" and "OVERALL:" are an interface for grep;
+// failures are repeated at the end with the command that reproduces each.
+func Text(w io.Writer, run *reports.Run) error {
+	run = sanitize(run)
+	var b strings.Builder
+	textHead(&b, run)
+	judgements := run.Judgements()
+	for _, j := range judgements {
+		headline := ""
+		if j.Deciding != nil {
+			headline = j.Deciding.Headline
+		}
+		line := fmt.Sprintf("%-8s %-18s %-34s %s", j.Requirement.ID, verdictText(j.Verdict, j.Reason), j.Requirement.Title, headline)
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	textTrouble(&b, judgements)
+	if run.Partial != "" {
+		fmt.Fprintf(&b, "\nPARTIAL: %s. What was recorded until then is kept.\n", run.Partial)
+	}
+	fmt.Fprintf(&b, "\nTOTAL: %s\n", run.Count())
+	fmt.Fprintf(&b, "OVERALL: %s (%s)\n", run.Overall, standing(run))
+	_, err := io.WriteString(w, b.String())
+	return wrap("text", err)
+}
+
+func textHead(b *strings.Builder, run *reports.Run) {
+	fmt.Fprintf(b, "%s %s  run %s\n", run.Tool.Name, run.Tool.Version, run.ID)
+	fmt.Fprintf(b, "SUT %s %s  profile %s %s  devices %s  seed %d\n",
+		run.SUT.Name, run.SUT.Version, run.Profile.Name, run.Profile.Version, modes(run), run.Seed)
+	fmt.Fprintf(b, "started %s  took %s\n\n", date(run.Started), span(run.Finished.Sub(run.Started)))
+}
+
+// textTrouble repeats what keeps the run from passing.
+func textTrouble(b *strings.Builder, judgements []reports.Judgement) {
+	head := false
+	for _, j := range judgements {
+		for _, res := range j.Standing {
+			if res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable {
+				continue
+			}
+			if !head {
+				b.WriteString("\nNOT PASSED\n")
+				head = true
+			}
+			fmt.Fprintf(b, "%s %s (%s)\n", res.Requirement, verdictText(res.Verdict, res.Reason), res.Scenario)
+			if res.Sentence != "" {
+				fmt.Fprintf(b, "    %s\n", res.Sentence)
+			}
+			for i, f := range res.Findings {
+				if i == 5 {
+					fmt.Fprintf(b, "    … and %d further findings in %s\n", len(res.Findings)-i, SummaryFile)
+					break
+				}
+				fmt.Fprintf(b, "    - %s %s: %s\n", f.Kind, f.Subject, f.Detail)
+			}
+			if res.Reproduce != "" {
+				fmt.Fprintf(b, "    reproduce: %s\n", res.Reproduce)
+			}
+		}
+	}
+}
+
+func wrap(form string, err error) error {
+	if err != nil {
+		return fmt.Errorf("render: %s: %w", form, err)
+	}
+	return nil
+}

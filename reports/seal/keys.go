@@ -1,0 +1,139 @@
+package seal
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+const (
+	privateBlock = "PRIVATE KEY" // PKCS #8, RFC 5958
+	publicBlock  = "PUBLIC KEY"  // SubjectPublicKeyInfo, RFC 5280 section 4.1
+)
+
+// OpenKey reads the Ed25519 signing key at path (PEM, PKCS #8), and makes it on
+// first use with mode 0600 in a folder of mode 0700. created says which. A key
+// file that others may read is refused on systems with such modes.
+func OpenKey(path string) (key ed25519.PrivateKey, created bool, err error) {
+	content, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = makeKey(path)
+		return key, err == nil, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != privateBlock {
+		return nil, false, fmt.Errorf("seal: signing key %q: no PEM block %q (make one with: openssl genpkey -algorithm ed25519)", path, privateBlock)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, false, fmt.Errorf("seal: signing key %q: %w", path, err)
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, false, fmt.Errorf("seal: signing key %q is %T, want Ed25519", path, parsed)
+	}
+	return key, false, nil
+}
+
+func readSecret(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("seal: signing key: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("seal: signing key %q has mode %04o and others may read it (mend: chmod 600 %s)", path, info.Mode().Perm(), path)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("seal: signing key: %w", err)
+	}
+	return content, nil
+}
+
+// makeKey writes a new key; of two processes that race for it, one wins and
+// the other gets an error instead of a second identity.
+func makeKey(path string) (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("seal: make signing key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("seal: make signing key: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("seal: make signing key: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("seal: make signing key: %w", err)
+	}
+	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("seal: make signing key %q: %w", path, errors.Join(err, os.Remove(path)))
+	}
+	return key, nil
+}
+
+// MarshalPublicKey returns the public key as PEM (PKIX), the form that
+// `openssl pkey -pubin` reads.
+func MarshalPublicKey(pub ed25519.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("seal: public key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}), nil
+}
+
+// LoadPublicKey reads a pinned Ed25519 public key (PEM, PKIX).
+func LoadPublicKey(path string) (ed25519.PublicKey, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("seal: public key: %w", err)
+	}
+	pub, err := parsePublicKey(content)
+	if err != nil {
+		return nil, fmt.Errorf("seal: public key %q: %w", path, err)
+	}
+	return pub, nil
+}
+
+func parsePublicKey(content []byte) (ed25519.PublicKey, error) {
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != publicBlock {
+		return nil, fmt.Errorf("no PEM block %q", publicBlock)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	pub, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("key is %T, want Ed25519", parsed)
+	}
+	return pub, nil
+}
+
+// KeyID returns the fingerprint by which reports name a key: SHA-256 over its
+// PKIX form, in hex. The same as
+// `openssl pkey -pubin -in KEY -outform DER | sha256sum`.
+func KeyID(pub ed25519.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return "", fmt.Errorf("seal: public key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
+}

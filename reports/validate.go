@@ -1,0 +1,94 @@
+package reports
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Validate reports everything that makes the run unfit to be published, joined
+// into one error: wrong schema, missing names, double or unknown requirement
+// ids, a PASS without its figures, an INCONCLUSIVE without a reason, and an
+// Overall that Judge does not confirm. A nil error says nothing about quality.
+func (r *Run) Validate() error {
+	var errs []error
+	add := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("reports: run %q: "+format, append([]any{r.ID}, args...)...))
+	}
+	if r.Schema != SchemaVersion {
+		add("schema is %q, this program writes %q", r.Schema, SchemaVersion)
+	}
+	if r.ID == "" {
+		add("has no id")
+	}
+	if r.Started.IsZero() || r.Finished.Before(r.Started) {
+		add("started %s and finished %s are not an interval", r.Started, r.Finished)
+	}
+	seen := make(map[string]bool, len(r.Requirements))
+	for _, req := range r.Requirements {
+		if req.ID == "" || seen[req.ID] {
+			add("requirement id %q is empty or listed twice", req.ID)
+		}
+		seen[req.ID] = true
+		if err := req.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for i := range r.Results {
+		res := &r.Results[i]
+		if !seen[res.Requirement] {
+			add("result of scenario %q names requirement %q, which the run does not list", res.Scenario, res.Requirement)
+		}
+		if err := res.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if want := r.Judge(); r.Overall != want {
+		add("overall verdict is %s, its results say %s", r.Overall, want)
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports what is missing or impossible in the requirement.
+func (r Requirement) Validate() error {
+	switch r.Class {
+	case Mandatory, Optional:
+	case Conditional:
+		if r.Capability == "" {
+			return fmt.Errorf("reports: requirement %q: class conditional needs a capability", r.ID)
+		}
+	default:
+		return fmt.Errorf("reports: requirement %q: class %q is none of mandatory, conditional, optional", r.ID, r.Class)
+	}
+	if r.Text == "" {
+		return fmt.Errorf("reports: requirement %q has no text", r.ID)
+	}
+	if r.Quantile < 0 || r.Quantile >= 1 || math.IsNaN(r.Quantile) {
+		return fmt.Errorf("reports: requirement %q: quantile %v is not in [0,1)", r.ID, r.Quantile)
+	}
+	return nil
+}
+
+// Validate reports what keeps the result from being a statement.
+func (r *Result) Validate() error {
+	where := fmt.Sprintf("reports: result of %s by %q", r.Requirement, r.Scenario)
+	switch {
+	case int(r.Verdict) >= len(verdictNames):
+		return fmt.Errorf("%s: verdict %d is not defined", where, r.Verdict)
+	case r.Scenario == "":
+		return fmt.Errorf("%s: has no scenario", where)
+	case r.Attempt < 1:
+		return fmt.Errorf("%s: attempt %d, attempts count from 1", where, r.Attempt)
+	case r.Verdict == Inconclusive && r.Reason == "":
+		return fmt.Errorf("%s: INCONCLUSIVE needs a reason", where)
+	case r.Verdict != NotRun && r.Sentence == "":
+		return fmt.Errorf("%s: %s needs its sentence", where, r.Verdict)
+	}
+	if r.Measurement == nil || r.Verdict != Pass {
+		return nil
+	}
+	if m := r.Measurement; m.N <= 0 {
+		return fmt.Errorf("%s: PASS of a measurement with n = %d", where, m.N)
+	}
+	return nil
+}
