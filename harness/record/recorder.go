@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +29,7 @@ type Recorder struct {
 	shard [shards]struct {
 		mu      sync.Mutex
 		records []Record
-		_       [24]byte // keep neighbours out of one cache line
+		_       [32]byte // keep neighbours out of one cache line
 	}
 	free sync.Pool // of *[]Record
 
@@ -37,13 +38,14 @@ type Recorder struct {
 	epochs   map[string]uint32
 	events   []Event // not yet written
 	changed  bool    // index differs from the file
-	closed   bool
-	lost     int64 // records refused after a failed write or after Close
+	lost     int64   // records refused after a failed write or after Close
 	firstErr error
 
-	wake chan struct{}
-	done chan struct{}
-	once sync.Once
+	closed atomic.Bool
+	wake   chan struct{} // a shard is full
+	quit   chan struct{}
+	done   chan struct{} // the writer has ended
+	once   sync.Once
 
 	// Owned by the writer goroutine, and by Close once that has ended.
 	out        io.WriteCloser
@@ -99,12 +101,15 @@ func newRecorder(dir string, clock *Clock, out, eventsOut io.WriteCloser) (*Reco
 	r := &Recorder{
 		dir: dir, clock: clock, out: out, eventsOut: eventsOut,
 		epochs: map[string]uint32{}, changed: true,
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		chunk: make([]byte, 0, chunkMaxBytes),
 	}
 	r.free.New = func() any { s := make([]Record, 0, chunkRecords); return &s }
 	if _, err := out.Write(appendFileHeader(nil, clock.Epoch().UnixNano())); err != nil {
 		return nil, errors.Join(r.writeError(recordsFile, err), out.Close(), eventsOut.Close())
+	}
+	if err := r.writeIndex(false); err != nil {
+		return nil, errors.Join(r.writeError(indexFile, err), out.Close(), eventsOut.Close())
 	}
 	go r.write()
 	return r, nil
@@ -158,6 +163,11 @@ func (r *Recorder) Epoch(id string) uint32 {
 func (r *Recorder) Add(rec Record) {
 	s := &r.shard[rec.Node%shards]
 	s.mu.Lock()
+	if r.closed.Load() {
+		s.mu.Unlock()
+		r.refuse("", nil, 1)
+		return
+	}
 	if s.records == nil {
 		s.records = *r.free.Get().(*[]Record)
 	}
@@ -177,7 +187,7 @@ func (r *Recorder) Event(e Event) int64 {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed.Load() {
 		r.lost++
 		return e.At
 	}
@@ -217,10 +227,8 @@ func (r *Recorder) writeError(file string, err error) error {
 // it again returns the same.
 func (r *Recorder) Close() error {
 	r.once.Do(func() {
-		r.mu.Lock()
-		r.closed = true
-		r.mu.Unlock()
-		close(r.wake)
+		r.closed.Store(true)
+		close(r.quit)
 		<-r.done
 		r.finish()
 	})
@@ -230,13 +238,13 @@ func (r *Recorder) Close() error {
 // Log returns the recording once it is closed, read back from its files so
 // that oracles see the evidence and nothing else.
 func (r *Recorder) Log() (*Log, error) {
-	r.mu.Lock()
-	closed := r.closed
-	r.mu.Unlock()
-	if !closed {
+	if !r.closed.Load() {
 		return nil, fmt.Errorf("record: %q is still being written; close the recorder first", r.dir)
 	}
-	<-r.done
+	if err := r.Close(); err != nil {
+		log, loadErr := Load(r.dir)
+		return log, errors.Join(err, loadErr)
+	}
 	return Load(r.dir)
 }
 

@@ -7,15 +7,17 @@ import (
 )
 
 // write is the background goroutine: it empties the shards every flushEvery,
-// when one of them is full, and a last time when wake is closed.
+// when one of them is full, and a last time when quit is closed.
 func (r *Recorder) write() {
 	defer close(r.done)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for open := true; open; {
 		select {
-		case _, open = <-r.wake:
+		case <-r.wake:
 		case <-tick.C:
+		case <-r.quit:
+			open = false
 		}
 		r.flush()
 	}

@@ -1,0 +1,64 @@
+package stats
+
+import (
+	"time"
+
+	"plumbline/reports"
+)
+
+// Series are samples with the instants they belong to.
+type Series struct {
+	Due   []int64   // intended instants in ns, any order
+	Value []float64 // +Inf for what never came
+}
+
+// Gate is a validity gate that does not hold; any gate keeps a run from being
+// judged.
+type Gate struct {
+	Reason reports.Reason
+	Detail string // what was seen
+	Cure   string // what would help
+}
+
+// Rule holds the constants of DR-2. The zero value is the rule as published.
+type Rule struct {
+	PassConfidence float64       // 0 means 0.95
+	FailConfidence float64       // 0 means 0.99
+	MinBlock       time.Duration // least length of a time block; 0 means 1 s
+	MinBlocks      int           // 0 means 30
+	MinSamples     int64         // least n_eff for anything but FAIL
+}
+
+// Input is one decision to take.
+type Input struct {
+	Series
+	Limit    float64
+	Quantile float64
+	Guard    float64 // g: expanded systematic uncertainty U, k=2
+	Bias     float64 // b: rig bias at the quantile
+	Rule     Rule
+	Gates    []Gate // broken validity gates
+	RunFails bool   // a single run of the campaign is FAIL
+	Steady   bool   // test for stationarity, judge the worst third when it fails
+}
+
+// Decision is the outcome with everything needed to check it by hand.
+type Decision struct {
+	Verdict  reports.Verdict
+	Reason   reports.Reason
+	Detail   string // why it is inconclusive
+	Cure     string
+	N, NEff  int64
+	Lost     int64 // infinite values
+	Estimate float64
+	Lower    float64 // one-sided bounds at PassConfidence; NaN when there is none
+	Upper    float64
+	XPass    int64 // X_P: values above Limit−Guard
+	XFail    int64 // X_F: values above Limit+Guard+Bias
+	Allowed  int64 // c
+	Reject   int64 // r
+	Dependence
+	Stationarity Stationarity
+	WorstThird   int   // 1…3 when the verdict was taken on a third only, else 0
+	NeedMore     int64 // further messages that would decide; 0 decided, -1 unknown
+}
