@@ -1,0 +1,185 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"plumbline/reports"
+)
+
+// clock is a settable clock for elapsed times.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func failing() reports.Result {
+	return reports.Result{
+		Requirement: "DEL-01", Scenario: "delivery/steady", Verdict: reports.Fail,
+		Sentence: "3 losses in 900 messages.", Headline: "3 lost, 0 allowed",
+		Findings: []reports.Finding{
+			{Kind: "lost", Subject: "sim-07", Detail: "seq 12"}, {Kind: "lost", Subject: "sim-07", Detail: "seq 13"},
+			{Kind: "lost", Subject: "sim-08", Detail: "seq 1"}, {Kind: "lost", Subject: "sim-09", Detail: "seq 2"},
+		},
+		Reproduce: "plumbline run --label-filter req:DEL-01 --seed 7",
+	}
+}
+
+func TestProgressIntoAPipeIsPlainLines(t *testing.T) {
+	var out bytes.Buffer
+	c := &clock{now: time.Unix(1000, 0)}
+	p := NewProgress(&out, Style{}, c.Now)
+	p.Head(Head{SUT: "bridged v1", Profile: "ci", Modes: []string{"real", "sim"}, Seed: 7, Scenarios: 12, Devices: 1})
+	p.Begin("latency/steady")
+	p.Phase("latency/steady", "warming up")
+	c.Add(2500 * time.Millisecond)
+	p.Done("latency/steady", 2500*time.Millisecond, []reports.Result{
+		{Requirement: "LAT-02", Verdict: reports.Pass, Headline: "p99 12 ms ≤ 100 ms"},
+		{Requirement: "LAT-03", Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Headline: "too few"},
+	})
+	p.Done("empty", time.Second, nil)
+	p.Note("careful")
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		"plumbline: bridged v1  profile ci  mode real+sim  seed 7  (12 scenarios, 1 device)",
+		"[ 1/12] PASS             LAT-02  p99 12 ms ≤ 100 ms  (2.5 s)",
+		"        INCONCLUSIVE     LAT-03  (N) too few  (2.5 s)",
+		"[ 2/12] NOT RUN          empty: judged nothing  (1.0 s)",
+		"careful", "",
+	}, "\n")
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestLiveProgressKeepsOneStatusLine(t *testing.T) {
+	var out bytes.Buffer
+	c := &clock{now: time.Unix(1000, 0)}
+	p := NewProgress(&out, Style{Live: true, Width: 40}, c.Now)
+	p.Head(Head{SUT: "bridged", Profile: "ci", Scenarios: 2})
+	p.Begin("a-scenario-with-a-name-that-is-longer-than-the-line")
+	p.Done("a-scenario-with-a-name-that-is-longer-than-the-line", time.Second, []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}})
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatalf("second Close: %v", err)
+	}
+	for _, status := range strings.Split(out.String(), "\r\x1b[K")[1:] {
+		if line, _, _ := strings.Cut(status, "\n"); !strings.HasPrefix(line, "[") && len([]rune(line)) >= 40 {
+			t.Errorf("status line of %d columns would wrap at 40: %q", len([]rune(line)), line)
+		}
+	}
+	if !strings.Contains(out.String(), "\r\x1b[K[1/2] PASS") {
+		t.Errorf("the result did not replace the status line: %q", out.String())
+	}
+	if strings.Contains(out.String(), "\x1b[3") {
+		t.Errorf("colour without Style.Color: %q", out.String())
+	}
+}
+
+func TestProgressSurvivesABrokenPipe(t *testing.T) {
+	r, w := io.Pipe()
+	r.Close()
+	p := NewProgress(w, Style{}, time.Now)
+	p.Head(Head{SUT: "x", Profile: "y"})
+	p.Note("still here")
+	if err := p.Close(); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("Close = %v, want the writer's error", err)
+	}
+}
+
+func TestNoControlSequenceReachesTheTerminal(t *testing.T) {
+	for _, evil := range []string{"\x1b[2Jgone", "a\nb", "a\u202eb", "bell\a", "\u009b31m"} {
+		got := Clean(evil)
+		if strings.ContainsAny(got, "\x1b\n\a\u202e\u009b") {
+			t.Errorf("Clean(%q) = %q", evil, got)
+		}
+	}
+	var out bytes.Buffer
+	run := &reports.Run{Results: []reports.Result{{Requirement: "A-1", Verdict: reports.Fail, Sentence: "\x1b]0;title\a"}}}
+	if err := Summary(&out, Style{}, run, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("escape in the summary: %q", out.String())
+	}
+}
+
+func TestSummaryEndsWithTheReport(t *testing.T) {
+	var out bytes.Buffer
+	run := &reports.Run{
+		Overall: reports.Fail, Partial: "interrupted after 1 of 2 scenarios",
+		Requirements: []reports.Requirement{{ID: "DEL-01"}, {ID: "A-1"}, {ID: "A-2"}, {ID: "A-3"}},
+		Results:      []reports.Result{failing(), {Requirement: "A-1", Verdict: reports.Pass}, {Requirement: "A-2", Verdict: reports.NotApplicable}},
+	}
+	if err := Summary(&out, Style{}, run, 1, "out/run/report.html"); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+	if last := lines[len(lines)-1]; last != "report: out/run/report.html" {
+		t.Errorf("last line %q", last)
+	}
+	for _, want := range []string{
+		"again: plumbline run --label-filter req:DEL-01 --seed 7", "lost sim-07: seq 12", "… and 1 more",
+		"partial: this run is partial: interrupted after 1 of 2 scenarios",
+		"NOT RUN          A-3\n",
+		"totals: 4 requirements: 1 PASS, 1 FAIL, 0 ERROR, 0 INCONCLUSIVE, 0 CONDITIONAL FAIL, 0 CONDITIONAL PASS, 1 NOT RUN, 1 N/A; verdict FAIL; exit 1",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("summary lacks %q:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "seq 2\n") {
+		t.Error("more findings than the bound are repeated")
+	}
+}
+
+func TestStyle(t *testing.T) {
+	getenv := func(string) string { return "" }
+	if s := StyleOf(&bytes.Buffer{}, getenv); s != (Style{}) {
+		t.Errorf("a buffer has style %+v", s)
+	}
+	f, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if s := StyleOf(f, getenv); s != (Style{}) {
+		t.Errorf("a file has style %+v", s)
+	}
+	for in, want := range map[int]string{0: "abcdef", 6: "abcdef", 4: "abc…", 1: "…"} {
+		if got := fit("abcdef", in); got != want {
+			t.Errorf("fit(%d) = %q, want %q", in, got, want)
+		}
+	}
+	if got := span(75 * time.Second); got != "1 min 15 s" {
+		t.Errorf("span = %q", got)
+	}
+	if got := (Style{Color: true}).verdict(reports.Fail); !strings.HasPrefix(got, "\x1b[31mFAIL") {
+		t.Errorf("colour: %q", got)
+	}
+	if got := Modes([]reports.Device{{Mode: "sim"}, {Mode: "real"}, {Mode: "sim"}}); strings.Join(got, ",") != "real,sim" {
+		t.Errorf("modes %v", got)
+	}
+}

@@ -1,0 +1,88 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"plumbline/reports"
+)
+
+// maxFindings bounds what is repeated per failure; the report has them all.
+const maxFindings = 3
+
+// Summary prints the end of a run: failures again with the command that
+// repeats them, a totals line that stays the same for grep, and last of all
+// where the report is. An empty report leaves that line out.
+func Summary(w io.Writer, style Style, run *reports.Run, code int, report string) error {
+	var b strings.Builder
+	failures(&b, style, run)
+	if run.Partial != "" {
+		fmt.Fprintf(&b, "\n%s this run is partial: %s\n", style.paint(yellow, "partial:"), Clean(run.Partial))
+	}
+	b.WriteString("\n" + Totals(run, code) + "\n")
+	if report != "" {
+		fmt.Fprintf(&b, "report: %s\n", report)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// failures repeats what kept the run from passing. Attempts that a validity
+// gate voided and a later attempt replaced are in the report only.
+func failures(b *strings.Builder, style Style, run *reports.Run) {
+	const heading = "\nNot passed:\n"
+	var text strings.Builder
+	var never []string
+	for _, j := range run.Judgements() {
+		if j.Deciding == nil {
+			never = append(never, Clean(j.Requirement.ID))
+		}
+		for _, r := range j.Standing {
+			if r.Verdict != reports.Pass && r.Verdict != reports.NotApplicable {
+				failure(&text, style, r)
+			}
+		}
+	}
+	if len(never) > 0 {
+		fmt.Fprintf(&text, "  %s %s\n", style.verdict(reports.NotRun), strings.Join(never, ", "))
+	}
+	if text.Len() > 0 {
+		b.WriteString(style.paint(bold, heading) + text.String())
+	}
+}
+
+func failure(b *strings.Builder, style Style, r *reports.Result) {
+	fmt.Fprintf(b, "  %s %-7s %s\n", style.verdict(r.Verdict), Clean(r.Requirement), Clean(r.Sentence))
+	for i, f := range r.Findings {
+		if i == maxFindings {
+			fmt.Fprintf(b, "      … and %d more\n", len(r.Findings)-maxFindings)
+			break
+		}
+		fmt.Fprintf(b, "      %s %s: %s\n", Clean(f.Kind), Clean(f.Subject), Clean(f.Detail))
+	}
+	if r.Reproduce != "" {
+		fmt.Fprintf(b, "      again: %s\n", Clean(r.Reproduce))
+	}
+}
+
+// Totals is the line that scripts may grep: the counts of reports.Counts in
+// their published form, the overall verdict and the exit code.
+func Totals(run *reports.Run, code int) string {
+	return fmt.Sprintf("totals: %s; verdict %s; exit %d", run.Count(), run.Overall, code)
+}
+
+// Modes returns what the devices of a run were, sorted, each once.
+func Modes(devices []reports.Device) []string {
+	seen := map[string]bool{}
+	for _, d := range devices {
+		seen[string(d.Mode)] = true
+	}
+	modes := make([]string, 0, len(seen))
+	for m := range seen {
+		modes = append(modes, m)
+	}
+	sort.Strings(modes)
+	return modes
+}

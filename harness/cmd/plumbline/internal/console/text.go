@@ -1,0 +1,121 @@
+// Package console shows a run to a person: progress while it goes on and the
+// totals, failures and the place of the report at its end.
+//
+// It knows verdicts and results, not how they come about. On a terminal one
+// status line is redrawn in place; into a pipe or a file it writes plain lines.
+package console
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"plumbline/reports"
+)
+
+// Style says how a stream is written to. The zero value is plain text.
+type Style struct {
+	Live  bool // status line redrawn in place
+	Color bool
+	Width int // columns; 0 means unlimited
+}
+
+// StyleOf looks at what w is connected to. Nothing but a terminal is written
+// to live or in colour; NO_COLOR (https://no-color.org) and TERM=dumb are kept.
+func StyleOf(w io.Writer, getenv func(string) string) Style {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || getenv("TERM") == "dumb" {
+		return Style{}
+	}
+	s := Style{Live: true, Color: getenv("NO_COLOR") == ""}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+		s.Width = width
+	}
+	return s
+}
+
+// SGR codes of the verdicts' colours.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	dim    = "2"
+	bold   = "1"
+)
+
+func (s Style) paint(code, text string) string {
+	if !s.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s Style) verdict(v reports.Verdict) string {
+	text := fmt.Sprintf("%-16s", v)
+	switch v {
+	case reports.Pass:
+		return s.paint(green, text)
+	case reports.Fail, reports.Error:
+		return s.paint(red, text)
+	case reports.NotApplicable, reports.NotRun:
+		return s.paint(dim, text)
+	default:
+		return s.paint(yellow, text)
+	}
+}
+
+// Clean makes text from descriptors, devices and systems under test safe to
+// print: one line, and no control sequence reaches the terminal.
+func Clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r == utf8.RuneError, unicode.IsControl(r), unicode.In(r, unicode.Cf):
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// fit cuts text to width columns, taking every rune as one column wide.
+func fit(text string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	if width == 1 {
+		return "…"
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// span prints a duration for people: tenths of a second below a minute.
+func span(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+}
+
+// Status paints the four words of a health check at equal width: "ok",
+// "warn", "bad", and anything else as it is.
+func (s Style) Status(word string) string {
+	text := fmt.Sprintf("%-4s", Clean(word))
+	switch word {
+	case "ok":
+		return s.paint(green, text)
+	case "warn":
+		return s.paint(yellow, text)
+	case "bad":
+		return s.paint(red, text)
+	default:
+		return s.paint(dim, text)
+	}
+}

@@ -1,0 +1,96 @@
+package exit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"plumbline/reports"
+)
+
+func TestCodeOfErrors(t *testing.T) {
+	plain := errors.New("boom")
+	cases := []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"nil", nil, 0},
+		{"unforeseen", plain, 5},
+		{"usage", Usage(plain, ""), 2},
+		{"wrapped usage", fmt.Errorf("run: %w", Usage(plain, "")), 2},
+		{"verify", With(reports.ExitVerify, plain, ""), 6},
+		{"nearest code kept", With(4, fmt.Errorf("x: %w", Usage(plain, "")), ""), 2},
+		{"interrupted", fmt.Errorf("run: %w", ErrInterrupted), 130},
+		{"interrupted beats a carried code", With(5, ErrInterrupted, ""), 130},
+		{"cancelled", context.Canceled, 130},
+	}
+	for _, c := range cases {
+		if got := Code(c.err); got != c.want {
+			t.Errorf("%s: code %d, want %d", c.name, got, c.want)
+		}
+	}
+	if With(4, nil, "x") != nil {
+		t.Error("With(nil) is an error")
+	}
+	if got := Mend(fmt.Errorf("a: %w", Usage(plain, "do this"))); got != "do this" {
+		t.Errorf("mend %q, want %q", got, "do this")
+	}
+}
+
+func TestWorstKeepsThePublishedPrecedence(t *testing.T) {
+	cases := []struct {
+		codes []int
+		want  int
+	}{
+		{nil, 3},
+		{[]int{0}, 0},
+		{[]int{0, 3}, 3},
+		{[]int{3, 1, 0}, 1},
+		{[]int{1, 4}, 4},
+		{[]int{4, 5, 1}, 5},
+		{[]int{5, 130}, 130},
+		{[]int{0, 2}, 2},
+		{[]int{6, 0}, 6},
+	}
+	for _, c := range cases {
+		if got := Worst(c.codes...); got != c.want {
+			t.Errorf("Worst(%v) = %d, want %d", c.codes, got, c.want)
+		}
+	}
+}
+
+func TestOfRun(t *testing.T) {
+	result := func(id string, v reports.Verdict) reports.Result {
+		return reports.Result{Requirement: id, Verdict: v, Scenario: "s", Attempt: 1}
+	}
+	unavailable := reports.Result{Requirement: "REC-01", Verdict: reports.Inconclusive, Reason: reports.ReasonSUT}
+	cases := []struct {
+		name string
+		run  reports.Run
+		want int
+	}{
+		{"nothing ran", reports.Run{Overall: reports.Pass}, 3},
+		{"zero value", reports.Run{}, 3},
+		{"all passed", reports.Run{Overall: reports.Pass, Results: []reports.Result{result("A-1", reports.Pass)}}, 0},
+		{"only N/A", reports.Run{Overall: reports.NotApplicable, Requirements: []reports.Requirement{{ID: "A-1", Class: reports.Conditional, Capability: "x"}}, Results: []reports.Result{result("A-1", reports.NotApplicable)}}, 3},
+		{"one fails", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Pass), result("A-2", reports.Fail)}}, 1},
+		{"failure not hidden by unknown", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Fail), result("A-2", reports.Inconclusive)}}, 1},
+		{"overall forgot a failure", reports.Run{Overall: reports.Pass, Results: []reports.Result{result("A-1", reports.Fail)}}, 1},
+		{"harness fault", reports.Run{Overall: reports.Error, Results: []reports.Result{result("A-1", reports.Fail), result("A-2", reports.Error)}}, 5},
+		{"system gone", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Fail), unavailable}}, 4},
+		{"conditional", reports.Run{Overall: reports.ConditionalPass, Results: []reports.Result{result("A-1", reports.ConditionalPass)}}, 3},
+		{"not run", reports.Run{Overall: reports.NotRun, Results: []reports.Result{result("A-1", reports.Pass), result("A-2", reports.NotRun)}}, 3},
+		{"partial never passes", reports.Run{Overall: reports.Pass, Partial: "interrupted", Results: []reports.Result{result("A-1", reports.Pass)}}, 3},
+		{"optional failure does not decide", reports.Run{
+			Overall: reports.Pass, Requirements: []reports.Requirement{{ID: "OPT-1", Class: reports.Optional}},
+			Results: []reports.Result{result("A-1", reports.Pass), result("OPT-1", reports.Fail)},
+		}, 0},
+	}
+	for _, c := range cases {
+		if got := OfRun(&c.run); got != c.want {
+			t.Errorf("%s: exit %d, want %d", c.name, got, c.want)
+		}
+	}
+}

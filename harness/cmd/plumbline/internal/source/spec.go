@@ -1,0 +1,176 @@
+// Package source reads the short device descriptions of the command line, such
+// as "sim:temperature" or "serial:/dev/ttyUSB0?baud=9600&codec=nmea0183", and
+// opens what they name as one stream of samples.
+package source
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"plumbline/harness/strictyaml"
+)
+
+// ErrSpec marks a description that cannot be understood.
+var ErrSpec = errors.New("wrong device description")
+
+// Spec is a parsed description. What does not concern its kind is zero.
+type Spec struct {
+	Kind  string // sim, host, serial, replay or mqtt
+	What  string // sim: kind of twin; host: which sensor, "" is all; serial: port; replay: file; mqtt: topic filter
+	ID    string // name of the device; "" lets the driver choose
+	Codec string // serial and replay; "" is the driver's default
+	Baud  int    // serial; 0 is the driver's default
+	Seed  uint64 // sim; 0 is 1
+	Speed float64
+	URL   *url.URL // mqtt: broker, without topic
+}
+
+// forms shows one example of each kind, in the order they are explained.
+var forms = []struct{ kind, example string }{
+	{"sim", "sim:temperature"},
+	{"host", "host:"},
+	{"serial", "serial:/dev/ttyUSB0?baud=9600&codec=nmea0183"},
+	{"replay", "replay:track.nmea"},
+	{"mqtt", "mqtt://127.0.0.1:1883#tele/+/SENSOR"},
+}
+
+// options lists the query keys of each kind.
+var options = map[string][]string{
+	"sim":    {"id", "seed"},
+	"host":   {"id"},
+	"serial": {"id", "baud", "codec"},
+	"replay": {"id", "codec", "speed"},
+	"mqtt":   {"id"},
+}
+
+// Examples returns one description of each kind.
+func Examples() []string {
+	out := make([]string, len(forms))
+	for i, f := range forms {
+		out[i] = f.example
+	}
+	return out
+}
+
+// Parse reads a description. Errors are ErrSpec and say what is expected.
+func Parse(text string) (Spec, error) {
+	scheme, rest, found := strings.Cut(text, ":")
+	if !found {
+		return Spec{}, fmt.Errorf("%w %q: no kind; give one of %s", ErrSpec, text, strings.Join(Examples(), ", "))
+	}
+	if scheme == "mqtt" || scheme == "mqtts" {
+		return parseMQTT(text)
+	}
+	allowed, known := options[scheme]
+	if !known {
+		return Spec{}, fmt.Errorf("%w %q: unknown kind %q%s; give one of %s", ErrSpec, text, scheme,
+			meant(scheme, kinds()), strings.Join(Examples(), ", "))
+	}
+	what, query, _ := strings.Cut(rest, "?")
+	s := Spec{Kind: scheme, What: what, Seed: 1, Speed: 1}
+	if what == "" && scheme != "host" {
+		return Spec{}, fmt.Errorf("%w %q: nothing after %q, for example %s", ErrSpec, text, scheme+":", example(scheme))
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
+	}
+	return s, s.set(text, values, allowed)
+}
+
+func parseMQTT(text string) (Spec, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Spec{}, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	if u.Host == "" {
+		return Spec{}, fmt.Errorf("%w %q: no broker, for example %s", ErrSpec, text, example("mqtt"))
+	}
+	if u.User != nil {
+		if _, secret := u.User.Password(); secret {
+			return Spec{}, fmt.Errorf("%w: a password on the command line can be read by every user of this machine; use a rig file with passwordFile", ErrSpec)
+		}
+	}
+	// A fragment is kept as it was typed: "#" and "+" are MQTT wildcards.
+	filter := "#"
+	if _, fragment, found := strings.Cut(text, "#"); found && fragment != "" {
+		filter = fragment
+	}
+	s := Spec{Kind: "mqtt", What: filter, URL: &url.URL{Scheme: u.Scheme, Host: u.Host, User: u.User}}
+	return s, s.set(text, u.Query(), options["mqtt"])
+}
+
+// set fills the options of the description.
+func (s *Spec) set(text string, values url.Values, allowed []string) error {
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	for _, key := range keys {
+		if !slices.Contains(allowed, key) {
+			return fmt.Errorf("%w %q: unknown option %q%s; %s takes %s", ErrSpec, text, key, meant(key, allowed), s.Kind, strings.Join(allowed, ", "))
+		}
+		if len(values[key]) > 1 {
+			return fmt.Errorf("%w %q: option %q is given twice", ErrSpec, text, key)
+		}
+		if err := s.option(key, values.Get(key)); err != nil {
+			return fmt.Errorf("%w %q: option %s=%q: %w", ErrSpec, text, key, values.Get(key), err)
+		}
+	}
+	return nil
+}
+
+func (s *Spec) option(key, value string) (err error) {
+	switch key {
+	case "id":
+		s.ID = value
+	case "codec":
+		s.Codec = value
+	case "seed":
+		s.Seed, err = strconv.ParseUint(value, 10, 64)
+	case "baud":
+		s.Baud, err = strconv.Atoi(value)
+		if err == nil && s.Baud <= 0 {
+			err = errors.New("a baud rate is a positive whole number")
+		}
+	case "speed":
+		s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(value, "x"), 64)
+		if err == nil && !(s.Speed > 0 && s.Speed <= maxSpeed) {
+			err = fmt.Errorf("a speed is above 0 and at most %d", maxSpeed)
+		}
+	}
+	return err
+}
+
+// maxSpeed bounds how much faster than life a recording is played.
+const maxSpeed = 1_000_000
+
+func kinds() []string {
+	out := make([]string, len(forms))
+	for i, f := range forms {
+		out[i] = f.kind
+	}
+	return out
+}
+
+func example(kind string) string {
+	for _, f := range forms {
+		if f.kind == kind {
+			return f.example
+		}
+	}
+	return ""
+}
+
+func meant(word string, candidates []string) string {
+	if near := strictyaml.Nearest(word, candidates); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
+}

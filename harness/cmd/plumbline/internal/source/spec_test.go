@@ -1,0 +1,88 @@
+package source
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	cases := []struct {
+		text string
+		want Spec
+	}{
+		{"sim:temperature", Spec{Kind: "sim", What: "temperature", Seed: 1, Speed: 1}},
+		{"sim:gps?seed=7&id=truck", Spec{Kind: "sim", What: "gps", Seed: 7, ID: "truck", Speed: 1}},
+		{"host:", Spec{Kind: "host", Seed: 1, Speed: 1}},
+		{"host:cpu", Spec{Kind: "host", What: "cpu", Seed: 1, Speed: 1}},
+		{"serial:/dev/ttyUSB0?baud=9600&codec=nmea0183", Spec{Kind: "serial", What: "/dev/ttyUSB0", Baud: 9600, Codec: "nmea0183", Seed: 1, Speed: 1}},
+		{"serial:COM3", Spec{Kind: "serial", What: "COM3", Seed: 1, Speed: 1}},
+		{"replay:a/b.nmea?speed=10x", Spec{Kind: "replay", What: "a/b.nmea", Speed: 10, Seed: 1}},
+	}
+	for _, c := range cases {
+		got, err := Parse(c.text)
+		if err != nil || got != c.want {
+			t.Errorf("Parse(%q) = %+v, %v; want %+v", c.text, got, err, c.want)
+		}
+	}
+}
+
+func TestParseMQTTKeepsTheFilterAsTyped(t *testing.T) {
+	for text, filter := range map[string]string{
+		"mqtt://127.0.0.1:1883#tele/+/SENSOR": "tele/+/SENSOR",
+		"mqtts://user@broker:8883#a/#":        "a/#",
+		"mqtt://127.0.0.1:1883":               "#",
+	} {
+		s, err := Parse(text)
+		if err != nil || s.What != filter {
+			t.Errorf("Parse(%q): filter %q, %v; want %q", text, s.What, err, filter)
+			continue
+		}
+		if s.URL.Fragment != "" || !strings.HasPrefix(text, s.URL.String()) {
+			t.Errorf("Parse(%q): broker %q", text, s.URL)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	cases := map[string]string{
+		"temperature":              "no kind",
+		"simm:temperature":         `did you mean "sim"?`,
+		"sim:":                     "nothing after",
+		"serial:?baud=9600":        "nothing after",
+		"serial:/dev/x?bauds=9600": `did you mean "baud"?`,
+		"serial:/dev/x?baud=fast":  "baud",
+		"serial:/dev/x?baud=-1":    "positive",
+		"sim:gps?seed=-1":          "seed",
+		"sim:gps?seed=1&seed=2":    "twice",
+		"sim:gps?baud=1":           `unknown option "baud"`,
+		"replay:x?speed=0":         "above 0",
+		"replay:x?speed=NaN":       "above 0",
+		"replay:x?speed=1e9":       "at most",
+		"mqtt:#a":                  "no broker",
+		"mqtt://h:1?codec=x#a":     "unknown option",
+		"mqtt://u:secret@host:1#a": "password",
+		"sim:gps?%zz":              "invalid URL escape",
+	}
+	for text, want := range cases {
+		_, err := Parse(text)
+		if !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q) = %v, want ErrSpec with %q", text, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret@") {
+			t.Errorf("Parse(%q) repeats the password: %v", text, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, e := range Examples() {
+		f.Add(e)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse(text)
+		if err == nil && (s.Kind == "" || s.Kind != "host" && s.What == "") {
+			t.Errorf("Parse(%q) = %+v without an error", text, s)
+		}
+	})
+}
