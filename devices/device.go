@@ -2,8 +2,16 @@ package devices
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrClosed is returned by Device.Read after Close.
+var ErrClosed = errors.New("devices: device is closed")
+
+// ErrUnplugged is returned by Device.Read when the device vanished and its
+// driver was told not to wait for it to come back.
+var ErrUnplugged = errors.New("devices: device was unplugged")
 
 // Mode says what a device really is.
 type Mode string
@@ -45,19 +53,26 @@ type Sample struct {
 	First  time.Duration // first byte at the host, on the driver's Clock
 	Last   time.Duration // last byte at the host
 	Topic  string        // for sensors that publish themselves; else ""
-	Raw    []byte        // the frame as it came, owned by the receiver
+	Raw    []byte        // the frame as it came, owned by the receiver; nil for twins
 	Values []Value
 }
 
-// Counters are totals since Open.
+// Counters are totals since Open. Good + Damaged + Unchecked + Partial is every
+// frame that came; only Good ones are published.
 type Counters struct {
-	Good    uint64 // frames that passed their check
-	Damaged uint64 // frames that failed it; never published
-	Bytes   uint64
-	Dropped uint64 // good frames nobody read in time
+	Good      uint64 // frames that passed their check
+	Damaged   uint64 // frames that failed it
+	Unchecked uint64 // lines without the check their protocol asks for, or of another protocol
+	Partial   uint64 // frames cut by opening, unplugging or closing
+	Bytes     uint64 // bytes in frames and parts of frames
+	Dropped   uint64 // good frames nobody read in time
 }
 
-// Damage is a frame that failed its check, kept as evidence.
+// Rejected is the number of frames that came and were not published.
+func (c Counters) Rejected() uint64 { return c.Damaged + c.Unchecked + c.Partial }
+
+// Damage is a frame that was rejected (damaged, unchecked or partial), kept as
+// evidence. A long frame is kept up to a bound; Reason then says so.
 type Damage struct {
 	At     time.Duration
 	Raw    []byte

@@ -1,0 +1,120 @@
+package codec
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// DefaultMaxLine bounds a line in bytes. NMEA 0183 allows 82, receivers in the
+// field send up to a few hundred; 4 KiB also holds any sensible JSON line.
+const DefaultMaxLine = 4096
+
+// Lines is the framer of line protocols: frames end with LF, a CR before it and
+// blank lines are dropped. A line longer than Max is emitted once, cut to Max,
+// with a Fault, and skipped to its end: a stream without line ends must not eat
+// the memory. A run of NUL bytes before a line is emitted as a frame of its own
+// with a Fault: with parity checking on, a tty turns every byte of a damaged
+// packet into NUL and glues them to the next, intact, line.
+type Lines struct {
+	Max int // longest line in bytes; 0 = DefaultMaxLine
+
+	line     []byte
+	bytes    int // taken from the stream for the current line
+	first    time.Duration
+	last     time.Duration
+	started  bool
+	skipping bool // the rest of an over-long line is being dropped
+	nuls     int  // NUL bytes that came before the line
+}
+
+var _ Framer = (*Lines)(nil)
+
+// Push implements Framer.
+func (l *Lines) Push(at time.Duration, p []byte, emit func(Frame)) {
+	for len(p) > 0 {
+		if len(l.line) == 0 && !l.skipping {
+			p = l.takeNULs(p)
+		}
+		if !l.started {
+			l.first, l.started = at, len(p) > 0
+		}
+		l.last = at
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			l.take(p, emit)
+			return
+		}
+		l.take(p[:end], emit)
+		l.bytes++
+		p = p[end+1:]
+		l.finish(emit)
+	}
+}
+
+// takeNULs strips the NUL bytes in front of a line and remembers how many.
+func (l *Lines) takeNULs(p []byte) []byte {
+	n := 0
+	for n < len(p) && p[n] == 0 {
+		n++
+	}
+	l.nuls += n
+	return p[n:]
+}
+
+// take appends part of a line, up to the bound.
+func (l *Lines) take(p []byte, emit func(Frame)) {
+	l.bytes += len(p)
+	if l.skipping || len(p) == 0 {
+		return
+	}
+	limit := l.Max
+	if limit <= 0 {
+		limit = DefaultMaxLine
+	}
+	if len(l.line)+len(p) <= limit {
+		l.line = append(l.line, p...)
+		return
+	}
+	l.line = append(l.line, p[:limit-len(l.line)]...)
+	l.emitNULs(emit)
+	emit(Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes,
+		Fault: fmt.Sprintf("longer than %d bytes without a line end", limit)})
+	l.line, l.bytes, l.skipping = l.line[:0], 0, true
+}
+
+// finish emits the line that just ended, if it holds anything.
+func (l *Lines) finish(emit func(Frame)) {
+	l.emitNULs(emit)
+	if line := bytes.TrimRight(l.line, "\r"); !l.skipping && len(bytes.TrimSpace(line)) > 0 {
+		emit(Frame{Raw: bytes.Clone(line), First: l.first, Last: l.last, Bytes: l.bytes})
+	}
+	l.reset()
+}
+
+// emitNULs reports the NUL bytes in front of the current line once.
+func (l *Lines) emitNULs(emit func(Frame)) {
+	if l.nuls == 0 {
+		return
+	}
+	emit(Frame{Raw: make([]byte, min(l.nuls, DefaultMaxLine)), First: l.first, Last: l.last, Bytes: l.nuls,
+		Fault: fmt.Sprintf("%d NUL bytes before a line: parity or framing error", l.nuls)})
+	l.nuls = 0
+}
+
+// Rest implements Framer.
+func (l *Lines) Rest() (Frame, bool) {
+	f := Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes + l.nuls,
+		Fault: "cut before its line end"}
+	if len(f.Raw) == 0 && l.nuls > 0 {
+		f.Raw = make([]byte, min(l.nuls, DefaultMaxLine))
+	}
+	held := len(f.Raw) > 0
+	l.nuls = 0
+	l.reset()
+	return f, held
+}
+
+func (l *Lines) reset() {
+	l.line, l.bytes, l.started, l.skipping = l.line[:0], 0, false, false
+}

@@ -1,0 +1,280 @@
+package ptytwin
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"time"
+)
+
+// pair is one pty: the twin holds the master and, so that unread bytes can be
+// counted and the port outlives its openers, the slave too.
+type pair interface {
+	path() string
+	// framing returns the bits of one character on the wire and the bits per
+	// second, as the host set them.
+	framing() (bits, baud int)
+	// write hands bytes to the host's kernel without ever blocking.
+	write(p []byte) (int, error)
+	// unread is how many bytes the host has not read yet; -1 when unknown.
+	unread() int
+	// read blocks for bytes from the host until close.
+	read(p []byte) (int, error)
+	close() error
+}
+
+// Write queues lines to be sent at the pace of the port. It never blocks and
+// keeps no reference to p. A piece without line end counts as a line.
+func (t *Twin) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return 0, ErrClosed
+	}
+	if t.queued+len(p) > t.opts.Queue {
+		return 0, ErrBacklog
+	}
+	for line := range bytes.Lines(p) {
+		t.queue = append(t.queue, bytes.Clone(line))
+	}
+	t.queued += len(p)
+	t.change.Broadcast()
+	return len(p), nil
+}
+
+// Flush blocks until all that was written has been sent and, as far as can be
+// seen, read by the host. It returns ctx's error, or ErrClosed.
+func (t *Twin) Flush(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.change.Broadcast()
+	})
+	defer stop()
+	t.mu.Lock()
+	for (t.busy || len(t.queue) > 0) && !t.closed && ctx.Err() == nil {
+		t.change.Wait()
+	}
+	t.mu.Unlock()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		t.mu.Lock()
+		closed, left := t.closed, 0
+		if t.pair != nil {
+			left = t.pair.unread()
+		}
+		t.mu.Unlock()
+		switch {
+		case closed:
+			return ErrClosed
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case left <= 0:
+			return nil
+		}
+		<-tick.C
+	}
+}
+
+// transmit sends the queued lines, on a thread of its own: time.Sleep wakes up
+// to 1 ms late, clock_nanosleep on a locked thread 0.1 ms.
+func (t *Twin) transmit() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var wire wire
+	for {
+		line, stall, ok := t.next()
+		if !ok {
+			return
+		}
+		if stall > 0 {
+			wire.pause(stall, t.isClosed)
+		}
+		t.send(&wire, line)
+	}
+}
+
+// next waits for a line; ok is false once the twin is closed.
+func (t *Twin) next() (line []byte, stall time.Duration, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.busy = false
+	t.change.Broadcast()
+	for len(t.queue) == 0 && !t.closed {
+		t.change.Wait()
+	}
+	if t.closed {
+		return nil, 0, false
+	}
+	line, t.queue = t.queue[0], t.queue[1:]
+	t.queued -= len(line)
+	t.busy = true
+	stall, t.stall = t.stall, 0
+	return line, stall, true
+}
+
+func (t *Twin) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
+}
+
+// outcome of one line.
+type outcome struct {
+	sent  int  // bytes that reached the kernel
+	over  int  // bytes lost to an overrun
+	gone  bool // there was no port, or no longer
+	noisy bool
+}
+
+// send puts one line on the wire, byte by byte at the port's pace, and counts
+// what became of it.
+func (t *Twin) send(w *wire, line []byte) {
+	var o outcome
+	o.noisy = t.spoil(line)
+	bits, baud := t.framing()
+	w.begin()
+	for at := 0; at < len(line); {
+		n := min(len(line)-at, t.opts.FIFO)
+		if !t.opts.Unpaced {
+			n = min(n, chunk(bits, baud))
+			w.advance(n, bits, baud)
+		}
+		t.put(line[at:at+n], &o)
+		at += n
+	}
+	t.settle(o)
+}
+
+// framing asks the port; an unplugged device goes on as if nothing had happened.
+func (t *Twin) framing() (bits, baud int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pair == nil {
+		return 10, 9600
+	}
+	return t.pair.framing()
+}
+
+// put writes bytes that have come over the wire, or loses them.
+func (t *Twin) put(p []byte, o *outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pair == nil || o.gone {
+		o.gone = true
+		return
+	}
+	room := len(p)
+	if unread := t.pair.unread(); unread >= 0 {
+		if t.opts.Unpaced {
+			unread = t.awaitRoom(len(p))
+		}
+		room = min(room, max(t.opts.FIFO-unread, 0))
+	}
+	n := 0
+	if t.pair != nil && room > 0 {
+		n, _ = t.pair.write(p[:room]) // a failed write is an overrun of all the rest
+	}
+	if t.pair == nil {
+		o.gone = true
+	}
+	o.sent += n
+	o.over += len(p) - n
+	t.stats.Bytes += uint64(n)
+	t.stats.OverrunBytes += uint64(len(p) - n)
+}
+
+// awaitRoom lets an unpaced twin wait for its reader instead of overrunning it.
+// The caller holds mu; it is given up while waiting.
+func (t *Twin) awaitRoom(n int) (unread int) {
+	for t.pair != nil && !t.closed {
+		if unread = t.pair.unread(); unread+n <= t.opts.FIFO || unread == 0 {
+			return max(unread, 0)
+		}
+		t.mu.Unlock()
+		time.Sleep(200 * time.Microsecond)
+		t.mu.Lock()
+	}
+	return 0
+}
+
+// settle counts the line in exactly one class.
+func (t *Twin) settle(o outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case o.gone && o.sent == 0:
+		t.stats.Lost++
+	case o.gone:
+		t.stats.Cut++
+	case o.over > 0:
+		t.stats.Overrun++
+	case o.noisy:
+		t.stats.Noisy++
+	default:
+		t.stats.Lines++
+	}
+}
+
+// spoil flips one bit of the line when the noise says so.
+func (t *Twin) spoil(line []byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.noise == nil || t.noise.Float64() >= t.rate {
+		return false
+	}
+	return flip(t.noise, line)
+}
+
+// flip changes one bit of a line that holds printable text. Bit 5 is left alone
+// (it is the case of a letter, and checksums are read in either case), bit 7
+// too; CR and LF stay, and none is made.
+func flip(rng *rand.Rand, line []byte) bool {
+	text := bytes.TrimRight(line, "\r\n")
+	if len(text) == 0 {
+		return false
+	}
+	for range 64 {
+		i, bit := rng.IntN(len(text)), byte(1)<<rng.IntN(5)
+		if b := text[i] ^ bit; b >= ' ' && b < 0x7f {
+			text[i] = b
+			return true
+		}
+	}
+	return false // binary without a byte that could be changed within the rule
+}
+
+// wire keeps the time of an ideal UART: when its last byte ended.
+type wire struct {
+	free  int64 // nanoseconds of now(): when the line gets free
+	start int64 // when the current line began
+	sent  int64 // characters since start
+}
+
+// begin starts a line: at once, or when the line before has ended.
+func (w *wire) begin() {
+	w.start, w.sent = max(now(), w.free), 0
+}
+
+// advance sleeps until n further characters would have been received.
+func (w *wire) advance(n, bits, baud int) {
+	w.sent += int64(n)
+	w.free = w.start + w.sent*int64(bits)*int64(time.Second)/int64(baud)
+	sleepUntil(w.free)
+}
+
+// pause keeps the wire silent; it looks for the end every few milliseconds.
+func (w *wire) pause(d time.Duration, ended func() bool) {
+	end := now() + int64(d)
+	for now() < end && !ended() {
+		sleepUntil(min(end, now()+int64(5*time.Millisecond)))
+	}
+}
+
+// chunk is how many characters are written at once: what arrives within 0.7 ms,
+// as a UART's FIFO hands bytes over in bunches too. One at 9600 baud, 8 at 115200.
+func chunk(bits, baud int) int {
+	return max(1, int(int64(baud)*700/(int64(bits)*1e6)))
+}

@@ -1,0 +1,321 @@
+package ptytwin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/devices/internal/intake"
+)
+
+// Errors of this package.
+var (
+	// ErrUnsupported is returned by NewPair on systems without ptys.
+	ErrUnsupported = errors.New("ptytwin: no pseudo terminals on this system; use a real port or a recording")
+	// ErrBacklog is returned by Write when more waits to be sent than Options.Queue.
+	ErrBacklog = errors.New("ptytwin: too much waits to be sent")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("ptytwin: twin is closed")
+)
+
+// Options of a twin; the zero value is useful.
+type Options struct {
+	// Link is the path under which the port appears, a symbolic link to the
+	// pty, so that it stays the same over a replug. "" = made in a new folder
+	// under the system's temporary folder, which Close removes.
+	Link string
+	// FIFO is how many bytes may lie unread at the host before further bytes
+	// are lost, as a UART with a full buffer loses them; counted. 0 = 4095, the
+	// size of the kernel's line discipline; more cannot be seen from outside.
+	FIFO int
+	// Queue bounds what waits to be sent, in bytes; 0 = 1 MiB.
+	Queue int
+	// Unpaced sends as fast as the host reads: for tests of contents, not time.
+	Unpaced bool
+	// Cooked leaves the port as the kernel makes it, with echo, until the host
+	// sets it: as a real tty behaves between open and configuration.
+	Cooked bool
+	// OnReceive is called with what the host wrote to the device, on the twin's
+	// reading goroutine; optional. It may call Write; it must not call Close.
+	OnReceive func(p []byte)
+}
+
+// Stats say exactly what a twin did. Every line given to Write ends up in one
+// of Lines, Noisy, Overrun, Cut and Lost.
+type Stats struct {
+	Lines        uint64 // sent whole and intact
+	Noisy        uint64 // sent whole with exactly one bit flipped
+	Overrun      uint64 // lost bytes because the host did not read
+	Cut          uint64 // begun, then cut by an unplug
+	Lost         uint64 // not begun: the device was unplugged
+	Bytes        uint64 // bytes that reached the host's kernel
+	OverrunBytes uint64 // bytes lost to overruns
+	Unread       uint64 // bytes lying unread at the host when it was unplugged: lost
+	Unplugs      uint64
+	Replugs      uint64
+	Stalls       uint64
+	Received     uint64 // bytes the host wrote to the device
+}
+
+// Twin is a device on a pty. All methods may be called by any goroutine.
+type Twin struct {
+	opts Options
+	link string
+	dir  string // folder to remove at Close; "" when the caller chose Link
+	done sync.WaitGroup
+
+	mu       sync.Mutex
+	change   *sync.Cond // queue, busy, pair or closed changed
+	pair     pair       // nil while unplugged; owned by mu
+	queue    [][]byte   // lines waiting; owned by mu
+	queued   int        // bytes in queue
+	busy     bool       // a line is being sent
+	closed   bool
+	noise    *rand.Rand // nil = no noise
+	rate     float64
+	stall    time.Duration // pause before the next line
+	stats    Stats
+	received []byte // the last bytes from the host, bounded
+}
+
+// maxReceived bounds what Received keeps, in bytes.
+const maxReceived = 64 << 10
+
+// NewPair makes the pty and its link and starts the twin, which is silent until
+// Write or Play. ctx bounds the making only; Close ends the twin. It costs two
+// goroutines, one of them on a thread of its own.
+func NewPair(ctx context.Context, opts Options) (*Twin, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("ptytwin: make a pty: %w", err)
+	}
+	if opts.FIFO <= 0 || opts.FIFO > maxFIFO {
+		opts.FIFO = maxFIFO
+	}
+	if opts.Queue <= 0 {
+		opts.Queue = 1 << 20
+	}
+	t := &Twin{opts: opts, link: opts.Link}
+	t.change = sync.NewCond(&t.mu)
+	if t.link == "" {
+		dir, err := os.MkdirTemp("", "plumbline-tty-")
+		if err != nil {
+			return nil, fmt.Errorf("ptytwin: make a folder for the port's link: %w", err)
+		}
+		t.dir, t.link = dir, filepath.Join(dir, "ttyTWIN0")
+	}
+	if err := t.plug(); err != nil {
+		if t.dir != "" {
+			err = errors.Join(err, os.RemoveAll(t.dir))
+		}
+		return nil, err
+	}
+	t.done.Add(1)
+	go func() {
+		defer t.done.Done()
+		t.transmit()
+	}()
+	return t, nil
+}
+
+// maxFIFO is the largest count of unread bytes that the kernel reports.
+const maxFIFO = 4095
+
+// Path is where a driver opens the port. It is the same after a replug.
+func (t *Twin) Path() string { return t.link }
+
+// plug makes a pty, puts the link in place and starts reading what the host sends.
+func (t *Twin) plug() error {
+	p, err := openPair(!t.opts.Cooked)
+	if err != nil {
+		return err
+	}
+	if err := relink(p.path(), t.link); err != nil {
+		return errors.Join(err, p.close())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.pair != nil {
+		err := ErrClosed
+		if !t.closed {
+			err = errors.New("ptytwin: replug: the device is plugged in already")
+		}
+		return errors.Join(err, p.close())
+	}
+	t.pair = p
+	t.change.Broadcast()
+	t.done.Add(1)
+	go func() {
+		defer t.done.Done()
+		t.receive(p)
+	}()
+	return nil
+}
+
+// relink points link at target in one step, so that no opener finds it missing.
+func relink(target, link string) error {
+	fresh := fmt.Sprintf("%s.%d", link, os.Getpid())
+	if err := os.Symlink(target, fresh); err != nil {
+		return fmt.Errorf("ptytwin: link %q: %w", link, err)
+	}
+	if err := os.Rename(fresh, link); err != nil {
+		return errors.Join(fmt.Errorf("ptytwin: link %q: %w", link, err), os.Remove(fresh))
+	}
+	return nil
+}
+
+// Unplug hangs the port up, as pulling a USB plug does: a blocked read of the
+// host ends with an error and what lay unread is lost. The path is removed.
+func (t *Twin) Unplug() error {
+	t.mu.Lock()
+	p := t.pair
+	if p == nil {
+		t.mu.Unlock()
+		return errors.New("ptytwin: unplug: the device is not plugged in")
+	}
+	t.pair = nil
+	t.stats.Unplugs++
+	t.stats.Unread += uint64(max(p.unread(), 0))
+	err := p.close() // under mu: the sender must not write to a closed pair
+	t.change.Broadcast()
+	t.mu.Unlock()
+	return errors.Join(err, os.Remove(t.link))
+}
+
+// Replug makes the port appear again under the same path, with a new pty behind
+// it and, like a real device, at the baud rate of a port nobody has opened yet.
+func (t *Twin) Replug() error {
+	if err := t.plug(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Replugs++
+	return nil
+}
+
+// Noise flips one bit in a line with probability rate, by a generator started
+// with seed; rate 0 ends it. The bit is chosen so that the line ends stay and a
+// checksum digit does not only change its case: each noisy line is exactly one
+// frame that must fail its check. Stats count them.
+func (t *Twin) Noise(rate float64, seed uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rate, t.noise = rate, rand.New(rand.NewPCG(seed, 0))
+	if rate <= 0 {
+		t.noise = nil
+	}
+}
+
+// Stall keeps the device silent for d before its next line. What it has to say
+// waits in its queue and follows at line speed.
+func (t *Twin) Stall(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stall += d
+	t.stats.Stalls++
+}
+
+// Received returns the last bytes that the host sent to the device, at most 64 KiB.
+func (t *Twin) Received() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]byte(nil), t.received...)
+}
+
+// Stats returns the totals so far.
+func (t *Twin) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats
+}
+
+// Plugged reports whether the port exists.
+func (t *Twin) Plugged() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pair != nil
+}
+
+// Close unplugs the device for good, removes its link and waits for its
+// goroutines. Lines not yet sent are dropped.
+func (t *Twin) Close() error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		t.done.Wait()
+		return nil
+	}
+	t.closed = true
+	t.queue, t.queued = nil, 0
+	p := t.pair
+	t.pair = nil
+	var err error
+	if p != nil {
+		err = errors.Join(p.close(), os.Remove(t.link))
+	}
+	t.change.Broadcast()
+	t.mu.Unlock()
+	t.done.Wait()
+	if t.dir != "" {
+		err = errors.Join(err, os.RemoveAll(t.dir))
+	}
+	return err
+}
+
+// receive keeps what the host sends until the pair is closed.
+func (t *Twin) receive(p pair) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.read(buf)
+		if n > 0 {
+			t.mu.Lock()
+			t.stats.Received += uint64(n)
+			t.received = append(t.received, buf[:n]...)
+			if over := len(t.received) - maxReceived; over > 0 {
+				t.received = append(t.received[:0], t.received[over:]...)
+			}
+			t.change.Broadcast()
+			t.mu.Unlock()
+			if t.opts.OnReceive != nil {
+				t.opts.OnReceive(append([]byte(nil), buf[:n]...))
+			}
+		}
+		if err != nil {
+			return // closed by Unplug or Close
+		}
+	}
+}
+
+// Play lets the twin sample src by its schedule and send what encode makes of
+// each sample, until ctx ends; it returns nil then. Instants count from the
+// call on clock (nil = one of its own); seed moves them by the dither.
+func (t *Twin) Play(ctx context.Context, src devices.Scheduled, seed uint64, clock devices.Clock, encode func(devices.Sample) []byte) error {
+	if clock == nil {
+		clock = intake.Monotonic()
+	}
+	schedule, start := src.Schedule(), clock()
+	if schedule.Period <= 0 {
+		return fmt.Errorf("ptytwin: play %q: period %v must be positive", src.Info().ID, schedule.Period)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for seq := uint64(1); ; seq++ {
+		due := start + schedule.Instant(seq, seed)
+		timer.Reset(due - clock())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if _, err := t.Write(encode(src.Sample(seq, due))); err != nil {
+			return err
+		}
+	}
+}

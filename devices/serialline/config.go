@@ -1,0 +1,138 @@
+package serialline
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.bug.st/serial"
+
+	"plumbline/devices"
+	"plumbline/devices/codec"
+	"plumbline/devices/internal/intake"
+)
+
+// DefaultBaud is used when Config.Baud is 0.
+const DefaultBaud = 9600
+
+// Parity of the port; the zero value is none.
+type Parity string
+
+// The parities that Config knows.
+const (
+	NoParity   Parity = "none"
+	EvenParity Parity = "even"
+	OddParity  Parity = "odd"
+)
+
+// Config describes the port and the sensor on it. Port (for Open) and Codec are
+// required.
+type Config struct {
+	ID     string       // unique in a rig
+	Port   string       // device path, or a stable link to it such as /dev/serial/by-id/…
+	Model  string       // for reports; optional
+	Serial string       // serial number of the sensor or its adapter; optional
+	Note   string       // for reports; optional
+	Mode   devices.Mode // "" = Real; a port of a pty twin is Sim, a replayed one Replay
+
+	Baud     int    // bits per second; 0 = DefaultBaud
+	DataBits int    // 5 … 8; 0 = 8
+	Parity   Parity // "" = none
+	StopBits int    // 1 or 2; 0 = 1
+	DTR, RTS *bool  // modem lines to set at opening; nil = left alone
+
+	Codec   codec.Codec
+	Clock   devices.Clock // nil = counts from Open
+	Prelude []byte        // sent once after each opening; nil = nothing
+
+	KeepBacklog bool          // publish what lay in the port before opening, too
+	NoReconnect bool          // after an unplug Read returns ErrUnplugged instead of waiting
+	RetryEvery  time.Duration // how often the path is tried after an unplug; 0 = 100 ms
+	Queue       int           // samples kept for a late reader; 0 = 1024
+	Damages     int           // rejected frames kept as evidence; 0 = 64
+
+	// OnState is told when the port was lost and when it came back; optional.
+	// It is called on the reading goroutine and must not block or call Close.
+	OnState func(State)
+	Log     *slog.Logger // nil = discard
+}
+
+// State is one change of the port.
+type State struct {
+	At      time.Duration // on the driver's Clock
+	Plugged bool
+	Err     error // what was seen at an unplug
+}
+
+// Stats are totals of the port beside devices.Counters.
+type Stats struct {
+	Unplugs  uint64 // times the port was lost
+	Replugs  uint64 // times it came back
+	Stale    uint64 // bytes dropped because they lay in the port at an opening
+	NoModem  bool   // DTR or RTS was asked for and the port has no modem lines
+	Timeouts uint64 // reads that returned nothing
+}
+
+// withDefaults checks the config and fills in what was left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Codec == nil {
+		return c, errors.New(`serialline: no codec; set Config.Codec, for example codec.NMEA0183{}`)
+	}
+	if c.Baud == 0 {
+		c.Baud = DefaultBaud
+	}
+	if c.DataBits == 0 {
+		c.DataBits = 8
+	}
+	if c.StopBits == 0 {
+		c.StopBits = 1
+	}
+	if c.Mode == "" {
+		c.Mode = devices.Real
+	}
+	if c.RetryEvery <= 0 {
+		c.RetryEvery = 100 * time.Millisecond
+	}
+	if c.Clock == nil {
+		c.Clock = intake.Monotonic()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.ID == "" {
+		c.ID = c.Port
+	}
+	_, err := c.portMode()
+	return c, err
+}
+
+// portMode translates the framing for the library.
+func (c Config) portMode() (*serial.Mode, error) {
+	m := &serial.Mode{BaudRate: c.Baud, DataBits: c.DataBits}
+	if c.Baud < 0 {
+		return nil, fmt.Errorf("serialline: baud %d of %q: must be positive", c.Baud, c.Port)
+	}
+	if c.DataBits < 5 || c.DataBits > 8 {
+		return nil, fmt.Errorf("serialline: data bits %d of %q: must be 5 to 8", c.DataBits, c.Port)
+	}
+	switch c.Parity {
+	case "", NoParity:
+		m.Parity = serial.NoParity
+	case EvenParity:
+		m.Parity = serial.EvenParity
+	case OddParity:
+		m.Parity = serial.OddParity
+	default:
+		return nil, fmt.Errorf("serialline: parity %q of %q: must be none, even or odd", c.Parity, c.Port)
+	}
+	switch c.StopBits {
+	case 1:
+		m.StopBits = serial.OneStopBit
+	case 2:
+		m.StopBits = serial.TwoStopBits
+	default:
+		return nil, fmt.Errorf("serialline: stop bits %d of %q: must be 1 or 2", c.StopBits, c.Port)
+	}
+	return m, nil
+}

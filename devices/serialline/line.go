@@ -1,0 +1,242 @@
+package serialline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"go.bug.st/serial"
+
+	"plumbline/devices"
+	"plumbline/devices/codec"
+	"plumbline/devices/internal/intake"
+)
+
+// Line is a sensor on a serial line. It reads on one goroutine from Open to
+// Close and holds one operating-system thread while it waits.
+type Line struct {
+	cfg    Config
+	in     *intake.Intake
+	framer codec.Framer // owned by the reading goroutine
+	fresh  bool         // owned by the reading goroutine: the next frame is the first after an opening
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the reading goroutine has ended
+
+	mu     sync.Mutex
+	stats  Stats     // owned by mu
+	stream io.Writer // the port while it is plugged; owned by mu
+}
+
+var _ devices.Device = (*Line)(nil)
+
+// Open opens the port and starts reading. It returns within about 0.3 s; ctx
+// bounds the opening only, not the device's life. Errors name the port and what
+// mends them; a port whose descriptor would be too high gives ErrDescriptor.
+func Open(ctx context.Context, cfg Config) (*Line, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Port == "" {
+		return nil, errors.New("serialline: no port; set Config.Port, see what is plugged in with: plumbline devices")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("serialline: open %q: %w", cfg.Port, err)
+	}
+	var stats Stats
+	port, err := openPort(cfg, &stats)
+	if err != nil {
+		return nil, err
+	}
+	l, run := newLine(cfg, stats)
+	l.stream, l.fresh = port, !cfg.KeepBacklog
+	go func() {
+		defer close(l.done)
+		l.serve(run, port)
+	}()
+	return l, nil
+}
+
+// New reads from a stream that is open already: a TCP serial server, a pipe, a
+// test. The stream belongs to the Line from then on. Read returns io.EOF at its
+// end. Close closes the stream to unblock its Read.
+func New(stream io.ReadWriteCloser, cfg Config) (*Line, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, run := newLine(cfg, Stats{})
+	l.stream = stream
+	unblock := context.AfterFunc(run, func() { _ = stream.Close() })
+	go func() {
+		defer close(l.done)
+		err := l.pump(run, stream)
+		if unblock() {
+			err = errors.Join(err, stream.Close())
+		}
+		l.cut()
+		if errors.Is(err, io.EOF) {
+			err = io.EOF
+		}
+		l.in.End(err)
+	}()
+	return l, nil
+}
+
+func newLine(cfg Config, stats Stats) (*Line, context.Context) {
+	run, cancel := context.WithCancel(context.Background())
+	return &Line{cfg: cfg, stats: stats, cancel: cancel, done: make(chan struct{}),
+		framer: cfg.Codec.NewFramer(),
+		in:     intake.New(cfg.Codec, intake.Options{Queue: cfg.Queue, Damages: cfg.Damages})}, run
+}
+
+// serve reads the port, and after each unplug waits for it to come back.
+func (l *Line) serve(run context.Context, port serial.Port) {
+	for {
+		err := l.pump(run, port)
+		l.setStream(nil)
+		closeErr := port.Close()
+		l.cut()
+		if run.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errLost) {
+			l.in.End(errors.Join(fmt.Errorf("serialline: read %q: %w", l.cfg.Port, err), closeErr))
+			return
+		}
+		l.count(func(s *Stats) { s.Unplugs++ })
+		l.tell(State{At: l.cfg.Clock(), Err: err})
+		if l.cfg.NoReconnect {
+			l.in.End(fmt.Errorf("serialline: read %q: %w (%w)", l.cfg.Port, devices.ErrUnplugged, err))
+			return
+		}
+		stats := Stats{}
+		if port, err = reopen(run, l.cfg, &stats); err != nil {
+			return // closed while waiting
+		}
+		l.count(func(s *Stats) {
+			s.Replugs++
+			s.Stale += stats.Stale
+			s.NoModem = s.NoModem || stats.NoModem
+		})
+		l.setStream(port)
+		l.fresh = !l.cfg.KeepBacklog
+		l.tell(State{At: l.cfg.Clock(), Plugged: true})
+	}
+}
+
+// pump moves bytes from the stream to the framer until run ends or the stream
+// fails. A stream that is gone gives an error that wraps errLost.
+func (l *Line) pump(run context.Context, stream io.Reader) error {
+	buf := make([]byte, 4096)
+	for run.Err() == nil {
+		n, err := safeRead(stream, buf)
+		if n > 0 {
+			l.framer.Push(l.cfg.Clock(), buf[:n], l.accept)
+		}
+		switch {
+		case errors.Is(err, ErrDescriptor):
+			return err
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: %w", errLost, io.EOF)
+		case err != nil:
+			// PortClosed, EIO, ENXIO: run has not ended, so it was not us.
+			return fmt.Errorf("%w: %w", errLost, err)
+		case n == 0:
+			l.count(func(s *Stats) { s.Timeouts++ })
+		}
+	}
+	return run.Err()
+}
+
+// accept passes a frame on. The first one after an opening may have lost its
+// head: if it does not pass, it was cut by us and is not held against the line.
+func (l *Line) accept(f codec.Frame) {
+	if l.fresh {
+		l.fresh = false
+		if !l.in.Good(f) {
+			l.in.Cut(f, "cut by the opening of the port")
+			return
+		}
+	}
+	l.in.Accept(f, "")
+}
+
+// cut gives up the unfinished frame.
+func (l *Line) cut() {
+	if f, ok := l.framer.Rest(); ok {
+		l.in.Cut(f, "cut by the end of the stream")
+	}
+}
+
+func (l *Line) tell(s State) {
+	l.cfg.Log.Info("port changed", "port", l.cfg.Port, "plugged", s.Plugged, "error", s.Err)
+	if l.cfg.OnState != nil {
+		l.cfg.OnState(s)
+	}
+}
+
+func (l *Line) count(change func(*Stats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.stats)
+}
+
+func (l *Line) setStream(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stream = w
+}
+
+// Write sends a command to the device. It may block while the line is slow; it
+// returns ErrUnplugged while the port is away. A port may be written by one
+// goroutine at a time.
+func (l *Line) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	w := l.stream
+	l.mu.Unlock()
+	if w == nil {
+		return 0, fmt.Errorf("serialline: write %q: %w", l.cfg.Port, devices.ErrUnplugged)
+	}
+	n, err := w.Write(p)
+	if err != nil {
+		err = fmt.Errorf("serialline: write %q: %w", l.cfg.Port, err)
+	}
+	return n, err
+}
+
+// Info implements devices.Device.
+func (l *Line) Info() devices.Info {
+	return devices.Info{ID: l.cfg.ID, Kind: l.cfg.Codec.Name(), Mode: l.cfg.Mode, Model: l.cfg.Model,
+		Serial: l.cfg.Serial, Path: l.cfg.Port, Note: l.cfg.Note}
+}
+
+// Read implements devices.Device. After an unplug it goes on blocking until the
+// device is back, unless Config.NoReconnect is set; then it returns an error
+// that wraps devices.ErrUnplugged.
+func (l *Line) Read(ctx context.Context) (devices.Sample, error) { return l.in.Read(ctx) }
+
+// Counters implements devices.Device.
+func (l *Line) Counters() devices.Counters { return l.in.Counters() }
+
+// Damages implements devices.Device.
+func (l *Line) Damages() []devices.Damage { return l.in.Damages() }
+
+// Stats returns what happened to the port.
+func (l *Line) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// Close stops reading and closes the port; a blocked Read returns ErrClosed at
+// once. It takes up to 50 ms, the time of one read, on a port.
+func (l *Line) Close() error {
+	l.in.Discard(devices.ErrClosed)
+	l.cancel()
+	<-l.done
+	return nil
+}
