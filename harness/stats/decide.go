@@ -1,14 +1,205 @@
 package stats
 
-// DecideDR2 applies the decision rule DR-2.
-func DecideDR2(in Input) Decision { return Decision{} }
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"time"
 
-// Zero is the outcome of the zero-event rule.
-type Zero struct {
-	N, Events  int64
-	Confidence float64
-	Upper      float64 // bound on the probability of an event per trial
+	"plumbline/reports"
+)
+
+// withDefaults fills in the published constants of DR-2.
+func (r Rule) withDefaults() Rule {
+	if r.PassConfidence == 0 {
+		r.PassConfidence = 0.95
+	}
+	if r.FailConfidence == 0 {
+		r.FailConfidence = 0.99
+	}
+	if r.MinBlock == 0 {
+		r.MinBlock = time.Second
+	}
+	if r.MinBlocks == 0 {
+		r.MinBlocks = 30
+	}
+	return r
 }
 
-// ZeroEvent bounds the probability of an event seen events times in n trials.
-func ZeroEvent(n, events int64, confidence float64) Zero { return Zero{} }
+// DecideDR2 applies the decision rule DR-2, "two counters":
+//
+//   - a broken validity gate, fewer than MinBlocks blocks or too few effective
+//     samples: INCONCLUSIVE with its code;
+//   - X_P/VIF ≤ c: PASS, unless a single run is FAIL;
+//   - X_F/VIF ≥ r: FAIL;
+//   - else CONDITIONAL PASS or CONDITIONAL FAIL by the point estimate.
+//
+// When the VIF still rises on doubling the block and no longer blocks fit, the
+// run should be longer: a verdict is then given only if it would survive one
+// more such rise, else INCONCLUSIVE(N). The same guards a profile that cuts the
+// blocks short with MaxBlock. A run that drifts (Input.Steady) is
+// judged on its worst third; when that is too short, INCONCLUSIVE(NONSTAT).
+func DecideDR2(in Input) Decision {
+	in.Rule = in.Rule.withDefaults()
+	in.Series = in.Series.sorted()
+	d := in.decide()
+	if in.Steady && len(in.Due) > 0 {
+		d.Stationarity = in.drift(in.Quantile, in.Limit)
+		d = in.steadied(d)
+	}
+	for _, gate := range in.Gates {
+		d.inconclusive(gate.Reason, gate.Detail, gate.Cure)
+		break
+	}
+	return d
+}
+
+// steadied replaces the verdict of a drifting run by that of its worst third.
+func (in Input) steadied(d Decision) Decision {
+	s := d.Stationarity
+	switch {
+	case !s.Tested:
+		if d.Verdict != reports.Fail {
+			d.inconclusive(reports.ReasonSamples, "too few blocks to test for drift", "a longer run")
+		}
+		return d
+	case s.Stationary:
+		return d
+	}
+	third := in
+	third.Series = in.slice(s.Worst-1, 3)
+	worst := third.decide()
+	worst.Stationarity, worst.WorstThird = s, s.Worst
+	drift := fmt.Sprintf("the figure drifted by %.4g over the run", s.Drift)
+	if worst.Verdict == reports.Inconclusive {
+		worst.inconclusive(reports.ReasonNonstationary,
+			drift+" and its worst third alone is too short: "+worst.Detail, "a longer warm-up and a longer run")
+	} else {
+		worst.Detail = drift + "; judged on its worst third"
+	}
+	return worst
+}
+
+// decide applies the rule to the series of in, without gates.
+func (in Input) decide() Decision {
+	values := slices.Clone(in.Value)
+	sort.Float64s(values)
+	d := Decision{
+		N:        int64(len(values)),
+		Lost:     countAbove(values, math.MaxFloat64),
+		Estimate: Quantile(values, in.Quantile),
+		XPass:    countAbove(values, in.Limit-in.Guard),
+		XFail:    countAbove(values, in.Limit+in.Guard+in.Bias),
+	}
+	d.Dependence = in.measure([]float64{in.Limit - in.Guard, d.Estimate}, in.Rule)
+	d.NEff = int64(float64(d.N) / d.VIF)
+	d.Lower, d.Upper = deflatedBounds(values, in.Quantile, in.Rule.PassConfidence, d.VIF)
+	d.Allowed = Allowed(d.NEff, in.Quantile, in.Rule.PassConfidence)
+	d.Reject = Reject(d.NEff, in.Quantile, 1-in.Rule.FailConfidence)
+	d.Verdict = in.verdict(d)
+	in.checkSize(&d)
+	if d.Verdict != reports.Pass && d.Verdict != reports.Fail {
+		d.NeedMore = in.needMore(d)
+	}
+	return d
+}
+
+// verdict compares the two counters at the VIF of d.
+func (in Input) verdict(d Decision) reports.Verdict {
+	switch {
+	case d.N == 0:
+		return reports.Inconclusive
+	case float64(d.XFail)/d.VIF >= float64(d.Reject):
+		return reports.Fail
+	case d.Allowed >= 0 && float64(d.XPass)/d.VIF <= float64(d.Allowed) && !in.RunFails:
+		return reports.Pass
+	case d.Estimate <= in.Limit:
+		return reports.ConditionalPass
+	default:
+		return reports.ConditionalFail
+	}
+}
+
+// checkSize turns a verdict that the amount of data does not carry into
+// INCONCLUSIVE(N).
+func (in Input) checkSize(d *Decision) {
+	rule := in.Rule
+	switch {
+	case d.N == 0:
+		d.inconclusive(reports.ReasonSamples, "nothing was measured", "a run that delivers messages")
+	case !d.Enough:
+		d.inconclusive(reports.ReasonSamples,
+			fmt.Sprintf("%d blocks of %v, the rule needs %d", d.Blocks, d.Block, rule.MinBlocks),
+			fmt.Sprintf("a run of at least %v", time.Duration(rule.MinBlocks+1)*d.Block))
+	case d.Lengthen && d.withVIF(in, d.Doubled*d.Doubled/d.VIF) != d.Verdict:
+		d.inconclusive(reports.ReasonSamples,
+			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %v", d.VIF, d.Doubled, d.Block),
+			"a longer run")
+	case d.Verdict == reports.Fail:
+	case d.Allowed < 0:
+		d.inconclusive(reports.ReasonSamples,
+			fmt.Sprintf("%d effective samples cannot show the %v-quantile", d.NEff, in.Quantile),
+			fmt.Sprintf("at least %d effective samples", SamplesFor(0, in.Quantile, rule.PassConfidence)))
+	case d.NEff < rule.MinSamples:
+		d.inconclusive(reports.ReasonSamples,
+			fmt.Sprintf("%d effective samples, the requirement asks for %d", d.NEff, rule.MinSamples), "a longer run")
+	}
+}
+
+// withVIF returns the verdict that d would have at another VIF.
+func (d Decision) withVIF(in Input, vif float64) reports.Verdict {
+	d.VIF = vif
+	d.NEff = int64(float64(d.N) / vif)
+	d.Allowed = Allowed(d.NEff, in.Quantile, in.Rule.PassConfidence)
+	d.Reject = Reject(d.NEff, in.Quantile, 1-in.Rule.FailConfidence)
+	return in.verdict(d)
+}
+
+func (d *Decision) inconclusive(reason reports.Reason, detail, cure string) {
+	d.Verdict, d.Reason, d.Detail, d.Cure = reports.Inconclusive, reason, detail, cure
+}
+
+// needMost bounds the search for the deciding number of messages.
+const needMost = int64(1) << 30
+
+// needMore estimates how many further messages of the same kind would decide:
+// the least n at which the shares of exceedances seen so far pass or fail. It
+// is −1 when they lie between the two counters for good.
+func (in Input) needMore(d Decision) int64 {
+	if d.N == 0 {
+		return -1
+	}
+	pass := float64(d.XPass) / float64(d.N)
+	fail := float64(d.XFail) / float64(d.N)
+	decides := func(n int64) bool {
+		nEff := int64(float64(n) / d.VIF)
+		if nEff < in.Rule.MinSamples {
+			return false
+		}
+		c := Allowed(nEff, in.Quantile, in.Rule.PassConfidence)
+		if c >= 0 && pass*float64(n)/d.VIF <= float64(c) {
+			return true
+		}
+		return fail*float64(n)/d.VIF >= float64(Reject(nEff, in.Quantile, 1-in.Rule.FailConfidence))
+	}
+	low, high := d.N, d.N
+	for !decides(high) {
+		if high > needMost {
+			return -1
+		}
+		low, high = high, high*2
+	}
+	// Near the counters the condition is not quite monotone in n; the first
+	// crossing of the bisection is as good an estimate as any.
+	need := firstIndex(low, high, decides) - d.N
+	switch {
+	case need > 0:
+		return need
+	case !d.Enough:
+		perBlock := float64(d.N) / math.Max(float64(d.Blocks), 1)
+		return int64(perBlock * float64(in.Rule.MinBlocks-d.Blocks+1))
+	default: // the counters would decide, the block length does not: double the run
+		return d.N
+	}
+}

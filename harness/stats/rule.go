@@ -25,6 +25,7 @@ type Rule struct {
 	PassConfidence float64       // 0 means 0.95
 	FailConfidence float64       // 0 means 0.99
 	MinBlock       time.Duration // least length of a time block; 0 means 1 s
+	MaxBlock       time.Duration // 0 means as long as dependence asks for; else it is cut here
 	MinBlocks      int           // 0 means 30
 	MinSamples     int64         // least n_eff for anything but FAIL
 }
