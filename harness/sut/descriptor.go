@@ -29,7 +29,8 @@ type Descriptor struct {
 	Hooks        Hooks     `yaml:"hooks,omitempty"`
 	Limits       Limits    `yaml:"limits,omitempty"`
 
-	dir string // folder that relative files are looked up in
+	dir     string // folder that relative files are looked up in
+	builtin bool   // Default(): bridged, configured by this package
 }
 
 // Process is one child process of the system, started in the order of the list
@@ -45,10 +46,10 @@ type Process struct {
 // Ready says when a process counts as started. Of TCP, HTTP and Addresses those
 // that are set must all hold; with none set the process is ready at once.
 type Ready struct {
-	TCP       string   `yaml:"tcp,omitempty"`       // host:port that accepts a connection
-	HTTP      string   `yaml:"http,omitempty"`      // URL that answers 2xx
-	Addresses string   `yaml:"addresses,omitempty"` // file that bridged writes when it serves
-	Timeout   Duration `yaml:"timeout,omitempty"`   // 0 means DefaultReadyTimeout
+	TCP       string        `yaml:"tcp,omitempty"`       // host:port that accepts a connection
+	HTTP      string        `yaml:"http,omitempty"`      // URL that answers 2xx
+	Addresses string        `yaml:"addresses,omitempty"` // file that bridged writes when it serves
+	Timeout   time.Duration `yaml:"timeout,omitempty"`   // 0 means DefaultReadyTimeout
 }
 
 // Broker is where devices publish.
@@ -117,11 +118,8 @@ type Hooks struct {
 
 // Limits are figures that the system promises about itself.
 type Limits struct {
-	Reconnect Duration `yaml:"reconnect,omitempty"` // downtime after which viewers are served again
+	Reconnect time.Duration `yaml:"reconnect,omitempty"` // downtime after which viewers are served again
 }
-
-// Duration is a time.Duration written with its unit, for example "10s".
-type Duration time.Duration
 
 // DefaultReadyTimeout is how long a process may take to get ready when the
 // descriptor does not say.

@@ -1,21 +1,25 @@
 package sut
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
-	"plumbline/reports"
+	"github.com/goccy/go-yaml"
 )
 
 // Options configure New. The zero value is a private bridged with default
 // settings and its logs in a temporary folder.
 type Options struct {
 	Binary      string         // bridged executable; "" looks beside the own executable, then in $PATH
-	Dir         string         // receives logs, usage figures and the effective configuration, never a secret; "" is a temporary folder
+	Dir         string         // receives logs and the effective configuration, never a secret; "" is a temporary folder
 	Descriptor  *Descriptor    // nil is Default()
 	Config      map[string]any // settings of bridged by dotted key, for example "viewers.heartbeat": "1s"
 	StopLimit   time.Duration  // how long SIGTERM may take before SIGKILL; 0 means DefaultStopLimit
@@ -37,97 +41,200 @@ var (
 )
 
 // SUT is one system under test. Methods may be called from any goroutine;
-// Start, Stop, Restart, Kill and Close wait for each other.
-type SUT struct{}
+// those that start and stop things wait for each other.
+type SUT struct {
+	opts    Options
+	log     *slog.Logger
+	source  *Descriptor // as it was given, templates not filled in
+	private string      // keys, configuration, state; removed by Close
+	dir     string      // logs; kept
+	binary  string      // of bridged, "" for others
+	ports   *ports
+	died    chan struct{} // closed at the first death that nobody asked for
+	sampler *sampler
+
+	life sync.Mutex // one change of the processes at a time
+
+	mu       sync.Mutex // guards what follows
+	desc     *Descriptor
+	children []*child // as in desc.Start; nil where nothing was started yet
+	trust    trust
+	failure  error // the first death that nobody asked for
+	closed   bool
+}
 
 // New prepares a system under test: it checks the descriptor, finds the
 // executable, picks ports and writes keys and configuration. It starts nothing.
-func New(opts Options) (*SUT, error) { return nil, ErrUsage }
-
-// Start starts every process and returns when all are ready.
-func (s *SUT) Start(ctx context.Context) error { return nil }
-
-// Stop ends every process: SIGTERM, then SIGKILL when StopLimit is over.
-func (s *SUT) Stop(ctx context.Context) error { return nil }
-
-// Kill ends the bridge at once with SIGKILL and returns when it is gone.
-func (s *SUT) Kill() error { return nil }
-
-// Restart stops what still runs and starts it again on the same ports and data.
-func (s *SUT) Restart(ctx context.Context) error { return nil }
-
-// RestartBroker restarts the broker alone where it is a process or hook of its own.
-func (s *SUT) RestartBroker(ctx context.Context) error { return nil }
-
-// Pause freezes the bridge with SIGSTOP.
-func (s *SUT) Pause() error { return nil }
-
-// Resume thaws it with SIGCONT.
-func (s *SUT) Resume() error { return nil }
-
-// Close stops everything and removes keys and state. It is idempotent.
-func (s *SUT) Close() error { return nil }
-
-// Exited returns a channel that is closed when a process of the present
-// incarnation has ended, wanted or not.
-func (s *SUT) Exited() <-chan struct{} { return nil }
-
-// Err tells of a process that ended unasked, with its last log lines; else nil.
-func (s *SUT) Err() error { return nil }
-
-// LastLog returns up to n of the last log lines of all processes.
-func (s *SUT) LastLog(n int) []string { return nil }
-
-// Broker returns where devices publish. It never holds a password.
-func (s *SUT) Broker() *url.URL { return nil }
-
-// BrokerAuth returns the user name and password for the broker, "" when none.
-func (s *SUT) BrokerAuth() (username, password string) { return "", "" }
-
-// BrokerTLS returns the TLS settings for an mqtts broker, nil for mqtt.
-func (s *SUT) BrokerTLS() *tls.Config { return nil }
-
-// ViewerURL returns where viewers connect.
-func (s *SUT) ViewerURL() string { return "" }
-
-// TLS returns a fresh copy of the TLS settings for viewers, nil for ws://.
-func (s *SUT) TLS() *tls.Config { return nil }
-
-// Origin returns an Origin that the system accepts, "" when none is needed.
-func (s *SUT) Origin() string { return "" }
-
-// Has reports whether the system claims the capability.
-func (s *SUT) Has(capability string) bool { return false }
-
-// Pid returns the process id of the bridge, 0 when it does not run.
-func (s *SUT) Pid() int { return 0 }
-
-// Descriptor returns the descriptor with all templates filled in.
-func (s *SUT) Descriptor() Descriptor { return Descriptor{} }
-
-// Info describes the system for the report, with digests of its files.
-func (s *SUT) Info() reports.SUT { return reports.SUT{} }
-
-// Metrics scrapes the metrics page: one figure per series, keyed by name and labels as printed there.
-func (s *SUT) Metrics(ctx context.Context) (map[string]float64, error) { return nil, nil }
-
-// Usage is what the processes use of the machine at one moment, summed.
-type Usage struct {
-	At      time.Time
-	CPU     time.Duration // user and system time since start
-	RSS     uint64        // bytes
-	Files   int           // open file descriptors
-	Threads int
+// Close must be called, also when Start was not.
+func New(opts Options) (*SUT, error) {
+	s := &SUT{opts: opts, log: opts.Log, source: opts.Descriptor, ports: newPorts(), died: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.source == nil {
+		s.source = Default()
+	}
+	if s.opts.StopLimit <= 0 {
+		s.opts.StopLimit = DefaultStopLimit
+	}
+	if err := s.source.Validate(); err != nil {
+		return nil, err
+	}
+	if len(opts.Config) > 0 && !s.source.builtin {
+		return nil, fmt.Errorf("sut: %w: settings of bridged were given for %q, whose configuration is its own affair", ErrUsage, s.source.Name)
+	}
+	if s.usesBridged() {
+		binary, err := FindBridged(opts.Binary)
+		if err != nil {
+			return nil, err
+		}
+		s.binary = binary
+	}
+	if err := s.makeFolders(); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		_ = os.RemoveAll(s.private)
+		return nil, err
+	}
+	if opts.SampleEvery > 0 {
+		s.sampler = newSampler(s.Usage, opts.SampleEvery)
+	}
+	return s, nil
 }
 
-// Usage samples now.
-func (s *SUT) Usage(ctx context.Context) (Usage, error) { return Usage{}, nil }
+func (s *SUT) usesBridged() bool {
+	for _, p := range s.source.Start {
+		for _, word := range p.Command {
+			if strings.Contains(word, "{{bridged}}") {
+				return true
+			}
+		}
+	}
+	return false
+}
 
-// Usages returns the samples taken so far, oldest first.
-func (s *SUT) Usages() []Usage { return nil }
+// makeFolders makes the private folder, which holds secrets and lies outside of
+// every run directory, and the folder for logs.
+func (s *SUT) makeFolders() error {
+	private, err := os.MkdirTemp("", "plumbline-sut-")
+	if err != nil {
+		return fmt.Errorf("sut: private folder: %w", err)
+	}
+	s.private, s.dir = private, s.opts.Dir
+	if s.dir == "" {
+		s.dir = filepath.Join(private, "log")
+	}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		_ = os.RemoveAll(private)
+		return fmt.Errorf("sut: folder for logs: %w", err)
+	}
+	return nil
+}
 
-// Token mints a token as the spec says.
-func (s *SUT) Token(spec TokenSpec) (string, error) { return "", nil }
+// prepare fills in the templates with the ports of now and writes the
+// configuration. It is repeated with new ports when one was taken meanwhile.
+func (s *SUT) prepare() error {
+	d := s.source.clone()
+	here := d.dir
+	x := expander{values: map[string]string{"dir": s.private, "here": here, "bridged": s.binary}, port: s.ports.port}
+	if err := d.apply(x); err != nil {
+		return fmt.Errorf("sut: descriptor %q: %w", d.Name, err)
+	}
+	resolveFiles(d)
+	if d.builtin {
+		config, err := writeBridged(d, s.private, s.ports.port, s.opts.Config)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "bridged.yaml"), config, 0o644); err != nil {
+			return fmt.Errorf("sut: copy of the configuration: %w", err)
+		}
+	}
+	text, err := yaml.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("sut: copy of the descriptor: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "descriptor.yaml"), text, 0o644); err != nil {
+		return fmt.Errorf("sut: copy of the descriptor: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.desc, s.children = d, make([]*child, len(d.Start))
+	return nil
+}
 
-// Revoke cuts off the subject through the revocation file.
-func (s *SUT) Revoke(subject string) error { return nil }
+// resolveFiles makes the files of a descriptor absolute.
+func resolveFiles(d *Descriptor) {
+	files := []*string{&d.Broker.PasswordFile, &d.Broker.CA, &d.Viewer.CA}
+	if d.Auth != nil {
+		files = append(files, &d.Auth.RevocationFile)
+		if d.Auth.JWT != nil {
+			files = append(files, &d.Auth.JWT.SecretFile, &d.Auth.JWT.PrivateKeyFile)
+		}
+	}
+	for i := range d.Start {
+		if d.Start[i].Dir == "" {
+			d.Start[i].Dir = d.dir
+		}
+		files = append(files, &d.Start[i].Dir)
+	}
+	for _, f := range files {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(d.dir, *f)
+		}
+	}
+}
+
+// descriptor returns the filled-in descriptor; it is never changed, only replaced.
+func (s *SUT) descriptor() *Descriptor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.desc
+}
+
+// Descriptor returns the descriptor with all templates filled in.
+func (s *SUT) Descriptor() Descriptor { return *s.descriptor().clone() }
+
+// Has reports whether the system claims the capability.
+func (s *SUT) Has(capability string) bool { return s.source.Has(capability) }
+
+// Broker returns where devices publish. It never holds a password.
+func (s *SUT) Broker() *url.URL {
+	u, err := url.Parse(s.descriptor().Broker.URL)
+	if err != nil {
+		return &url.URL{}
+	}
+	u.User = nil
+	return u
+}
+
+// BrokerAuth returns the user name and password for the broker, "" when none.
+// It knows the password after the first Start.
+func (s *SUT) BrokerAuth() (username, password string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.desc.Broker.Username, s.trust.password
+}
+
+// BrokerTLS returns a copy of the TLS settings for an mqtts broker, nil for
+// mqtt and before the first Start.
+func (s *SUT) BrokerTLS() *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trust.broker.Clone()
+}
+
+// TLS returns a copy of the TLS settings for viewers, nil for ws:// and before
+// the first Start, which makes the authority of bridged.
+func (s *SUT) TLS() *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trust.viewer.Clone()
+}
+
+// ViewerURL returns where viewers connect.
+func (s *SUT) ViewerURL() string { return s.descriptor().Viewer.URL }
+
+// Origin returns an Origin that the system accepts, "" when none is needed.
+func (s *SUT) Origin() string { return s.descriptor().Viewer.Origin }

@@ -1,6 +1,16 @@
 package sut
 
-import "time"
+import (
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
 
 // TokenSpec says what a token holds. The zero value is a good token for the
 // subject "viewer" with no grants, valid for an hour.
@@ -19,43 +29,170 @@ type TokenSpec struct {
 	Mutate    Mutation       // what to spoil
 }
 
-// Mutation is one way to spoil a token that is good otherwise.
-type Mutation string
+// draft is a token on its way; mutations change it before or after signing.
+type draft struct {
+	now    time.Time
+	header map[string]any
+	claims map[string]any
+	family string // HS, RS, ES or Ed
+	key    any    // []byte or crypto.Signer
+	names  JWT
+}
 
-// The mutations (RFC 8725 section 2 and 3). "" spoils nothing.
-const (
-	Expired         Mutation = "expired"          // exp one hour ago
-	NotYetValid     Mutation = "not-yet-valid"    // nbf in one hour
-	IssuedInFuture  Mutation = "issued-in-future" // iat in one hour
-	WrongIssuer     Mutation = "wrong-issuer"     //
-	NoIssuer        Mutation = "no-issuer"        //
-	WrongAudience   Mutation = "wrong-audience"   //
-	NoAudience      Mutation = "no-audience"      //
-	NoSubject       Mutation = "no-subject"       //
-	NoExpiry        Mutation = "no-expiry"        //
-	AlgNone         Mutation = "alg-none"         // alg none, no signature
-	AlgNoneCase     Mutation = "alg-none-case"    // alg nOnE, no signature
-	AlgOther        Mutation = "alg-other"        // another algorithm of the same family
-	OtherKey        Mutation = "other-key"        // right algorithm, another key
-	EmptyKey        Mutation = "empty-key"        // signed with an empty secret
-	TamperedPayload Mutation = "tampered-payload" // claims changed after signing
-	NoSignature     Mutation = "no-signature"     // signature part empty
-	CutSignature    Mutation = "cut-signature"    // last signature bytes missing
-	WrongType       Mutation = "wrong-type"       // typ of a refresh token
-	ExpiryString    Mutation = "expiry-string"    // exp as a string
-	ExpiryHuge      Mutation = "expiry-huge"      // exp 1e30
-	ExpiryNegative  Mutation = "expiry-negative"  // exp -1
-	ExtraDots       Mutation = "extra-dots"       // five parts
-	ManyDots        Mutation = "many-dots"        // 16 KiB of dots
-	HugeToken       Mutation = "huge-token"       // 48 KiB of claims
-	DuplicateClaims Mutation = "duplicate-claims" // sub twice in the JSON
-	Critical        Mutation = "critical-header"  // crit names an unknown extension (RFC 7515 section 4.1.11)
-	NotBase64       Mutation = "not-base64"       //
-	NotJSON         Mutation = "not-json"         //
-	EmptyToken      Mutation = "empty"            //
-	KeyInHeader     Mutation = "key-in-header"    // jwk, jku and x5u of an attacker, signed with that key
-	KeyPath         Mutation = "key-path"         // kid is a path to an empty file, signed with an empty key
-)
+// Token mints a token as the spec says. The error wraps ErrNoControl when the
+// descriptor does not say how. The token is a secret: keep it out of artifacts.
+func (s *SUT) Token(spec TokenSpec) (string, error) {
+	d := s.descriptor()
+	if d.Auth == nil || d.Auth.JWT == nil {
+		return "", fmt.Errorf("sut: token: %w: the descriptor has no auth.jwt", ErrNoControl)
+	}
+	return mint(*d.Auth.JWT, spec, time.Now())
+}
 
-// Mutations returns every mutation that a sound verifier must refuse.
-func Mutations() []Mutation { return nil }
+func mint(names JWT, spec TokenSpec, now time.Time) (string, error) {
+	alg := or(spec.Alg, names.Alg)
+	family, ok := algorithms[alg]
+	if !ok {
+		return "", fmt.Errorf("sut: token: %w: algorithm %q is not known", ErrUsage, alg)
+	}
+	d := &draft{
+		now: now, family: family, names: names,
+		header: map[string]any{"alg": alg, "typ": "JWT"},
+		claims: goodClaims(names, spec, now),
+	}
+	overlay(d.claims, spec.Claims)
+	overlay(d.header, spec.Header)
+	var err error
+	if d.key, err = signingKey(names, family); err != nil {
+		return "", err
+	}
+	if spec.Mutate == "" {
+		return d.sign()
+	}
+	spoil, ok := mutations[spec.Mutate]
+	if !ok {
+		return "", fmt.Errorf("sut: token: %w: mutation %q is not known", ErrUsage, spec.Mutate)
+	}
+	return spoil(d)
+}
+
+func goodClaims(names JWT, spec TokenSpec, now time.Time) map[string]any {
+	ttl := spec.TTL
+	if ttl == 0 {
+		ttl = time.Hour
+	}
+	claims := map[string]any{
+		or(names.SubjectClaim, "sub"): or(spec.Subject, "viewer"),
+		"iat":                         now.Unix(),
+		"exp":                         now.Add(ttl).Unix(),
+	}
+	if issuer := or(spec.Issuer, names.Issuer); issuer != "" {
+		claims["iss"] = issuer
+	}
+	if audience := or(spec.Audience, names.Audience); audience != "" {
+		claims["aud"] = audience
+	}
+	if names.GrantsClaim != "" {
+		claims[names.GrantsClaim] = append([]string{}, spec.Grants...)
+		if len(spec.Denies) > 0 {
+			claims["denies"] = spec.Denies
+		}
+	}
+	if spec.ID != "" {
+		claims["jti"] = spec.ID
+	}
+	if spec.NotBefore != 0 {
+		claims["nbf"] = now.Add(spec.NotBefore).Unix()
+	}
+	return claims
+}
+
+func or(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+func overlay(onto, from map[string]any) {
+	for key, value := range from {
+		if value == nil {
+			delete(onto, key)
+		} else {
+			onto[key] = value
+		}
+	}
+}
+
+// sign encodes header and claims and signs them with the algorithm that the
+// header names (RFC 7515 section 5.1).
+func (d *draft) sign() (string, error) {
+	payload, err := json.Marshal(d.claims)
+	if err != nil {
+		return "", fmt.Errorf("sut: token: %w: claims: %w", ErrUsage, err)
+	}
+	return d.signPayload(payload)
+}
+
+func (d *draft) signPayload(payload []byte) (string, error) {
+	header, err := json.Marshal(d.header)
+	if err != nil {
+		return "", fmt.Errorf("sut: token: %w: header: %w", ErrUsage, err)
+	}
+	text := encode(header) + "." + encode(payload)
+	name, _ := d.header["alg"].(string)
+	method := jwt.GetSigningMethod(name)
+	if method == nil || strings.EqualFold(name, "none") {
+		return text + ".", nil // the caller wants a token that nobody signed
+	}
+	signature, err := method.Sign(text, d.key)
+	if err != nil {
+		return "", fmt.Errorf("sut: token: sign with %s: %w", name, err)
+	}
+	return text + "." + encode(signature), nil
+}
+
+func encode(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
+
+// signingKey reads the key that the descriptor names.
+func signingKey(names JWT, family string) (any, error) {
+	if family == "HS" {
+		if names.SecretFile == "" {
+			return nil, fmt.Errorf("sut: token: %w: auth.jwt.secretFile is missing", ErrUsage)
+		}
+		data, err := os.ReadFile(names.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("sut: token: auth.jwt.secretFile: %w: %w", ErrUsage, err)
+		}
+		return []byte(strings.TrimSpace(string(data))), nil
+	}
+	data, err := os.ReadFile(names.PrivateKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("sut: token: auth.jwt.privateKeyFile: %w: %w", ErrUsage, err)
+	}
+	var key crypto.PrivateKey
+	switch family {
+	case "RS":
+		key, err = jwt.ParseRSAPrivateKeyFromPEM(data)
+	case "ES":
+		key, err = jwt.ParseECPrivateKeyFromPEM(data)
+	default:
+		key, err = jwt.ParseEdPrivateKeyFromPEM(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sut: token: auth.jwt.privateKeyFile: %w: %w", ErrUsage, err)
+	}
+	return key, nil
+}
+
+// algorithms maps the names of RFC 7518 section 3.1 and RFC 8037 to families.
+var algorithms = map[string]string{
+	"HS256": "HS", "HS384": "HS", "HS512": "HS",
+	"RS256": "RS", "RS384": "RS", "RS512": "RS",
+	"ES256": "ES", "ES384": "ES", "ES512": "ES",
+	"EdDSA": "Ed",
+}
+
+func algorithmNames() []string {
+	return []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"}
+}

@@ -1,0 +1,250 @@
+package sut
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// portAttempts is how often Start picks new ports when one was taken between
+// the picking and the start.
+const portAttempts = 4
+
+// Start starts every process that does not run, in the order of the
+// descriptor, and returns when all are ready. When one fails, those that were
+// started are killed. Errors wrap ErrUnavailable and show the last log lines.
+func (s *SUT) Start(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	fresh := !s.startedOnce()
+	for attempt := 1; ; attempt++ {
+		err := s.startAll(ctx)
+		if err == nil {
+			break
+		}
+		s.killAll()
+		var exited *exitedError
+		if fresh && attempt < portAttempts && errors.As(err, &exited) && exited.portTaken() {
+			s.log.Info("a port was taken meanwhile; trying others", "attempt", attempt)
+			s.ports.forget()
+			if err := s.prepare(); err != nil {
+				return err
+			}
+			continue
+		}
+		return fmt.Errorf("sut: start %q: %w: %w", s.source.Name, ErrUnavailable, err)
+	}
+	t, err := loadTrust(s.descriptor())
+	if err != nil {
+		s.killAll()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trust = t
+	return nil
+}
+
+func (s *SUT) startedOnce() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.children {
+		if c != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *SUT) startAll(ctx context.Context) error {
+	for i := range s.descriptor().Start {
+		if err := s.startOne(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startOne starts process i when it does not run and waits until it is ready.
+func (s *SUT) startOne(ctx context.Context, i int) error {
+	s.mu.Lock()
+	closed, old, spec := s.closed, s.children[i], s.desc.Start[i]
+	s.mu.Unlock()
+	switch {
+	case closed:
+		return errors.New("it was closed")
+	case old != nil && old.running():
+		return nil
+	}
+	c, err := launch(spec, s.dir, s.log, s.ended)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.children[i] = c
+	s.mu.Unlock()
+	err = c.waitReady(ctx)
+	if err != nil {
+		return errors.Join(err, c.kill())
+	}
+	// From here on an end that nobody asked for is a death.
+	c.ready.Store(true)
+	if !c.running() {
+		s.ended(c)
+	}
+	return nil
+}
+
+// ended is called by the goroutine of a child when its process is gone.
+func (s *SUT) ended(c *child) {
+	if c.wanted.Load() || !c.ready.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		s.failure = fmt.Errorf("sut: process %q died: %w: %s%s", c.spec.Name, ErrUnavailable, c.end(), quoteLines(c.lines(10)))
+		s.log.Error("a process of the system under test died", "name", c.spec.Name, "state", c.end())
+		close(s.died)
+	}
+}
+
+// Stop ends every process, the last started first: SIGTERM, then SIGKILL when
+// StopLimit is over or ctx ends. That a process had to be killed is an error.
+func (s *SUT) Stop(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	children := s.processes()
+	var failed error
+	for i := len(children) - 1; i >= 0; i-- {
+		failed = errors.Join(failed, s.stopOne(ctx, children[i]))
+	}
+	return failed
+}
+
+func (s *SUT) stopOne(ctx context.Context, c *child) error {
+	if c == nil || !c.running() {
+		return nil
+	}
+	began := time.Now()
+	obeyed, err := c.stop(ctx.Done(), s.opts.StopLimit)
+	if err == nil && !obeyed {
+		err = fmt.Errorf("sut: stop %q: it did not end within %v and was killed%s", c.spec.Name, time.Since(began).Round(time.Millisecond), quoteLines(c.lines(5)))
+	}
+	return err
+}
+
+// Kill ends the bridge at once with SIGKILL, or by the hook killBridge, and
+// returns when it is gone. With neither the error wraps ErrNoControl.
+func (s *SUT) Kill() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	d := s.descriptor()
+	if len(d.Hooks.KillBridge) > 0 {
+		return s.hook(context.Background(), "killBridge", d.Hooks.KillBridge)
+	}
+	c, err := s.bridge()
+	if err != nil {
+		return err
+	}
+	return c.kill()
+}
+
+// Restart stops the bridge when it runs and starts it again on the same ports
+// and data, or runs the hook restartBridge. It returns when the bridge is ready.
+func (s *SUT) Restart(ctx context.Context) error {
+	d := s.descriptor()
+	return s.restart(ctx, "restartBridge", d.Hooks.RestartBridge, d.bridgeIndex())
+}
+
+// RestartBroker is Restart for the broker. Where broker and bridge are one
+// process, as in bridged, that process is restarted.
+func (s *SUT) RestartBroker(ctx context.Context) error {
+	d := s.descriptor()
+	return s.restart(ctx, "restartBroker", d.Hooks.RestartBroker, d.brokerIndex())
+}
+
+func (s *SUT) restart(ctx context.Context, name string, hook []string, i int) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if len(hook) > 0 {
+		return s.hook(ctx, name, hook)
+	}
+	if i < 0 {
+		return fmt.Errorf("sut: restart of %q: %w: give the descriptor a hook %s", s.source.Name, ErrNoControl, name)
+	}
+	if err := s.stopOne(ctx, s.processes()[i]); err != nil {
+		return err
+	}
+	if err := s.startOne(ctx, i); err != nil {
+		return fmt.Errorf("sut: restart of %q: %w: %w", s.source.Name, ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Pause freezes the bridge with SIGSTOP. The error wraps ErrNoControl where
+// that cannot be done.
+func (s *SUT) Pause() error {
+	c, err := s.bridge()
+	if err != nil {
+		return err
+	}
+	if err := signalGroup(c.process, sigStop); err != nil {
+		return fmt.Errorf("sut: pause %q: %w", c.spec.Name, err)
+	}
+	return nil
+}
+
+// Resume thaws the bridge with SIGCONT.
+func (s *SUT) Resume() error {
+	c, err := s.bridge()
+	if err != nil {
+		return err
+	}
+	if err := signalGroup(c.process, sigContinue); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("sut: resume %q: %w", c.spec.Name, err)
+	}
+	return nil
+}
+
+// Close stops everything and removes keys and state; logs in Options.Dir stay.
+// It is idempotent.
+func (s *SUT) Close() error {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	if s.sampler != nil {
+		s.sampler.close()
+	}
+	err := s.Stop(context.Background())
+	return errors.Join(err, os.RemoveAll(s.private))
+}
+
+// killAll ends what is left after a start that failed.
+func (s *SUT) killAll() {
+	for _, c := range s.processes() {
+		if c != nil && c.running() {
+			_ = c.kill() // the start has failed already, for a better reason
+		}
+	}
+}
+
+// hook runs a command of the descriptor.
+func (s *SUT) hook(ctx context.Context, name string, command []string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = s.source.dir
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sut: hook %s: %w: %w; it printed %.400q", name, ErrUnavailable, err, out)
+	}
+	return nil
+}

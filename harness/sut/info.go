@@ -1,0 +1,88 @@
+package sut
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"debug/buildinfo"
+
+	"plumbline/reports"
+)
+
+// Info describes the system for the report: what it claims, and the SHA-256 of
+// each executable that it consists of and of its configuration. A file that
+// cannot be read is named with an empty digest.
+func (s *SUT) Info() reports.SUT {
+	d := s.descriptor()
+	info := reports.SUT{
+		Name: d.Name, Version: d.Version, Description: d.Description,
+		Artifacts: []reports.Evidence{}, Capabilities: append([]string{}, d.Capabilities...),
+	}
+	if info.Version == "" && s.binary != "" {
+		info.Version = version(s.binary)
+	}
+	for _, path := range s.files() {
+		info.Artifacts = append(info.Artifacts, digest(path))
+	}
+	return info
+}
+
+// files lists the executables and the copies of the configuration.
+func (s *SUT) files() []string {
+	var out []string
+	for _, p := range s.descriptor().Start {
+		if path, err := exec.LookPath(p.Command[0]); err == nil && !slices.Contains(out, path) {
+			out = append(out, path)
+		}
+	}
+	if s.source.builtin {
+		out = append(out, filepath.Join(s.dir, "bridged.yaml"))
+	}
+	return append(out, filepath.Join(s.dir, "descriptor.yaml"))
+}
+
+// digest names a file by its base name: where it lay says nothing to a reader
+// of the report and may say too much about the machine.
+func digest(path string) reports.Evidence {
+	e := reports.Evidence{Path: filepath.Base(path)}
+	f, err := os.Open(path)
+	if err != nil {
+		return e
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if e.Size, err = io.Copy(h, f); err != nil {
+		return e
+	}
+	e.SHA256 = hex.EncodeToString(h.Sum(nil))
+	return e
+}
+
+// version reads what the Go linker wrote into the executable: module version
+// and, when it was built from a repository, the revision.
+func version(path string) string {
+	build, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	setting := func(key string) string {
+		i := slices.IndexFunc(build.Settings, func(s debug.BuildSetting) bool { return s.Key == key })
+		if i < 0 {
+			return ""
+		}
+		return build.Settings[i].Value
+	}
+	words := []string{build.Main.Version}
+	if revision := setting("vcs.revision"); revision != "" {
+		words = append(words, fmt.Sprintf("(%.12s)", revision))
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
+}

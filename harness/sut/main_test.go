@@ -1,0 +1,66 @@
+package sut
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary stand in for a program that a descriptor
+// starts: with the variable set it is that program and runs no tests.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv("SUT_TEST_PROGRAM"); mode != "" {
+		program(mode, os.Args[1:])
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program listens on the first argument, writes the file named by the second
+// and then behaves as its mode says.
+func program(mode string, args []string) {
+	fmt.Println("program starts in mode", mode)
+	switch mode {
+	case "exit":
+		fmt.Println("cannot go on")
+		os.Exit(7)
+	case "port-taken":
+		fmt.Fprintln(os.Stderr, "listen: address already in use")
+		os.Exit(4)
+	case "never-ready":
+		time.Sleep(time.Hour)
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+	}
+	listener, err := net.Listen("tcp", args[0])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(4)
+	}
+	if len(args) > 1 {
+		data, _ := json.Marshal(map[string]any{"pid": os.Getpid(), "mqtt": args[0]})
+		_ = os.WriteFile(args[1], data, 0o600)
+	}
+	fmt.Println("program is ready")
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		buf := make([]byte, 16)
+		n, _ := conn.Read(buf)
+		if string(buf[:n]) == "die" {
+			fmt.Println("program was told to die")
+			os.Exit(9)
+		}
+		if n > 0 {
+			_, _ = conn.Write(buf[:n])
+		}
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,214 @@
+package sut
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness/strictyaml"
+)
+
+// Load reads and checks a descriptor file. Files that it names are looked up
+// relative to its folder. Every error wraps ErrUsage and says file, line, key
+// and what was meant.
+func Load(path string) (*Descriptor, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("sut: descriptor %q: %w: %w", path, ErrUsage, err)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("sut: descriptor %q: %w", path, err)
+	}
+	return Parse(data, path, dir)
+}
+
+// Parse checks a descriptor that was read from file; dir is the folder that
+// relative files are looked up in.
+func Parse(data []byte, file, dir string) (*Descriptor, error) {
+	d := &Descriptor{dir: dir}
+	doc, err := strictyaml.Decode(file, data, d)
+	if err != nil {
+		return nil, fmt.Errorf("sut: descriptor: %w: %w", ErrUsage, locate(err, data))
+	}
+	if err := d.check(doc); err != nil {
+		return nil, fmt.Errorf("sut: descriptor: %w: %w", ErrUsage, err)
+	}
+	return d, nil
+}
+
+var quoted = regexp.MustCompile(`in duration "([^"]+)"|invalid duration "([^"]+)"`)
+
+// locate adds the line to an error about a time: the YAML library passes on
+// what the time package said, which knows no lines.
+func locate(err error, data []byte) error {
+	var mistake *strictyaml.Error
+	if !errors.As(err, &mistake) || mistake.Line != 0 {
+		return err
+	}
+	m := quoted.FindStringSubmatch(mistake.Message)
+	if m == nil {
+		return err
+	}
+	for i, line := range strings.Split(string(data), "\n") {
+		if strings.Contains(line, m[1]+m[2]) {
+			return &strictyaml.Error{File: mistake.File, Line: i + 1, Message: mistake.Message + "; write a time with its unit, for example 10s"}
+		}
+	}
+	return err
+}
+
+// Validate checks a descriptor that was made by hand. Every error wraps ErrUsage.
+func (d *Descriptor) Validate() error {
+	if err := d.check(nil); err != nil {
+		return fmt.Errorf("sut: descriptor %q: %w: %w", d.Name, ErrUsage, err)
+	}
+	return nil
+}
+
+// faultFunc makes an error that points into the file when there is one.
+type faultFunc func(path []any, format string, args ...any) error
+
+func (d *Descriptor) check(doc *strictyaml.Document) error {
+	fault := faultFunc(func(path []any, format string, args ...any) error {
+		if doc != nil {
+			return doc.Errorf(path, format, args...)
+		}
+		return fmt.Errorf("%v: %s", path, fmt.Sprintf(format, args...))
+	})
+	for _, check := range []func(faultFunc) error{
+		d.checkHead, d.checkStart, d.checkBroker, d.checkViewer, d.checkAuth, d.checkCapabilities, d.checkTemplates,
+	} {
+		if err := check(fault); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Descriptor) checkHead(fault faultFunc) error {
+	switch {
+	case d.APIVersion != APIVersion:
+		return fault([]any{"apiVersion"}, "is %q; this version reads %q", d.APIVersion, APIVersion)
+	case d.Kind != Kind:
+		return fault([]any{"kind"}, "is %q; a descriptor has kind: %s", d.Kind, Kind)
+	case d.Name == "":
+		return fault([]any{"name"}, "is missing; name the system under test")
+	case d.Limits.Reconnect < 0:
+		return fault([]any{"limits", "reconnect"}, "is negative")
+	}
+	return nil
+}
+
+func (d *Descriptor) checkStart(fault faultFunc) error {
+	seen := map[string]bool{}
+	for i, p := range d.Start {
+		at := func(keys ...any) []any { return append([]any{"start", i}, keys...) }
+		switch {
+		case p.Name == "" || strings.ContainsAny(p.Name, `/\ `):
+			return fault(at("name"), "must be a plain word; it names the log file")
+		case seen[p.Name]:
+			return fault(at("name"), "%q is used twice", p.Name)
+		case len(p.Command) == 0 || p.Command[0] == "":
+			return fault(at("command"), "is empty; give the program and its arguments as a list")
+		case p.Ready.Timeout < 0 || (p.Ready.Timeout > 0 && p.Ready.Timeout < time.Millisecond):
+			return fault(at("ready", "timeout"), "is %v; write a time with its unit, for example 10s", p.Ready.Timeout)
+		}
+		for _, e := range p.Env {
+			if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+				return fault(at("env"), "%q must have the form NAME=value", e)
+			}
+		}
+		seen[p.Name] = true
+	}
+	return nil
+}
+
+func (d *Descriptor) checkBroker(fault faultFunc) error {
+	switch scheme(d.Broker.URL) {
+	case "mqtt", "mqtts":
+		return nil
+	case "":
+		return fault([]any{"broker", "url"}, "is missing; devices must know where to publish, for example mqtt://127.0.0.1:1883")
+	default:
+		return fault([]any{"broker", "url"}, "has scheme %q; use mqtt:// or mqtts://", scheme(d.Broker.URL))
+	}
+}
+
+var (
+	protocols = []string{"plumbline", "mqtt", "json", "sse", "poll"}
+	places    = []string{"header", "query", "subprotocol", "cookie", "first-message", "mqtt-password", "none"}
+	// spoken are the protocols that harness/viewer has a client for.
+	spoken = []string{"plumbline"}
+)
+
+func (d *Descriptor) checkViewer(fault faultFunc) error {
+	v := d.Viewer
+	if !slices.Contains(protocols, v.Protocol) {
+		return fault([]any{"viewer", "protocol"}, "is %q; known are %s%s", v.Protocol, strings.Join(protocols, ", "), guess(v.Protocol, protocols))
+	}
+	if !slices.Contains(spoken, v.Protocol) {
+		return fault([]any{"viewer", "protocol"}, "%q is not spoken by the viewers of this version; it speaks %s", v.Protocol, strings.Join(spoken, ", "))
+	}
+	switch s := scheme(v.URL); s {
+	case "ws", "wss":
+	case "":
+		return fault([]any{"viewer", "url"}, "is missing; say where dashboards connect, for example wss://127.0.0.1:8443/ws")
+	default:
+		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses ws:// or wss://", s, v.Protocol)
+	}
+	if v.Token.In == "" || slices.Contains(places, v.Token.In) {
+		return nil
+	}
+	return fault([]any{"viewer", "token", "in"}, "is %q; known are %s%s", v.Token.In, strings.Join(places, ", "), guess(v.Token.In, places))
+}
+
+func (d *Descriptor) checkAuth(fault faultFunc) error {
+	if d.Auth == nil || d.Auth.JWT == nil {
+		return nil
+	}
+	j := d.Auth.JWT
+	family, ok := algorithms[j.Alg]
+	switch {
+	case !ok:
+		return fault([]any{"auth", "jwt", "alg"}, "is %q; known are %s", j.Alg, strings.Join(algorithmNames(), ", "))
+	case family == "HS" && j.SecretFile == "":
+		return fault([]any{"auth", "jwt", "secretFile"}, "is missing; %s needs the shared secret in a file", j.Alg)
+	case family != "HS" && j.PrivateKeyFile == "":
+		return fault([]any{"auth", "jwt", "privateKeyFile"}, "is missing; %s needs a PEM private key that signs tokens for tests", j.Alg)
+	}
+	return nil
+}
+
+func (d *Descriptor) checkCapabilities(fault faultFunc) error {
+	known := Capabilities()
+	for i, c := range d.Capabilities {
+		if slices.Contains(known, c) || (strings.HasPrefix(c, "x-") && len(c) > 2) {
+			continue
+		}
+		return fault([]any{"capabilities", i}, "%q is not known%s; names of your own begin with x-", c, guess(c, known))
+	}
+	return nil
+}
+
+func guess(word string, known []string) string {
+	if near := strictyaml.Nearest(word, known); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+// scheme returns what stands before "://". Templates keep an address from
+// being a URL that net/url would accept.
+func scheme(address string) string {
+	s, _, ok := strings.Cut(address, "://")
+	if !ok {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,157 @@
+package sut
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const wholeDescriptor = `apiVersion: plumbline/v1
+kind: SUT
+name: other
+version: "1.2"
+start:
+  - name: broker
+    command: [mosquitto, -c, "{{here}}/mosquitto.conf"]
+    ready: {tcp: "127.0.0.1:{{port:mqtt}}", timeout: 10s}
+  - name: bridge
+    command: [bridge, --port, "{{port:ws}}"]
+    dir: work
+    env: [MODE=test]
+    ready: {http: "http://127.0.0.1:{{port:ws}}/ready"}
+broker: {url: "mqtts://127.0.0.1:{{port:mqtt}}", username: dev, passwordFile: broker.pw, ca: ca.pem}
+viewer:
+  protocol: plumbline
+  url: "wss://127.0.0.1:{{port:ws}}/ws"
+  subprotocol: plumbline.v1.json
+  hello: ['{"subscribe":"{{filter}}","token":"{{token}}"}']
+  message: {topic: /topic, payload: /data, list: ""}
+  token: {in: header, name: Authorization}
+  ca: ca.pem
+auth:
+  jwt: {alg: HS256, secretFile: key, issuer: me, audience: you, subjectClaim: sub, grantsClaim: acl}
+  revocationFile: revoked
+ops: {metrics: "http://127.0.0.1:9/metrics"}
+capabilities: [qos1, resume, x-own]
+hooks: {restartBroker: [a], restartBridge: [b], killBridge: [c]}
+limits: {reconnect: 2s}
+`
+
+func TestParseReadsEveryKey(t *testing.T) {
+	d, err := Parse([]byte(wholeDescriptor), "other.yaml", "/lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Start[0].Ready.Timeout != 10*time.Second || d.Limits.Reconnect != 2*time.Second {
+		t.Errorf("durations are %v and %v", d.Start[0].Ready.Timeout, d.Limits.Reconnect)
+	}
+	if d.Remote() || !d.Has("x-own") || d.Has(CapTLS) || d.Auth.JWT.GrantsClaim != "acl" {
+		t.Errorf("descriptor is %+v", d)
+	}
+	if d.bridgeIndex() != 1 || d.brokerIndex() != 0 {
+		t.Errorf("bridge is process %d, broker %d", d.bridgeIndex(), d.brokerIndex())
+	}
+}
+
+func TestNewFillsInTemplatesAndPaths(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "other.yaml")
+	if err := os.WriteFile(file, []byte(wholeDescriptor), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Descriptor: d, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got := s.Descriptor()
+	if got.Start[0].Command[2] != dir+"/mosquitto.conf" || got.Start[1].Dir != filepath.Join(dir, "work") ||
+		got.Viewer.CA != filepath.Join(dir, "ca.pem") || got.Auth.JWT.SecretFile != filepath.Join(dir, "key") {
+		t.Errorf("files are %+v", got)
+	}
+	port := strings.TrimPrefix(got.Start[0].Ready.TCP, "127.0.0.1:")
+	if got.Broker.URL != "mqtts://127.0.0.1:"+port || strings.Contains(got.Viewer.URL, "{{") || strings.Contains(got.Viewer.URL, ":"+port+"/") {
+		t.Errorf("broker %s, viewer %s, port %s", got.Broker.URL, got.Viewer.URL, port)
+	}
+	if d.Start[0].Command[2] != "{{here}}/mosquitto.conf" {
+		t.Error("filling in changed the descriptor that was given")
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ name, old, new, want string }{
+		{"version", "plumbline/v1", "plumbline/v2", `other.yaml:1: apiVersion: is "plumbline/v2"`},
+		{"kind", "kind: SUT", "kind: Sut", "other.yaml:2: kind"},
+		{"name", "name: other", `name: ""`, "other.yaml:3: name: is missing"},
+		{"unknown key", "username: dev", "user: dev", `unknown key "user"`},
+		{"misspelt key", "subprotocol: plumb", "subprotokol: plumb", `did you mean "subprotocol"?`},
+		{"unit", "timeout: 10s", "timeout: 10 seconds", "other.yaml:8"},
+		{"no unit", "timeout: 10s", "timeout: 10", "other.yaml:8"},
+		{"empty command", "command: [bridge, --port, \"{{port:ws}}\"]", "command: []", "other.yaml:10: start[1].command: is empty"},
+		{"same name", "name: bridge", "name: broker", "used twice"},
+		{"environment", "MODE=test", "MODE", "NAME=value"},
+		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:14: broker.url: has scheme "tcp"`},
+		{"unknown protocol", "protocol: plumbline", "protocol: plumline", `did you mean "plumbline"?`},
+		{"protocol not spoken", "protocol: plumbline", "protocol: sse", "not spoken by the viewers of this version"},
+		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
+		{"token place", "in: header", "in: heade", `did you mean "header"?`},
+		{"algorithm", "alg: HS256", "alg: HS1", "known are HS256"},
+		{"no secret", "secretFile: key", `secretFile: ""`, "secretFile: is missing"},
+		{"no private key", "alg: HS256", "alg: RS256", "privateKeyFile: is missing"},
+		{"capability", "qos1", "qos-1", `did you mean "qos1"?`},
+		{"template", "{{here}}", "{{hear}}", "unknown template {{hear}}"},
+		{"hello template", "{{token}}", "{{tokn}}", "unknown template {{tokn}}"},
+		{"negative limit", "reconnect: 2s", "reconnect: -2s", "is negative"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(wholeDescriptor, c.old, c.new, 1)
+			if text == wholeDescriptor {
+				t.Fatalf("%q is not in the descriptor", c.old)
+			}
+			_, err := Parse([]byte(text), "other.yaml", "")
+			if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error is %v, want %q", err, c.want)
+			}
+		})
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, ErrUsage) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file gave %v", err)
+	}
+}
+
+func TestDefaultIsValid(t *testing.T) {
+	d := Default()
+	if err := d.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if !d.builtin || len(d.Capabilities) != len(Capabilities()) {
+		t.Fatalf("descriptor is %+v", d)
+	}
+}
+
+func TestPortsAreDistinctAndRemembered(t *testing.T) {
+	p := newPorts()
+	seen := map[int]bool{}
+	for _, name := range []string{"a", "b", "c", "a", "b"} {
+		n, err := p.port(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[n] = true
+	}
+	if len(seen) != 3 {
+		t.Fatalf("three names gave %d ports", len(seen))
+	}
+	old, _ := p.port("a")
+	p.forget()
+	if renewed, err := p.port("a"); err != nil || renewed == old {
+		t.Fatalf("after forget: %d, %v", renewed, err)
+	}
+}

@@ -1,0 +1,120 @@
+package sut
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// readyPoll is how often readiness is asked for.
+const readyPoll = 20 * time.Millisecond
+
+// exitedError tells of a process that ended before it was ready.
+type exitedError struct {
+	name  string
+	state string
+	code  int
+	lines []string
+}
+
+func (e *exitedError) Error() string {
+	return fmt.Sprintf("process %q ended (%s)%s", e.name, e.state, quoteLines(e.lines))
+}
+
+// portTaken reports whether the process ended because somebody else had its port.
+func (e *exitedError) portTaken() bool {
+	return e.code == 4 || strings.Contains(strings.Join(e.lines, "\n"), "address already in use")
+}
+
+// waitReady returns when the process is ready, has ended, or its time is over.
+func (c *child) waitReady(ctx context.Context) error {
+	limit := c.spec.Ready.Timeout
+	if limit == 0 {
+		limit = DefaultReadyTimeout
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for {
+		missing := c.missing(ctx)
+		if missing == "" {
+			return nil
+		}
+		select {
+		case <-c.done:
+			return &exitedError{name: c.spec.Name, state: c.end(), code: c.state.ExitCode(), lines: c.lines(10)}
+		case <-ctx.Done():
+			return fmt.Errorf("process %q was waiting for %s: %w", c.spec.Name, missing, context.Cause(ctx))
+		case <-timer.C:
+			return fmt.Errorf("process %q was not ready after %v: %s%s", c.spec.Name, limit, missing, quoteLines(c.lines(10)))
+		case <-tick.C:
+		}
+	}
+}
+
+// missing says what readiness still waits for, "" when nothing.
+func (c *child) missing(ctx context.Context) string {
+	r := c.spec.Ready
+	if r.Addresses != "" && !c.wroteAddresses() {
+		return "the file " + r.Addresses
+	}
+	if r.TCP != "" {
+		dialer := net.Dialer{Timeout: time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", r.TCP)
+		if err != nil {
+			return "a connection to " + r.TCP
+		}
+		_ = conn.Close()
+	}
+	if r.HTTP != "" {
+		if err := answers(ctx, r.HTTP); err != nil {
+			return "an answer from " + r.HTTP
+		}
+	}
+	return ""
+}
+
+// wroteAddresses reports whether the file was written by this very process: one
+// that was killed leaves its file behind.
+func (c *child) wroteAddresses() bool {
+	data, err := os.ReadFile(c.spec.Ready.Addresses)
+	if err != nil {
+		return false
+	}
+	var file struct {
+		PID int `json:"pid"`
+	}
+	return json.Unmarshal(data, &file) == nil && file.PID == c.process.Pid
+}
+
+func answers(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("status %s", response.Status)
+	}
+	return nil
+}
+
+func quoteLines(lines []string) string {
+	if len(lines) == 0 {
+		return "; it printed nothing"
+	}
+	return "; it printed last:\n    " + strings.Join(lines, "\n    ")
+}

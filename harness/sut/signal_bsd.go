@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package sut
+
+import "syscall"
+
+// ownGroup keeps Ctrl-C of the terminal from the child. There is no death
+// signal here: a harness that is killed leaves its children running.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,89 @@
+package sut
+
+import (
+	"fmt"
+	"slices"
+)
+
+// bridgeIndex returns the process that is the bridge: the one of that name,
+// else the last; -1 for a remote system.
+func (d *Descriptor) bridgeIndex() int {
+	if i := d.index("bridge"); i >= 0 {
+		return i
+	}
+	return len(d.Start) - 1
+}
+
+// brokerIndex returns the process that is the broker: the one of that name,
+// else the only process; -1 when it cannot be told.
+func (d *Descriptor) brokerIndex() int {
+	if i := d.index("broker"); i >= 0 || len(d.Start) != 1 {
+		return i
+	}
+	return 0
+}
+
+func (d *Descriptor) index(name string) int {
+	return slices.IndexFunc(d.Start, func(p Process) bool { return p.Name == name })
+}
+
+// processes returns the children, nil where nothing was started yet.
+func (s *SUT) processes() []*child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.children)
+}
+
+// bridge returns the running bridge process.
+func (s *SUT) bridge() (*child, error) {
+	i := s.descriptor().bridgeIndex()
+	if i < 0 {
+		return nil, fmt.Errorf("sut: %q: %w: it was not started from here; give the descriptor hooks", s.source.Name, ErrNoControl)
+	}
+	c := s.processes()[i]
+	if c == nil || !c.running() {
+		return nil, fmt.Errorf("sut: process %q does not run: %w", s.source.Start[i].Name, ErrUnavailable)
+	}
+	return c, nil
+}
+
+// Pid returns the process id of the bridge, 0 when it does not run here.
+func (s *SUT) Pid() int {
+	c, err := s.bridge()
+	if err != nil {
+		return 0
+	}
+	return c.process.Pid
+}
+
+// Exited returns a channel that is closed when a process has ended although
+// nobody asked for it; Err then says which. Stop, Kill and Restart do not close
+// it, and it is never renewed: a system that died once is under suspicion.
+func (s *SUT) Exited() <-chan struct{} { return s.died }
+
+// Err tells of the first process that ended unasked, with its last log lines;
+// else it is nil. It wraps ErrUnavailable.
+func (s *SUT) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// LastLog returns up to n of the last log lines of each process, the name of
+// the process before each line when there are several.
+func (s *SUT) LastLog(n int) []string {
+	children := s.processes()
+	var out []string
+	for _, c := range children {
+		if c == nil {
+			continue
+		}
+		for _, line := range c.lines(n) {
+			if len(children) > 1 {
+				line = c.spec.Name + ": " + line
+			}
+			out = append(out, line)
+		}
+	}
+	return out
+}

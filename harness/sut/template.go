@@ -1,0 +1,131 @@
+package sut
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Templates of a descriptor: {{dir}} is a private folder that is removed
+// afterwards, {{here}} the folder of the descriptor file, {{bridged}} the
+// executable of bridged, {{port:NAME}} a free port that stays the same for the
+// life of the SUT. {{filter}} and {{token}} are filled in by a viewer, for each
+// connection, and are allowed in viewer.hello alone.
+var templates = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
+
+var portName = regexp.MustCompile(`^port:[a-z][a-z0-9-]*$`)
+
+// expander fills templates in; port is called for every {{port:NAME}}.
+type expander struct {
+	values map[string]string
+	port   func(name string) (int, error)
+}
+
+func (x expander) expand(text string) (string, error) {
+	var failed error
+	out := templates.ReplaceAllStringFunc(text, func(match string) string {
+		name := templates.FindStringSubmatch(match)[1]
+		if value, ok := x.values[name]; ok {
+			return value
+		}
+		if portName.MatchString(name) {
+			port, err := x.port(strings.TrimPrefix(name, "port:"))
+			if err != nil && failed == nil {
+				failed = err
+			}
+			return fmt.Sprint(port)
+		}
+		if failed == nil {
+			failed = fmt.Errorf("unknown template %s; known are {{%s}} and {{port:NAME}}", match, strings.Join(slices.Sorted(maps.Keys(x.values)), "}}, {{"))
+		}
+		return match
+	})
+	return out, failed
+}
+
+// apply fills in every text of the descriptor that may hold templates, apart
+// from the frames of viewer.hello.
+func (d *Descriptor) apply(x expander) error {
+	for _, text := range d.texts() {
+		out, err := x.expand(*text)
+		if err != nil {
+			return err
+		}
+		*text = out
+	}
+	return nil
+}
+
+// texts returns every text that may hold templates.
+func (d *Descriptor) texts() []*string {
+	out := []*string{&d.Broker.URL, &d.Broker.PasswordFile, &d.Broker.CA,
+		&d.Viewer.URL, &d.Viewer.CA, &d.Viewer.Origin, &d.Ops.Ready, &d.Ops.Metrics}
+	for i := range d.Start {
+		p := &d.Start[i]
+		out = append(out, &p.Dir, &p.Ready.TCP, &p.Ready.HTTP, &p.Ready.Addresses)
+		for j := range p.Command {
+			out = append(out, &p.Command[j])
+		}
+		for j := range p.Env {
+			out = append(out, &p.Env[j])
+		}
+	}
+	for _, hook := range [][]string{d.Hooks.RestartBroker, d.Hooks.RestartBridge, d.Hooks.KillBridge} {
+		for j := range hook {
+			out = append(out, &hook[j])
+		}
+	}
+	if d.Auth != nil {
+		out = append(out, &d.Auth.RevocationFile)
+		if d.Auth.JWT != nil {
+			out = append(out, &d.Auth.JWT.SecretFile, &d.Auth.JWT.PrivateKeyFile)
+		}
+	}
+	return out
+}
+
+// checkTemplates finds misspelt templates before anything is started.
+func (d *Descriptor) checkTemplates(fault faultFunc) error {
+	x := expander{
+		values: map[string]string{"dir": "", "here": "", "bridged": ""},
+		port:   func(string) (int, error) { return 0, nil },
+	}
+	for _, text := range d.texts() {
+		if _, err := x.expand(*text); err != nil {
+			return fault(nil, "%q: %v", *text, err)
+		}
+	}
+	x.values = map[string]string{"filter": "", "token": ""}
+	for i, frame := range d.Viewer.Hello {
+		if _, err := x.expand(frame); err != nil {
+			return fault([]any{"viewer", "hello", i}, "%v", err)
+		}
+	}
+	return nil
+}
+
+// clone returns a deep copy, so that filling in templates leaves the original alone.
+func (d *Descriptor) clone() *Descriptor {
+	c := *d
+	c.Start = slices.Clone(d.Start)
+	for i := range c.Start {
+		c.Start[i].Command = slices.Clone(c.Start[i].Command)
+		c.Start[i].Env = slices.Clone(c.Start[i].Env)
+	}
+	c.Viewer.Hello = slices.Clone(d.Viewer.Hello)
+	c.Capabilities = slices.Clone(d.Capabilities)
+	c.Hooks.RestartBroker = slices.Clone(d.Hooks.RestartBroker)
+	c.Hooks.RestartBridge = slices.Clone(d.Hooks.RestartBridge)
+	c.Hooks.KillBridge = slices.Clone(d.Hooks.KillBridge)
+	if d.Auth != nil {
+		auth := *d.Auth
+		c.Auth = &auth
+		if auth.JWT != nil {
+			jwt := *auth.JWT
+			c.Auth.JWT = &jwt
+		}
+	}
+	return &c
+}

@@ -1,0 +1,128 @@
+package sut
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// Usage is what the processes use of the machine at one moment, summed.
+type Usage struct {
+	At      time.Time
+	CPU     time.Duration // user and system time of the present processes since their start
+	RSS     uint64        // bytes
+	Files   int           // open file descriptors, -1 where they cannot be counted
+	Threads int
+}
+
+// Usage samples now. Without a running process the error wraps ErrUnavailable.
+func (s *SUT) Usage(ctx context.Context) (Usage, error) {
+	u := Usage{At: time.Now()}
+	seen := 0
+	for _, c := range s.processes() {
+		if c == nil || !c.running() {
+			continue
+		}
+		if err := u.add(ctx, int32(c.process.Pid)); err != nil {
+			if !c.running() {
+				continue // it ended while it was looked at
+			}
+			return Usage{}, fmt.Errorf("sut: usage of %q: %w", c.spec.Name, err)
+		}
+		seen++
+	}
+	if seen == 0 {
+		return Usage{}, fmt.Errorf("sut: usage of %q: %w: no process of it runs here", s.source.Name, ErrUnavailable)
+	}
+	return u, nil
+}
+
+func (u *Usage) add(ctx context.Context, pid int32) error {
+	p, err := process.NewProcessWithContext(ctx, pid)
+	if err != nil {
+		return err
+	}
+	times, err := p.TimesWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	memory, err := p.MemoryInfoWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	threads, err := p.NumThreadsWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	u.CPU += time.Duration((times.User + times.System) * float64(time.Second))
+	u.RSS += memory.RSS
+	u.Threads += int(threads)
+	if files, err := p.NumFDsWithContext(ctx); err == nil && u.Files >= 0 {
+		u.Files += int(files)
+	} else {
+		u.Files = -1
+	}
+	return nil
+}
+
+// Usages returns the samples taken so far, oldest first; none when
+// Options.SampleEvery is 0.
+func (s *SUT) Usages() []Usage {
+	if s.sampler == nil {
+		return nil
+	}
+	return s.sampler.all()
+}
+
+// sampler takes a sample at every tick until it is closed.
+type sampler struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	mu     sync.Mutex
+	taken  []Usage
+}
+
+// maxSamples bounds the memory of a sampler; later samples are dropped.
+const maxSamples = 100_000
+
+func newSampler(sample func(context.Context) (Usage, error), every time.Duration) *sampler {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &sampler{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			u, err := sample(ctx)
+			if err != nil {
+				continue // between two incarnations there is nothing to sample
+			}
+			p.mu.Lock()
+			if len(p.taken) < maxSamples {
+				p.taken = append(p.taken, u)
+			}
+			p.mu.Unlock()
+		}
+	}()
+	return p
+}
+
+func (p *sampler) all() []Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.taken)
+}
+
+func (p *sampler) close() {
+	p.cancel()
+	<-p.done
+}
