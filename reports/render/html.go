@@ -1,22 +1,87 @@
 package render
 
 import (
-	_ "embed"
+	"bytes"
+	"embed"
+	"fmt"
 	"html/template"
 	"io"
+	"strings"
 
 	"plumbline/reports"
 )
 
-//go:embed report.html.tmpl
-var page string
+//go:embed page/*.tmpl page/style.css
+var pageFiles embed.FS
 
-// HTML writes the report as one page that needs no network, no scripts and no
-// fonts, follows the reader's light or dark setting and prints.
+// HTML writes the report as one page that needs no network, no script and no
+// font of its own, follows the reader's light or dark setting, is readable on a
+// telephone and prints with everything unfolded.
 func HTML(w io.Writer, run *reports.Run) error {
-	t, err := template.New("report").Parse(page)
+	style, err := pageFiles.ReadFile("page/style.css")
 	if err != nil {
 		return wrap("html", err)
 	}
-	return wrap("html", t.Execute(w, sanitize(run)))
+	funcs := template.FuncMap{
+		"style": func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
+		"num":   figure, "qty": figureWithUnit, "count": grouped, "span": span, "date": date, "bytes": bytesText,
+		"quantile": quantileName, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
+		"percent": func(v float64) string { return number(v*100) + " %" },
+		"plus":    func(a, b int) int { return a + b },
+		"trouble": func(n int64) template.HTML { return troubleCell(n) },
+	}
+	page, err := template.New("page").Funcs(funcs).ParseFS(pageFiles, "page/*.tmpl")
+	if err != nil {
+		return wrap("html", err)
+	}
+	var buf bytes.Buffer // so that an error leaves no half page behind
+	if err := page.ExecuteTemplate(&buf, "report.html.tmpl", newView(sanitize(run))); err != nil {
+		return wrap("html", err)
+	}
+	_, err = w.Write(buf.Bytes())
+	return wrap("html", err)
+}
+
+// figure prints any of our float types.
+func figure(v any) string {
+	switch v := v.(type) {
+	case reports.Float:
+		return number(float64(v))
+	case float64:
+		return number(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func figureWithUnit(v any, unit string) string {
+	if f, ok := v.(reports.Float); ok {
+		return quantity(float64(f), unit)
+	}
+	if f, ok := v.(float64); ok {
+		return quantity(f, unit)
+	}
+	return fmt.Sprint(v, " ", unit)
+}
+
+// verdictClass is the style class of a verdict.
+func verdictClass(v reports.Verdict) string {
+	switch v {
+	case reports.Pass:
+		return "pass"
+	case reports.ConditionalPass, reports.ConditionalFail, reports.Inconclusive:
+		return "open"
+	case reports.Fail, reports.Error:
+		return "fail"
+	default:
+		return "none"
+	}
+}
+
+// troubleCell sets a count that should be 0 apart when it is not.
+func troubleCell(n int64) template.HTML {
+	if n == 0 {
+		return `<td class="n zero">0</td>`
+	}
+	return template.HTML(`<td class="n bad">` + grouped(n) + `</td>`) //nolint:gosec // a number
 }

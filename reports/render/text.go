@@ -4,9 +4,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"plumbline/reports"
 )
+
+// maxColumn bounds the columns of the table, so that one long title does not
+// push every figure off the screen.
+const maxColumn = 56
 
 // Text writes the run as plain text, 7-bit control-free, without colour. The
 // lines that begin with "TOTAL:" and "OVERALL:" are an interface for grep;
@@ -16,14 +21,7 @@ func Text(w io.Writer, run *reports.Run) error {
 	var b strings.Builder
 	textHead(&b, run)
 	judgements := run.Judgements()
-	for _, j := range judgements {
-		headline := ""
-		if j.Deciding != nil {
-			headline = j.Deciding.Headline
-		}
-		line := fmt.Sprintf("%-8s %-18s %-34s %s", j.Requirement.ID, verdictText(j.Verdict, j.Reason), j.Requirement.Title, headline)
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
+	textTable(&b, judgements)
 	textTrouble(&b, judgements)
 	if run.Partial != "" {
 		fmt.Fprintf(&b, "\nPARTIAL: %s. What was recorded until then is kept.\n", run.Partial)
@@ -39,6 +37,26 @@ func textHead(b *strings.Builder, run *reports.Run) {
 	fmt.Fprintf(b, "SUT %s %s  profile %s %s  devices %s  seed %d\n",
 		run.SUT.Name, run.SUT.Version, run.Profile.Name, run.Profile.Version, modes(run), run.Seed)
 	fmt.Fprintf(b, "started %s  took %s\n\n", date(run.Started), span(run.Finished.Sub(run.Started)))
+}
+
+// textTable writes one line per requirement, columns as wide as needed.
+func textTable(b *strings.Builder, judgements []reports.Judgement) {
+	widths := [3]int{}
+	rows := make([][4]string, 0, len(judgements))
+	for _, j := range judgements {
+		row := [4]string{j.Requirement.ID, verdictText(j.Verdict, j.Reason), j.Requirement.Title}
+		if j.Deciding != nil {
+			row[3] = j.Deciding.Headline
+		}
+		for i := range widths {
+			widths[i] = min(max(widths[i], utf8.RuneCountInString(row[i])), maxColumn)
+		}
+		rows = append(rows, row)
+	}
+	for _, row := range rows {
+		line := fmt.Sprintf("%-*s  %-*s  %-*s  %s", widths[0], row[0], widths[1], row[1], widths[2], row[2], row[3])
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 }
 
 // textTrouble repeats what keeps the run from passing.
