@@ -118,7 +118,7 @@ func TestNoControlSequenceReachesTheTerminal(t *testing.T) {
 	}
 	var out bytes.Buffer
 	run := &reports.Run{Results: []reports.Result{{Requirement: "A-1", Verdict: reports.Fail, Sentence: "\x1b]0;title\a"}}}
-	if err := Summary(&out, Style{}, run, 1, ""); err != nil {
+	if err := Summary(&out, Style{}, run, Ending{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "\x1b") {
@@ -129,11 +129,11 @@ func TestNoControlSequenceReachesTheTerminal(t *testing.T) {
 func TestSummaryEndsWithTheReport(t *testing.T) {
 	var out bytes.Buffer
 	run := &reports.Run{
-		Overall: reports.Fail, Partial: "interrupted after 1 of 2 scenarios",
+		Overall: reports.Fail, Certifying: true, Partial: "interrupted after 1 of 2 scenarios",
 		Requirements: []reports.Requirement{{ID: "DEL-01"}, {ID: "A-1"}, {ID: "A-2"}, {ID: "A-3"}},
 		Results:      []reports.Result{failing(), {Requirement: "A-1", Verdict: reports.Pass}, {Requirement: "A-2", Verdict: reports.NotApplicable}},
 	}
-	if err := Summary(&out, Style{}, run, 1, "out/run/report.html"); err != nil {
+	if err := Summary(&out, Style{}, run, Ending{Verdict: reports.Fail, Code: 1, Report: "out/run/report.html"}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")

@@ -12,18 +12,25 @@ import (
 // maxFindings bounds what is repeated per failure; the report has them all.
 const maxFindings = 3
 
+// Ending is what is said about a run beside the run itself.
+type Ending struct {
+	Verdict reports.Verdict // that the exit code is about
+	Code    int
+	Report  string // path of the report; "" leaves the last line out
+}
+
 // Summary prints the end of a run: failures again with the command that
 // repeats them, a totals line that stays the same for grep, and last of all
-// where the report is. An empty report leaves that line out.
-func Summary(w io.Writer, style Style, run *reports.Run, code int, report string) error {
+// where the report is.
+func Summary(w io.Writer, style Style, run *reports.Run, end Ending) error {
 	var b strings.Builder
 	failures(&b, style, run)
 	if run.Partial != "" {
 		fmt.Fprintf(&b, "\n%s this run is partial: %s\n", style.paint(yellow, "partial:"), Clean(run.Partial))
 	}
-	b.WriteString("\n" + Totals(run, code) + "\n")
-	if report != "" {
-		fmt.Fprintf(&b, "report: %s\n", report)
+	b.WriteString("\n" + Totals(run, end.Verdict, end.Code) + "\n")
+	if end.Report != "" {
+		fmt.Fprintf(&b, "report: %s\n", end.Report)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -40,12 +47,16 @@ func failures(b *strings.Builder, style Style, run *reports.Run) {
 			never = append(never, Clean(j.Requirement.ID))
 		}
 		for _, r := range j.Standing {
+			if r.Verdict == reports.NotRun {
+				never = append(never, Clean(j.Requirement.ID))
+				break
+			}
 			if r.Verdict != reports.Pass && r.Verdict != reports.NotApplicable {
 				failure(&text, style, r)
 			}
 		}
 	}
-	if len(never) > 0 {
+	if len(never) > 0 && run.Certifying {
 		fmt.Fprintf(&text, "  %s %s\n", style.verdict(reports.NotRun), strings.Join(never, ", "))
 	}
 	if text.Len() > 0 {
@@ -68,9 +79,9 @@ func failure(b *strings.Builder, style Style, r *reports.Result) {
 }
 
 // Totals is the line that scripts may grep: the counts of reports.Counts in
-// their published form, the overall verdict and the exit code.
-func Totals(run *reports.Run, code int) string {
-	return fmt.Sprintf("totals: %s; verdict %s; exit %d", run.Count(), run.Overall, code)
+// their published form, the verdict that the exit code is about, and the code.
+func Totals(run *reports.Run, verdict reports.Verdict, code int) string {
+	return fmt.Sprintf("totals: %s; verdict %s; exit %d", run.Count(), verdict, code)
 }
 
 // Modes returns what the devices of a run were, sorted, each once.

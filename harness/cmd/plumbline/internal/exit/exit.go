@@ -98,17 +98,19 @@ func rank(code int) int {
 	return 1
 }
 
+// Verdict returns what the exit code of a run is about. Of a certification
+// that is everything; of any other run it is what was selected, so that
+// requirements which the user left out do not count against it. Such a run is
+// no certificate, and the report goes on saying NOT RUN for the rest.
+func Verdict(run *reports.Run) reports.Verdict { return selection(run).Judge() }
+
 // OfRun returns the exit code of a finished or partial run from what its
 // results say: optional requirements decide only by an ERROR, a requirement
 // that is inconclusive because the system under test was gone makes 4, and a
 // run that is partial or showed nothing is never 0.
 func OfRun(run *reports.Run) int {
+	run = selection(run)
 	codes := []int{run.Judge().ExitCode()}
-	if run.Overall != reports.Pass {
-		// The engine may know of more than the results do; that may worsen the
-		// code, never improve it.
-		codes = append(codes, run.Overall.ExitCode())
-	}
 	for _, j := range run.Judgements() {
 		switch {
 		case j.Verdict == reports.Error:
@@ -121,4 +123,26 @@ func OfRun(run *reports.Run) int {
 		}
 	}
 	return Worst(codes...)
+}
+
+// selection returns the run without the requirements that are NOT RUN, unless
+// it is a certification.
+func selection(run *reports.Run) *reports.Run {
+	if run.Certifying {
+		return run
+	}
+	chosen := *run
+	chosen.Requirements, chosen.Results = nil, nil
+	for _, j := range run.Judgements() {
+		if j.Verdict == reports.NotRun {
+			continue
+		}
+		if j.Listed {
+			chosen.Requirements = append(chosen.Requirements, j.Requirement)
+		}
+		for _, r := range append(j.Standing, j.Superseded...) {
+			chosen.Results = append(chosen.Results, *r)
+		}
+	}
+	return &chosen
 }

@@ -65,32 +65,53 @@ func TestOfRun(t *testing.T) {
 	result := func(id string, v reports.Verdict) reports.Result {
 		return reports.Result{Requirement: id, Verdict: v, Scenario: "s", Attempt: 1}
 	}
-	unavailable := reports.Result{Requirement: "REC-01", Verdict: reports.Inconclusive, Reason: reports.ReasonSUT}
+	run := func(results ...reports.Result) reports.Run { return reports.Run{Results: results} }
+	gone := result("REC-01", reports.Inconclusive)
+	gone.Reason = reports.ReasonSUT
+	certifying := run(result("A-1", reports.Pass), result("A-2", reports.NotRun))
+	certifying.Certifying = true
+	unjudged := run(result("A-1", reports.Pass))
+	unjudged.Certifying, unjudged.Requirements = true, []reports.Requirement{{ID: "A-1"}, {ID: "A-2"}}
+	partial := run(result("A-1", reports.Pass))
+	partial.Partial = "interrupted"
+	notApplicable := run(result("A-1", reports.NotApplicable))
+	notApplicable.Requirements = []reports.Requirement{{ID: "A-1", Class: reports.Conditional, Capability: "x"}}
+	optional := run(result("A-1", reports.Pass), result("OPT-1", reports.Fail))
+	optional.Requirements = []reports.Requirement{{ID: "OPT-1", Class: reports.Optional}}
+	optionalError := run(result("A-1", reports.Pass), result("OPT-1", reports.Error))
+	optionalError.Requirements = optional.Requirements
+
 	cases := []struct {
 		name string
 		run  reports.Run
 		want int
 	}{
-		{"nothing ran", reports.Run{Overall: reports.Pass}, 3},
 		{"zero value", reports.Run{}, 3},
-		{"all passed", reports.Run{Overall: reports.Pass, Results: []reports.Result{result("A-1", reports.Pass)}}, 0},
-		{"only N/A", reports.Run{Overall: reports.NotApplicable, Requirements: []reports.Requirement{{ID: "A-1", Class: reports.Conditional, Capability: "x"}}, Results: []reports.Result{result("A-1", reports.NotApplicable)}}, 3},
-		{"one fails", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Pass), result("A-2", reports.Fail)}}, 1},
-		{"failure not hidden by unknown", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Fail), result("A-2", reports.Inconclusive)}}, 1},
-		{"overall forgot a failure", reports.Run{Overall: reports.Pass, Results: []reports.Result{result("A-1", reports.Fail)}}, 1},
-		{"harness fault", reports.Run{Overall: reports.Error, Results: []reports.Result{result("A-1", reports.Fail), result("A-2", reports.Error)}}, 5},
-		{"system gone", reports.Run{Overall: reports.Fail, Results: []reports.Result{result("A-1", reports.Fail), unavailable}}, 4},
-		{"conditional", reports.Run{Overall: reports.ConditionalPass, Results: []reports.Result{result("A-1", reports.ConditionalPass)}}, 3},
-		{"not run", reports.Run{Overall: reports.NotRun, Results: []reports.Result{result("A-1", reports.Pass), result("A-2", reports.NotRun)}}, 3},
-		{"partial never passes", reports.Run{Overall: reports.Pass, Partial: "interrupted", Results: []reports.Result{result("A-1", reports.Pass)}}, 3},
-		{"optional failure does not decide", reports.Run{
-			Overall: reports.Pass, Requirements: []reports.Requirement{{ID: "OPT-1", Class: reports.Optional}},
-			Results: []reports.Result{result("A-1", reports.Pass), result("OPT-1", reports.Fail)},
-		}, 0},
+		{"all passed", run(result("A-1", reports.Pass)), 0},
+		{"only N/A", notApplicable, 3},
+		{"one fails", run(result("A-1", reports.Pass), result("A-2", reports.Fail)), 1},
+		{"failure not hidden by unknown", run(result("A-1", reports.Fail), result("A-2", reports.Inconclusive)), 1},
+		{"harness fault", run(result("A-1", reports.Fail), result("A-2", reports.Error)), 5},
+		{"system gone", run(result("A-1", reports.Fail), gone), 4},
+		{"conditional", run(result("A-1", reports.ConditionalPass)), 3},
+		{"deselected, not certifying", run(result("A-1", reports.Pass), result("A-2", reports.NotRun)), 0},
+		{"everything deselected", run(result("A-1", reports.NotRun)), 3},
+		{"not run, certifying", certifying, 3},
+		{"no result, certifying", unjudged, 3},
+		{"partial never passes", partial, 3},
+		{"optional failure does not decide", optional, 0},
+		{"optional error does", optionalError, 5},
 	}
 	for _, c := range cases {
 		if got := OfRun(&c.run); got != c.want {
 			t.Errorf("%s: exit %d, want %d", c.name, got, c.want)
 		}
+	}
+	deselected := run(result("A-1", reports.Pass), result("A-2", reports.NotRun))
+	if got := Verdict(&deselected); got != reports.Pass {
+		t.Errorf("verdict of a selection is %s, want PASS", got)
+	}
+	if got := Verdict(&certifying); got != reports.NotRun {
+		t.Errorf("verdict of a certification with a gap is %s, want NOT RUN", got)
 	}
 }

@@ -1,0 +1,177 @@
+// Package campaign wraps one run of the engine: it holds the run directory,
+// opens the signing key before anything is measured, and afterwards writes
+// every report and the seal, also of a run that was cut short.
+//
+// It knows neither scenarios nor how a verdict is reached.
+package campaign
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"plumbline/harness/bench"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/reports"
+	"plumbline/reports/render"
+	"plumbline/reports/seal"
+)
+
+// Engine measures and judges, leaving its records in dir. It returns what it
+// has even when ctx ended early, then with Partial set; a nil run means that
+// nothing was judged, and the error says why.
+type Engine func(ctx context.Context, dir, id string) (*reports.Run, error)
+
+// Options say where a run goes and who signs it.
+type Options struct {
+	Root    string // folder of run directories; used when Dir is ""
+	Dir     string // exactly this directory; must be empty or not exist
+	Profile string // part of the directory's name
+	Key     string // signing key file; made on first use. "" means DefaultKey
+	Now     func() time.Time
+}
+
+// Outcome is a run that was written down.
+type Outcome struct {
+	Run    *reports.Run
+	Dir    string
+	Report string // path of report.html
+	Key    string // path of the signing key
+	NewKey bool   // the key was made just now
+}
+
+// finishLimit bounds the writing of reports after an interruption.
+const finishLimit = 2 * time.Minute
+
+// Run holds a run directory, runs the engine and writes the reports. A non-nil
+// Outcome is complete on disk whatever the error says; the error then tells why
+// the run is partial. It blocks as long as the engine does, and up to two
+// minutes more.
+func Run(ctx context.Context, opts Options, engine Engine) (*Outcome, error) {
+	keyPath, key, made, err := openKey(opts.Key)
+	if err != nil {
+		return nil, err
+	}
+	id, err := newID()
+	if err != nil {
+		return nil, err
+	}
+	held, err := hold(opts, id)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Release()
+	run, runErr := engine(ctx, held.Path, id)
+	if run == nil {
+		removeIfEmpty(held.Path)
+		return nil, located(held.Path, runErr)
+	}
+	if runErr != nil && run.Partial == "" {
+		run.Partial = runErr.Error()
+		run.Overall = run.Judge()
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishLimit)
+	defer cancel()
+	if err := write(finish, held.Path, key, run); err != nil {
+		return nil, errors.Join(located(held.Path, err), runErr)
+	}
+	return &Outcome{Run: run, Dir: held.Path, Report: filepath.Join(held.Path, render.HTMLFile), Key: keyPath, NewKey: made}, runErr
+}
+
+// hold takes the run directory; what fails here is the user's path.
+func hold(opts Options, id string) (*bench.RunDir, error) {
+	var held *bench.RunDir
+	var err error
+	where := opts.Root
+	if opts.Dir != "" {
+		where = opts.Dir
+		held, err = bench.HoldRun(opts.Dir)
+	} else {
+		held, err = bench.CreateRun(opts.Root, opts.Profile, id, opts.Now())
+	}
+	if err != nil {
+		return nil, WriteError(where, err)
+	}
+	return held, nil
+}
+
+// write renders and seals the run.
+func write(ctx context.Context, dir string, key ed25519.PrivateKey, run *reports.Run) error {
+	if err := run.Validate(); err != nil {
+		return exit.With(reports.ExitFault, fmt.Errorf("the run contradicts itself: %w", err), "this is a defect of plumbline; please report it with the run directory")
+	}
+	if err := render.All(dir, run); err != nil {
+		return WriteError(dir, err)
+	}
+	if err := seal.Seal(ctx, dir, key, run); err != nil {
+		return WriteError(dir, err)
+	}
+	return nil
+}
+
+// WriteError explains why a file below dir could not be written; nil stays nil.
+// A full disk is a bench that is not available, anything else a wrong path.
+func WriteError(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if isFull(err) {
+		return exit.With(reports.ExitUnavailable, fmt.Errorf("write into %q: %w", dir, err), "make room on the disk or name another folder")
+	}
+	return exit.Usage(fmt.Errorf("write into %q: %w", dir, err), "name a folder that you may write to and that no other run uses")
+}
+
+// located adds where the logs of a run without results are.
+func located(dir string, err error) error {
+	if err == nil {
+		return exit.With(reports.ExitFault, fmt.Errorf("the engine returned neither a run nor an error (directory %s)", dir),
+			"this is a defect of plumbline; please report it")
+	}
+	if _, statErr := os.Stat(dir); statErr != nil {
+		return err
+	}
+	return fmt.Errorf("%w (what was recorded so far is in %s)", err, dir)
+}
+
+// removeIfEmpty removes a run directory in which nothing was recorded.
+func removeIfEmpty(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 {
+		os.Remove(dir)
+	}
+}
+
+// newID returns eight random hexadecimal digits.
+func newID() (string, error) {
+	var b [4]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("campaign: run id: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// DefaultKey is where the signing key of this user lies.
+func DefaultKey() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", exit.Usage(fmt.Errorf("no folder for the signing key: %w", err), "set HOME or give --key FILE")
+	}
+	return filepath.Join(dir, "plumbline", "signing-key.pem"), nil
+}
+
+func openKey(path string) (string, ed25519.PrivateKey, bool, error) {
+	if path == "" {
+		var err error
+		if path, err = DefaultKey(); err != nil {
+			return "", nil, false, err
+		}
+	}
+	key, made, err := seal.OpenKey(path)
+	return path, key, made, exit.Usage(err, "--key FILE names an Ed25519 key (PEM) or a path where one may be made")
+}
