@@ -1,0 +1,252 @@
+package harness
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/harness/fault"
+	"plumbline/harness/load"
+	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
+	"plumbline/harness/record"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/harness/witness"
+	"plumbline/reports"
+)
+
+// Topics of everything the harness publishes and watches.
+const (
+	TopicRoot = "bench"
+	AllTopics = TopicRoot + "/#"
+)
+
+// Plan says what one scenario needs.
+type Plan struct {
+	Name        string         // of the scenario: its folder
+	Load        profile.Load   // Devices and Rate make the fleet, Viewers are opened
+	Config      map[string]any // settings of the default system under test, by dotted key
+	ViewerFault bool           // put a proxy between viewers and system
+	BrokerFault bool           // put a proxy between devices and broker
+	Sources     []DeviceSpec   // opened in place of the fleet
+	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
+}
+
+// Bench is one scenario's system under test with everything around it.
+type Bench struct {
+	SUT         *sut.SUT
+	Clock       *record.Clock
+	Recorder    Recorder
+	Generator   *load.Generator
+	Witness     *witness.Witness
+	Viewers     []*viewer.Viewer
+	ViewerProxy *fault.Proxy // nil without Plan.ViewerFault
+	BrokerProxy *fault.Proxy // nil without Plan.BrokerFault
+
+	rig      *Rig
+	plan     Plan
+	dir      string
+	run      string // run id in payloads
+	resolver *record.Resolver
+	hiccup   *load.Hiccup
+	gc       func() load.GCReport
+	sources  *sources
+	log      *slog.Logger
+	owed     []uint64 // per viewer: acknowledged messages before it was opened
+
+	closing   sync.Once
+	closed    error
+	finishing sync.Once
+	finished  error
+	health    reports.RigHealth
+	history   *oracle.History
+}
+
+// Recorder is the recording of a bench, in the form that observers and faults
+// write to.
+type Recorder struct{ *record.Recorder }
+
+// Event records e, stamped now when it has no time of its own.
+func (r Recorder) Event(e record.Event) { r.Recorder.Event(e) }
+
+// gcLimit is the memory up to which the collector stays out of the way.
+const gcLimit = 1 << 30
+
+// Open starts a fresh system under test and everything the plan asks for, in
+// order: system, recorder, proxies, witness, viewers, devices. On an error
+// everything that had started is ended again. Errors of a system that does not
+// start wrap sut.ErrUnavailable.
+func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
+	records, logs, err := r.folder(plan.Name)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bench{rig: r, plan: plan, dir: records, log: r.cfg.Log.With("scenario", plan.Name), Clock: record.NewClock()}
+	b.run = hex.EncodeToString(be32(devices.Mix(r.cfg.Seed, record.Digest([]byte(records)))))
+	b.resolver = record.NewResolver(b.run)
+	for _, start := range []func(context.Context) error{
+		func(ctx context.Context) error { return b.startSUT(ctx, logs) },
+		b.startRecorder, b.startProxies, b.startWitness, b.startViewers, b.startDevices,
+	} {
+		if err := start(ctx); err != nil {
+			return nil, errors.Join(b.blame(fmt.Errorf("harness: scenario %q: %w", plan.Name, err)), b.Close())
+		}
+	}
+	return b, nil
+}
+
+func be32(v uint64) []byte { return []byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32)} }
+
+func (b *Bench) startSUT(ctx context.Context, logs string) error {
+	opts := b.rig.cfg.SUT
+	b.rig.mu.Lock()
+	opts.Binary = b.rig.binary
+	b.rig.mu.Unlock()
+	opts.Dir, opts.Config, opts.SampleEvery, opts.Log = logs, b.plan.Config, time.Second, b.log
+	system, err := sut.New(opts)
+	if err != nil {
+		return err
+	}
+	b.SUT = system
+	return system.Start(ctx)
+}
+
+func (b *Bench) startRecorder(context.Context) error {
+	rec, err := record.NewRecorder(b.dir, b.Clock)
+	if err != nil {
+		return err
+	}
+	b.Recorder = Recorder{rec}
+	b.hiccup = load.StartHiccup(b.Clock, time.Millisecond)
+	b.gc = load.Quiet(gcLimit)
+	return nil
+}
+
+func (b *Bench) startProxies(context.Context) error {
+	if b.plan.BrokerFault {
+		proxy, err := fault.NewProxy(b.SUT.Broker().Host, fault.ProxyOptions{Log: b.log})
+		if err != nil {
+			return err
+		}
+		b.BrokerProxy = proxy
+	}
+	if b.plan.ViewerFault {
+		target, err := hostOf(b.SUT.ViewerURL())
+		if err != nil {
+			return err
+		}
+		if b.ViewerProxy, err = fault.NewProxy(target, fault.ProxyOptions{Log: b.log}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bench) startWitness(ctx context.Context) error {
+	username, password := b.SUT.BrokerAuth()
+	w, err := witness.Open(ctx, witness.Config{
+		Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
+		Filters: []string{AllTopics}, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
+	})
+	b.Witness = w
+	return err
+}
+
+// dialTo returns a dialler that goes to addr whatever is asked for: TLS names
+// and Host headers stay those of the real system.
+func dialTo(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}
+}
+
+// Options returns what an oracle needs to know about this bench.
+func (b *Bench) Options(requirement string) oracle.Options {
+	return oracle.Options{BrokerInside: b.rig.brokerInside(), Requirement: requirement}
+}
+
+// blame names the system under test when it is gone without being asked to:
+// whatever else went wrong is a consequence of that.
+func (b *Bench) blame(err error) error {
+	if err == nil || b.SUT == nil || errors.Is(err, sut.ErrUnavailable) {
+		return err
+	}
+	if gone := b.SUT.Err(); gone != nil {
+		return fmt.Errorf("%w (seen as: %w)", unavailable(gone), err)
+	}
+	return err
+}
+
+func unavailable(err error) error {
+	if errors.Is(err, sut.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", sut.ErrUnavailable, err)
+}
+
+// Close ends everything in reverse order: devices, viewers, witness, proxies,
+// the system under test, the recording. It is idempotent and may be called at
+// any time; what was recorded stays.
+func (b *Bench) Close() error {
+	b.closing.Do(func() {
+		errs := []error{b.stopLoad(), b.stopObservers()}
+		if b.SUT != nil {
+			errs = append(errs, b.SUT.Close())
+		}
+		if b.Recorder.Recorder != nil {
+			errs = append(errs, b.Recorder.Close())
+		}
+		b.closed = errors.Join(errs...)
+	})
+	return b.closed
+}
+
+// stopLoad ends the devices and their connections. It may be called twice.
+func (b *Bench) stopLoad() error {
+	var errs []error
+	if b.sources != nil {
+		errs = append(errs, b.sources.close())
+	}
+	if b.Generator != nil {
+		errs = append(errs, b.Generator.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// stopObservers ends viewers, witness, proxies and the rig's own instruments.
+func (b *Bench) stopObservers() error {
+	var errs []error
+	for _, v := range b.Viewers {
+		errs = append(errs, v.Close())
+	}
+	if b.Witness != nil {
+		errs = append(errs, b.Witness.Close())
+	}
+	for _, p := range []*fault.Proxy{b.ViewerProxy, b.BrokerProxy} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	b.readInstruments()
+	return errors.Join(errs...)
+}
+
+// readInstruments ends the rig's own measurements, once.
+func (b *Bench) readInstruments() {
+	if b.hiccup != nil {
+		b.hiccup.Stop().Into(&b.health)
+		b.hiccup = nil
+	}
+	if b.gc != nil {
+		b.gc().Into(&b.health)
+		b.gc = nil
+	}
+}

@@ -1,0 +1,163 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness/strictyaml"
+)
+
+// Kinds of declared devices.
+const (
+	KindTwin       = "twin"        // a computed sensor, published by the harness
+	KindHost       = "host"        // this machine's own CPU, memory, temperature and network
+	KindSerial     = "serial"      // a sensor on a serial port
+	KindSerialTwin = "serial-twin" // a twin or a recording that speaks over a pseudo terminal
+	KindRecording  = "recording"   // a recording, played by the harness
+	KindMQTT       = "mqtt"        // a sensor that publishes to the broker by itself
+	KindMQTTTwin   = "mqtt-twin"   // a twin of such a sensor
+)
+
+// DeviceSpec declares one device of a rig. Which keys matter depends on Kind.
+type DeviceSpec struct {
+	ID     string  `yaml:"id"`               // unique; the last part of the topic
+	Kind   string  `yaml:"kind"`             // one of the kinds above
+	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door
+	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
+	Port   string  `yaml:"port,omitempty"`   // serial: path of the port
+	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin; 0 means 9600
+	Codec  string  `yaml:"codec,omitempty"`  // serial, recording: nmea0183, linejson, linejson+crc
+	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
+	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
+	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin: "500ms"; "" means what is usual for it
+	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
+
+	period time.Duration
+}
+
+// rigFile is the form of a rig file.
+type rigFile struct {
+	APIVersion string       `yaml:"apiVersion"`
+	Kind       string       `yaml:"kind"`
+	Name       string       `yaml:"name"`
+	Devices    []DeviceSpec `yaml:"devices"`
+}
+
+// LoadDevices reads the devices of a rig file. Errors name file, line and mend.
+func LoadDevices(path string) ([]DeviceSpec, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("harness: rig file: %w", err)
+	}
+	return ParseDevices(path, data)
+}
+
+// ParseDevices reads the text of a rig file; file is used in errors.
+func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
+	var raw rigFile
+	doc, err := strictyaml.Decode(file, data, &raw)
+	if err != nil {
+		return nil, fmt.Errorf("harness: %w", err)
+	}
+	fail := func(path []any, format string, args ...any) ([]DeviceSpec, error) {
+		return nil, fmt.Errorf("harness: %w", doc.Errorf(path, format, args...))
+	}
+	switch {
+	case raw.APIVersion != "plumbline/v1":
+		return fail([]any{"apiVersion"}, "is %q; this program reads %q", raw.APIVersion, "plumbline/v1")
+	case raw.Kind != "Rig":
+		return fail([]any{"kind"}, "is %q; a rig file says %q", raw.Kind, "Rig")
+	case len(raw.Devices) == 0:
+		return fail([]any{"devices"}, "declares no device; plumbline devices prints what is plugged in")
+	}
+	seen := map[string]int{}
+	for i := range raw.Devices {
+		d := &raw.Devices[i]
+		if key, problem := d.check(); problem != "" {
+			return fail([]any{"devices", i, key}, "%s", problem)
+		}
+		if first, twice := seen[d.ID]; twice {
+			return fail([]any{"devices", i, "id"}, "%q is the id of device %d already; ids are unique in a rig", d.ID, first+1)
+		}
+		seen[d.ID] = i
+	}
+	return raw.Devices, nil
+}
+
+// keysOf lists the keys that a kind understands beside id, kind, model, serial.
+var keysOf = map[string][]string{
+	KindTwin:       {"period"},
+	KindHost:       {"period"},
+	KindSerial:     {"port", "baud", "codec"},
+	KindSerialTwin: {"baud", "path"},
+	KindRecording:  {"path", "speed", "codec"},
+	KindMQTT:       {"topic"},
+	KindMQTTTwin:   {"period"},
+}
+
+// check returns the key and what is wrong with it, "" when nothing is.
+func (d *DeviceSpec) check() (key, problem string) {
+	keys, known := keysOf[d.Kind]
+	switch {
+	case d.ID == "" || strings.ContainsAny(d.ID, "/+# \x00"):
+		return "id", fmt.Sprintf("%q is no device id; it becomes a level of a topic, so no blank, '/', '+' or '#'", d.ID)
+	case !known:
+		return "kind", fmt.Sprintf("%q is no kind of device; choose one of %s", d.Kind, strings.Join(kinds(), ", "))
+	}
+	for name, given := range map[string]bool{
+		"port": d.Port != "", "baud": d.Baud != 0, "codec": d.Codec != "", "path": d.Path != "",
+		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "",
+	} {
+		if given && !slices.Contains(keys, name) {
+			return name, fmt.Sprintf("a device of kind %q has no such setting; it takes %s", d.Kind, strings.Join(keys, ", "))
+		}
+	}
+	switch {
+	case d.Kind == KindSerial && d.Port == "":
+		return "port", "must be given; plumbline devices prints the ports that are plugged in"
+	case d.Kind == KindMQTT && (d.Topic == "" || strings.ContainsAny(d.Topic, "+#")):
+		return "topic", fmt.Sprintf("%q must be the one topic that the sensor publishes under, without wildcards", d.Topic)
+	case d.Baud < 0 || d.Baud > 4_000_000:
+		return "baud", fmt.Sprintf("%d is no baud rate", d.Baud)
+	case d.Speed < 0:
+		return "speed", fmt.Sprintf("%v is negative", d.Speed)
+	}
+	return d.checkPeriod()
+}
+
+func (d *DeviceSpec) checkPeriod() (key, problem string) {
+	if d.Period == "" {
+		return "", ""
+	}
+	period, err := time.ParseDuration(d.Period)
+	if err != nil || period < time.Millisecond || period > time.Hour {
+		return "period", fmt.Sprintf("%q is no time between 1ms and 1h; write for example \"500ms\"", d.Period)
+	}
+	d.period = period
+	return "", ""
+}
+
+func kinds() []string {
+	names := make([]string, 0, len(keysOf))
+	for name := range keysOf {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// DefaultDevices is the real-input mix of a machine with no sensor plugged in:
+// its own sensors, an NMEA receiver on a pseudo terminal, a recording and a
+// sensor that publishes by itself. The recording is one from the folder that
+// the environment variable PLUMBLINE_DATA names, when there is one.
+func DefaultDevices() []DeviceSpec {
+	return []DeviceSpec{
+		{ID: "host", Kind: KindHost, Period: "200ms", period: 200 * time.Millisecond},
+		{ID: "gps-pty", Kind: KindSerialTwin, Baud: 9600},
+		{ID: "recording", Kind: KindRecording, Path: dataFile()},
+		{ID: "tasmota", Kind: KindMQTTTwin, Period: "250ms", period: 250 * time.Millisecond},
+	}
+}

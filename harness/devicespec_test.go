@@ -1,0 +1,64 @@
+package harness_test
+
+import (
+	"strings"
+	"testing"
+
+	"plumbline/harness"
+)
+
+const rigText = `apiVersion: plumbline/v1
+kind: Rig
+name: lab
+devices:
+  - {id: host, kind: host, period: 200ms}
+  - id: gps
+    kind: serial
+    port: /dev/ttyUSB0
+    baud: 4800
+    codec: nmea0183
+  - {id: old, kind: recording, path: gps.log, speed: 4}
+  - {id: plug, kind: mqtt, topic: tele/plug/SENSOR}
+`
+
+func TestParseDevices(t *testing.T) {
+	specs, err := harness.ParseDevices("lab.yaml", []byte(rigText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(specs) != 4 || specs[1].Baud != 4800 || specs[2].Speed != 4 || specs[3].Topic != "tele/plug/SENSOR" {
+		t.Fatalf("parsed %+v", specs)
+	}
+}
+
+func TestParseDevicesRefuses(t *testing.T) {
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown key", "baud: 4800", "bauds: 4800", `lab.yaml:9: unknown key "bauds"; did you mean "baud"?`},
+		{"unknown kind", "kind: serial", "kind: seriall", "lab.yaml:7: devices[1].kind: "},
+		{"double id", "id: gps", "id: host", `lab.yaml:6: devices[1].id: "host" is the id of device 1 already`},
+		{"id with slash", "id: gps", "id: a/b", "lab.yaml:6: devices[1].id: "},
+		{"no port", "    port: /dev/ttyUSB0\n", "", "devices[1].port: must be given"},
+		{"key of another kind", "speed: 4", "period: 4s", "lab.yaml:11: devices[2].period: "},
+		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},
+		{"bad period", "period: 200ms", "period: soon", "lab.yaml:5: devices[0].period: "},
+		{"wildcard", "tele/plug/SENSOR", "tele/#", "lab.yaml:12: devices[3].topic: "},
+		{"other file", "kind: Rig", "kind: SUT", "lab.yaml:2: kind: "},
+		{"other version", "plumbline/v1", "plumbline/v0", "lab.yaml:1: apiVersion: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(rigText, c.old, c.new, 1)
+			if text == rigText {
+				t.Fatalf("%q does not stand in the file", c.old)
+			}
+			if _, err := harness.ParseDevices("lab.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error is %v, want %q", err, c.want)
+			}
+		})
+	}
+	if _, err := harness.ParseDevices("lab.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\n")); err == nil || !strings.Contains(err.Error(), "declares no device") {
+		t.Errorf("a rig without devices gave %v", err)
+	}
+	if _, err := harness.LoadDevices("absent.yaml"); err == nil {
+		t.Error("an absent file was read")
+	}
+}

@@ -1,0 +1,255 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"plumbline/devices/simulated"
+	"plumbline/harness/load"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/reports"
+)
+
+// startDevices opens the declared sources, or makes the fleet, and connects
+// the generator.
+func (b *Bench) startDevices(ctx context.Context) error {
+	cfg := load.Config{
+		Recorder: b.Recorder.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(),
+		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
+	}
+	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
+	if b.BrokerProxy != nil {
+		cfg.Dial = dialTo(b.BrokerProxy.Addr())
+	}
+	if len(b.plan.Sources) > 0 {
+		opened, err := openSources(ctx, b, b.plan.Sources)
+		b.sources = opened
+		if err != nil {
+			return err
+		}
+		cfg.Sources = opened.scheduled
+	} else {
+		fleet, err := simulated.Fleet(max(b.plan.Load.Devices, 1), b.rig.cfg.Seed, simulated.FleetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, twin := range fleet {
+			cfg.Sources = append(cfg.Sources, load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1, Burst: b.plan.Load.Burst})
+		}
+		cfg.Rate = b.plan.Load.Rate
+	}
+	generator, err := load.NewGenerator(cfg)
+	if err != nil {
+		return err
+	}
+	b.Generator = generator
+	return generator.Connect(ctx)
+}
+
+// Topic returns where the harness publishes the samples of a device.
+func Topic(device string) string { return TopicRoot + "/" + device }
+
+// Window drives the devices for warmUp and then for length, which is the
+// judged window of that name. It returns early when the system under test ends
+// unasked.
+func (b *Bench) Window(ctx context.Context, name string, warmUp, length time.Duration) error {
+	opened := b.Clock.Now() + int64(warmUp)
+	err := b.Drive(ctx, warmUp+length, nil)
+	closed := min(opened+int64(length), b.Clock.Now())
+	b.Recorder.Event(record.Event{At: opened, Kind: record.WindowOpen, Subject: name})
+	b.Recorder.Event(record.Event{At: closed, Kind: record.WindowClose, Subject: name})
+	return err
+}
+
+// Around drives the devices while action runs, and lead before and tail after
+// it; the whole is the judged window of that name.
+func (b *Bench) Around(ctx context.Context, name string, lead, tail time.Duration, action func(ctx context.Context) error) error {
+	opened := b.Clock.Now()
+	err := b.Drive(ctx, 0, func(ctx context.Context) error {
+		return errors.Join(Wait(ctx, lead), action(ctx), Wait(ctx, tail))
+	})
+	b.Recorder.Event(record.Event{At: opened, Kind: record.WindowOpen, Subject: name})
+	b.Recorder.Event(record.Event{At: b.Clock.Now(), Kind: record.WindowClose, Subject: name})
+	return err
+}
+
+// Drive runs the devices for length, or, when action is not nil, until action
+// returns. A system under test that ends unasked ends it early.
+func (b *Bench) Drive(ctx context.Context, length time.Duration, action func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watched := b.watch(ctx, cancel)
+	defer func() { cancel(nil); <-watched }()
+	if action == nil {
+		return b.blame(cause(ctx, b.generate(ctx, length)))
+	}
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- b.generate(runCtx, 24*time.Hour) }()
+	err := action(ctx)
+	stop()
+	return b.blame(errors.Join(cause(ctx, err), cause(ctx, ended(<-done))))
+}
+
+// generate runs whatever devices the bench has.
+func (b *Bench) generate(ctx context.Context, length time.Duration) error {
+	if b.sources == nil {
+		return b.Generator.Run(ctx, length)
+	}
+	return b.sources.run(ctx, b, length)
+}
+
+// watch cancels when the system under test ends unasked. The returned channel
+// is closed when it has stopped watching.
+func (b *Bench) watch(ctx context.Context, cancel context.CancelCauseFunc) <-chan struct{} {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			exited := b.SUT.Exited()
+			select {
+			case <-ctx.Done():
+				return
+			case <-exited:
+			}
+			if err := b.SUT.Err(); err != nil {
+				cancel(unavailable(err))
+				return
+			}
+			if Wait(ctx, 20*time.Millisecond) != nil { // wanted: a new incarnation comes
+				return
+			}
+		}
+	}()
+	return stopped
+}
+
+// cause puts the reason of a cancellation in place of "context canceled".
+func cause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		if why := context.Cause(ctx); !errors.Is(why, context.Canceled) {
+			return why
+		}
+	}
+	return err
+}
+
+// ended drops the error that stopping on purpose gives.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Wait waits for d or the end of ctx, whose error it returns.
+func Wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Until waits until ready returns true. It asks every 5 ms; when limit is over
+// or ctx ends first, the error says what was waited for.
+func Until(ctx context.Context, limit time.Duration, what string, ready func() bool) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for !ready() {
+		if err := Wait(limited, 5*time.Millisecond); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("harness: waited %s in vain: %s", limit, what)
+		}
+	}
+	return nil
+}
+
+// Drain waits until everything published has been acknowledged and has reached
+// every viewer, at most for the plan's drain time: what is missing then is
+// missing. It stamps the end of the drain.
+func (b *Bench) Drain(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, max(b.plan.Load.Drain, time.Second))
+	defer cancel()
+	if err := b.Generator.WaitAcked(limited); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for i, v := range b.Viewers {
+		owed := b.acked() - b.owed[i]
+		if v.WaitReceived(limited, owed) != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	// A moment longer, so that a duplicate behind the last message is seen.
+	for _, v := range b.Viewers {
+		if v.WaitIdle(limited, 100*time.Millisecond) != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	b.Recorder.Event(record.Event{Kind: record.DrainEnd, Subject: b.plan.Name})
+	return b.blame(ctx.Err())
+}
+
+// Finish drains, ends everything and returns the recording, ready to be
+// judged. It may be called again and returns the same.
+func (b *Bench) Finish(ctx context.Context) (*oracle.History, error) {
+	b.finishing.Do(func() {
+		if b.finished = b.blame(b.SUT.Err()); b.finished != nil {
+			return
+		}
+		if b.finished = b.Drain(ctx); b.finished != nil {
+			return
+		}
+		if b.finished = b.Close(); b.finished != nil {
+			return
+		}
+		log, err := record.Load(b.dir)
+		if err != nil {
+			b.finished = fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
+			return
+		}
+		b.history, b.finished = oracle.Index(log)
+	})
+	return b.history, b.finished
+}
+
+// Health returns how good the rig itself was, from the recording and from its
+// own instruments. Call it after Finish.
+func (b *Bench) Health(h *oracle.History) reports.RigHealth {
+	health := h.RigHealth(b.Options(""))
+	health.HiccupP99, health.HiccupMax = b.health.HiccupP99, b.health.HiccupMax
+	health.GCPauseMax = b.health.GCPauseMax
+	health.ClockSource = record.ClockSource()
+	health.ClockRead = reports.Float(b.Clock.ReadCost().Nanoseconds())
+	health.Uncertainty = reports.Float(b.rig.cfg.Profile.Gates.Guard.Seconds() * 1e3)
+	return health
+}
+
+// Devices describes every source that took part.
+func (b *Bench) Devices() []reports.Device {
+	if b.sources != nil {
+		return b.sources.describe()
+	}
+	out := make([]reports.Device, 0, len(b.Generator.Streams()))
+	fleet, err := simulated.Fleet(max(b.plan.Load.Devices, 1), b.rig.cfg.Seed, simulated.FleetOptions{})
+	if err != nil {
+		return nil // Open made the same fleet
+	}
+	for _, twin := range fleet {
+		info := twin.Info()
+		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: info.Model})
+	}
+	return out
+}

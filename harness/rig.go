@@ -1,0 +1,116 @@
+// Package harness binds a declared bench to real parts: a Rig says what there
+// is, Open starts a fresh system under test with recorder, witness, proxies,
+// viewers and devices around it for one scenario, and Bench.Close ends all of
+// it in the right order.
+//
+// It judges nothing. Oracles read what a Bench recorded.
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// Config declares a rig. Profile is required, Dir for everything but listing.
+type Config struct {
+	Profile     *profile.Profile
+	ProfilePath string       // when the profile is a file
+	Seed        uint64       // of twins, dither and faults
+	Dir         string       // run directory
+	SUT         sut.Options  // Dir and Config are set per scenario
+	Devices     []DeviceSpec // of the real-input scenario; empty means DefaultDevices
+	Log         *slog.Logger // nil discards
+}
+
+// Rig is a declared bench. Nothing runs until Open. It may be used by several
+// goroutines, but one Bench at a time gives figures worth reading.
+type Rig struct {
+	cfg        Config
+	descriptor *sut.Descriptor
+
+	mu     sync.Mutex
+	binary string
+	used   map[string]int // times a scenario was opened, for its folder
+}
+
+// NewRig checks the declaration. It starts nothing and touches no file.
+func NewRig(cfg Config) (*Rig, error) {
+	if cfg.Profile == nil {
+		return nil, errors.New("harness: a rig needs a profile")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(cfg.Devices) == 0 {
+		cfg.Devices = DefaultDevices()
+	}
+	descriptor := cfg.SUT.Descriptor
+	if descriptor == nil {
+		descriptor = sut.Default()
+	}
+	return &Rig{cfg: cfg, descriptor: descriptor, binary: cfg.SUT.Binary, used: map[string]int{}}, nil
+}
+
+// Profile returns the limits and loads of the rig.
+func (r *Rig) Profile() *profile.Profile { return r.cfg.Profile }
+
+// ProfileArgument returns how the profile is named on a command line.
+func (r *Rig) ProfileArgument() string {
+	if r.cfg.ProfilePath != "" {
+		return r.cfg.ProfilePath
+	}
+	return r.cfg.Profile.Name
+}
+
+// Seed returns the seed of the run.
+func (r *Rig) Seed() uint64 { return r.cfg.Seed }
+
+// Devices returns the declared sources of the real-input scenario.
+func (r *Rig) Devices() []DeviceSpec { return r.cfg.Devices }
+
+// Has reports whether the system under test claims the capability.
+func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
+
+// UseBinary names the executable of the default system under test, for callers
+// that build it after the rig was declared.
+func (r *Rig) UseBinary(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.binary = path
+}
+
+// SUTInfo describes the system under test as it is declared; what a started
+// one says about itself is better.
+func (r *Rig) SUTInfo() reports.SUT {
+	return reports.SUT{
+		Name: r.descriptor.Name, Version: r.descriptor.Version, Description: r.descriptor.Description,
+		Artifacts: []reports.Evidence{}, Capabilities: r.descriptor.Capabilities,
+	}
+}
+
+// brokerInside reports whether the broker is part of the system under test, so
+// that what the witness missed is no excuse.
+func (r *Rig) brokerInside() bool { return len(r.descriptor.Start) == 1 }
+
+// folder returns where one more bench of the scenario keeps its records and
+// where the system under test keeps its logs.
+func (r *Rig) folder(scenario string) (records, logs string, err error) {
+	if r.cfg.Dir == "" {
+		return "", "", errors.New("harness: a rig without a run directory cannot be opened")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used[scenario]++
+	name := scenario
+	if n := r.used[scenario]; n > 1 {
+		name = fmt.Sprintf("%s-%d", scenario, n)
+	}
+	return filepath.Join(r.cfg.Dir, "records", name), filepath.Join(r.cfg.Dir, "sut", name), nil
+}

@@ -1,0 +1,212 @@
+package spec
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/reports"
+)
+
+// EmitOptions say how scenarios become specs. The zero value is useful.
+type EmitOptions struct {
+	Context  context.Context // its end interrupts the run; nil means never
+	Progress func(Event)     // called on the goroutine of the spec; must not block
+	Command  string          // what "how to repeat it" starts with; "" means "plumbline run"
+	Tolerate bool            // keep specs green whose verdict is conditional or inconclusive
+}
+
+// emitter carries what all specs of one emission share.
+type emitter struct {
+	rig   *harness.Rig
+	opts  EmitOptions
+	begun atomic.Int64
+	total atomic.Int64
+
+	mu   sync.Mutex
+	down error // the system under test could not be started: no use to go on
+}
+
+// Emit turns the scenarios of the catalogue into Ginkgo nodes bound to rig.
+// Call it while Ginkgo builds its tree. Every spec carries its outcome as a
+// report entry. Emit also installs Gomega's fail handler.
+func Emit(rig *harness.Rig, opts EmitOptions) error {
+	_, err := emit(rig, opts)
+	return err
+}
+
+func emit(rig *harness.Rig, opts EmitOptions) (*emitter, error) {
+	all, err := Bind(rig)
+	if err != nil {
+		return nil, err
+	}
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	e := &emitter{rig: rig, opts: opts}
+	e.total.Store(int64(len(all)))
+	for _, sc := range all {
+		labels := ginkgo.Label(sc.AllLabels()...)
+		ginkgo.Describe(sc.guarantee, ginkgo.Serial, labels, func() {
+			ginkgo.It(sc.Title, ginkgo.SpecTimeout(e.timeout(sc)), ginkgo.GracePeriod(20*time.Second), func(ctx ginkgo.SpecContext) {
+				e.run(ctx, sc)
+			})
+		})
+	}
+	return e, nil
+}
+
+// run is the body of every spec.
+func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
+	ctx, cancel := context.WithCancel(specCtx)
+	defer cancel()
+	if e.opts.Context != nil {
+		defer context.AfterFunc(e.opts.Context, cancel)()
+	}
+	t := &Trial{Rig: e.rig, Scenario: sc, emit: e, started: time.Now()}
+	e.progress(Event{Kind: ScenarioBegan, Scenario: sc.ID, Title: sc.Title, Index: int(e.begun.Add(1)), Total: int(e.total.Load())})
+	// A body ends by returning, by Ginkgo's own panic after a failed
+	// assertion, or by a panic of its own. Its outcome must get out in each case.
+	returned := false
+	defer func() {
+		var panicked any
+		if !returned {
+			panicked = recover()
+		}
+		e.settle(specCtx, t, panicked)
+		if panicked != nil {
+			panic(panicked)
+		}
+	}()
+	if e.ready(t) && e.applies(t) {
+		sc.body(ctx, t)
+	}
+	returned = true
+}
+
+// ready refuses to start a scenario when the run is over or the system under
+// test has proved that it cannot be started.
+func (e *emitter) ready(t *Trial) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down != nil {
+		t.unavailable = e.down
+		return false
+	}
+	return !e.interrupted()
+}
+
+// applies reports whether any requirement of the scenario applies.
+func (e *emitter) applies(t *Trial) bool {
+	for _, id := range t.Scenario.Requirements {
+		if t.Applies(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// settle attaches the outcome and gives the spec its colour.
+func (e *emitter) settle(ctx context.Context, t *Trial, panicked any) {
+	out := t.finish(ctx, panicked)
+	if t.unavailable != nil && !t.opened {
+		e.mu.Lock()
+		e.down = t.unavailable
+		e.mu.Unlock()
+	}
+	text, err := out.encode()
+	if err != nil {
+		text = unwritable(t, err)
+	}
+	ginkgo.AddReportEntry(entryName, text, ginkgo.ReportEntryVisibilityNever)
+	deciding := worst(out.Results)
+	e.progress(Event{
+		Kind: ScenarioFinished, Scenario: t.Scenario.ID, Title: t.Scenario.Title, Verdict: deciding.Verdict,
+		Headline: deciding.Headline, Results: out.Results, Elapsed: time.Since(t.started),
+		Index: int(e.begun.Load()), Total: int(e.total.Load()),
+	})
+	if panicked == nil {
+		e.colour(out.Results)
+	}
+}
+
+// unwritable is the outcome of a scenario whose figures cannot be written.
+func unwritable(t *Trial, err error) string {
+	out := Outcome{Scenario: t.Scenario.ID}
+	for _, id := range t.Scenario.Requirements {
+		out.Results = append(out.Results, t.complete(reports.Result{
+			Requirement: id, Verdict: reports.Error, Headline: err.Error(), Sentence: statement(id, reports.Error, "", err.Error()),
+		}))
+	}
+	text, err := out.encode()
+	if err != nil {
+		return "" // then no outcome is found and the composer says ERROR
+	}
+	return text
+}
+
+// colour fails the spec when a verdict is not the wanted one. Nobody judges by
+// it; it is there for people and tools that look at Ginkgo's own report.
+func (e *emitter) colour(results []reports.Result) {
+	var bad []string
+	for _, r := range results {
+		known, _ := Requirement(r.Requirement)
+		if known.Requirement.Class == reports.Optional {
+			continue
+		}
+		switch r.Verdict {
+		case reports.Pass, reports.NotApplicable:
+		case reports.ConditionalPass, reports.ConditionalFail, reports.Inconclusive, reports.NotRun:
+			if !e.opts.Tolerate {
+				bad = append(bad, fmt.Sprintf("%s: %s", r.Requirement, r.Sentence))
+			}
+		default:
+			bad = append(bad, fmt.Sprintf("%s: %s", r.Requirement, r.Sentence))
+		}
+	}
+	if len(bad) > 0 {
+		ginkgo.Fail(strings.Join(bad, "\n"), 1)
+	}
+}
+
+func (e *emitter) interrupted() bool { return e.opts.Context != nil && e.opts.Context.Err() != nil }
+
+func (e *emitter) progress(ev Event) {
+	if e.opts.Progress != nil {
+		e.opts.Progress(ev)
+	}
+}
+
+// reproduce is the command that repeats one scenario.
+func (e *emitter) reproduce(scenario string) string {
+	command := e.opts.Command
+	if command == "" {
+		command = "plumbline run"
+	}
+	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", command, e.rig.ProfileArgument(), e.rig.Seed(), scenario)
+}
+
+// timeout returns the time limit of a scenario: what its loads take, doubled,
+// and two minutes for starting, draining and judging.
+func (e *emitter) timeout(sc Scenario) time.Duration {
+	if sc.Timeout > 0 {
+		return sc.Timeout
+	}
+	total := 2 * time.Minute
+	for _, name := range sc.Loads {
+		total += 2 * Length(e.rig.Profile().Loads[name])
+	}
+	return total
+}
+
+// Length is about how long a load takes at most.
+func Length(l profile.Load) time.Duration {
+	one := l.WarmUp + l.Window + l.Drain
+	return time.Duration(max(l.Runs, 1))*one + time.Duration(l.Cycles)*(l.Hold+5*time.Second)
+}

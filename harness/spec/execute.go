@@ -1,0 +1,181 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/extensions/globals"
+	"github.com/onsi/ginkgo/v2/formatter"
+	"github.com/onsi/ginkgo/v2/types"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// Options say what to run. Profile and Dir are required.
+type Options struct {
+	Profile     *profile.Profile
+	ProfilePath string               // when the profile is a file: its path, for the reproduction command
+	SUT         sut.Options          // Binary, Descriptor; Dir and Config are set per scenario
+	Devices     []harness.DeviceSpec // of the rig file; empty means the built-in mix
+	LabelFilter string               // "" selects everything
+	Certify     bool                 // refuse a filter and a profile that does not certify
+	Dir         string               // run directory; records/ and sut/ are made in it
+	ID          string               // of the run; "" means the base name of Dir
+	Seed        uint64               // of twins, dither and order; 0 is a seed like any other
+	Tool        reports.Tool
+	Deviations  []reports.Deviation
+	Command     string        // what "how to repeat it" starts with; "" means "plumbline run"
+	Progress    func(Event)   // called on other goroutines, one at a time; must not block
+	Output      io.Writer     // Ginkgo's own words; nil discards
+	Timeout     time.Duration // of everything; 0 means what the scenarios may take together
+	Log         *slog.Logger  // nil discards
+}
+
+// process guards Ginkgo, which is one per process by construction: its tree,
+// its configuration and the writer of its console are package variables.
+var process sync.Mutex
+
+// Execute runs the selected scenarios one after the other in this process and
+// composes the run. It never exits the process and writes nothing but records
+// and logs below Dir.
+//
+// Whenever scenarios were selected a run comes back, also beside an error;
+// Run.Partial says what is missing then. Errors wrap ErrUsage, ErrEmpty,
+// ErrInterrupted, ErrFault or sut.ErrUnavailable.
+func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	process.Lock()
+	defer process.Unlock()
+	rig, err := harness.NewRig(harness.Config{
+		Profile: opts.Profile, ProfilePath: opts.ProfilePath, Seed: opts.Seed, Dir: opts.Dir,
+		SUT: opts.SUT, Devices: opts.Devices, Log: opts.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spec: %w", err)
+	}
+	all, err := Bind(rig)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFault, err)
+	}
+	selected, left, err := choose(all, opts.LabelFilter)
+	if err != nil {
+		return nil, err
+	}
+	c := composer{opts: opts, rig: rig, selected: selected, left: left, started: time.Now()}
+	report, err := runGinkgo(ctx, rig, opts, selected)
+	if err != nil {
+		return nil, err
+	}
+	return c.compose(ctx, report)
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Profile == nil:
+		return fmt.Errorf("spec: no profile: %w", ErrUsage)
+	case o.Dir == "":
+		return fmt.Errorf("spec: no run directory: %w", ErrUsage)
+	case o.Certify && o.LabelFilter != "":
+		return fmt.Errorf("spec: a certification deselects nothing; leave the label filter out or use run: %w", ErrUsage)
+	case o.Certify && !o.Profile.Certifies:
+		return fmt.Errorf("spec: profile %q never certifies; use run, or another profile: %w", o.Profile.Name, ErrUsage)
+	}
+	return nil
+}
+
+// verdictTaker is what RunSpecs wants of a *testing.T. Colours decide nothing.
+type verdictTaker struct{}
+
+func (verdictTaker) Fail() {}
+
+// runGinkgo runs the specs and returns Ginkgo's report of them.
+func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []Scenario) (types.Report, error) {
+	globals.Reset()
+	defer globals.Reset()
+	defer redirect(opts.Output)()
+	e, err := emit(rig, EmitOptions{Context: ctx, Progress: opts.Progress, Command: opts.Command})
+	if err != nil {
+		return types.Report{}, fmt.Errorf("%w: %w", ErrFault, err)
+	}
+	e.total.Store(int64(len(selected)))
+	var final types.Report
+	ginkgo.ReportAfterSuite("collect", func(report ginkgo.Report) {
+		if !report.SuiteConfig.DryRun { // PreviewSpecs runs this node too
+			final = report
+		}
+	})
+	suite, reporter := configuration(opts, selected, e)
+	preview := ginkgo.PreviewSpecs("plumbline", suite, reporter)
+	switch {
+	case preview.SuiteHasProgrammaticFocus:
+		return final, fmt.Errorf("%w: a scenario is focused in the source; a focused suite proves nothing", ErrFault)
+	case preview.PreRunStats.SpecsThatWillRun != len(selected):
+		return final, fmt.Errorf("%w: %d scenarios are selected, Ginkgo would run %d", ErrFault, len(selected), preview.PreRunStats.SpecsThatWillRun)
+	}
+	e.progress(Event{Kind: RunBegan, Total: len(selected)})
+	ginkgo.RunSpecs(verdictTaker{}, "plumbline", suite, reporter)
+	if len(final.SpecReports) == 0 {
+		return final, fmt.Errorf("%w: Ginkgo reported no spec at all", ErrFault)
+	}
+	return final, nil
+}
+
+// redirect sends Ginkgo's console to w, or nowhere, until the returned
+// function is called.
+func redirect(w io.Writer) (restore func()) {
+	if w == nil {
+		w = io.Discard
+	}
+	was := formatter.ColorableStdOut
+	formatter.ColorableStdOut = w
+	return func() { formatter.ColorableStdOut = was }
+}
+
+// configuration makes Ginkgo strict: in declared order, nothing repeated
+// towards green, an empty selection is a failure.
+func configuration(opts Options, selected []Scenario, e *emitter) (types.SuiteConfig, types.ReporterConfig) {
+	suite, reporter := types.NewDefaultSuiteConfig(), types.ReporterConfig{NoColor: true, Succinct: true}
+	suite.RandomSeed = int64(opts.Seed >> 1) // Ginkgo's seed is signed
+	suite.LabelFilter = opts.LabelFilter
+	suite.FailOnEmpty, suite.FailOnPending = true, true
+	suite.Timeout = opts.Timeout
+	if suite.Timeout == 0 {
+		suite.Timeout = time.Minute
+		for _, sc := range selected {
+			suite.Timeout += e.timeout(sc)
+		}
+	}
+	return suite, reporter
+}
+
+// ExitCode returns the exit code of a run and the error beside it, in the
+// published precedence: 5 > 4 > 1 > 3 > 0; usage and interrupts are plain.
+func ExitCode(run *reports.Run, err error) int {
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		return reports.ExitInterrupted
+	case errors.Is(err, ErrUsage), errors.Is(err, sut.ErrUsage):
+		return reports.ExitUsage
+	case errors.Is(err, ErrEmpty):
+		return reports.ExitInconclusive
+	case run != nil && run.Overall == reports.Error:
+		return reports.ExitFault
+	case errors.Is(err, sut.ErrUnavailable):
+		return reports.ExitUnavailable
+	case err != nil || run == nil:
+		return reports.ExitFault
+	default:
+		return run.Overall.ExitCode()
+	}
+}

@@ -1,0 +1,51 @@
+package spec
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"plumbline/reports"
+)
+
+// entryName marks the report entry that carries an Outcome. Ginkgo takes
+// entries from process to process, so results survive parallel running.
+const entryName = "plumbline.outcome"
+
+// Outcome is everything that one scenario leaves behind.
+type Outcome struct {
+	Scenario    string           `json:"scenario"`
+	Results     []reports.Result `json:"results"`
+	Figures     Figures          `json:"figures"`
+	Unavailable string           `json:"unavailable,omitempty"` // why the system under test was not there
+}
+
+// encode writes the outcome as text: an entry value of any other type would
+// come back as a map when the report has crossed a process border.
+func (o Outcome) encode() (string, error) {
+	data, err := json.Marshal(o)
+	if err != nil {
+		return "", fmt.Errorf("spec: outcome of %q: %w", o.Scenario, err)
+	}
+	return string(data), nil
+}
+
+// outcomeOf returns the outcome that a spec attached; false when it did not
+// get so far.
+func outcomeOf(report types.SpecReport) (Outcome, bool) {
+	for _, entry := range report.ReportEntries {
+		if entry.Name != entryName {
+			continue
+		}
+		text, isText := entry.Value.GetRawValue().(string)
+		if !isText && json.Unmarshal([]byte(entry.Value.AsJSON), &text) != nil {
+			continue
+		}
+		var out Outcome
+		if json.Unmarshal([]byte(text), &out) == nil {
+			return out, true
+		}
+	}
+	return Outcome{}, false
+}

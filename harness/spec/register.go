@@ -1,0 +1,192 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/reports"
+)
+
+// Tiers of a scenario, printed as labels.
+const (
+	TierCore  = "tier:core"  // judges guarantees of the system under test
+	TierCheck = "tier:check" // judges the harness itself
+)
+
+// Body is what a scenario does. ctx ends with the time limit of the scenario,
+// an interrupt or the end of Options' context.
+type Body func(ctx context.Context, t *Trial)
+
+// Scenario describes one experiment. Its ID names the folder of its records
+// and is never re-used.
+type Scenario struct {
+	ID           string        // lower case letters, digits and dashes
+	Title        string        // what it shows, as a sentence without a full stop
+	Requirements []string      // what it judges; every one must get a result
+	Loads        []string      // loads of the profile that it uses
+	Labels       []string      // beside the ones that follow from ID and Requirements
+	Tier         string        // "" means TierCore
+	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes
+
+	guarantee string
+	body      Body
+}
+
+// Guarantee returns the text of the description that the scenario stands in.
+func (s Scenario) Guarantee() string { return s.guarantee }
+
+// AllLabels returns every label, sorted: the scenario's id, the families
+// ("LAT"), "req:LAT-02" for each requirement, the tier and its own.
+func (s Scenario) AllLabels() []string {
+	labels := append([]string{s.ID, s.Tier}, s.Labels...)
+	for _, id := range s.Requirements {
+		labels = append(labels, "req:"+id, reports.Requirement{ID: id}.Family())
+	}
+	slices.Sort(labels)
+	return slices.Compact(labels)
+}
+
+// Suite hands the rig to a description and takes its scenarios.
+type Suite struct {
+	Rig       *harness.Rig
+	guarantee string
+	scenarios []Scenario
+}
+
+// Scenario adds a scenario.
+func (s *Suite) Scenario(sc Scenario, body Body) {
+	sc.guarantee, sc.body = s.guarantee, body
+	if sc.Tier == "" {
+		sc.Tier = TierCore
+	}
+	s.scenarios = append(s.scenarios, sc)
+}
+
+// description is one file of scenarios that registered.
+type description struct {
+	guarantee string
+	body      func(*Suite)
+}
+
+// registry is filled at init, before main or any test runs, and only read
+// afterwards. It is the one registry of the module: a scenario is an ordinary
+// Go file that is linked in or is not.
+var registry struct {
+	descriptions []description
+	known        []profile.Known
+	loads        map[string][]string
+}
+
+// Describe registers the scenarios of one guarantee. Call it from a package
+// variable: var _ = spec.Describe("Delivery", func(s *spec.Suite) { … }).
+func Describe(guarantee string, body func(*Suite)) bool {
+	registry.descriptions = append(registry.descriptions, description{guarantee, body})
+	return true
+}
+
+// Require registers the requirement catalogue and the loads that scenarios
+// use, each with the fields that a profile must set.
+func Require(known []profile.Known, loads map[string][]string) bool {
+	registry.known = append(registry.known, known...)
+	if registry.loads == nil {
+		registry.loads = map[string][]string{}
+	}
+	for name, fields := range loads {
+		registry.loads[name] = fields
+	}
+	return true
+}
+
+// Catalogue returns all registered requirements by id, and all loads. It also
+// loads profiles: spec.Catalogue().Load("ci").
+func Catalogue() profile.Catalogue {
+	known := slices.Clone(registry.known)
+	slices.SortFunc(known, func(a, b profile.Known) int {
+		return strings.Compare(order(a.Requirement.ID), order(b.Requirement.ID))
+	})
+	return profile.Catalogue{Requirements: known, Loads: registry.loads}
+}
+
+// order sorts families the way a reader expects, the harness's own last.
+func order(id string) string {
+	families := []string{"LAT", "DEL", "ORD", "INT", "STA", "REC", "SEC", "RES", "PRO", "RIG"}
+	family := reports.Requirement{ID: id}.Family()
+	return fmt.Sprintf("%02d%s", slices.Index(families, family)+1, id)
+}
+
+// Requirement returns the registered requirement of that id.
+func Requirement(id string) (profile.Known, bool) {
+	for _, k := range registry.known {
+		if k.Requirement.ID == id {
+			return k, true
+		}
+	}
+	return profile.Known{}, false
+}
+
+var scenarioID = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// Bind asks every description for its scenarios and checks them against the
+// catalogue: ids are unique, requirements and loads exist, nothing is judged
+// by nobody. The rig may be one that never starts anything. Errors are faults
+// of the scenarios, not of their user.
+func Bind(rig *harness.Rig) ([]Scenario, error) {
+	var all []Scenario
+	for _, d := range registry.descriptions {
+		s := &Suite{Rig: rig, guarantee: d.guarantee}
+		d.body(s)
+		all = append(all, s.scenarios...)
+	}
+	slices.SortStableFunc(all, func(a, b Scenario) int { return strings.Compare(rank(a), rank(b)) })
+	return all, check(all)
+}
+
+// rank puts the scenarios in the order in which they run: by the first
+// requirement they judge, checks of the harness first.
+func rank(s Scenario) string {
+	if s.Tier == TierCheck {
+		return "0"
+	}
+	if len(s.Requirements) == 0 {
+		return "2"
+	}
+	return "1" + order(s.Requirements[0])
+}
+
+func check(all []Scenario) error {
+	var errs []error
+	seen, judged := map[string]bool{}, map[string]bool{}
+	for _, s := range all {
+		if !scenarioID.MatchString(s.ID) || seen[s.ID] {
+			errs = append(errs, fmt.Errorf("spec: scenario id %q is empty, malformed or used twice", s.ID))
+		}
+		seen[s.ID] = true
+		if len(s.Requirements) == 0 {
+			errs = append(errs, fmt.Errorf("spec: scenario %q judges nothing", s.ID))
+		}
+		for _, id := range s.Requirements {
+			if _, known := Requirement(id); !known {
+				errs = append(errs, fmt.Errorf("spec: scenario %q judges %q, which the catalogue does not hold", s.ID, id))
+			}
+			judged[id] = true
+		}
+		for _, load := range s.Loads {
+			if _, known := registry.loads[load]; !known {
+				errs = append(errs, fmt.Errorf("spec: scenario %q uses load %q, which the catalogue does not hold", s.ID, load))
+			}
+		}
+	}
+	for _, k := range registry.known {
+		if !judged[k.Requirement.ID] {
+			errs = append(errs, fmt.Errorf("spec: no scenario judges requirement %q", k.Requirement.ID))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,238 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// Figures is what a scenario shows beside its verdicts.
+type Figures struct {
+	Latencies []reports.Distribution `json:"latencies,omitempty"`
+	Timelines []reports.Timeline     `json:"timelines,omitempty"`
+	Hops      []reports.Hop          `json:"hops,omitempty"`
+	Integrity []reports.Integrity    `json:"integrity,omitempty"`
+	Rig       *reports.RigHealth     `json:"rig,omitempty"`
+	Devices   []reports.Device       `json:"devices,omitempty"`
+	SUT       *reports.SUT           `json:"sut,omitempty"`
+}
+
+// Trial is one scenario at work. A body uses it from its own goroutine; only
+// Step and Judge may be called from others.
+type Trial struct {
+	Rig      *harness.Rig
+	Scenario Scenario
+
+	emit    *emitter
+	started time.Time
+
+	mu          sync.Mutex
+	steps       []string
+	results     []reports.Result
+	figures     Figures
+	unavailable error  // the system under test was not there
+	opened      bool   // it had been there once in this scenario
+	failure     string // why the body ended early
+}
+
+// Step begins the next step of the procedure. Steps are printed in the report
+// in the order in which they began.
+func (t *Trial) Step(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	t.mu.Lock()
+	t.steps = append(t.steps, text)
+	n := len(t.steps)
+	t.mu.Unlock()
+	ginkgo.By(fmt.Sprintf("%d. %s", n, text))
+	t.emit.progress(Event{Kind: StepBegan, Scenario: t.Scenario.ID, Title: t.Scenario.Title, Step: text})
+}
+
+// Load returns a load of the profile that the scenario named.
+func (t *Trial) Load(name string) profile.Load { return t.Rig.Profile().Loads[name] }
+
+// Limit returns the limit of a requirement.
+func (t *Trial) Limit(id string) profile.Limit { return t.Rig.Profile().Limits[id] }
+
+// Requirement returns the requirement of that id.
+func (t *Trial) Requirement(id string) reports.Requirement {
+	known, _ := Requirement(id) // Bind has checked it
+	return known.Requirement
+}
+
+// Applies reports whether the system under test claims what the requirement
+// needs. A requirement that does not apply is N/A already; results for it are
+// dropped.
+func (t *Trial) Applies(id string) bool {
+	r := t.Requirement(id)
+	return r.Class != reports.Conditional || t.Rig.Has(r.Capability)
+}
+
+// Open starts a fresh system under test with everything around it. It is
+// closed when the scenario ends.
+func (t *Trial) Open(ctx context.Context, plan harness.Plan) *harness.Bench {
+	ginkgo.GinkgoHelper()
+	plan.Name = t.Scenario.ID
+	bench, err := t.Rig.Open(ctx, plan)
+	t.Check(err)
+	t.opened = true
+	ginkgo.DeferCleanup(func() error { return bench.Close() })
+	info := bench.SUT.Info()
+	t.Show(Figures{SUT: &info})
+	return bench
+}
+
+// Check ends the scenario when err is not nil. The requirements that have no
+// result by then become INCONCLUSIVE (the system under test was not available,
+// time ran out, the user interrupted) or ERROR (anything else).
+func (t *Trial) Check(err error) {
+	ginkgo.GinkgoHelper()
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	t.failure = err.Error()
+	if errors.Is(err, sut.ErrUnavailable) {
+		t.unavailable = err
+	}
+	t.mu.Unlock()
+	ginkgo.Fail(err.Error())
+}
+
+// Judge records results of oracles. Scenario, times, attempt, procedure and
+// the command that repeats it are filled in.
+func (t *Trial) Judge(results ...reports.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range results {
+		if t.Applies(r.Requirement) {
+			t.results = append(t.results, r)
+		}
+	}
+}
+
+// Show adds figures to the report.
+func (t *Trial) Show(f Figures) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	have := &t.figures
+	have.Latencies = append(have.Latencies, f.Latencies...)
+	have.Timelines = append(have.Timelines, f.Timelines...)
+	have.Hops = append(have.Hops, f.Hops...)
+	have.Integrity = append(have.Integrity, f.Integrity...)
+	have.Devices = mergeDevices(have.Devices, f.Devices)
+	if f.Rig != nil {
+		have.Rig = f.Rig
+	}
+	if f.SUT != nil {
+		have.SUT = f.SUT
+	}
+}
+
+// mergeDevices adds the devices that have does not hold yet.
+func mergeDevices(have, more []reports.Device) []reports.Device {
+	at := make(map[string]int, len(have))
+	for i, d := range have {
+		at[d.ID] = i
+	}
+	for _, d := range more {
+		if i, seen := at[d.ID]; seen {
+			have[i].Damaged = max(have[i].Damaged, d.Damaged)
+			continue
+		}
+		at[d.ID] = len(have)
+		have = append(have, d)
+	}
+	return have
+}
+
+// finish settles every requirement of the scenario: what the body judged,
+// N/A for what the system does not claim, and a verdict that names the reason
+// for what was left open.
+func (t *Trial) finish(ctx context.Context, panicked any) Outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := Outcome{Scenario: t.Scenario.ID, Figures: t.figures}
+	if t.unavailable != nil {
+		out.Unavailable = t.unavailable.Error()
+	}
+	verdict, reason, why := t.open(ctx, panicked)
+	judged := map[string]bool{}
+	for _, r := range t.results {
+		judged[r.Requirement] = true
+		out.Results = append(out.Results, t.complete(r))
+	}
+	for _, id := range t.Scenario.Requirements {
+		switch {
+		case judged[id]:
+		case !t.Applies(id):
+			out.Results = append(out.Results, t.complete(t.notApplicable(id)))
+		default:
+			out.Results = append(out.Results, t.complete(reports.Result{
+				Requirement: id, Verdict: verdict, Reason: reason, Sentence: statement(id, verdict, reason, why), Headline: why,
+			}))
+		}
+	}
+	return out
+}
+
+// open says what becomes of a requirement that was not judged.
+func (t *Trial) open(ctx context.Context, panicked any) (reports.Verdict, reports.Reason, string) {
+	switch {
+	case t.emit.interrupted():
+		return reports.Inconclusive, reports.ReasonInterrupted, "the run was interrupted"
+	case t.unavailable != nil:
+		return reports.Inconclusive, reports.ReasonSUT, t.unavailable.Error()
+	case ctx.Err() != nil:
+		return reports.Inconclusive, reports.ReasonBudget, fmt.Sprintf("the time limit of the scenario was over after %s", time.Since(t.started).Round(time.Second))
+	case t.failure != "":
+		return reports.Error, "", t.failure
+	case panicked != nil:
+		return reports.Error, "", fmt.Sprintf("panic: %v", panicked)
+	default:
+		return reports.Error, "", "the scenario ended without judging it"
+	}
+}
+
+func (t *Trial) notApplicable(id string) reports.Result {
+	r := t.Requirement(id)
+	why := fmt.Sprintf("the system under test does not claim the capability %q", r.Capability)
+	return reports.Result{Requirement: id, Verdict: reports.NotApplicable, Sentence: statement(id, reports.NotApplicable, "", why), Headline: why}
+}
+
+// complete fills in what is the same for every result of the scenario.
+func (t *Trial) complete(r reports.Result) reports.Result {
+	r.Scenario = t.Scenario.ID
+	if r.Started.IsZero() {
+		r.Started = t.started
+	}
+	if r.Duration == 0 {
+		r.Duration = time.Since(t.started)
+	}
+	r.Attempt = max(r.Attempt, 1)
+	r.Procedure = append([]string(nil), t.steps...)
+	r.Reproduce = t.emit.reproduce(t.Scenario.ID)
+	return r
+}
+
+// statement is the full sentence of a requirement that no oracle judged.
+func statement(id string, v reports.Verdict, reason reports.Reason, why string) string {
+	switch v {
+	case reports.Error:
+		return fmt.Sprintf("%s: test equipment fault; no statement about conformity: %s.", id, why)
+	case reports.NotApplicable:
+		return fmt.Sprintf("%s: not applicable: %s.", id, why)
+	case reports.NotRun:
+		return fmt.Sprintf("%s: not run: %s.", id, why)
+	default:
+		return fmt.Sprintf("%s: no statement about conformity; reason %s: %s.", id, reason, why)
+	}
+}

@@ -1,0 +1,71 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+)
+
+func hostOf(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", fmt.Errorf("viewer address %q: %w", raw, err)
+	}
+	if u.Port() != "" {
+		return u.Host, nil
+	}
+	if u.Scheme == "wss" || u.Scheme == "https" {
+		return u.Host + ":443", nil
+	}
+	return u.Host + ":80", nil
+}
+
+func (b *Bench) startViewers(ctx context.Context) error {
+	for i := range b.plan.Load.Viewers {
+		if _, err := b.AddViewer(ctx, ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ViewerConfig returns the settings of a viewer that may see and subscribes to
+// everything on the bench, reconnects fast and takes the proxy when there is
+// one. Change what the scenario needs and hand it to AddViewer.
+func ViewerConfig(b *Bench, name string) viewer.Config {
+	cfg := viewer.Config{
+		Name: name, URL: b.SUT.ViewerURL(), Origin: b.SUT.Origin(), TLS: b.SUT.TLS(),
+		Filters: []string{AllTopics}, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve,
+		Silence: b.plan.Silence, Log: b.log,
+		Token: func(context.Context) (string, error) {
+			return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: []string{AllTopics}, TTL: time.Hour})
+		},
+	}
+	if b.ViewerProxy != nil {
+		cfg.Dial = dialTo(b.ViewerProxy.Addr())
+	}
+	return cfg
+}
+
+// AddViewer opens one more viewer. It belongs to the bench from then on.
+func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewer, error) {
+	v, err := viewer.Open(ctx, cfg)
+	if err != nil {
+		return nil, b.blame(fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
+	}
+	b.Viewers = append(b.Viewers, v)
+	b.owed = append(b.owed, b.acked())
+	return v, nil
+}
+
+// acked returns how many messages the broker has acknowledged so far.
+func (b *Bench) acked() uint64 {
+	if b.Generator == nil {
+		return 0
+	}
+	return uint64(max(b.Generator.Health().Acked, 0))
+}

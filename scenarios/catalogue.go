@@ -1,0 +1,190 @@
+package scenarios
+
+import (
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
+// (F01 …) that the requirement must kill.
+var _ = spec.Require(slicesOf(latency, delivery, order, recovery, security, rig), loads)
+
+// loads are the loads of a profile with the fields that scenarios need.
+var loads = map[string][]string{
+	"steady":   {"runs", "devices", "rate", "viewers", "burst", "warmUp", "window", "drain"},
+	"connect":  {"devices", "rate", "cycles", "drain"},
+	"client":   {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"broker":   {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"halfopen": {"devices", "rate", "viewers", "cycles", "drain"},
+	"kill":     {"devices", "rate", "viewers", "cycles", "drain"},
+	"load":     {"devices", "rate", "viewers", "warmUp", "window", "drain"},
+	"freeze":   {"devices", "rate", "viewers", "warmUp", "window", "hold", "drain"},
+	"sources":  {"viewers", "window", "drain"},
+	"security": {"devices", "rate"},
+}
+
+const (
+	since    = "1.0"
+	steadyMs = "time from the intended instant of a sample (t0i) to its arrival at a headless viewer (t4), steady load"
+	dr2      = "DR-2"
+	zero     = "zero-event"
+	fixed    = "deterministic"
+)
+
+var latency = []profile.Known{
+	timed("steady", reports.Requirement{
+		ID: "LAT-01", Title: "median latency", Quantile: 0.5, MinSamples: 100, Measurand: steadyMs, Rule: dr2,
+		Text:   "The median time from the intended instant of a sample to its arrival at a viewer shall not exceed the limit.",
+		Source: "metrology 2.2; limits of the profile", Faults: []string{"F20"},
+	}),
+	timed("steady", reports.Requirement{
+		ID: "LAT-02", Title: "99th percentile of latency", Quantile: 0.99, MinSamples: 299, Measurand: steadyMs, Rule: dr2,
+		Text:   "The 99th percentile of the time from the intended instant of a sample to its arrival at a viewer shall not exceed the limit.",
+		Source: "metrology 2.2; limits of the profile", Faults: []string{"F20", "F24", "F27"},
+	}),
+	timed("steady", reports.Requirement{
+		ID: "LAT-03", Title: "99.9th percentile of latency", Quantile: 0.999, MinSamples: 2995, Measurand: steadyMs, Rule: dr2,
+		Text:   "The 99.9th percentile of the time from the intended instant of a sample to its arrival at a viewer shall not exceed the limit.",
+		Source: "metrology 2.2; limits of the profile", Faults: []string{"F23", "F25"},
+	}),
+	timed("", reports.Requirement{
+		ID: "LAT-08", Title: "first message after connecting", Quantile: 0.95, MinSamples: 59, Rule: dr2,
+		Measurand: "time from the intended instant of the first sample after a subscription was confirmed to its arrival",
+		Text:      "The 95th percentile of the latency of the first sample after connecting shall not exceed the limit.",
+		Source:    "metrology 1.5; limits of the profile", Faults: []string{"F28"},
+	}),
+}
+
+var delivery = []profile.Known{
+	counted("messages", "steady", reports.Requirement{
+		ID: "DEL-01", Title: "no loss in steady state", MinSamples: 1000, Rule: zero,
+		Measurand: "acknowledged messages that never reached a viewer subscribed to them",
+		Text:      "Every acknowledged QoS 1 message shall reach every viewer whose subscription takes it.",
+		Source:    "metrology 2.4, 4 (RPO 0)", Faults: []string{"F01", "F02", "F04", "F67"},
+	}),
+	counted("messages", "", reports.Requirement{
+		ID: "DEL-02", Title: "no loss over a viewer's reconnection", Class: reports.Conditional, Capability: sut.CapResume, MinSamples: 100, Rule: zero,
+		Measurand: "messages acknowledged around a viewer's outage that it never got",
+		Text:      "A viewer that resumes after losing its connection shall receive every message it missed.",
+		Source:    "metrology 4 (RPO 0 by replay)", Faults: []string{"F03", "F05", "F06"},
+	}),
+	counted("messages", "", reports.Requirement{
+		ID: "DEL-04", Title: "no loss over a crash of the bridge", Class: reports.Conditional, Capability: sut.CapCrashSafe, MinSamples: 100, Rule: zero,
+		Measurand: "messages acknowledged before or after a SIGKILL of the bridge that never reached a viewer",
+		Text:      "Every message acknowledged before the bridge was killed shall reach the viewer after it resumes.",
+		Source:    "metrology 5 F07; durability setting of the bridge", Faults: []string{"F07"},
+	}),
+	counted("messages", "steady", reports.Requirement{
+		ID: "DEL-05", Title: "no duplicates", MinSamples: 1000, Rule: zero,
+		Measurand: "second live deliveries of one message to one viewer",
+		Text:      "No message shall be delivered to a viewer more than once.",
+		Source:    "metrology 4 (duplicates at t4: 0 by id)", Faults: []string{"F08", "F09"},
+	}),
+}
+
+var order = []profile.Known{
+	counted("messages", "steady", reports.Requirement{
+		ID: "ORD-01", Title: "order within a topic", MinSamples: 660, Rule: zero,
+		Measurand: "deliveries that arrive after a later message of the same topic, under micro-bursts",
+		Text:      "Messages of one topic shall reach each viewer in the order in which the broker accepted them.",
+		Source:    "MQTT 5.0 section 4.6 [MQTT-4.6.0-6]", Faults: []string{"F11"},
+	}),
+	counted("messages", "", reports.Requirement{
+		ID: "ORD-02", Title: "order over the seam from replay to live", Class: reports.Conditional, Capability: sut.CapResume, MinSamples: 100, Rule: zero,
+		Measurand: "deliveries out of order between the loss of a connection and steady live data after it",
+		Text:      "A viewer that resumes shall receive what it missed before, and not among, the live messages that follow.",
+		Source:    "metrology 4 (FIFO per topic including the seam)", Faults: []string{"F12"},
+	}),
+}
+
+var recovery = []profile.Known{
+	timed("", reports.Requirement{
+		ID: "REC-01", Title: "back after a viewer's connection was cut", MinSamples: 1, Rule: fixed,
+		Measurand: "time from the end of the cut to the arrival of the first sample intended after the reconnection",
+		Text:      "A viewer whose connection was cut shall see fresh data within the limit.",
+		Source:    "metrology 4 (reconnect gap client)", Faults: []string{"F63"},
+	}),
+	timed("", reports.Requirement{
+		ID: "REC-02", Title: "back after an outage between device and broker", MinSamples: 1, Rule: fixed,
+		Measurand: "time from the end of the outage to the arrival of a sample intended after it at every viewer",
+		Text:      "After an outage between devices and broker viewers shall see fresh data within the limit.",
+		Source:    "metrology 4 (reconnect gap broker)", Faults: []string{"F61"},
+	}),
+	timed("", reports.Requirement{
+		ID: "REC-03", Title: "half-open connections are noticed", Class: reports.Conditional, Capability: sut.CapHeartbeat, MinSamples: 1, Rule: fixed,
+		Measurand: "time from the onset of a black hole between viewer and bridge until the bridge has dropped the connection",
+		Text:      "The bridge shall drop a viewer's connection that has gone silent within the limit.",
+		Source:    "metrology 4 (half-open detection); RFC 6455 section 5.5.2", Faults: []string{"F60"},
+	}),
+}
+
+var security = []profile.Known{
+	violation("SEC-01", "transport is protected", sut.CapTLS, "The bridge shall serve viewers over TLS 1.2 or later only.",
+		"handshakes in plaintext or below TLS 1.2 that were served, and clients that could not tell a wrong certificate", "RFC 9325 sections 3 and 4", "F52"),
+	violation("SEC-02", "who does not authenticate sees nothing", sut.CapAuth, "The bridge shall give no data to a viewer that has not authenticated.",
+		"connections without a token that were served", "RFC 6455 section 10.5", "F49"),
+	violation("SEC-03", "bad tokens are refused", sut.CapTokenValidity, "The bridge shall refuse every token that is forged, expired, not yet valid or meant for someone else.",
+		"bad tokens that were accepted", "RFC 8725 sections 2 and 3", "F41", "F42", "F43", "F44", "F45", "F46"),
+	timed("", reports.Requirement{
+		ID: "SEC-04", Title: "a session ends with its token", Class: reports.Conditional, Capability: sut.CapTokenExpiry, MinSamples: 1, Rule: fixed,
+		Measurand: "time from the expiry of a viewer's token until its session is closed",
+		Text:      "A session whose token has expired shall be closed within the limit.",
+		Source:    "RFC 8725 section 3.10; metrology 4 (mid-session cut)", Faults: []string{"F47"},
+	}),
+	timed("", reports.Requirement{
+		ID: "SEC-05", Title: "revocation works on live sessions", Class: reports.Conditional, Capability: sut.CapRevocation, MinSamples: 1, Rule: fixed,
+		Measurand: "time from the revocation of a subject until its live session is closed",
+		Text:      "The live sessions of a revoked subject shall be closed within the limit.",
+		Source:    "OWASP session management", Faults: []string{"F48"},
+	}),
+	violation("SEC-06", "foreign origins are refused", sut.CapOriginCheck, "The bridge shall refuse handshakes from origins that are not on its list.",
+		"handshakes from foreign or look-alike origins that were served", "RFC 6455 sections 4.2.2 and 10.2", "F51"),
+	violation("SEC-07", "tenants are isolated", sut.CapTenants, "A viewer shall receive no message outside its grants, whatever filter it asks for.",
+		"messages delivered, or subscriptions accepted, outside the grants of a viewer", "metrology 5 F39; OWASP access control", "F39", "F40", "F50"),
+	violation("SEC-10", "refusals say why", sut.CapCloseCodes, "Every refusal shall carry the documented status or close code.",
+		"refusals without the documented code", "RFC 6455 section 7.4; PROTOCOL.md of the bridge"),
+}
+
+var rig = []profile.Known{{
+	Requirement: reports.Requirement{
+		ID: "RIG-01", Title: "the harness measures a stopped bridge rightly", Class: reports.Optional, MinSamples: 1, Rule: fixed,
+		Measurand: "largest relative deviation of p75, p90 and mean from the arithmetic of a bridge stopped for half of the window",
+		Text:      "With the bridge stopped for half of the window the harness shall measure the p75, p90 and mean that arithmetic demands.",
+		Source:    "coordinated omission: metrology 1.1", Since: since,
+	},
+	Unit: profile.UnitShare,
+}}
+
+// timed completes a requirement whose limit is a time.
+func timed(load string, r reports.Requirement) profile.Known {
+	return known(profile.UnitTime, load, r)
+}
+
+// counted completes a requirement whose limit is a number of things.
+func counted(unit, load string, r reports.Requirement) profile.Known { return known(unit, load, r) }
+
+func known(unit, load string, r reports.Requirement) profile.Known {
+	r.Since = since
+	if r.Class == "" {
+		r.Class = reports.Mandatory
+	}
+	return profile.Known{Requirement: r, Unit: unit, Load: load}
+}
+
+// violation makes a requirement that is broken by a single violation.
+func violation(id, title, capability, text, measurand, source string, faults ...string) profile.Known {
+	return counted("violations", "", reports.Requirement{
+		ID: id, Title: title, Class: reports.Conditional, Capability: capability, Text: text, Measurand: measurand,
+		Rule: fixed, MinSamples: 1, Source: source, Faults: faults,
+	})
+}
+
+func slicesOf(groups ...[]profile.Known) []profile.Known {
+	var all []profile.Known
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}
