@@ -25,7 +25,7 @@ const (
 	Vibration   Kind = "vibration"   // motor: RMS and peak acceleration, frequency
 	GPS         Kind = "gps"         // receiver on a closed course
 	Power       Kind = "power"       // one-phase meter with energy register
-	Door        Kind = "door"        // contact: open or closed, openings so far
+	Door        Kind = "door"        // contact: open or closed, and for how long
 )
 
 // Kinds lists the kinds in the order of Fleet's rotation.

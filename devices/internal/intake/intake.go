@@ -129,6 +129,13 @@ func (in *Intake) keep(f codec.Frame, reason string) {
 	in.damages = append(in.damages, devices.Damage{At: f.Last, Raw: raw, Reason: reason})
 }
 
+// Drop counts a frame that could not even be taken for checking.
+func (in *Intake) Drop() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.counters.Dropped++
+}
+
 // End makes Read return err once the queue is empty; the first End wins.
 func (in *Intake) End(err error) {
 	in.mu.Lock()

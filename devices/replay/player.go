@@ -1,0 +1,205 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/devices/codec"
+	"plumbline/devices/internal/intake"
+)
+
+// Player is a recording played as a device.
+type Player struct {
+	rec    *Recording
+	opts   Options
+	in     *intake.Intake
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+var _ devices.Device = (*Player)(nil)
+
+// Open loads the recording at path and starts playing it.
+func Open(path string, opts Options) (*Player, error) {
+	rec, err := Load(path, opts.Load)
+	if err != nil {
+		return nil, err
+	}
+	return rec.Open(opts)
+}
+
+// Open starts playing the recording as a device: at once, on one goroutine that
+// ends with the recording or at Close. Read returns io.EOF at the end, or a
+// *CorruptError if the file is damaged or cut there; without Loops only.
+func (rec *Recording) Open(opts Options) (*Player, error) {
+	opts, err := rec.check(opts)
+	if err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.Background())
+	p := &Player{rec: rec, opts: opts, cancel: cancel, done: make(chan struct{}),
+		in: intake.New(rec.Codec, intake.Options{Queue: rec.queue(opts), Damages: opts.Damages})}
+	go func() {
+		defer close(p.done)
+		p.in.End(p.play(run))
+	}()
+	return p, nil
+}
+
+// queue is at least the recording when it is played without waiting: nobody
+// can read as fast as memory is copied, and nothing should be lost to that.
+func (rec *Recording) queue(opts Options) int {
+	if math.IsInf(opts.Speed, 1) {
+		return max(opts.Queue, len(rec.Entries)*max(opts.Loops, 1))
+	}
+	return opts.Queue
+}
+
+// check validates the options and fills in what was left out.
+func (rec *Recording) check(opts Options) (Options, error) {
+	if opts.Speed == 0 {
+		opts.Speed = 1
+	}
+	if opts.Loops == 0 {
+		opts.Loops = 1
+	}
+	if opts.Clock == nil {
+		opts.Clock = intake.Monotonic()
+	}
+	if opts.ID == "" {
+		opts.ID = rec.Path
+	}
+	switch {
+	case opts.Speed < 0 || math.IsNaN(opts.Speed):
+		return opts, fmt.Errorf("replay: play %q: speed %v must be positive", rec.Path, opts.Speed)
+	case opts.Loops < 0 && math.IsInf(opts.Speed, 1):
+		return opts, fmt.Errorf("replay: play %q: endless and without waiting: give a speed or a number of loops", rec.Path)
+	case opts.Loops < 0 && rec.Length <= 0:
+		return opts, fmt.Errorf("replay: play %q: endless, and the recording has no length", rec.Path)
+	}
+	return opts, nil
+}
+
+// play pushes all entries through a framer at their time.
+func (p *Player) play(run context.Context) error {
+	framer := p.rec.Codec.NewFramer()
+	last := len(p.rec.Entries) - 1
+	err := p.rec.walk(run, p.opts, func(at time.Duration, i int) error {
+		framer.Push(at, p.rec.Entries[i].Raw, func(f codec.Frame) { p.in.Accept(f, "") })
+		if i < last {
+			return nil
+		}
+		if f, held := framer.Rest(); held {
+			p.finish(f)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if p.rec.Fault != nil {
+		return p.rec.Fault
+	}
+	return io.EOF
+}
+
+// finish takes the frame that the file ends in without a line end: a whole one
+// if it passes its check, else a cut one.
+func (p *Player) finish(f codec.Frame) {
+	reason := f.Fault
+	f.Fault = ""
+	if p.in.Good(f) {
+		p.in.Accept(f, "")
+		return
+	}
+	p.in.Cut(f, reason)
+}
+
+// walk calls emit with the index of each entry when it is due, loop after loop. It returns
+// ctx's error when ctx ends.
+func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.Duration, i int) error) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	start := opts.Clock()
+	instant := math.IsInf(opts.Speed, 1)
+	for loop := 0; opts.Loops < 0 || loop < opts.Loops; loop++ {
+		base := time.Duration(loop) * rec.Length
+		for i, e := range rec.Entries {
+			if !instant {
+				due := start + time.Duration(float64(base+e.Offset)/opts.Speed)
+				if err := sleep(ctx, timer, due-opts.Clock()); err != nil {
+					return err
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := emit(opts.Clock(), i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, timer *time.Timer, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer.Reset(d)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Feed writes the recording's bytes to w at their time: into a pty twin, say,
+// whose port the serial driver reads. It blocks until the end of the recording
+// and returns nil, its *CorruptError, the first error of w, or ctx's error.
+// Options.Queue and Damages are not used.
+func (rec *Recording) Feed(ctx context.Context, w io.Writer, opts Options) error {
+	opts, err := rec.check(opts)
+	if err != nil {
+		return err
+	}
+	err = rec.walk(ctx, opts, func(_ time.Duration, i int) error {
+		if _, err := w.Write(rec.Entries[i].Raw); err != nil {
+			return fmt.Errorf("replay: feed %q: %w", rec.Path, err)
+		}
+		return nil
+	})
+	if err == nil && rec.Fault != nil {
+		return rec.Fault
+	}
+	return err
+}
+
+// Info implements devices.Device.
+func (p *Player) Info() devices.Info {
+	return devices.Info{ID: p.opts.ID, Kind: p.rec.Codec.Name(), Mode: devices.Replay, Model: p.rec.Device,
+		Path: p.rec.Path, Note: p.rec.Note}
+}
+
+// Read implements devices.Device.
+func (p *Player) Read(ctx context.Context) (devices.Sample, error) { return p.in.Read(ctx) }
+
+// Counters implements devices.Device.
+func (p *Player) Counters() devices.Counters { return p.in.Counters() }
+
+// Damages implements devices.Device.
+func (p *Player) Damages() []devices.Damage { return p.in.Damages() }
+
+// Close implements devices.Device.
+func (p *Player) Close() error {
+	p.in.Discard(devices.ErrClosed)
+	p.cancel()
+	<-p.done
+	return nil
+}
