@@ -3,7 +3,6 @@ package oracle
 import (
 	"time"
 
-	"plumbline/harness/record"
 	"plumbline/harness/stats"
 	"plumbline/reports"
 )
@@ -18,53 +17,70 @@ type Options struct {
 	From, To     int64    // when To > 0: replaces the windows, ns on the run clock
 	BrokerInside bool     // the broker belongs to the system: the witness is no excuse
 	Requirement  string   // id put into findings
+	Evidence     string   // file named by findings, "" means the records file
 }
 
-// History is an indexed recording. It is read-only and safe for concurrent use.
-type History struct{ log *record.Log }
-
-// Index prepares log for the oracles. It takes memory of about 40 bytes per
-// message and 8 bytes per message and viewer.
-func Index(log *record.Log) (*History, error) { return &History{log: log}, nil }
-
-// Log returns the recording behind h.
-func (h *History) Log() *record.Log { return h.log }
-
-// Latencies are intended-to-arrival times of all owed deliveries.
+// Latencies are intended-to-arrival times in milliseconds of all deliveries
+// that were due.
 type Latencies struct {
-	Series  stats.Series // by intended time; +Inf for what never came
-	Stream  []uint32     // parallel to Series
-	Viewer  []uint16     // parallel to Series: node
-	Lost    int64        // how many are +Inf because they never came
-	Blocked int64        // how many are +Inf because they could not be sent
-	Clock   int64        // latencies below zero: the clock cannot be trusted
+	Series   stats.Series // by intended time; +Inf for what never came
+	Stream   []uint32     // parallel to Series
+	Viewer   []uint16     // parallel to Series: node
+	Seq      []uint64     // parallel to Series
+	Lost     int64        // how many are +Inf because they never came
+	Blocked  int64        // how many are +Inf because they could not be sent in time
+	Negative int64        // latencies below zero: the clock cannot be trusted
+
+	history *History // to name messages in findings
+	options Options
 }
 
 // Delivery is the account of owed deliveries, as Jepsen's total-queue keeps it.
+// Every pair of a message and a viewer that is to get it is in exactly one of
+// Delivered, Lost and Unconfirmed.
 type Delivery struct {
-	Messages    int64 // sent in the window
-	Owed        int64 // confirmed messages × viewers whose filters take them
-	Delivered   int64 // distinct deliveries
-	Lost        int64 // confirmed and not delivered
-	Unconfirmed int64 // not delivered, and neither acknowledged nor witnessed
-	Declared    int64 // of Lost: inside a gap that was declared to the viewer
-	Duplicated  int64
+	Messages    int64 // written in the window
+	Blocked     int64 // due in the window, never written
+	Owed        int64 // messages × viewers whose filters take them
+	Delivered   int64 // distinct deliveries before the end of the drain
+	Lost        int64 // not delivered, though acknowledged or witnessed
+	Unconfirmed int64 // not delivered, neither acknowledged nor witnessed
+	Duplicated  int64 // deliveries beyond the first of the same message
 	Corrupted   int64
-	Phantom     int64
-	Misrouted   int64
+	Phantom     int64 // of another run, of nobody, or never sent
+	Misrouted   int64 // under the topic of another device
+}
+
+// Order is the account of the order of deliveries.
+type Order struct {
+	Deliveries int64 // first deliveries that were compared with their predecessor
+	Reordered  int64 // deliveries after a later message of the same stream
+	Excused    int64 // of those: the witness saw that order too
+	Stale      int64 // snapshots older than what the viewer already had, or live older than its snapshot
+	Backwards  int64 // journal offsets that went back within one epoch
+}
+
+// Chain is the account of what the system declared about itself.
+type Chain struct {
+	Broken       int64 // batches that did not begin where the last one ended
+	Gaps         int64 // declared gaps
+	Admitted     int64 // messages those gaps admit to have left out
+	DeclaredLost int64 // confirmed losses inside a declared gap
+	SilentLost   int64 // confirmed losses outside every declared gap
 }
 
 // Resumption is one way back of one viewer: from the loss of its connection
-// (or from the fault that made it) to fresh data.
+// (or from the fault that made it) to fresh data. Instants are ns on the run
+// clock, 0 when there was none.
 type Resumption struct {
 	Viewer     string
-	Onset      int64  // onset of the fault before Lost, 0 when none was injected
-	FaultEnd   int64  // end of that fault, 0 when none
-	LastBefore int64  // last arrival before Lost, 0 when none
+	Onset      int64  // onset of the fault before Lost
+	FaultEnd   int64  // end of that fault
+	LastBefore int64  // last arrival before Lost
 	Lost       int64  // the viewer noticed: Disconnected
-	Back       int64  // Connected again, 0 when never
-	Subscribed int64  // live again from here, 0 when never
-	Fresh      int64  // arrival of the first message intended after Subscribed, 0 when never
+	Back       int64  // Connected again
+	Subscribed int64  // live again from here
+	Fresh      int64  // arrival of the first message intended after Subscribed
 	Recovered  bool   // the system said that nothing was lost
 	Reason     string // why not
 }
@@ -79,7 +95,8 @@ func (r Resumption) ToFresh() (time.Duration, bool) {
 }
 
 // Detection returns the time from the onset of the fault to Lost; false when
-// no fault was injected.
+// no fault was injected. For a half-open connection it is the time the viewer
+// needed to notice.
 func (r Resumption) Detection() (time.Duration, bool) {
 	if r.Onset == 0 {
 		return 0, false
@@ -96,19 +113,37 @@ func (r Resumption) Silence() (time.Duration, bool) {
 	return time.Duration(r.Fresh - r.LastBefore), true
 }
 
+// FirstMessage is the latency of the first message intended after a viewer had
+// subscribed.
+type FirstMessage struct {
+	Viewer  string
+	Device  string
+	At      int64   // when it subscribed
+	Latency float64 // ms, +Inf when it never came
+}
+
+// Gap is a time in which the rig itself did not run, from its hiccup thread.
+type Gap struct {
+	At     int64 // start, ns on the run clock
+	Length time.Duration
+}
+
 // LatencyInput is what JudgeLatency needs besides the requirement.
 type LatencyInput struct {
 	Scenario string
-	Profile  string // "ci 1.0"
-	Section  string // of the report that states item and conditions, for example "5"
+	Profile  string // for example "ci 1.0"
+	Section  string // of the report that states item and conditions; "" means "5"
 	Latency  Latencies
 	Limit    time.Duration
-	Guard    time.Duration // U, k=2; zero is replaced by the rig's own, never by nothing
-	Bias     time.Duration
-	Rule     stats.Rule // zero: DR-2 at 95 % and 99 %, blocks of 1 s
+	Guard    time.Duration // U, k=2; the rig's own uncertainty when that is larger
+	Bias     time.Duration // at the quantile; the rig's noise floor when that is larger
+	Rule     stats.Rule    // zero: DR-2 at 95 % and 99 %, blocks of 1 s
 	Rig      reports.RigHealth
-	Gates    []stats.Gate // more gates, for example from Gates
+	Gaps     []Gap        // of the hiccup thread
+	Gates    []stats.Gate // beyond those that JudgeLatency finds from Rig itself
 	Steady   bool         // test for stationarity
+	RunFails bool         // a single run of the campaign is FAIL
+	Runs     []float64    // ms, the estimate of each independent run
 	Started  time.Time
 	Duration time.Duration
 }
@@ -117,12 +152,12 @@ type LatencyInput struct {
 type ZeroInput struct {
 	Scenario   string
 	Profile    string
-	Noun       string // what must not happen, plural: "losses"
+	Noun       string // what must not happen, singular and plural: "loss/losses"
 	Unit       string // what was counted, plural: "QoS 1 messages"
 	N          int64
 	Findings   []reports.Finding // confirmed ones decide; unconfirmed ones make it ENV
-	Events     int64             // confirmed violations; at least the confirmed findings
-	Suspicions int64             // unconfirmed ones; at least the unconfirmed findings
+	Events     int64             // confirmed violations; raised to the confirmed findings
+	Suspicions int64             // unconfirmed ones; raised to the unconfirmed findings
 	Confidence float64           // 0 means 0.99
 	MinN       int64             // fewer: INCONCLUSIVE(N); 0 means Requirement.MinSamples
 	Gates      []stats.Gate
@@ -135,13 +170,15 @@ type ZeroInput struct {
 type DeterministicInput struct {
 	Scenario string
 	Profile  string
-	Checks   int64 // how often the guarantee was exercised
+	Checks   int64 // how often the guarantee was exercised; 0 is INCONCLUSIVE(N)
+	MinN     int64 // fewer: INCONCLUSIVE(N); 0 means Requirement.MinSamples
 	Findings []reports.Finding
 	Gates    []stats.Gate
 	Seed     uint64
+	// Figure is an optional figure with a limit, for example a time to fresh
+	// data. An estimate above the limit is a violation by itself; NaN is
+	// INCONCLUSIVE(N).
+	Figure   *reports.Measurement
 	Started  time.Time
 	Duration time.Duration
-	// Figure is an optional figure with a limit, for example a time to fresh
-	// data. Estimate above Limit is a violation by itself.
-	Figure *reports.Measurement
 }

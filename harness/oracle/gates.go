@@ -1,0 +1,166 @@
+package oracle
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"sort"
+	"time"
+
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+const (
+	// slipShare is the share of the limit that the p99 of the generator's
+	// lateness may reach.
+	slipShare = 20
+	// offeredShare is the least share of the planned messages to be written.
+	offeredShare = 0.999
+	// floorHard and floorFlag are the shares of the limit at which the noise
+	// floor forbids a statement and at which it is remarked.
+	floorHard, floorFlag = 5, 10
+	// clockCost is the cost of a reading above which the vDSO is bypassed.
+	clockCost = 150 // ns
+)
+
+// OneHostUncertainty is the expanded systematic uncertainty U (k=2) when
+// publisher and viewer share one clock on one host: wake-up ±40 µs between the
+// levels of calibration, reference delay 10 µs, reproducibility 20 µs, each as
+// a standard uncertainty and added in squares.
+const OneHostUncertainty = 65 * time.Microsecond
+
+// RigHealth computes from the records how well the generator kept its
+// schedule. What only the live rig knows (hiccups, noise floor, clock, garbage
+// collection) is for the caller to add. Lateness is taken over streams that
+// the metronome drives; a forwarded device sets its own time.
+func (h *History) RigHealth(o Options) reports.RigHealth {
+	s := h.choose(o)
+	rig := reports.RigHealth{
+		SlipP50: nan, SlipP99: nan, SlipMax: nan, HiccupP99: nan, HiccupMax: nan,
+		FloorP50: nan, FloorP99: nan, FloorP999: nan, ClockRead: nan, GCPauseMax: nan,
+		Uncertainty: reports.Float(millis(int64(OneHostUncertainty))),
+	}
+	var slip []float64
+	h.each(&s, func(stream int, _ uint64, m *message) {
+		if h.publishesItself(stream) {
+			return
+		}
+		rig.Offered++
+		if m.sent == 0 {
+			return
+		}
+		rig.Achieved++
+		if h.log.Index.Streams[stream].Period > 0 {
+			slip = append(slip, millis(m.sent-m.due))
+		}
+	})
+	if len(slip) > 0 {
+		sort.Float64s(slip)
+		rig.SlipP50 = reports.Float(stats.Quantile(slip, 0.5))
+		rig.SlipP99 = reports.Float(stats.Quantile(slip, 0.99))
+		rig.SlipMax = reports.Float(slip[len(slip)-1])
+	}
+	return rig
+}
+
+// Gates returns the validity gates that a recording itself does not pass: a
+// partial one (INT), and one without a single judged message (N).
+func (h *History) Gates(o Options) (gates []stats.Gate) {
+	s := h.choose(o)
+	if h.log.Partial {
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonInterrupted, Detail: "the recording is partial", Cure: "a run to its end",
+		})
+	}
+	judged := false
+	h.each(&s, func(int, uint64, *message) { judged = true })
+	if !judged {
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Detail: "no message was intended in the judged window", Cure: "a device that sends",
+		})
+	}
+	return gates
+}
+
+// Gates returns the validity gates of the rig that do not hold for a limit at
+// a quantile: CLK, GEN and RIG, the gravest first. A noise floor or a cost of
+// the clock that was not measured is a gate too.
+func Gates(rig reports.RigHealth, limit time.Duration, q float64) (gates []stats.Gate) {
+	limitMillis := millis(int64(limit))
+	add := func(reason reports.Reason, cure, format string, args ...any) {
+		gates = append(gates, stats.Gate{Reason: reason, Detail: fmt.Sprintf(format, args...), Cure: cure})
+	}
+	switch cost := float64(rig.ClockRead); {
+	case !(cost > 0):
+		add(reports.ReasonClock, "a rig that measures its clock", "the cost of the clock was not measured")
+	case cost > clockCost:
+		add(reports.ReasonClock, "clock source tsc or the arch timer", "a reading of clock source %q takes %.0f ns, the vDSO is bypassed", rig.ClockSource, cost)
+	case slowClock(rig.ClockSource):
+		add(reports.ReasonClock, "clock source tsc or the arch timer", "clock source %q is not monotonic enough or too slow", rig.ClockSource)
+	}
+	if rig.Offered == 0 || float64(rig.Achieved) < offeredShare*float64(rig.Offered) {
+		add(reports.ReasonGenerator, "a larger in-flight window, less load or a faster system",
+			"%d of %d planned messages were written, at least 99.9 %% are needed", rig.Achieved, rig.Offered)
+	}
+	if slip := float64(rig.SlipP99); slip > limitMillis/slipShare {
+		add(reports.ReasonGenerator, "a quieter machine or less load",
+			"the generator was %.3g ms late at p99, the limit allows %.3g ms", slip, limitMillis/slipShare)
+	}
+	switch floor := floorAt(rig, q); {
+	case !(floor > 0):
+		add(reports.ReasonRig, "a measurement of the noise floor before the run", "the noise floor was not measured")
+	case floor > limitMillis/floorHard:
+		add(reports.ReasonRig, "a quieter machine or a wider limit",
+			"the noise floor of the rig is %.3g ms, above a fifth of the limit", floor)
+	}
+	return gates
+}
+
+// slowClock names the clock sources of Linux that are read by a system call or
+// that tick coarsely. Others must prove themselves by their cost.
+func slowClock(source string) bool {
+	switch source {
+	case "jiffies", "refined-jiffies", "hpet", "acpi_pm", "pit":
+		return runtime.GOOS == "linux"
+	}
+	return false
+}
+
+// floorAt returns the noise floor at the quantile, from the next one measured
+// above it.
+func floorAt(rig reports.RigHealth, q float64) float64 {
+	switch {
+	case q <= 0.5:
+		return float64(rig.FloorP50)
+	case q <= 0.99:
+		return float64(rig.FloorP99)
+	default:
+		return float64(rig.FloorP999)
+	}
+}
+
+// flagged returns the share of samples that were under way while the rig
+// itself did not run for longer than a tenth of the limit.
+func (l Latencies) flagged(gaps []Gap, limit time.Duration) float64 {
+	var long []Gap
+	for _, g := range gaps {
+		if g.Length > limit/10 {
+			long = append(long, g)
+		}
+	}
+	if len(long) == 0 || len(l.Series.Due) == 0 {
+		return 0
+	}
+	n := 0
+	for i, due := range l.Series.Due {
+		end := due + int64(math.Min(l.Series.Value[i]*1e6, 1e15))
+		// The first gap that ends after the message was due.
+		k := sort.Search(len(long), func(k int) bool { return long[k].At+int64(long[k].Length) > due })
+		if k < len(long) && long[k].At <= end {
+			n++
+		}
+	}
+	return float64(n) / float64(len(l.Series.Due))
+}
+

@@ -1,0 +1,200 @@
+package oracle
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+// JudgeLatency applies DR-2 to latencies and words the result.
+//
+// Gates: CLK, GEN and RIG from in.Rig, those of in.Gates, and CLK when a
+// latency is negative. When more samples than a tenth of 1−q overlap hiccups of
+// the rig longer than a tenth of the limit, only a PASS stands: hiccups can
+// only have made the figures worse.
+func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
+	in = in.withDefaults()
+	q := req.Quantile
+	input := stats.Input{
+		Series: in.Latency.Series, Limit: toMillis(in.Limit), Quantile: q,
+		Guard: toMillis(in.Guard), Bias: toMillis(in.Bias),
+		Rule: in.Rule, RunFails: in.RunFails, Steady: in.Steady,
+		Gates: append(in.clockGate(), append(Gates(in.Rig, in.Limit, q), in.Gates...)...),
+	}
+	d := stats.DecideDR2(input)
+	in.flag(&d, q)
+	r := reports.Result{
+		Requirement: req.ID, Scenario: in.Scenario, Verdict: d.Verdict, Reason: d.Reason,
+		Started: in.Started, Duration: in.Duration, Attempt: 1,
+		Measurement: in.measurement(req, d),
+	}
+	if d.Verdict == reports.Fail || d.Verdict == reports.ConditionalFail {
+		r.Findings = in.Latency.late(req.ID, toMillis(in.Limit))
+	}
+	if floor := floorAt(in.Rig, q); floor > toMillis(in.Limit)/floorFlag {
+		r.Findings = append(r.Findings, reports.Finding{
+			Requirement: req.ID, Kind: "rig-noise", Subject: "rig",
+			Detail: fmt.Sprintf("the noise floor of the rig is %s ms, above a tenth of the limit", figure(floor)),
+		})
+	}
+	r.Headline = fmt.Sprintf("%s %s, limit %s", shortQuantile(q), withUnit(d.Estimate, "ms"), withUnit(toMillis(in.Limit), "ms"))
+	r.Sentence = in.sentence(req, d, r.Findings)
+	return r
+}
+
+func (in LatencyInput) withDefaults() LatencyInput {
+	if u := float64(in.Rig.Uncertainty); u > toMillis(in.Guard) {
+		in.Guard = time.Duration(u * 1e6)
+	}
+	if in.Guard == 0 {
+		in.Guard = OneHostUncertainty
+	}
+	if in.Section == "" {
+		in.Section = "5"
+	}
+	if in.Rule.PassConfidence == 0 {
+		in.Rule.PassConfidence = 0.95
+	}
+	if in.Rule.FailConfidence == 0 {
+		in.Rule.FailConfidence = 0.99
+	}
+	return in
+}
+
+func (in LatencyInput) clockGate() []stats.Gate {
+	if in.Latency.Negative == 0 {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
+		Detail: fmt.Sprintf("%d messages arrived before they were intended", in.Latency.Negative),
+	}}
+}
+
+// flag withdraws a verdict other than PASS when the rig's own hiccups could
+// have caused it.
+func (in LatencyInput) flag(d *stats.Decision, q float64) {
+	share := in.Latency.flagged(in.Gaps, in.Limit)
+	if d.Verdict == reports.Pass || d.Verdict == reports.Inconclusive || share <= 0.1*(1-q) {
+		return
+	}
+	d.Verdict, d.Reason = reports.Inconclusive, reports.ReasonRig
+	d.Detail = fmt.Sprintf("%s of the messages were under way while the rig itself did not run", percent(share))
+	d.Cure = "a quieter machine"
+}
+
+func (in LatencyInput) measurement(req reports.Requirement, d stats.Decision) *reports.Measurement {
+	m := &reports.Measurement{
+		Name: req.Measurand, Unit: "ms",
+		Estimate: reports.Float(d.Estimate), Lower: reports.Float(d.Lower), Upper: reports.Float(d.Upper),
+		Confidence: in.Rule.PassConfidence, Limit: reports.Float(toMillis(in.Limit)),
+		Guard: toMillis(in.Guard), Bias: toMillis(in.Bias), Quantile: req.Quantile,
+		N: d.N, NEff: d.NEff, VIF: d.VIF, Events: d.Lost,
+		ExceedPass: d.XPass, Allowed: d.Allowed, ExceedFail: d.XFail, Reject: d.Reject,
+	}
+	for _, run := range in.Runs {
+		m.Runs = append(m.Runs, reports.Float(run))
+	}
+	return m
+}
+
+func shortQuantile(q float64) string {
+	return "p" + trimZeros(fmt.Sprintf("%.4f", q*100))
+}
+
+// sentence words a latency result as metrology 2.7 does.
+func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found []reports.Finding) string {
+	rule := in.Rule
+	opening := fmt.Sprintf("%s: %s of %s shall be ≤ %s.", head(req.ID, in.Profile), percentile(req.Quantile),
+		req.Measurand, withUnit(toMillis(in.Limit), "ms"))
+	if d.Verdict == reports.Inconclusive {
+		return opening + fmt.Sprintf(" INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: %s.", d.Reason, d.Detail, d.Cure)
+	}
+	facts := fmt.Sprintf(" Estimate %s, %s upper bound %s (n %s, n_eff %s; %s exceedances of the guarded limit %s after variance correction, %s allowed). U = %s ms (k=2).",
+		withUnit(d.Estimate, "ms"), percent(rule.PassConfidence), withUnit(d.Upper, "ms"), count(d.N), count(d.NEff),
+		figure(math.Round(10*float64(d.XPass)/d.VIF)/10), withUnit(toMillis(in.Limit-in.Guard), "ms"), count(d.Allowed), twoDigits(toMillis(in.Guard)))
+	if d.Detail != "" {
+		facts += " Note: " + d.Detail + "."
+	}
+	switch d.Verdict {
+	case reports.Pass:
+		return opening + facts + fmt.Sprintf(" Rule DR-2, risk of false acceptance ≤ %s. Verdict PASS for the item and conditions of §%s.", percent(1-rule.PassConfidence), in.Section)
+	case reports.Fail:
+		return opening + facts + fmt.Sprintf(" The estimate exceeds the limit; risk of false rejection ≤ %s. First violating messages: %s. Verdict FAIL.", percent(1-rule.FailConfidence), firstOf(found))
+	case reports.ConditionalPass:
+		return opening + facts + fmt.Sprintf(" The estimate is inside the limit but conformity is not demonstrated at %s. Not certified. %s", percent(rule.PassConfidence), moreMessages(d.NeedMore))
+	default:
+		return opening + facts + fmt.Sprintf(" The estimate is outside the limit but non-conformity is not demonstrated at %s. Not certified. %s", percent(rule.FailConfidence), moreMessages(d.NeedMore))
+	}
+}
+
+func moreMessages(n int64) string {
+	if n <= 0 {
+		return "More messages of the same kind would not decide."
+	}
+	return fmt.Sprintf("About %s further messages would decide.", count(n))
+}
+
+// firstOf lists the late messages among the findings.
+func firstOf(found []reports.Finding) string {
+	var parts []string
+	for _, f := range found {
+		if f.Kind == "late" || f.Kind == "missing" {
+			parts = append(parts, fmt.Sprintf("%s (%s)", f.Detail, f.Evidence))
+		}
+	}
+	if len(parts) == 0 {
+		return "none recorded"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// lateShown is how many violating messages a result names.
+const lateShown = 3
+
+// late returns the first messages above the limit, in the order intended.
+func (l Latencies) late(requirement string, limit float64) (found []reports.Finding) {
+	var first []int
+	for i, v := range l.Series.Value {
+		if v <= limit {
+			continue
+		}
+		at := len(first)
+		for at > 0 && l.Series.Due[first[at-1]] > l.Series.Due[i] {
+			at--
+		}
+		if at < lateShown {
+			first = append(first[:at], append([]int{i}, first[at:]...)...)
+			first = first[:min(len(first), lateShown)]
+		}
+	}
+	for _, i := range first {
+		found = append(found, l.lateFinding(requirement, i))
+	}
+	return found
+}
+
+func (l Latencies) lateFinding(requirement string, i int) reports.Finding {
+	due := l.Series.Due[i]
+	kind, took := "late", fmt.Sprintf("took %s ms", figure(l.Series.Value[i]))
+	if math.IsInf(l.Series.Value[i], 1) {
+		kind, took = "missing", "never arrived"
+	}
+	f := reports.Finding{
+		Requirement: requirement, Kind: kind, At: time.Duration(due), Confirmed: true, Evidence: l.options.Evidence,
+		Detail: fmt.Sprintf("intended %s %s", clock(due), took),
+	}
+	if f.Evidence == "" {
+		f.Evidence = "records.bin"
+	}
+	if l.history != nil {
+		viewer, device := l.history.viewers[l.Viewer[i]].name, l.history.device(l.Stream[i])
+		f.Seq, f.Subject = l.Seq[i], viewer+" ← "+device
+		f.Detail = fmt.Sprintf("%s #%d at %s, %s", device, f.Seq, viewer, f.Detail)
+	}
+	return f
+}

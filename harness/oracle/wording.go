@@ -1,0 +1,126 @@
+package oracle
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// count writes a number with its thousands apart: 342 000.
+func count(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, s = "-", s[1:]
+	}
+	var b strings.Builder
+	for i, digit := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(digit)
+	}
+	return sign + b.String()
+}
+
+// figure writes a value with four significant digits, never as an exponent for
+// the sizes that occur.
+func figure(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "not established"
+	case math.IsInf(v, 1):
+		return "∞ (never arrived)"
+	case v == 0:
+		return "0"
+	}
+	digits := 3 - int(math.Floor(math.Log10(math.Abs(v))))
+	return trimZeros(strconv.FormatFloat(v, 'f', min(max(digits, 0), 6), 64))
+}
+
+func trimZeros(s string) string {
+	if !strings.Contains(s, ".") {
+		return s
+	}
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// twoDigits writes an uncertainty with two significant digits.
+func twoDigits(v float64) string {
+	if v <= 0 {
+		return "0"
+	}
+	digits := 1 - int(math.Floor(math.Log10(v)))
+	return strconv.FormatFloat(v, 'f', min(max(digits, 0), 6), 64)
+}
+
+// withUnit joins a figure and its unit; infinite and missing ones have none.
+func withUnit(v float64, unit string) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) || unit == "" {
+		return figure(v)
+	}
+	return figure(v) + " " + unit
+}
+
+// percentile names a quantile: median, 99th percentile, 99.9th percentile.
+func percentile(q float64) string {
+	if q == 0.5 {
+		return "median"
+	}
+	p := trimZeros(strconv.FormatFloat(q*100, 'f', 4, 64))
+	ending := "th"
+	if !strings.Contains(p, ".") && !strings.HasPrefix(p, "1") {
+		switch p[len(p)-1] {
+		case '1':
+			ending = "st"
+		case '2':
+			ending = "nd"
+		case '3':
+			ending = "rd"
+		}
+	}
+	return p + ending + " percentile"
+}
+
+// percent writes a probability in percent: 95 %.
+func percent(p float64) string {
+	return trimZeros(strconv.FormatFloat(p*100, 'f', 4, 64)) + " %"
+}
+
+const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+
+// power writes a small probability as a power of ten: 1.0·10⁻⁵.
+func power(v float64) string {
+	if v <= 0 || v >= 0.1 {
+		return trimZeros(strconv.FormatFloat(v, 'f', 3, 64))
+	}
+	text := strconv.FormatFloat(v, 'e', 1, 64) // 1.0e-05
+	mantissa, exponent, _ := strings.Cut(text, "e-")
+	var b strings.Builder
+	b.WriteString(mantissa + "·10⁻")
+	for _, digit := range strings.TrimLeft(exponent, "0") {
+		b.WriteString(string([]rune(superscripts)[digit-'0']))
+	}
+	return b.String()
+}
+
+// head begins every sentence: LAT-03 (profile ci 1.0).
+func head(id, profile string) string {
+	if profile == "" {
+		return id
+	}
+	return fmt.Sprintf("%s (profile %s)", id, profile)
+}
+
+// noun picks the singular or the plural of "loss/losses".
+func noun(forms string, n int64) string {
+	singular, plural, both := strings.Cut(forms, "/")
+	if n == 1 || !both {
+		return singular
+	}
+	return plural
+}
+
+func toMillis(d time.Duration) float64 { return millis(int64(d)) }
