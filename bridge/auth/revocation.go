@@ -1,0 +1,216 @@
+package auth
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// RevocationInterval is how often the file is looked at: a revocation holds at most this much later.
+const RevocationInterval = 200 * time.Millisecond
+
+// maxRevocationBytes bounds the file.
+const maxRevocationBytes = 64 << 20
+
+// Revocations is the set of revoked subjects and token ids read from a file, one `sub:NAME` or `jti:ID` a line; empty lines
+// and lines starting with # count for nothing. The zero value is not usable; see NewRevocations. Safe for concurrent use.
+type Revocations struct {
+	path string
+	log  *slog.Logger
+	set  atomic.Pointer[map[string]struct{}]
+
+	mu       sync.Mutex
+	last     fileState
+	lastErr  string
+	watchers map[int]func()
+	next     int
+}
+
+// fileState tells whether a file may have changed.
+type fileState struct {
+	exists bool
+	size   int64
+	mod    time.Time
+	sum    string // the content when it is small; a rewrite within one clock tick is then still seen
+}
+
+// NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
+// it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force.
+func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
+	r := &Revocations{path: path, log: log, watchers: map[int]func(){}}
+	empty := map[string]struct{}{}
+	r.set.Store(&empty)
+	if path == "" {
+		return r, nil
+	}
+	if _, err := r.reload(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Revoked reports whether id's subject or token id is on the list.
+func (r *Revocations) Revoked(id Identity) bool {
+	set := *r.set.Load()
+	if len(set) == 0 {
+		return false
+	}
+	if _, ok := set["sub:"+id.Subject]; ok {
+		return true
+	}
+	if id.TokenID == "" {
+		return false
+	}
+	_, ok := set["jti:"+id.TokenID]
+	return ok
+}
+
+// Watch calls f after each change of the list, from Run's goroutine. The returned function ends that.
+func (r *Revocations) Watch(f func()) (cancel func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.next
+	r.next++
+	r.watchers[n] = f
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.watchers, n)
+	}
+}
+
+// Run looks at the file every RevocationInterval until ctx ends, and returns nil then. A file that cannot be read or parsed
+// is logged once and the last good list stays: never fail open.
+func (r *Revocations) Run(ctx context.Context) error {
+	if r.path == "" {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(RevocationInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		changed, err := r.reload()
+		r.report(err)
+		if changed {
+			r.tell()
+		}
+	}
+}
+
+func (r *Revocations) report(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	r.mu.Lock()
+	fresh := text != r.lastErr
+	r.lastErr = text
+	r.mu.Unlock()
+	if fresh && err != nil {
+		r.log.Error("revocation file not read, the last good list stays in force", "error", err)
+	}
+}
+
+func (r *Revocations) tell() {
+	r.mu.Lock()
+	fs := make([]func(), 0, len(r.watchers))
+	for _, f := range r.watchers {
+		fs = append(fs, f)
+	}
+	r.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+}
+
+// reload reads the file when it may have changed.
+func (r *Revocations) reload() (changed bool, err error) {
+	state, raw, err := look(r.path, r.lastState())
+	if err != nil || raw == nil {
+		return false, err
+	}
+	set, err := parseRevocations(r.path, raw)
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	r.last = state
+	r.mu.Unlock()
+	r.set.Store(&set)
+	return true, nil
+}
+
+func (r *Revocations) lastState() fileState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
+// smallFile is the size up to which the content itself is compared.
+const smallFile = 64 << 10
+
+// look returns the file's state and, when it may differ from last, its content; else nil.
+func look(path string, last fileState) (fileState, []byte, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if last.exists { // taking the file away must not give the revoked their rights back
+			return last, nil, fmt.Errorf("auth: revocation file %q is gone: empty it to revoke nobody", path)
+		}
+		return last, nil, nil
+	}
+	if err != nil {
+		return last, nil, fmt.Errorf("auth: revocation file: %w", err)
+	}
+	if info.Size() > maxRevocationBytes {
+		return last, nil, fmt.Errorf("auth: revocation file %q has %d bytes: at most %d are read", path, info.Size(), maxRevocationBytes)
+	}
+	state := fileState{exists: true, size: info.Size(), mod: info.ModTime()}
+	if info.Size() > smallFile && last.exists && last.size == state.size && last.mod.Equal(state.mod) {
+		return last, nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return last, nil, fmt.Errorf("auth: revocation file: %w", err)
+	}
+	if len(raw) <= smallFile {
+		state.sum = string(raw)
+	}
+	if state == last {
+		return last, nil, nil
+	}
+	return state, raw, nil
+}
+
+func parseRevocations(path string, raw []byte) (map[string]struct{}, error) {
+	set := map[string]struct{}{}
+	sc := bufio.NewScanner(bytes.NewReader(raw))
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(sc.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		kind, name, ok := strings.Cut(line, ":")
+		if !ok || name == "" || kind != "sub" && kind != "jti" {
+			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME or jti:ID", path, n)
+		}
+		set[line] = struct{}{}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("auth: revocation file %q: %w", path, err)
+	}
+	return set, nil
+}

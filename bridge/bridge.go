@@ -1,0 +1,308 @@
+// Package bridge carries sensor readings from MQTT to browsers: an embedded broker, a journal on disk, and a WebSocket protocol
+// by which a viewer can prove that it lost nothing. New prepares a Bridge, Run serves until its context ends and then drains.
+//
+// The package must not know the test harness. PROTOCOL.md describes the wire, README.md the operation and its limits.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/config"
+	"plumbline/bridge/hub"
+	"plumbline/bridge/ingest"
+	"plumbline/bridge/journal"
+	"plumbline/bridge/metrics"
+	"plumbline/bridge/wire"
+)
+
+// Config is the bridge's configuration; see package config for its file form.
+type Config = config.Config
+
+// ErrConfig is wrapped by errors that are mended in the configuration or the files it names.
+var ErrConfig = config.ErrConfig
+
+// ErrUnavailable is wrapped by errors of the surroundings: a port in use, a data folder held by another bridge.
+var ErrUnavailable = errors.New("unavailable")
+
+// Options configures a Bridge.
+type Options struct {
+	Config Config       // as config.Load or config.Default gives it; New validates it
+	Log    *slog.Logger // nil discards
+}
+
+// Addresses tells where a running bridge listens. The same is in <data>/addresses.json.
+type Addresses struct {
+	MQTT    string `json:"mqtt"`
+	Viewers string `json:"viewers"`
+	Ops     string `json:"ops"` // "" when there is none
+	PID     int    `json:"pid"`
+}
+
+// Bridge is one bridge with its listeners bound. Run it once, or Close it.
+type Bridge struct {
+	cfg   Config
+	log   *slog.Logger
+	m     *metrics.Set
+	addrs Addresses
+
+	journal *journal.Journal
+	hub     *hub.Hub
+	revoked *auth.Revocations
+	broker  *ingest.Broker
+	wire    *wire.Server
+	viewers *http.Server
+	ops     *http.Server // nil without listener
+	viewLis net.Listener
+	opsLis  net.Listener
+
+	ready     atomic.Bool
+	draining  atomic.Bool
+	readyCh   chan struct{}
+	started   atomic.Bool
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New validates the configuration, reads keys and certificates, opens the journal and binds the listeners, in this order:
+// nobody can connect before the journal is open. Errors wrap ErrConfig or ErrUnavailable when the user can mend them.
+func New(o Options) (*Bridge, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Bridge{cfg: o.Config, log: o.Log, m: metrics.New(), readyCh: make(chan struct{})}
+	if b.cfg.Node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("%w: node is empty and the host has no name: %w", ErrConfig, err)
+		}
+		b.cfg.Node = name
+	}
+	if err := b.build(); err != nil {
+		return nil, errors.Join(err, b.release())
+	}
+	return b, nil
+}
+
+// build makes the parts. What it made before an error is released by the caller.
+func (b *Bridge) build() error {
+	if err := os.MkdirAll(b.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("%w: data: %w", ErrConfig, err)
+	}
+	verifier, err := b.verifier()
+	if err != nil {
+		return err
+	}
+	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.log); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	var users *ingest.Users
+	if b.cfg.MQTT.UsersFile != "" {
+		if users, err = ingest.LoadUsers(b.cfg.MQTT.UsersFile); err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
+	viewerTLS, mqttTLS, err := b.certificates(time.Now())
+	if err != nil {
+		return err
+	}
+	if err := b.openJournal(); err != nil {
+		return err
+	}
+	b.hub = hub.New(b.journal, hub.Options{Log: b.log})
+	b.wire = wire.New(b.wireOptions(verifier))
+	if err := b.bindHTTP(viewerTLS); err != nil {
+		return err
+	}
+	return b.bindMQTT(users, mqttTLS)
+}
+
+// verifier makes the token check, with a secret of its own when none is configured.
+func (b *Bridge) verifier() (*auth.Verifier, error) {
+	j := b.cfg.Auth.JWT
+	if j.SecretFile == "" && j.PublicKeyFile == "" {
+		path, err := auth.EnsureSecret(b.file("jwt.key"), nil)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		j.SecretFile = path
+	}
+	key, err := auth.LoadKey(j.Alg, j.SecretFile, j.PublicKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	v, err := auth.NewVerifier(auth.Options{
+		Alg: j.Alg, Key: key, Issuer: j.Issuer, Audience: j.Audience, SubjectClaim: j.SubjectClaim, GrantsClaim: j.GrantsClaim, Leeway: j.Leeway.D(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return v, nil
+}
+
+func (b *Bridge) openJournal() error {
+	c := b.cfg.Journal
+	j, err := journal.Open(journal.Options{
+		Dir: b.file("journal"), Sync: journal.SyncPolicy(c.Sync), SegmentBytes: int64(c.SegmentBytes), RetainBytes: int64(c.RetainBytes),
+		RetainAge: c.RetainAge.D(), TailBytes: int64(c.TailBytes), Log: b.log,
+	})
+	if err != nil {
+		return fmt.Errorf("%w: open the journal: %w", ErrUnavailable, err)
+	}
+	b.journal = j
+	if err := os.Remove(b.file(addressFile)); err != nil && !errors.Is(err, os.ErrNotExist) { // of a bridge that was killed
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+func (b *Bridge) wireOptions(v *auth.Verifier) wire.Options {
+	c := b.cfg.Viewers
+	return wire.Options{
+		Hub: b.hub, Journal: b.journal, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Origins: c.Origins,
+		Heartbeat: c.Heartbeat.D(), AuthTimeout: c.AuthTimeout.D(), WriteTimeout: c.WriteTimeout.D(), MaxConnections: c.MaxConnections,
+		MaxPerAddress: c.MaxPerAddress, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
+	}
+}
+
+// Addresses returns where the bridge listens.
+func (b *Bridge) Addresses() Addresses { return b.addrs }
+
+// Ready is closed when Run has everything serving.
+func (b *Bridge) Ready() <-chan struct{} { return b.readyCh }
+
+// Run serves until ctx ends, then drains: not ready, no new connections, MQTT clients told and closed, viewers told and closed
+// over the configured spread, journal flushed. It returns nil after a drain, or the first part's failure.
+func (b *Bridge) Run(ctx context.Context) error {
+	if b.started.Swap(true) {
+		return errors.New("bridge: Run a second time")
+	}
+	inner, stop := context.WithCancel(context.Background()) // what must go on while draining
+	defer stop()
+	failed := make(chan error, 4)
+	var wg sync.WaitGroup
+	part := func(name string, run func() error) {
+		wg.Go(func() {
+			if err := run(); err != nil {
+				failed <- fmt.Errorf("bridge: %s: %w", name, err)
+			}
+		})
+	}
+	part("hub", func() error { return b.hub.Run(inner) })
+	part("revocations", func() error { return b.revoked.Run(inner) })
+	part("viewers", func() error { return ignoreClosed(b.viewers.Serve(b.viewLis)) })
+	if b.ops != nil {
+		part("ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })
+	}
+	err := b.broker.Start()
+	if err == nil {
+		err = b.announce()
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			b.log.Info("draining", "spread", b.cfg.Drain.Spread.D().String())
+		case err = <-failed:
+		}
+	}
+	b.drain()
+	stop()
+	err = errors.Join(err, b.Close())
+	wg.Wait()
+	select {
+	case late := <-failed:
+		err = errors.Join(err, late)
+	default:
+	}
+	b.log.Info("stopped")
+	return err
+}
+
+// announce tells the world that the bridge serves.
+func (b *Bridge) announce() error {
+	if err := b.writeAddresses(); err != nil {
+		return err
+	}
+	b.ready.Store(true)
+	close(b.readyCh)
+	head := b.journal.Head()
+	b.log.Info("ready", "mqtt", b.addrs.MQTT, "viewers", b.addrs.Viewers, "ops", b.addrs.Ops, "node", b.cfg.Node, "epoch", head.Epoch, "head", head.Offset)
+	return nil
+}
+
+// drainRest is what draining may take beyond the spread.
+const drainRest = 3 * time.Second
+
+func (b *Bridge) drain() {
+	b.ready.Store(false)
+	b.draining.Store(true)
+	short, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	b.broker.Drain()
+	if err := b.broker.Close(); err != nil {
+		b.log.Warn("broker", "error", err)
+	}
+	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
+		b.log.Debug("viewers' listener", "error", err)
+	}
+	spread := b.cfg.Drain.Spread.D()
+	whole, cancel := context.WithTimeout(context.Background(), spread+drainRest)
+	defer cancel()
+	if err := b.wire.Drain(whole, spread); err != nil {
+		b.log.Warn("some viewers were cut while draining", "error", err)
+	}
+}
+
+// Close releases everything at once; Run calls it after draining. It is idempotent and for a Bridge that was never run.
+func (b *Bridge) Close() error {
+	b.closeOnce.Do(func() { b.closeErr = b.release() })
+	return b.closeErr
+}
+
+// release closes what build made, in the reverse order.
+func (b *Bridge) release() error {
+	var errs []error
+	if b.broker != nil {
+		errs = append(errs, b.broker.Close())
+	}
+	if b.wire != nil {
+		errs = append(errs, b.wire.Close())
+	}
+	if b.viewers != nil {
+		errs = append(errs, b.viewers.Close())
+	}
+	if b.ops != nil {
+		errs = append(errs, b.ops.Close())
+	}
+	for _, l := range []net.Listener{b.viewLis, b.opsLis} {
+		if l != nil {
+			_ = l.Close() // closed already when it was served
+		}
+	}
+	if b.journal != nil {
+		errs = append(errs, b.journal.Close())
+		if err := os.Remove(b.file(addressFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,136 @@
+// Package config reads the bridge's configuration: one strict YAML file, then the environment, then key=value settings, each
+// overriding the one before. An unknown key or a bad value is one error that says where it stands and how to mend it.
+package config
+
+import (
+	"time"
+)
+
+// Version and Kind are what the file must say of itself.
+const (
+	Version = "plumbline/v1"
+	Kind    = "Bridge"
+)
+
+// EnvPrefix starts the environment variables that override the file: viewers.maxFrameBytes is
+// PLUMBLINE_BRIDGE_VIEWERS_MAX_FRAME_BYTES. A list is given comma separated.
+const EnvPrefix = "PLUMBLINE_BRIDGE_"
+
+// Bytes is a size. In YAML a whole number with an optional unit: B, KiB, MiB, GiB, KB, MB, GB.
+type Bytes int64
+
+// Duration is a time span. In YAML as time.ParseDuration reads it, as 250ms or 1h30m; a bare number is refused, save 0.
+type Duration time.Duration
+
+// D returns it as a time.Duration.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+// Config is the whole configuration. Default returns one that runs; the zero value does not.
+type Config struct {
+	APIVersion string  `yaml:"apiVersion"`
+	Kind       string  `yaml:"kind"`
+	Node       string  `yaml:"node"` // name in welcome messages and logs; "" = host name
+	Data       string  `yaml:"data"` // folder of all state
+	MQTT       MQTT    `yaml:"mqtt"`
+	Viewers    Viewers `yaml:"viewers"`
+	Auth       Auth    `yaml:"auth"`
+	Journal    Journal `yaml:"journal"`
+	Ops        Ops     `yaml:"ops"`
+	Drain      Drain   `yaml:"drain"`
+	Log        Log     `yaml:"log"`
+}
+
+// MQTT configures the embedded broker.
+type MQTT struct {
+	Listen         string   `yaml:"listen"`
+	Anonymous      bool     `yaml:"anonymous"` // only allowed on a loopback address
+	UsersFile      string   `yaml:"usersFile"`
+	MaxPacketBytes Bytes    `yaml:"maxPacketBytes"`
+	MaxClients     int      `yaml:"maxClients"`
+	MaxPerAddress  int      `yaml:"maxPerAddress"` // 0 = no limit
+	ConnectTimeout Duration `yaml:"connectTimeout"`
+	Plaintext      bool     `yaml:"plaintext"` // allow MQTT without TLS on an address that is not loopback
+	TLS            TLS      `yaml:"tls"`
+}
+
+// TLS names a certificate and its key, PEM. Both or none.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Viewers configures the WebSocket listener.
+type Viewers struct {
+	Listen           string   `yaml:"listen"`
+	Path             string   `yaml:"path"`
+	Plaintext        bool     `yaml:"plaintext"` // ws:// instead of wss://; only on loopback
+	TLS              TLS      `yaml:"tls"`       // none = a development certificate
+	Origins          []string `yaml:"origins"`   // exact scheme://host[:port] of the pages that may connect
+	Heartbeat        Duration `yaml:"heartbeat"`
+	AuthTimeout      Duration `yaml:"authTimeout"`
+	WriteTimeout     Duration `yaml:"writeTimeout"`
+	MaxConnections   int      `yaml:"maxConnections"`
+	MaxPerAddress    int      `yaml:"maxPerAddress"` // 0 = no limit
+	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"` // largest message a viewer may send
+	MaxSubscriptions int      `yaml:"maxSubscriptions"`
+}
+
+// Auth configures tokens and revocation.
+type Auth struct {
+	JWT            JWT    `yaml:"jwt"`
+	RevocationFile string `yaml:"revocationFile"`
+}
+
+// JWT configures which tokens are good.
+type JWT struct {
+	Alg           string   `yaml:"alg"`
+	SecretFile    string   `yaml:"secretFile"`
+	PublicKeyFile string   `yaml:"publicKeyFile"`
+	Issuer        string   `yaml:"issuer"`
+	Audience      string   `yaml:"audience"`
+	SubjectClaim  string   `yaml:"subjectClaim"`
+	GrantsClaim   string   `yaml:"grantsClaim"`
+	Leeway        Duration `yaml:"leeway"`
+}
+
+// Journal configures the log on disk.
+type Journal struct {
+	Sync         string   `yaml:"sync"` // memory, os or durable: what must hold before a publisher gets its acknowledgement
+	SegmentBytes Bytes    `yaml:"segmentBytes"`
+	RetainBytes  Bytes    `yaml:"retainBytes"`
+	RetainAge    Duration `yaml:"retainAge"`
+	TailBytes    Bytes    `yaml:"tailBytes"`
+}
+
+// Ops configures the listener for health and metrics.
+type Ops struct {
+	Listen string `yaml:"listen"` // "" = none
+}
+
+// Drain configures the way out.
+type Drain struct {
+	Spread Duration `yaml:"spread"` // viewers are closed at random moments within it
+}
+
+// Log configures what is written to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // json or text
+}
+
+// Default returns the configuration that an empty file gives.
+func Default() Config {
+	return Config{
+		APIVersion: Version, Kind: Kind, Data: "./data",
+		MQTT: MQTT{Listen: "127.0.0.1:1883", Anonymous: true, MaxPacketBytes: 262144, MaxClients: 10000, ConnectTimeout: Duration(5 * time.Second)},
+		Viewers: Viewers{
+			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
+			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, MaxFrameBytes: 65536, MaxSubscriptions: 100,
+		},
+		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
+		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},
+		Ops:     Ops{Listen: "127.0.0.1:9464"},
+		Drain:   Drain{Spread: Duration(2 * time.Second)},
+		Log:     Log{Level: "info", Format: "json"},
+	}
+}

@@ -1,0 +1,265 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// ErrConfig is wrapped by every error that the user mends in the configuration.
+var ErrConfig = errors.New("configuration")
+
+// Load reads the file at path ("" = none, the defaults), then the variables of environ (as os.Environ gives them), then the
+// settings, each "key=value" with the key's path joined by dots. Relative file names in the file are taken from the file's own
+// folder. The result is validated. Every error wraps ErrConfig.
+func Load(path string, environ, settings []string) (Config, error) {
+	c := Default()
+	if path != "" {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return c, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		if err := parse(&c, path, raw); err != nil {
+			return c, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		anchor(&c, filepath.Dir(path))
+	}
+	if err := fromEnv(&c, environ); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return c, fmt.Errorf("%w: --set %q: want key=value, such as viewers.heartbeat=5s", ErrConfig, s)
+		}
+		if err := assign(&c, key, value); err != nil {
+			return c, fmt.Errorf("%w: --set %s: %w", ErrConfig, key, err)
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// assign sets one value by path.
+func assign(c *Config, path, value string) error {
+	leaves, _ := fields(c)
+	names := make([]string, 0, len(leaves))
+	for _, f := range leaves {
+		if f.path == path {
+			return f.set(value)
+		}
+		names = append(names, f.path)
+	}
+	return unknown("key", path, names)
+}
+
+func unknown(what, name string, known []string) error {
+	if near := nearest(name, known); near != "" {
+		return fmt.Errorf("unknown %s %q: did you mean %q?", what, name, near)
+	}
+	return fmt.Errorf("unknown %s %q: known are %s", what, name, strings.Join(known, ", "))
+}
+
+func fromEnv(c *Config, environ []string) error {
+	leaves, _ := fields(c)
+	byName := map[string]field{}
+	names := make([]string, 0, len(leaves))
+	for _, f := range leaves {
+		byName[envName(f.path)] = f
+		names = append(names, envName(f.path))
+	}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, EnvPrefix) {
+			continue
+		}
+		f, ok := byName[name]
+		if !ok {
+			return unknown("environment variable", name, names)
+		}
+		if err := f.set(value); err != nil {
+			return fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// anchor makes relative file names relative to dir.
+func anchor(c *Config, dir string) {
+	for _, p := range []*string{
+		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
+		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile,
+	} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// reader carries what the walk through one file needs.
+type reader struct {
+	file   string
+	leaves map[string]field
+	groups map[string]bool
+	seen   map[string]bool
+}
+
+func parse(c *Config, file string, raw []byte) error {
+	doc, err := parser.ParseBytes(raw, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %s", file, strings.TrimSpace(err.Error()))
+	}
+	if len(doc.Docs) > 1 {
+		return fmt.Errorf("%s: more than one YAML document: keep the first", file)
+	}
+	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
+		return nil
+	}
+	leaves, groups := fields(c)
+	r := reader{file: file, leaves: map[string]field{}, groups: groups, seen: map[string]bool{}}
+	for _, f := range leaves {
+		r.leaves[f.path] = f
+	}
+	return r.mapping("", doc.Docs[0].Body)
+}
+
+func (r reader) at(n ast.Node, format string, args ...any) error {
+	line := 0
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		line = t.Position.Line
+	}
+	return fmt.Errorf("%s:%d: %w", r.file, line, fmt.Errorf(format, args...))
+}
+
+// mapping reads the entries of the group at prefix.
+func (r reader) mapping(prefix string, n ast.Node) error {
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	case *ast.NullNode, *ast.CommentGroupNode:
+		return nil
+	default:
+		return r.at(n, "%s: want keys with values, not a %s", orTop(prefix), strings.ToLower(n.Type().String()))
+	}
+	for _, v := range values {
+		key := v.Key.String()
+		path := key
+		if prefix != "" {
+			path = prefix + "." + key
+		}
+		if r.seen[path] {
+			return r.at(v.Key, "%s is given twice: keep one", path)
+		}
+		r.seen[path] = true
+		if err := r.entry(prefix, key, path, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r reader) entry(prefix, key, path string, v *ast.MappingValueNode) error {
+	if r.groups[path] {
+		return r.mapping(path, v.Value)
+	}
+	f, ok := r.leaves[path]
+	if !ok {
+		return r.at(v.Key, "%s: %w", orTop(prefix), unknown("key", key, r.siblings(prefix)))
+	}
+	text, err := r.text(f, v.Value)
+	if err != nil {
+		return err
+	}
+	if text == nil { // an empty value keeps the default
+		return nil
+	}
+	if err := f.set(*text); err != nil {
+		return r.at(v.Value, "%s: %w", path, err)
+	}
+	return nil
+}
+
+// text returns the scalar of n, or a list's items joined by commas.
+func (r reader) text(f field, n ast.Node) (*string, error) {
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		if !f.isList() {
+			return nil, r.at(n, "%s: want one value, not a list", f.path)
+		}
+		items := make([]string, 0, len(seq.Values))
+		for _, item := range seq.Values {
+			s, err := r.scalar(f, item)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, s)
+		}
+		joined := strings.Join(items, ",")
+		return &joined, nil
+	}
+	if _, ok := n.(*ast.NullNode); ok {
+		return nil, nil
+	}
+	if f.isList() {
+		return nil, r.at(n, "%s: want a list, such as [\"https://example.org\"]", f.path)
+	}
+	s, err := r.scalar(f, n)
+	return &s, err
+}
+
+func (r reader) scalar(f field, n ast.Node) (string, error) {
+	switch s := n.(type) {
+	case *ast.StringNode:
+		return s.Value, nil
+	case *ast.LiteralNode:
+		return s.Value.Value, nil
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, nil
+	default:
+		return "", r.at(n, "%s: want a plain value, not a %s", f.path, strings.ToLower(n.Type().String()))
+	}
+}
+
+// siblings lists the keys that may stand in the group.
+func (r reader) siblings(prefix string) []string {
+	seen := map[string]bool{}
+	add := func(path string) {
+		rest := path
+		if prefix != "" {
+			var ok bool
+			if rest, ok = strings.CutPrefix(path, prefix+"."); !ok {
+				return
+			}
+		}
+		name, _, _ := strings.Cut(rest, ".")
+		if name != "" {
+			seen[name] = true
+		}
+	}
+	for p := range r.leaves {
+		add(p)
+	}
+	names := make([]string, 0, len(seen))
+	for n := range seen {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func orTop(prefix string) string {
+	if prefix == "" {
+		return "top level"
+	}
+	return prefix
+}

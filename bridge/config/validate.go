@@ -1,0 +1,161 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
+func (c Config) Validate() error {
+	var bad []error
+	say := func(key, format string, args ...any) {
+		bad = append(bad, fmt.Errorf("%w: %s: %s", ErrConfig, key, fmt.Sprintf(format, args...)))
+	}
+	if c.APIVersion != Version {
+		say("apiVersion", "%q: this program reads %s", c.APIVersion, Version)
+	}
+	if c.Kind != Kind {
+		say("kind", "%q: want %s", c.Kind, Kind)
+	}
+	if c.Data == "" {
+		say("data", "is empty: name the folder that holds the journal and keys")
+	}
+	c.validateMQTT(say)
+	c.validateViewers(say)
+	c.validateRest(say)
+	return errors.Join(bad...)
+}
+
+type sayFunc func(key, format string, args ...any)
+
+func (c Config) validateMQTT(say sayFunc) {
+	m := c.MQTT
+	loop := checkListen(say, "mqtt.listen", m.Listen)
+	checkPair(say, "mqtt.tls", m.TLS)
+	if !loop && m.Anonymous {
+		say("mqtt.anonymous", "is allowed only when mqtt.listen (%s) is a loopback address: set it to false and give mqtt.usersFile", m.Listen)
+	}
+	if !m.Anonymous && m.UsersFile == "" {
+		say("mqtt.usersFile", "is empty and mqtt.anonymous is false, so nobody could connect: name a users file")
+	}
+	if !loop && m.TLS.Cert == "" && !m.Plaintext {
+		say("mqtt.tls", "is missing and mqtt.listen (%s) is not a loopback address: give cert and key, or allow it with mqtt.plaintext: true", m.Listen)
+	}
+	inRange(say, "mqtt.maxPacketBytes", int64(m.MaxPacketBytes), 128, 16<<20)
+	inRange(say, "mqtt.maxClients", int64(m.MaxClients), 1, 1_000_000)
+	inRange(say, "mqtt.maxPerAddress", int64(m.MaxPerAddress), 0, 1_000_000)
+	within(say, "mqtt.connectTimeout", m.ConnectTimeout, 50*time.Millisecond, time.Minute)
+}
+
+func (c Config) validateViewers(say sayFunc) {
+	v := c.Viewers
+	loop := checkListen(say, "viewers.listen", v.Listen)
+	checkPair(say, "viewers.tls", v.TLS)
+	if v.Plaintext && !loop {
+		say("viewers.plaintext", "is allowed only when viewers.listen (%s) is a loopback address: leave it out", v.Listen)
+	}
+	if v.Plaintext && v.TLS.Cert != "" {
+		say("viewers.plaintext", "and viewers.tls contradict each other: keep one")
+	}
+	if !loop && v.TLS.Cert == "" {
+		say("viewers.tls", "is missing and viewers.listen (%s) is not a loopback address: the development certificate is for this machine only; give cert and key", v.Listen)
+	}
+	if !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, "?#{} ") {
+		say("viewers.path", "%q: want a path such as /ws", v.Path)
+	}
+	for _, o := range v.Origins {
+		if err := checkOrigin(o); err != nil {
+			say("viewers.origins", "%q: %v", o, err)
+		}
+	}
+	within(say, "viewers.heartbeat", v.Heartbeat, 50*time.Millisecond, 10*time.Minute)
+	within(say, "viewers.authTimeout", v.AuthTimeout, 50*time.Millisecond, time.Minute)
+	within(say, "viewers.writeTimeout", v.WriteTimeout, 50*time.Millisecond, time.Minute)
+	inRange(say, "viewers.maxConnections", int64(v.MaxConnections), 1, 1_000_000)
+	inRange(say, "viewers.maxPerAddress", int64(v.MaxPerAddress), 0, 1_000_000)
+	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
+	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
+}
+
+func (c Config) validateRest(say sayFunc) {
+	oneOf(say, "auth.jwt.alg", c.Auth.JWT.Alg, "HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
+	within(say, "auth.jwt.leeway", c.Auth.JWT.Leeway, 0, time.Minute)
+	if c.Auth.JWT.Issuer == "" {
+		say("auth.jwt.issuer", "is empty: name the issuer that tokens must have")
+	}
+	if c.Auth.JWT.Audience == "" {
+		say("auth.jwt.audience", "is empty: name the audience that tokens must have")
+	}
+	if !strings.HasPrefix(c.Auth.JWT.Alg, "HS") && c.Auth.JWT.PublicKeyFile == "" {
+		say("auth.jwt.publicKeyFile", "is empty: algorithm %s checks with a public key", c.Auth.JWT.Alg)
+	}
+	oneOf(say, "journal.sync", c.Journal.Sync, "memory", "os", "durable")
+	inRange(say, "journal.segmentBytes", int64(c.Journal.SegmentBytes), 64<<10, 1<<30)
+	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
+	inRange(say, "journal.tailBytes", int64(c.Journal.TailBytes), 64<<10, 1<<40)
+	within(say, "journal.retainAge", c.Journal.RetainAge, time.Second, 10*365*24*time.Hour)
+	if c.Ops.Listen != "" {
+		checkListen(say, "ops.listen", c.Ops.Listen)
+	}
+	within(say, "drain.spread", c.Drain.Spread, 0, 10*time.Minute)
+	oneOf(say, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(say, "log.format", c.Log.Format, "json", "text")
+}
+
+func inRange(say sayFunc, key string, got, lo, hi int64) {
+	if got < lo || got > hi {
+		say(key, "%d: allowed is %d to %d", got, lo, hi)
+	}
+}
+
+func within(say sayFunc, key string, got Duration, lo, hi time.Duration) {
+	if got.D() < lo || got.D() > hi {
+		say(key, "%s: allowed is %s to %s", got.D(), lo, hi)
+	}
+}
+
+func oneOf(say sayFunc, key, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		say(key, "%q: want one of %s", got, strings.Join(allowed, ", "))
+	}
+}
+
+func checkPair(say sayFunc, key string, t TLS) {
+	if (t.Cert == "") != (t.Key == "") {
+		say(key, "has only one of cert and key: give both")
+	}
+}
+
+// checkListen reports whether the address is loopback; a malformed one is said and counts as loopback.
+func checkListen(say sayFunc, key, addr string) (loopback bool) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		say(key, "%q: want host:port, such as 127.0.0.1:8443", addr)
+		return true
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		say(key, "%q: the port is not a number from 0 to 65535", addr)
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// checkOrigin wants an origin as a browser spells it (RFC 6454 section 6.2).
+func checkOrigin(o string) error {
+	u, err := url.Parse(o)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.ToLower(o) != o || strings.Contains(o, "*") {
+		return errors.New("want exactly scheme://host or scheme://host:port in lower case, without path or wildcard")
+	}
+	if p := u.Port(); p == "443" && u.Scheme == "https" || p == "80" && u.Scheme == "http" {
+		return errors.New("browsers leave the default port out: so must this")
+	}
+	return nil
+}

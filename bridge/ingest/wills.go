@@ -1,0 +1,153 @@
+package ingest
+
+import (
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// wills sends the wills instead of the library, which loses their properties (D9), turns the delay into an expiry (D10), asks
+// no access list (M11) and sends all of them when it is closed (M25). A will goes the way of a publish: access check, journal,
+// subscribers.
+type wills struct {
+	b *Broker
+
+	mu      sync.Mutex
+	stopped bool
+	alive   map[*mqtt.Client]packets.ConnectParams // wills of connected clients
+	delayed map[string]*delayedWill                // by client id
+	wg      sync.WaitGroup                         // timers that fired
+}
+
+type delayedWill struct {
+	timer *time.Timer
+	send  func()
+}
+
+func newWills(b *Broker) *wills {
+	return &wills{b: b, alive: map[*mqtt.Client]packets.ConnectParams{}, delayed: map[string]*delayedWill{}}
+}
+
+// connected notes the will of a client whose session is up, and settles one that waits from its last connection: a new
+// connection to the session cancels it [MQTT-3.1.3-9], a clean start ends that session and so sends it.
+func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) {
+	w.mu.Lock()
+	if pk.Connect.WillFlag {
+		w.alive[cl] = pk.Connect
+	}
+	old := w.delayed[cl.ID]
+	delete(w.delayed, cl.ID)
+	w.mu.Unlock()
+	if old == nil || !old.timer.Stop() {
+		return
+	}
+	if pk.Connect.Clean {
+		old.send()
+		return
+	}
+	w.count("cancelled")
+}
+
+func (w *wills) disconnected(cl *mqtt.Client) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.alive, cl)
+}
+
+// died sends the client's will, at once or after its delay. The library calls it when a connection ends without DISCONNECT.
+func (w *wills) died(cl *mqtt.Client) {
+	w.mu.Lock()
+	params, ok := w.alive[cl]
+	delete(w.alive, cl)
+	stopped := w.stopped
+	w.mu.Unlock()
+	switch {
+	case !ok:
+		return
+	case stopped:
+		w.count("draining")
+		return
+	}
+	user, id := string(cl.Properties.Username), cl.ID
+	send := func() { w.send(id, user, params) }
+	// The delay ends with the session at the latest (MQTT 5 section 3.1.3.2.2).
+	delay := min(params.WillProperties.WillDelayInterval, cl.Properties.Props.SessionExpiryInterval)
+	if delay == 0 || cl.Properties.ProtocolVersion < 5 {
+		send()
+		return
+	}
+	w.later(id, time.Duration(delay)*time.Second, send)
+}
+
+func (w *wills) later(id string, delay time.Duration, send func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		w.count("draining")
+		return
+	}
+	if now, ok := w.b.server.Clients.Get(id); ok && !now.Closed() { // taken over: the session has a connection again
+		w.count("cancelled")
+		return
+	}
+	d := &delayedWill{send: send}
+	d.timer = time.AfterFunc(delay, func() {
+		w.mu.Lock()
+		due := w.delayed[id] == d && !w.stopped
+		if due {
+			delete(w.delayed, id)
+			w.wg.Add(1)
+		}
+		w.mu.Unlock()
+		if due {
+			defer w.wg.Done()
+			send()
+		}
+	})
+	w.delayed[id] = d
+	w.count("delayed")
+}
+
+// send publishes a will as its client would have.
+func (w *wills) send(id, user string, p packets.ConnectParams) {
+	if u := w.b.opts.Users; u != nil && !u.may(user, p.WillTopic, true) { // M11: the list of now, not that of CONNECT
+		w.count("denied")
+		w.b.m.Denied.WithLabelValues("will").Inc()
+		return
+	}
+	cl := w.b.server.NewClient(nil, mqtt.LocalListener, id, true)
+	cl.Properties.ProtocolVersion = 5
+	cl.Properties.Username = []byte(user)
+	wp := p.WillProperties
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.WillQos, Retain: p.WillRetain},
+		TopicName:   p.WillTopic, Payload: p.WillPayload, PacketID: uint16(p.WillQos),
+		Properties: packets.Properties{ // D9
+			PayloadFormat: wp.PayloadFormat, PayloadFormatFlag: wp.PayloadFormatFlag, MessageExpiryInterval: wp.MessageExpiryInterval,
+			ContentType: wp.ContentType, ResponseTopic: wp.ResponseTopic, CorrelationData: wp.CorrelationData, User: wp.User,
+		},
+	}
+	if err := w.b.server.InjectPacket(cl, pk); err != nil {
+		w.count("failed")
+		w.b.log.Warn("will not sent", "error", err)
+		return
+	}
+	w.count("sent")
+}
+
+// stop suppresses every will from now on and waits for those on their way.
+func (w *wills) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	for id, d := range w.delayed {
+		d.timer.Stop()
+		delete(w.delayed, id)
+		w.count("draining")
+	}
+	w.mu.Unlock()
+	w.wg.Wait()
+}
+
+func (w *wills) count(result string) { w.b.m.Wills.WithLabelValues(result).Inc() }

@@ -1,0 +1,72 @@
+package bridge
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// opsHandler serves health and metrics. It is on its own listener and never on the viewers'.
+func (b *Bridge) opsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if why := b.notReady(); why != "" {
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": why})
+			return
+		}
+		answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(b.m.Registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// notReady says why the bridge should get no new clients; "" when it should.
+func (b *Bridge) notReady() string {
+	switch {
+	case b.draining.Load():
+		return "draining"
+	case !b.ready.Load():
+		return "starting"
+	}
+	if err := b.journal.Err(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the peer is gone when this fails
+}
+
+// watch registers the figures that are read at scrape time.
+func (b *Bridge) watch() {
+	b.m.Watch("bridge_log_head", "Offset of the youngest entry of the journal.", func() float64 { return float64(b.journal.Head().Offset) })
+	b.m.Watch("bridge_log_first", "Oldest offset that is still readable.", func() float64 { return float64(b.journal.First()) })
+	b.m.Watch("bridge_log_disk_bytes", "Size of the journal on disk.", func() float64 { return float64(b.journal.Stats().DiskBytes) })
+	b.m.Watch("bridge_log_tail_bytes", "Size of the journal's memory tail.", func() float64 { return float64(b.journal.Stats().TailBytes) })
+	b.m.Watch("bridge_log_topics", "Topics with a last value.", func() float64 { return float64(b.journal.Stats().Topics) })
+	b.m.Watch("bridge_log_syncs", "fsync calls of the journal.", func() float64 { return float64(b.journal.Stats().Syncs) })
+	b.m.Watch("bridge_log_degraded", "1 while the journal refuses messages.", func() float64 {
+		if b.journal.Err() != nil {
+			return 1
+		}
+		return 0
+	})
+	b.m.Watch("bridge_ws_groups", "Groups of equal subscriptions.", func() float64 { return float64(b.hub.Stats().Groups) })
+	b.m.Watch("bridge_ws_queue_bytes", "Encoded batches kept for viewers.", func() float64 { return float64(b.hub.Stats().RingBytes) })
+	b.m.Watch("bridge_ws_lag_offsets", "Entries of the journal that are not fanned out yet.", func() float64 {
+		head, at := b.journal.Head().Offset, b.hub.Stats().Position
+		return float64(head - min(head, at))
+	})
+	b.m.Watch("bridge_mqtt_subscriber_dropped", "Messages that MQTT subscribers (not viewers) lost to full queues.", func() float64 {
+		queue, inflight := b.broker.Dropped()
+		return float64(queue + inflight)
+	})
+}

@@ -1,0 +1,52 @@
+package strictjson
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	for _, tc := range []struct {
+		name, in string
+		want     error
+	}{
+		{"object", `{"a":1,"b":{"a":2}}`, nil},
+		{"array of objects with the same names", `[{"a":1},{"a":2}]`, nil},
+		{"scalar", `"x"`, nil},
+		{"spaces round it", " {} \n", nil},
+		{"huge number is only text here", `{"a":1e400}`, nil},
+		{"duplicate at the top", `{"a":1,"a":2}`, ErrDuplicate},
+		{"duplicate spelled with an escape", `{"a":1,"\u0061":2}`, ErrDuplicate},
+		{"duplicate deep inside", `{"x":[{"y":{"k":1,"k":1}}]}`, ErrDuplicate},
+		{"two values", `{} {}`, ErrTrailing},
+		{"garbage after", `{}x`, ErrTrailing},
+		{"too deep", strings.Repeat("[", 5) + strings.Repeat("]", 5), ErrDepth},
+		{"depth bomb", strings.Repeat("[", 100_000), ErrDepth},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := Check([]byte(tc.in), 4); !errors.Is(err, tc.want) {
+				t.Fatalf("Check(%.40q) = %v, want %v", tc.in, err, tc.want)
+			}
+		})
+	}
+	for _, in := range []string{``, `{`, `{"a"}`, `{"a":}`, `[1,]`, `nul`, `{"a":NaN}`, `{'a':1}`} {
+		err := Check([]byte(in), 4)
+		if err == nil || errors.Is(err, ErrDuplicate) || errors.Is(err, ErrDepth) {
+			t.Errorf("Check(%q) = %v, want a syntax error", in, err)
+		}
+	}
+}
+
+// FuzzCheck holds Check to encoding/json: whatever Check accepts, json.Valid accepts.
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{`{"a":1}`, `[]`, `{"a":1,"a":2}`, `[[[[[[]]]]]]`, "\x00"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if Check(in, 16) == nil && !json.Valid(in) {
+			t.Fatalf("accepted invalid JSON %q", in)
+		}
+	})
+}

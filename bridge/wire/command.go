@@ -1,0 +1,352 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/hub"
+	"plumbline/bridge/journal"
+	"plumbline/bridge/strictjson"
+)
+
+// maxDepth bounds the nesting of a command; the deepest one needs 2.
+const maxDepth = 8
+
+// command is any message from a viewer. Fields that a type does not have are ignored.
+type command struct {
+	Type     string          `json:"type"`
+	Token    string          `json:"token"`
+	Client   string          `json:"client"`
+	ID       json.RawMessage `json:"id"`
+	Filter   string          `json:"filter"`
+	Mode     string          `json:"mode"`
+	Snapshot bool            `json:"snapshot"`
+	Since    *sinceField     `json:"since"`
+}
+
+type sinceField struct {
+	Epoch  string       `json:"epoch"`
+	Offset *json.Number `json:"offset"`
+}
+
+// handle executes one message of the viewer, on the reader's goroutine.
+func (s *session) handle(text []byte) {
+	if err := strictjson.Check(text, maxDepth); err != nil {
+		s.misuse("malformed JSON")
+		return
+	}
+	var c command
+	if err := json.Unmarshal(text, &c); err != nil {
+		s.misuse("a field has the wrong type")
+		return
+	}
+	if _, live := s.identity(); !live && c.Type != "hello" {
+		s.shut(CloseNoAuth, "hello first", 0)
+		return
+	}
+	switch c.Type {
+	case "hello":
+		s.hello(c)
+	case "sub":
+		s.subscribe(c)
+	case "unsub":
+		s.unsubscribe(c)
+	case "auth":
+		s.refresh(c)
+	case "ping":
+		var id string
+		if json.Unmarshal(c.ID, &id) != nil || len(id) > 128 {
+			s.misuse("ping: id must be a string of at most 128 bytes")
+			return
+		}
+		s.pushMessage(pongMsg{"pong", id})
+	default:
+		s.misuse("unknown type")
+	}
+}
+
+func (s *session) misuse(reason string) { s.shut(CloseMisuse, reason, 0) }
+
+// subID reads the id of a subscription: a whole number from 0 that JavaScript holds exactly.
+func (c command) subID() (int64, bool) {
+	var id int64
+	if json.Unmarshal(c.ID, &id) != nil || id < 0 || id > 1<<53 || string(c.ID) == "null" {
+		return 0, false
+	}
+	return id, true
+}
+
+// hello opens the session.
+func (s *session) hello(c command) {
+	if _, live := s.identity(); live {
+		s.misuse("hello twice")
+		return
+	}
+	token := c.Token
+	if token == "" {
+		token = s.header
+	}
+	s.header = ""
+	id, ok := s.verify(token)
+	if !ok {
+		return
+	}
+	o := s.srv.opts
+	if o.Revocations.Revoked(id) {
+		s.shut(CloseRevoked, "revoked", 0)
+		return
+	}
+	head := o.Journal.Head()
+	welcome := appendFrame(nil, frameText, encode(welcomeMsg{
+		Type: "welcome", Session: s.id, Protocol: 1, Node: o.Node, Epoch: head.Epoch, Head: head.Offset,
+		HeartbeatMS: o.Heartbeat.Milliseconds(),
+		Limits:      limitsMsg{o.MaxFrameBytes, o.MaxSubscriptions},
+		Time:        time.Now().UTC().Format(time.RFC3339Nano), Expires: stamp(id.Expires),
+	}))
+	s.mu.Lock()
+	s.ident, s.live = id, true
+	s.control = append(s.control, welcome...) // in one step: no heartbeat comes before it
+	s.mu.Unlock()
+	s.srv.m.Connections.WithLabelValues("handshake").Dec()
+	s.srv.m.Connections.WithLabelValues("live").Inc()
+	if o.Revocations.Revoked(id) { // again: a revocation after live was set finds the session, one before it is found here
+		s.shut(CloseRevoked, "revoked", 0)
+		return
+	}
+	s.wake()
+	s.watchExpiry(id)
+	s.srv.log.Debug("session open", "session", s.id, "remote", s.remote, "client", cutText(c.Client, 128))
+}
+
+// verify checks a token, counts the result and closes the session when it is bad.
+func (s *session) verify(token string) (auth.Identity, bool) {
+	id, err := s.srv.opts.Verifier.Verify(token)
+	if err == nil {
+		s.srv.m.Auth.WithLabelValues("ok", "").Inc()
+		return id, true
+	}
+	reason := "other"
+	var no *auth.Refusal
+	if errors.As(err, &no) {
+		reason = no.Reason
+	}
+	s.srv.m.Auth.WithLabelValues("refused", reason).Inc()
+	code := CloseBadToken
+	if _, live := s.identity(); live && reason == "expired" {
+		code = CloseTokenExpired
+	}
+	s.shut(code, "token: "+reason, 0)
+	return id, false
+}
+
+// expiryNotice is how long before the end a viewer is told; a shorter life is told at its half.
+const expiryNotice = time.Minute
+
+// watchExpiry arranges the notice and the cut. The cut comes at exp plus the leeway, the first moment at which the token would
+// be refused; the clock that counts is monotonic from now on, so a step of the wall clock changes nothing.
+func (s *session) watchExpiry(id auth.Identity) {
+	v := s.srv.opts.Verifier
+	left := id.Expires.Sub(v.Now())
+	notice := left - expiryNotice
+	if notice < left/2 {
+		notice = left / 2
+	}
+	s.mu.Lock()
+	for _, t := range s.expiry {
+		t.Stop()
+	}
+	s.expiry = nil
+	s.mu.Unlock()
+	s.later(notice, func() { s.pushMessage(expiresMsg{"auth-expiring", stamp(id.Expires)}) })
+	s.later(left+v.Leeway(), func() {
+		if now, _ := s.identity(); now.Expires.Equal(id.Expires) && now.TokenID == id.TokenID {
+			s.shut(CloseTokenExpired, "token expired", 0)
+		}
+	})
+}
+
+// refresh takes a new token for the same subject. Subscriptions that it does not cover end; the others see by its denies.
+func (s *session) refresh(c command) {
+	id, ok := s.verify(c.Token)
+	if !ok {
+		return
+	}
+	old, _ := s.identity()
+	if id.Subject != old.Subject {
+		s.shut(CloseForbidden, "another subject", 0)
+		return
+	}
+	s.mu.Lock()
+	s.ident = id
+	s.mu.Unlock()
+	if s.srv.opts.Revocations.Revoked(id) {
+		s.shut(CloseRevoked, "revoked", 0)
+		return
+	}
+	s.watchExpiry(id)
+	dropped := s.regrant(id, id.AccessKey() != old.AccessKey())
+	s.pushMessage(expiresMsg{"authok", stamp(id.Expires)})
+	for _, b := range dropped {
+		s.end(b)
+		s.srv.m.Denied.WithLabelValues("live").Inc()
+		s.pushMessage(suberrMsg{"suberr", b.id, "forbidden", "the new token does not cover it: the subscription has ended"})
+	}
+}
+
+// regrant removes the subscriptions that id does not cover and returns them; the others are marked for their new access list.
+func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub) {
+	access := hub.Access{Key: id.AccessKey(), Allow: id.Allow()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keep []*sub
+	for _, b := range s.subs {
+		if id.MaySubscribe(b.filter) != nil {
+			dropped = append(dropped, b)
+			continue
+		}
+		if changed {
+			b.reauth = &access
+		}
+		keep = append(keep, b)
+	}
+	s.subs = keep
+	return dropped
+}
+
+// subscribe opens a stream.
+func (s *session) subscribe(c command) {
+	id, ok := c.subID()
+	if !ok {
+		s.misuse("sub: id must be a whole number")
+		return
+	}
+	if s.find(id) != nil {
+		s.misuse("sub: the id is in use")
+		return
+	}
+	if reason, detail := s.mayOpen(c); reason != "" {
+		s.pushMessage(suberrMsg{"suberr", id, reason, detail})
+		return
+	}
+	b := &sub{id: id, filter: c.Filter, prefix: batchPrefix(id)}
+	since, broken := c.cursor()
+	ident, _ := s.identity()
+	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{
+		Filter: c.Filter, Since: since, Snapshot: c.Snapshot,
+		Access: hub.Access{Key: ident.AccessKey(), Allow: ident.Allow()}, Notify: s.notify(b),
+	})
+	if err != nil {
+		s.srv.log.Error("subscribe failed", "session", s.id, "error", err)
+		s.shut(CloseInternal, "hub", 1000)
+		return
+	}
+	if broken {
+		got.Recovered, got.Reason = false, "no-cursor"
+	}
+	if c.Since != nil {
+		s.srv.m.Resumes.WithLabelValues(verdict(got)).Inc()
+	}
+	b.stream, b.cursor = stream, got.Cursor.Offset
+	if c.Snapshot && !got.Recovered {
+		b.snapshot = newSnapshot(id, got.Snapshot)
+	}
+	b.ready.Store(true)
+	s.open(b, subokMsg{"subok", id, c.Filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
+}
+
+// mayOpen says why a subscription is refused; reason is "" when it is not.
+func (s *session) mayOpen(c command) (reason, detail string) {
+	if c.Mode != "" && c.Mode != "all" {
+		return "mode", "known is \"all\""
+	}
+	ident, _ := s.identity()
+	if err := ident.MaySubscribe(c.Filter); errors.Is(err, auth.ErrForbidden) {
+		s.srv.m.Denied.WithLabelValues("live").Inc()
+		return "forbidden", "the token does not cover this filter"
+	} else if err != nil {
+		return "filter", cutText(err.Error(), 200)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.subs) >= s.srv.opts.MaxSubscriptions {
+		return "limit", "no more subscriptions in this session"
+	}
+	return "", ""
+}
+
+// cursor returns where to resume. A cursor without epoch or offset is broken: the answer is not recovered, never a guess.
+func (c command) cursor() (since *journal.Cursor, broken bool) {
+	if c.Since == nil {
+		return nil, false
+	}
+	if c.Since.Epoch == "" || c.Since.Offset == nil {
+		return nil, true
+	}
+	var offset uint64
+	if json.Unmarshal([]byte(*c.Since.Offset), &offset) != nil {
+		return nil, true
+	}
+	return &journal.Cursor{Epoch: c.Since.Epoch, Offset: offset}, false
+}
+
+func verdict(got hub.Subscribed) string {
+	if got.Recovered {
+		return "recovered"
+	}
+	return got.Reason
+}
+
+// open adds b, its answer first.
+func (s *session) open(b *sub, ok subokMsg) {
+	frame := appendFrame(nil, frameText, encode(ok))
+	s.mu.Lock()
+	s.subs = append(s.subs, b)
+	s.control = append(s.control, frame...) // in one step: no batch comes before it
+	s.mu.Unlock()
+	s.srv.m.Subscriptions.Inc()
+	s.wake()
+}
+
+func (s *session) find(id int64) *sub {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.subs {
+		if b.id == id {
+			return b
+		}
+	}
+	return nil
+}
+
+// unsubscribe ends a stream. Ending one that is not there is no error: the answer says that it is gone.
+func (s *session) unsubscribe(c command) {
+	id, ok := c.subID()
+	if !ok {
+		s.misuse("unsub: id must be a whole number")
+		return
+	}
+	if b := s.find(id); b != nil {
+		s.mu.Lock()
+		for i, one := range s.subs {
+			if one == b {
+				s.subs = append(s.subs[:i:i], s.subs[i+1:]...)
+				break
+			}
+		}
+		s.mu.Unlock()
+		s.end(b)
+	}
+	s.pushMessage(idMsg{"unsubok", id})
+}
+
+// end closes the stream of a subscription that is no longer in subs.
+func (s *session) end(b *sub) {
+	s.mu.Lock()
+	b.gone = true
+	stream := b.stream
+	s.mu.Unlock()
+	stream.Close()
+	s.srv.m.Subscriptions.Dec()
+}

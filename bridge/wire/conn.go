@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// viewerConn stands between a viewer's connection and gorilla/websocket. Reading: every byte keeps the viewer alive, and the
+// guard watches the frames. Writing: after the handshake only send writes; the close frames that gorilla would write from its
+// reader are kept back and remembered, so that there is one writer and every close has our reason.
+type viewerConn struct {
+	net.Conn
+	idle         time.Duration // no byte for so long: the viewer is gone
+	writeTimeout time.Duration
+
+	// Owned by the reading goroutine.
+	guard    guard
+	guardErr error
+	heldCode CloseCode // of the close frame kept back from gorilla, 0 = none
+
+	upgraded atomic.Bool
+	closing  atomic.Bool // the read deadline is fixed now
+
+	writeMu sync.Mutex
+	broken  error // first write error: part of a frame may be out, nothing more may follow
+}
+
+// hijack lets gorilla take over wrapped connections.
+type hijack struct {
+	http.ResponseWriter
+	wrap func(net.Conn) net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	hj, ok := h.ResponseWriter.(http.Hijacker)
+	if !ok {
+		return nil, nil, errors.New("wire: the HTTP server does not allow taking over connections")
+	}
+	c, rw, err := hj.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.wrap(c), rw, nil
+}
+
+// Read implements net.Conn.
+func (c *viewerConn) Read(p []byte) (int, error) {
+	if c.guardErr != nil {
+		return 0, c.guardErr
+	}
+	n, err := c.Conn.Read(p)
+	if n == 0 || !c.upgraded.Load() {
+		return n, err
+	}
+	if !c.closing.Load() {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.idle))
+		if c.closing.Load() { // beginClose came between: its deadline counts
+			_ = c.Conn.SetReadDeadline(time.Now().Add(closeWait))
+		}
+	}
+	good, gerr := c.guard.feed(p[:n])
+	if gerr != nil {
+		c.guardErr = gerr
+		if good == 0 {
+			return 0, gerr
+		}
+		return good, nil
+	}
+	return n, err
+}
+
+// SetReadDeadline does nothing: Read and beginClose own it.
+func (c *viewerConn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing: Write and send own it.
+func (c *viewerConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline clears both deadlines that the HTTP server has set.
+func (c *viewerConn) SetDeadline(t time.Time) error { return c.Conn.SetDeadline(t) }
+
+// Write is called by gorilla only. Before the upgrade it writes the answer of the handshake; after it, it takes the close
+// frame that follows a protocol error and sends nothing.
+func (c *viewerConn) Write(p []byte) (int, error) {
+	if !c.upgraded.Load() {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+			return 0, err
+		}
+		return c.Conn.Write(p)
+	}
+	if len(p) >= 4 && p[0] == frameClose {
+		c.heldCode = CloseCode(binary.BigEndian.Uint16(p[2:]))
+	}
+	return len(p), nil
+}
+
+// send writes whole frames and nothing else. After an error the connection is closed and every later send fails.
+func (c *viewerConn) send(p []byte) error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if c.broken != nil {
+		return c.broken
+	}
+	limit := c.writeTimeout
+	if c.closing.Load() {
+		limit = min(limit, closeWait)
+	}
+	err := c.Conn.SetWriteDeadline(time.Now().Add(limit))
+	if err == nil {
+		_, err = c.Conn.Write(p)
+	}
+	if err != nil {
+		c.broken = err
+		_ = c.Conn.Close()
+	}
+	return err
+}
+
+// closeWait is how long the bridge waits for the peer's half of the closing handshake (RFC 6455 section 7.1.1).
+const closeWait = time.Second
+
+// beginClose fixes the deadlines: reading, and a write that is under way, end within closeWait.
+func (c *viewerConn) beginClose() {
+	c.closing.Store(true)
+	end := time.Now().Add(closeWait)
+	_ = c.Conn.SetReadDeadline(end)
+	_ = c.Conn.SetWriteDeadline(end)
+}
+
+// linger ends our half of the stream and reads what still comes until the peer ends its own, so that a reset does not
+// overtake the close frame. It is bounded by beginClose and by the amount.
+func (c *viewerConn) linger() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		if half.CloseWrite() != nil {
+			return
+		}
+	}
+	_, _ = io.CopyN(io.Discard, c.Conn, 1<<20)
+}

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/websocket"
+)
+
+// Subprotocol is the one name that a handshake must offer.
+const Subprotocol = "plumbline.v1.json"
+
+// maxHeaders bounds the header fields of a handshake.
+const maxHeaders = 64
+
+// refusal is a handshake that is answered with an HTTP error.
+type refusal struct {
+	status int
+	reason string // for metrics and the body
+}
+
+// checkHandshake refuses what gorilla would take or would answer with another status (RFC 6455 section 4.2.1).
+func (s *Server) checkHandshake(r *http.Request) *refusal {
+	switch {
+	case r.Method != http.MethodGet:
+		return &refusal{http.StatusMethodNotAllowed, "method"}
+	case !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1:
+		return &refusal{http.StatusBadRequest, "http-version"}
+	case countHeaders(r.Header) > maxHeaders:
+		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "headers"}
+	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+		return &refusal{http.StatusBadRequest, "body"}
+	case !websocket.IsWebSocketUpgrade(r):
+		return &refusal{http.StatusUpgradeRequired, "upgrade"}
+	case carriesToken(r):
+		return &refusal{http.StatusBadRequest, "token-in-url"}
+	case !s.originAllowed(r.Header["Origin"]):
+		return &refusal{http.StatusForbidden, "origin"}
+	case len(r.Header["Sec-Websocket-Version"]) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
+		return &refusal{http.StatusUpgradeRequired, "version"}
+	case !goodKey(r.Header["Sec-Websocket-Key"]):
+		return &refusal{http.StatusBadRequest, "key"}
+	case !slices.Contains(websocket.Subprotocols(r), Subprotocol):
+		return &refusal{http.StatusBadRequest, "subprotocol"}
+	case len(r.Header["Authorization"]) > 1:
+		return &refusal{http.StatusBadRequest, "authorization"}
+	}
+	return nil
+}
+
+func countHeaders(h http.Header) (n int) {
+	for _, v := range h {
+		n += len(v)
+	}
+	return n
+}
+
+// originAllowed compares the one Origin header with the list, byte by byte: scheme, host and port (RFC 6455 section 10.2).
+// Without the header the client is no browser; it has no cookie that could be abused, for cookies are never a credential here.
+func (s *Server) originAllowed(origins []string) bool {
+	switch len(origins) {
+	case 0:
+		return true
+	case 1:
+		return slices.Contains(s.opts.Origins, origins[0])
+	}
+	return false
+}
+
+func goodKey(keys []string) bool {
+	if len(keys) != 1 {
+		return false
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(keys[0])
+	return err == nil && len(raw) == 16
+}
+
+// carriesToken reports whether the URL holds a credential, which would end up in logs and histories.
+func carriesToken(r *http.Request) bool {
+	if r.URL.RawQuery == "" {
+		return false
+	}
+	for name, values := range r.URL.Query() {
+		switch strings.ToLower(name) {
+		case "token", "access_token", "id_token", "jwt", "auth", "authorization", "bearer", "ticket":
+			return true
+		}
+		for _, v := range values {
+			if strings.HasPrefix(v, "eyJ") && strings.Count(v, ".") == 2 {
+				return true
+			}
+		}
+	}
+	return strings.Contains(r.URL.RawQuery, ";") // Query drops such pairs, so nobody has looked at them
+}
+
+// bearer returns the token of an Authorization header, "" when there is none of that scheme (RFC 6750 section 2.1).
+func bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}

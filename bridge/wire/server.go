@@ -1,0 +1,257 @@
+// Package wire speaks the viewer protocol of bridge/PROTOCOL.md over WebSocket (RFC 6455): handshake, sessions, the one writer
+// of each connection, close codes. It takes readings from package hub and asks package auth who may see them.
+package wire
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/hub"
+	"plumbline/bridge/journal"
+	"plumbline/bridge/metrics"
+)
+
+// Defaults for Options.
+const (
+	DefaultHeartbeat        = 25 * time.Second
+	DefaultAuthTimeout      = 5 * time.Second
+	DefaultWriteTimeout     = 5 * time.Second
+	DefaultMaxConnections   = 10_000
+	DefaultMaxFrameBytes    = 64 << 10
+	DefaultMaxSubscriptions = 100
+)
+
+// Options configures a Server. Hub, Journal, Verifier, Revocations, Metrics and Log are required.
+type Options struct {
+	Hub         *hub.Hub
+	Journal     *journal.Journal
+	Verifier    *auth.Verifier
+	Revocations *auth.Revocations
+	Node        string
+	Origins     []string // exact origins of the pages that may connect; none = only clients without Origin
+
+	Heartbeat        time.Duration // 0 = DefaultHeartbeat; a viewer silent for 1.5 of them is cut
+	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to a good hello
+	WriteTimeout     time.Duration // 0 = DefaultWriteTimeout, for one write
+	MaxConnections   int           // 0 = DefaultMaxConnections
+	MaxPerAddress    int           // 0 = no limit
+	MaxFrameBytes    int64         // 0 = DefaultMaxFrameBytes, of a message from a viewer
+	MaxSubscriptions int           // 0 = DefaultMaxSubscriptions, of one session
+
+	Metrics *metrics.Set
+	Log     *slog.Logger
+}
+
+func (o *Options) fill() {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = to
+		}
+	}
+	set(&o.Heartbeat, DefaultHeartbeat)
+	set(&o.AuthTimeout, DefaultAuthTimeout)
+	set(&o.WriteTimeout, DefaultWriteTimeout)
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = DefaultMaxConnections
+	}
+	if o.MaxFrameBytes <= 0 {
+		o.MaxFrameBytes = DefaultMaxFrameBytes
+	}
+	if o.MaxSubscriptions <= 0 {
+		o.MaxSubscriptions = DefaultMaxSubscriptions
+	}
+}
+
+// Server is the http.Handler of the viewers' endpoint. It keeps its sessions after their handlers returned; Drain or Close
+// ends them.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	m        *metrics.Set
+	upgrader websocket.Upgrader
+	unwatch  func()
+
+	mu       sync.Mutex
+	draining bool
+	places   int            // connections admitted, in handshake or later
+	perAddr  map[string]int // of these, by address
+	sessions map[*session]struct{}
+	wg       sync.WaitGroup
+}
+
+// New returns a Server that is ready to serve.
+func New(o Options) *Server {
+	o.fill()
+	s := &Server{opts: o, log: o.Log, m: o.Metrics, perAddr: map[string]int{}, sessions: map[*session]struct{}{}}
+	s.upgrader = websocket.Upgrader{
+		HandshakeTimeout: o.WriteTimeout,
+		ReadBufferSize:   1024,
+		WriteBufferPool:  &sync.Pool{},
+		WriteBufferSize:  512,
+		Subprotocols:     []string{Subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true }, // checkHandshake has done it, on scheme, host and port
+		// EnableCompression stays off: every offer of permessage-deflate is declined (RFC 7692 section 5).
+	}
+	s.unwatch = o.Revocations.Watch(s.revoke)
+	return s
+}
+
+// ServeHTTP implements http.Handler. It returns right after the upgrade, so that the HTTP server's buffers are freed.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if no := s.checkHandshake(r); no != nil {
+		s.refuse(w, r, no)
+		return
+	}
+	addr, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		addr = r.RemoteAddr
+	}
+	if reason := s.admit(addr); reason != "" {
+		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+		s.refuse(w, r, &refusal{http.StatusServiceUnavailable, reason})
+		return
+	}
+	vc := &viewerConn{idle: s.opts.Heartbeat * 3 / 2, writeTimeout: s.opts.WriteTimeout}
+	ws, err := s.upgrader.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.Conn = c; return vc }}, r, nil)
+	if err != nil {
+		s.release(addr)
+		s.m.Handshakes.WithLabelValues("upgrade").Inc()
+		s.log.Info("handshake failed", "remote", addr, "error", err)
+		return
+	}
+	s.begin(newSession(s, ws, vc, addr, bearer(r)))
+}
+
+// refuse answers a handshake with an HTTP error. The URL's query is never logged.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
+	s.m.Handshakes.WithLabelValues(no.reason).Inc()
+	s.log.Info("handshake refused", "remote", r.RemoteAddr, "status", no.status, "reason", no.reason)
+	if no.status == http.StatusUpgradeRequired {
+		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.2.2
+		w.Header().Set("Upgrade", "websocket")        // RFC 9110 section 15.5.22
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, "plumbline: handshake refused: "+no.reason, no.status)
+}
+
+// admit takes a place for a connection, or says why there is none.
+func (s *Server) admit(addr string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return "draining"
+	case s.places >= s.opts.MaxConnections:
+		return "limit"
+	case s.opts.MaxPerAddress > 0 && s.perAddr[addr] >= s.opts.MaxPerAddress:
+		return "address-limit"
+	}
+	s.places++
+	s.perAddr[addr]++
+	s.wg.Add(1)
+	return ""
+}
+
+func (s *Server) release(addr string) {
+	s.mu.Lock()
+	s.places--
+	if s.perAddr[addr]--; s.perAddr[addr] <= 0 {
+		delete(s.perAddr, addr)
+	}
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// begin registers a session and starts its reader, which ends it.
+func (s *Server) begin(ses *session) {
+	s.mu.Lock()
+	s.sessions[ses] = struct{}{}
+	late := s.draining
+	s.mu.Unlock()
+	s.m.Connections.WithLabelValues("handshake").Inc()
+	if late { // it came in while Drain made its list
+		ses.shut(CloseDrain, "draining", 0)
+	}
+	go func() {
+		ses.run()
+		s.mu.Lock()
+		delete(s.sessions, ses)
+		s.mu.Unlock()
+		s.release(ses.remote)
+	}()
+}
+
+func (s *Server) list() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*session, 0, len(s.sessions))
+	for ses := range s.sessions {
+		out = append(out, ses)
+	}
+	return out
+}
+
+// revoke cuts the sessions whose subject or token is on the list now.
+func (s *Server) revoke() {
+	for _, ses := range s.list() {
+		if id, live := ses.identity(); live && s.opts.Revocations.Revoked(id) {
+			ses.shut(CloseRevoked, "revoked", 0)
+		}
+	}
+}
+
+// Sessions returns how many connections are open.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// Drain refuses new handshakes, tells every viewer, closes each with 1012 at a random moment within spread, and returns when
+// all are gone or ctx ends; then what is left is cut. Each viewer is told a random wait before it comes back, within spread
+// too, so that their return does not come at once.
+func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	s.m.Drain.Set(1)
+	for _, ses := range s.list() {
+		retry := time.Duration(rand.Int64N(int64(spread) + 1))
+		ses.drain(retry.Milliseconds(), time.Duration(rand.Int64N(int64(spread)+1)))
+	}
+	gone := make(chan struct{})
+	go func() { s.wg.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		s.unwatch()
+		return nil
+	case <-ctx.Done():
+	}
+	err := s.Close()
+	<-gone
+	return errors.Join(ctx.Err(), err)
+}
+
+// Close refuses new handshakes and ends every session with 1001; it returns when all their goroutines have, within about two
+// seconds. It is idempotent.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	for _, ses := range s.list() {
+		ses.shut(CloseGoingAway, "shutdown", 0)
+	}
+	s.wg.Wait()
+	s.unwatch()
+	return nil
+}

@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"strconv"
+
+	"plumbline/bridge/hub"
+	"plumbline/bridge/journal"
+)
+
+// partBytes is the soft size of one part of a snapshot: only a single larger reading makes a larger part.
+const partBytes = 32 << 10
+
+// snapshot hands out the last values of a subscription in parts. Only where the parts end is kept; each is encoded when the
+// viewer has room for it, so that a slow viewer with many topics costs no encoded copy.
+type snapshot struct {
+	id      int64
+	entries []journal.Entry
+	ends    []int // index after the last entry of each part
+	part    int   // parts handed out
+}
+
+// newSnapshot splits the entries into parts. Nil entries make one empty part, so that the viewer learns that there is nothing.
+func newSnapshot(id int64, entries []journal.Entry) *snapshot {
+	s := &snapshot{id: id, entries: entries}
+	var scratch []byte
+	size := 0
+	for i, e := range entries {
+		scratch = hub.AppendReading(scratch[:0], e)
+		if size > 0 && size+len(scratch)+1 > partBytes {
+			s.ends = append(s.ends, i)
+			size = 0
+		}
+		size += len(scratch) + 1
+	}
+	s.ends = append(s.ends, len(entries))
+	return s
+}
+
+func (s *snapshot) done() bool { return s.part == len(s.ends) }
+
+// next appends the frame of the next part.
+func (s *snapshot) next(dst []byte) []byte {
+	from := 0
+	if s.part > 0 {
+		from = s.ends[s.part-1]
+	}
+	body := append([]byte(`{"type":"snapshot","id":`), strconv.FormatInt(s.id, 10)...)
+	body = append(body, `,"part":`...)
+	body = strconv.AppendInt(body, int64(s.part+1), 10)
+	body = append(body, `,"parts":`...)
+	body = strconv.AppendInt(body, int64(len(s.ends)), 10)
+	body = append(body, `,"readings":[`...)
+	for i := from; i < s.ends[s.part]; i++ {
+		if i > from {
+			body = append(body, ',')
+		}
+		body = hub.AppendReading(body, s.entries[i])
+		s.entries[i] = journal.Entry{} // handed out: let it go
+	}
+	body = append(body, "]}"...)
+	s.part++
+	return appendFrame(dst, frameText, body)
+}

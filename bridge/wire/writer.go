@@ -1,0 +1,281 @@
+package wire
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"plumbline/bridge/hub"
+	"plumbline/bridge/journal"
+)
+
+// writeBytes is the soft size of one coalesced write.
+const writeBytes = 64 << 10
+
+// keepBytes is the largest buffer that goes back to the pool.
+const keepBytes = 256 << 10
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }} //nolint:gochecknoglobals // a pool, no state
+
+// wake makes sure that a writer runs, or runs once more. The hub calls it; it never blocks for long.
+func (s *session) wake() {
+	if s.dirty.Swap(true) {
+		return // a writer has yet to look, and will
+	}
+	s.mu.Lock()
+	start := !s.writing && !s.finished
+	if start {
+		s.writing = true
+		s.writer.Add(1)
+	}
+	s.mu.Unlock()
+	if start {
+		go s.write()
+	}
+}
+
+// write is the writer goroutine: it lives until nothing is left to write.
+func (s *session) write() {
+	defer s.writer.Done()
+	buf := writeBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= keepBytes {
+			writeBuffers.Put(buf)
+		}
+	}()
+	w := turn{s: s, buf: (*buf)[:0]}
+	for {
+		s.dirty.Store(false)
+		w.fill()
+		*buf = w.buf
+		if len(w.buf) > 0 && !s.flushOut(&w) {
+			w.last = true
+		}
+		if w.last || !w.more && s.rest() {
+			s.idle(w.last)
+			return
+		}
+	}
+}
+
+// rest ends the writer unless something came since it looked.
+func (s *session) rest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dirty.Load() {
+		return false
+	}
+	s.writing = false
+	return true
+}
+
+// idle marks the end of a writer; after the close frame or an error no other one starts.
+func (s *session) idle(last bool) {
+	if !last {
+		return
+	}
+	s.mu.Lock()
+	s.writing = true // for good
+	s.mu.Unlock()
+}
+
+// flushOut writes the turn's frames and reports whether the connection still holds.
+func (s *session) flushOut(w *turn) bool {
+	start := time.Now()
+	err := s.nc.send(w.buf)
+	m := s.srv.m
+	m.Writes.Observe(time.Since(start).Seconds())
+	if err != nil {
+		s.mu.Lock()
+		if !s.closing && isTimeout(err) {
+			s.closing, s.code = true, CloseSlow
+		}
+		s.mu.Unlock()
+		s.srv.log.Debug("write failed", "session", s.id, "error", err)
+		return false
+	}
+	m.Bytes.Add(float64(len(w.buf)))
+	m.Frames.Add(float64(w.frames))
+	m.Delivered.Add(float64(w.readings))
+	return true
+}
+
+// turn is one round of the writer: what fits into one write.
+type turn struct {
+	s        *session
+	buf      []byte
+	batches  []hub.Batch // scratch
+	subs     []*sub      // scratch
+	start    int         // the subscription that is asked first; moves on so that none starves
+	frames   int
+	readings int
+	more     bool // something is left that did not fit
+	last     bool // the close frame is in buf
+}
+
+// fill collects what to write: answers, then a heartbeat, then data, then the close frame.
+func (w *turn) fill() {
+	s := w.s
+	w.buf, w.frames, w.readings, w.more = w.buf[:0], 0, 0, false
+	s.mu.Lock()
+	w.subs = append(w.subs[:0], s.subs...)
+	renewed := s.takeReauth()
+	w.buf = append(w.buf, s.control...)
+	s.control = s.control[:0]
+	if cap(s.control) > 4<<10 {
+		s.control = nil
+	}
+	beat := s.beat && s.live && !s.closing
+	ping := s.beat && !s.closing
+	s.beat = false
+	closeMsg, flush := s.closeMsg, s.flush
+	s.mu.Unlock()
+
+	for i, b := range renewed {
+		w.resubscribe(b.sub, renewed[i].access)
+	}
+	if ping {
+		w.buf = appendFrame(w.buf, framePing)
+	}
+	if beat {
+		w.heartbeat()
+	}
+	if closeMsg == nil || flush {
+		w.data()
+	}
+	if closeMsg != nil && !w.more {
+		w.buf = append(w.buf, closeMsg...)
+		w.last = true
+	}
+}
+
+// data takes what the subscriptions have, in turn, until the write is full.
+func (w *turn) data() {
+	n := len(w.subs)
+	if n == 0 {
+		return
+	}
+	w.start = (w.start + 1) % n
+	for i := range n {
+		b := w.subs[(w.start+i)%n]
+		if len(w.buf) >= writeBytes {
+			if b.snapshot != nil || b.ready.Load() {
+				w.more = true
+			}
+			continue
+		}
+		if b.snapshot != nil && !w.snapshot(b) {
+			w.more = true
+			continue
+		}
+		if b.ready.Load() {
+			w.pull(b)
+		}
+	}
+}
+
+// pull takes one subscription's batches or its gap.
+func (w *turn) pull(b *sub) {
+	b.ready.Store(false) // before Pull: a Notify in between must count
+	batches, gap, more := b.stream.PullInto(w.batches[:0], writeBytes-len(w.buf))
+	if gap != nil {
+		w.gap(b, gap.From, gap.To, gap.Count, gap.Reason)
+	}
+	for _, bt := range batches {
+		w.buf = appendFrame(w.buf, frameText, b.prefix, bt.Body)
+		b.cursor = bt.To
+		b.delivered += uint64(bt.Count)
+		w.readings += bt.Count
+		w.frames++
+	}
+	clear(batches) // the scratch must not keep bodies alive
+	w.batches = batches[:0]
+	if more {
+		b.ready.Store(true)
+		w.more = true
+	}
+}
+
+// gap declares what is missing.
+func (w *turn) gap(b *sub, from, to, count uint64, reason string) {
+	w.buf = appendFrame(w.buf, frameText, encode(gapMsg{"gap", b.id, from, to, count, reason}))
+	b.cursor = to
+	b.missing += count
+	w.s.srv.m.Gaps.WithLabelValues(reason).Add(float64(count))
+}
+
+// snapshot writes parts of b's snapshot and reports whether it is whole.
+func (w *turn) snapshot(b *sub) bool {
+	for !b.snapshot.done() {
+		if len(w.buf) >= writeBytes {
+			return false
+		}
+		w.buf = b.snapshot.next(w.buf)
+		w.frames++
+	}
+	b.snapshot = nil
+	return true
+}
+
+func (w *turn) heartbeat() {
+	head := w.s.srv.opts.Journal.Head()
+	msg := heartbeatMsg{Type: "heartbeat", Epoch: head.Epoch, Head: head.Offset,
+		Cursors: map[string]uint64{}, Delivered: map[string]uint64{}, Gaps: map[string]uint64{}}
+	for _, b := range w.subs {
+		key := strconv.FormatInt(b.id, 10)
+		msg.Cursors[key], msg.Delivered[key], msg.Gaps[key] = b.cursor, b.delivered, b.missing
+	}
+	w.buf = appendFrame(w.buf, frameText, encode(msg))
+}
+
+// renewal is a subscription whose access list has changed.
+type renewal struct {
+	sub    *sub
+	access hub.Access
+}
+
+// takeReauth returns the subscriptions to renew. The caller holds mu.
+func (s *session) takeReauth() []renewal {
+	var out []renewal
+	for _, b := range s.subs {
+		if b.reauth != nil {
+			out = append(out, renewal{b, *b.reauth})
+			b.reauth = nil
+		}
+	}
+	return out
+}
+
+// resubscribe moves b to another access list at its own place in the stream. What cannot be taken up again is a gap.
+func (w *turn) resubscribe(b *sub, access hub.Access) {
+	s := w.s
+	b.stream.Close()
+	since := journal.Cursor{Epoch: s.srv.opts.Journal.Epoch(), Offset: b.cursor}
+	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Access: access, Notify: s.notify(b)})
+	if err != nil {
+		s.shut(CloseInternal, "hub", 1000)
+		return
+	}
+	s.mu.Lock()
+	gone := b.gone
+	if !gone {
+		b.stream = stream
+	}
+	s.mu.Unlock()
+	if gone {
+		stream.Close()
+		return
+	}
+	if !got.Recovered && got.Cursor.Offset > b.cursor {
+		w.gap(b, b.cursor, got.Cursor.Offset, got.Cursor.Offset-b.cursor, "acl")
+	}
+	b.ready.Store(true)
+}
+
+// notify returns what the hub calls when b may have something.
+func (s *session) notify(b *sub) func() {
+	return func() {
+		b.ready.Store(true)
+		s.wake()
+	}
+}
