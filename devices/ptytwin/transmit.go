@@ -126,6 +126,7 @@ type outcome struct {
 	sent  int  // bytes that reached the kernel
 	over  int  // bytes lost to an overrun
 	gone  bool // there was no port, or no longer
+	port  pair // the port the line went to
 	noisy bool
 }
 
@@ -137,7 +138,7 @@ func (t *Twin) send(w *wire, line []byte) {
 	bits, baud := t.framing()
 	w.begin()
 	for at := 0; at < len(line); {
-		n := min(len(line)-at, t.opts.FIFO)
+		n := len(line) - at
 		if !t.opts.Unpaced {
 			n = min(n, chunk(bits, baud))
 			w.advance(n, bits, baud)
@@ -158,27 +159,27 @@ func (t *Twin) framing() (bits, baud int) {
 	return t.pair.framing()
 }
 
-// put writes bytes that have come over the wire, or loses them.
+// put writes bytes that have come over the wire, or loses them: the rest of a
+// line is gone with its port, even if another one is plugged in meanwhile.
 func (t *Twin) put(p []byte, o *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pair == nil || o.gone {
+	if t.pair == nil || o.gone || o.sent+o.over > 0 && t.pair != o.port {
 		o.gone = true
+		return
+	}
+	o.port = t.pair
+	if t.opts.Unpaced {
+		t.putAll(p, o)
 		return
 	}
 	room := len(p)
 	if unread := t.pair.unread(); unread >= 0 {
-		if t.opts.Unpaced {
-			unread = t.awaitRoom(len(p))
-		}
 		room = min(room, max(t.opts.FIFO-unread, 0))
 	}
 	n := 0
-	if t.pair != nil && room > 0 {
-		n, _ = t.pair.write(p[:room]) // a failed write is an overrun of all the rest
-	}
-	if t.pair == nil {
-		o.gone = true
+	if room > 0 {
+		n, _ = t.pair.write(p[:room]) // what the kernel does not take is an overrun, too
 	}
 	o.sent += n
 	o.over += len(p) - n
@@ -186,18 +187,24 @@ func (t *Twin) put(p []byte, o *outcome) {
 	t.stats.OverrunBytes += uint64(len(p) - n)
 }
 
-// awaitRoom lets an unpaced twin wait for its reader instead of overrunning it.
-// The caller holds mu; it is given up while waiting.
-func (t *Twin) awaitRoom(n int) (unread int) {
-	for t.pair != nil && !t.closed {
-		if unread = t.pair.unread(); unread+n <= t.opts.FIFO || unread == 0 {
-			return max(unread, 0)
+// putAll is put for an unpaced twin, which waits for its reader instead of
+// overrunning it. The caller holds mu; it is given up while waiting.
+func (t *Twin) putAll(p []byte, o *outcome) {
+	for {
+		n, _ := o.port.write(p) // a kernel that is full takes less
+		o.sent += n
+		t.stats.Bytes += uint64(n)
+		if p = p[n:]; len(p) == 0 {
+			return
 		}
 		t.mu.Unlock()
 		time.Sleep(200 * time.Microsecond)
 		t.mu.Lock()
+		if t.pair != o.port {
+			o.gone = true
+			return
+		}
 	}
-	return 0
 }
 
 // settle counts the line in exactly one class.

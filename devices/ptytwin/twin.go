@@ -36,7 +36,8 @@ type Options struct {
 	FIFO int
 	// Queue bounds what waits to be sent, in bytes; 0 = 1 MiB.
 	Queue int
-	// Unpaced sends as fast as the host reads: for tests of contents, not time.
+	// Unpaced sends as fast as the host reads, and waits for it instead of
+	// overrunning it: for tests of contents, not of time.
 	Unpaced bool
 	// Cooked leaves the port as the kernel makes it, with echo, until the host
 	// sets it: as a real tty behaves between open and configuration.
@@ -69,6 +70,8 @@ type Twin struct {
 	link string
 	dir  string // folder to remove at Close; "" when the caller chose Link
 	done sync.WaitGroup
+
+	plugging sync.Mutex // held while pair or closed are changed; taken before mu
 
 	mu       sync.Mutex
 	change   *sync.Cond // queue, busy, pair or closed changed
@@ -115,11 +118,7 @@ func NewPair(ctx context.Context, opts Options) (*Twin, error) {
 		}
 		return nil, err
 	}
-	t.done.Add(1)
-	go func() {
-		defer t.done.Done()
-		t.transmit()
-	}()
+	t.done.Go(t.transmit)
 	return t, nil
 }
 
@@ -129,8 +128,19 @@ const maxFIFO = 4095
 // Path is where a driver opens the port. It is the same after a replug.
 func (t *Twin) Path() string { return t.link }
 
-// plug makes a pty, puts the link in place and starts reading what the host sends.
+// plug makes a pty, puts the link in place and starts reading what the host
+// sends. The caller holds plugging, so that pair and closed can only be changed
+// by itself.
 func (t *Twin) plug() error {
+	t.mu.Lock()
+	closed, plugged := t.closed, t.pair != nil
+	t.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case plugged:
+		return errors.New("ptytwin: replug: the device is plugged in already")
+	}
 	p, err := openPair(!t.opts.Cooked)
 	if err != nil {
 		return err
@@ -139,21 +149,10 @@ func (t *Twin) plug() error {
 		return errors.Join(err, p.close())
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || t.pair != nil {
-		err := ErrClosed
-		if !t.closed {
-			err = errors.New("ptytwin: replug: the device is plugged in already")
-		}
-		return errors.Join(err, p.close())
-	}
 	t.pair = p
 	t.change.Broadcast()
-	t.done.Add(1)
-	go func() {
-		defer t.done.Done()
-		t.receive(p)
-	}()
+	t.mu.Unlock()
+	t.done.Go(func() { t.receive(p) })
 	return nil
 }
 
@@ -172,6 +171,8 @@ func relink(target, link string) error {
 // Unplug hangs the port up, as pulling a USB plug does: a blocked read of the
 // host ends with an error and what lay unread is lost. The path is removed.
 func (t *Twin) Unplug() error {
+	t.plugging.Lock()
+	defer t.plugging.Unlock()
 	t.mu.Lock()
 	p := t.pair
 	if p == nil {
@@ -190,6 +191,8 @@ func (t *Twin) Unplug() error {
 // Replug makes the port appear again under the same path, with a new pty behind
 // it and, like a real device, at the baud rate of a port nobody has opened yet.
 func (t *Twin) Replug() error {
+	t.plugging.Lock()
+	defer t.plugging.Unlock()
 	if err := t.plug(); err != nil {
 		return err
 	}
@@ -245,27 +248,29 @@ func (t *Twin) Plugged() bool {
 // Close unplugs the device for good, removes its link and waits for its
 // goroutines. Lines not yet sent are dropped.
 func (t *Twin) Close() error {
-	t.mu.Lock()
-	if t.closed {
-		t.mu.Unlock()
-		t.done.Wait()
-		return nil
-	}
-	t.closed = true
-	t.queue, t.queued = nil, 0
-	p := t.pair
-	t.pair = nil
-	var err error
-	if p != nil {
-		err = errors.Join(p.close(), os.Remove(t.link))
-	}
-	t.change.Broadcast()
-	t.mu.Unlock()
+	err := t.end()
 	t.done.Wait()
 	if t.dir != "" {
 		err = errors.Join(err, os.RemoveAll(t.dir))
 	}
 	return err
+}
+
+// end marks the twin closed and takes its port away.
+func (t *Twin) end() error {
+	t.plugging.Lock()
+	defer t.plugging.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.queue, t.queued = nil, 0
+	p := t.pair
+	t.pair = nil
+	t.change.Broadcast()
+	if p == nil {
+		return nil
+	}
+	return errors.Join(p.close(), os.Remove(t.link))
 }
 
 // receive keeps what the host sends until the pair is closed.
