@@ -10,39 +10,35 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"plumbline/harness/record"
 )
 
-// Recorder is where a viewer writes what it saw; *record.Recorder is one.
-type Recorder interface {
-	Node(n record.Node) uint16
-	Epoch(id string) uint32
-	Add(r record.Record)
-	Event(e record.Event)
-}
+// Subprotocol is the WebSocket subprotocol that a Viewer speaks.
+const Subprotocol = "plumbline.v1.json"
 
-// Clock gives nanoseconds since the run epoch; *record.Clock is one.
-type Clock interface{ Now() int64 }
-
-// Config configures a Viewer. Name, URL, Recorder and Clock are required.
+// Config configures a Viewer. Name, URL, Filters and Recorder are required.
 type Config struct {
 	Name      string
 	URL       string                                    // ws:// or wss://
 	Origin    string                                    // "" sends none
 	TLS       *tls.Config                               // for wss://; cloned
-	Token     func(ctx context.Context) (string, error) // nil sends none
+	Token     func(ctx context.Context) (string, error) // asked before every connection and refresh; nil sends none
 	NoRefresh bool                                      // do not answer auth-expiring: the session runs into its expiry
-	Filters   []string                                  // at least one; one subscription each
-	Snapshot  bool                                      // ask for the last values with the first subscription
-	Recorder  Recorder
-	Clock     Clock
+	Filters   []string                                  // one subscription each
+	Snapshot  bool                                      // ask for the last value of every topic
+	Recorder  *record.Recorder
+	Clock     *record.Clock // nil means the clock of Recorder
 	// Resolve names the stream and sequence of a payload. It is called on the
-	// reading goroutine and must neither block nor keep payload. nil leaves
-	// every reading foreign (record.NoStream).
+	// reading goroutine: it must not block, keep payload or call the viewer.
+	// nil leaves every reading foreign (record.NoStream).
 	Resolve   func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
 	Reconnect Backoff
 	Silence   time.Duration // no data for so long: cut and reconnect; 0 means twice the heartbeat that the server announces
@@ -50,94 +46,181 @@ type Config struct {
 	Log       *slog.Logger // nil discards
 }
 
-// Backoff says how a viewer reconnects. The zero value waits 100 ms, doubling
-// to 5 s, each wait drawn from [½, 1] of its value.
-type Backoff struct {
-	Initial time.Duration
-	Max     time.Duration
-	Seed    uint64 // of the jitter
-	Off     bool   // never reconnect: the first disconnection ends the viewer
-}
-
-// ErrClosed is returned by waits on a viewer that was closed.
-var ErrClosed = errors.New("viewer: closed")
-
-// Cursor is a position in the journal of the system under test.
-type Cursor struct {
-	Epoch  string
-	Offset uint64
-}
-
-// Counters are totals since Open.
-type Counters struct {
-	Received    uint64 // live readings
-	Restored    uint64 // snapshot readings
-	Batches     uint64
-	Heartbeats  uint64
-	Gaps        uint64 // gaps declared by the server
-	Missed      uint64 // readings that those gaps declared missing
-	Broken      uint64 // breaks of the chain that nobody declared
-	Malformed   uint64 // frames that could not be decoded
-	Bytes       uint64 // payload bytes of frames
-	Connects    uint64 // sessions welcomed
-	Disconnects uint64
-	LastClose   int // close code of the last disconnection, 0 when there was none
-}
-
 // Viewer is one recording client. Its methods may be called by any goroutine.
-type Viewer struct{}
+type Viewer struct {
+	cfg   Config
+	clock *record.Clock
+	log   *slog.Logger
+	node  uint16
+	rnd   *rand.Rand // of the back-off; owned by the goroutine that connects
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	done   chan struct{}
+	tasks  sync.WaitGroup // token refreshes on their way
+
+	mu       sync.Mutex // guards what follows; frames are handled under it
+	subs     []*subscription
+	counters Counters
+	session  *session // nil while there is no connection
+	closing  bool
+	err      error         // why the viewer ended
+	changed  chan struct{} // closed and renewed for those who wait
+	waiting  bool          // somebody does
+	last     time.Time     // arrival of the last live reading
+	epoch    string        // the last epoch seen and its number in the recording
+	epochNo  uint32
+	buf      []byte    // owned by the reading goroutine
+	scratch  [2][]byte // for topic and payload, likewise
+}
 
 // Open connects, authenticates, subscribes to every filter and returns when
 // all are confirmed. It tries again until ctx ends when the server cannot be
-// reached, and returns a *RefusedError at once when it is refused. The viewer
-// then reconnects and resumes until Close, whatever becomes of ctx.
-func Open(ctx context.Context, cfg Config) (*Viewer, error) { return nil, ErrClosed }
-
-// Cursor returns how far the subscription has got, the zero Cursor for a
-// filter that was not asked for.
-func (v *Viewer) Cursor(filter string) Cursor { return Cursor{} }
-
-// Counters returns the totals so far.
-func (v *Viewer) Counters() Counters { return Counters{} }
-
-// Done is closed when the viewer has ended: by Close, or because the server
-// refused it for good (Err says why).
-func (v *Viewer) Done() <-chan struct{} { return nil }
-
-// Err says why the viewer ended; nil while it works and after Close.
-func (v *Viewer) Err() error { return nil }
-
-// Connected reports whether all filters are subscribed at this moment.
-func (v *Viewer) Connected() bool { return false }
-
-// WaitOffset waits until every subscription has got to offset.
-func (v *Viewer) WaitOffset(ctx context.Context, offset uint64) error { return nil }
-
-// WaitReceived waits until n live readings were received in total.
-func (v *Viewer) WaitReceived(ctx context.Context, n uint64) error { return nil }
-
-// WaitIdle waits until no reading came for the time quiet.
-func (v *Viewer) WaitIdle(ctx context.Context, quiet time.Duration) error { return nil }
-
-// WaitConnected waits until all filters are subscribed in session n or a later one, counted from 1.
-func (v *Viewer) WaitConnected(ctx context.Context, n uint64) error { return nil }
-
-// Reauthorise sends a token over the live session.
-func (v *Viewer) Reauthorise(token string) error { return nil }
-
-// Cut drops the connection without a close frame, as a lost network does.
-func (v *Viewer) Cut() {}
-
-// Close ends the viewer with close code 1000 and waits for its goroutines. It is idempotent.
-func (v *Viewer) Close() error { return nil }
-
-// RefusedError tells of a server that answered and said no.
-type RefusedError struct {
-	Status int    // HTTP status of the handshake, 0 when it went well
-	Code   int    // WebSocket close code, 0 when there was none
-	Reason string // as the server put it
-	Filter string // of the subscription that was refused, else ""
+// reached, and returns a *RefusedError at once when it is refused for good. The
+// viewer then reconnects and resumes until Close, whatever becomes of ctx.
+func Open(ctx context.Context, cfg Config) (*Viewer, error) {
+	switch {
+	case cfg.Name == "" || cfg.URL == "" || cfg.Recorder == nil:
+		return nil, errors.New("viewer: name, URL and recorder are required")
+	case len(cfg.Filters) == 0:
+		return nil, fmt.Errorf("viewer: open %q: no filter to subscribe to", cfg.Name)
+	}
+	v := &Viewer{
+		cfg: cfg, clock: cfg.Clock, log: cfg.Log,
+		node:    cfg.Recorder.Node(record.Node{Name: cfg.Name, Role: "viewer", Filters: slices.Clone(cfg.Filters)}),
+		rnd:     rand.New(rand.NewPCG(cfg.Reconnect.Seed, 0x76696577)),
+		done:    make(chan struct{}),
+		changed: make(chan struct{}),
+		buf:     make([]byte, 0, 32<<10),
+	}
+	if v.clock == nil {
+		v.clock = cfg.Recorder.Clock()
+	}
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
+	}
+	for i, filter := range cfg.Filters {
+		v.subs = append(v.subs, &subscription{id: uint64(i + 1), filter: filter, topics: map[string]string{}})
+	}
+	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	first, err := v.connectUntil(ctx, 0)
+	if err != nil {
+		v.cancel()
+		close(v.done)
+		v.tasks.Wait()
+		return nil, fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
+	}
+	go v.run(first)
+	return v, nil
 }
 
-// Error implements error.
-func (e *RefusedError) Error() string { return "viewer: refused" }
+// connectUntil connects, and again after a wait when that failed for a reason
+// that may pass. Its error is final.
+func (v *Viewer) connectUntil(ctx context.Context, atLeast time.Duration) (*session, error) {
+	for attempt := 0; ; attempt++ {
+		s, err := v.connect(ctx)
+		if err == nil {
+			return s, nil
+		}
+		if v.ctx.Err() != nil {
+			return nil, ErrClosed
+		}
+		if final(err) || v.cfg.Reconnect.Off {
+			return nil, err
+		}
+		v.log.Debug("viewer could not connect", "viewer", v.cfg.Name, "attempt", attempt+1, "error", err)
+		wait := max(v.cfg.Reconnect.wait(attempt, v.rnd), retryAfter(err), atLeast)
+		if !pause(ctx, wait) {
+			return nil, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// run reads session after session until the viewer is closed or refused.
+func (v *Viewer) run(s *session) {
+	defer close(v.done)
+	for {
+		err := v.serve(s)
+		s.close()
+		hint, ended := v.disconnected(s, err)
+		if ended {
+			return
+		}
+		if !pause(v.ctx, max(hint, v.cfg.Reconnect.wait(0, v.rnd))) {
+			return
+		}
+		if s, err = v.connectUntil(v.ctx, 0); err != nil {
+			v.end(err)
+			return
+		}
+	}
+}
+
+// end keeps the reason why the viewer is over and wakes those who wait.
+func (v *Viewer) end(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closing && v.err == nil {
+		v.err = err
+	}
+	v.wakeLocked()
+}
+
+// Close ends the viewer with close code 1000, gives the server a second to
+// answer and waits for its goroutines. It is idempotent.
+func (v *Viewer) Close() error {
+	v.mu.Lock()
+	v.closing = true
+	s := v.session
+	v.wakeLocked()
+	v.mu.Unlock()
+	if s != nil && s.sayGoodbye() == nil {
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-v.done:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	v.cancel()
+	<-v.done
+	v.tasks.Wait()
+	return nil
+}
+
+// Cut drops the connection without a close frame, as a lost network does. The
+// viewer reconnects.
+func (v *Viewer) Cut() {
+	v.mu.Lock()
+	s := v.session
+	v.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+}
+
+// Reauthorise sends a token over the live session.
+func (v *Viewer) Reauthorise(token string) error {
+	v.mu.Lock()
+	s := v.session
+	v.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("viewer: reauthorise %q: there is no connection", v.cfg.Name)
+	}
+	if err := s.send(authMessage{Type: "auth", Token: token}); err != nil {
+		return fmt.Errorf("viewer: reauthorise %q: %w", v.cfg.Name, err)
+	}
+	return nil
+}
+
+// pause waits and reports whether the wait was not cut short.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

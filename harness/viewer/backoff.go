@@ -1,0 +1,82 @@
+package viewer
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff says how a viewer reconnects. The zero value waits 100 ms, doubling
+// to 5 s, each wait drawn from [½, 1] of its value. It starts anew only after
+// the server has said welcome, not when it merely accepted a connection.
+type Backoff struct {
+	Initial time.Duration
+	Max     time.Duration
+	Seed    uint64 // of the jitter
+	Off     bool   // never reconnect: the first disconnection ends the viewer
+}
+
+// wait returns the time before attempt n, counted from 0.
+func (b Backoff) wait(n int, rnd *rand.Rand) time.Duration {
+	initial, most := b.Initial, b.Max
+	if initial <= 0 {
+		initial = 100 * time.Millisecond
+	}
+	if most <= 0 {
+		most = 5 * time.Second
+	}
+	d := initial
+	for range min(n, 32) {
+		if d *= 2; d >= most {
+			break
+		}
+	}
+	d = min(d, most)
+	return d/2 + time.Duration(rnd.Int64N(int64(d/2)+1))
+}
+
+// RefusedError tells of a server that answered and said no.
+type RefusedError struct {
+	Status int           // HTTP status of the handshake, 0 when it went well
+	Code   int           // WebSocket close code, 0 when there was none
+	Reason string        // as the server put it
+	Filter string        // of the subscription that was refused, else ""
+	Retry  time.Duration // how long the server asked to wait
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	switch {
+	case e.Filter != "":
+		return fmt.Sprintf("subscription to %q refused: %s", e.Filter, e.Reason)
+	case e.Status != 0:
+		return fmt.Sprintf("refused with HTTP status %d: %s", e.Status, e.Reason)
+	default:
+		return fmt.Sprintf("refused with close code %d: %s", e.Code, e.Reason)
+	}
+}
+
+// final reports whether trying again unchanged is pointless: an HTTP status
+// 4xx other than 408 and 429, a close code 40xx, or a refused subscription.
+func final(err error) bool {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	if refused.Filter != "" || finalCode(refused.Code) {
+		return true
+	}
+	return refused.Status/100 == 4 && refused.Status != 408 && refused.Status != 429
+}
+
+// finalCode reports whether a close code says "do not retry unchanged".
+func finalCode(code int) bool { return code/100 == 40 }
+
+func retryAfter(err error) time.Duration {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return min(refused.Retry, time.Minute)
+	}
+	return 0
+}

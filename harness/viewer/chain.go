@@ -1,0 +1,335 @@
+package viewer
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"plumbline/harness/record"
+)
+
+// subscription is one filter and how far it has got. Every interval (from, to]
+// that the server sends must begin where the last one ended: that is the whole
+// proof that nothing was left out, whatever the filter.
+type subscription struct {
+	id     uint64
+	filter string
+
+	started   bool              // at is a position, not the zero value
+	resuming  bool              // this session asked to continue from at
+	confirmed bool              // subok came in this session
+	at        Cursor            // end of the last interval
+	claimed   uint64            // cursor that the last heartbeat told, at least at.Offset
+	behind    uint64            // readings up to this offset are catch-up after a resume
+	epochGap  bool              // the server has declared that the epoch changed
+	topics    map[string]string // seen so far; keeps one string for each
+}
+
+// begin prepares the subscription for a new session.
+func (sub *subscription) begin() {
+	sub.resuming, sub.confirmed = sub.started, false
+	sub.behind, sub.epochGap = 0, false
+}
+
+// interval is the head of a batch or snapshot.
+type interval struct {
+	id       uint64
+	epoch    []byte
+	from, to uint64
+	seen     uint8 // which of hasID … hasTo have been read
+	readings int   // where the array of readings begins, 0 when it was read already
+}
+
+const (
+	hasID uint8 = 1 << iota
+	hasEpoch
+	hasFrom
+	hasTo
+)
+
+// batch checks the chain and records every reading.
+func (v *Viewer) batch(at int64, data []byte) error {
+	var sub *subscription
+	err := v.walk(data, hasID|hasEpoch|hasFrom|hasTo, func(scan *scanner, i interval) error {
+		var err error
+		if sub, err = v.advance(at, i); err != nil {
+			return err
+		}
+		return v.readings(scan, at, sub, i.from, record.Received)
+	})
+	if err == nil {
+		v.counters.Batches++
+	}
+	return err
+}
+
+// snapshot records the last values; they lie outside of the chain.
+func (v *Viewer) snapshot(at int64, data []byte) error {
+	return v.walk(data, hasID, func(scan *scanner, i interval) error {
+		sub, err := v.sub(strconv.AppendUint(nil, i.id, 10))
+		if err != nil {
+			return err
+		}
+		return v.readings(scan, at, sub, 0, record.Restored)
+	})
+}
+
+// walk reads the members of a message and calls visit with the scanner at its
+// array of readings as soon as the need members before it are known: in one
+// pass when the array stands last, as the protocol writes it, and in two else.
+func (v *Viewer) walk(data []byte, need uint8, visit func(*scanner, interval) error) error {
+	scan := scanner{buf: data}
+	var i interval
+	scan.take('{')
+	for first := true; scan.more(&first, '}'); {
+		switch string(scan.key()) {
+		case "id":
+			i.id = scan.uint()
+			i.seen |= hasID
+		case "epoch":
+			i.epoch = scan.raw()
+			i.seen |= hasEpoch
+		case "from":
+			i.from = scan.uint()
+			i.seen |= hasFrom
+		case "to":
+			i.to = scan.uint()
+			i.seen |= hasTo
+		case "readings":
+			i.readings = scan.pos
+			if i.seen&need != need {
+				scan.skip(0)
+				continue
+			}
+			if err := visit(&scan, i); err != nil {
+				return err
+			}
+			need = 0 // and done
+		default:
+			scan.skip(0)
+		}
+	}
+	if err := scan.end(); err != nil {
+		return err
+	}
+	if need == 0 {
+		return nil
+	}
+	if i.readings == 0 || i.seen&need != need {
+		return fmt.Errorf("batch or snapshot lacks members: %w", errJSON)
+	}
+	scan = scanner{buf: data, pos: i.readings}
+	return visit(&scan, i)
+}
+
+// advance moves the chain on by one interval and notes when it does not fit.
+func (v *Viewer) advance(at int64, i interval) (*subscription, error) {
+	if i.id == 0 || i.id > uint64(len(v.subs)) || i.to < i.from {
+		return nil, fmt.Errorf("batch for subscription %d with interval (%d, %d]", i.id, i.from, i.to)
+	}
+	sub := v.subs[i.id-1]
+	if !sub.confirmed {
+		return nil, fmt.Errorf("batch for subscription %d before its subok", i.id)
+	}
+	if string(i.epoch) != v.epoch {
+		v.enterEpoch(string(i.epoch))
+	}
+	switch {
+	case v.epoch != sub.at.Epoch:
+		if !sub.epochGap {
+			v.broken(at, sub, fmt.Sprintf("epoch changed from %s to %s without a gap", sub.at.Epoch, v.epoch), sub.at.Offset, i.from, i.to)
+		}
+		sub.at.Epoch, sub.epochGap = v.epoch, false
+	case i.from != sub.at.Offset && i.from != sub.claimed:
+		v.broken(at, sub, "interval does not begin where the last one ended", sub.at.Offset, i.from, i.to)
+	}
+	sub.at.Offset, sub.claimed = i.to, i.to
+	return sub, nil
+}
+
+// enterEpoch makes epoch the one that records are numbered with.
+func (v *Viewer) enterEpoch(epoch string) {
+	v.epoch, v.epochNo = epoch, v.cfg.Recorder.Epoch(epoch)
+}
+
+func (v *Viewer) broken(at int64, sub *subscription, detail string, expected, from, to uint64) {
+	v.counters.Broken++
+	v.eventAt(at, record.ChainBroken, detail, "id", strconv.FormatUint(sub.id, 10), "filter", sub.filter, "epoch", sub.at.Epoch,
+		"expected", strconv.FormatUint(expected, 10), "from", strconv.FormatUint(from, 10), "to", strconv.FormatUint(to, 10))
+}
+
+// gap moves the chain over what the server declares as not deliverable.
+func (v *Viewer) gap(at int64, m message) error {
+	sub, err := v.sub(m.ID)
+	if err != nil {
+		return err
+	}
+	v.counters.Gaps++
+	v.counters.Missed += m.Count
+	v.eventAt(at, record.GapDeclared, "", "id", string(m.ID), "filter", sub.filter, "epoch", sub.at.Epoch, "reason", m.Reason,
+		"from", strconv.FormatUint(m.From, 10), "to", strconv.FormatUint(m.To, 10), "count", strconv.FormatUint(m.Count, 10))
+	if m.Reason == "epoch" {
+		sub.epochGap = true
+	} else if m.From != sub.at.Offset && m.From != sub.claimed {
+		v.broken(at, sub, "gap does not begin where the last interval ended", sub.at.Offset, m.From, m.To)
+	}
+	sub.at.Offset, sub.claimed = m.To, m.To
+	return nil
+}
+
+// heartbeat takes over cursors that moved on over entries that the filter left
+// out. A cursor that went back, or ahead of the journal, is a break.
+func (v *Viewer) heartbeat(at int64, m message) {
+	v.counters.Heartbeats++
+	for id, cursor := range m.Cursors {
+		sub, err := v.sub(json.RawMessage(id))
+		if err != nil || !sub.confirmed {
+			continue
+		}
+		if cursor > m.Head {
+			v.broken(at, sub, "heartbeat tells a cursor beyond the head of the journal", sub.at.Offset, cursor, m.Head)
+		}
+		sub.claimed = max(sub.at.Offset, cursor)
+	}
+}
+
+// readings records the elements of the array that the scanner stands at.
+// after is the offset that every reading of a batch must lie behind.
+func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, after uint64, kind record.Kind) error {
+	to, count := sub.at.Offset, uint64(0)
+	scan.take('[')
+	for first := true; scan.more(&first, ']'); {
+		r, err := v.reading(scan)
+		if err != nil {
+			return err
+		}
+		if kind == record.Received {
+			if r.offset <= after || r.offset > to {
+				v.broken(at, sub, "reading lies outside of its interval or out of order", after+1, r.offset, to)
+			}
+			after = max(after, r.offset)
+			if r.offset <= sub.behind {
+				r.flags |= record.FlagCatchUp
+			}
+		}
+		v.record(sub, at, kind, r)
+		count++
+	}
+	if scan.bad {
+		return errJSON
+	}
+	if kind == record.Received {
+		v.counters.Received += count
+		if count > 0 {
+			v.last = time.Now()
+		}
+	} else {
+		v.counters.Restored += count
+	}
+	return nil
+}
+
+// reading is one message as the server passed it on.
+type reading struct {
+	offset  uint64
+	topic   []byte
+	payload []byte
+	flags   uint8
+}
+
+// reading reads one element. Its slices are good until the next one.
+func (v *Viewer) reading(scan *scanner) (r reading, err error) {
+	content := 0
+	scan.take('{')
+	for first := true; scan.more(&first, '}'); {
+		switch string(scan.key()) {
+		case "o":
+			r.offset = scan.uint()
+		case "topic":
+			r.topic = scan.text(&v.scratch[0])
+		case "payload":
+			r.payload = scan.text(&v.scratch[1])
+			content++
+		case "base64":
+			if r.payload, err = v.decode64(scan.raw()); err != nil {
+				return r, err
+			}
+			content++
+		case "retain":
+			if scan.boolean() {
+				r.flags |= record.FlagRetained
+			}
+		default: // the server's own time and QoS decide nothing here
+			scan.skip(0)
+		}
+	}
+	switch {
+	case scan.bad:
+		return r, errJSON
+	case r.offset == 0 || len(r.topic) == 0 || content != 1:
+		return r, fmt.Errorf("reading %d on %q lacks its offset, topic or payload", r.offset, r.topic)
+	}
+	return r, nil
+}
+
+func (v *Viewer) decode64(text []byte) ([]byte, error) {
+	out, err := base64.StdEncoding.AppendDecode(v.scratch[1][:0], text)
+	v.scratch[1] = out
+	if err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	return out, nil
+}
+
+func (v *Viewer) record(sub *subscription, at int64, kind record.Kind, r reading) {
+	topic, known := sub.topics[string(r.topic)]
+	if !known {
+		topic = string(r.topic)
+		sub.topics[topic] = topic
+		if !matches(sub.filter, topic) {
+			v.eventAt(at, record.Note, "reading outside of the filter", "filter", sub.filter, "topic", topic, "offset", strconv.FormatUint(r.offset, 10))
+		}
+	}
+	rec := record.Record{
+		Kind: kind, Flags: r.flags, Node: v.node, Stream: record.NoStream, At: at,
+		Digest: record.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: v.epochNo,
+	}
+	if v.cfg.Resolve != nil {
+		var flags uint8
+		rec.Stream, rec.Seq, flags = v.cfg.Resolve(topic, r.payload)
+		rec.Flags |= flags
+	} else {
+		rec.Flags |= record.FlagForeign
+	}
+	v.cfg.Recorder.Add(rec)
+}
+
+// matches applies a topic filter (MQTT 5 section 4.7). It is written a second
+// time here on purpose: the first time is in the bridge.
+func matches(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+		return false // [MQTT-4.7.2-1]
+	}
+	for {
+		f, restFilter, moreFilter := strings.Cut(filter, "/")
+		if f == "#" {
+			return true
+		}
+		t, restTopic, moreTopic := strings.Cut(topic, "/")
+		if f != "+" && f != t {
+			return false
+		}
+		switch {
+		case !moreFilter && !moreTopic:
+			return true
+		case moreFilter && !moreTopic:
+			return restFilter == "#" // "a/#" matches "a", section 4.7.1.2
+		case !moreFilter:
+			return false
+		}
+		filter, topic = restFilter, restTopic
+	}
+}

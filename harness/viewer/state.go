@@ -1,0 +1,158 @@
+package viewer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// ErrClosed is returned by waits on a viewer that was closed.
+var ErrClosed = errors.New("viewer: closed")
+
+// Cursor is a position in the journal of the system under test.
+type Cursor struct {
+	Epoch  string
+	Offset uint64
+}
+
+// Counters are totals since Open.
+type Counters struct {
+	Received    uint64 // live readings
+	Restored    uint64 // snapshot readings
+	Batches     uint64
+	Heartbeats  uint64
+	Gaps        uint64 // gaps declared by the server
+	Missed      uint64 // journal entries that those gaps declared missing
+	Broken      uint64 // breaks of the chain that nobody declared
+	Malformed   uint64 // frames that could not be decoded
+	Bytes       uint64 // of frames, without their headers
+	Connects    uint64 // sessions welcomed
+	Disconnects uint64
+	LastClose   int // close code of the last disconnection, 0 when there was none
+}
+
+// Counters returns the totals so far.
+func (v *Viewer) Counters() Counters {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.counters
+}
+
+// Cursor returns how far the subscription has got, the zero Cursor for a
+// filter that was not asked for.
+func (v *Viewer) Cursor(filter string) Cursor {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := slices.IndexFunc(v.subs, func(s *subscription) bool { return s.filter == filter })
+	if i < 0 {
+		return Cursor{}
+	}
+	return v.subs[i].at
+}
+
+// Done is closed when the viewer has ended: by Close, or because the server
+// refused it for good (Err says why).
+func (v *Viewer) Done() <-chan struct{} { return v.done }
+
+// Err says why the viewer ended; nil while it works and after Close.
+func (v *Viewer) Err() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.err
+}
+
+// Connected reports whether all filters are subscribed at this moment.
+func (v *Viewer) Connected() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.subscribedLocked()
+}
+
+func (v *Viewer) subscribedLocked() bool {
+	return v.session != nil && !slices.ContainsFunc(v.subs, func(s *subscription) bool { return !s.confirmed })
+}
+
+// WaitOffset waits until every subscription has got to offset. A filter that
+// leaves nothing gets there too, with the server's next sign of progress.
+func (v *Viewer) WaitOffset(ctx context.Context, offset uint64) error {
+	return v.wait(ctx, fmt.Sprintf("offset %d", offset), func() bool {
+		return !slices.ContainsFunc(v.subs, func(s *subscription) bool { return max(s.at.Offset, s.claimed) < offset })
+	})
+}
+
+// WaitReceived waits until n live readings were received in total.
+func (v *Viewer) WaitReceived(ctx context.Context, n uint64) error {
+	return v.wait(ctx, fmt.Sprintf("%d readings", n), func() bool { return v.counters.Received >= n })
+}
+
+// WaitConnected waits until all filters are subscribed in session n or a later
+// one, counted from 1.
+func (v *Viewer) WaitConnected(ctx context.Context, n uint64) error {
+	return v.wait(ctx, fmt.Sprintf("session %d", n), func() bool { return v.counters.Connects >= n && v.subscribedLocked() })
+}
+
+// WaitIdle waits until no live reading has come for the time quiet, counted
+// from the last one or from the call.
+func (v *Viewer) WaitIdle(ctx context.Context, quiet time.Duration) error {
+	since := time.Now()
+	for {
+		v.mu.Lock()
+		if v.last.After(since) {
+			since = v.last
+		}
+		over := v.endedLocked()
+		v.mu.Unlock()
+		rest := quiet - time.Since(since)
+		switch {
+		case rest <= 0:
+			return nil
+		case over != nil:
+			return over
+		case !pause(ctx, rest):
+			return fmt.Errorf("viewer: %q waited for %v without readings: %w", v.cfg.Name, quiet, context.Cause(ctx))
+		}
+	}
+}
+
+// wait blocks until condition, called under the lock, holds.
+func (v *Viewer) wait(ctx context.Context, what string, condition func() bool) error {
+	for {
+		v.mu.Lock()
+		if condition() {
+			v.mu.Unlock()
+			return nil
+		}
+		over, changed := v.endedLocked(), v.changed
+		v.waiting = true
+		v.mu.Unlock()
+		if over != nil {
+			return over
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("viewer: %q waited for %s: %w", v.cfg.Name, what, context.Cause(ctx))
+		}
+	}
+}
+
+// endedLocked says why nothing will come any more, nil when something may.
+func (v *Viewer) endedLocked() error {
+	if v.closing {
+		return ErrClosed
+	}
+	if v.err != nil {
+		return fmt.Errorf("viewer: %q has ended: %w", v.cfg.Name, v.err)
+	}
+	return nil
+}
+
+// wakeLocked lets those who wait look again.
+func (v *Viewer) wakeLocked() {
+	if v.waiting {
+		close(v.changed)
+		v.changed, v.waiting = make(chan struct{}), false
+	}
+}
