@@ -32,7 +32,7 @@ type Message struct {
 	Retain      bool      // the MQTT retain flag
 	Producer    string    // who counts ProducerSeq; "" for none
 	ProducerSeq uint64    // counted by the producer from 1; 0 for none
-	Time        time.Time // ingest time; the zero value means now. Kept in microseconds, UTC
+	Time        time.Time // ingest time, which RetainAge counts; the zero value means now. Kept in microseconds, UTC
 }
 
 // Entry is a message with its place in the log. Its bytes are shared by all

@@ -1,84 +1,216 @@
 package journal
 
 import (
-	"context"
-	"log/slog"
-	"time"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
 )
 
-// Options configures a journal. Only Dir is required.
-type Options struct {
-	Dir          string           // made when missing; one journal at a time holds it
-	Sync         SyncPolicy       // default SyncOS
-	SegmentBytes int64            // a segment is closed at this size
-	RetainBytes  int64            // all segments together; the oldest is dropped beyond
-	RetainAge    time.Duration    // segments whose youngest entry is older are dropped; negative: no limit
-	TailBytes    int64            // memory for the youngest entries
-	TableBytes   int64            // memory for last values and for producers, each
-	Now          func() time.Time // default time.Now
-	Log          *slog.Logger     // default discards
+// Journal is an open log. All methods may be called concurrently. Create one
+// with [Open].
+type Journal struct {
+	opts  Options
+	epoch string
+	lock  *os.File
+
+	// io is held by whoever writes files: the leader of a batch or the keeper. It
+	// is taken before mu and guards the fields down to the next blank line.
+	io        sync.Mutex
+	active    file     // nil while degraded and after Close
+	current   *segment // the segment behind active, also the last of segments
+	enc       []byte   // scratch of the leader
+	unwritten []byte   // SyncMemory: records acknowledged and not yet written
+	written   uint64   // last offset in a segment
+
+	// mu guards what follows; nothing blocks while it is held.
+	mu         sync.Mutex
+	closed     bool
+	degraded   error
+	open       *batch // where messages gather while another batch is written
+	free       *batch // one batch to use again
+	pending    map[string]claim
+	head       uint64
+	segments   []*segment
+	damaged    []*segment // set aside, deleted by retention
+	floor      uint64     // nothing below is readable, whatever the segments hold
+	checkpoint uint64     // offset of the checkpoint on disk
+	tail       tail
+	values     *table[Entry]
+	producers  *table[uint64]
+	stats      Stats
+
+	visible  atomic.Uint64 // head, for those who only look
+	watchers atomic.Pointer[[]*func()]
+
+	kick chan struct{} // the keeper has something to do
+	quit chan struct{}
+	done chan struct{} // the keeper has ended
 }
 
-// Journal is an open log. All methods may be called concurrently.
-type Journal struct{}
-
-// Stats are counters and sizes for metrics.
+// Stats are counters and sizes for metrics. Counters start at Open.
 type Stats struct {
 	First, Head uint64
 	Segments    int
 	DiskBytes   int64
 	TailEntries int
 	TailBytes   int64
-	Topics      int
-	Producers   int
+	Topics      int // last values held
+	Producers   int // producers held
 	TableBytes  int64
 	Appended    uint64
-	Duplicates  uint64
-	Batches     uint64
-	Syncs       uint64
-	Failures    uint64
-	Evicted     uint64
+	Duplicates  uint64 // not appended, by Producer and ProducerSeq
+	Batches     uint64 // writes; Appended/Batches is how well appenders were joined
+	Syncs       uint64 // fsyncs before an acknowledgement
+	Failures    uint64 // writes and fsyncs that failed
+	Evicted     uint64 // entries dropped by retention or damage
+	Forgotten   uint64 // last values and producers dropped for memory
 	Degraded    bool
 }
 
-// Open opens the journal in opts.Dir.
-func Open(opts Options) (*Journal, error) { return &Journal{}, nil }
+// Head returns the place of the youngest visible entry; offset 0 when there was
+// none yet.
+func (j *Journal) Head() Cursor { return Cursor{Epoch: j.epoch, Offset: j.visible.Load()} }
 
-// Append adds m.
-func (j *Journal) Append(ctx context.Context, m Message) (offset uint64, duplicate bool, err error) {
-	return 0, false, ErrClosed
+// Epoch returns the name of this continuous log. It never changes while the
+// journal is open.
+func (j *Journal) Epoch() string { return j.epoch }
+
+// First returns the oldest readable offset, one more than the head when nothing
+// is readable.
+func (j *Journal) First() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.first()
 }
 
-// Head returns the place of the youngest visible entry.
-func (j *Journal) Head() Cursor { return Cursor{} }
-
-// First returns the oldest readable offset.
-func (j *Journal) First() uint64 { return 0 }
-
-// Epoch returns the name of this continuous log.
-func (j *Journal) Epoch() string { return "" }
-
-// Read returns entries after the given offset.
-func (j *Journal) Read(after uint64, maxEntries, maxBytes int) ([]Entry, error) {
-	return nil, ErrClosed
+func (j *Journal) first() uint64 {
+	if len(j.segments) == 0 {
+		return j.head + 1
+	}
+	return max(j.floor, j.segments[0].base)
 }
 
-// ReadInto is Read that appends to dst.
-func (j *Journal) ReadInto(dst []Entry, after uint64, maxEntries, maxBytes int) ([]Entry, error) {
-	return dst, ErrClosed
+// Err returns why appends are refused at the moment: an error that wraps
+// [ErrDegraded], [ErrClosed], or nil.
+func (j *Journal) Err() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.refusal()
 }
 
-// Watch registers f to be called after the head moved. It must not block.
-func (j *Journal) Watch(f func()) (cancel func()) { return func() {} }
+func (j *Journal) refusal() error {
+	if j.closed {
+		return ErrClosed
+	}
+	return j.degraded
+}
 
-// Snapshot returns the last value of every topic that match accepts.
-func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) { return Cursor{}, nil }
+// Stats returns the present counters and sizes.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.stats
+	s.First, s.Head = j.first(), j.head
+	s.Segments = len(j.segments)
+	s.DiskBytes = j.diskBytes()
+	s.TailEntries, s.TailBytes = j.tail.n, j.tail.bytes
+	s.Topics, s.Producers = len(j.values.nodes), len(j.producers.nodes)
+	s.TableBytes = j.values.bytes + j.producers.bytes
+	s.Forgotten = j.values.evicted + j.producers.evicted
+	s.Degraded = j.degraded != nil
+	return s
+}
 
-// Err returns why the journal refuses appends at the moment, or nil.
-func (j *Journal) Err() error { return ErrClosed }
+func (j *Journal) diskBytes() int64 {
+	var n int64
+	for _, s := range j.segments {
+		n += s.size
+	}
+	for _, s := range j.damaged {
+		n += s.size
+	}
+	return n
+}
 
-// Stats returns the present counters.
-func (j *Journal) Stats() Stats { return Stats{} }
+// Watch registers f to be called each time the head has moved, from the
+// goroutine that moved it: f must not block and must not append. After cancel
+// returned, a call that had begun may still be running.
+func (j *Journal) Watch(f func()) (cancel func()) {
+	entry := &f
+	j.changeWatchers(func(list []*func()) []*func() { return append(list, entry) })
+	return func() {
+		j.changeWatchers(func(list []*func()) []*func() {
+			for i, other := range list {
+				if other == entry {
+					return append(list[:i], list[i+1:]...)
+				}
+			}
+			return list
+		})
+	}
+}
 
-// Close flushes and closes the journal.
-func (j *Journal) Close() error { return nil }
+// changeWatchers replaces the list by a changed copy, so that calling the
+// watchers needs no lock.
+func (j *Journal) changeWatchers(change func([]*func()) []*func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	next := change(append([]*func(){}, *j.watchers.Load()...))
+	j.watchers.Store(&next)
+}
+
+func (j *Journal) tellWatchers() {
+	for _, f := range *j.watchers.Load() {
+		(*f)()
+	}
+}
+
+// Close refuses what has not reached the disk yet, writes and fsyncs what was acknowledged, marks the
+// end as clean and gives the directory back. It may be called more than once;
+// later calls return nil. An error says that the next Open will find an unclean
+// end.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		<-j.done
+		return nil
+	}
+	j.closed = true
+	j.mu.Unlock()
+	close(j.quit)
+	<-j.done
+	j.io.Lock()
+	defer j.io.Unlock()
+	err := j.finish()
+	if j.active != nil {
+		err = errors.Join(err, j.active.Close())
+		j.active = nil
+	}
+	if err == nil {
+		err = writeState(j.opts.fs, j.opts.Dir, state{
+			Epoch: j.epoch, Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head,
+		})
+	}
+	err = errors.Join(err, j.lock.Close())
+	if err != nil {
+		return fmt.Errorf("journal: close %q: %w", j.opts.Dir, err)
+	}
+	return nil
+}
+
+// finish brings everything to disk. Called with io held, after the keeper ended.
+func (j *Journal) finish() error {
+	if j.active == nil {
+		return j.degraded
+	}
+	if err := j.flush(); err != nil {
+		return err
+	}
+	if err := j.active.Sync(); err != nil {
+		return err
+	}
+	return j.saveCheckpoint(true)
+}

@@ -1,0 +1,254 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"time"
+)
+
+// The keeper is the journal's one goroutine: it writes what SyncMemory gathered,
+// fsyncs finished segments, saves checkpoints, drops old segments and, while the
+// journal is degraded, tries to write again.
+
+// longestPause is the longest time between two attempts to write again.
+const longestPause = time.Second
+
+// wake asks the keeper to look around.
+func (j *Journal) wake() {
+	select {
+	case j.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (j *Journal) keep() {
+	defer close(j.done)
+	every := time.Minute
+	if j.opts.RetainAge > 0 {
+		every = min(every, max(j.opts.RetainAge/8, time.Second))
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var again <-chan time.Time
+	pause := j.opts.mend
+	for {
+		select {
+		case <-j.quit:
+			return
+		case <-tick.C:
+		case <-again:
+		case <-j.kick:
+			if j.opts.Sync == SyncMemory {
+				select { // let a few more records join
+				case <-time.After(flushDelay):
+				case <-j.quit:
+					return
+				}
+			}
+		}
+		again = nil
+		if j.upkeep() {
+			pause = j.opts.mend
+			continue
+		}
+		again = time.After(pause)
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// upkeep does what is due and reports whether all went well.
+func (j *Journal) upkeep() bool {
+	ok := j.keepWriting()
+	if j.syncSealed() != nil {
+		ok = false
+	}
+	if j.checkpointDue() {
+		if err := j.saveCheckpoint(false); err != nil {
+			j.opts.Log.Warn("journal checkpoint failed, old segments are kept meanwhile", "error", err)
+			ok = false
+		}
+	}
+	j.retain()
+	return ok
+}
+
+// keepWriting repairs, flushes and closes the segment by age.
+func (j *Journal) keepWriting() bool {
+	j.io.Lock()
+	defer j.io.Unlock()
+	if j.active == nil {
+		return j.repair() == nil
+	}
+	if j.flush() != nil {
+		return false
+	}
+	s := j.current
+	if age := j.opts.RetainAge; age > 0 && s.last >= s.base && j.opts.Now().Sub(s.made) > age/8 {
+		if err := j.begin(); err != nil {
+			_ = j.fail(err)
+			return false
+		}
+	}
+	return true
+}
+
+// syncSealed fsyncs segments that take no more records.
+func (j *Journal) syncSealed() error {
+	j.mu.Lock()
+	var due []*segment
+	for i, s := range j.segments {
+		if i < len(j.segments)-1 && !s.synced {
+			due = append(due, s)
+		}
+	}
+	j.mu.Unlock()
+	var failed error
+	for _, s := range due {
+		if err := j.opts.fs.SyncFile(s.path); err != nil {
+			j.opts.Log.Warn("journal segment could not be made durable", "path", s.path, "error", err)
+			failed = err
+			continue
+		}
+		j.mu.Lock()
+		s.synced = true
+		j.mu.Unlock()
+	}
+	return failed
+}
+
+// checkpointDue reports whether a finished segment lies beyond the checkpoint.
+func (j *Journal) checkpointDue() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.segments)
+	return n > 1 && j.segments[n-2].last > j.checkpoint
+}
+
+// saveCheckpoint writes the tables as of the present head. It holds the lock for
+// short slices only. final says that the caller holds io and has fsynced the
+// present segment, which then counts as finished.
+func (j *Journal) saveCheckpoint(final bool) error {
+	j.mu.Lock()
+	offset := j.head
+	var finished []segment
+	for i, s := range j.segments {
+		if final || i < len(j.segments)-1 {
+			finished = append(finished, segment{base: s.base, last: s.last, size: s.size, newest: s.newest})
+		}
+	}
+	values, producers := j.values.walk(offset), j.producers.walk(offset)
+	j.mu.Unlock()
+	defer func() {
+		j.mu.Lock()
+		values.stop()
+		producers.stop()
+		j.mu.Unlock()
+	}()
+	err := replaceFile(j.opts.fs, filepath.Join(j.opts.Dir, checkpointName), func(w io.Writer) error {
+		c := newCheckpointWriter(w, offset)
+		for i := range finished {
+			c.segment(&finished[i])
+		}
+		j.walkSlices(values, producers, c)
+		if err := c.end(); err != nil {
+			return err
+		}
+		// A topic set again after offset is left out here and must come from its
+		// record; so every record up to now has to be as safe as this file.
+		if final {
+			return j.syncSealed()
+		}
+		return j.syncAll()
+	})
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.checkpoint = offset
+	j.mu.Unlock()
+	return nil
+}
+
+// walkSlices writes the tables' nodes, a few at a time under the lock.
+func (j *Journal) walkSlices(values *walk[Entry], producers *walk[uint64], c *checkpointWriter) {
+	const slice = 256
+	entries := make([]Entry, 0, slice)
+	for more := true; more; {
+		entries = entries[:0]
+		j.mu.Lock()
+		more = values.slice(slice, func(n *node[Entry]) { entries = append(entries, n.value) })
+		j.mu.Unlock()
+		for i := range entries {
+			c.record(itemValue, &entries[i])
+		}
+	}
+	for more := true; more; {
+		entries = entries[:0]
+		j.mu.Lock()
+		more = producers.slice(slice, func(n *node[uint64]) {
+			entries = append(entries, Entry{Offset: n.offset, Message: Message{Producer: n.key, ProducerSeq: n.value}})
+		})
+		j.mu.Unlock()
+		for i := range entries {
+			c.record(itemProducer, &entries[i])
+		}
+	}
+}
+
+// syncAll brings every visible record to disk.
+func (j *Journal) syncAll() error {
+	j.io.Lock()
+	f := j.active
+	var err error
+	if f == nil {
+		err = ErrDegraded
+	} else {
+		err = j.flush()
+	}
+	f = j.active
+	j.io.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := j.syncSealed(); err != nil || j.opts.Sync == SyncDurable {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		j.io.Lock()
+		defer j.io.Unlock()
+		if j.active == f {
+			return j.fail(err)
+		}
+	}
+	return err
+}
+
+// retain drops the oldest segments beyond the limits. What the checkpoint does
+// not cover yet stays.
+func (j *Journal) retain() {
+	j.mu.Lock()
+	total := j.diskBytes()
+	oldest := j.opts.Now().Add(-j.opts.RetainAge)
+	drop := func(s *segment) bool {
+		return total > j.opts.RetainBytes || (j.opts.RetainAge > 0 && s.newest.Before(oldest))
+	}
+	var gone []*segment
+	for len(j.damaged) > 0 && drop(j.damaged[0]) {
+		total -= j.damaged[0].size
+		gone, j.damaged = append(gone, j.damaged[0]), j.damaged[1:]
+	}
+	first := j.first()
+	for len(j.segments) > 1 && j.segments[0].last <= j.checkpoint && drop(j.segments[0]) {
+		total -= j.segments[0].size
+		gone, j.segments = append(gone, j.segments[0]), j.segments[1:]
+	}
+	j.stats.Evicted += j.first() - first
+	j.tail.trim(j.first())
+	j.mu.Unlock()
+	for _, s := range gone {
+		if err := j.opts.fs.Remove(s.path); err != nil && !errors.Is(err, errNotExist) {
+			j.opts.Log.Warn("old journal segment could not be removed", "path", s.path, "error", err)
+		}
+	}
+}
