@@ -84,10 +84,19 @@ func (r *Result) Validate() error {
 	case r.Verdict != NotRun && r.Sentence == "":
 		return fmt.Errorf("%s: %s needs its sentence", where, r.Verdict)
 	}
-	if r.Measurement == nil || r.Verdict != Pass {
+	m := r.Measurement
+	if m == nil {
 		return nil
 	}
-	if m := r.Measurement; m.N <= 0 {
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"confidence", m.Confidence}, {"guard", m.Guard}, {"bias", m.Bias}, {"vif", m.VIF}, {"quantile", m.Quantile}} {
+		if math.IsNaN(f.value) || math.IsInf(f.value, 0) {
+			return fmt.Errorf("%s: %s is %v, which is no figure", where, f.name, f.value)
+		}
+	}
+	if r.Verdict == Pass && m.N <= 0 {
 		return fmt.Errorf("%s: PASS of a measurement with n = %d", where, m.N)
 	}
 	return nil

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"reflect"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -41,8 +42,10 @@ func cleanValue(v reflect.Value) reflect.Value {
 		return out
 	case reflect.Map:
 		out := reflect.MakeMapWithSize(v.Type(), v.Len())
-		for it := v.MapRange(); it.Next(); {
-			out.SetMapIndex(cleanValue(it.Key()), cleanValue(it.Value()))
+		keys := v.MapKeys() // in order, so that keys which clean to the same text always end the same
+		sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
+		for _, key := range keys {
+			out.SetMapIndex(cleanValue(key), cleanValue(v.MapIndex(key)))
 		}
 		return out
 	case reflect.Struct:
@@ -60,19 +63,17 @@ func cleanValue(v reflect.Value) reflect.Value {
 }
 
 // clean makes s one line of visible text: line ends and tabs become spaces,
-// other control characters, invalid UTF-8 and invisible direction marks become
-// a visible escape such as \x1b or \u202e.
+// other control characters and invisible direction marks become a visible
+// escape such as \x1b or \u202e, and every byte that is no UTF-8 becomes U+FFFD.
 func clean(s string) string {
 	if !needsCleaning(s) {
 		return s
 	}
 	var b strings.Builder
-	for i, r := range s {
+	for _, r := range s { // an invalid byte reads as U+FFFD, as in JSON
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':
 			b.WriteByte(' ')
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
 		case r < 0x100 && isHidden(r):
 			fmt.Fprintf(&b, `\x%02x`, r)
 		case isHidden(r):

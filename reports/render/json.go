@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf16"
 
 	"plumbline/reports"
 )
@@ -25,19 +26,43 @@ func Schema() []byte { return bytes.Clone(schema) }
 const maxSummary = 256 << 20
 
 // JSON writes the run as indented JSON. Times are UTC, empty lists are [], map
-// keys are sorted: the same run gives the same bytes on every machine.
+// keys are sorted: the same run gives the same bytes on every machine. Strings
+// keep every character, those that a terminal would obey as escapes.
 func JSON(w io.Writer, run *reports.Run) error {
-	enc := json.NewEncoder(w)
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(true)
 	if err := enc.Encode(normalize(run)); err != nil {
-		return fmt.Errorf("render: json: %w", err)
+		return wrap("json", err)
 	}
-	return nil
+	_, err := w.Write(escapeHidden(buf.Bytes()))
+	return wrap("json", err)
 }
 
-// Read parses a run written by JSON. Unknown fields, another schema version
-// and trailing data are errors.
+// escapeHidden writes hidden characters as \uXXXX (RFC 8259 section 7). They can
+// stand inside strings only; line ends outside are kept.
+func escapeHidden(content []byte) []byte {
+	if !bytes.ContainsFunc(content, func(r rune) bool { return r != '\n' && isHidden(r) }) {
+		return content
+	}
+	var out bytes.Buffer
+	for _, r := range string(content) {
+		switch {
+		case r == '\n' || !isHidden(r):
+			out.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.Bytes()
+}
+
+// Read parses a run written by JSON. Unknown fields, another schema version,
+// trailing data and an overall verdict that the results do not give are errors.
 func Read(r io.Reader) (*reports.Run, error) {
 	dec := json.NewDecoder(io.LimitReader(r, maxSummary))
 	dec.DisallowUnknownFields()
@@ -50,6 +75,9 @@ func Read(r io.Reader) (*reports.Run, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("render: read run: data after the end of the run")
+	}
+	if want := run.Judge(); run.Overall != want {
+		return nil, fmt.Errorf("render: read run: overall says %s, its results say %s", run.Overall, want)
 	}
 	return &run, nil
 }

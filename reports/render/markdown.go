@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"plumbline/reports"
@@ -15,7 +16,7 @@ func Markdown(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s: %s\n\n", md(run.SUT.Name), run.Overall)
-	fmt.Fprintf(&b, "%s. %s.\n\n", run.Count(), md(standing(run)))
+	fmt.Fprintf(&b, "%s\n\n%s: %s.\n\n", md(lead(run)), run.Count(), md(standing(run)))
 	fmt.Fprintf(&b, "| | |\n|---|---|\n")
 	row := func(name, value string) { fmt.Fprintf(&b, "| %s | %s |\n", name, md(value)) }
 	row("System under test", strings.TrimSpace(run.SUT.Name+" "+run.SUT.Version))
@@ -84,8 +85,14 @@ var mdSpecial = strings.NewReplacer(
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "#", "&#35;", "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
 	"@", "&#64;", "://", "&#58;//", "www.", "www&#46;")
 
-// md makes foreign text inert in Markdown, also inside a table cell.
-func md(s string) string { return mdSpecial.Replace(s) }
+// mdStart matches what would begin a list or underline a heading.
+var mdStart = regexp.MustCompile(`^(?:(\d+)([.)](?:\s|$))|([-+=]))`)
+
+// md makes foreign text inert in Markdown, also at the start of a line and
+// inside a table cell.
+func md(s string) string {
+	return mdStart.ReplaceAllString(mdSpecial.Replace(strings.TrimLeft(s, " ")), `${1}\${2}${3}`)
+}
 
 // codeSpan prints s as code; the fence is longer than any run of backticks
 // inside (CommonMark section 6.1).

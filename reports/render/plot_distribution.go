@@ -17,7 +17,7 @@ func plotDistribution(id string, d reports.Distribution) template.HTML {
 	limits := sortedLimits(d.Limits)
 	const width = 560.0
 	top := 14 + 15*float64(len(limits))
-	f := frame{left: 58, right: width - 14, top: top, bottom: top + 210}
+	f := frame{left: 72, right: width - 14, top: top, bottom: top + 210}
 	c := newCanvas(width, f.bottom+44)
 	low, high := distributionRange(d)
 	x := scale{low: low, high: high, from: f.left, to: f.right, log: true}
@@ -48,10 +48,11 @@ func (c *canvas) limitFlags(f frame, x scale, limits []reports.Limit) {
 		y := 12 + 15*float64(i)
 		c.line("limit", at, y+3, at, f.bottom)
 		label := limitLabel(l)
-		if at+8+textWidth(label) < f.right {
-			c.text("limit-name", at+5, y+3, "start", label)
+		// Names stand left of their line: lines further left begin lower.
+		if at-5-textWidth(label) > 0 {
+			c.text("limit-name", at-5, y+7, "end", label)
 		} else {
-			c.text("limit-name", at-5, y+3, "end", label)
+			c.text("limit-name", at+5, y+7, "start", label)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func plotGauge(m *reports.Measurement) template.HTML {
 	}
 	c.rect("track", 0, 6, width, 6)
 	c.rect(class, 0, 6, max(place(estimate), 2), 6)
-	if upper := float64(m.Upper); !math.IsNaN(upper) {
+	if upper := float64(m.Upper); !math.IsNaN(upper) && place(upper)-place(estimate) > 3 {
 		c.line("whisker", place(estimate), 9, place(upper), 9)
 		c.line("whisker", place(upper), 5, place(upper), 13)
 	}

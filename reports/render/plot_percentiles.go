@@ -65,11 +65,14 @@ func plotPercentiles(id string, d reports.Distribution) template.HTML {
 // limitCaps draws every limit as a cap over its percentile.
 func (c *canvas) limitCaps(f frame, x, y scale, limits []reports.Limit) {
 	for _, l := range limits {
-		at, cap := x.at(nines(l.Q)), y.at(l.Value)
-		c.rect("forbidden", at-9, f.top, 18, cap-f.top)
-		c.line("limit-cap", at-9, cap, at+9, cap)
-		label := l.Requirement
-		c.text("limit-name", at-13, cap+4, "end", label)
+		at, top := x.at(nines(l.Q)), y.at(l.Value)
+		c.rect("forbidden", at-9, f.top, 18, top-f.top)
+		c.line("limit-cap", at-9, top, at+9, top)
+		if at-13-textWidth(l.Requirement) > f.left {
+			c.text("limit-name", at-13, top+4, "end", l.Requirement)
+		} else {
+			c.text("limit-name", at+13, top+4, "start", l.Requirement)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"plumbline/reports"
@@ -70,7 +72,7 @@ func sampleBase() *reports.Run {
 		Profile: reports.Profile{Name: "bench", Version: "1.0", Digest: digestOf(1), Purpose: "limits of a dashboard on a local network, sample counts that the decision rule needs"},
 		Seed:    8276155094713, Tool: reports.Tool{Name: "plumbline", Version: "0.1.0", Commit: "4166bc8", Digest: digestOf(2)},
 		SUT: reports.SUT{Name: "bridged", Version: "0.1.0", Description: "MQTT to WebSocket bridge of this repository, run as a child process",
-			Artifacts: []reports.Evidence{{Path: "bridged", SHA256: digestOf(3), Size: 14680064}, {Path: "bridge.yaml", SHA256: digestOf(4), Size: 912}},
+			Artifacts:    []reports.Evidence{{Path: "bridged", SHA256: digestOf(3), Size: 14680064}, {Path: "bridge.yaml", SHA256: digestOf(4), Size: 912}},
 			Capabilities: []string{"qos1", "retained", "resume", "snapshot", "origin-check", "token-expiry", "tenant-isolation"}},
 		Environment: map[string]string{"os": "linux 6.18, amd64", "cpu": "2 × AMD EPYC (KVM guest)", "memory": "8 GiB", "go": "go1.26.0", "clock source": "tsc",
 			"git": "clean", "open files": "20000", "load before": "0.41"},
@@ -89,7 +91,10 @@ func sampleBase() *reports.Run {
 		reports.Device{ID: "host-temperature", Kind: "hostsensor", Mode: reports.ModeReal, Detail: "this machine"})
 	run.Integrity = append(run.Integrity, sampleIntegrity("gnss", "steady load", reports.ModeReplay, 180, 20),
 		sampleIntegrity("temperature-001", "bridge killed", reports.ModeSim, 5000, 2), sampleIntegrity("vibration-002", "bridge killed", reports.ModeSim, 5000, 2))
-	run.Latencies = []reports.Distribution{sampleDistribution("t0i→t4, steady", "steady load", 1), sampleDistribution("t0i→t4, viewers joining", "churn", 2), sampleDistribution("t0i→t4, catch-up", "bridge killed", 3)}
+	for _, d := range sampleDistributions() {
+		d.Buckets, d.Percentiles, d.Limits = slices.Clone(d.Buckets), slices.Clone(d.Percentiles), slices.Clone(d.Limits)
+		run.Latencies = append(run.Latencies, d)
+	}
 	run.Timelines = []reports.Timeline{sampleTimeline()}
 	run.Hops = []reports.Hop{
 		{Name: "schedule to wire", From: "t0i", To: "t0", Scenario: "steady load", N: 60000, P50: 0.02, P99: 0.31},
@@ -110,6 +115,11 @@ func digestOf(n int) string {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	return fmt.Sprintf("%016x%016x%016x%016x", rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64())
 }
+
+var sampleDistributions = sync.OnceValue(func() []reports.Distribution {
+	return []reports.Distribution{sampleDistribution("t0i→t4, steady", "steady load", 1),
+		sampleDistribution("t0i→t4, viewers joining", "churn", 2), sampleDistribution("t0i→t4, catch-up", "bridge killed", 3)}
+})
 
 // sampleDistribution draws latencies from a body, a second mode and a tail.
 func sampleDistribution(name, scenario string, seed uint64) reports.Distribution {

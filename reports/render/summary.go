@@ -44,15 +44,6 @@ func managerSummary(run *reports.Run) []string {
 	if s := integritySentence(run); s != "" {
 		out = append(out, s)
 	}
-	var failed []string
-	for _, j := range run.Judgements() {
-		if j.Verdict == reports.Fail && j.Requirement.Class != reports.Optional {
-			failed = append(failed, j.Requirement.ID+" ("+j.Requirement.Title+")")
-		}
-	}
-	if len(failed) > 0 {
-		out = append(out, "Not met: "+strings.Join(failed, ", ")+".")
-	}
 	return out
 }
 

@@ -20,6 +20,7 @@ type view struct {
 	Modes        string
 	Duration     string
 	Requirements []requirementView
+	Open         []requirementView // those that keep the run from passing, worst first
 	Latencies    []latencyView
 	Timelines    []drawing
 	Hops         []drawing
@@ -54,7 +55,6 @@ type requirementView struct {
 	Headline string
 	Gauge    template.HTML
 	Results  []resultView
-	Open     bool // unfolded on the page: it did not pass
 }
 
 type resultView struct {
@@ -63,6 +63,7 @@ type resultView struct {
 	Shown      []reports.Finding
 	More       int
 	Superseded bool
+	Folded     bool // figures and procedure wait behind a click: it passed
 }
 
 // integrityView groups devices by scenario with totals.
@@ -93,6 +94,7 @@ func newView(run *reports.Run) view {
 	for i, j := range run.Judgements() {
 		v.Requirements = append(v.Requirements, viewRequirement("r"+itoa(i+1), j))
 	}
+	v.Open = openItems(v.Requirements)
 	for i, d := range run.Latencies {
 		l := latencyView{Distribution: d, Histogram: plotDistribution("h"+itoa(i), d), Curve: plotPercentiles("c"+itoa(i), d)}
 		for _, p := range d.Percentiles {
@@ -114,13 +116,13 @@ func newView(run *reports.Run) view {
 }
 
 func viewRequirement(anchor string, j reports.Judgement) requirementView {
-	r := requirementView{Judgement: j, Anchor: anchor, Open: j.Verdict != reports.Pass && j.Verdict != reports.NotApplicable}
+	r := requirementView{Judgement: j, Anchor: anchor}
 	if j.Deciding != nil {
 		r.Headline = j.Deciding.Headline
 		r.Gauge = plotGauge(j.Deciding.Measurement)
 	}
 	add := func(res *reports.Result, superseded bool) {
-		rv := resultView{Result: res, Gauge: plotGauge(res.Measurement), Shown: res.Findings, Superseded: superseded}
+		rv := resultView{Result: res, Gauge: plotGauge(res.Measurement), Shown: res.Findings, Superseded: superseded, Folded: superseded || res.Verdict == reports.Pass}
 		if len(rv.Shown) > maxFindings {
 			rv.Shown, rv.More = rv.Shown[:maxFindings], len(rv.Shown)-maxFindings
 		}
@@ -133,6 +135,22 @@ func viewRequirement(anchor string, j reports.Judgement) requirementView {
 		add(res, true)
 	}
 	return r
+}
+
+// openItems picks what did not pass, worst first, in catalogue order within
+// one verdict.
+func openItems(all []requirementView) []requirementView {
+	var out []requirementView
+	for _, r := range all {
+		if r.Verdict != reports.Pass && r.Verdict != reports.NotApplicable {
+			out = append(out, r)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i].Verdict, out[j].Verdict
+		return a != b && reports.Worst(a, b) == a
+	})
+	return out
 }
 
 // viewHops draws one waterfall per scenario, in order of appearance.
