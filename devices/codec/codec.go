@@ -16,8 +16,8 @@ type Frame struct {
 	First time.Duration // stamp of the read that brought the first byte
 	Last  time.Duration // stamp of the read that brought the last byte
 	Bytes int           // bytes taken from the stream, line end included
-	// Fault says why the framer itself rejects the frame ("" = it does not):
-	// too long, or bytes that a UART replaces on a parity error.
+	NULs  int           // NUL bytes that came before Raw and were cut off it
+	// Fault says why the framer itself rejects the frame, "" if it does not.
 	Fault string
 }
 

@@ -13,9 +13,9 @@ const DefaultMaxLine = 4096
 // Lines is the framer of line protocols: frames end with LF, a CR before it and
 // blank lines are dropped. A line longer than Max is emitted once, cut to Max,
 // with a Fault, and skipped to its end: a stream without line ends must not eat
-// the memory. A run of NUL bytes before a line is emitted as a frame of its own
-// with a Fault: with parity checking on, a tty turns every byte of a damaged
-// packet into NUL and glues them to the next, intact, line.
+// the memory. NUL bytes before a line are cut off and counted in Frame.NULs:
+// with parity checking on, a tty turns every byte of a damaged packet into NUL
+// and glues them to the next line, which may well be intact.
 type Lines struct {
 	Max int // longest line in bytes; 0 = DefaultMaxLine
 
@@ -59,6 +59,7 @@ func (l *Lines) takeNULs(p []byte) []byte {
 		n++
 	}
 	l.nuls += n
+	l.bytes += n
 	return p[n:]
 }
 
@@ -77,44 +78,29 @@ func (l *Lines) take(p []byte, emit func(Frame)) {
 		return
 	}
 	l.line = append(l.line, p[:limit-len(l.line)]...)
-	l.emitNULs(emit)
-	emit(Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes,
+	emit(Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls,
 		Fault: fmt.Sprintf("longer than %d bytes without a line end", limit)})
-	l.line, l.bytes, l.skipping = l.line[:0], 0, true
+	l.line, l.bytes, l.nuls, l.skipping = l.line[:0], 0, 0, true
 }
 
 // finish emits the line that just ended, if it holds anything.
 func (l *Lines) finish(emit func(Frame)) {
-	l.emitNULs(emit)
-	if line := bytes.TrimRight(l.line, "\r"); !l.skipping && len(bytes.TrimSpace(line)) > 0 {
-		emit(Frame{Raw: bytes.Clone(line), First: l.first, Last: l.last, Bytes: l.bytes})
+	line := bytes.TrimRight(l.line, "\r")
+	if !l.skipping && (l.nuls > 0 || len(bytes.TrimSpace(line)) > 0) {
+		emit(Frame{Raw: bytes.Clone(line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls})
 	}
 	l.reset()
 }
 
-// emitNULs reports the NUL bytes in front of the current line once.
-func (l *Lines) emitNULs(emit func(Frame)) {
-	if l.nuls == 0 {
-		return
-	}
-	emit(Frame{Raw: make([]byte, min(l.nuls, DefaultMaxLine)), First: l.first, Last: l.last, Bytes: l.nuls,
-		Fault: fmt.Sprintf("%d NUL bytes before a line: parity or framing error", l.nuls)})
-	l.nuls = 0
-}
-
 // Rest implements Framer.
 func (l *Lines) Rest() (Frame, bool) {
-	f := Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes + l.nuls,
+	f := Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls,
 		Fault: "cut before its line end"}
-	if len(f.Raw) == 0 && l.nuls > 0 {
-		f.Raw = make([]byte, min(l.nuls, DefaultMaxLine))
-	}
-	held := len(f.Raw) > 0
-	l.nuls = 0
+	held := len(f.Raw) > 0 || f.NULs > 0
 	l.reset()
 	return f, held
 }
 
 func (l *Lines) reset() {
-	l.line, l.bytes, l.started, l.skipping = l.line[:0], 0, false, false
+	l.line, l.bytes, l.nuls, l.started, l.skipping = l.line[:0], 0, 0, false, false
 }

@@ -77,19 +77,19 @@ func TestLinesBoundLongLines(t *testing.T) {
 	}
 }
 
-func TestLinesTakeNULsApart(t *testing.T) {
-	got := push(&codec.Lines{}, strings.Repeat("\x00", 21), "ab\n", "c\x00d\n")
+func TestLinesCutNULsOff(t *testing.T) {
+	got := push(&codec.Lines{}, strings.Repeat("\x00", 21), "ab\n", "c\x00d\n", "\x00\n")
 	if len(got) != 3 {
 		t.Fatalf("%d frames %q, want 3", len(got), texts(got))
 	}
-	if len(got[0].Raw) != 21 || !strings.Contains(got[0].Fault, "21 NUL bytes") {
-		t.Errorf("evidence %d bytes, fault %q", len(got[0].Raw), got[0].Fault)
+	if f := got[0]; string(f.Raw) != "ab" || f.NULs != 21 || f.Bytes != 24 || f.Fault != "" || f.First != 2*time.Millisecond {
+		t.Errorf("the line behind 21 NULs: %+v", f)
 	}
-	if string(got[1].Raw) != "ab" || got[1].Fault != "" || got[1].First != 2*time.Millisecond {
-		t.Errorf("the intact line behind is %q fault %q from %v", got[1].Raw, got[1].Fault, got[1].First)
+	if f := got[1]; string(f.Raw) != "c\x00d" || f.NULs != 0 {
+		t.Errorf("a NUL inside a line must stay for the check to fail, got %+v", f)
 	}
-	if string(got[2].Raw) != "c\x00d" {
-		t.Errorf("a NUL inside a line must stay for the check to fail, got %q", got[2].Raw)
+	if f := got[2]; len(f.Raw) != 0 || f.NULs != 1 {
+		t.Errorf("a NUL alone: %+v, want an empty frame", f)
 	}
 }
 
@@ -107,8 +107,8 @@ func TestLinesRest(t *testing.T) {
 		t.Errorf("after Rest: %q, want x alone", texts(got))
 	}
 	push(l, "\x00\x00")
-	if f, held := l.Rest(); !held || len(f.Raw) != 2 {
-		t.Errorf("NULs at the end: %q held %v", f.Raw, held)
+	if f, held := l.Rest(); !held || f.NULs != 2 {
+		t.Errorf("NULs at the end: %+v held %v", f, held)
 	}
 }
 
@@ -139,10 +139,10 @@ func FuzzLines(f *testing.F) {
 			t.Fatalf("%d frames at once, %d in steps of %d", len(whole), len(pieces), step)
 		}
 		for i := range whole {
-			if string(whole[i].Raw) != string(pieces[i].Raw) {
+			if string(whole[i].Raw) != string(pieces[i].Raw) || whole[i].NULs != pieces[i].NULs {
 				t.Fatalf("frame %d is %q at once, %q in steps of %d", i, whole[i].Raw, pieces[i].Raw, step)
 			}
-			if len(whole[i].Raw) > 32 && whole[i].Raw[0] != 0 {
+			if len(whole[i].Raw) > 32 {
 				t.Fatalf("frame of %d bytes, bound 32", len(whole[i].Raw))
 			}
 		}

@@ -47,9 +47,9 @@ func (rec *Recording) loadTimed(data []byte) error {
 			}
 			first = false
 		case len(bytes.TrimSpace(line)) > 0:
-			done, reason := rec.readTimedLine(line, position)
-			if ended {
-				reason = "lines after the end"
+			done, reason := false, "lines after the end"
+			if !ended {
+				done, reason = rec.readTimedLine(line, position)
 			}
 			if reason != "" {
 				rec.Fault = &CorruptError{Path: rec.Path, Offset: position, Reason: reason}

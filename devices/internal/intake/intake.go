@@ -5,6 +5,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -68,6 +69,11 @@ func (in *Intake) Accept(f codec.Frame, topic string) bool {
 		}
 		in.reject(f, class, err.Error())
 		return false
+	}
+	if f.NULs > 0 { // a damaged packet was glued to an intact frame
+		in.reject(codec.Frame{Raw: make([]byte, min(f.NULs, maxDamageLength)), First: f.First, Last: f.Last, Bytes: f.NULs},
+			codec.Damaged, fmt.Sprintf("%d NUL bytes before a frame: parity or framing error", f.NULs))
+		f.Bytes -= f.NULs
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
