@@ -163,4 +163,3 @@ func (l Latencies) flagged(gaps []Gap, limit time.Duration) float64 {
 	}
 	return float64(n) / float64(len(l.Series.Due))
 }
-

@@ -179,9 +179,8 @@ func (r *Recorder) Add(rec Record) {
 	}
 }
 
-// Event appends an event and stamps it when its At is zero. It returns the
-// stamp.
-func (r *Recorder) Event(e Event) int64 {
+// Event appends an event and stamps it when its At is zero.
+func (r *Recorder) Event(e Event) {
 	if e.At == 0 {
 		e.At = r.clock.Now()
 	}
@@ -189,10 +188,9 @@ func (r *Recorder) Event(e Event) int64 {
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		r.lost++
-		return e.At
+		return
 	}
 	r.events = append(r.events, e)
-	return e.At
 }
 
 func (r *Recorder) kick() {

@@ -1,0 +1,288 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"plumbline/harness/record"
+)
+
+// Defaults of PublisherConfig.
+const (
+	DefaultInFlight  = 1024
+	DefaultReconnect = 100 * time.Millisecond
+	// maxReconnect bounds the growing pause between attempts to connect.
+	maxReconnect = time.Second
+	// maxPending bounds what waits for a connection that takes no more bytes.
+	maxPending = 1 << 20
+	// dialTimeout bounds one attempt to connect.
+	dialTimeout = 10 * time.Second
+)
+
+// PublisherConfig describes a Publisher. Name, Broker and Recorder are needed.
+type PublisherConfig struct {
+	Name      string   // of the node in records and events
+	ClientID  string   // "" means Name
+	Broker    *url.URL // mqtt://host:port or mqtts://host:port
+	TLS       *tls.Config
+	Username  string
+	Password  string
+	Recorder  *record.Recorder
+	InFlight  int           // QoS 1 window; 0 means DefaultInFlight. The broker's own limit holds too
+	NoResend  bool          // forget unacknowledged messages when the connection is lost
+	Sequence  bool          // add the plumbline-seq user property
+	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	Log       *slog.Logger
+}
+
+// Message is one message to publish.
+type Message struct {
+	Stream  uint32
+	Seq     uint64
+	Due     int64 // intended instant on the run clock
+	Topic   string
+	Payload []byte // MUST NOT change until it is acknowledged
+	QoS     byte   // 0 or 1
+	Retain  bool
+	Foreign bool   // the payload is not ours: it is followed by its digest
+	Digest  uint64 // of the payload; 0 means compute it
+}
+
+// Counts are totals of a publisher or of all publishers of a generator.
+type Counts struct {
+	Offered    int64 // messages that came due
+	Sent       int64 // of those: written
+	Blocked    int64 // of those: not written, window full or connection lost
+	Acked      int64
+	Refused    int64 // PUBACK with an error
+	Resent     int64
+	Reconnects int64
+	InFlight   int64 // now
+}
+
+// Publisher is one MQTT 5 connection that stamps what it writes. Send never
+// waits; everything else happens in its own goroutines. It is safe for
+// concurrent use.
+type Publisher struct {
+	cfg  PublisherConfig
+	node uint16
+	rec  *record.Recorder
+
+	// ctx ends the goroutines; done closes when the last of them has ended.
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	wake   chan struct{} // queue is not empty
+
+	mu       sync.Mutex
+	started  bool
+	leaving  bool     // Close was called
+	conn     net.Conn // nil while there is none
+	window   int
+	inflight map[uint16]*pending
+	order    []*pending // unacknowledged, in the order they were first written
+	lastID   uint16
+	lastSeq  uint64
+	queue    []*pending // waits for the writer goroutine, the first may be half written
+	queued   int        // bytes in queue
+	draining bool       // the writer goroutine is at work on queue
+	counts   Counts
+	waiters  []chan struct{}
+}
+
+// pending is a message on its way.
+type pending struct {
+	Message
+	id      uint16
+	seq     uint64 // plumbline-seq
+	attempt uint32
+	frame   []byte // what is left to write
+	at      int64  // stamp before the first byte, 0 before
+	dup     bool
+	acked   bool
+}
+
+// NewPublisher returns a publisher that is not connected yet.
+func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
+	if cfg.Broker == nil || cfg.Recorder == nil || cfg.Name == "" {
+		return nil, errors.New("load: a publisher needs a name, a broker and a recorder")
+	}
+	if _, _, err := brokerAddress(cfg.Broker); err != nil {
+		return nil, err
+	}
+	if cfg.ClientID == "" {
+		cfg.ClientID = cfg.Name
+	}
+	if cfg.InFlight <= 0 {
+		cfg.InFlight = DefaultInFlight
+	}
+	if cfg.Reconnect == 0 {
+		cfg.Reconnect = DefaultReconnect
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Publisher{
+		cfg: cfg, rec: cfg.Recorder,
+		node: cfg.Recorder.Node(record.Node{Name: cfg.Name, Role: "publisher"}),
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		inflight: map[uint16]*pending{},
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p, nil
+}
+
+// Connect opens the connection and returns when the broker has accepted it. It
+// makes one attempt; once connected, the publisher keeps itself so until Close.
+func (p *Publisher) Connect(ctx context.Context) error {
+	p.mu.Lock()
+	again := p.started
+	p.started = true
+	p.mu.Unlock()
+	if again {
+		return fmt.Errorf("load: publisher %q is connected already", p.cfg.Name)
+	}
+	conn, window, _, err := p.open(ctx, true)
+	if err != nil {
+		p.cancel()
+		close(p.done)
+		return err
+	}
+	p.attach(conn, window, true)
+	go p.keep(conn)
+	return nil
+}
+
+// open dials and greets once. It returns the in-flight window the broker
+// allows and whether it still knows the session.
+func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := dialBroker(ctx, &p.cfg)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	// A broker that accepts and then says nothing must not hold us up.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	ack, err := greet(conn, &p.cfg, cleanStart)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, 0, false, errors.Join(err, conn.Close())
+	}
+	window := p.cfg.InFlight
+	if most := ack.Properties.ReceiveMaximum; most != nil { // [MQTT-3.3.4-7]
+		window = min(window, int(*most))
+	}
+	return conn, window, ack.SessionPresent, nil
+}
+
+// keep serves one connection after another until Close.
+func (p *Publisher) keep(conn net.Conn) {
+	defer close(p.done)
+	for {
+		err := p.serve(conn)
+		p.detach(err)
+		if p.ctx.Err() != nil || p.cfg.Reconnect < 0 {
+			return
+		}
+		var window int
+		var present bool
+		conn, window, present = p.reopen()
+		if conn == nil {
+			return
+		}
+		p.attach(conn, window, present)
+	}
+}
+
+// reopen connects again, with pauses that grow and vary; nil after Close.
+func (p *Publisher) reopen() (net.Conn, int, bool) {
+	pause := p.cfg.Reconnect
+	for {
+		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+		select {
+		case <-p.ctx.Done():
+			timer.Stop()
+			return nil, 0, false
+		case <-timer.C:
+		}
+		conn, window, present, err := p.open(p.ctx, false)
+		if err == nil {
+			return conn, window, present
+		}
+		p.cfg.Log.Debug("connect again", "publisher", p.cfg.Name, "error", err)
+		pause = min(2*pause, maxReconnect)
+	}
+}
+
+// Counts returns the totals so far.
+func (p *Publisher) Counts() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.counts
+	c.InFlight = int64(len(p.order))
+	return c
+}
+
+// WaitAcked returns when nothing is unacknowledged and nothing waits to be
+// written, or with the error of ctx, which says how many are open.
+func (p *Publisher) WaitAcked(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		open := len(p.order) + len(p.queue)
+		if open == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		settled := make(chan struct{})
+		p.waiters = append(p.waiters, settled)
+		p.mu.Unlock()
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return fmt.Errorf("load: publisher %q waits for %d acknowledgements: %w", p.cfg.Name, open, ctx.Err())
+		}
+	}
+}
+
+// settle wakes those who wait for everything to be acknowledged; the caller
+// holds mu.
+func (p *Publisher) settle() {
+	if len(p.order)+len(p.queue) > 0 {
+		return
+	}
+	for _, w := range p.waiters {
+		close(w)
+	}
+	p.waiters = nil
+}
+
+// Close ends the connection with DISCONNECT and returns when all goroutines
+// have ended. It is idempotent. What is unacknowledged stays so.
+func (p *Publisher) Close() error {
+	p.mu.Lock()
+	started := p.started
+	p.started, p.leaving = true, true
+	conn := p.conn
+	p.mu.Unlock()
+	if !started {
+		close(p.done)
+	}
+	if conn != nil {
+		p.goodbye(conn)
+	}
+	p.cancel()
+	<-p.done
+	return nil
+}

@@ -1,0 +1,189 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+
+	"plumbline/harness/record"
+)
+
+// attach makes conn the one to write to, first sending again what was not
+// acknowledged, in the order it was first sent [MQTT-4.4.0-1] [MQTT-4.6.0-1].
+// When the broker has forgotten the session the same messages are published
+// anew, without DUP; their plumbline-seq stays, so that a bridge that knows it
+// sees through the repetition.
+func (p *Publisher) attach(conn net.Conn, window int, present bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conn, p.window = conn, window
+	p.queue, p.queued = nil, 0
+	for _, m := range p.order {
+		m.dup, m.at = present, 0
+		m.attempt++
+		encoded, err := frame(&m.Message, m.id, m.seq, m.dup)
+		if err != nil {
+			p.cfg.Log.Error("encode again", "publisher", p.cfg.Name, "error", err)
+			continue
+		}
+		m.frame = encoded
+		p.push(m)
+		p.counts.Resent++
+	}
+	p.rec.Event(record.Event{
+		Kind: record.Connected, Subject: p.cfg.Name,
+		Fields: map[string]string{"session_present": strconv.FormatBool(present), "resend": strconv.Itoa(len(p.order))},
+	})
+}
+
+// detach forgets the connection and, with NoResend, what was on its way.
+func (p *Publisher) detach(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conn = nil
+	p.dropQueue()
+	if p.cfg.NoResend {
+		p.order = nil
+		clear(p.inflight)
+	}
+	p.counts.Reconnects++
+	p.settle()
+	reason := "closed"
+	if !p.leaving && err != nil {
+		reason = err.Error()
+	}
+	p.rec.Event(record.Event{Kind: record.Disconnected, Subject: p.cfg.Name, Fields: map[string]string{"error": reason}})
+}
+
+// dropQueue gives up what was not written: QoS 1 messages stay in order and
+// are sent again, QoS 0 messages are gone and recorded as blocked.
+func (p *Publisher) dropQueue() {
+	for _, m := range p.queue {
+		if m.attempt > 1 {
+			continue
+		}
+		if m.QoS == 0 || p.cfg.NoResend {
+			p.counts.Sent--
+			p.block(&m.Message)
+		}
+	}
+	p.queue, p.queued = nil, 0
+}
+
+// serve reads acknowledgements, pings and writes what Send could not, until
+// the connection fails or Close.
+func (p *Publisher) serve(conn net.Conn) error {
+	ctx, cancel := context.WithCancel(p.ctx)
+	var group sync.WaitGroup
+	group.Go(func() { p.writeQueue(ctx, conn) })
+	group.Go(func() { p.ping(ctx, conn) })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err := p.read(conn)
+	cancel()
+	group.Wait()
+	stop()
+	return errors.Join(err, ignoreClosed(conn.Close()))
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// read handles what the broker sends until the connection ends.
+func (p *Publisher) read(conn net.Conn) error {
+	in := bufio.NewReaderSize(conn, 4096)
+	for {
+		// Twice the keep alive without a byte: the peer is gone, though the
+		// connection looks open.
+		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Duration(keepAlive) * time.Second)); err != nil {
+			return err
+		}
+		packet, err := packets.ReadPacket(in)
+		if err != nil {
+			return err
+		}
+		at := p.rec.Clock().Now()
+		switch c := packet.Content.(type) {
+		case *packets.Puback:
+			p.acknowledge(c, at)
+		case *packets.Disconnect:
+			return fmt.Errorf("load: broker said DISCONNECT, reason 0x%02x", c.ReasonCode)
+		}
+	}
+}
+
+// acknowledge settles one QoS 1 message. A refused one is settled too, but not
+// recorded as acknowledged: the broker did not take it.
+func (p *Publisher) acknowledge(ack *packets.Puback, at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.inflight[ack.PacketID]
+	if m == nil {
+		return
+	}
+	delete(p.inflight, ack.PacketID)
+	m.acked = true
+	// Acknowledgements come in order as a rule: the first is ours.
+	for len(p.order) > 0 && p.order[0].acked {
+		p.order[0] = nil
+		p.order = p.order[1:]
+	}
+	if ack.ReasonCode >= packets.PubackUnspecifiedError {
+		p.counts.Refused++
+		p.rec.Event(record.Event{
+			At: at, Kind: record.Refused, Subject: p.cfg.Name,
+			Fields: map[string]string{"code": fmt.Sprintf("0x%02x", ack.ReasonCode), "topic": m.Topic, "seq": strconv.FormatUint(m.Seq, 10)},
+		})
+	} else {
+		p.counts.Acked++
+		p.rec.Add(record.Record{
+			Kind: record.Acked, Node: p.node, Stream: m.Stream, Seq: m.Seq, Due: m.Due, At: at,
+			Digest: m.Digest, Bytes: uint32(len(m.Payload)), Aux: m.attempt,
+		})
+	}
+	p.settle()
+}
+
+// ping keeps the connection alive [MQTT-3.1.2-20].
+func (p *Publisher) ping(ctx context.Context, conn net.Conn) {
+	tick := time.NewTicker(time.Duration(keepAlive) * time.Second / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.mu.Lock()
+		if p.conn == conn {
+			// Through the queue: it must not fall between the halves of a message.
+			p.push(&pending{frame: []byte{packets.PINGREQ << 4, 0}, attempt: controlAttempt})
+		}
+		p.mu.Unlock()
+	}
+}
+
+// controlAttempt marks a queued frame that is no message.
+const controlAttempt = ^uint32(0)
+
+// goodbye sends DISCONNECT so that the broker forgets the session, if the
+// connection takes it at once. Cancelling closes the connection next.
+func (p *Publisher) goodbye(conn net.Conn) {
+	p.mu.Lock()
+	idle := len(p.queue) == 0 && !p.draining
+	p.mu.Unlock()
+	if idle && conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
+		// Normal disconnection, session expiry 0. A failure changes nothing.
+		_, _ = conn.Write([]byte{packets.DISCONNECT << 4, 7, 0, 5, packets.PropSessionExpiryInterval, 0, 0, 0, 0})
+	}
+}

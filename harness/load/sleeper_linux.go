@@ -1,0 +1,63 @@
+package load
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"plumbline/harness/record"
+)
+
+// sleeper wakes a thread by clock_nanosleep(2) with an absolute instant. The
+// runtime's own timers wait in epoll_wait, which counts in milliseconds.
+type sleeper struct {
+	offset int64 // CLOCK_MONOTONIC less the run clock
+	slack  int   // timer slack of the thread before, 0 when unknown
+}
+
+// newSleeper maps the run clock to CLOCK_MONOTONIC, which is what Go's
+// monotonic reading is on Linux, and sets the timer slack of the thread to one
+// nanosecond: the default of 50 µs would be added to every sleep.
+func newSleeper(clock *record.Clock) sleeper {
+	s := sleeper{}
+	best := int64(1 << 62)
+	for range 10 {
+		var ts unix.Timespec
+		before := clock.Now()
+		err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+		after := clock.Now()
+		if err == nil && after-before < best {
+			best = after - before
+			s.offset = ts.Nano() - (before + best/2)
+		}
+	}
+	if slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err == nil && slack > 0 {
+		if unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) == nil {
+			s.slack = slack
+		}
+	}
+	return s
+}
+
+// stop gives the thread its timer slack back.
+func (s sleeper) stop() {
+	if s.slack > 0 {
+		// The thread goes back to the runtime; a slack left at 1 ns costs a
+		// little power and nothing else, so an error has no consequence.
+		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(s.slack), 0, 0, 0)
+	}
+}
+
+func (s sleeper) early() time.Duration { return wakeEarly }
+
+// sleepUntil returns at the instant of the run clock or a little later.
+func (s sleeper) sleepUntil(at int64) {
+	ts := unix.NsecToTimespec(at + s.offset)
+	for {
+		err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
+		if !errors.Is(err, unix.EINTR) { // the runtime preempts by signal
+			return
+		}
+	}
+}
