@@ -38,7 +38,10 @@ var hostile = []string{
 // poisoned returns a run in which every foreign string is hostile text n.
 // Verdicts, classes and the schema keep their meaning.
 func poisoned(n int) *reports.Run {
-	run := sampleMixed()
+	run := sampleMixed() // a few of everything is enough
+	run.Devices, run.Integrity, run.Latencies = run.Devices[:3], run.Integrity[:3], run.Latencies[:1]
+	run.Latencies[0].Buckets, run.Timelines[0].Points = run.Latencies[0].Buckets[:4], run.Timelines[0].Points[:4]
+	run.Requirements, run.Results = run.Requirements[:7], run.Results[:7]
 	run.Partial = "x"
 	poison(reflect.ValueOf(run).Elem(), hostile[n])
 	run.Schema = reports.SchemaVersion

@@ -113,27 +113,25 @@ func TestFlipEveryFile(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, at := range []int{0, len(whole) / 3, len(whole) / 2, len(whole) - 1} {
-			for _, bit := range []byte{0x01, 0x20} {
-				bad := bytes.Clone(whole)
-				bad[at] ^= bit
-				if err := os.WriteFile(path, bad, 0o600); err != nil {
-					return err
-				}
-				_, err := Verify(context.Background(), dir, public(key))
-				wantProblem(t, err, filepath.ToSlash(rel))
-				if _, err := Verify(context.Background(), dir, nil); err == nil {
-					t.Errorf("%s byte %d: verifies with the embedded key", rel, at)
-				}
-				flipped++
+		for i, at := range []int{0, len(whole) / 2, len(whole) - 1} {
+			bad := bytes.Clone(whole)
+			bad[at] ^= 0x01 << (5 * (i % 2)) // a character, then its case
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				return err
 			}
+			_, err := Verify(context.Background(), dir, public(key))
+			wantProblem(t, err, filepath.ToSlash(rel))
+			flipped++
+		}
+		if _, err := Verify(context.Background(), dir, nil); err == nil {
+			t.Errorf("%s: verifies with the embedded key", rel)
 		}
 		return os.WriteFile(path, whole, 0o600)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if flipped < 17*8 {
+	if flipped < 17*3 {
 		t.Errorf("only %d flips were tried", flipped)
 	}
 	if _, err := Verify(t.Context(), dir, public(key)); err != nil {
@@ -141,9 +139,10 @@ func TestFlipEveryFile(t *testing.T) {
 	}
 }
 
-// TestFlipEveryByteOfTheSeal leaves no byte of the three seal files untried:
-// base64 and JSON have bytes that a careless verifier would not notice.
-func TestFlipEveryByteOfTheSeal(t *testing.T) {
+// TestFlipBytesOfTheSeal tries every byte of the key id and the signature and
+// every eleventh of the rest: base64 and JSON have bytes that a careless
+// verifier would not notice.
+func TestFlipBytesOfTheSeal(t *testing.T) {
 	dir, key := runDir(t, sampleRun())
 	for _, name := range []string{EnvelopeFile, ManifestFile, PublicKeyFile} {
 		path := filepath.Join(dir, name)
@@ -151,7 +150,11 @@ func TestFlipEveryByteOfTheSeal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		dense := bytes.Index(whole, []byte(`"signatures"`)) // -1 but in the envelope
 		for at := range whole {
+			if at%11 != 0 && (dense < 0 || at < dense) {
+				continue
+			}
 			bad := bytes.Clone(whole)
 			bad[at] ^= 0x01
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
