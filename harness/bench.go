@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -33,9 +35,11 @@ type Plan struct {
 	Name        string         // of the scenario: its folder
 	Load        profile.Load   // Devices and Rate make the fleet, Viewers are opened
 	Config      map[string]any // settings of the default system under test, by dotted key
+	Floor       bool           // measure the noise floor of the rig first: latency will be judged
 	ViewerFault bool           // put a proxy between viewers and system
 	BrokerFault bool           // put a proxy between devices and broker
 	Sources     []DeviceSpec   // opened in place of the fleet
+	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 }
 
@@ -43,7 +47,7 @@ type Plan struct {
 type Bench struct {
 	SUT         *sut.SUT
 	Clock       *record.Clock
-	Recorder    Recorder
+	Recorder    *record.Recorder
 	Generator   *load.Generator
 	Witness     *witness.Witness
 	Viewers     []*viewer.Viewer
@@ -69,13 +73,6 @@ type Bench struct {
 	history   *oracle.History
 }
 
-// Recorder is the recording of a bench, in the form that observers and faults
-// write to.
-type Recorder struct{ *record.Recorder }
-
-// Event records e, stamped now when it has no time of its own.
-func (r Recorder) Event(e record.Event) { r.Recorder.Event(e) }
-
 // gcLimit is the memory up to which the collector stays out of the way.
 const gcLimit = 1 << 30
 
@@ -88,11 +85,14 @@ func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(plan.Filters) == 0 {
+		plan.Filters = []string{AllTopics}
+	}
 	b := &Bench{rig: r, plan: plan, dir: records, log: r.cfg.Log.With("scenario", plan.Name), Clock: record.NewClock()}
 	b.run = hex.EncodeToString(be32(devices.Mix(r.cfg.Seed, record.Digest([]byte(records)))))
 	b.resolver = record.NewResolver(b.run)
 	for _, start := range []func(context.Context) error{
-		func(ctx context.Context) error { return b.startSUT(ctx, logs) },
+		b.measureFloor, func(ctx context.Context) error { return b.startSUT(ctx, logs) },
 		b.startRecorder, b.startProxies, b.startWitness, b.startViewers, b.startDevices,
 	} {
 		if err := start(ctx); err != nil {
@@ -103,6 +103,15 @@ func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
 }
 
 func be32(v uint64) []byte { return []byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32)} }
+
+func (b *Bench) measureFloor(ctx context.Context) error {
+	if !b.plan.Floor {
+		return nil
+	}
+	floor, err := b.rig.noiseFloor(ctx)
+	floor.Into(&b.health)
+	return err
+}
 
 func (b *Bench) startSUT(ctx context.Context, logs string) error {
 	opts := b.rig.cfg.SUT
@@ -123,7 +132,7 @@ func (b *Bench) startRecorder(context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.Recorder = Recorder{rec}
+	b.Recorder = rec
 	b.hiccup = load.StartHiccup(b.Clock, time.Millisecond)
 	b.gc = load.Quiet(gcLimit)
 	return nil
@@ -153,7 +162,7 @@ func (b *Bench) startWitness(ctx context.Context) error {
 	username, password := b.SUT.BrokerAuth()
 	w, err := witness.Open(ctx, witness.Config{
 		Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
-		Filters: []string{AllTopics}, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
+		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
 	})
 	b.Witness = w
 	return err
@@ -170,7 +179,10 @@ func dialTo(addr string) func(context.Context, string, string) (net.Conn, error)
 
 // Options returns what an oracle needs to know about this bench.
 func (b *Bench) Options(requirement string) oracle.Options {
-	return oracle.Options{BrokerInside: b.rig.brokerInside(), Requirement: requirement}
+	return oracle.Options{
+		BrokerInside: b.rig.brokerInside(), Requirement: requirement,
+		Evidence: path.Join("records", filepath.Base(b.dir), "records.bin"),
+	}
 }
 
 // blame names the system under test when it is gone without being asked to:
@@ -201,7 +213,7 @@ func (b *Bench) Close() error {
 		if b.SUT != nil {
 			errs = append(errs, b.SUT.Close())
 		}
-		if b.Recorder.Recorder != nil {
+		if b.Recorder != nil {
 			errs = append(errs, b.Recorder.Close())
 		}
 		b.closed = errors.Join(errs...)

@@ -17,7 +17,7 @@ import (
 // the generator.
 func (b *Bench) startDevices(ctx context.Context) error {
 	cfg := load.Config{
-		Recorder: b.Recorder.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(),
+		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(),
 		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
@@ -59,8 +59,7 @@ func (b *Bench) Window(ctx context.Context, name string, warmUp, length time.Dur
 	opened := b.Clock.Now() + int64(warmUp)
 	err := b.Drive(ctx, warmUp+length, nil)
 	closed := min(opened+int64(length), b.Clock.Now())
-	b.Recorder.Event(record.Event{At: opened, Kind: record.WindowOpen, Subject: name})
-	b.Recorder.Event(record.Event{At: closed, Kind: record.WindowClose, Subject: name})
+	b.Mark(name, opened, closed)
 	return err
 }
 
@@ -71,9 +70,15 @@ func (b *Bench) Around(ctx context.Context, name string, lead, tail time.Duratio
 	err := b.Drive(ctx, 0, func(ctx context.Context) error {
 		return errors.Join(Wait(ctx, lead), action(ctx), Wait(ctx, tail))
 	})
-	b.Recorder.Event(record.Event{At: opened, Kind: record.WindowOpen, Subject: name})
-	b.Recorder.Event(record.Event{At: b.Clock.Now(), Kind: record.WindowClose, Subject: name})
+	b.Mark(name, opened, b.Clock.Now())
 	return err
+}
+
+// Mark declares the time from opened to closed, on the run clock, as a judged
+// window of that name.
+func (b *Bench) Mark(name string, opened, closed int64) {
+	b.Recorder.Event(record.Event{At: opened, Kind: record.WindowOpen, Subject: name})
+	b.Recorder.Event(record.Event{At: closed, Kind: record.WindowClose, Subject: name})
 }
 
 // Drive runs the devices for length, or, when action is not nil, until action
@@ -230,6 +235,7 @@ func (b *Bench) Finish(ctx context.Context) (*oracle.History, error) {
 func (b *Bench) Health(h *oracle.History) reports.RigHealth {
 	health := h.RigHealth(b.Options(""))
 	health.HiccupP99, health.HiccupMax = b.health.HiccupP99, b.health.HiccupMax
+	health.FloorP50, health.FloorP99, health.FloorP999 = b.health.FloorP50, b.health.FloorP99, b.health.FloorP999
 	health.GCPauseMax = b.health.GCPauseMax
 	health.ClockSource = record.ClockSource()
 	health.ClockRead = reports.Float(b.Clock.ReadCost().Nanoseconds())

@@ -20,8 +20,8 @@ var policy = map[string][]string{
 	"harness":               {"harness", "reports", "devices"},
 	"harness/oracle":        {"harness/record", "harness/stats", "reports"}, // records, never a live system
 	"harness/stats":         {"reports"},
-	"harness/record":        {"reports"},
-	"harness/sut":           {"harness/record", "reports", "devices", "bridge"},
+	"harness/record":        {"reports", "devices"},
+	"harness/sut":           {"harness/record", "harness/strictyaml", "reports", "devices", "bridge"},
 	"scenarios":             {"scenarios", "harness", "reports"},
 	"harness/cmd/plumbline": {"harness", "reports", "devices", "bridge", "scenarios"},
 }

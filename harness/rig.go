@@ -7,12 +7,14 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
 
+	"plumbline/harness/load"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -38,6 +40,7 @@ type Rig struct {
 	mu     sync.Mutex
 	binary string
 	used   map[string]int // times a scenario was opened, for its folder
+	floor  *load.Floor    // measured once a run
 }
 
 // NewRig checks the declaration. It starts nothing and touches no file.
@@ -75,6 +78,22 @@ func (r *Rig) Seed() uint64 { return r.cfg.Seed }
 // Devices returns the declared sources of the real-input scenario.
 func (r *Rig) Devices() []DeviceSpec { return r.cfg.Devices }
 
+// Filters returns what a viewer subscribes to in order to see every declared
+// source: what the harness publishes, and the topics of sensors that publish
+// by themselves.
+func (r *Rig) Filters() []string {
+	filters := []string{AllTopics}
+	for _, d := range r.cfg.Devices {
+		switch d.Kind {
+		case KindMQTT:
+			filters = append(filters, d.Topic)
+		case KindMQTTTwin:
+			filters = append(filters, "tele/"+d.ID+"/SENSOR")
+		}
+	}
+	return filters
+}
+
 // Has reports whether the system under test claims the capability.
 func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
 
@@ -98,6 +117,27 @@ func (r *Rig) SUTInfo() reports.SUT {
 // brokerInside reports whether the broker is part of the system under test, so
 // that what the witness missed is no excuse.
 func (r *Rig) brokerInside() bool { return len(r.descriptor.Start) == 1 }
+
+// Noise floor: how many messages, and how fast.
+const (
+	floorMessages = 2000
+	floorRate     = 1000
+)
+
+// noiseFloor measures, once a run, what the rig itself adds to a latency: the
+// same generator and receiver over TLS with nothing between them.
+func (r *Rig) noiseFloor(ctx context.Context) (load.Floor, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.floor != nil {
+		return *r.floor, nil
+	}
+	floor, err := load.MeasureFloor(ctx, load.FloorConfig{Rate: floorRate, Messages: floorMessages, TLS: true})
+	if err == nil {
+		r.floor = &floor
+	}
+	return floor, err
+}
 
 // folder returns where one more bench of the scenario keeps its records and
 // where the system under test keeps its logs.

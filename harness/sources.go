@@ -2,17 +2,31 @@ package harness
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
+	"plumbline/devices"
+	"plumbline/devices/codec"
+	"plumbline/devices/replay"
+	"plumbline/devices/serialline"
 	"plumbline/harness/load"
+	"plumbline/harness/record"
 	"plumbline/reports"
 )
 
 // DataVariable names the environment variable that points to a folder with
 // recordings of real devices.
 const DataVariable = "PLUMBLINE_DATA"
+
+// ErrBench marks something of the bench that is not there or not usable: a
+// port, a recording, this machine's sensors.
+var ErrBench = errors.New("bench is not available")
 
 // dataFile returns a recording of a real receiver from the folder named by
 // DataVariable, "" when there is none.
@@ -21,16 +35,182 @@ func dataFile() string {
 	if root == "" {
 		return ""
 	}
-	files, err := filepath.Glob(filepath.Join(root, "nmea", "*ublox*nmea.log"))
+	files, err := filepath.Glob(filepath.Join(root, "nmea", "*neo-m8n*.log"))
 	if err != nil || len(files) == 0 {
 		return ""
 	}
 	return files[0]
 }
 
-type sources struct{ scheduled []load.Source }
+// sources are the opened devices of a rig file.
+type sources struct {
+	scheduled []load.Source // sampled by the metronome
+	streams   []stream      // publish when they have something, through the harness
+	players   []player      // what makes twins speak; runs beside the window
+	foreign   []string      // topics of sensors that publish by themselves
+	infos     []devices.Info
+	damaged   []func() uint64 // parallel to infos
+	closers   []io.Closer
+	closing   sync.Once
+	closed    error
+}
 
-func openSources(ctx context.Context, b *Bench, specs []DeviceSpec) (*sources, error) { return nil, nil }
-func (s *sources) close() error                                                       { return nil }
-func (s *sources) run(ctx context.Context, b *Bench, length time.Duration) error      { return nil }
-func (s *sources) describe() []reports.Device                                         { return nil }
+type stream struct {
+	device devices.Device
+	topic  string
+}
+
+type player func(ctx context.Context) error
+
+// openSources opens the declared devices in order. On an error what had been
+// opened is in the result, to be closed by the caller.
+func openSources(ctx context.Context, b *Bench, specs []DeviceSpec) (*sources, error) {
+	s := &sources{}
+	for _, d := range specs {
+		open, known := openers[d.Kind]
+		if !known {
+			return s, fmt.Errorf("harness: device %q: %q is no kind of device", d.ID, d.Kind)
+		}
+		if err := open(ctx, s, b, d); err != nil {
+			return s, fmt.Errorf("harness: device %q: %w: %w", d.ID, ErrBench, err)
+		}
+	}
+	return s, nil
+}
+
+// add keeps a device for the report and for closing.
+func (s *sources) add(info devices.Info, damaged func() uint64, closer io.Closer) {
+	s.infos = append(s.infos, info)
+	s.damaged = append(s.damaged, damaged)
+	if closer != nil {
+		s.closers = append(s.closers, closer)
+	}
+}
+
+// stream adds a device whose samples the harness publishes.
+func (s *sources) stream(d devices.Device, id string) {
+	s.streams = append(s.streams, stream{d, Topic(id)})
+	s.add(d.Info(), func() uint64 { return d.Counters().Damaged }, d)
+}
+
+func (s *sources) schedule(d devices.Scheduled, closer io.Closer) {
+	s.scheduled = append(s.scheduled, load.Source{Device: d, Topic: Topic(d.Info().ID), QoS: 1})
+	s.add(d.Info(), func() uint64 { return 0 }, closer)
+}
+
+// watchTopic follows a sensor that publishes by itself.
+func (s *sources) watchTopic(b *Bench, info devices.Info, topic string, qos uint8) {
+	registered := record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: qos, Foreign: true}
+	b.resolver.Add(b.Recorder.Stream(registered), registered)
+	s.foreign = append(s.foreign, topic)
+	s.add(info, func() uint64 { return 0 }, nil)
+}
+
+// close ends every device, the last opened first.
+func (s *sources) close() error {
+	s.closing.Do(func() {
+		var errs []error
+		for _, c := range slices.Backward(s.closers) {
+			errs = append(errs, c.Close())
+		}
+		s.closed = errors.Join(errs...)
+	})
+	return s.closed
+}
+
+// run lets every device speak for length and publishes what has to be
+// published. It returns when all have stopped.
+func (s *sources) run(ctx context.Context, b *Bench, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	var group sync.WaitGroup
+	errs := make([]error, len(s.players)+len(s.streams))
+	for i, play := range s.players {
+		group.Go(func() { errs[i] = play(ctx) })
+	}
+	for i, st := range s.streams {
+		group.Go(func() { errs[len(s.players)+i] = b.Generator.Forward(ctx, st.device, st.topic) })
+	}
+	var scheduled error
+	if len(s.scheduled) > 0 {
+		scheduled = b.Generator.Run(ctx, length)
+	}
+	group.Wait()
+	var real []error
+	for _, err := range append(errs, scheduled) {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, io.EOF) {
+			real = append(real, err)
+		}
+	}
+	return errors.Join(real...)
+}
+
+func (s *sources) describe() []reports.Device {
+	out := make([]reports.Device, 0, len(s.infos))
+	for i, info := range s.infos {
+		detail := info.Model
+		for _, more := range []string{info.Serial, info.Path, info.Note} {
+			if more != "" && detail != "" {
+				detail += ", "
+			}
+			detail += more
+		}
+		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: detail, Damaged: s.damaged[i]()})
+	}
+	return out
+}
+
+// codecOf returns the codec a device names; NMEA 0183 when it names none.
+func codecOf(name string) (codec.Codec, error) {
+	if name == "" {
+		return codec.NMEA0183{}, nil
+	}
+	return codec.ByName(name)
+}
+
+// CheckDevices opens and closes what can be tried without a system under test:
+// serial ports and recordings. Errors wrap ErrBench and name the mend.
+func CheckDevices(ctx context.Context, specs []DeviceSpec) error {
+	for _, d := range specs {
+		if err := tryDevice(ctx, d); err != nil {
+			return fmt.Errorf("harness: device %q: %w: %w", d.ID, ErrBench, err)
+		}
+	}
+	return nil
+}
+
+func tryDevice(ctx context.Context, d DeviceSpec) error {
+	chosen, err := codecOf(d.Codec)
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.Kind == KindSerial:
+		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: chosen})
+		if err != nil {
+			return err
+		}
+		return line.Close()
+	case d.Path != "":
+		_, err := loadRecording(d.Path, chosen, d.Baud)
+		return err
+	default:
+		return nil
+	}
+}
+
+// loadRecording loads a recording, the built-in one for "". A damaged file is
+// refused: what it would say stops in the middle.
+func loadRecording(path string, c codec.Codec, baud int) (*replay.Recording, error) {
+	if path == "" {
+		return replay.Embedded()
+	}
+	rec, err := replay.Load(path, replay.LoadOptions{Codec: c, Baud: baud})
+	if err != nil {
+		return nil, err
+	}
+	if rec.Fault != nil {
+		return nil, fmt.Errorf("recording is damaged: %w; cut the file before that place or take another", rec.Fault)
+	}
+	return rec, nil
+}

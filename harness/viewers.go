@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"plumbline/harness/sut"
@@ -39,10 +40,10 @@ func (b *Bench) startViewers(ctx context.Context) error {
 func ViewerConfig(b *Bench, name string) viewer.Config {
 	cfg := viewer.Config{
 		Name: name, URL: b.SUT.ViewerURL(), Origin: b.SUT.Origin(), TLS: b.SUT.TLS(),
-		Filters: []string{AllTopics}, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve,
+		Filters: b.plan.Filters, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve,
 		Silence: b.plan.Silence, Log: b.log,
 		Token: func(context.Context) (string, error) {
-			return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: []string{AllTopics}, TTL: time.Hour})
+			return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: b.plan.Filters, TTL: time.Hour})
 		},
 	}
 	if b.ViewerProxy != nil {
@@ -60,6 +61,29 @@ func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewe
 	b.Viewers = append(b.Viewers, v)
 	b.owed = append(b.owed, b.acked())
 	return v, nil
+}
+
+// RemoveViewer takes a viewer off the bench, so that nobody waits for what it
+// does not get any more. The caller closes it.
+func (b *Bench) RemoveViewer(v *viewer.Viewer) {
+	for i, have := range b.Viewers {
+		if have == v {
+			b.Viewers = slices.Delete(b.Viewers, i, i+1)
+			b.owed = slices.Delete(b.owed, i, i+1)
+			return
+		}
+	}
+}
+
+// Settled waits until every viewer and the witness are connected again, as
+// after a restart of the system under test. Limit bounds the wait.
+func (b *Bench) Settled(ctx context.Context, limit time.Duration) error {
+	for _, v := range b.Viewers {
+		if err := Until(ctx, limit, "a viewer is connected again", v.Connected); err != nil {
+			return b.blame(err)
+		}
+	}
+	return nil
 }
 
 // acked returns how many messages the broker has acknowledged so far.

@@ -33,6 +33,7 @@ type rawGates struct {
 	Slip      string `yaml:"slip"`
 	Blocks    int    `yaml:"blocks"`
 	MinBlock  string `yaml:"minBlock"`
+	MaxBlock  string `yaml:"maxBlock"`
 	Guard     string `yaml:"guard"`
 	GuardNote string `yaml:"guardSource"`
 }
@@ -99,6 +100,12 @@ func (k *checker) gates() error {
 	if g.MinBlock, err = k.time([]any{"gates", "minBlock"}, k.raw.Gates.MinBlock); err != nil {
 		return err
 	}
+	if g.MaxBlock, err = k.time([]any{"gates", "maxBlock"}, k.raw.Gates.MaxBlock); err != nil {
+		return err
+	}
+	if g.MaxBlock > 0 && g.MaxBlock < g.MinBlock {
+		return k.doc.Errorf([]any{"gates", "maxBlock"}, "%s is shorter than minBlock, %s", g.MaxBlock, g.MinBlock)
+	}
 	if g.Guard, err = k.time([]any{"gates", "guard"}, k.raw.Gates.Guard); err != nil {
 		return err
 	}
@@ -106,6 +113,10 @@ func (k *checker) gates() error {
 	switch {
 	case g.Offered <= 0 || g.Slip <= 0 || g.MinBlock <= 0 || g.Guard <= 0:
 		return k.doc.Errorf([]any{"gates"}, "offered, slip, minBlock and guard must all be given and above zero; a gate that is always open is no gate")
+	case g.Offered < 0.999:
+		return k.doc.Errorf([]any{"gates", "offered"}, "%q is looser than the rule: less than 99.9 %% sent is no valid run (metrology 1.1)", k.raw.Gates.Offered)
+	case g.Slip > 0.05:
+		return k.doc.Errorf([]any{"gates", "slip"}, "%q is looser than the rule: a send slip above a twentieth of the limit is no valid run (metrology 0)", k.raw.Gates.Slip)
 	case g.Blocks < 2:
 		return k.doc.Errorf([]any{"gates", "blocks"}, "is %d; fewer than 2 blocks say nothing about autocorrelation (metrology asks for 30)", g.Blocks)
 	}

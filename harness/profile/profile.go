@@ -71,6 +71,7 @@ type Gates struct {
 	Slip      float64       // p99 of the send slip may be this share of the limit
 	Blocks    int           // least number of time blocks for the variance factor
 	MinBlock  time.Duration // least length of a block
+	MaxBlock  time.Duration // most length of a block, for profiles with little time; 0 is no bound
 	Guard     time.Duration // U: expanded systematic uncertainty (k = 2)
 	GuardNote string        // where U comes from
 }

@@ -96,8 +96,11 @@ func TestParseRefuses(t *testing.T) {
 		{"negative window", "window: 10 s", "window: -10 s", "is negative"},
 		{"window in messages", "window: 10 s", "window: 10 messages", "is not a time"},
 		{"open gate", "offered: 99.9 %", "offered: 0 %", "a gate that is always open is no gate"},
+		{"loose offer", "offered: 99.9 %", "offered: 99 %", "looser than the rule"},
+		{"loose slip", "slip: 5 %", "slip: 6 %", "looser than the rule"},
 		{"share above one", "offered: 99.9 %", "offered: 101 %", "not between 0 % and 100 %"},
 		{"one block", "blocks: 30", "blocks: 1", "fewer than 2 blocks"},
+		{"blocks crossed", "minBlock: 1 s", "minBlock: 1 s, maxBlock: 0.5 s", "gates.maxBlock: 500ms is shorter than minBlock"},
 		{"share as a number", "slip: 5 %", "slip: 0.05", "gates.slip: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -31,6 +31,8 @@ type emitter struct {
 	begun atomic.Int64
 	total atomic.Int64
 
+	current atomic.Pointer[Trial] // specs are serial
+
 	mu   sync.Mutex
 	down error // the system under test could not be started: no use to go on
 }
@@ -48,18 +50,33 @@ func emit(rig *harness.Rig, opts EmitOptions) (*emitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	gomega.RegisterFailHandler(ginkgo.Fail)
 	e := &emitter{rig: rig, opts: opts}
 	e.total.Store(int64(len(all)))
-	for _, sc := range all {
-		labels := ginkgo.Label(sc.AllLabels()...)
-		ginkgo.Describe(sc.guarantee, ginkgo.Serial, labels, func() {
+	gomega.RegisterFailHandler(e.failed)
+	for i, sc := range all {
+		// Ginkgo shuffles containers of equal priority.
+		ginkgo.Describe(sc.guarantee, ginkgo.Serial, ginkgo.SpecPriority(len(all)-i), ginkgo.Label(sc.AllLabels()...), func() {
 			ginkgo.It(sc.Title, ginkgo.SpecTimeout(e.timeout(sc)), ginkgo.GracePeriod(20*time.Second), func(ctx ginkgo.SpecContext) {
 				e.run(ctx, sc)
 			})
 		})
 	}
 	return e, nil
+}
+
+// failed is Gomega's fail handler: the scenario at work keeps what was said,
+// Ginkgo ends it.
+func (e *emitter) failed(message string, skip ...int) {
+	if t := e.current.Load(); t != nil {
+		t.mu.Lock()
+		t.failure = message
+		t.mu.Unlock()
+	}
+	offset := 1
+	if len(skip) > 0 {
+		offset += skip[0]
+	}
+	ginkgo.Fail(message, offset)
 }
 
 // run is the body of every spec.
@@ -70,6 +87,7 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 		defer context.AfterFunc(e.opts.Context, cancel)()
 	}
 	t := &Trial{Rig: e.rig, Scenario: sc, emit: e, started: time.Now()}
+	e.current.Store(t)
 	e.progress(Event{Kind: ScenarioBegan, Scenario: sc.ID, Title: sc.Title, Index: int(e.begun.Add(1)), Total: int(e.total.Load())})
 	// A body ends by returning, by Ginkgo's own panic after a failed
 	// assertion, or by a panic of its own. Its outcome must get out in each case.

@@ -50,7 +50,7 @@ var process sync.Mutex
 //
 // Whenever scenarios were selected a run comes back, also beside an error;
 // Run.Partial says what is missing then. Errors wrap ErrUsage, ErrEmpty,
-// ErrInterrupted, ErrFault or sut.ErrUnavailable.
+// ErrInterrupted, ErrFault, harness.ErrBench or sut.ErrUnavailable.
 func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -71,6 +71,9 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	selected, left, err := choose(all, opts.LabelFilter)
 	if err != nil {
 		return nil, err
+	}
+	if err := harness.CheckDevices(ctx, rig.Devices()); err != nil {
+		return nil, fmt.Errorf("spec: %w", err)
 	}
 	c := composer{opts: opts, rig: rig, selected: selected, left: left, started: time.Now()}
 	report, err := runGinkgo(ctx, rig, opts, selected)
@@ -171,7 +174,7 @@ func ExitCode(run *reports.Run, err error) int {
 		return reports.ExitInconclusive
 	case run != nil && run.Overall == reports.Error:
 		return reports.ExitFault
-	case errors.Is(err, sut.ErrUnavailable):
+	case errors.Is(err, sut.ErrUnavailable), errors.Is(err, harness.ErrBench):
 		return reports.ExitUnavailable
 	case err != nil || run == nil:
 		return reports.ExitFault

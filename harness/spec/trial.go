@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type Trial struct {
 	results     []reports.Result
 	figures     Figures
 	unavailable error  // the system under test was not there
+	noBench     error  // a part of the bench was not there
 	opened      bool   // it had been there once in this scenario
 	failure     string // why the body ended early
 }
@@ -100,8 +102,11 @@ func (t *Trial) Check(err error) {
 	}
 	t.mu.Lock()
 	t.failure = err.Error()
-	if errors.Is(err, sut.ErrUnavailable) {
+	switch {
+	case errors.Is(err, sut.ErrUnavailable):
 		t.unavailable = err
+	case errors.Is(err, harness.ErrBench):
+		t.noBench = err
 	}
 	t.mu.Unlock()
 	ginkgo.Fail(err.Error())
@@ -117,6 +122,13 @@ func (t *Trial) Judge(results ...reports.Result) {
 			t.results = append(t.results, r)
 		}
 	}
+}
+
+// Results returns what was judged so far.
+func (t *Trial) Results() []reports.Result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.results)
 }
 
 // Show adds figures to the report.
@@ -191,6 +203,8 @@ func (t *Trial) open(ctx context.Context, panicked any) (reports.Verdict, report
 		return reports.Inconclusive, reports.ReasonInterrupted, "the run was interrupted"
 	case t.unavailable != nil:
 		return reports.Inconclusive, reports.ReasonSUT, t.unavailable.Error()
+	case t.noBench != nil:
+		return reports.Inconclusive, reports.ReasonRig, t.noBench.Error()
 	case ctx.Err() != nil:
 		return reports.Inconclusive, reports.ReasonBudget, fmt.Sprintf("the time limit of the scenario was over after %s", time.Since(t.started).Round(time.Second))
 	case t.failure != "":

@@ -1,0 +1,100 @@
+package spec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/onsi/gomega"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// A catalogue of scenarios that behave and misbehave in every way that the
+// engine must cope with. None needs a system under test.
+var _ = spec.Require([]profile.Known{
+	requirement("LAT-01", reports.Mandatory, ""), requirement("DEL-01", reports.Mandatory, ""), requirement("DEL-02", reports.Mandatory, ""),
+	requirement("DEL-03", reports.Mandatory, ""), requirement("ORD-01", reports.Mandatory, ""), requirement("REC-01", reports.Mandatory, ""),
+	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
+	requirement("RIG-01", reports.Optional, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
+}, map[string][]string{"none": nil})
+
+func requirement(id string, class reports.Class, capability string) profile.Known {
+	return profile.Known{Unit: "messages", Requirement: reports.Requirement{
+		ID: id, Title: id, Text: "It shall.", Class: class, Capability: capability, Measurand: "m", Rule: "deterministic", MinSamples: 1, Source: "s", Since: "1",
+	}}
+}
+
+func passed(id string) reports.Result {
+	return reports.Result{Requirement: id, Verdict: reports.Pass, Sentence: id + " holds.", Headline: "fine"}
+}
+
+// interruptible lets a test end the run from inside a scenario.
+var interrupt context.CancelFunc
+
+var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
+	add := func(id string, body spec.Body, requirements ...string) {
+		s.Scenario(spec.Scenario{ID: id, Title: id, Requirements: requirements, Loads: []string{"none"}, Timeout: 30 * time.Second}, body)
+	}
+	add("good", func(_ context.Context, t *spec.Trial) {
+		t.Step("look at %d things", 3)
+		t.Judge(passed("LAT-01"))
+		t.Show(spec.Figures{Rig: &reports.RigHealth{SlipP99: 1, Offered: 10, Achieved: 10, FloorP50: reports.Float(math.NaN())},
+			Devices: []reports.Device{{ID: "d", Mode: reports.ModeSim, Damaged: 2}}})
+	}, "LAT-01")
+	add("forgets", func(context.Context, *spec.Trial) {}, "DEL-01")
+	add("panics", func(_ context.Context, t *spec.Trial) {
+		t.Judge(passed("DEL-02"))
+		var nothing map[string]int
+		nothing["x"] = 1
+	}, "DEL-02", "DEL-03")
+	add("asserts", func(context.Context, *spec.Trial) { gomega.Expect(1).To(gomega.Equal(2)) }, "ORD-01")
+	add("times-out", func(ctx context.Context, t *spec.Trial) {
+		<-ctx.Done()
+		t.Check(ctx.Err())
+	}, "REC-01")
+	add("lacks", func(_ context.Context, t *spec.Trial) { t.Judge(passed("SEC-01"), passed("SEC-02")) }, "SEC-01", "SEC-02")
+	add("checks", func(_ context.Context, t *spec.Trial) {
+		t.Judge(reports.Result{Requirement: "RIG-01", Verdict: reports.Fail, Sentence: "RIG-01 is off.", Headline: "off"})
+	}, "RIG-01")
+	add("interrupted", func(ctx context.Context, t *spec.Trial) {
+		interrupt()
+		<-ctx.Done()
+		t.Check(ctx.Err())
+	}, "REC-02")
+	add("sut-gone", func(_ context.Context, t *spec.Trial) {
+		t.Check(fmt.Errorf("starting: %w", sut.ErrUnavailable))
+	}, "RES-01")
+	add("after-sut-gone", func(_ context.Context, t *spec.Trial) {
+		t.Judge(passed("RES-02")) // must not be reached when sut-gone was in the run
+	}, "RES-02")
+})
+
+var errUnlucky = errors.New("unlucky")
+
+const profileText = `apiVersion: plumbline/v1
+kind: Profile
+name: engine
+version: "1"
+purpose: test of the engine
+certifies: %v
+gates: {offered: 99.9 %%, slip: 5 %%, blocks: 30, minBlock: 1 s, guard: 0.3 ms}
+loads: {none: {}}
+limits:
+`
+
+func engineProfile(certifies bool) (*profile.Profile, error) {
+	text := fmt.Sprintf(profileText, certifies)
+	for _, k := range spec.Catalogue().Requirements {
+		text += fmt.Sprintf("  %s: {limit: 0 messages, samples: 1, source: judgement}\n", k.Requirement.ID)
+	}
+	return spec.Catalogue().Parse("engine.yaml", []byte(text))
+}
+
+var _ = harness.TopicRoot

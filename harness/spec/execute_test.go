@@ -1,0 +1,201 @@
+package spec_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"plumbline/harness"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+func execute(t *testing.T, filter string, change func(*spec.Options)) (*reports.Run, error) {
+	t.Helper()
+	p, err := engineProfile(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	interrupt = cancel
+	opts := spec.Options{Profile: p, Dir: t.TempDir(), ID: "run-1", LabelFilter: filter, Seed: 7}
+	// The declared devices are not used here; recordings named by the environment need not exist.
+	opts.Devices = []harness.DeviceSpec{{ID: "host", Kind: harness.KindHost}}
+	if change != nil {
+		change(&opts)
+	}
+	return spec.Execute(ctx, opts)
+}
+
+// resultOf returns the one result of a requirement.
+func resultOf(t *testing.T, run *reports.Run, id string) reports.Result {
+	t.Helper()
+	var found []reports.Result
+	for _, r := range run.Results {
+		if r.Requirement == id {
+			found = append(found, r)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s has %d results", id, len(found))
+	}
+	return found[0]
+}
+
+func TestExecuteKeepsWhatAScenarioSaid(t *testing.T) {
+	run, err := execute(t, "good", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := resultOf(t, run, "LAT-01")
+	if r.Verdict != reports.Pass || r.Scenario != "good" || r.Attempt != 1 || len(r.Procedure) != 1 || r.Procedure[0] != "look at 3 things" {
+		t.Errorf("result is %+v", r)
+	}
+	if want := "plumbline run --profile engine --seed 7 --label-filter good"; r.Reproduce != want {
+		t.Errorf("reproduce is %q, want %q", r.Reproduce, want)
+	}
+	if run.Rig.Offered != 10 || len(run.Devices) != 1 || run.Devices[0].Damaged != 2 {
+		t.Errorf("figures are %+v, %+v", run.Rig, run.Devices)
+	}
+	if other := resultOf(t, run, "DEL-01"); other.Verdict != reports.NotRun || !strings.Contains(other.Sentence, "deselected") {
+		t.Errorf("a deselected requirement is %+v", other)
+	}
+	if run.Certifying || run.Overall != reports.NotRun || spec.ExitCode(run, err) == 0 {
+		t.Errorf("a selection is certifying %v with %s", run.Certifying, run.Overall)
+	}
+	if err := run.Validate(); err != nil {
+		t.Error(err)
+	}
+	if len(run.Environment) < 4 || run.SUT.Name == "" {
+		t.Errorf("environment %v of %q", run.Environment, run.SUT.Name)
+	}
+}
+
+func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
+	for _, c := range []struct {
+		scenario, requirement string
+		verdict               reports.Verdict
+		reason                reports.Reason
+		words                 string
+		code                  int
+	}{
+		{"forgets", "DEL-01", reports.Error, "", "without judging", 5},
+		{"panics", "DEL-03", reports.Error, "", "nil map", 5},
+		{"panics", "DEL-02", reports.Pass, "", "holds", 5},
+		{"asserts", "ORD-01", reports.Error, "", "to equal", 5},
+		{"lacks", "SEC-01", reports.NotApplicable, "", "x-nobody-has-it", 3},
+		{"lacks", "SEC-02", reports.Pass, "", "holds", 3},
+		{"checks", "RIG-01", reports.Fail, "", "off", 3},
+	} {
+		t.Run(c.scenario+" "+c.requirement, func(t *testing.T) {
+			run, err := execute(t, c.scenario, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := resultOf(t, run, c.requirement)
+			if r.Verdict != c.verdict || r.Reason != c.reason || !strings.Contains(r.Sentence, c.words) {
+				t.Errorf("%s(%s): %q", r.Verdict, r.Reason, r.Sentence)
+			}
+			if got := spec.ExitCode(run, err); got != c.code {
+				t.Errorf("exit code %d, want %d", got, c.code)
+			}
+			if err := run.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestExecuteWhenTheSystemIsGone(t *testing.T) {
+	run, err := execute(t, "sut-gone || after-sut-gone", nil)
+	if !errors.Is(err, sut.ErrUnavailable) {
+		t.Fatalf("error is %v", err)
+	}
+	for _, id := range []string{"RES-01", "RES-02"} {
+		if r := resultOf(t, run, id); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonSUT {
+			t.Errorf("%s is %s(%s): %s", id, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+	if run.Partial == "" || spec.ExitCode(run, err) != reports.ExitUnavailable {
+		t.Errorf("partial %q, exit %d", run.Partial, spec.ExitCode(run, err))
+	}
+	if run, err = execute(t, "after-sut-gone", nil); err != nil || resultOf(t, run, "RES-02").Verdict != reports.Pass {
+		t.Errorf("on its own it gives %v", err)
+	}
+}
+
+func TestExecuteInterrupted(t *testing.T) {
+	run, err := execute(t, "interrupted || sut-gone", nil)
+	if !errors.Is(err, spec.ErrInterrupted) || spec.ExitCode(run, err) != reports.ExitInterrupted {
+		t.Fatalf("error is %v", err)
+	}
+	for _, id := range []string{"REC-02", "RES-01"} {
+		if r := resultOf(t, run, id); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonInterrupted {
+			t.Errorf("%s is %s(%s): %s", id, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+	if !strings.HasPrefix(run.Partial, "interrupted") {
+		t.Errorf("partial is %q", run.Partial)
+	}
+}
+
+func TestExecuteTimesOut(t *testing.T) {
+	run, err := execute(t, "times-out", func(o *spec.Options) { o.Timeout = 300 * 1e6 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := resultOf(t, run, "REC-01"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonBudget {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+}
+
+func TestExecuteRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*spec.Options)
+		want   error
+		code   int
+	}{
+		{"nothing selected", func(o *spec.Options) { o.LabelFilter = "nosuch" }, spec.ErrEmpty, reports.ExitInconclusive},
+		{"broken filter", func(o *spec.Options) { o.LabelFilter = "(LAT" }, spec.ErrUsage, reports.ExitUsage},
+		{"no profile", func(o *spec.Options) { o.Profile = nil }, spec.ErrUsage, reports.ExitUsage},
+		{"no directory", func(o *spec.Options) { o.Dir = "" }, spec.ErrUsage, reports.ExitUsage},
+		{"certify a selection", func(o *spec.Options) { o.Certify, o.LabelFilter = true, "good" }, spec.ErrUsage, reports.ExitUsage},
+		{"certify without certifying", func(o *spec.Options) { o.Certify, o.LabelFilter = true, ""; o.Profile, _ = engineProfile(false) }, spec.ErrUsage, reports.ExitUsage},
+		{"no such port", func(o *spec.Options) {
+			o.Devices = []harness.DeviceSpec{{ID: "x", Kind: harness.KindSerial, Port: "/dev/no-such-port"}}
+		}, harness.ErrBench, reports.ExitUnavailable},
+		{"no such recording", func(o *spec.Options) {
+			o.Devices = []harness.DeviceSpec{{ID: "x", Kind: harness.KindRecording, Path: "/no/such.log"}}
+		}, harness.ErrBench, reports.ExitUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run, err := execute(t, "good", c.change)
+			if !errors.Is(err, c.want) || spec.ExitCode(run, err) != c.code {
+				t.Errorf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+			}
+		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var events []spec.Event
+	if _, err := execute(t, "good || forgets", func(o *spec.Options) { o.Progress = func(e spec.Event) { events = append(events, e) } }); err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, e := range events {
+		kinds = append(kinds, string(e.Kind)+" "+e.Scenario)
+	}
+	want := "run-began ,scenario-began good,step-began good,scenario-finished good,scenario-began forgets,scenario-finished forgets"
+	if got := strings.Join(kinds, ","); got != want {
+		t.Errorf("events are %s, want %s", got, want)
+	}
+	last := events[len(events)-1]
+	if last.Verdict != reports.Error || last.Index != 2 || last.Total != 2 || last.Headline == "" {
+		t.Errorf("the last event is %+v", last)
+	}
+}

@@ -1,0 +1,137 @@
+package scenarios_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+
+	_ "plumbline/scenarios"
+)
+
+func rigOf(t *testing.T, name string) *harness.Rig {
+	t.Helper()
+	p, err := spec.Catalogue().Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig, err := harness.NewRig(harness.Config{Profile: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rig
+}
+
+// Bind refuses a requirement without a scenario, a scenario with an unknown
+// requirement and an unknown load, so this proves all three for the catalogue.
+func TestEveryRequirementHasAScenarioAndTheOtherWayRound(t *testing.T) {
+	for _, name := range profile.Names() {
+		all, err := spec.Bind(rigOf(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) < 10 {
+			t.Errorf("profile %s: %d scenarios", name, len(all))
+		}
+		for _, sc := range all {
+			if sc.Title == "" || sc.Guarantee() == "" {
+				t.Errorf("scenario %q has no title or guarantee", sc.ID)
+			}
+		}
+	}
+}
+
+// What issue and design ask for, by id: taking one away must break the build.
+func TestTheCatalogueHoldsWhatWasPromised(t *testing.T) {
+	want := strings.Fields("LAT-01 LAT-02 LAT-03 LAT-08 DEL-01 DEL-02 DEL-04 DEL-05 ORD-01 ORD-02 REC-01 REC-02 REC-03 " +
+		"SEC-01 SEC-02 SEC-03 SEC-04 SEC-05 SEC-06 SEC-07 SEC-10 RIG-01")
+	var have []string
+	for _, k := range spec.Catalogue().Requirements {
+		r := k.Requirement
+		have = append(have, r.ID)
+		if err := r.Validate(); err != nil {
+			t.Error(err)
+		}
+		if strings.Count(r.Text, " shall ") != 1 {
+			t.Errorf("%s: a requirement says shall once: %q", r.ID, r.Text)
+		}
+		if r.Measurand == "" || r.Source == "" || r.Since == "" || r.MinSamples < 1 || r.Title == "" {
+			t.Errorf("%s: incomplete record %+v", r.ID, r)
+		}
+		if r.Rule == "DR-2" && r.Quantile == 0 {
+			t.Errorf("%s: DR-2 needs a quantile", r.ID)
+		}
+		if r.Class == reports.Conditional && !slices.Contains(sut.Capabilities(), r.Capability) {
+			t.Errorf("%s: capability %q is none that a descriptor can claim", r.ID, r.Capability)
+		}
+	}
+	for _, id := range want {
+		if !slices.Contains(have, id) {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(have)))) != len(have) {
+		t.Errorf("an id is used twice: %v", have)
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	for name, certifies := range map[string]bool{"smoke": false, "ci": true, "bench": true} {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Name != name || p.Certifies != certifies {
+			t.Errorf("profile %s calls itself %q and certifies: %v", name, p.Name, p.Certifies)
+		}
+	}
+	bench, err := spec.Catalogue().Load("bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Decision 6 of metrology section 0.
+	if l := bench.Limits; l["LAT-02"].Samples < 10_000 || l["LAT-03"].Samples < 30_000 || l["DEL-01"].Samples < 46_050 || bench.Loads["steady"].Runs < 5 {
+		t.Error("bench takes fewer samples or runs than metrology asks for")
+	}
+	if bench.Loads["kill"].Cycles < 20 {
+		t.Errorf("bench kills the bridge %d times, 20 were promised", bench.Loads["kill"].Cycles)
+	}
+}
+
+func TestListSelectsByLabel(t *testing.T) {
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for filter, want := range map[string][]string{
+		"steady":                           {"steady"},
+		"LAT":                              {"steady", "connect"},
+		"req: containsAny {DEL-04}":        {"kill"},
+		"tier: isSubsetOf {check}":         {"freeze"},
+		"SEC && !tenants && !admission":    {"sessions"},
+		"REC && req: containsAny {DEL-02}": {"client"},
+	} {
+		got, err := spec.List(p, filter)
+		if err != nil {
+			t.Errorf("filter %q: %v", filter, err)
+			continue
+		}
+		var ids []string
+		for _, sc := range got {
+			ids = append(ids, sc.ID)
+		}
+		if !slices.Equal(ids, want) {
+			t.Errorf("filter %q selects %v, want %v", filter, ids, want)
+		}
+	}
+	for _, filter := range []string{"nosuch", "LAT &&", "(LAT"} {
+		if got, err := spec.List(p, filter); err == nil {
+			t.Errorf("filter %q selected %d scenarios", filter, len(got))
+		}
+	}
+}

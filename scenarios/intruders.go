@@ -1,0 +1,231 @@
+package scenarios
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+// attempt is one try to get in that must be refused.
+type attempt struct {
+	name  string
+	spec  viewer.ProbeSpec
+	codes []int // documented close codes, or HTTP statuses below 1000; empty when TLS itself refuses
+}
+
+// tally counts attempts and keeps those that were wrongly served.
+type tally struct {
+	checks int64
+	found  []reports.Finding
+}
+
+func (y *tally) violation(id, kind, subject, detail string) {
+	y.found = append(y.found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: true})
+}
+
+func (y *tally) judge(t *spec.Trial, id string) {
+	if y == nil || !t.Applies(id) {
+		return
+	}
+	t.Judge(oracle.JudgeDeterministic(t.Requirement(id), oracle.DeterministicInput{
+		Scenario: t.Scenario.ID, Profile: title(t), Checks: y.checks, Findings: y.found, Seed: t.Rig.Seed(),
+	}))
+}
+
+// try makes the attempt and enters it under its requirement, and under SEC-10
+// whether it was told why.
+func (a attempt) try(ctx context.Context, b *harness.Bench, id string, verdicts map[string]*tally) {
+	a.spec.Wait = 2 * time.Second
+	r := viewer.Probe(ctx, a.spec)
+	if ctx.Err() != nil {
+		return // interrupted: no statement
+	}
+	own := verdictOf(verdicts, id)
+	if id != "SEC-10" {
+		own.checks++
+		if frame := served(r); frame != "" {
+			own.violation(id, "served", a.name, "the bridge answered "+frame)
+		} else if !ended(r) {
+			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+a.spec.Wait.String())
+		}
+	}
+	if len(a.codes) == 0 {
+		return
+	}
+	why := verdictOf(verdicts, "SEC-10")
+	why.checks++
+	if !slices.Contains(a.codes, r.CloseCode) && !slices.Contains(a.codes, r.HTTPStatus) {
+		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("HTTP status %d, close code %d %q; documented are %v", r.HTTPStatus, r.CloseCode, r.CloseReason, a.codes))
+	}
+}
+
+func verdictOf(verdicts map[string]*tally, id string) *tally {
+	if verdicts[id] == nil {
+		verdicts[id] = &tally{}
+	}
+	return verdicts[id]
+}
+
+// served returns the first frame that only an admitted viewer may see.
+func served(r viewer.ProbeResult) string {
+	for _, frame := range r.Frames {
+		switch typeOf(frame) {
+		case "welcome", "subok", "snapshot", "batch":
+			return string(frame[:min(len(frame), 120)])
+		}
+	}
+	return ""
+}
+
+// ended reports whether the attempt was refused or closed by the bridge.
+func ended(r viewer.ProbeResult) bool {
+	return r.Err != nil || r.EOF || r.CloseCode != 0 || (r.HTTPStatus != 0 && r.HTTPStatus != http.StatusSwitchingProtocols)
+}
+
+func typeOf(frame []byte) string {
+	var head struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(frame, &head) != nil {
+		return ""
+	}
+	return head.Type
+}
+
+// hello is the first frame with a token.
+func hello(token string) []byte {
+	return object(map[string]any{"type": "hello", "token": token, "client": "probe"})
+}
+
+func sub(filter string) []byte {
+	return object(map[string]any{"type": "sub", "id": 1, "filter": filter, "mode": "all", "snapshot": true})
+}
+
+// object encodes a frame; strings, numbers and maps of them always encode.
+func object(v map[string]any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+func text(frames ...[]byte) []viewer.Step {
+	steps := make([]viewer.Step, 0, len(frames))
+	for _, f := range frames {
+		steps = append(steps, viewer.Step{Text: f})
+	}
+	return steps
+}
+
+// intruders returns the attempts by requirement.
+func intruders(b *harness.Bench) (map[string][]attempt, error) {
+	good, err := b.SUT.Token(sut.TokenSpec{Subject: "intruder", Grants: []string{harness.AllTopics}})
+	if err != nil {
+		return nil, err
+	}
+	base := viewer.ProbeSpec{URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}}
+	all := map[string][]attempt{
+		"SEC-01": transports(base, good),
+		"SEC-02": strangers(base),
+		"SEC-06": origins(base, good),
+		"SEC-10": misuse(base, good),
+	}
+	for _, m := range sut.Mutations() {
+		token, err := b.SUT.Token(sut.TokenSpec{Subject: "intruder", Grants: []string{harness.AllTopics}, Mutate: m})
+		if err != nil {
+			return nil, fmt.Errorf("token %q: %w", m, err)
+		}
+		p := base
+		p.Steps = text(hello(token), sub(harness.AllTopics))
+		all["SEC-03"] = append(all["SEC-03"], attempt{name: "token " + string(m), spec: p, codes: []int{4001, 4002, 4005, 1009, 4200}})
+	}
+	return all, nil
+}
+
+// transports tries to speak without TLS and with old versions of it.
+func transports(base viewer.ProbeSpec, good string) []attempt {
+	plain := base
+	plain.URL, plain.TLS = strings.Replace(base.URL, "wss://", "ws://", 1), nil
+	plain.Steps = text(hello(good), sub(harness.AllTopics))
+	all := []attempt{{name: "plaintext on the TLS port", spec: plain}}
+	for name, version := range map[string]uint16{"TLS 1.0": tls.VersionTLS10, "TLS 1.1": tls.VersionTLS11} {
+		old := base
+		old.TLS = base.TLS.Clone()
+		old.TLS.MinVersion, old.TLS.MaxVersion = version, version
+		old.Steps = plain.Steps
+		all = append(all, attempt{name: name, spec: old})
+	}
+	stranger := base
+	stranger.TLS = &tls.Config{MinVersion: tls.VersionTLS12} // trusts the system's authorities only
+	stranger.Steps = plain.Steps
+	return append(all, attempt{name: "a client that does not know the authority", spec: stranger})
+}
+
+// strangers try to see something without a token.
+func strangers(base viewer.ProbeSpec) []attempt {
+	silent, early, empty := base, base, base
+	early.Steps = text(sub(harness.AllTopics))
+	empty.Steps = text(hello(""), sub(harness.AllTopics))
+	return []attempt{
+		{name: "silence after the handshake", spec: silent, codes: []int{4001}},
+		{name: "a subscription before hello", spec: early, codes: []int{4001, 4005}},
+		{name: "hello with an empty token", spec: empty, codes: []int{4001, 4002, 4005}},
+	}
+}
+
+// origins tries pages that are not on the list, and look-alikes of the one
+// that is.
+func origins(base viewer.ProbeSpec, good string) []attempt {
+	own := base.Origins[0]
+	host := strings.TrimPrefix(own, "https://")
+	var all []attempt
+	for name, list := range map[string][]string{
+		"foreign": {"https://evil.example"}, "null": {"null"}, "suffix": {own + ".evil.example"}, "prefix": {"https://evil" + host},
+		"sub-domain": {"https://evil." + host}, "other port": {own + ":8443"}, "plain scheme": {"http://" + host},
+		"trailing dot": {own + "."}, "user part": {"https://" + host + "@evil.example"}, "path": {own + "/"},
+		"good, then bad": {own, "https://evil.example"}, "bad, then good": {"https://evil.example", own}, "two in one line": {own + ", https://evil.example"},
+	} {
+		p := base
+		p.Origins = list
+		p.Steps = text(hello(good), sub(harness.AllTopics))
+		all = append(all, attempt{name: "origin " + name, spec: p, codes: []int{http.StatusForbidden, http.StatusBadRequest}})
+	}
+	slices.SortFunc(all, func(a, b attempt) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// misuse breaks the protocol in ways whose answer is documented.
+func misuse(base viewer.ProbeSpec, good string) []attempt {
+	with := func(name string, change func(*viewer.ProbeSpec), codes ...int) attempt {
+		p := base
+		change(&p)
+		return attempt{name: name, spec: p, codes: codes}
+	}
+	admitted := []viewer.Step{{Text: hello(good)}, {Expect: `"welcome"`}}
+	then := func(steps ...viewer.Step) func(*viewer.ProbeSpec) {
+		return func(p *viewer.ProbeSpec) { p.Steps = append(slices.Clone(admitted), steps...) }
+	}
+	return []attempt{
+		with("no subprotocol", func(p *viewer.ProbeSpec) { p.Subprotocols = []string{} }, http.StatusBadRequest),
+		with("unknown subprotocol", func(p *viewer.ProbeSpec) { p.Subprotocols = []string{"chat"} }, http.StatusBadRequest),
+		with("token in the address", func(p *viewer.ProbeSpec) { p.Query = "token=" + good }, http.StatusBadRequest),
+		with("malformed JSON", then(viewer.Step{Text: []byte(`{"type":`)}), 4005),
+		with("unknown command", then(viewer.Step{Text: []byte(`{"type":"reboot"}`)}), 4005),
+		with("binary frame", then(viewer.Step{Binary: []byte{1, 2, 3}}), 1003),
+		with("invalid UTF-8", then(viewer.Step{Text: []byte{'{', 0xff, 0xfe, '}'}}), 1007),
+		with("frame over the limit", then(viewer.Step{Text: []byte(`{"type":"ping","id":"` + strings.Repeat("x", 70_000) + `"}`)}), 1009),
+	}
+}

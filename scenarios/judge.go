@@ -1,0 +1,166 @@
+package scenarios
+
+import (
+	"fmt"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+// judged is a finished recording with what every judgement of it needs.
+type judged struct {
+	trial   *spec.Trial
+	history *oracle.History
+	base    oracle.Options // without a requirement
+	health  reports.RigHealth
+	devices []reports.Device
+	title   string // "ci 1.0"
+}
+
+func newJudged(t *spec.Trial, b *harness.Bench, h *oracle.History) *judged {
+	return &judged{trial: t, history: h, base: b.Options(""), health: b.Health(h), devices: b.Devices(), title: title(t)}
+}
+
+// title names the profile in sentences.
+func title(t *spec.Trial) string {
+	p := t.Rig.Profile()
+	return p.Name + " " + p.Version
+}
+
+// options are what oracles look at, with the requirement that findings name.
+func (j *judged) options(id string) oracle.Options {
+	o := j.base
+	o.Requirement = id
+	return o
+}
+
+// gates returns what keeps figures of this recording from counting against a
+// limit at a quantile (metrology 1.1, 1.2), with the profile's tolerances.
+func (j *judged) gates(limit time.Duration) []stats.Gate {
+	g := j.trial.Rig.Profile().Gates
+	var open []stats.Gate
+	if share := float64(j.health.Achieved) / float64(max(j.health.Offered, 1)); share < g.Offered {
+		open = append(open, stats.Gate{
+			Reason: reports.ReasonGenerator,
+			Detail: fmt.Sprintf("%.2f %% of the schedule was sent, the profile asks for %.2f %%", 100*share, 100*g.Offered),
+			Cure:   "a less busy machine or a lower rate",
+		})
+	}
+	if slip, most := float64(j.health.SlipP99), g.Slip*limit.Seconds()*1e3; limit > 0 && slip > most {
+		open = append(open, stats.Gate{
+			Reason: reports.ReasonGenerator,
+			Detail: fmt.Sprintf("the p99 of the send slip is %.3g ms, above %.3g ms (%.0f %% of the limit)", slip, most, 100*g.Slip),
+			Cure:   "a less busy machine",
+		})
+	}
+	return open
+}
+
+// rule is DR-2 with the block lengths of the profile.
+func (j *judged) rule(samples int64) stats.Rule {
+	g := j.trial.Rig.Profile().Gates
+	return stats.Rule{MinBlock: g.MinBlock, MaxBlock: g.MaxBlock, MinBlocks: g.Blocks, MinSamples: samples}
+}
+
+// latency judges a quantile of latency.
+func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule) {
+	limit := j.trial.Limit(id)
+	j.trial.Judge(oracle.JudgeLatency(j.trial.Requirement(id), oracle.LatencyInput{
+		Scenario: j.trial.Scenario.ID, Profile: j.title, Section: "5", Latency: l,
+		Limit: limit.Time, Guard: j.trial.Rig.Profile().Gates.Guard, Rule: rule,
+		Rig: j.health, Gates: j.gates(limit.Time),
+	}))
+}
+
+// none judges that something never happened. least is how many it takes; a
+// scenario that only confirms what another one carries asks for 1.
+func (j *judged) none(id, noun, unit string, n, events, suspicions int64, found []reports.Finding, least int64) {
+	j.trial.Judge(oracle.JudgeZero(j.trial.Requirement(id), oracle.ZeroInput{
+		Scenario: j.trial.Scenario.ID, Profile: j.title, Noun: noun, Unit: unit, N: n,
+		Findings: found, Events: events, Suspicions: suspicions, MinN: least, Seed: j.trial.Rig.Seed(),
+	}))
+}
+
+// lost judges that every acknowledged message reached every viewer.
+func (j *judged) lost(id string, least int64) {
+	d, found := j.history.Delivery(j.options(id))
+	j.none(id, "loss/losses", "deliveries of acknowledged messages", d.Owed, d.Lost, d.Unconfirmed, ofKind(found, "lost"), least)
+}
+
+// duplicated judges that nothing came twice.
+func (j *judged) duplicated(id string, least int64) {
+	d, found := j.history.Delivery(j.options(id))
+	j.none(id, "duplicate/duplicates", "deliveries", d.Delivered, d.Duplicated, 0, ofKind(found, "duplicate"), least)
+}
+
+// ordered judges that nothing overtook.
+func (j *judged) ordered(id string, least int64) {
+	o, found := j.history.Order(j.options(id))
+	j.none(id, "delivery out of order/deliveries out of order", "deliveries", o.Deliveries, o.Reordered+o.Backwards, o.Excused,
+		ofKind(found, "reordered", "offset-backwards"), least)
+}
+
+// samples is the least number of a requirement in this profile.
+func (j *judged) samples(id string) int64 { return j.trial.Limit(id).Samples }
+
+func ofKind(found []reports.Finding, kinds ...string) []reports.Finding {
+	var out []reports.Finding
+	for _, f := range found {
+		for _, kind := range kinds {
+			if f.Kind == kind {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// within judges times that must each stay below a limit. A time that never
+// came is a finding of the caller's.
+func (j *judged) within(id, name string, times []time.Duration, found []reports.Finding) {
+	limit := j.trial.Limit(id)
+	figure := &reports.Measurement{
+		Name: name, Unit: "ms", Limit: reports.Float(limit.Time.Seconds() * 1e3), N: int64(len(times)), NEff: int64(len(times)), VIF: 1,
+		Confidence: 0.99, Lower: nan, Upper: nan,
+	}
+	for _, d := range times {
+		ms := reports.Float(d.Seconds() * 1e3)
+		figure.Runs = append(figure.Runs, ms)
+		figure.Estimate = max(figure.Estimate, ms)
+	}
+	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
+		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
+	}))
+}
+
+// show puts the figures of the recording into the report.
+func (j *judged) show(name string, slot time.Duration) {
+	scenario := j.trial.Scenario.ID
+	o := j.options("")
+	j.trial.Show(spec.Figures{
+		Latencies: []reports.Distribution{oracle.Distribution(name, scenario, j.history.Latencies(o), j.lines())},
+		Timelines: []reports.Timeline{j.history.Timeline(name, scenario, slot, o)},
+		Hops:      j.history.Hops(scenario, o),
+		Integrity: j.history.Integrity(scenario, o),
+		Rig:       &j.health,
+		Devices:   j.devices,
+	})
+}
+
+// lines are the limits to draw into a distribution of this scenario.
+func (j *judged) lines() []reports.Limit {
+	var lines []reports.Limit
+	for _, id := range j.trial.Scenario.Requirements {
+		r := j.trial.Requirement(id)
+		known, _ := spec.Requirement(id)
+		if r.Quantile > 0 && known.Unit == profile.UnitTime && known.Load != "" {
+			lines = append(lines, reports.Limit{Requirement: id, Q: r.Quantile, Value: j.trial.Limit(id).Time.Seconds() * 1e3})
+		}
+	}
+	return lines
+}

@@ -1,0 +1,123 @@
+package scenarios
+
+// Latency: how late is what a viewer sees?
+//
+// Requirements: LAT-01, LAT-02, LAT-03 (and, from the same load, DEL-01,
+// DEL-05, ORD-01); LAT-08.
+//
+// Procedure "steady":
+//  1. Start the bridge, a witness at its broker and the viewers; connect the devices.
+//  2. Per run: warm up, then publish in an open loop, each device with its own
+//     phase, dither and micro-bursts. Latency runs from the intended instant.
+//  3. Between runs restart the bridge.
+//  4. Drain, end everything and judge the recording.
+//
+// Procedure "connect":
+//  1. Start the bridge and let devices publish.
+//  2. Again and again connect a viewer, wait for its first sample and leave.
+//  3. Judge the latency of the first sample after each subscription.
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+var nan = reports.Float(math.NaN())
+
+// patience is how long anything may take that is not itself measured.
+const patience = 30 * time.Second
+
+var _ = spec.Describe("Latency", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "steady", Title: "keeps latency, completeness and order under steady load with micro-bursts",
+		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "DEL-01", "DEL-05", "ORD-01"}, Loads: []string{"steady"},
+	}, steady)
+	s.Scenario(spec.Scenario{
+		ID: "connect", Title: "serves a viewer that has just connected as fast as the others",
+		Requirements: []string{"LAT-08"}, Loads: []string{"connect"},
+	}, connect)
+})
+
+func steady(ctx context.Context, t *spec.Trial) {
+	l := t.Load("steady")
+	t.Step("start the bridge, a witness, %d viewers over TLS and %d devices", l.Viewers, l.Devices)
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
+	for run := range l.Runs {
+		if run > 0 {
+			t.Step("restart the bridge")
+			t.Check(b.SUT.Restart(ctx))
+			t.Check(b.Settled(ctx, patience))
+		}
+		t.Step("run %d of %d: warm up for %s, then publish %.0f messages/s for %s in an open loop, %d at a time",
+			run+1, l.Runs, l.WarmUp, l.Rate, l.Window, l.Burst)
+		t.Check(b.Window(ctx, fmt.Sprintf("run-%d", run+1), l.WarmUp, l.Window))
+	}
+	t.Step("drain, end everything and judge the recording")
+	h, err := b.Finish(ctx)
+	t.Check(err)
+	j := newJudged(t, b, h)
+	all := h.Latencies(j.options(""))
+	for _, id := range []string{"LAT-01", "LAT-02", "LAT-03"} {
+		j.latency(id, all, j.rule(j.samples(id)))
+	}
+	j.lost("DEL-01", j.samples("DEL-01"))
+	j.duplicated("DEL-05", j.samples("DEL-05"))
+	j.ordered("ORD-01", j.samples("ORD-01"))
+	j.show("t0i→t4, steady", slotOf(time.Duration(l.Runs)*(l.WarmUp+l.Window)))
+}
+
+// slotOf returns the slot of a timeline: about 200 points, at least 100 ms.
+func slotOf(whole time.Duration) time.Duration {
+	return max(whole/200, 100*time.Millisecond).Round(10 * time.Millisecond)
+}
+
+func connect(ctx context.Context, t *spec.Trial) {
+	l := t.Load("connect")
+	t.Step("start the bridge and publish %.0f messages/s", l.Rate)
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
+	t.Step("%d times: connect a viewer, wait for its first sample, leave", l.Cycles)
+	t.Check(b.Around(ctx, "connect", 500*time.Millisecond, 200*time.Millisecond, func(ctx context.Context) error {
+		for i := range l.Cycles {
+			if err := visit(ctx, b, fmt.Sprintf("visitor-%03d", i+1)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	t.Step("drain, end everything and judge the first sample of each visit")
+	h, err := b.Finish(ctx)
+	t.Check(err)
+	j := newJudged(t, b, h)
+	var first oracle.Latencies
+	for _, m := range h.FirstMessages(j.options("LAT-08")) {
+		first.Series.Due = append(first.Series.Due, m.At)
+		first.Series.Value = append(first.Series.Value, m.Latency)
+	}
+	// A visit is the unit here, not a second: one block holds about one visit.
+	rule := j.rule(j.samples("LAT-08"))
+	rule.MinBlock, rule.MaxBlock, rule.MinBlocks = 50*time.Millisecond, 0, min(30, l.Cycles/2)
+	j.latency("LAT-08", first, rule)
+	j.show("t0i→t4, just connected", slotOf(10*time.Second))
+}
+
+// visit opens a viewer, waits for its first live sample and closes it.
+func visit(ctx context.Context, b *harness.Bench, name string) error {
+	v, err := b.AddViewer(ctx, harness.ViewerConfig(b, name))
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := v.WaitReceived(limited, 1); err != nil && ctx.Err() != nil {
+		return err // else it stays: a sample that never came is infinitely late
+	}
+	b.RemoveViewer(v)
+	return v.Close()
+}

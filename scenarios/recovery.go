@@ -1,0 +1,138 @@
+package scenarios
+
+// Recovery: how fast, and how completely, does everything come back?
+//
+// Requirements: REC-01 with DEL-02, DEL-05 and ORD-02; REC-02; REC-03.
+//
+// Procedure "client":
+//  1. Start the bridge; viewers connect through a proxy.
+//  2. Again and again cut every viewer's connection, by FIN and by RST in turn,
+//     refuse new ones for a while, then let them come back, under load.
+//  3. Judge the time to fresh data, losses, duplicates and the seam.
+//
+// Procedure "broker":
+//  1. Start the bridge; devices connect through a proxy.
+//  2. Cut the devices' connections, then black-hole them, then stop the broker's
+//     process with SIGSTOP, each for a while, under load.
+//  3. Judge the time from the end of each outage to fresh data at every viewer.
+//
+// Procedure "halfopen":
+//  1. Start the bridge with a short heartbeat; viewers connect through a proxy.
+//  2. Swallow everything viewers send, pongs above all, without closing anything.
+//  3. Judge the time until the bridge has dropped the silent viewers.
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/fault"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+// heartbeat of the bridge where a scenario waits for it.
+const heartbeat = time.Second
+
+var _ = spec.Describe("Recovery", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "client", Title: "gives a viewer that was cut off everything it missed, fast, once and in order",
+		Requirements: []string{"REC-01", "DEL-02", "DEL-05", "ORD-02"}, Loads: []string{"client"},
+	}, clientCut)
+	s.Scenario(spec.Scenario{
+		ID: "broker", Title: "shows fresh data soon after an outage between devices and broker",
+		Requirements: []string{"REC-02"}, Loads: []string{"broker"},
+	}, brokerOutage)
+	s.Scenario(spec.Scenario{
+		ID: "halfopen", Title: "drops a viewer that has gone silent",
+		Requirements: []string{"REC-03"}, Loads: []string{"halfopen"},
+	}, halfOpen)
+})
+
+func clientCut(ctx context.Context, t *spec.Trial) {
+	l := t.Load("client")
+	t.Step("start the bridge; %d viewers behind a proxy, %d devices with %.0f messages/s", l.Viewers, l.Devices, l.Rate)
+	b := t.Open(ctx, harness.Plan{Load: l, ViewerFault: true})
+	t.Step("%d times: cut every viewer for %s, by FIN and RST in turn, and let them resume", l.Cycles, l.Hold)
+	t.Check(b.Around(ctx, "client", 500*time.Millisecond, time.Second, func(ctx context.Context) error {
+		for i := range l.Cycles {
+			if err := fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(i%2 == 1), l.Hold); err != nil {
+				return err
+			}
+			if err := b.Settled(ctx, patience); err != nil {
+				return err
+			}
+			if err := harness.Wait(ctx, 300*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	t.Step("drain, end everything and judge the way back of every viewer")
+	h, err := b.Finish(ctx)
+	t.Check(err)
+	j := newJudged(t, b, h)
+	j.resumed("REC-01")
+	j.lost("DEL-02", j.samples("DEL-02"))
+	j.duplicated("DEL-05", 1)
+	j.seam("ORD-02", j.samples("ORD-02"))
+	j.show(fmt.Sprintf("t0i→t4, %d cuts of %s", l.Cycles, l.Hold), slotOf(time.Duration(l.Cycles)*time.Second))
+}
+
+func brokerOutage(ctx context.Context, t *spec.Trial) {
+	l := t.Load("broker")
+	t.Step("start the bridge; %d devices behind a proxy with %.0f messages/s, %d viewers", l.Devices, l.Rate, l.Viewers)
+	b := t.Open(ctx, harness.Plan{Load: l, BrokerFault: true})
+	outages := []fault.Fault{b.BrokerProxy.CutFault(true), b.BrokerProxy.BlackHoleFault(fault.Both), fault.Freeze("SIGSTOP of the broker's process", b.SUT)}
+	t.Step("%d times: cut the devices, black-hole them, stop the broker's process, %s each", l.Cycles, l.Hold)
+	t.Check(b.Around(ctx, "broker", 500*time.Millisecond, time.Second, func(ctx context.Context) error {
+		for range l.Cycles {
+			for _, outage := range outages {
+				if err := fault.Apply(ctx, b.Recorder, outage, l.Hold); err != nil {
+					return err
+				}
+				if err := harness.Wait(ctx, time.Second); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	t.Step("drain, end everything and judge how fast fresh data came after each outage")
+	h, err := b.Finish(ctx)
+	t.Check(err)
+	j := newJudged(t, b, h)
+	times, found := freshAfterFaults(h.Log(), "REC-02")
+	j.within("REC-02", "end of outage to fresh data", times, found)
+	j.show(fmt.Sprintf("t0i→t4, outages of %s between devices and broker", l.Hold), slotOf(10*time.Second))
+}
+
+func halfOpen(ctx context.Context, t *spec.Trial) {
+	l := t.Load("halfopen")
+	t.Step("start the bridge with a heartbeat of %s; %d viewers behind a proxy", heartbeat, l.Viewers)
+	b := t.Open(ctx, harness.Plan{
+		Load: l, ViewerFault: true, Silence: time.Minute, // so that the bridge, not the viewer, ends it
+		Config: map[string]any{"viewers.heartbeat": heartbeat.String()},
+	})
+	limit := t.Limit("REC-03").Time
+	var times []time.Duration
+	var found []reports.Finding
+	t.Step("%d times: swallow everything the viewers send, without closing anything, until the bridge drops them", l.Cycles)
+	t.Check(b.Around(ctx, "halfopen", 500*time.Millisecond, time.Second, func(ctx context.Context) error {
+		for range l.Cycles {
+			d, missing, err := silence(ctx, b, 2*limit)
+			if err != nil {
+				return err
+			}
+			times, found = append(times, d...), append(found, missing...)
+		}
+		return nil
+	}))
+	t.Step("drain, end everything and judge the times until the connections were dropped")
+	h, err := b.Finish(ctx)
+	t.Check(err)
+	j := newJudged(t, b, h)
+	j.within("REC-03", "onset of silence to the connection's end", times, found)
+	j.show("t0i→t4, half-open viewers", slotOf(10*time.Second))
+}

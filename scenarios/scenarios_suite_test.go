@@ -1,0 +1,94 @@
+package scenarios_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/extensions/globals"
+	"github.com/onsi/ginkgo/v2/types"
+	"github.com/onsi/gomega"
+
+	"plumbline/harness"
+	"plumbline/harness/spec"
+)
+
+// profileVariable names another profile for go test and ginkgo.
+const profileVariable = "PLUMBLINE_PROFILE"
+
+// TestScenarios is the door for go test and ginkgo: the same catalogue as
+// behind the command, against the bridge of this repository, built here.
+func TestScenarios(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every scenario against a real bridge for about a minute; leave -short out")
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("SIGSTOP and pseudo terminals do not exist on Windows")
+	}
+	name := os.Getenv(profileVariable)
+	if name == "" {
+		name = "smoke"
+	}
+	p, err := spec.Catalogue().Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig, err := harness.NewRig(harness.Config{Profile: p, Dir: t.TempDir(), Seed: uint64(ginkgo.GinkgoRandomSeed())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	globals.Reset() // go test -count runs this more than once
+	buildOnce(rig, t.TempDir())
+	// The machine of a test suite is shared: a figure that it was too busy to
+	// establish is no failure of the code, a violation is.
+	if err := spec.Emit(rig, spec.EmitOptions{Context: t.Context(), Tolerate: true}); err != nil {
+		t.Fatal(err)
+	}
+	suite, reporter := ginkgo.GinkgoConfiguration()
+	suite.FailOnEmpty = true
+	ginkgo.RunSpecs(t, "scenarios", suite, reporter)
+}
+
+// buildOnce builds bridged in the first process of ginkgo -p and tells the
+// others where it is.
+func buildOnce(rig *harness.Rig, dir string) {
+	ginkgo.SynchronizedBeforeSuite(func(ctx ginkgo.SpecContext) []byte {
+		binary := filepath.Join(dir, "bridged")
+		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "plumbline/bridge/cmd/bridged")
+		out, err := build.CombinedOutput()
+		gomega.Expect(err).NotTo(gomega.HaveOccurred(), string(out))
+		return []byte(binary)
+	}, func(binary []byte) { rig.UseBinary(string(binary)) })
+}
+
+// The command lists what Ginkgo would run, spec by spec.
+func TestAllDoorsListTheSameScenarios(t *testing.T) {
+	rig := rigOf(t, "smoke")
+	globals.Reset()
+	defer globals.Reset()
+	if err := spec.Emit(rig, spec.EmitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var ginkgos []string
+	report := ginkgo.PreviewSpecs("scenarios", types.ReporterConfig{Succinct: true})
+	for _, r := range report.SpecReports.WithLeafNodeType(types.NodeTypeIt) {
+		ginkgos = append(ginkgos, r.FullText())
+	}
+	listed, err := spec.List(rig.Profile(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, sc := range listed {
+		commands = append(commands, sc.Guarantee()+" "+sc.Title)
+	}
+	slices.Sort(ginkgos)
+	slices.Sort(commands)
+	if !slices.Equal(ginkgos, commands) || len(commands) == 0 {
+		t.Errorf("ginkgo would run\n%q\nthe command lists\n%q", ginkgos, commands)
+	}
+}

@@ -1,0 +1,138 @@
+package scenarios
+
+// Security: who sees what, and how are the others refused?
+//
+// Requirements: SEC-01 … SEC-07, SEC-10.
+//
+// Procedure "admission":
+//  1. Start the bridge and let devices publish, so that a leak would show.
+//  2. Try every way in that must be closed: without TLS, with old TLS, without a
+//     token, with each bad token, from each foreign origin, with broken frames.
+//  3. Each attempt must be refused with its documented code and see no data.
+//
+// Procedure "tenants":
+//  1. Start the bridge; one viewer may see one device only.
+//  2. Ask for every wider or tricky filter, directly and on resume.
+//  3. Nothing outside the grant may be confirmed or delivered.
+//
+// Procedure "sessions":
+//  1. Open a session whose token expires soon and does not get renewed.
+//  2. Open a session and revoke its subject.
+//  3. Judge how long each session lives on.
+
+import (
+	"context"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("Security", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "admission", Title: "refuses plaintext, strangers, bad tokens, foreign origins and broken frames, and says why",
+		Requirements: []string{"SEC-01", "SEC-02", "SEC-03", "SEC-06", "SEC-10"}, Loads: []string{"security"},
+	}, admission)
+	s.Scenario(spec.Scenario{
+		ID: "tenants", Title: "delivers nothing outside a viewer's grants, whatever the filter",
+		Requirements: []string{"SEC-07"}, Loads: []string{"security"},
+	}, tenants)
+	s.Scenario(spec.Scenario{
+		ID: "sessions", Title: "ends sessions whose token expired or whose subject was revoked",
+		Requirements: []string{"SEC-04", "SEC-05"}, Loads: []string{"security"},
+	}, sessions)
+})
+
+// quick settings keep waiting for a refusal short.
+var quick = map[string]any{"viewers.authTimeout": "500ms"}
+
+func admission(ctx context.Context, t *spec.Trial) {
+	t.Step("start the bridge and let %d devices publish", t.Load("security").Devices)
+	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
+	attempts, err := intruders(b)
+	t.Check(err)
+	verdicts := map[string]*tally{}
+	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
+		for _, id := range t.Scenario.Requirements {
+			if id == "SEC-10" || !t.Applies(id) {
+				continue
+			}
+			t.Step("%s: %d attempts that must be refused", id, len(attempts[id]))
+			for _, a := range attempts[id] {
+				a.try(ctx, b, id, verdicts)
+			}
+		}
+		t.Step("SEC-10: %d more attempts whose refusal must name the reason", len(attempts["SEC-10"]))
+		for _, a := range attempts["SEC-10"] {
+			a.try(ctx, b, "SEC-10", verdicts)
+		}
+		return ctx.Err()
+	}))
+	for _, id := range t.Scenario.Requirements {
+		verdicts[id].judge(t, id)
+	}
+	device := b.Devices()
+	t.Show(spec.Figures{Devices: device})
+}
+
+func tenants(ctx context.Context, t *spec.Trial) {
+	t.Step("start the bridge; %d devices publish, a viewer may see one of them", t.Load("security").Devices)
+	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
+	own := harness.Topic(b.Devices()[0].ID)
+	other := harness.Topic(b.Devices()[1].ID)
+	result := &tally{}
+	filters := trickyFilters(own, other)
+	t.Step("ask for %d filters outside the grant, fresh and with a cursor, and watch for data", len(filters))
+	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
+		for _, filter := range filters {
+			for _, since := range []bool{false, true} {
+				askOutside(ctx, b, own, filter, since, result)
+			}
+		}
+		askInside(ctx, b, own, result)
+		return ctx.Err()
+	}))
+	result.judge(t, "SEC-07")
+}
+
+func sessions(ctx context.Context, t *spec.Trial) {
+	t.Step("start the bridge and let devices publish")
+	b := t.Open(ctx, harness.Plan{Load: t.Load("security")})
+	var expiry, revocation lifetime
+	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
+		if t.Applies("SEC-04") {
+			t.Step("open a session whose token expires in 2 s and is not renewed")
+			expiry = outlive(ctx, b)
+		}
+		if t.Applies("SEC-05") {
+			t.Step("open a session and revoke its subject")
+			revocation = revoke(ctx, b)
+		}
+		return ctx.Err()
+	}))
+	expiry.judge(t, "SEC-04", "expiry of the token to the end of the session")
+	revocation.judge(t, "SEC-05", "revocation to the end of the session")
+}
+
+// lifetime is how long a session lived on after it should have ended.
+type lifetime struct {
+	after time.Duration
+	found []reports.Finding
+}
+
+func (l lifetime) judge(t *spec.Trial, id, name string) {
+	if !t.Applies(id) {
+		return
+	}
+	limit := t.Limit(id).Time
+	ms := reports.Float(l.after.Seconds() * 1e3)
+	t.Judge(oracle.JudgeDeterministic(t.Requirement(id), oracle.DeterministicInput{
+		Scenario: t.Scenario.ID, Profile: title(t), Checks: 1, Findings: l.found, Seed: t.Rig.Seed(),
+		Figure: &reports.Measurement{
+			Name: name, Unit: "ms", Estimate: ms, Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
+			Limit: reports.Float(limit.Seconds() * 1e3), Runs: []reports.Float{ms},
+		},
+	}))
+}

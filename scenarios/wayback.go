@@ -1,0 +1,118 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/fault"
+	"plumbline/harness/record"
+	"plumbline/reports"
+)
+
+// resumed judges the time to fresh data after every loss of a connection.
+func (j *judged) resumed(id string) {
+	var times []time.Duration
+	var found []reports.Finding
+	for _, r := range j.history.Resumptions(j.options(id)) {
+		if d, ok := r.ToFresh(); ok {
+			times = append(times, d)
+			continue
+		}
+		found = append(found, reports.Finding{
+			Requirement: id, Kind: "never-back", Subject: r.Viewer, Confirmed: true, At: time.Duration(r.Lost),
+			Detail: "the viewer lost its connection and never saw fresh data again",
+		})
+	}
+	j.within(id, "end of the cut to fresh data", times, found)
+}
+
+// seam judges the order round every resumption.
+func (j *judged) seam(id string, least int64) {
+	_, o, found := j.history.Seam(j.options(id))
+	j.none(id, "delivery out of order/deliveries out of order", "deliveries round a resumption", o.Deliveries, o.Reordered+o.Backwards, o.Excused,
+		ofKind(found, "reordered", "offset-backwards"), least)
+}
+
+// freshAfterFaults returns, for every fault and viewer, the time from the end
+// of the fault to the arrival of the first message intended after it, and a
+// finding for each viewer that never got one.
+func freshAfterFaults(log *record.Log, id string) (times []time.Duration, found []reports.Finding) {
+	due := map[[2]uint64]int64{}
+	for _, r := range log.Records {
+		if r.Kind == record.Sent {
+			key := [2]uint64{uint64(r.Stream), r.Seq}
+			if _, seen := due[key]; !seen {
+				due[key] = r.Due
+			}
+		}
+	}
+	for _, e := range log.Events {
+		if e.Kind != record.FaultEnd {
+			continue
+		}
+		for node, n := range log.Index.Nodes {
+			if n.Role != "viewer" {
+				continue
+			}
+			at := firstFresh(log, due, uint16(node), e.At)
+			if at == 0 {
+				found = append(found, reports.Finding{
+					Requirement: id, Kind: "never-back", Subject: n.Name, Confirmed: true, At: time.Duration(e.At),
+					Detail: fmt.Sprintf("after the outage %q the viewer never saw fresh data again", e.Subject),
+				})
+				continue
+			}
+			times = append(times, time.Duration(at-e.At))
+		}
+	}
+	return times, found
+}
+
+// firstFresh returns when a node first received a message that was intended at
+// or after since; 0 when it never did.
+func firstFresh(log *record.Log, due map[[2]uint64]int64, node uint16, since int64) (first int64) {
+	for _, r := range log.Records {
+		if r.Kind != record.Received || r.Node != node || r.At < since || (first != 0 && r.At >= first) {
+			continue
+		}
+		if intended, known := due[[2]uint64{uint64(r.Stream), r.Seq}]; known && intended >= since {
+			first = r.At
+		}
+	}
+	return first
+}
+
+// silence swallows what viewers send until each has been dropped by the
+// bridge, at most for limit, and returns how long each took.
+func silence(ctx context.Context, b *harness.Bench, limit time.Duration) (times []time.Duration, found []reports.Finding, err error) {
+	before := make([]uint64, len(b.Viewers))
+	for i, v := range b.Viewers {
+		before[i] = v.Counters().Disconnects
+	}
+	hole := b.ViewerProxy.BlackHoleFault(fault.Upstream)
+	err = fault.During(ctx, b.Recorder, hole, func(ctx context.Context) error {
+		onset := b.Clock.Now()
+		for i, v := range b.Viewers {
+			dropped := func() bool { return v.Counters().Disconnects > before[i] }
+			left := limit - time.Duration(b.Clock.Now()-onset)
+			switch err := harness.Until(ctx, max(left, time.Millisecond), "the bridge drops a silent viewer", dropped); {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				found = append(found, reports.Finding{
+					Requirement: "REC-03", Kind: "half-open", Subject: fmt.Sprintf("viewer-%02d", i+1), Confirmed: true, At: time.Duration(onset),
+					Detail: fmt.Sprintf("the connection was still open %s after the viewer had gone silent", limit),
+				})
+			default:
+				times = append(times, time.Duration(b.Clock.Now()-onset))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return times, found, err
+	}
+	return times, found, b.Settled(ctx, patience)
+}
