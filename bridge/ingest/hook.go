@@ -212,6 +212,9 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 			pk = connack3(pk)
 		}
 	case packets.Puback, packets.Pubrec:
+		if pk.ReasonCode < packets.CodeNoMatchingSubscribers.Code {
+			pk.ReasonCode = packets.CodeSuccess.Code // the library puts the QoS there (MQTT 5 table 3.4)
+		}
 		if c := connOf(cl); c != nil && c.note != "" && c.noteID == pk.PacketID {
 			pk.Properties.ReasonString = c.note
 			c.note = ""

@@ -46,7 +46,7 @@ func LoadUsers(path string) (*Users, error) {
 		Users []User `yaml:"users"`
 	}
 	if err := yaml.UnmarshalWithOptions(raw, &file, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("ingest: mqtt.usersFile %q: %w", path, err)
+		return nil, fmt.Errorf("ingest: mqtt.usersFile %q: %s", path, yaml.FormatError(err, false, false)) // without the source lines: they hold hashes
 	}
 	u, err := NewUsers(file.Users)
 	if err != nil {

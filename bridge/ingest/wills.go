@@ -78,17 +78,19 @@ func (w *wills) died(cl *mqtt.Client) {
 		send()
 		return
 	}
-	w.later(id, time.Duration(delay)*time.Second, send)
+	w.later(cl, time.Duration(delay)*time.Second, send)
 }
 
-func (w *wills) later(id string, delay time.Duration, send func()) {
+// later keeps the will of cl, whose connection ends now, for its delay.
+func (w *wills) later(cl *mqtt.Client, delay time.Duration, send func()) {
+	id := cl.ID
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
 		w.count("draining")
 		return
 	}
-	if now, ok := w.b.server.Clients.Get(id); ok && !now.Closed() { // taken over: the session has a connection again
+	if now, ok := w.b.server.Clients.Get(id); ok && now != cl && !now.Closed() { // taken over: the session has a connection again
 		w.count("cancelled")
 		return
 	}

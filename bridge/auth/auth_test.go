@@ -1,0 +1,313 @@
+package auth
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+var (
+	secret = []byte("0123456789abcdef0123456789abcdef-test")
+	now    = time.Unix(1_800_000_000, 0)
+)
+
+func verifier(t *testing.T, alg string, key any, leeway time.Duration) *Verifier {
+	t.Helper()
+	v, err := NewVerifier(Options{Alg: alg, Key: key, Issuer: "plumbline", Audience: "bridge", Leeway: leeway, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func claims(change map[string]any) jwt.MapClaims {
+	c := jwt.MapClaims{"sub": "anna", "iss": "plumbline", "aud": "bridge", "exp": now.Unix() + 60, "grants": []string{"plant/#"}}
+	maps.Copy(c, change)
+	for k, v := range c {
+		if v == nil {
+			delete(c, k)
+		}
+	}
+	return c
+}
+
+func sign(t *testing.T, method jwt.SigningMethod, key any, c jwt.Claims, header map[string]any) string {
+	t.Helper()
+	tok := jwt.NewWithClaims(method, c)
+	maps.Copy(tok.Header, header)
+	s, err := tok.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// raw signs a payload (and header) as they stand, with HS256.
+func raw(header, payload string) string {
+	enc := base64.RawURLEncoding
+	body := enc.EncodeToString([]byte(header)) + "." + enc.EncodeToString([]byte(payload))
+	sig, err := jwt.SigningMethodHS256.Sign(body, secret)
+	if err != nil {
+		panic(err)
+	}
+	return body + "." + enc.EncodeToString(sig)
+}
+
+func wantReason(t *testing.T, err error, reason string) {
+	t.Helper()
+	var no *Refusal
+	if !errors.As(err, &no) || !errors.Is(err, ErrToken) {
+		t.Fatalf("error %v, want a Refusal with reason %q", err, reason)
+	}
+	if no.Reason != reason {
+		t.Fatalf("reason %q (%s), want %q", no.Reason, no.Detail, reason)
+	}
+}
+
+func TestVerifyGood(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	edPub, edKey, _ := ed25519.GenerateKey(rand.Reader)
+	for _, tc := range []struct {
+		alg          string
+		method       jwt.SigningMethod
+		private, pub any
+	}{
+		{"HS256", jwt.SigningMethodHS256, secret, secret},
+		{"HS384", jwt.SigningMethodHS384, secret, secret},
+		{"HS512", jwt.SigningMethodHS512, secret, secret},
+		{"RS256", jwt.SigningMethodRS256, rsaKey, &rsaKey.PublicKey},
+		{"ES256", jwt.SigningMethodES256, ecKey, &ecKey.PublicKey},
+		{"EdDSA", jwt.SigningMethodEdDSA, edKey, edPub},
+	} {
+		t.Run(tc.alg, func(t *testing.T) {
+			v := verifier(t, tc.alg, tc.pub, 0)
+			id, err := v.Verify(sign(t, tc.method, tc.private, claims(map[string]any{"jti": "7", "aud": []string{"other", "bridge"}, "denies": []string{"plant/x/#"}}), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id.Subject != "anna" || id.TokenID != "7" || !id.Expires.Equal(now.Add(time.Minute)) || fmt.Sprint(id.Grants, id.Denies) != "[plant/#] [plant/x/#]" {
+				t.Fatalf("identity %+v", id)
+			}
+			other := sign(t, jwt.SigningMethodHS256, append([]byte("x"), secret...), claims(nil), nil)
+			if _, err := v.Verify(other); err == nil {
+				t.Fatal("a token of another key was accepted")
+			}
+		})
+	}
+}
+
+// TestVerifyRefuses holds the vectors N17 to N30.
+func TestVerifyRefuses(t *testing.T) {
+	v := verifier(t, "HS256", secret, 2*time.Second)
+	hs := func(change map[string]any) string {
+		return sign(t, jwt.SigningMethodHS256, secret, claims(change), nil)
+	}
+	head := func(h map[string]any) string { return sign(t, jwt.SigningMethodHS256, secret, claims(nil), h) }
+	good := hs(nil)
+	parts := strings.Split(good, ".")
+	body, _ := json.Marshal(claims(nil))
+	flipped := []byte(parts[1])
+	flipped[5] ^= 1
+	for _, tc := range []struct{ name, token, reason string }{
+		{"empty", "", "size"},
+		{"N17 none", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".", "alg"},
+		{"N17 nOnE", base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"nOnE"}`)) + "." + parts[1] + ".", "alg"},
+		{"N19 HS512 with the same secret", sign(t, jwt.SigningMethodHS512, secret, claims(nil), nil), "alg"},
+		{"N19 no alg", raw(`{"typ":"JWT"}`, string(body)), "alg"},
+		{"N19 alg in lower case", raw(`{"alg":"hs256"}`, string(body)), "alg"},
+		{"N20 tampered payload", parts[0] + "." + string(flipped) + "." + parts[2], "form|signature"},
+		{"N20 empty signature", parts[0] + "." + parts[1] + ".", "signature"},
+		{"N20 four parts", good + ".x", "form"},
+		{"N20 a megabyte of dots", strings.Repeat(".", 1<<20), "size"},
+		{"N20 dots within the size", strings.Repeat(".", 8000), "form"},
+		{"N20 padded base64", parts[0] + "=." + parts[1] + "." + parts[2], "header"},
+		{"N21 expired at exp plus leeway", hs(map[string]any{"exp": now.Unix() - 2}), "expired"},
+		{"N22 nbf beyond the leeway", hs(map[string]any{"nbf": now.Unix() + 3}), "early"},
+		{"N23 iat beyond the leeway", hs(map[string]any{"iat": now.Unix() + 3}), "early"},
+		{"no exp", hs(map[string]any{"exp": nil}), "claims"},
+		{"N24 no iss", hs(map[string]any{"iss": nil}), "issuer"},
+		{"N24 other iss", hs(map[string]any{"iss": "plumbline2"}), "issuer"},
+		{"N24 iss a list", hs(map[string]any{"iss": []string{"plumbline"}}), "issuer"},
+		{"N25 no aud", hs(map[string]any{"aud": nil}), "audience"},
+		{"N25 other aud", hs(map[string]any{"aud": "bridge2"}), "audience"},
+		{"N25 list without us", hs(map[string]any{"aud": []string{"a", "b"}}), "audience"},
+		{"N26 id token", head(map[string]any{"typ": "id+jwt"}), "typ"},
+		{"N26 refresh token", head(map[string]any{"typ": "refresh"}), "typ"},
+		{"crit", head(map[string]any{"crit": []string{"exp"}}), "header"},
+		{"N29 duplicate claim", raw(`{"alg":"HS256"}`, `{"sub":"anna","sub":"admin","iss":"plumbline","aud":"bridge","exp":1800000060}`), "form"},
+		{"N29 duplicate header", raw(`{"alg":"none","alg":"HS256"}`, string(body)), "header"},
+		{"N30 exp a string", hs(map[string]any{"exp": "1800000060"}), "claims"},
+		{"N30 exp a fraction", hs(map[string]any{"exp": 1800000060.5}), "claims"},
+		{"N30 exp negative", hs(map[string]any{"exp": -1}), "claims"},
+		{"N30 exp huge", raw(`{"alg":"HS256"}`, `{"sub":"a","iss":"plumbline","aud":"bridge","exp":1e30}`), "claims"},
+		{"N30 exp null", raw(`{"alg":"HS256"}`, `{"sub":"a","iss":"plumbline","aud":"bridge","exp":null}`), "claims"},
+		{"nbf a string", hs(map[string]any{"nbf": "1"}), "claims"},
+		{"no sub", hs(map[string]any{"sub": nil}), "subject"},
+		{"sub a number", hs(map[string]any{"sub": 7}), "subject"},
+		{"jti a number", hs(map[string]any{"jti": 7}), "claims"},
+		{"grants a string", hs(map[string]any{"grants": "#"}), "grants"},
+		{"grants malformed", hs(map[string]any{"grants": []string{"a/#/b"}}), "grants"},
+		{"denies malformed", hs(map[string]any{"denies": []any{7}}), "grants"},
+		{"payload no object", raw(`{"alg":"HS256"}`, `[1]`), "signature"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := v.Verify(tc.token)
+			var no *Refusal
+			if !errors.As(err, &no) {
+				t.Fatalf("error %v, want a Refusal", err)
+			}
+			if !strings.Contains("|"+tc.reason+"|", "|"+no.Reason+"|") {
+				t.Fatalf("reason %q (%s), want %s", no.Reason, no.Detail, tc.reason)
+			}
+		})
+	}
+}
+
+func TestLeewayIsExact(t *testing.T) {
+	v := verifier(t, "HS256", secret, 2*time.Second)
+	for _, tc := range []struct {
+		change map[string]any
+		good   bool
+	}{
+		{map[string]any{"exp": now.Unix() - 1}, true},
+		{map[string]any{"exp": now.Unix() - 2}, false},
+		{map[string]any{"nbf": now.Unix() + 2}, true},
+		{map[string]any{"nbf": now.Unix() + 3}, false},
+		{map[string]any{"iat": now.Unix() + 2}, true},
+		{map[string]any{"iat": now.Unix() + 3}, false},
+	} {
+		if _, err := v.Verify(sign(t, jwt.SigningMethodHS256, secret, claims(tc.change), nil)); (err == nil) != tc.good {
+			t.Errorf("%v: error %v, want good = %v", tc.change, err, tc.good)
+		}
+	}
+}
+
+// TestKeyConfusion is N18: the public key must not serve as an HMAC secret. N27 and N28: key hints in the header are ignored.
+func TestKeyConfusion(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, _ := x509.MarshalPKIXPublicKey(&rsaKey.PublicKey)
+	pemKey := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	v := verifier(t, "RS256", &rsaKey.PublicKey, 0)
+	_, err = v.Verify(sign(t, jwt.SigningMethodHS256, pemKey, claims(nil), nil))
+	wantReason(t, err, "alg")
+
+	hints := map[string]any{"kid": "../../etc/passwd", "jku": "http://127.0.0.1:1/jwks", "x5u": "http://127.0.0.1:1/x", "jwk": map[string]any{"kty": "oct", "k": "AAAA"}}
+	if _, err := v.Verify(sign(t, jwt.SigningMethodRS256, rsaKey, claims(nil), hints)); err != nil {
+		t.Errorf("a good token with key hints: %v", err)
+	}
+	other, _ := rsa.GenerateKey(rand.Reader, 2048)
+	_, err = v.Verify(sign(t, jwt.SigningMethodRS256, other, claims(nil), hints))
+	wantReason(t, err, "signature")
+}
+
+// TestWeakKeys is N31.
+func TestWeakKeys(t *testing.T) {
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Skip("this Go refuses to make small RSA keys itself")
+	}
+	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	for _, tc := range []struct {
+		name, alg string
+		key       any
+	}{
+		{"short", "HS256", []byte("0123456789abcdef0123456789abcde")},
+		{"empty", "HS256", []byte{}},
+		{"one byte repeated", "HS256", []byte(strings.Repeat("a", 64))},
+		{"PEM as secret", "HS256", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: make([]byte, 64)})},
+		{"RSA 1024", "RS256", &small.PublicKey},
+		{"P-384 for ES256", "ES256", &p384.PublicKey},
+		{"secret for RS256", "RS256", secret},
+		{"RSA key for HS256", "HS256", &small.PublicKey},
+		{"unknown algorithm", "none", secret},
+	} {
+		if _, err := NewVerifier(Options{Alg: tc.alg, Key: tc.key, Issuer: "i", Audience: "a"}); err == nil {
+			t.Errorf("%s: accepted", tc.name)
+		}
+	}
+	for _, o := range []Options{{Alg: "HS256", Key: secret, Audience: "a"}, {Alg: "HS256", Key: secret, Issuer: "i"}, {Alg: "HS256", Key: secret, Issuer: "i", Audience: "a", Leeway: time.Hour}} {
+		if _, err := NewVerifier(o); err == nil {
+			t.Errorf("options %+v accepted", o)
+		}
+	}
+}
+
+func TestLoadKeyAndEnsureSecret(t *testing.T) {
+	dir := t.TempDir()
+	path, err := EnsureSecret(filepath.Join(dir, "sub", "jwt.key"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := LoadKey("HS256", path, "")
+	if err != nil || len(first.([]byte)) != 64 {
+		t.Fatalf("secret %d bytes, %v, want 64 hex digits", len(first.([]byte)), err)
+	}
+	if _, err := EnsureSecret(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := LoadKey("HS256", path, ""); string(again.([]byte)) != string(first.([]byte)) {
+		t.Error("an existing secret was changed")
+	}
+	pub, private, _ := ed25519.GenerateKey(rand.Reader)
+	der, _ := x509.MarshalPKIXPublicKey(pub)
+	write := func(name, kind string, der []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if k, err := LoadKey("EdDSA", "", write("pub.pem", "PUBLIC KEY", der)); err != nil || !pub.Equal(k.(ed25519.PublicKey)) {
+		t.Errorf("public key: %v, %v", k, err)
+	}
+	pder, _ := x509.MarshalPKCS8PrivateKey(private)
+	for name, p := range map[string]string{"private key": write("p.pem", "PRIVATE KEY", pder), "missing": filepath.Join(dir, "no"), "not PEM": path, "none": ""} {
+		if _, err := LoadKey("EdDSA", "", p); err == nil {
+			t.Errorf("%s was taken as public key", name)
+		}
+	}
+	if _, err := LoadKey("HS256", "", ""); err == nil {
+		t.Error("no secret file, no error")
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	v, err := NewVerifier(Options{Alg: "HS256", Key: secret, Issuer: "plumbline", Audience: "bridge"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("a.b.c")
+	f.Add(raw(`{"alg":"HS256"}`, `{"sub":"a"}`))
+	f.Fuzz(func(t *testing.T, token string) {
+		_, err := v.Verify(token)
+		if err == nil {
+			t.Fatalf("accepted %q", token)
+		}
+		if len(token) > 20 && strings.Contains(err.Error(), token) {
+			t.Fatalf("the error repeats the token")
+		}
+	})
+}
