@@ -66,13 +66,30 @@ func grouped(n int64) string {
 	return sign + b.String()
 }
 
-// quantity joins a figure and its unit; there is no unit behind "—" or "∞".
+// quantity joins a figure and its unit. There is none behind "—" or "∞", and
+// "1" is the unit of a ratio, which is not printed.
 func quantity(v float64, unit string) string {
 	text := number(v)
-	if unit == "" || math.IsNaN(v) || math.IsInf(v, 0) {
+	if unit == "" || unit == "1" || math.IsNaN(v) || math.IsInf(v, 0) {
 		return text
 	}
 	return text + " " + unit
+}
+
+// bounds prints the confidence bounds of a measurement: both, the one that
+// exists, or that there is none.
+func bounds(m *reports.Measurement) string {
+	lower, upper := float64(m.Lower), float64(m.Upper)
+	switch {
+	case math.IsNaN(lower) && math.IsNaN(upper):
+		return "too few samples for a bound"
+	case math.IsNaN(lower):
+		return "at most " + quantity(upper, m.Unit)
+	case math.IsNaN(upper):
+		return "at least " + quantity(lower, m.Unit)
+	default:
+		return number(lower) + " to " + quantity(upper, m.Unit)
+	}
 }
 
 // quantileName prints 0.999 as "p99.9".
