@@ -25,7 +25,7 @@ func HTML(w io.Writer, run *reports.Run) error {
 	funcs := template.FuncMap{
 		"style": func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
 		"num":   figure, "qty": figureWithUnit, "count": grouped, "span": span, "date": date, "bytes": bytesText,
-		"quantile": quantileName, "bounds": bounds, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
+		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
 		"percent": func(v float64) string { return number(v*100) + " %" },
 		"plus":    func(a, b int) int { return a + b },
 		"trouble": func(n int64) template.HTML { return troubleCell(n) },

@@ -12,6 +12,9 @@ import (
 func lead(run *reports.Run) string {
 	name := strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)
 	c := run.Count()
+	if run.Partial != "" && run.Overall == reports.Inconclusive {
+		return "The run is not whole, so it makes no statement about " + name + " as a whole."
+	}
 	switch run.Overall {
 	case reports.Pass:
 		if run.Certified() {
@@ -36,6 +39,9 @@ func lead(run *reports.Run) string {
 
 // managerSummary says in a few sentences what was done and what came out.
 func managerSummary(run *reports.Run) []string {
+	if run.Count().Total == 0 {
+		return []string{"No requirement was selected, so nothing was judged."}
+	}
 	out := []string{fmt.Sprintf("Judged under profile %s with %s, in %s, by %d requirements: %s.",
 		strings.TrimSpace(run.Profile.Name+" "+run.Profile.Version), devicePhrase(run), span(run.Finished.Sub(run.Started)), run.Count().Total, tally(run.Count()))}
 	if s := latencySentence(run); s != "" {
@@ -155,6 +161,9 @@ func facts(run *reports.Run) []fact {
 }
 
 func notApplicable(c reports.Counts) string {
+	if c.Total == 0 {
+		return "nothing was judged"
+	}
 	if n := c.By[reports.NotApplicable]; n > 0 {
 		return fmt.Sprintf("%d not applicable", n)
 	}
@@ -179,6 +188,14 @@ func overLimit(d reports.Distribution, q, v float64) bool {
 	return false
 }
 
+// measured prints a figure of the rig; 0 there means that nobody measured it.
+func measured(v reports.Float, unit string) string {
+	if v == 0 {
+		return "—"
+	}
+	return quantity(float64(v), unit)
+}
+
 // rigSentence says how far the figures can be trusted.
 func rigSentence(r reports.RigHealth) string {
 	var parts []string
@@ -188,6 +205,9 @@ func rigSentence(r reports.RigHealth) string {
 	}
 	if u := float64(r.Uncertainty); u > 0 {
 		parts = append(parts, fmt.Sprintf("Systematic uncertainty of every latency: U = %s (k = 2).", quantity(u, "ms")))
+	}
+	if len(parts) == 0 {
+		return "The rig was not measured in this run."
 	}
 	return strings.Join(parts, " ")
 }
