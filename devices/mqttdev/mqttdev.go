@@ -188,8 +188,10 @@ func connection(broker *url.URL, tlsConfig *tls.Config, username string, passwor
 		p, _ := broker.User.Password()
 		password = []byte(p)
 	}
+	bare := *broker // the library prints the URL in its errors
+	bare.User = nil
 	return autopaho.ClientConfig{
-		ServerUrls: []*url.URL{broker}, TlsCfg: tlsConfig, KeepAlive: 20,
+		ServerUrls: []*url.URL{&bare}, TlsCfg: tlsConfig, KeepAlive: 20,
 		ConnectUsername: username, ConnectPassword: password, ConnectTimeout: 5 * time.Second,
 		ReconnectBackoff: func(attempt int) time.Duration {
 			if attempt == 0 {

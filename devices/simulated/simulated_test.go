@@ -70,7 +70,7 @@ func TestModelsArePlausible(t *testing.T) {
 		simulated.Door:        {"open_seconds": {0, 60}},
 	}
 	for kind, want := range limits {
-		for seed := uint64(1); seed <= 20; seed++ {
+		for seed := uint64(1); seed <= 8; seed++ {
 			tw := twin(t, kind, seed)
 			for seq := uint64(1); seq < 2000; seq++ {
 				s := tw.Sample(seq, time.Duration(seq)*86*time.Second)
@@ -85,9 +85,9 @@ func TestModelsArePlausible(t *testing.T) {
 }
 
 func TestEnergyIsTheIntegralOfPower(t *testing.T) {
-	for seed := uint64(1); seed <= 10; seed++ {
+	for seed := uint64(1); seed <= 4; seed++ {
 		tw := twin(t, simulated.Power, seed)
-		const steps, step = 40_000, 100 * time.Millisecond
+		const steps, step = 20_000, 100 * time.Millisecond
 		joules, last := 0.0, 0.0
 		start := get(t, tw.Sample(1, 0), "energy")
 		for i := range uint64(steps) {

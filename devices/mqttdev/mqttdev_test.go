@@ -1,0 +1,326 @@
+package mqttdev_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/devices"
+	"plumbline/devices/devicetest"
+	"plumbline/devices/mqttdev"
+	"plumbline/devices/simulated"
+)
+
+// broker is a real broker on a free port of the loopback that can be restarted.
+type broker struct {
+	addr   string
+	server *mochi.Server
+	stop   func() error // once: mochi panics at a second Close
+}
+
+// allow lets everybody in: the broker is the test's own, on the loopback.
+type allow struct{ mochi.HookBase }
+
+func (*allow) ID() string { return "allow" }
+
+func (*allow) Provides(b byte) bool { return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck }
+
+func (*allow) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
+
+func (*allow) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+
+func startBroker(t testing.TB, addr string) *broker {
+	t.Helper()
+	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler), InlineClient: true})
+	if err := s.AddHook(new(allow), nil); err != nil {
+		t.Fatal(err)
+	}
+	l := listeners.NewTCP(listeners.Config{ID: "t", Address: addr})
+	if err := s.AddListener(l); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{addr: l.Address(), server: s, stop: sync.OnceValue(s.Close)}
+	t.Cleanup(func() { _ = b.stop() })
+	return b
+}
+
+func (b *broker) url() *url.URL { return &url.URL{Scheme: "mqtt", Host: b.addr} }
+
+func (b *broker) publish(t testing.TB, topic, payload string, retain bool) {
+	t.Helper()
+	if err := b.server.Publish(topic, []byte(payload), retain, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB, cfg mqttdev.Config) *mqttdev.Device {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
+	d, err := mqttdev.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func read(t testing.TB, d devices.Device) devices.Sample {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
+	s, err := d.Read(ctx)
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	return s
+}
+
+func TestConforms(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(t testing.TB) devices.Device {
+		d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/+", QoS: 1})
+		for i := range 25 {
+			b.publish(t, fmt.Sprintf("s/%d", i), fmt.Sprintf(`{"n":%d}`, i), false)
+		}
+		return d
+	}})
+}
+
+func TestPayloadsTopicsAndDamage(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	b.publish(t, "s/old", "1", true)
+	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", QoS: 1})
+	b.publish(t, "s/a", `{"ENERGY":{"Power":12.5}}`, false)
+	b.publish(t, "s/a", `{"ENERGY":`, false)
+	b.publish(t, "s/b", "21.5", false)
+	first, second := read(t, d), read(t, d)
+	if first.Topic != "s/a" || first.Values[0].Name != "ENERGY.Power" || first.Values[0].Number != 12.5 {
+		t.Errorf("first sample %+v", first)
+	}
+	if second.Topic != "s/b" || second.Values[0].Number != 21.5 || second.Seq != 2 {
+		t.Errorf("second sample %+v", second)
+	}
+	if c := d.Counters(); c.Damaged != 1 || c.Good != 2 || string(d.Damages()[0].Raw) != `{"ENERGY":` {
+		t.Errorf("%+v with %+v, want the cut object as evidence", c, d.Damages())
+	}
+	if s := d.Stats(); s.Retained != 1 || s.Connects != 1 {
+		t.Errorf("%+v, want the retained message left out", s)
+	}
+}
+
+func TestRetainedOnRequest(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	b.publish(t, "s/old", "1", true)
+	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", KeepRetained: true})
+	if s := read(t, d); s.Topic != "s/old" {
+		t.Errorf("sample %+v, want the retained one", s)
+	}
+}
+
+func TestResubscribesAfterTheBrokerRestarted(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", QoS: 1, ClientID: "dev", Retry: 10 * time.Millisecond})
+	b.publish(t, "s/a", "1", false)
+	read(t, d)
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b2 := startBroker(t, b.addr) // it knows nothing of our session
+	devicetest.Eventually(t, "the device to connect again", func() bool { return d.Stats().Connects == 2 })
+	devicetest.Eventually(t, "a message through the renewed subscription", func() bool {
+		b2.publish(t, "s/a", "2", false)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		s, err := d.Read(ctx)
+		return err == nil && string(s.Raw) == "2"
+	})
+}
+
+func TestOpenFailsClearly(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &url.URL{Scheme: "mqtt", Host: l.Addr().String(), User: url.UserPassword("u", "geheim")}
+	_ = l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = mqttdev.Open(ctx, mqttdev.Config{Broker: nobody, Filter: "s/#", Retry: 10 * time.Millisecond})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "is the broker running") {
+		t.Errorf("no broker: %v", err)
+	}
+	if err != nil && strings.Contains(err.Error(), "geheim") {
+		t.Errorf("the password is in the error: %v", err)
+	}
+	good := &url.URL{Scheme: "mqtt", Host: "127.0.0.1:1"}
+	for _, c := range []struct {
+		cfg  mqttdev.Config
+		want string
+	}{
+		{mqttdev.Config{Filter: "x"}, "set Config.Broker"},
+		{mqttdev.Config{Broker: good}, "set Config.Filter"},
+		{mqttdev.Config{Broker: good, Filter: "x", QoS: 2}, "must be 0 or 1"},
+		{mqttdev.Config{Broker: &url.URL{Scheme: "http", Host: "x"}, Filter: "x"}, "scheme must be"},
+	} {
+		if _, err := mqttdev.Open(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)
+		}
+	}
+}
+
+// runTwin starts a sensor program that the test ends; stop ends it earlier.
+func runTwin(t *testing.T, cfg mqttdev.TwinConfig) (twin *mqttdev.Twin, stop func()) {
+	t.Helper()
+	twin, err := mqttdev.NewTwin(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- twin.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("twin: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return twin, stop
+}
+
+func power(t *testing.T, period time.Duration) devices.Scheduled {
+	t.Helper()
+	src, err := simulated.New(simulated.Power, "plug", 1, simulated.Options{Period: period})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// follow reads a twin's messages through a broker and compares them.
+func follow(t *testing.T, broker *url.URL) {
+	t.Helper()
+	d := open(t, mqttdev.Config{Broker: broker, Filter: "tele/+/SENSOR", QoS: 1, Mode: devices.Sim})
+	var mu sync.Mutex
+	sent := map[string]bool{}
+	wall := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	twin, stop := runTwin(t, mqttdev.TwinConfig{Broker: broker, Name: "tasmota_A1B2C3", Source: power(t, 5*time.Millisecond), QoS: 1,
+		Retry: 10 * time.Millisecond, Now: func() time.Time { return wall },
+		OnPublish: func(p mqttdev.Published) {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[string(p.Payload)] = p.Due <= p.At && p.Topic == "tele/tasmota_A1B2C3/SENSOR"
+		}})
+	for range 10 {
+		s := read(t, d)
+		var got struct {
+			Time   string
+			ENERGY map[string]float64
+		}
+		if err := json.Unmarshal(s.Raw, &got); err != nil {
+			t.Fatalf("%q: %v", s.Raw, err)
+		}
+		if s.Topic != twin.Topic() || got.Time != "2026-01-02T03:04:05" || got.ENERGY["Voltage"] < 200 || got.ENERGY["Total"] < 1000 {
+			t.Errorf("%s: %s", s.Topic, s.Raw)
+		}
+		devicetest.Eventually(t, "the twin to tell of this message", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return sent[string(s.Raw)]
+		})
+	}
+	offline := open(t, mqttdev.Config{Broker: broker, Filter: "tele/+/LWT", KeepRetained: true})
+	if s := read(t, offline); string(s.Raw) != "Online" {
+		t.Errorf("LWT is %q while the twin runs", s.Raw)
+	}
+	stop()
+	if s := read(t, offline); string(s.Raw) != "Offline" {
+		t.Errorf("LWT is %q after the twin ended", s.Raw)
+	}
+	if s := twin.Stats(); s.Published < 10 || s.Connects != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTwinThroughMochi(t *testing.T) { follow(t, startBroker(t, "127.0.0.1:0").url()) }
+
+func TestTwinThroughMosquitto(t *testing.T) {
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		if path, err = exec.LookPath(filepath.Join("/usr/sbin", "mosquitto")); err != nil {
+			t.Skip("mosquitto is not installed")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	// With -p and no file, mosquitto listens on the loopback only.
+	cmd := exec.Command(path, "-p", fmt.Sprint(addr.Port))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	devicetest.Eventually(t, "mosquitto to listen", func() bool {
+		c, err := net.Dial("tcp", addr.String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	follow(t, &url.URL{Scheme: "mqtt", Host: addr.String()})
+}
+
+func TestTwinKeepsItsScheduleWithoutABroker(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	twin, _ := runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Name: "p", Source: power(t, 5*time.Millisecond), Retry: 10 * time.Millisecond})
+	devicetest.Eventually(t, "the first messages", func() bool { return twin.Stats().Published > 3 })
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	devicetest.Eventually(t, "messages to be missed", func() bool { return twin.Stats().Missed > 3 })
+	startBroker(t, b.addr)
+	devicetest.Eventually(t, "the twin to connect again", func() bool { return twin.Stats().Connects == 2 })
+	before := twin.Stats().Published
+	devicetest.Eventually(t, "messages after the restart", func() bool { return twin.Stats().Published > before+3 })
+}
+
+func TestNewTwinRefuses(t *testing.T) {
+	good := &url.URL{Scheme: "mqtt", Host: "127.0.0.1:1"}
+	for _, c := range []struct {
+		cfg  mqttdev.TwinConfig
+		want string
+	}{
+		{mqttdev.TwinConfig{}, "no broker"},
+		{mqttdev.TwinConfig{Broker: good}, "no name"},
+		{mqttdev.TwinConfig{Broker: good, Name: "x"}, "no source"},
+		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), QoS: 2}, "must be 0 or 1"},
+	} {
+		if _, err := mqttdev.NewTwin(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)
+		}
+	}
+}
