@@ -41,6 +41,7 @@ type drawing struct {
 	Title, Scenario, Caption string
 	Plot                     template.HTML
 	Notes                    []string
+	Folded                   bool // of several alike, only the telling ones are open
 }
 
 type latencyView struct {
@@ -59,7 +60,6 @@ type requirementView struct {
 
 type resultView struct {
 	*reports.Result
-	Gauge      template.HTML
 	Shown      []reports.Finding
 	More       int
 	Superseded bool
@@ -105,7 +105,8 @@ func newView(run *reports.Run) view {
 		v.Latencies = append(v.Latencies, l)
 	}
 	for i, t := range run.Timelines {
-		v.Timelines = append(v.Timelines, drawing{Title: t.Name, Scenario: t.Scenario, Caption: describeTimeline(t), Plot: plotTimeline("t"+itoa(i), t)})
+		v.Timelines = append(v.Timelines, drawing{Title: t.Name, Scenario: t.Scenario, Caption: describeTimeline(t), Plot: plotTimeline("t"+itoa(i), t),
+			Folded: i > 0 && len(t.Faults) == 0})
 	}
 	v.Hops = viewHops(run.Hops)
 	for name, value := range run.Environment {
@@ -122,7 +123,7 @@ func viewRequirement(anchor string, j reports.Judgement) requirementView {
 		r.Gauge = plotGauge(j.Deciding.Measurement)
 	}
 	add := func(res *reports.Result, superseded bool) {
-		rv := resultView{Result: res, Gauge: plotGauge(res.Measurement), Shown: res.Findings, Superseded: superseded, Folded: superseded || res.Verdict == reports.Pass}
+		rv := resultView{Result: res, Shown: res.Findings, Superseded: superseded, Folded: superseded || res.Verdict == reports.Pass}
 		if len(rv.Shown) > maxFindings {
 			rv.Shown, rv.More = rv.Shown[:maxFindings], len(rv.Shown)-maxFindings
 		}
@@ -165,7 +166,7 @@ func viewHops(hops []reports.Hop) []drawing {
 	}
 	var out []drawing
 	for i, scenario := range order {
-		d := drawing{Title: "Where the time goes", Scenario: scenario, Caption: describeHops(by[scenario]), Plot: plotHops("w"+itoa(i), scenario, by[scenario])}
+		d := drawing{Title: "Where the time goes", Scenario: scenario, Caption: describeHops(by[scenario]), Plot: plotHops("w"+itoa(i), scenario, by[scenario]), Folded: i > 0}
 		for _, h := range by[scenario] {
 			if h.Note != "" {
 				d.Notes = append(d.Notes, h.Name+": "+h.Note)
