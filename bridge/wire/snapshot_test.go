@@ -1,0 +1,89 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/bridge/journal"
+)
+
+// payloads splits server frames into their payloads.
+func payloads(t *testing.T, frames []byte) (out [][]byte) {
+	t.Helper()
+	for len(frames) > 0 {
+		n, head := int(frames[1]), 2
+		switch n {
+		case 126:
+			n, head = int(frames[2])<<8|int(frames[3]), 4
+		case 127:
+			n, head = int(frames[6])<<24|int(frames[7])<<16|int(frames[8])<<8|int(frames[9]), 10
+		}
+		out = append(out, frames[head:head+n])
+		frames = frames[head+n:]
+	}
+	return out
+}
+
+func TestSnapshotParts(t *testing.T) {
+	entry := func(o, size int) journal.Entry {
+		return journal.Entry{Offset: uint64(o), Message: journal.Message{Topic: fmt.Sprint("t/", o), Payload: []byte(strings.Repeat("x", size)), Time: time.UnixMicro(7)}}
+	}
+	var many []journal.Entry
+	for i := range 2000 {
+		many = append(many, entry(i+1, 50))
+	}
+	for _, tc := range []struct {
+		name    string
+		entries []journal.Entry
+		min     int
+	}{
+		{"none", nil, 1},
+		{"one", []journal.Entry{entry(1, 10)}, 1},
+		{"many", many, 3},
+		{"large ones alone", []journal.Entry{entry(1, 100_000), entry(2, 10), entry(3, 100_000)}, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := len(tc.entries)
+			s := newSnapshot(7, append([]journal.Entry(nil), tc.entries...))
+			var frames []byte
+			for !s.done() {
+				before := len(frames)
+				frames = s.next(frames)
+				if size := len(frames) - before; size > partBytes+100_200 {
+					t.Errorf("a part of %d bytes", size)
+				}
+			}
+			got := payloads(t, frames)
+			if len(got) < tc.min {
+				t.Errorf("%d parts, want at least %d", len(got), tc.min)
+			}
+			next := uint64(1)
+			for i, p := range got {
+				var m struct {
+					Type        string
+					ID          int64
+					Part, Parts int
+					Readings    []struct{ O uint64 }
+				}
+				if err := json.Unmarshal(p, &m); err != nil {
+					t.Fatalf("part %d: %v", i+1, err)
+				}
+				if m.Type != "snapshot" || m.ID != 7 || m.Part != i+1 || m.Parts != len(got) {
+					t.Errorf("part %d: %+v", i+1, m)
+				}
+				for _, r := range m.Readings {
+					if r.O != next {
+						t.Fatalf("offset %d, want %d", r.O, next)
+					}
+					next++
+				}
+			}
+			if int(next-1) != n {
+				t.Errorf("%d readings, want %d", next-1, n)
+			}
+		})
+	}
+}
