@@ -3,117 +3,306 @@ package hub
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/bridge/journal"
+	"plumbline/bridge/topic"
 )
-
-// Options configures a hub. The zero value is useful.
-type Options struct {
-	BatchBytes int           // soft size of a batch body, default 16 KiB
-	BatchDelay time.Duration // longest wait to join readings when busy, default 5 ms
-	RingBytes  int64         // encoded batches kept per group, default 1 MiB
-	TotalBytes int64         // encoded batches kept over all groups, default 64 MiB
-	FrameRate  int           // frames a second that go out at once; beyond, readings are joined
-	Progress   time.Duration // a quiet group is moved on by an empty batch this often, default 10 s
-	Log        *slog.Logger  // default discards
-}
-
-// Access says what a subscriber may see at the moment of delivery.
-type Access struct {
-	Key   string                  // equal keys mean equal access lists; "" with a nil Allow
-	Allow func(topic string) bool // nil allows everything; called per delivery, must be safe for concurrent use
-}
-
-// SubscribeOptions describes a subscription.
-type SubscribeOptions struct {
-	Filter   string          // a valid topic filter
-	Since    *journal.Cursor // where an earlier subscription ended; nil starts now
-	Snapshot bool            // deliver last values, unless Since was recovered
-	Access   Access
-	Notify   func() // called when Pull may have something; must not block. Not called again until Pull returned more == false
-}
-
-// Subscribed is the answer to Subscribe.
-type Subscribed struct {
-	Cursor    journal.Cursor // delivery continues right after it
-	Recovered bool           // everything after Since will come
-	Reason    string         // why not: "no-cursor", "epoch", "ahead", "evicted"; "" when recovered
-	Snapshot  []journal.Entry
-}
-
-// Batch is a part of the stream that covers the journal interval (From, To].
-type Batch struct {
-	From, To uint64
-	Count    int    // readings in it; 0 when the filter left nothing
-	Body     []byte // `"epoch":"…","from":1,"to":9,"readings":[…]}`; shared, must not be changed
-}
-
-// Gap declares the journal interval (From, To] that cannot be delivered.
-type Gap struct {
-	From, To uint64
-	Count    uint64 // entries of the journal in the interval, whatever the filter
-	Reason   string // "evicted"
-}
 
 // ErrClosed: the hub has ended.
 var ErrClosed = errors.New("hub: closed")
 
-// Hub is the fan-out of one journal.
-type Hub struct{}
+// Hub is the fan-out of one journal. Create it with [New], start it with
+// [Hub.Run]. All methods may be called concurrently.
+type Hub struct {
+	opts    Options
+	journal *journal.Journal
+	kick    chan struct{}
+	started atomic.Bool
+	catchUp slots
 
-// Subscription is one viewer's place in one filter's stream.
-type Subscription struct{}
+	mu       sync.Mutex
+	ended    bool
+	groups   map[groupKey]*group
+	routes   routes
+	position uint64 // everything up to here was fanned out
+	fresh    []*Subscription
+	stats    Stats
 
-// Stats are counters and sizes for metrics.
+	catchUps, gaps, denied atomic.Uint64
+
+	// The fields below belong to the goroutine of Run.
+	entries []journal.Entry
+	reading []byte
+	touched []*group
+	due     []*Subscription
+	pace    pacer
+}
+
+// Stats are counters and sizes for metrics. Counters start at New.
 type Stats struct {
 	Groups, Subscriptions int
 	RingBytes             int64
 	Position              uint64 // offset up to which the journal was fanned out
 	Rounds                uint64
-	Batches               uint64
-	Readings              uint64
+	Batches               uint64 // encoded, each once for its whole group
+	Readings              uint64 // in those batches
 	Notified              uint64
-	CatchUps              uint64
-	Gaps                  uint64
-	Denied                uint64
+	CatchUps              uint64 // reads of the journal for one subscription
+	Gaps                  uint64 // declared
+	Denied                uint64 // readings left out by Access.Allow
 }
 
 // New makes a hub that starts at the journal's head.
-func New(j *journal.Journal, opts Options) *Hub { return &Hub{} }
-
-// Run fans out until ctx ends.
-func (h *Hub) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Subscribe adds a subscription.
-func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, Subscribed, error) {
-	return nil, Subscribed{}, ErrClosed
+func New(j *journal.Journal, opts Options) *Hub {
+	opts = opts.withDefaults()
+	return &Hub{
+		opts: opts, journal: j, kick: make(chan struct{}, 1),
+		catchUp:  slots{free: opts.CatchUps},
+		groups:   make(map[groupKey]*group),
+		position: j.Head().Offset,
+		pace:     newPacer(opts.FrameRate, opts.BatchDelay, time.Now()),
+	}
 }
 
-// Stats returns the present counters.
-func (h *Hub) Stats() Stats { return Stats{} }
-
-// Pull takes what is ready, at least one batch and otherwise up to maxBytes. A
-// gap comes alone and precedes what follows. It never waits; more says that
-// another Pull would give something, and when it is false Notify fires later.
-func (s *Subscription) Pull(maxBytes int) (batches []Batch, gap *Gap, more bool) {
-	return nil, nil, false
+// Stats returns the present counters and sizes.
+func (h *Hub) Stats() Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.stats
+	s.Groups, s.Position = len(h.groups), h.position
+	s.CatchUps, s.Gaps, s.Denied = h.catchUps.Load(), h.gaps.Load(), h.denied.Load()
+	return s
 }
 
-// PullInto is Pull that appends to dst.
-func (s *Subscription) PullInto(dst []Batch, maxBytes int) (batches []Batch, gap *Gap, more bool) {
-	return dst, nil, false
+// wake asks the loop to look around.
+func (h *Hub) wake() {
+	select {
+	case h.kick <- struct{}{}:
+	default:
+	}
 }
 
-// Cursor returns the offset up to which everything was pulled.
-func (s *Subscription) Cursor() uint64 { return 0 }
+// Run fans out until ctx ends, and returns nil then. It returns an error when it
+// runs already or the journal was closed. Afterwards Subscribe is refused, and
+// subscriptions give what they have.
+func (h *Hub) Run(ctx context.Context) error {
+	if !h.started.CompareAndSwap(false, true) {
+		return errors.New("hub: run: a hub runs once")
+	}
+	defer func() {
+		h.mu.Lock()
+		h.ended = true
+		h.mu.Unlock()
+	}()
+	cancel := h.journal.Watch(h.wake)
+	defer cancel()
+	h.wake() // for what came before the watch
+	progress := time.NewTicker(h.opts.Progress)
+	defer progress.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-progress.C:
+			h.moveQuietGroups()
+		case <-h.kick:
+		}
+		if err := h.catchHead(ctx); err != nil {
+			return err
+		}
+		h.notifyFresh()
+	}
+}
 
-// Lag returns how many entries the cursor is behind the journal's head.
-func (s *Subscription) Lag() uint64 { return 0 }
+// retryRead is the pause after a read of the journal failed.
+const retryRead = 100 * time.Millisecond
 
-// Close ends the subscription. Notify may fire once more while it runs.
-func (s *Subscription) Close() {}
+// catchHead runs rounds until the head is reached.
+func (h *Hub) catchHead(ctx context.Context) error {
+	for h.position < h.journal.Head().Offset {
+		wait := h.pace.wait(time.Now())
+		if wait <= 0 {
+			frames, err := h.round()
+			h.pace.spend(frames)
+			if errors.Is(err, journal.ErrClosed) {
+				return fmt.Errorf("hub: run: %w", err)
+			}
+			if err == nil {
+				continue
+			}
+			h.opts.Log.Error("hub cannot read the journal, trying again", "error", err)
+			wait = retryRead
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+	return nil
+}
 
-// AppendReading appends the JSON object of one entry to dst, as in a batch and a snapshot.
-func AppendReading(dst []byte, e journal.Entry) []byte { return dst }
+// The size of a round: more would keep Subscribe waiting.
+const (
+	roundEntries = 1024
+	roundBytes   = 1 << 20
+)
+
+// round fans out the next entries and returns how many subscriptions it notified.
+func (h *Hub) round() (frames int, err error) {
+	h.entries, err = h.journal.ReadInto(h.entries[:0], h.position, roundEntries, roundBytes)
+	var gone journal.ErrEvicted
+	if errors.As(err, &gone) {
+		h.skipTo(gone.First - 1)
+	} else if err != nil {
+		return 0, err
+	} else if n := len(h.entries); n > 0 {
+		h.mu.Lock()
+		for i := range h.entries {
+			h.spread(&h.entries[i])
+		}
+		h.position = h.entries[n-1].Offset
+		for i, g := range h.touched {
+			h.finish(g, h.position)
+			g.building, h.touched[i] = false, nil
+		}
+		h.touched = h.touched[:0]
+		h.stats.Rounds++
+		h.stats.Notified += uint64(len(h.due))
+		h.mu.Unlock()
+		clear(h.entries) // not to hold payloads that the journal dropped
+	}
+	frames = len(h.due)
+	h.notifyDue()
+	return frames, nil
+}
+
+// spread adds one entry to the batches of all groups that want it. The entry is
+// encoded once. Called with h.mu held.
+func (h *Hub) spread(e *journal.Entry) {
+	r := h.routes.find(e.Topic)
+	if len(r.groups) == 0 {
+		return
+	}
+	h.reading = appendHead(h.reading[:0], e)
+	h.reading = append(h.reading, r.field...)
+	h.reading = appendRest(h.reading, e)
+	for _, g := range r.groups {
+		if g.access.Allow != nil && !g.access.Allow(e.Topic) {
+			h.denied.Add(1)
+			continue
+		}
+		if g.count > 0 && len(g.readings)+len(h.reading) > h.opts.BatchBytes {
+			h.finish(g, e.Offset-1)
+		}
+		if !g.building {
+			g.building = true
+			h.touched = append(h.touched, g)
+		}
+		if g.count > 0 {
+			g.readings = append(g.readings, ',')
+		}
+		g.readings = append(g.readings, h.reading...)
+		if g.count++; g.access.Allow != nil {
+			g.topics = append(g.topics, e.Topic)
+		}
+	}
+}
+
+// finish makes what g gathered a batch up to offset to. Called with h.mu held.
+func (h *Hub) finish(g *group, to uint64) {
+	if g.count == 0 {
+		return
+	}
+	h.push(g, kept{newBatch(h.journal.Epoch(), g.to, to, g.count, g.readings), slices.Clone(g.topics)})
+	h.stats.Readings += uint64(g.count)
+	clear(g.topics)
+	g.topics = g.topics[:0]
+	if g.readings, g.count = g.readings[:0], 0; cap(g.readings) > 4*h.opts.BatchBytes {
+		g.readings = nil // one huge reading must not hold its memory for ever
+	}
+}
+
+// push gives g a batch and collects who has to be told. Called with h.mu held.
+func (h *Hub) push(g *group, b kept) {
+	limit := min(h.opts.RingBytes, h.opts.TotalBytes/int64(len(h.groups)))
+	g.mu.Lock()
+	h.stats.RingBytes += g.push(b, limit)
+	h.due = g.takeWaiting(h.due)
+	g.mu.Unlock()
+	h.stats.Batches++
+}
+
+// notifyDue tells those that were collected, without any lock.
+func (h *Hub) notifyDue() {
+	for i, s := range h.due {
+		s.notify()
+		h.due[i] = nil
+	}
+	h.due = h.due[:0]
+}
+
+// notifyFresh tells new subscriptions that they begin behind.
+func (h *Hub) notifyFresh() {
+	h.mu.Lock()
+	fresh := h.fresh
+	h.fresh = nil
+	h.mu.Unlock()
+	for _, s := range fresh {
+		s.notify()
+	}
+}
+
+// skipTo goes on after offset to, because what lies before is gone: everyone
+// learns it as a gap when he catches up.
+func (h *Hub) skipTo(to uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.opts.Log.Warn("hub fell behind the journal's retention", "from", h.position, "to", to)
+	h.position = to
+	for _, g := range h.groups {
+		g.mu.Lock()
+		h.stats.RingBytes -= g.reset(to)
+		h.due = g.takeWaiting(h.due)
+		g.mu.Unlock()
+	}
+}
+
+// moveQuietGroups sends an empty batch to groups for which nothing came for a
+// while, so that their viewers' cursors do not grow old.
+func (h *Hub) moveQuietGroups() {
+	h.mu.Lock()
+	for _, g := range h.groups {
+		h.align(g)
+	}
+	h.stats.Notified += uint64(len(h.due))
+	h.mu.Unlock()
+	h.notifyDue()
+}
+
+// align brings g up to the hub's position. Called with h.mu held, by the loop.
+func (h *Hub) align(g *group) {
+	if g.to < h.position {
+		h.push(g, kept{Batch: newBatch(h.journal.Epoch(), g.to, h.position, 0, nil)})
+	}
+}
+
+// validAccess refuses what would join different access lists in one group.
+func validAccess(a Access) error {
+	if a.Allow != nil && a.Key == "" {
+		return errors.New("hub: subscribe: Access.Allow without Access.Key; give equal keys to equal access lists only")
+	}
+	return nil
+}
+
+// allowed tells whether a subscription delivers a topic.
+func allowed(filter string, a Access, name string) bool {
+	return topic.Match(filter, name) && (a.Allow == nil || a.Allow(name))
+}
