@@ -62,7 +62,7 @@ func TestTotalsLine(t *testing.T) {
 	if !strings.HasSuffix(text, want) {
 		t.Errorf("text ends with %q", text[max(len(text)-300, 0):])
 	}
-	trouble := text[strings.Index(text, "NOT PASSED"):]
+	_, trouble, _ := strings.Cut(text, "NOT PASSED")
 	for _, id := range []string{"LAT-03 FAIL", "DEL-04 FAIL", "ORD-02 ERROR", "REC-03 INCONCLUSIVE(N)", "reproduce: plumbline run --profile bench --label-filter 'req:LAT-03'"} {
 		if !strings.Contains(trouble, id) {
 			t.Errorf("the repeated failures lack %q", id)

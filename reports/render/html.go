@@ -28,7 +28,7 @@ func HTML(w io.Writer, run *reports.Run) error {
 		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
 		"percent": func(v float64) string { return number(v*100) + " %" },
 		"plus":    func(a, b int) int { return a + b },
-		"trouble": func(n int64) template.HTML { return troubleCell(n) },
+		"trouble": troubleCell,
 	}
 	page, err := template.New("page").Funcs(funcs).ParseFS(pageFiles, "page/*.tmpl")
 	if err != nil {

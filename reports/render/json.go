@@ -88,7 +88,7 @@ func Load(dir string) (*reports.Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render: load run: %w (is this a run directory?)", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	run, err := Read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%w (file %s)", err, filepath.Join(dir, SummaryFile))

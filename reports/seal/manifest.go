@@ -36,7 +36,7 @@ func Digest(ctx context.Context, dir string, except ...string) ([]reports.Eviden
 	if err != nil {
 		return nil, fmt.Errorf("seal: digest: %w", err)
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // only read
 	found, err := listFiles(root)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func digestFile(ctx context.Context, root *os.Root, path string) (reports.Eviden
 	if err != nil {
 		return reports.Evidence{}, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	hash := sha256.New()
 	n, err := io.Copy(hash, &reader{ctx: ctx, r: f})
 	if err != nil {

@@ -80,7 +80,7 @@ func sameSummary(dir string, run *reports.Run) error {
 }
 
 func write(dir, name string, content []byte) error {
-	if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil { //nolint:gosec // made to be shown
 		return fmt.Errorf("seal: %w", err)
 	}
 	return nil

@@ -60,7 +60,7 @@ func Verify(ctx context.Context, dir string, pinned ed25519.PublicKey) (*Verific
 	if err != nil {
 		return nil, fmt.Errorf("seal: verify: %w", err)
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // only read
 	public := pinned
 	if pinned == nil {
 		if public, err = storedKey(root); err != nil {
@@ -284,7 +284,7 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{File: name, Reason: ReasonUnreadable, Detail: err.Error()}
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	content, err := io.ReadAll(io.LimitReader(f, maxSealFile+1))
 	if err != nil {
 		return nil, &Error{File: name, Reason: ReasonUnreadable, Detail: err.Error()}
