@@ -71,6 +71,7 @@ type source struct {
 	seq    uint64 // of the last message
 	period time.Duration
 	dither time.Duration
+	spread bool // the phase is drawn, not the device's own
 }
 
 // Health is what a generator knows about itself. The slip of every message is
@@ -115,6 +116,7 @@ func (g *Generator) add(s Source) error {
 		perInstant := float64(len(g.cfg.Sources) * max(s.Burst, 1))
 		src.period = time.Duration(perInstant / g.cfg.Rate * float64(time.Second))
 		src.dither = src.period / ditherShare
+		src.spread = true
 	}
 	if err := src.schedule(0, 0).Check(); err != nil {
 		return fmt.Errorf("load: device %q: %w", info.ID, err)
@@ -153,8 +155,7 @@ func (g *Generator) publisher(device string) (*Publisher, error) {
 // device's own phase holds.
 func (s *source) schedule(seed, run uint64) Schedule {
 	phase := s.Device.Schedule().Phase
-	own := s.Device.Schedule()
-	if s.period != own.Period && s.period > 0 {
+	if s.spread && s.period > 0 {
 		phase = time.Duration(mix(seed^mix(uint64(s.stream)+run<<32)) % uint64(s.period))
 	}
 	return Schedule{

@@ -1,0 +1,342 @@
+package load
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness/record"
+)
+
+// newPublisher returns a connected publisher that is closed with the test.
+func newPublisher(t *testing.T, rec *record.Recorder, broker *url.URL, change func(*PublisherConfig)) *Publisher {
+	t.Helper()
+	cfg := PublisherConfig{Name: "pub", Broker: broker, Recorder: rec, Sequence: true, Reconnect: 5 * time.Millisecond}
+	if change != nil {
+		change(&cfg)
+	}
+	p, err := NewPublisher(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := p.Connect(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func message(rec *record.Recorder, stream uint32, seq uint64, qos byte) Message {
+	return Message{
+		Stream: stream, Seq: seq, Due: rec.Clock().Now(), Topic: "t/a", QoS: qos,
+		Payload: fmt.Appendf(nil, "m%d", seq),
+	}
+}
+
+func TestPublisherStampsAndCounts(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	stream := rec.Stream(record.Stream{Device: "a", Topic: "t/a"})
+	p := newPublisher(t, rec, broker, nil)
+	const n = 200
+	for seq := uint64(1); seq <= n; seq++ {
+		if !p.Send(message(rec, stream, seq, byte(seq%2))) {
+			t.Fatalf("message %d was blocked on an idle connection", seq)
+		}
+	}
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all messages at the broker", func() bool { return len(tap.all()) == n })
+	for i, got := range tap.all() {
+		want := published{client: "pub", topic: "t/a", payload: fmt.Sprintf("m%d", i+1), qos: byte((i + 1) % 2), seq: uint64(i + 1)}
+		if got != want {
+			t.Fatalf("message %d at the broker: %+v, want %+v", i, got, want)
+		}
+	}
+	if c := p.Counts(); c.Offered != n || c.Sent != n || c.Acked != n/2 || c.Blocked != 0 || c.InFlight != 0 {
+		t.Errorf("counts %+v", c)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log := logOf(t, rec)
+	sent, acked := kinds(log, record.Sent), kinds(log, record.Acked)
+	if len(sent) != n || len(acked) != n/2 {
+		t.Fatalf("%d sent and %d acknowledged records, want %d and %d", len(sent), len(acked), n, n/2)
+	}
+	for i, r := range sent {
+		if r.Seq != uint64(i+1) || r.Due > r.At || r.At > r.End || r.Aux != 1 || r.Digest != record.Digest(fmt.Appendf(nil, "m%d", i+1)) {
+			t.Fatalf("record %d: %+v", i, r)
+		}
+	}
+	for _, r := range acked {
+		if r.Seq%2 != 1 || r.At < sent[r.Seq-1].At {
+			t.Fatalf("acknowledgement %+v, written at %d", r, sent[r.Seq-1].At)
+		}
+	}
+}
+
+func TestPublisherWithoutSequence(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	p := newPublisher(t, rec, broker, func(c *PublisherConfig) { c.Sequence = false })
+	p.Send(message(rec, rec.Stream(record.Stream{}), 1, 1))
+	until(t, "the message at the broker", func() bool { return len(tap.all()) == 1 })
+	if got := tap.all()[0].seq; got != 0 {
+		t.Errorf("the user property is there: %d", got)
+	}
+}
+
+// TestPublisherResends: unacknowledged messages go out again after a
+// reconnect, with DUP, under their old numbers and in their old order, before
+// anything new.
+func TestPublisherResends(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	proxy := startProxy(t, broker.Host)
+	stream := rec.Stream(record.Stream{Device: "a", Topic: "t/a"})
+	p := newPublisher(t, rec, proxy.url(), nil)
+	p.Send(message(rec, stream, 1, 1))
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	proxy.set(func() { proxy.mute = true })
+	for seq := uint64(2); seq <= 6; seq++ {
+		p.Send(message(rec, stream, seq, 1))
+	}
+	until(t, "five messages at the broker, unacknowledged", func() bool { return len(tap.all()) == 6 })
+	proxy.set(func() { proxy.mute = false })
+	proxy.cut()
+	until(t, "a new connection", func() bool { return p.Counts().Reconnects == 1 && p.Send(message(rec, stream, 7, 1)) })
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	got := tap.all()
+	if len(got) < 12 {
+		t.Fatalf("%d messages at the broker, want 12: %+v", len(got), got)
+	}
+	for i, g := range got[6:12] {
+		seq := i + 2
+		if g.payload != fmt.Sprintf("m%d", seq) || g.seq != uint64(seq) || g.dup != (seq < 7) {
+			t.Errorf("after the reconnect: message %d is %+v", i, g)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := 0
+	for _, r := range kinds(logOf(t, rec), record.Sent) {
+		if r.Aux == 2 {
+			again++
+			if r.Flags&record.FlagDup == 0 || r.Seq < 2 || r.Seq > 6 {
+				t.Errorf("second attempt: %+v", r)
+			}
+		}
+	}
+	if again != 5 {
+		t.Errorf("%d second attempts recorded, want 5", again)
+	}
+}
+
+func TestPublisherNoResend(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	proxy := startProxy(t, broker.Host)
+	p := newPublisher(t, rec, proxy.url(), func(c *PublisherConfig) { c.NoResend = true })
+	proxy.set(func() { proxy.mute = true })
+	p.Send(message(rec, 0, 1, 1))
+	until(t, "the message at the broker", func() bool { return len(tap.all()) == 1 })
+	proxy.set(func() { proxy.mute = false })
+	proxy.cut()
+	until(t, "a new connection", func() bool { return p.Counts().Reconnects == 1 && p.Send(message(rec, 0, 2, 1)) })
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.Counts(); c.Resent != 0 || c.Acked != 1 {
+		t.Errorf("counts %+v, want nothing sent again", c)
+	}
+}
+
+// TestPublisherBlocks: a full window and a lost connection are recorded with
+// the intended instant; Send never waits.
+func TestPublisherBlocks(t *testing.T) {
+	rec := newRecorder(t)
+	broker, _ := startBroker(t, nil, "")
+	proxy := startProxy(t, broker.Host)
+	stream := rec.Stream(record.Stream{Device: "a", Topic: "t/a"})
+	p := newPublisher(t, rec, proxy.url(), func(c *PublisherConfig) { c.InFlight = 5; c.Reconnect = -1 })
+	proxy.set(func() { proxy.mute = true })
+	for seq := uint64(1); seq <= 8; seq++ {
+		if sent := p.Send(message(rec, stream, seq, 1)); sent != (seq <= 5) {
+			t.Errorf("message %d: sent %v with a window of 5", seq, sent)
+		}
+	}
+	proxy.cut()
+	until(t, "the loss of the connection", func() bool { return p.Counts().Reconnects == 1 })
+	if p.Send(message(rec, stream, 9, 0)) {
+		t.Error("a message was sent without a connection")
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log := logOf(t, rec)
+	var seqs []uint64
+	for _, r := range kinds(log, record.Blocked) {
+		seqs = append(seqs, r.Seq)
+		if r.Due == 0 || r.At < r.Due {
+			t.Errorf("blocked record without its instants: %+v", r)
+		}
+	}
+	if fmt.Sprint(seqs) != "[6 7 8 9]" {
+		t.Errorf("blocked messages %v, want 6 to 9", seqs)
+	}
+}
+
+// TestPublisherStalledPeer: when the other side reads nothing, Send goes on
+// without waiting until a bound, and everything arrives once it reads again.
+func TestPublisherStalledPeer(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	proxy := startProxy(t, broker.Host)
+	stream := rec.Stream(record.Stream{Device: "a", Topic: "t/a"})
+	p := newPublisher(t, rec, proxy.url(), nil)
+	proxy.set(func() { proxy.stall = true })
+	payload := []byte(strings.Repeat("x", 64<<10))
+	sent := 0
+	for seq := uint64(1); ; seq++ {
+		if seq > 10_000 {
+			t.Fatal("640 MB went into a connection that nobody reads")
+		}
+		if !p.Send(Message{Stream: stream, Seq: seq, Due: rec.Clock().Now(), Topic: "t/a", Payload: payload}) {
+			break
+		}
+		sent++
+	}
+	proxy.set(func() { proxy.stall = false })
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all that was sent at the broker", func() bool { return len(tap.all()) == sent })
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records := kinds(logOf(t, rec), record.Sent)
+	if len(records) != sent {
+		t.Fatalf("%d sent records, want %d", len(records), sent)
+	}
+	for i, r := range records {
+		if r.Seq != uint64(i+1) || r.At < r.Due || r.End < r.At {
+			t.Fatalf("record %d: %+v", i, r)
+		}
+	}
+}
+
+func TestPublisherTLS(t *testing.T) {
+	server, err := selfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, server, "")
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificates[0].Leaf)
+	p := newPublisher(t, rec, broker, func(c *PublisherConfig) {
+		c.TLS = &tls.Config{RootCAs: roots, ServerName: loopbackName, MinVersion: tls.VersionTLS12}
+	})
+	for seq := uint64(1); seq <= 20; seq++ {
+		p.Send(message(rec, 0, seq, 1))
+	}
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(tap.all()); got != 20 {
+		t.Errorf("%d messages at the broker, want 20", got)
+	}
+	stranger, err := NewPublisher(PublisherConfig{
+		Name: "stranger", Broker: broker, Recorder: rec,
+		TLS: &tls.Config{ServerName: loopbackName, MinVersion: tls.VersionTLS12},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	var unknown x509.UnknownAuthorityError
+	if err := stranger.Connect(testContext(t)); !errors.As(err, &unknown) {
+		t.Errorf("a certificate of nobody known: %v, want x509.UnknownAuthorityError", err)
+	}
+}
+
+func TestPublisherRefused(t *testing.T) {
+	rec := newRecorder(t)
+	broker, _ := startBroker(t, nil, "secret-p")
+	newPublisher(t, rec, broker, func(c *PublisherConfig) { c.Username, c.Password = "u", "secret-p" })
+
+	wrong, err := NewPublisher(PublisherConfig{Name: "wrong", Broker: broker, Recorder: rec, Username: "u", Password: "wrong-p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrong.Close()
+	err = wrong.Connect(testContext(t))
+	if err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "wrong-p") {
+		t.Errorf("wrong password: %v, want a refusal that does not name it", err)
+	}
+
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &url.URL{Scheme: "mqtt", Host: free.Addr().String()}
+	free.Close()
+	lonely, err := NewPublisher(PublisherConfig{Name: "lonely", Broker: nobody, Recorder: rec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lonely.Close()
+	if err := lonely.Connect(testContext(t)); err == nil || !strings.Contains(err.Error(), nobody.Host) {
+		t.Errorf("nobody listens: %v, want an error that names %s", err, nobody.Host)
+	}
+}
+
+func TestPublisherConfigErrors(t *testing.T) {
+	rec := newRecorder(t)
+	for _, c := range []struct {
+		name, broker, want string
+	}{
+		{"scheme", "http://127.0.0.1:1", "scheme"},
+		{"host", "mqtt://", "names no host"},
+	} {
+		u, err := url.Parse(c.broker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewPublisher(PublisherConfig{Name: "x", Broker: u, Recorder: rec}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	if _, err := NewPublisher(PublisherConfig{}); err == nil {
+		t.Error("a publisher without anything was made")
+	}
+	p, err := NewPublisher(PublisherConfig{Name: "x", Broker: &url.URL{Scheme: "mqtt", Host: "127.0.0.1:1"}, Recorder: rec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // never connected, closed twice
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Connect(testContext(t)); err == nil {
+		t.Error("a closed publisher connected")
+	}
+}
