@@ -13,6 +13,11 @@ import (
 	"plumbline/reports"
 )
 
+// burstEvery is how many devices there are to one that publishes in
+// micro-bursts. Bursts find reordering; too many of them would leave few
+// instants that are independent of each other, and so little to say about tails.
+const burstEvery = 10
+
 // startDevices opens the declared sources, or makes the fleet, and connects
 // the generator.
 func (b *Bench) startDevices(ctx context.Context) error {
@@ -36,8 +41,12 @@ func (b *Bench) startDevices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, twin := range fleet {
-			cfg.Sources = append(cfg.Sources, load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1, Burst: b.plan.Load.Burst})
+		for i, twin := range fleet {
+			source := load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1}
+			if i%burstEvery == 0 {
+				source.Burst = b.plan.Load.Burst
+			}
+			cfg.Sources = append(cfg.Sources, source)
 		}
 		cfg.Rate = b.plan.Load.Rate
 	}
@@ -238,9 +247,19 @@ func (b *Bench) Health(h *oracle.History) reports.RigHealth {
 	health.FloorP50, health.FloorP99, health.FloorP999 = b.health.FloorP50, b.health.FloorP99, b.health.FloorP999
 	health.GCPauseMax = b.health.GCPauseMax
 	health.ClockSource = record.ClockSource()
-	health.ClockRead = reports.Float(b.Clock.ReadCost().Nanoseconds())
+	health.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	health.Uncertainty = reports.Float(b.rig.cfg.Profile.Gates.Guard.Seconds() * 1e3)
 	return health
+}
+
+// clockCost returns what a reading of the clock costs at best of a few trials:
+// what a busy machine adds is no property of the clock.
+func clockCost(c *record.Clock) time.Duration {
+	best := c.ReadCost()
+	for range 9 {
+		best = min(best, c.ReadCost())
+	}
+	return best
 }
 
 // Devices describes every source that took part.

@@ -152,13 +152,21 @@ func (j *judged) show(name string, slot time.Duration) {
 	})
 }
 
+// showOnly puts one distribution into the report, and what the rig was.
+func (j *judged) showOnly(name string, l oracle.Latencies) {
+	j.trial.Show(spec.Figures{
+		Latencies: []reports.Distribution{oracle.Distribution(name, j.trial.Scenario.ID, l, j.lines())},
+		Rig:       &j.health, Devices: j.devices,
+	})
+}
+
 // lines are the limits to draw into a distribution of this scenario.
 func (j *judged) lines() []reports.Limit {
 	var lines []reports.Limit
 	for _, id := range j.trial.Scenario.Requirements {
 		r := j.trial.Requirement(id)
 		known, _ := spec.Requirement(id)
-		if r.Quantile > 0 && known.Unit == profile.UnitTime && known.Load != "" {
+		if r.Quantile > 0 && known.Unit == profile.UnitTime {
 			lines = append(lines, reports.Limit{Requirement: id, Q: r.Quantile, Value: j.trial.Limit(id).Time.Seconds() * 1e3})
 		}
 	}

@@ -2,14 +2,12 @@ package spec_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/onsi/gomega"
 
-	"plumbline/harness"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
@@ -22,7 +20,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("LAT-01", reports.Mandatory, ""), requirement("DEL-01", reports.Mandatory, ""), requirement("DEL-02", reports.Mandatory, ""),
 	requirement("DEL-03", reports.Mandatory, ""), requirement("ORD-01", reports.Mandatory, ""), requirement("REC-01", reports.Mandatory, ""),
 	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
-	requirement("RIG-01", reports.Optional, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
+	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -35,7 +33,10 @@ func passed(id string) reports.Result {
 	return reports.Result{Requirement: id, Verdict: reports.Pass, Sentence: id + " holds.", Headline: "fine"}
 }
 
-// interruptible lets a test end the run from inside a scenario.
+// noise is how many attempts of the scenario "noisy" a gate still voids.
+var noise int
+
+// interrupt lets a test end the run from inside a scenario.
 var interrupt context.CancelFunc
 
 var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
@@ -68,6 +69,17 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		<-ctx.Done()
 		t.Check(ctx.Err())
 	}, "REC-02")
+	add("noisy", func(_ context.Context, t *spec.Trial) {
+		noise--
+		if noise >= 0 {
+			t.Judge(reports.Result{Requirement: "STA-01", Verdict: reports.Inconclusive, Reason: reports.ReasonGenerator, Sentence: "STA-01 was disturbed."})
+			return
+		}
+		t.Judge(passed("STA-01"))
+	}, "STA-01")
+	add("short", func(_ context.Context, t *spec.Trial) {
+		t.Judge(reports.Result{Requirement: "STA-02", Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Sentence: "STA-02 had too little."})
+	}, "STA-02")
 	add("sut-gone", func(_ context.Context, t *spec.Trial) {
 		t.Check(fmt.Errorf("starting: %w", sut.ErrUnavailable))
 	}, "RES-01")
@@ -75,8 +87,6 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		t.Judge(passed("RES-02")) // must not be reached when sut-gone was in the run
 	}, "RES-02")
 })
-
-var errUnlucky = errors.New("unlucky")
 
 const profileText = `apiVersion: plumbline/v1
 kind: Profile
@@ -96,5 +106,3 @@ func engineProfile(certifies bool) (*profile.Profile, error) {
 	}
 	return spec.Catalogue().Parse("engine.yaml", []byte(text))
 }
-
-var _ = harness.TopicRoot

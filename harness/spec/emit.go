@@ -79,6 +79,11 @@ func (e *emitter) failed(message string, skip ...int) {
 	ginkgo.Fail(message, offset)
 }
 
+// attempts is how often a scenario may be tried in all: only an attempt that a
+// validity gate voided is repeated, and every attempt is reported (metrology,
+// decision 7).
+const attempts = 3
+
 // run is the body of every spec.
 func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	ctx, cancel := context.WithCancel(specCtx)
@@ -86,8 +91,7 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	if e.opts.Context != nil {
 		defer context.AfterFunc(e.opts.Context, cancel)()
 	}
-	t := &Trial{Rig: e.rig, Scenario: sc, emit: e, started: time.Now()}
-	e.current.Store(t)
+	s := &session{emitter: e, scenario: sc, started: time.Now()}
 	e.progress(Event{Kind: ScenarioBegan, Scenario: sc.ID, Title: sc.Title, Index: int(e.begun.Add(1)), Total: int(e.total.Load())})
 	// A body ends by returning, by Ginkgo's own panic after a failed
 	// assertion, or by a panic of its own. Its outcome must get out in each case.
@@ -96,14 +100,22 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 		var panicked any
 		if !returned {
 			panicked = recover()
+			s.take(specCtx, panicked)
 		}
-		e.settle(specCtx, t, panicked)
+		s.settle(panicked)
 		if panicked != nil {
 			panic(panicked)
 		}
 	}()
-	if e.ready(t) && e.applies(t) {
-		sc.body(ctx, t)
+	for n := 1; n <= attempts; n++ {
+		s.begin(n)
+		if e.ready(s.trial) && e.applies(s.trial) {
+			sc.body(ctx, s.trial)
+		}
+		s.take(specCtx, nil)
+		if !s.voided || ctx.Err() != nil {
+			break
+		}
 	}
 	returned = true
 }
@@ -128,45 +140,6 @@ func (e *emitter) applies(t *Trial) bool {
 		}
 	}
 	return false
-}
-
-// settle attaches the outcome and gives the spec its colour.
-func (e *emitter) settle(ctx context.Context, t *Trial, panicked any) {
-	out := t.finish(ctx, panicked)
-	if t.unavailable != nil && !t.opened {
-		e.mu.Lock()
-		e.down = t.unavailable
-		e.mu.Unlock()
-	}
-	text, err := out.encode()
-	if err != nil {
-		text = unwritable(t, err)
-	}
-	ginkgo.AddReportEntry(entryName, text, ginkgo.ReportEntryVisibilityNever)
-	deciding := worst(out.Results)
-	e.progress(Event{
-		Kind: ScenarioFinished, Scenario: t.Scenario.ID, Title: t.Scenario.Title, Verdict: deciding.Verdict,
-		Headline: deciding.Headline, Results: out.Results, Elapsed: time.Since(t.started),
-		Index: int(e.begun.Load()), Total: int(e.total.Load()),
-	})
-	if panicked == nil {
-		e.colour(out.Results)
-	}
-}
-
-// unwritable is the outcome of a scenario whose figures cannot be written.
-func unwritable(t *Trial, err error) string {
-	out := Outcome{Scenario: t.Scenario.ID}
-	for _, id := range t.Scenario.Requirements {
-		out.Results = append(out.Results, t.complete(reports.Result{
-			Requirement: id, Verdict: reports.Error, Headline: err.Error(), Sentence: statement(id, reports.Error, "", err.Error()),
-		}))
-	}
-	text, err := out.encode()
-	if err != nil {
-		return "" // then no outcome is found and the composer says ERROR
-	}
-	return text
 }
 
 // colour fails the spec when a verdict is not the wanted one. Nobody judges by

@@ -199,3 +199,39 @@ func TestProgress(t *testing.T) {
 		t.Errorf("the last event is %+v", last)
 	}
 }
+
+// Only what a validity gate voided is repeated, at most twice, and every
+// attempt is reported.
+func TestVoidedAttemptsAreRepeated(t *testing.T) {
+	for _, c := range []struct {
+		scenario string
+		noise    int
+		attempts int
+		verdict  reports.Verdict
+	}{
+		{"noisy", 0, 1, reports.Pass},
+		{"noisy", 2, 3, reports.Pass},
+		{"noisy", 9, 3, reports.Inconclusive},
+		{"short", 0, 1, reports.Inconclusive},
+	} {
+		noise = c.noise
+		run, err := execute(t, c.scenario, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mine []reports.Result
+		for _, r := range run.Results {
+			if r.Scenario == c.scenario {
+				mine = append(mine, r)
+			}
+		}
+		if len(mine) != c.attempts || mine[len(mine)-1].Attempt != c.attempts || mine[len(mine)-1].Verdict != c.verdict {
+			t.Errorf("%s with %d voided: %+v", c.scenario, c.noise, mine)
+		}
+		for _, j := range run.Judgements() {
+			if j.Requirement.ID == mine[0].Requirement && j.Verdict != c.verdict {
+				t.Errorf("%s with %d voided is judged %s, want %s", c.scenario, c.noise, j.Verdict, c.verdict)
+			}
+		}
+	}
+}

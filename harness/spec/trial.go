@@ -35,6 +35,7 @@ type Trial struct {
 
 	emit    *emitter
 	started time.Time
+	attempt int // from 1
 
 	mu          sync.Mutex
 	steps       []string
@@ -231,7 +232,7 @@ func (t *Trial) complete(r reports.Result) reports.Result {
 	if r.Duration == 0 {
 		r.Duration = time.Since(t.started)
 	}
-	r.Attempt = max(r.Attempt, 1)
+	r.Attempt = max(t.attempt, 1)
 	r.Procedure = append([]string(nil), t.steps...)
 	r.Reproduce = t.emit.reproduce(t.Scenario.ID)
 	return r

@@ -1,0 +1,93 @@
+package spec
+
+import (
+	"context"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"plumbline/reports"
+)
+
+// session is one scenario with all its attempts. It belongs to the goroutine
+// of the spec.
+type session struct {
+	emitter  *emitter
+	scenario Scenario
+	started  time.Time
+
+	trial   *Trial // of the attempt at work
+	voided  bool   // a validity gate voided the last attempt
+	outcome Outcome
+}
+
+// begin starts an attempt.
+func (s *session) begin(n int) {
+	s.trial = &Trial{Rig: s.emitter.rig, Scenario: s.scenario, emit: s.emitter, started: time.Now(), attempt: n}
+	s.emitter.current.Store(s.trial)
+}
+
+// take settles the attempt at work and adds it to the outcome. Figures are
+// those of the last attempt, results those of all.
+func (s *session) take(ctx context.Context, panicked any) {
+	out := s.trial.finish(ctx, panicked)
+	s.voided = false
+	for _, r := range out.Results {
+		if r.Verdict == reports.Inconclusive && r.Reason.Voids() && s.trial.noBench == nil {
+			s.voided = true
+		}
+	}
+	s.outcome.Scenario, s.outcome.Unavailable, s.outcome.Figures = out.Scenario, out.Unavailable, out.Figures
+	s.outcome.Results = append(s.outcome.Results, out.Results...)
+	if s.trial.unavailable != nil && !s.trial.opened {
+		s.emitter.mu.Lock()
+		s.emitter.down = s.trial.unavailable
+		s.emitter.mu.Unlock()
+	}
+}
+
+// settle attaches the outcome and gives the spec its colour.
+func (s *session) settle(panicked any) {
+	text, err := s.outcome.encode()
+	if err != nil {
+		text = s.unwritable(err)
+	}
+	ginkgo.AddReportEntry(entryName, text, ginkgo.ReportEntryVisibilityNever)
+	standing := standing(s.outcome.Results)
+	deciding := worst(standing)
+	s.emitter.progress(Event{
+		Kind: ScenarioFinished, Scenario: s.scenario.ID, Title: s.scenario.Title, Verdict: deciding.Verdict,
+		Headline: deciding.Headline, Results: standing, Elapsed: time.Since(s.started),
+		Index: int(s.emitter.begun.Load()), Total: int(s.emitter.total.Load()),
+	})
+	if panicked == nil {
+		s.emitter.colour(standing)
+	}
+}
+
+// standing leaves out what a later attempt took the place of.
+func standing(results []reports.Result) []reports.Result {
+	run := reports.Run{Results: results}
+	var out []reports.Result
+	for _, j := range run.Judgements() {
+		for _, r := range j.Standing {
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+// unwritable is the outcome of a scenario whose figures cannot be written.
+func (s *session) unwritable(err error) string {
+	out := Outcome{Scenario: s.scenario.ID}
+	for _, id := range s.scenario.Requirements {
+		out.Results = append(out.Results, s.trial.complete(reports.Result{
+			Requirement: id, Verdict: reports.Error, Headline: err.Error(), Sentence: statement(id, reports.Error, "", err.Error()),
+		}))
+	}
+	text, err := out.encode()
+	if err != nil {
+		return "" // then no outcome is found and the composer says ERROR
+	}
+	return text
+}
