@@ -7,8 +7,8 @@ import (
 
 // Eventually waits up to Patience for cond and fails the test otherwise, saying
 // what it waited for. It asks every millisecond, on the calling goroutine.
-func Eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func Eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
@@ -16,7 +16,7 @@ func Eventually(t testing.TB, what string, cond func() bool) {
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("waited %v for %s", Patience, what)
+			tb.Fatalf("waited %v for %s", Patience, what)
 		case <-tick.C:
 		}
 	}

@@ -43,62 +43,63 @@ func (*allow) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return
 
 func (*allow) OnACLCheck(*mochi.Client, string, bool) bool { return true }
 
-func startBroker(t testing.TB, addr string) *broker {
-	t.Helper()
+func startBroker(tb testing.TB, addr string) *broker {
+	tb.Helper()
 	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler), InlineClient: true})
 	if err := s.AddHook(new(allow), nil); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l := listeners.NewTCP(listeners.Config{ID: "t", Address: addr})
 	if err := s.AddListener(l); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := s.Serve(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b := &broker{addr: l.Address(), server: s, stop: sync.OnceValue(s.Close)}
-	t.Cleanup(func() { _ = b.stop() })
+	tb.Cleanup(func() { _ = b.stop() })
 	return b
 }
 
 func (b *broker) url() *url.URL { return &url.URL{Scheme: "mqtt", Host: b.addr} }
 
-func (b *broker) publish(t testing.TB, topic, payload string, retain bool) {
-	t.Helper()
+func (b *broker) publish(tb testing.TB, topic, payload string, retain bool) {
+	tb.Helper()
 	if err := b.server.Publish(topic, []byte(payload), retain, 1); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func open(t testing.TB, cfg mqttdev.Config) *mqttdev.Device {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+func open(tb testing.TB, cfg mqttdev.Config) *mqttdev.Device {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), devicetest.Patience)
 	defer cancel()
 	d, err := mqttdev.Open(ctx, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	tb.Cleanup(func() { _ = d.Close() })
 	return d
 }
 
-func read(t testing.TB, d devices.Device) devices.Sample {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+func read(tb testing.TB, d devices.Device) devices.Sample {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), devicetest.Patience)
 	defer cancel()
 	s, err := d.Read(ctx)
 	if err != nil {
-		t.Fatalf("read: %v", err)
+		tb.Fatalf("read: %v", err)
 	}
 	return s
 }
 
 func TestConforms(t *testing.T) {
 	b := startBroker(t, "127.0.0.1:0")
-	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(t testing.TB) devices.Device {
-		d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/+", QoS: 1})
+	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(tb testing.TB) devices.Device {
+		tb.Helper()
+		d := open(tb, mqttdev.Config{Broker: b.url(), Filter: "s/+", QoS: 1})
 		for i := range 25 {
-			b.publish(t, fmt.Sprintf("s/%d", i), fmt.Sprintf(`{"n":%d}`, i), false)
+			b.publish(tb, fmt.Sprintf("s/%d", i), fmt.Sprintf(`{"n":%d}`, i), false)
 		}
 		return d
 	}})
@@ -263,10 +264,11 @@ func follow(t *testing.T, broker *url.URL) {
 func TestTwinThroughMochi(t *testing.T) { follow(t, startBroker(t, "127.0.0.1:0").url()) }
 
 func TestTwinThroughMosquitto(t *testing.T) {
-	path, err := exec.LookPath("mosquitto")
+	const name = "mosquitto" //nolint:misspell // the broker's name
+	path, err := exec.LookPath(name)
 	if err != nil {
-		if path, err = exec.LookPath(filepath.Join("/usr/sbin", "mosquitto")); err != nil {
-			t.Skip("mosquitto is not installed")
+		if path, err = exec.LookPath(filepath.Join("/usr/sbin", name)); err != nil {
+			t.Skip(name, "is not installed")
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -275,7 +277,7 @@ func TestTwinThroughMosquitto(t *testing.T) {
 	}
 	addr := l.Addr().(*net.TCPAddr)
 	_ = l.Close()
-	// With -p and no file, mosquitto listens on the loopback only.
+	// With -p and no file, this broker listens on the loopback only.
 	cmd := exec.Command(path, "-p", fmt.Sprint(addr.Port))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -284,7 +286,7 @@ func TestTwinThroughMosquitto(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	devicetest.Eventually(t, "mosquitto to listen", func() bool {
+	devicetest.Eventually(t, "the broker to listen", func() bool {
 		c, err := net.Dial("tcp", addr.String())
 		if err == nil {
 			_ = c.Close()

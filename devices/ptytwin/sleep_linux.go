@@ -2,7 +2,6 @@ package ptytwin
 
 import (
 	"errors"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,14 +16,8 @@ func now() int64 {
 // sleepUntil sleeps on the calling thread until now() reaches t.
 func sleepUntil(t int64) {
 	ts := unix.NsecToTimespec(t)
-	for {
-		err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, unix.EINTR) {
-			time.Sleep(time.Duration(t - now()))
-			return
-		}
+	// EINTR (a signal) is the only error with this clock and an absolute time.
+	for errors.Is(unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil), unix.EINTR) {
+		continue
 	}
 }

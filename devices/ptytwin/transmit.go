@@ -198,7 +198,7 @@ func (t *Twin) putAll(p []byte, o *outcome) {
 			return
 		}
 		t.mu.Unlock()
-		time.Sleep(200 * time.Microsecond)
+		sleepUntil(now() + int64(200*time.Microsecond))
 		t.mu.Lock()
 		if t.pair != o.port {
 			o.gone = true

@@ -70,7 +70,7 @@ func Load(path string, opts LoadOptions) (*Recording, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replay: open recording: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	return LoadFrom(f, path, opts)
 }
 
@@ -179,6 +179,6 @@ func Embedded() (*Recording, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replay: embedded recording: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	return LoadFrom(f, "embedded:"+strings.TrimPrefix(embeddedName, "testdata/"), LoadOptions{})
 }

@@ -26,19 +26,19 @@ func rmc(clock string) string {
 	return string(codec.AppendNMEA(nil, "GPRMC,"+clock+",A,4404.14063,N,12118.85478,W,0.1,,180315,,,A"))
 }
 
-func load(t testing.TB, text string, opts replay.LoadOptions) *replay.Recording {
-	t.Helper()
+func load(tb testing.TB, text string, opts replay.LoadOptions) *replay.Recording {
+	tb.Helper()
 	rec, err := replay.LoadFrom(strings.NewReader(text), "test.log", opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return rec
 }
 
 // drain reads a device to its end.
-func drain(t testing.TB, d devices.Device) ([]devices.Sample, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+func drain(tb testing.TB, d devices.Device) ([]devices.Sample, error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), devicetest.Patience)
 	defer cancel()
 	var all []devices.Sample
 	for {
@@ -50,14 +50,14 @@ func drain(t testing.TB, d devices.Device) ([]devices.Sample, error) {
 	}
 }
 
-func play(t testing.TB, rec *replay.Recording, opts replay.Options) ([]devices.Sample, *replay.Player, error) {
-	t.Helper()
+func play(tb testing.TB, rec *replay.Recording, opts replay.Options) ([]devices.Sample, *replay.Player, error) {
+	tb.Helper()
 	p, err := rec.Open(opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close() })
-	all, err := drain(t, p)
+	tb.Cleanup(func() { _ = p.Close() })
+	all, err := drain(tb, p)
 	return all, p, err
 }
 
@@ -320,14 +320,15 @@ func (f *full) Write(p []byte) (int, error) {
 }
 
 func TestConforms(t *testing.T) {
-	devicetest.Conform(t, devicetest.Subject{Samples: 50, Open: func(t testing.TB) devices.Device {
+	devicetest.Conform(t, devicetest.Subject{Samples: 50, Open: func(tb testing.TB) devices.Device {
+		tb.Helper()
 		rec, err := replay.Embedded()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		p, err := rec.Open(replay.Options{ID: "gps", Speed: 2000, Loops: -1})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return p
 	}})

@@ -20,55 +20,55 @@ import (
 )
 
 // newTwin makes a twin that the test closes; systems without ptys are skipped.
-func newTwin(t testing.TB, opts ptytwin.Options) *ptytwin.Twin {
-	t.Helper()
-	twin, err := ptytwin.NewPair(t.Context(), opts)
+func newTwin(tb testing.TB, opts ptytwin.Options) *ptytwin.Twin {
+	tb.Helper()
+	twin, err := ptytwin.NewPair(tb.Context(), opts)
 	if errors.Is(err, ptytwin.ErrUnsupported) {
-		t.Skip("no pseudo terminals on this system")
+		tb.Skip("no pseudo terminals on this system")
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := twin.Close(); err != nil {
-			t.Errorf("close twin: %v", err)
+			tb.Errorf("close twin: %v", err)
 		}
 	})
 	return twin
 }
 
 // open opens a line that the test closes.
-func open(t testing.TB, cfg serialline.Config) *serialline.Line {
-	t.Helper()
+func open(tb testing.TB, cfg serialline.Config) *serialline.Line {
+	tb.Helper()
 	if cfg.Codec == nil {
 		cfg.Codec = codec.NMEA0183{}
 	}
 	if cfg.Baud == 0 {
 		cfg.Baud = 115200
 	}
-	l, err := serialline.Open(t.Context(), cfg)
+	l, err := serialline.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
+	tb.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
-func read(t testing.TB, d devices.Device) devices.Sample {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+func read(tb testing.TB, d devices.Device) devices.Sample {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), devicetest.Patience)
 	defer cancel()
 	s, err := d.Read(ctx)
 	if err != nil {
-		t.Fatalf("read: %v; counters %+v", err, d.Counters())
+		tb.Fatalf("read: %v; counters %+v", err, d.Counters())
 	}
 	return s
 }
 
-func send(t testing.TB, twin *ptytwin.Twin, p string) {
-	t.Helper()
+func send(tb testing.TB, twin *ptytwin.Twin, p string) {
+	tb.Helper()
 	if _, err := twin.Write([]byte(p)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -76,13 +76,14 @@ func send(t testing.TB, twin *ptytwin.Twin, p string) {
 func heading(n int) string { return string(codec.AppendNMEA(nil, fmt.Sprintf("GPHDT,%d.0,T", n))) }
 
 func TestConformsOverAPty(t *testing.T) {
-	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(t testing.TB) devices.Device {
-		twin := newTwin(t, ptytwin.Options{Unpaced: true})
-		l := open(t, serialline.Config{ID: "gps", Port: twin.Path()})
+	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(tb testing.TB) devices.Device {
+		tb.Helper()
+		twin := newTwin(tb, ptytwin.Options{Unpaced: true})
+		l := open(tb, serialline.Config{ID: "gps", Port: twin.Path()})
 		for i := range 30 {
-			send(t, twin, heading(i))
+			send(tb, twin, heading(i))
 			if i == 5 {
-				send(t, twin, "$GPHDT,1.0,T*00\r\n")
+				send(tb, twin, "$GPHDT,1.0,T*00\r\n")
 			}
 		}
 		return l
@@ -296,10 +297,10 @@ func TestNULsBeforeALine(t *testing.T) {
 
 func TestStampsSpanTheLine(t *testing.T) {
 	host, device := net.Pipe()
-	reads := time.Duration(0)
+	var now time.Duration
 	clock := func() time.Duration { // called once for each read that brought bytes
-		reads++
-		return reads * time.Millisecond
+		now += time.Millisecond
+		return now
 	}
 	l, err := serialline.New(host, serialline.Config{ID: "pipe", Codec: codec.NMEA0183{}, Clock: clock})
 	if err != nil {
@@ -399,11 +400,12 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamConforms(t *testing.T) {
-	devicetest.Conform(t, devicetest.Subject{Open: func(t testing.TB) devices.Device {
+	devicetest.Conform(t, devicetest.Subject{Open: func(tb testing.TB) devices.Device {
+		tb.Helper()
 		host, device := net.Pipe()
 		l, err := serialline.New(host, serialline.Config{ID: "pipe", Codec: codec.NMEA0183{}})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		go func() {
 			for i := 0; ; i++ {
@@ -412,7 +414,7 @@ func TestStreamConforms(t *testing.T) {
 				}
 			}
 		}()
-		t.Cleanup(func() { _ = device.Close() })
+		tb.Cleanup(func() { _ = device.Close() })
 		return l
 	}})
 }

@@ -123,7 +123,7 @@ func guardDescriptors() error {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		if fd := f.Fd(); fd >= limit {
 			return fmt.Errorf("%w: the next is %d and the serial library waits with select(2), which ends at %d; "+
 				"open serial ports before the many connections, or keep them in a process of their own", ErrDescriptor, fd, limit-1)

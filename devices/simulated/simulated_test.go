@@ -14,24 +14,24 @@ import (
 	"plumbline/devices/simulated"
 )
 
-func twin(t testing.TB, kind simulated.Kind, seed uint64) *simulated.Twin {
-	t.Helper()
+func twin(tb testing.TB, kind simulated.Kind, seed uint64) *simulated.Twin {
+	tb.Helper()
 	tw, err := simulated.New(kind, string(kind), seed, simulated.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tw
 }
 
 // get returns a number of a sample.
-func get(t testing.TB, s devices.Sample, name string) float64 {
-	t.Helper()
+func get(tb testing.TB, s devices.Sample, name string) float64 {
+	tb.Helper()
 	for _, v := range s.Values {
 		if v.Name == name && !v.IsText {
 			return v.Number
 		}
 	}
-	t.Fatalf("no number %q in %+v", name, s.Values)
+	tb.Fatalf("no number %q in %+v", name, s.Values)
 	return 0
 }
 
