@@ -169,6 +169,7 @@ func TestValidate(t *testing.T) {
 		{"not an interval", func(r *Run) { r.Started = time.Time{} }},
 		{"listed twice", func(r *Run) { r.Requirements = append(r.Requirements, r.Requirements[0]) }},
 		{"is empty", func(r *Run) { r.Requirements = append(r.Requirements, Requirement{Text: "x", Class: Optional}) }},
+		{"other characters", func(r *Run) { r.Requirements[0].ID = "A 01" }},
 		{"does not list", func(r *Run) { r.Results = append(r.Results, result("Z-01", "s", Pass)) }},
 		{"class", func(r *Run) { r.Requirements[0].Class = "maybe" }},
 		{"needs a capability", func(r *Run) { r.Requirements[0].Class = Conditional }},

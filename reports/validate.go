@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Validate reports everything that makes the run unfit to be published, joined
@@ -26,8 +27,8 @@ func (r *Run) Validate() error {
 	}
 	seen := make(map[string]bool, len(r.Requirements))
 	for _, req := range r.Requirements {
-		if req.ID == "" || seen[req.ID] {
-			add("requirement id %q is empty or listed twice", req.ID)
+		if !plainID(req.ID) || seen[req.ID] {
+			add("requirement id %q is empty, listed twice or has other characters than letters, digits, dot, dash and underscore", req.ID)
 		}
 		seen[req.ID] = true
 		if err := req.Validate(); err != nil {
@@ -48,6 +49,12 @@ func (r *Run) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// idCharacters are safe in labels, links, file names and statements.
+const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
+
+// plainID reports whether id is not empty and made of idCharacters only.
+func plainID(id string) bool { return id != "" && strings.Trim(id, idCharacters) == "" }
 
 // Validate reports what is missing or impossible in the requirement.
 func (r Requirement) Validate() error {

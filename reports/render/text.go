@@ -13,7 +13,7 @@ import (
 // push every figure off the screen.
 const maxColumn = 56
 
-// Text writes the run as plain text, 7-bit control-free, without colour. The
+// Text writes the run as plain text, without colour and control characters. The
 // lines that begin with "TOTAL:" and "OVERALL:" are an interface for grep;
 // failures are repeated at the end with the command that reproduces each.
 func Text(w io.Writer, run *reports.Run) error {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 
 	"plumbline/reports"
@@ -59,6 +60,7 @@ func Digest(ctx context.Context, dir string, except ...string) ([]reports.Eviden
 		}
 		files = append(files, e)
 	}
+	sort.Slice(files, func(i, j int) bool { return files[i].Path < files[j].Path }) // a walk orders by folder, not by path
 	return files, nil
 }
 
@@ -157,8 +159,8 @@ func decodeManifest(content []byte) (Manifest, error) {
 		if !fs.ValidPath(f.Path) || !filepath.IsLocal(filepath.FromSlash(f.Path)) || strings.ContainsRune(f.Path, '\\') {
 			return m, &Error{File: f.Path, Reason: ReasonOutside, Detail: "the manifest names a path outside the run directory"}
 		}
-		if f.Path == previous {
-			return m, fmt.Errorf("path %q is listed twice", f.Path)
+		if f.Path <= previous {
+			return m, fmt.Errorf("path %q is out of order or listed twice", f.Path)
 		}
 		previous = f.Path
 	}

@@ -35,7 +35,7 @@ func runDir(t *testing.T, run *reports.Run) (dir string, key ed25519.PrivateKey)
 	dir = filepath.Join(t.TempDir(), "run")
 	for name, content := range map[string]string{
 		"records/steady/records.bin": strings.Repeat("\x00\x01\x02\x03", 64), "records/steady/events.jsonl": "{\"at_ns\":1}\n",
-		"records/steady/index.json": "{}\n", "config/effective.yaml": "kind: Bridge\n", "sut/bridged.log": "ready\n", "env.json": "{}\n", "latency/steady.hlog": "#hlog\n",
+		"records/steady/index.json": "{}\n", "config/effective.yaml": "kind: Bridge\n", "sut/bridged.log": "ready\n", "env.json": "{}\n", "records.txt": "sorts before records/\n", "latency/steady.hlog": "#hlog\n",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -87,7 +87,7 @@ func TestSealedRunVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if v.Result != "PASSED" || v.Verdict != reports.Pass || v.Run != sampleRun().ID || v.Files != 15 || v.Bytes == 0 || v.Pinned != (pinned != nil) {
+		if v.Result != "PASSED" || v.Verdict != reports.Pass || v.Run != sampleRun().ID || v.Files != 16 || v.Bytes == 0 || v.Pinned != (pinned != nil) {
 			t.Errorf("%s: %+v", name, v)
 		}
 		if unknown := strings.Contains(v.String(), "SIGNER IS NOT ESTABLISHED"); unknown != (pinned == nil) {
@@ -131,7 +131,7 @@ func TestFlipEveryFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if flipped < 17*3 {
+	if flipped < 18*3 {
 		t.Errorf("only %d flips were tried", flipped)
 	}
 	if _, err := Verify(t.Context(), dir, public(key)); err != nil {
@@ -191,6 +191,7 @@ func TestStatementMapsVerdicts(t *testing.T) {
 		}, "FAILED", 2, 0, 0},
 		{"not run is in no list", func(r *reports.Run) { r.Results = r.Results[1:] }, "FAILED", 2, 0, 0},
 		{"partial", func(r *reports.Run) { r.Partial = "interrupted" }, "FAILED", 3, 0, 0},
+		{"partial for no text", func(r *reports.Run) { r.Partial = "exit: \xff\xfe\x00\x1b" }, "FAILED", 3, 0, 0},
 		{"nothing", func(r *reports.Run) { r.Requirements, r.Results = nil, nil }, "FAILED", 0, 0, 0},
 	} {
 		run := sampleRun()

@@ -90,7 +90,7 @@ func encodeStatement(run *reports.Run, manifest reports.Evidence, files []report
 // encodePredicate builds the test-result predicate with our extension fields.
 func encodePredicate(run *reports.Run, files []reports.Evidence) (*structpb.Struct, error) {
 	result := outcome(run)
-	profile := &intoto.ResourceDescriptor{Name: "profile/" + run.Profile.Name + "/" + run.Profile.Version}
+	profile := &intoto.ResourceDescriptor{Name: valid("profile/" + run.Profile.Name + "/" + run.Profile.Version)}
 	if validDigest(run.Profile.Digest) {
 		profile.Digest = map[string]string{string(intoto.AlgorithmSHA256): run.Profile.Digest}
 	}
@@ -116,10 +116,10 @@ func encodePredicate(run *reports.Run, files []reports.Evidence) (*structpb.Stru
 	for _, j := range run.Judgements() {
 		verdicts.Fields[j.Requirement.ID] = structpb.NewStringValue(j.Verdict.String())
 	}
-	predicate.Fields[fieldRun] = structpb.NewStringValue(run.ID)
+	predicate.Fields[fieldRun] = structpb.NewStringValue(valid(run.ID))
 	predicate.Fields[fieldVerdict] = structpb.NewStringValue(run.Judge().String())
 	predicate.Fields[fieldCertifying] = structpb.NewBoolValue(run.Certifying)
-	predicate.Fields[fieldPartial] = structpb.NewStringValue(run.Partial)
+	predicate.Fields[fieldPartial] = structpb.NewStringValue(valid(run.Partial))
 	predicate.Fields[fieldVerdicts] = structpb.NewStructValue(verdicts)
 	return predicate, nil
 }
@@ -128,8 +128,12 @@ func descriptor(name, digest string) (*intoto.ResourceDescriptor, error) {
 	if !validDigest(digest) {
 		return nil, fmt.Errorf("seal: artifact %q: %q is not a SHA-256 digest in hex", name, digest)
 	}
-	return &intoto.ResourceDescriptor{Name: name, Digest: map[string]string{string(intoto.AlgorithmSHA256): digest}}, nil
+	return &intoto.ResourceDescriptor{Name: valid(name), Digest: map[string]string{string(intoto.AlgorithmSHA256): digest}}, nil
 }
+
+// valid replaces every byte that is no UTF-8 by U+FFFD, as JSON does: error
+// texts may carry anything, and a statement must be signed all the same.
+func valid(s string) string { return string([]rune(s)) }
 
 func validDigest(hexText string) bool {
 	raw, err := hex.DecodeString(hexText)

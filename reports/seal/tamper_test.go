@@ -216,6 +216,7 @@ func TestManifestRefuses(t *testing.T) {
 	}
 	for name, m := range map[string]Manifest{
 		"twice":        {Schema: ManifestSchema, Files: []reports.Evidence{entry("a"), entry("a")}},
+		"out of order": {Schema: ManifestSchema, Files: []reports.Evidence{entry("b"), entry("a")}},
 		"no files":     {Schema: ManifestSchema},
 		"other schema": {Schema: "v9", Files: []reports.Evidence{entry("a")}},
 	} {
