@@ -2,10 +2,14 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
+	"plumbline/devices/hostsensor"
+	"plumbline/devices/mqttdev"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
@@ -33,10 +37,27 @@ func Open(ctx context.Context, s Spec) (devices.Device, error) {
 			return nil, err
 		}
 		return replay.Open(s.What, replay.Options{ID: s.ID, Speed: s.Speed, Load: replay.LoadOptions{Codec: c}})
+	case "host":
+		sensor, err := hostsensor.New(ctx, hostsensor.Options{ID: s.ID})
+		if err != nil {
+			return nil, err
+		}
+		return &closing{Device: pace(sensor, s.Seed), behind: sensor}, nil
+	case "mqtt":
+		return mqttdev.Open(ctx, mqttdev.Config{ID: s.ID, Broker: s.URL, Filter: s.What, QoS: 1, KeepRetained: true})
 	default:
 		return nil, fmt.Errorf("%w: kind %q cannot be opened", ErrSpec, s.Kind)
 	}
 }
+
+// closing closes the sensor behind a paced device with it.
+type closing struct {
+	devices.Device
+	behind io.Closer
+}
+
+// Close implements devices.Device.
+func (c *closing) Close() error { return errors.Join(c.Device.Close(), c.behind.Close()) }
 
 func openSerial(ctx context.Context, s Spec) (devices.Device, error) {
 	c, err := lineCodec(s.Codec, "linejson")

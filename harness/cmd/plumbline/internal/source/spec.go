@@ -21,7 +21,7 @@ var ErrSpec = errors.New("wrong device description")
 // Spec is a parsed description. What does not concern its kind is zero.
 type Spec struct {
 	Kind  string // sim, host, serial, replay or mqtt
-	What  string // sim: kind of twin; host: which sensor, "" is all; serial: port; replay: file; mqtt: topic filter
+	What  string // sim: kind of twin; serial: port; replay: file; mqtt: topic filter
 	ID    string // name of the device; "" lets the driver choose
 	Codec string // serial and replay; "" is the driver's default
 	Baud  int    // serial; 0 is the driver's default
@@ -75,6 +75,9 @@ func Parse(text string) (Spec, error) {
 	s := Spec{Kind: scheme, What: what, Seed: 1, Speed: 1}
 	if what == "" && scheme != "host" {
 		return Spec{}, fmt.Errorf("%w %q: nothing after %q, for example %s", ErrSpec, text, scheme+":", example(scheme))
+	}
+	if what != "" && scheme == "host" {
+		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device: write host:", ErrSpec, text)
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {

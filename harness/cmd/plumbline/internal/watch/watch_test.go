@@ -127,6 +127,16 @@ func TestWatchASerialPort(t *testing.T) {
 	}
 }
 
+func TestWatchThisMachine(t *testing.T) {
+	var out bytes.Buffer
+	if err := Watch(limited(t), &out, open(t, "host:"), Options{Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "mode real") || !strings.Contains(out.String(), "1 samples") {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
 func TestWatchEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

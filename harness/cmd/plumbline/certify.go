@@ -1,0 +1,38 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newCertify(s streams) *cobra.Command {
+	f := &campaignFlags{}
+	cmd := &cobra.Command{
+		Use: "certify", Short: "Run everything that the system under test declares, and seal the verdict", Args: noArgs,
+		Long: `Runs every scenario; nothing can be deselected, focused or repeated towards green. Without --sut the bridge
+of this project is certified, as a process on free ports of this machine.
+The run directory holds the report, all records, logs and a signed statement; plumbline verify checks it.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return conduct(cmd.Context(), s, f, true)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func newRun(s streams) *cobra.Command {
+	f := &campaignFlags{}
+	cmd := &cobra.Command{
+		Use: "run", Short: "Run chosen scenarios; judges them, certifies nothing", Args: noArgs,
+		Example: `plumbline run --profile smoke --label-filter "LAT || req:DEL-01"`,
+		Long: `Runs the scenarios that --label-filter selects and judges them. The exit code is about the selection; the
+report says NOT RUN for the rest and is never a certificate.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return conduct(cmd.Context(), s, f, false)
+		},
+	}
+	f.add(cmd)
+	addFilter(cmd, &f.filter)
+	cmd.Flags().Float64Var(&f.rate, "rate", 0, "messages per second in place of the profile's; not with a profile that certifies")
+	cmd.Flags().DurationVar(&f.duration, "duration", 0, "judged window in place of the profile's; not with a profile that certifies")
+	return cmd
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"plumbline/harness"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/cmd/plumbline/internal/source"
+	"plumbline/harness/spec"
+	"plumbline/harness/strictyaml"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// classify gives the errors of the engine their exit codes. What it does not
+// know stays a fault of the harness.
+func classify(err error) error {
+	var yaml *strictyaml.Error
+	switch {
+	case err == nil, errors.Is(err, exit.ErrInterrupted):
+		return err
+	case errors.Is(err, spec.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exit.ErrInterrupted
+	case errors.Is(err, spec.ErrEmpty):
+		return exit.With(reports.ExitInconclusive, err, "")
+	case errors.As(err, &yaml), errors.Is(err, spec.ErrUsage), errors.Is(err, sut.ErrUsage), errors.Is(err, source.ErrSpec):
+		return exit.Usage(err, "")
+	case errors.Is(err, harness.ErrBench):
+		return exit.With(reports.ExitUnavailable, err, "plumbline devices shows what is plugged in, plumbline doctor checks this machine")
+	case errors.Is(err, sut.ErrUnavailable):
+		return exit.With(reports.ExitUnavailable, err, "plumbline doctor checks this machine; the log of the system under test is in sut/ of the run directory")
+	default:
+		return err
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"plumbline/harness/cmd/plumbline/internal/campaign"
+	"plumbline/harness/cmd/plumbline/internal/console"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+	_ "plumbline/scenarios" // the catalogue registers itself
+)
+
+// conduct runs a campaign from flags to the last line of the console.
+func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) error {
+	opts, err := f.options(certify)
+	if err != nil {
+		return err
+	}
+	selected, err := spec.List(opts.Profile, opts.LabelFilter)
+	if err != nil {
+		return classify(err)
+	}
+	opts.Tool = tool()
+	// A reader that goes away (| head) must not end a measurement.
+	signal.Ignore(syscall.SIGPIPE)
+	progress := console.NewProgress(s.out, s.style(), time.Now)
+	defer progress.Close()
+	progress.Head(head(opts, len(selected)))
+	out, err := campaign.Run(ctx, campaign.Options{
+		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
+	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {
+		return measure(ctx, opts, dir, id, f.effective(opts, certify), progress)
+	})
+	progress.Close()
+	if out == nil {
+		return err
+	}
+	return finish(s, out, err)
+}
+
+// measure records what was asked for and runs the engine.
+func measure(ctx context.Context, opts spec.Options, dir, id string, asked effective, progress *console.Progress) (*reports.Run, error) {
+	if err := asked.write(dir); err != nil {
+		return nil, campaign.WriteError(dir, err)
+	}
+	journal, err := os.OpenFile(filepath.Join(dir, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, campaign.WriteError(dir, err)
+	}
+	defer journal.Close()
+	events := &eventLog{out: journal, now: time.Now}
+	opts.Dir, opts.ID = dir, id
+	opts.Progress = func(ev spec.Event) {
+		events.add(ev)
+		show(progress, ev)
+	}
+	run, err := spec.Execute(ctx, opts)
+	if err == nil {
+		err = campaign.WriteError(dir, events.err)
+	}
+	if run != nil {
+		if werr := writeFile(filepath.Join(dir, environmentFile), run.Environment); err == nil {
+			err = campaign.WriteError(dir, werr)
+		}
+	}
+	if err != nil && exit.Code(context.Cause(ctx)) == reports.ExitInterrupted && ctx.Err() != nil {
+		return run, context.Cause(ctx)
+	}
+	return run, classify(err)
+}
+
+// finish prints the end of a run that is on disk and returns its exit code.
+func finish(s streams, out *campaign.Outcome, err error) error {
+	code := exit.OfRun(out.Run)
+	if err != nil {
+		code = exit.Worst(code, exit.Code(err))
+		complain(s.err, err)
+	}
+	if out.NewKey {
+		fmt.Fprintf(s.out, "\na signing key was made for you: %s\n", out.Key)
+	}
+	if werr := console.Summary(s.out, s.style(), out.Run, console.Ending{
+		Verdict: exit.Verdict(out.Run), Code: code, Report: out.Report,
+	}); werr != nil {
+		complain(s.err, fmt.Errorf("print the summary: %w (the report is %s)", werr, out.Report))
+	}
+	return leave(code)
+}
+
+// head is the first line of the run.
+func head(opts spec.Options, scenarios int) console.Head {
+	descriptor := opts.SUT.Descriptor
+	if descriptor == nil {
+		descriptor = sut.Default()
+	}
+	name := descriptor.Name
+	if descriptor.Version != "" {
+		name += " " + descriptor.Version
+	}
+	inputs := declared(opts.Devices)
+	return console.Head{SUT: name, Profile: opts.Profile.Name, Modes: modes(inputs), Seed: opts.Seed, Scenarios: scenarios, Devices: len(inputs)}
+}
+
+// show passes an event of the engine on to the console.
+func show(p *console.Progress, ev spec.Event) {
+	switch ev.Kind {
+	case spec.ScenarioBegan:
+		p.Begin(ev.Scenario)
+	case spec.StepBegan:
+		p.Phase(ev.Scenario, ev.Step)
+	case spec.ScenarioFinished:
+		p.Done(ev.Scenario, ev.Elapsed, ev.Results)
+	}
+}
+
+// tool identifies this program in reports; the digest is of the executable.
+func tool() reports.Tool {
+	b := thisBuild()
+	t := reports.Tool{Name: "plumbline", Version: b.Version, Commit: b.Commit}
+	if path, err := os.Executable(); err == nil {
+		if f, err := os.Open(path); err == nil {
+			defer f.Close()
+			t.Digest = digest(f)
+		}
+	}
+	return t
+}
+
+// Names of the files that the command adds to a run directory.
+const (
+	eventsFile      = "events.jsonl"
+	environmentFile = "env.json"
+	configFolder    = "config"
+)
+
+// writeFile writes v as indented JSON.
+func writeFile(path string, v any) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(f, v); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

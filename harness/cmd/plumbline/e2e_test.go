@@ -1,0 +1,332 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/reports"
+	"plumbline/reports/render"
+	"plumbline/reports/seal"
+)
+
+// program is the command plumbline and a bridge to test, as real processes.
+type program struct {
+	path    string // this test binary under the name that makes it the command
+	bridged string
+	tmp     string // temporary folder of the processes
+	out     string
+	key     string
+}
+
+// newProgram gives the command folders of its own.
+func newProgram(t *testing.T) *program {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts real processes; left out by -short")
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("needs symbolic links and interrupts")
+	}
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{path: filepath.Join(dir, "plumbline"), bridged: filepath.Join(dir, "bridged"), tmp: filepath.Join(dir, "tmp"),
+		out: filepath.Join(dir, "out"), key: filepath.Join(dir, "key.pem")}
+	if err := errors.Join(os.Symlink(self, p.path), os.Mkdir(p.tmp, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// withBridge builds the bridge, the same that ships.
+func (p *program) withBridge(t *testing.T) *program {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.bridged, "plumbline/bridge/cmd/bridged")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build bridged: %v\n%s", err, text)
+	}
+	return p
+}
+
+// command prepares the command with folders of the test.
+func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.path, args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp, "PLUMBLINE_OUTPUT_DIR="+p.out, "PLUMBLINE_KEY="+p.key, "PLUMBLINE_BRIDGED="+p.bridged)
+	return cmd
+}
+
+// code returns the exit code of a finished command.
+func code(t *testing.T, err error) int {
+	t.Helper()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		return failed.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// secrets collects the token keys of every system that p starts until stop.
+func (p *program) secrets(t *testing.T) (stop func() []string) {
+	t.Helper()
+	done, ended := make(chan struct{}), make(chan struct{})
+	found := map[string]bool{}
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			files, _ := filepath.Glob(filepath.Join(p.tmp, "plumbline-sut-*", "jwt.key"))
+			for _, f := range files {
+				if content, err := os.ReadFile(f); err == nil && len(bytes.TrimSpace(content)) >= 32 {
+					found[string(bytes.TrimSpace(content))] = true
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() []string {
+		close(done)
+		<-ended
+		all := []string{}
+		for s := range found {
+			all = append(all, s)
+		}
+		return all
+	}
+}
+
+// token matches a whole signed JSON Web Token (RFC 7519).
+var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)
+
+// noSecret fails when a file below dir holds a secret, a token or a private key.
+func noSecret(t *testing.T, dir string, secrets []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, s := range secrets {
+			if bytes.Contains(content, []byte(s)) {
+				t.Errorf("%s holds a secret of the system under test", path)
+			}
+		}
+		if token.Match(content) || bytes.Contains(content, []byte("PRIVATE KEY-----")) {
+			t.Errorf("%s holds a token or a private key", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAWholeRunFromFlagsToSeal(t *testing.T) {
+	p := newProgram(t).withBridge(t)
+	stop := p.secrets(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	var errs bytes.Buffer
+	cmd := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "req:SEC-01 || req:DEL-01", "--seed", "7")
+	cmd.Stderr = &errs
+	text, err := cmd.Output()
+	secrets := stop()
+	if got := code(t, err); got != reports.ExitPass {
+		t.Fatalf("exit code %d\n%s\n%s", got, text, errs.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if !regexp.MustCompile(`^plumbline: bridged.* profile smoke  mode \S*sim\S*  seed 7  `).MatchString(lines[0]) {
+		t.Errorf("first line %q", lines[0])
+	}
+	last := lines[len(lines)-1]
+	report, isReport := strings.CutPrefix(last, "report: ")
+	if _, err := os.Stat(report); !isReport || err != nil {
+		t.Errorf("last line %q: %v", last, err)
+	}
+	if !regexp.MustCompile(`(?m)^totals: \d+ requirements: \d+ PASS, 0 FAIL, 0 ERROR, .*; verdict PASS; exit 0$`).Match(text) {
+		t.Errorf("no totals line in\n%s", text)
+	}
+	if bytes.ContainsRune(text, '\x1b') {
+		t.Error("control sequences in a pipe")
+	}
+	dir := filepath.Dir(report)
+	for _, name := range []string{
+		render.SummaryFile, render.JUnitFile, render.HTMLFile, render.MarkdownFile, render.BadgeFile, seal.ManifestFile, seal.EnvelopeFile,
+		"env.json", "events.jsonl", "config/effective.yaml", "config/profile.yaml", "records", "sut", "../latest/summary.json",
+	} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("the run directory lacks %s: %v", name, err)
+		}
+	}
+	if len(secrets) == 0 {
+		t.Error("saw no secret of the system under test; the search for it in the artifacts would prove nothing")
+	}
+	noSecret(t, dir, secrets)
+	for _, verb := range []string{"verify", "report"} {
+		if text, err := p.command(ctx, verb, dir).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", verb, err, text)
+		}
+	}
+	if text, err := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "req:SEC-01", "--run-dir", dir).CombinedOutput(); code(t, err) != reports.ExitUsage {
+		t.Errorf("a second run into the same directory: exit code %d\n%s", code(t, err), text)
+	}
+}
+
+func TestInterruptLeavesASealedPartialRun(t *testing.T) {
+	p := newProgram(t).withBridge(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	dir := filepath.Join(p.out, "run")
+	cmd := p.command(ctx, "run", "--profile", "smoke", "--run-dir", dir)
+	var text, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	within(t, 30*time.Second, "a scenario under way with records", func() bool {
+		events, _ := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+		records, _ := filepath.Glob(filepath.Join(dir, "records", "*", "*"))
+		return bytes.Contains(events, []byte("scenario-began")) && len(records) > 0
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("still running 60 s after the interrupt\n%s", text.String())
+	}
+	if got := code(t, err); got != reports.ExitInterrupted {
+		t.Fatalf("exit code %d, want 130\n%s\n%s", got, text.String(), errs.String())
+	}
+	run, err := render.Load(dir)
+	if err != nil || run.Partial == "" || run.Overall == reports.Pass {
+		t.Errorf("summary: partial %q, overall %s, %v", run.Partial, run.Overall, err)
+	}
+	if text, err := p.command(ctx, "verify", dir).CombinedOutput(); err != nil {
+		t.Errorf("verify: %v\n%s", err, text)
+	}
+	left, _ := filepath.Glob(filepath.Join(p.tmp, "plumbline-sut-*"))
+	if len(left) > 0 {
+		t.Errorf("private folders of the system under test are left: %v", left)
+	}
+}
+
+func TestWatchEndsCleanlyOnInterrupt(t *testing.T) {
+	p := newProgram(t)
+	cmd := p.command(t.Context(), "watch", "sim:vibration")
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(pipe)
+	for range 2 { // the heading and a first sample
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := code(t, cmd.Wait()); got != reports.ExitPass || !strings.Contains(string(rest), " samples, 0 damaged") {
+		t.Errorf("exit code %d after\n%s", got, rest)
+	}
+}
+
+func TestWhatIsMissingIsSaidBeforeAnythingRuns(t *testing.T) {
+	p := newProgram(t).withBridge(t)
+	broken := filepath.Join(p.tmp, "broken.yaml")
+	if err := os.WriteFile(broken, []byte("apiVersion: plumbline/v1\nkind: SUT\nnaem: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(p.tmp, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name string
+		args []string
+		code int
+		says []string
+	}{
+		{"no bridge", []string{"certify", "--bridged", "nosuch/bridged"}, 4, []string{"nosuch/bridged", "make build"}},
+		{"unknown key of a descriptor", []string{"run", "--sut", broken}, 2, []string{"broken.yaml:3", "naem", "name"}},
+		{"no descriptor", []string{"run", "--sut", "missing.yaml"}, 2, []string{"missing.yaml"}},
+		{"no rig file", []string{"run", "--rig", "missing.yaml"}, 2, []string{"missing.yaml", "plumbline devices"}},
+		{"no profile", []string{"run", "--profile", "cii"}, 2, []string{"cii", "--profile takes"}},
+		{"empty selection", []string{"run", "--label-filter", "nosuch"}, 3, []string{"no scenario was selected"}},
+		{"smoke never certifies", []string{"certify", "--profile", "smoke"}, 2, []string{"smoke", "certif"}},
+		{"output folder is a file", []string{"run", "--profile", "smoke", "--output-dir", file}, 2, []string{file, "mend: "}},
+		{"key is no key", []string{"run", "--profile", "smoke", "--key", broken}, 2, []string{"broken.yaml", "--key"}},
+		{"override of a certifying profile", []string{"run", "--rate", "5"}, 2, []string{"--rate", "smoke"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var errs bytes.Buffer
+			cmd := p.command(t.Context(), c.args...)
+			cmd.Stderr = &errs
+			err := cmd.Run()
+			if got := code(t, err); got != c.code {
+				t.Errorf("exit code %d, want %d\n%s", got, c.code, errs.String())
+			}
+			for _, want := range c.says {
+				if !strings.Contains(errs.String(), want) {
+					t.Errorf("lacks %q:\n%s", want, errs.String())
+				}
+			}
+		})
+	}
+	made, _ := filepath.Glob(filepath.Join(p.out, "*_*"))
+	if len(made) > 0 {
+		t.Errorf("run directories were made: %v", made)
+	}
+}
+
+// within waits for a condition.
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("no %s within %s", what, limit)
+		case <-tick.C:
+		}
+	}
+}

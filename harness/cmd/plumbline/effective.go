@@ -1,0 +1,146 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"plumbline/harness"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// effective is what a run was really asked for, defaults and environment
+// included. Secrets stand in it as names of files only, because that is how
+// flags and descriptors hold them.
+type effective struct {
+	Command     string               `yaml:"command"`
+	Profile     effectiveProfile     `yaml:"profile"`
+	LabelFilter string               `yaml:"labelFilter"`
+	Seed        uint64               `yaml:"seed"`
+	Timeout     string               `yaml:"timeout"`
+	Deviations  []reports.Deviation  `yaml:"deviations"`
+	Devices     []harness.DeviceSpec `yaml:"devices"`
+	SUT         *sut.Descriptor      `yaml:"sut"`
+
+	source []byte // of the profile
+}
+
+type effectiveProfile struct {
+	Name   string `yaml:"name"`
+	SHA256 string `yaml:"sha256"`
+}
+
+func (f *campaignFlags) effective(opts spec.Options, certify bool) effective {
+	e := effective{
+		Command: "run", LabelFilter: opts.LabelFilter, Seed: opts.Seed, Timeout: opts.Timeout.String(),
+		Profile:    effectiveProfile{Name: opts.Profile.Name, SHA256: opts.Profile.Digest},
+		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor, source: opts.Profile.Source,
+	}
+	if certify {
+		e.Command = "certify"
+	}
+	if e.SUT == nil {
+		e.SUT = sut.Default()
+	}
+	e.SUT = withoutValues(e.SUT)
+	return e
+}
+
+// withoutValues returns a copy that names the environment variables of the
+// started processes and hides their values: some people keep secrets there.
+func withoutValues(d *sut.Descriptor) *sut.Descriptor {
+	shown := *d
+	shown.Start = slices.Clone(d.Start)
+	for i := range shown.Start {
+		shown.Start[i].Env = slices.Clone(shown.Start[i].Env)
+		for j, pair := range shown.Start[i].Env {
+			name, _, _ := strings.Cut(pair, "=")
+			shown.Start[i].Env[j] = name + "=(hidden)"
+		}
+	}
+	return &shown
+}
+
+// write puts effective.yaml and the profile as it was read into config/.
+func (e effective) write(dir string) error {
+	folder := filepath.Join(dir, configFolder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	text, err := yaml.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("effective configuration: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "effective.yaml"), text, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "profile.yaml"), e.source, 0o644)
+}
+
+// declared returns the devices of a run: the user's, or else the built-in mix.
+func declared(devices []harness.DeviceSpec) []harness.DeviceSpec {
+	if len(devices) == 0 {
+		return harness.DefaultDevices()
+	}
+	return devices
+}
+
+// digest returns the SHA-256 of r in hex, "" when it cannot be read.
+func digest(r io.Reader) string {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// eventLog writes the course of the run, one JSON object a line. The first
+// error is kept: a full disk must be told once, at the end.
+type eventLog struct {
+	mu  sync.Mutex
+	out io.Writer
+	now func() time.Time
+	err error
+}
+
+// logged is the published form of a progress event.
+type logged struct {
+	Time     time.Time `json:"time"`
+	Kind     string    `json:"kind"`
+	Scenario string    `json:"scenario,omitempty"`
+	Step     string    `json:"step,omitempty"`
+	Verdict  string    `json:"verdict,omitempty"`
+	Headline string    `json:"headline,omitempty"`
+	Index    int       `json:"index,omitempty"`
+	Total    int       `json:"total,omitempty"`
+}
+
+func (l *eventLog) add(ev spec.Event) {
+	entry := logged{
+		Time: l.now().UTC(), Kind: string(ev.Kind), Scenario: ev.Scenario, Step: ev.Step, Index: ev.Index, Total: ev.Total,
+	}
+	if ev.Kind == spec.ScenarioFinished {
+		entry.Verdict, entry.Headline = ev.Verdict.String(), ev.Headline
+	}
+	line, err := json.Marshal(entry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && l.err == nil {
+		_, err = l.out.Write(append(line, '\n'))
+	}
+	if l.err == nil {
+		l.err = err
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/strictyaml"
+	"plumbline/reports"
+)
+
+func newExplain(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain ID", Short: "Explain a requirement: text, measurand, limits, rule, scenarios, source",
+		Example: "plumbline explain LAT-02", Args: oneArg("a requirement id"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			known, found := spec.Requirement(strings.ToUpper(args[0]))
+			if !found {
+				return unknownRequirement(args[0])
+			}
+			return explain(s.out, known.Requirement)
+		},
+	}
+}
+
+// unknownRequirement suggests the nearest id, or the family's ids.
+func unknownRequirement(id string) error {
+	var all, family []string
+	want := reports.Requirement{ID: strings.ToUpper(id)}.Family()
+	for _, k := range spec.Catalogue().Requirements {
+		all = append(all, k.Requirement.ID)
+		if k.Requirement.Family() == want {
+			family = append(family, k.Requirement.ID)
+		}
+	}
+	mend := "plumbline list shows all of them"
+	if near := strictyaml.Nearest(id, all); near != "" {
+		mend = fmt.Sprintf("did you mean %s? %s", near, mend)
+	} else if len(family) > 0 {
+		mend = fmt.Sprintf("family %s holds %s; %s", want, strings.Join(family, ", "), mend)
+	}
+	return exit.Usage(fmt.Errorf("unknown requirement %q", id), mend)
+}
+
+func explain(w io.Writer, r reports.Requirement) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s\n\n%s\n\n", r.ID, r.Title, r.Text)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-11s %s\n", name, value)
+		}
+	}
+	class := string(r.Class)
+	if r.Capability != "" {
+		class += fmt.Sprintf(" (when the system declares %q)", r.Capability)
+	}
+	row("class", class)
+	row("measurand", r.Measurand)
+	row("rule", r.Rule)
+	row("source", r.Source)
+	row("faults", strings.Join(r.Faults, ", "))
+	row("since", r.Since)
+	b.WriteString("\nlimit by profile\n")
+	for _, name := range profile.Names() {
+		p, err := loadProfile(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "  %-9s %s\n", p.Name, limitLine(p, r))
+	}
+	p, err := loadProfile(profile.Default)
+	if err != nil {
+		return err
+	}
+	scenarios, err := spec.List(p, "req:"+r.ID)
+	if err != nil {
+		return classify(err)
+	}
+	b.WriteString("\njudged by\n")
+	for _, sc := range scenarios {
+		fmt.Fprintf(&b, "  %-24s %s\n", sc.ID, sc.Title)
+		if others := slices.DeleteFunc(slices.Clone(sc.Requirements), func(id string) bool { return id == r.ID }); len(others) > 0 {
+			fmt.Fprintf(&b, "  %-24s judges %s too\n", "", strings.Join(others, ", "))
+		}
+	}
+	fmt.Fprintf(&b, "\nplumbline run --label-filter req:%s\n", r.ID)
+	_, err = io.WriteString(w, b.String())
+	return err
+}
+
+// limitLine is the limit with what else decides: sample count and origin.
+func limitLine(p *profile.Profile, r reports.Requirement) string {
+	limit, has := p.Limits[r.ID]
+	if !has {
+		return "no limit: not judged against a figure"
+	}
+	text := limitText(p, r)
+	if limit.Samples > 0 {
+		text += fmt.Sprintf(", from %d effective samples on", limit.Samples)
+	}
+	if limit.Source != "" {
+		text += fmt.Sprintf(" (%s)", limit.Source)
+	}
+	return text
+}

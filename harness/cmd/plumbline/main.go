@@ -1,0 +1,18 @@
+// Command plumbline tests and certifies a real-time IoT pipeline, from the
+// sensor's wire to the browser's pixel. Run "plumbline help" for its verbs.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+// version is set by the linker (see the Makefile).
+var version = ""
+
+func main() {
+	ctx, stop := signals(context.Background(), os.Exit)
+	code := execute(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}

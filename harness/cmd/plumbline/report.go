@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"plumbline/harness/cmd/plumbline/internal/campaign"
+	"plumbline/harness/cmd/plumbline/internal/console"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/reports"
+	"plumbline/reports/render"
+	"plumbline/reports/seal"
+)
+
+func newReport(s streams) *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use: "report DIR", Short: "Write the reports of a run directory again from its summary.json",
+		Example: "plumbline report reports/out/latest",
+		Long: `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
+A partial run is readable and says that it is partial. In a sealed directory nothing is replaced by
+different bytes: if this version of plumbline renders differently, --to names another folder.`,
+		Args: oneArg("a run directory"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			run, err := render.Load(args[0])
+			if err != nil {
+				return exit.Usage(err, "name a run directory, one that holds summary.json")
+			}
+			target := args[0]
+			if to != "" {
+				target = to
+			}
+			if err := rewrite(target, run); err != nil {
+				return err
+			}
+			return console.Summary(s.out, s.style(), run, console.Ending{
+				Verdict: exit.Verdict(run), Code: exit.OfRun(run), Report: filepath.Join(target, render.HTMLFile),
+			})
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
+	return cmd
+}
+
+// rewrite renders the run into dir. In a sealed directory it first renders
+// aside and refuses to replace a file by other bytes, which would break the seal.
+func rewrite(dir string, run *reports.Run) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return campaign.WriteError(dir, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); errors.Is(err, fs.ErrNotExist) {
+		return campaign.WriteError(dir, render.All(dir, run))
+	}
+	aside, err := os.MkdirTemp("", "plumbline-report-")
+	if err != nil {
+		return campaign.WriteError(dir, err)
+	}
+	defer os.RemoveAll(aside)
+	if err := render.All(aside, run); err != nil {
+		return campaign.WriteError(aside, err)
+	}
+	name, err := differs(aside, dir)
+	if err != nil || name == "" {
+		return campaign.WriteError(dir, err)
+	}
+	return exit.With(reports.ExitVerify,
+		fmt.Errorf("report %q: %s is not what this version renders from %s; the directory is sealed, so nothing was replaced",
+			dir, name, render.SummaryFile),
+		"plumbline verify tells whether it was changed; --to DIR renders elsewhere")
+}
+
+// differs names the first file of a that has other bytes, or is missing, in b.
+func differs(a, b string) (string, error) {
+	entries, err := os.ReadDir(a)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		want, err := os.ReadFile(filepath.Join(a, e.Name()))
+		if err != nil {
+			return "", err
+		}
+		got, err := os.ReadFile(filepath.Join(b, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if err != nil || !bytes.Equal(got, want) {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
+}

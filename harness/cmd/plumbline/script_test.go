@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"plumbline/reports"
+	"plumbline/reports/render"
+	"plumbline/reports/seal"
+)
+
+// TestMain lets scripts run this very program as the command plumbline.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"plumbline": main})
+}
+
+// TestScripts runs the scripts that need no system under test.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), Cmds: commands, Setup: isolate})
+}
+
+// isolate keeps scripts away from the user's own keys and settings.
+func isolate(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, ".config"))
+	return os.MkdirAll(home, 0o700)
+}
+
+// commands are what scripts know beside testscript's own.
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"exits":  exits,
+	"sealed": makeSealed,
+	"tamper": tamper,
+}
+
+// exits runs a command and checks its exit code; what it printed can be
+// looked at by the lines that follow.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGUMENTS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var failed *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// makeSealed writes a small sealed run directory; "partial" cuts the run short.
+func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Join(dir, "records"), 0o755))
+	ts.Check(os.WriteFile(filepath.Join(dir, "records", "records.bin"), bytes.Repeat([]byte("record\n"), 100), 0o644))
+	started := time.Date(2026, 11, 23, 3, 40, 0, 0, time.UTC)
+	run := &reports.Run{
+		Schema: reports.SchemaVersion, ID: "0badcafe", Started: started, Finished: started.Add(time.Minute),
+		Profile: reports.Profile{Name: "smoke"}, Tool: reports.Tool{Name: "plumbline"}, SUT: reports.SUT{Name: "bridged"},
+		Requirements: []reports.Requirement{{ID: "A-1", Title: "t", Text: "It shall.", Class: reports.Mandatory, Rule: "deterministic"}},
+		Results: []reports.Result{{
+			Requirement: "A-1", Scenario: "a", Verdict: reports.Pass, Sentence: "A-1: it does. Verdict PASS.", Started: started, Attempt: 1,
+		}},
+	}
+	if len(args) > 1 {
+		run.Partial = "interrupted"
+	}
+	run.Overall = run.Judge()
+	key, _, err := seal.OpenKey(filepath.Join(ts.MkAbs("keys"), filepath.Base(dir)))
+	ts.Check(err)
+	ts.Check(render.All(dir, run))
+	ts.Check(seal.Seal(context.Background(), dir, key, run))
+}
+
+// tamper flips one bit in the middle of a file.
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	content, err := os.ReadFile(path)
+	ts.Check(err)
+	if len(content) == 0 {
+		ts.Check(fmt.Errorf("%s is empty", args[0]))
+	}
+	content[len(content)/2] ^= 1
+	ts.Check(os.WriteFile(path, content, 0o644))
+}

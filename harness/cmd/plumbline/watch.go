@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/cmd/plumbline/internal/source"
+	"plumbline/harness/cmd/plumbline/internal/watch"
+	"plumbline/reports"
+)
+
+func newWatch(s streams) *cobra.Command {
+	var opts watch.Options
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use: "watch DEVICE", Short: "Print what a device says while it says it, and count what is damaged",
+		Example: "plumbline watch " + source.Examples()[0],
+		Long: `Prints every decoded sample, and every frame that failed its check, until Ctrl-C, which is the usual end
+and no failure. DEVICE is one of:
+  ` + strings.Join(source.Examples(), "\n  "),
+		Args: oneArg("a device"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			want, err := source.Parse(args[0])
+			if err != nil {
+				return exit.Usage(err, "")
+			}
+			ctx, cancel := watch.Limit(cmd.Context(), limit)
+			defer cancel()
+			dev, err := source.Open(ctx, want)
+			if err != nil {
+				return unusable(cmd.Context(), want.Kind, err)
+			}
+			err = watch.Watch(ctx, s.out, dev, opts)
+			if closed := dev.Close(); err == nil && closed != nil {
+				err = fmt.Errorf("close %q: %w", args[0], closed)
+			}
+			return unusable(cmd.Context(), want.Kind, err)
+		},
+	}
+	cmd.Flags().Uint64Var(&opts.Count, "count", 0, "end after so many samples; 0 goes on")
+	cmd.Flags().DurationVar(&limit, "for", 0, "end after this time, for example 10s; 0 goes on")
+	cmd.Flags().BoolVar(&opts.JSON, "json", false, "print one JSON object a line")
+	return cmd
+}
+
+// unusable classifies why a device did not open or stopped: a wrong word or
+// file is the user's, a part of the bench that is not there is 4.
+func unusable(ctx context.Context, kind string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return exit.ErrInterrupted
+	case errors.Is(err, source.ErrSpec):
+		return exit.Usage(err, "plumbline watch --help shows the forms")
+	case kind == "replay":
+		return exit.Usage(err, "name a recording that is there and whole")
+	case kind == "mqtt":
+		return exit.With(reports.ExitUnavailable, err, "check that the broker runs and is reachable from here")
+	default:
+		return exit.With(reports.ExitUnavailable, err, "")
+	}
+}
