@@ -167,9 +167,8 @@ func (d *Device) clientConfig() autopaho.ClientConfig {
 	}
 	c.OnConnectionUp = func(m *autopaho.ConnectionManager, ack *paho.Connack) {
 		d.count(func(s *Stats) { s.Connects++ })
-		if ack.SessionPresent {
-			d.markSubscribed()
-			return
+		if ack.SessionPresent && d.isSubscribed() {
+			return // the broker kept what this device subscribed
 		}
 		d.work.Go(func() { d.subscribe(m) }) // must not block here
 	}
@@ -229,6 +228,17 @@ func (d *Device) subscribe(m *autopaho.ConnectionManager) {
 		case <-d.run.Done():
 		case <-time.After(d.cfg.Retry):
 		}
+	}
+}
+
+// isSubscribed reports whether a subscription was granted since Open. A session
+// that is older than that may be one with another filter.
+func (d *Device) isSubscribed() bool {
+	select {
+	case <-d.subscribed:
+		return true
+	default:
+		return false
 	}
 }
 

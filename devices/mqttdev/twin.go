@@ -46,7 +46,7 @@ type Published struct {
 // TwinStats are totals of a Twin.
 type TwinStats struct {
 	Published uint64
-	Missed    uint64 // due while there was no connection, or not acknowledged: never sent again
+	Missed    uint64 // due while there was no connection, or not acknowledged within its period
 	Connects  uint64
 }
 

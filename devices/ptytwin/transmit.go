@@ -24,6 +24,12 @@ type pair interface {
 	close() error
 }
 
+// line is what waits to be sent.
+type line struct {
+	text []byte
+	at   int64 // now() when it was written: it cannot begin earlier
+}
+
 // Write queues lines to be sent at the pace of the port. It never blocks and
 // keeps no reference to p. A piece without line end counts as a line.
 func (t *Twin) Write(p []byte) (int, error) {
@@ -35,8 +41,9 @@ func (t *Twin) Write(p []byte) (int, error) {
 	if t.queued+len(p) > t.opts.Queue {
 		return 0, ErrBacklog
 	}
-	for line := range bytes.Lines(p) {
-		t.queue = append(t.queue, bytes.Clone(line))
+	at := now()
+	for text := range bytes.Lines(p) {
+		t.queue = append(t.queue, line{text: bytes.Clone(text), at: at})
 	}
 	t.queued += len(p)
 	t.change.Broadcast()
@@ -85,19 +92,20 @@ func (t *Twin) transmit() {
 	defer runtime.UnlockOSThread()
 	var wire wire
 	for {
-		line, stall, ok := t.next()
+		l, stall, ok := t.next()
 		if !ok {
 			return
 		}
 		if stall > 0 {
 			wire.pause(stall, t.isClosed)
+			l.at = now()
 		}
-		t.send(&wire, line)
+		t.send(&wire, l)
 	}
 }
 
 // next waits for a line; ok is false once the twin is closed.
-func (t *Twin) next() (line []byte, stall time.Duration, ok bool) {
+func (t *Twin) next() (l line, stall time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.busy = false
@@ -106,13 +114,13 @@ func (t *Twin) next() (line []byte, stall time.Duration, ok bool) {
 		t.change.Wait()
 	}
 	if t.closed {
-		return nil, 0, false
+		return line{}, 0, false
 	}
-	line, t.queue = t.queue[0], t.queue[1:]
-	t.queued -= len(line)
+	l, t.queue = t.queue[0], t.queue[1:]
+	t.queued -= len(l.text)
 	t.busy = true
 	stall, t.stall = t.stall, 0
-	return line, stall, true
+	return l, stall, true
 }
 
 func (t *Twin) isClosed() bool {
@@ -132,18 +140,18 @@ type outcome struct {
 
 // send puts one line on the wire, byte by byte at the port's pace, and counts
 // what became of it.
-func (t *Twin) send(w *wire, line []byte) {
+func (t *Twin) send(w *wire, l line) {
 	var o outcome
-	o.noisy = t.spoil(line)
+	o.noisy = t.spoil(l.text)
 	bits, baud := t.framing()
-	w.begin()
-	for at := 0; at < len(line); {
-		n := len(line) - at
+	w.begin(l.at)
+	for at := 0; at < len(l.text); {
+		n := len(l.text) - at
 		if !t.opts.Unpaced {
 			n = min(n, chunk(bits, baud))
 			w.advance(n, bits, baud)
 		}
-		t.put(line[at:at+n], &o)
+		t.put(l.text[at:at+n], &o)
 		at += n
 	}
 	t.settle(o)
@@ -260,9 +268,11 @@ type wire struct {
 	sent  int64 // characters since start
 }
 
-// begin starts a line: at once, or when the line before has ended.
-func (w *wire) begin() {
-	w.start, w.sent = max(now(), w.free), 0
+// begin starts a line: when it was written, or when the line before has ended.
+// If this thread was late, the bytes that are due follow at once, as a UART has
+// them ready by then.
+func (w *wire) begin(written int64) {
+	w.start, w.sent = max(written, w.free), 0
 }
 
 // advance sleeps until n further characters would have been received.

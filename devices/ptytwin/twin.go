@@ -76,7 +76,7 @@ type Twin struct {
 	mu       sync.Mutex
 	change   *sync.Cond // queue, busy, pair or closed changed
 	pair     pair       // nil while unplugged; owned by mu
-	queue    [][]byte   // lines waiting; owned by mu
+	queue    []line     // lines waiting; owned by mu
 	queued   int        // bytes in queue
 	busy     bool       // a line is being sent
 	closed   bool

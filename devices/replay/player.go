@@ -33,8 +33,8 @@ func Open(path string, opts Options) (*Player, error) {
 }
 
 // Open starts playing the recording as a device: at once, on one goroutine that
-// ends with the recording or at Close. Read returns io.EOF at the end, or a
-// *CorruptError if the file is damaged or cut there; without Loops only.
+// ends with the recording or at Close. Read returns io.EOF at the end of the last
+// loop, or a *CorruptError if the file is damaged or cut there.
 func (rec *Recording) Open(opts Options) (*Player, error) {
 	opts, err := rec.check(opts)
 	if err != nil {
