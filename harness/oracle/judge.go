@@ -17,8 +17,8 @@ import (
 // the rig longer than a tenth of the limit, only a PASS stands: hiccups can
 // only have made the figures worse.
 func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
-	in = in.withDefaults()
 	q := req.Quantile
+	in = in.withDefaults(q)
 	input := stats.Input{
 		Series: in.Latency.Series, Limit: toMillis(in.Limit), Quantile: q,
 		Guard: toMillis(in.Guard), Bias: toMillis(in.Bias),
@@ -46,12 +46,16 @@ func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
 	return r
 }
 
-func (in LatencyInput) withDefaults() LatencyInput {
+func (in LatencyInput) withDefaults(q float64) LatencyInput {
 	if u := float64(in.Rig.Uncertainty); u > toMillis(in.Guard) {
 		in.Guard = time.Duration(u * 1e6)
 	}
 	if in.Guard == 0 {
 		in.Guard = OneHostUncertainty
+	}
+	// The noise floor bounds the bias of the rig; it only makes a FAIL harder.
+	if floor := floorAt(in.Rig, q); floor > toMillis(in.Bias) {
+		in.Bias = time.Duration(floor * 1e6)
 	}
 	if in.Section == "" {
 		in.Section = "5"

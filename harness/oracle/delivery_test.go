@@ -1,0 +1,407 @@
+package oracle
+
+import (
+	"strings"
+	"testing"
+
+	"plumbline/harness/record"
+)
+
+func TestDelivery(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		story    func() *story
+		inside   bool
+		want     Delivery
+		findings string
+	}{
+		{
+			name:  "clean",
+			story: func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 2, 3) },
+			want:  Delivery{Messages: 3, Owed: 3, Delivered: 3},
+		},
+		{
+			name:     "one lost",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 3) },
+			want:     Delivery{Messages: 3, Owed: 3, Delivered: 2, Lost: 1},
+			findings: "lost 2",
+		},
+		{
+			name: "lost for one viewer of two",
+			story: func() *story {
+				return newStory("a").viewer("v", "#").viewer("w", "t/+").send(1, 2).get("v", 1, 2).get("w", 1)
+			},
+			want:     Delivery{Messages: 2, Owed: 4, Delivered: 3, Lost: 1},
+			findings: "lost 2",
+		},
+		{
+			name:  "never confirmed",
+			story: func() *story { return newStory("a").viewer("v", "#").write(0, 1) },
+			want:  Delivery{Messages: 1, Owed: 1, Unconfirmed: 1}, findings: "lost? 1",
+		},
+		{
+			name:  "witnessed but not acknowledged",
+			story: func() *story { return newStory("a").viewer("v", "#").write(0, 1).witness(0, 1) },
+			want:  Delivery{Messages: 1, Owed: 1, Lost: 1}, findings: "lost 1",
+		},
+		{
+			name: "blocked is owed to nobody",
+			story: func() *story {
+				return newStory("a").viewer("v", "#").add(record.Record{Kind: record.Blocked, Stream: 0, Seq: 1, Due: due(1)})
+			},
+			want: Delivery{Blocked: 1},
+		},
+		{
+			name:  "outside the filters",
+			story: func() *story { return newStory("a", "b").viewer("v", "t/b").send(1).sendOn(1, 1).getOn("v", 1, 1) },
+			want:  Delivery{Messages: 2, Owed: 1, Delivered: 1},
+		},
+		{
+			name:     "twice",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1, 2).get("v", 1, 2, 1) },
+			want:     Delivery{Messages: 2, Owed: 2, Delivered: 2, Duplicated: 1},
+			findings: "duplicate 1",
+		},
+		{
+			name:     "twice, and twice at the witness",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1).witness(0, 1).get("v", 1, 1) },
+			want:     Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1},
+			findings: "duplicate? 1",
+		},
+		{
+			name:   "the same with the broker inside the system",
+			story:  func() *story { return newStory("a").viewer("v", "#").send(1).witness(0, 1).get("v", 1, 1) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
+		},
+		{
+			name: "changed on its way",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1)
+				return s.add(record.Record{Kind: record.Received, Flags: record.FlagCorrupt, Node: s.viewers["v"], Stream: 0, At: due(1) + ms})
+			},
+			want:     Delivery{Messages: 1, Owed: 1, Lost: 1, Corrupted: 1},
+			findings: "lost 1, corrupt 0",
+		},
+		{
+			name: "of nobody",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1).get("v", 1)
+				return s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Stream: record.NoStream, Seq: 9, At: due(1) + ms})
+			},
+			want: Delivery{Messages: 1, Owed: 1, Delivered: 1, Phantom: 1}, findings: "phantom 9",
+		},
+		{
+			name:     "never sent",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1).get("v", 1, 7) },
+			want:     Delivery{Messages: 1, Owed: 1, Delivered: 1, Phantom: 1},
+			findings: "phantom 7",
+		},
+		{
+			name: "under the topic of another",
+			story: func() *story {
+				s := newStory("a", "b").viewer("v", "#").send(1).get("v", 1)
+				return s.add(record.Record{Kind: record.Received, Flags: record.FlagMisrouted, Node: s.viewers["v"], Stream: 0, Seq: 1, At: due(1) + 2*ms})
+			},
+			want: Delivery{Messages: 1, Owed: 1, Delivered: 1, Misrouted: 1}, findings: "misrouted 1",
+		},
+		{
+			name: "after the drain",
+			story: func() *story {
+				return newStory("a").viewer("v", "#").send(1, 2).get("v", 1, 2).event(due(2), record.DrainEnd, "")
+			},
+			want: Delivery{Messages: 2, Owed: 2, Delivered: 1, Lost: 1}, findings: "lost 2",
+		},
+		{
+			name: "outside the window",
+			story: func() *story {
+				return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 2).
+					event(due(2), record.WindowOpen, "w").event(due(3), record.WindowClose, "w")
+			},
+			want: Delivery{Messages: 1, Owed: 1, Delivered: 1},
+		},
+		{
+			name: "before the viewer was subscribed",
+			story: func() *story {
+				return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 3).event(due(3)-1, record.Subscribed, "v")
+			},
+			want: Delivery{Messages: 3, Owed: 1, Delivered: 1},
+		},
+		{
+			name: "resent and delivered once",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").write(0, 1)
+				return s.add(record.Record{Kind: record.Sent, Flags: record.FlagDup, Stream: 0, Seq: 1, Due: due(1), At: due(5), Aux: 2}).ack(0, 1).get("v", 1)
+			},
+			want: Delivery{Messages: 1, Owed: 1, Delivered: 1},
+		},
+	} {
+		h := c.story().index(t)
+		got, found := h.Delivery(Options{BrokerInside: c.inside, Requirement: "DEL-01"})
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+		if tell(found) != c.findings {
+			t.Errorf("%s: findings %q, want %q", c.name, tell(found), c.findings)
+		}
+		for _, f := range found {
+			if f.Requirement != "DEL-01" || f.Evidence == "" || f.Subject == "" || f.Detail == "" || len(f.Context) == 0 {
+				t.Errorf("%s: finding without its evidence: %+v", c.name, f)
+			}
+		}
+	}
+}
+
+func TestContextIsBounded(t *testing.T) {
+	s := newStory("a").viewer("v", "#").send(numbers(1, 200)...).get("v", numbers(1, 100)...).get("v", 50).get("v", numbers(101, 200)...)
+	_, found := s.index(t).Delivery(Options{})
+	if len(found) != 1 || len(found[0].Context) != maxContext {
+		t.Fatalf("%d findings with %d lines of context, want 1 with %d", len(found), len(found[0].Context), maxContext)
+	}
+	marked := 0
+	for _, line := range found[0].Context {
+		if strings.HasPrefix(line, ">") {
+			marked++
+			if !strings.Contains(line, "v received a #50") {
+				t.Errorf("marked line %q", line)
+			}
+		}
+	}
+	if marked != 1 {
+		t.Errorf("%d marked lines, want 1: %q", marked, found[0].Context)
+	}
+}
+
+func TestFindingsAreBounded(t *testing.T) {
+	s := newStory("a").viewer("v", "#").send(numbers(1, 500)...)
+	account, found := s.index(t).Delivery(Options{})
+	if account.Lost != 500 || len(found) != maxFindings {
+		t.Errorf("%d lost, %d findings, want 500 and %d", account.Lost, len(found), maxFindings)
+	}
+	if len(found[0].Context) == 0 || len(found[1].Context) != 0 {
+		t.Error("the first finding has the context, the others have none")
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		story    func() *story
+		inside   bool
+		want     Order
+		findings string
+	}{
+		{
+			name:  "in order",
+			story: func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 2, 3) },
+			want:  Order{Deliveries: 2},
+		},
+		{
+			name:  "a gap is no reordering",
+			story: func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 3) },
+			want:  Order{Deliveries: 1},
+		},
+		{
+			name:     "neighbours swapped",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 3, 2) },
+			want:     Order{Deliveries: 2, Reordered: 1},
+			findings: "reordered 2",
+		},
+		{
+			name:     "first message late",
+			story:    func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 2, 3, 1) },
+			want:     Order{Deliveries: 2, Reordered: 1},
+			findings: "reordered 1",
+		},
+		{
+			name: "swapped at the witness too",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#")
+				s.write(0, 1).write(0, 2).witness(0, 2).witness(0, 1)
+				return s.get("v", 2, 1)
+			},
+			want:     Order{Deliveries: 1, Reordered: 1, Excused: 1},
+			findings: "reordered? 1",
+		},
+		{
+			name:   "the same with the broker inside the system",
+			inside: true,
+			story: func() *story {
+				s := newStory("a").viewer("v", "#")
+				s.write(0, 1).write(0, 2).witness(0, 2).witness(0, 1)
+				return s.get("v", 2, 1)
+			},
+			want: Order{Deliveries: 1, Reordered: 1}, findings: "reordered 1",
+		},
+		{
+			name: "devices do not order each other",
+			story: func() *story {
+				return newStory("a", "b").viewer("v", "#").send(1, 2).sendOn(1, 1, 2).getOn("v", 1, 1, 2).get("v", 1, 2)
+			},
+			want: Order{Deliveries: 2},
+		},
+		{
+			name:  "a duplicate is no reordering",
+			story: func() *story { return newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 2, 3, 1) },
+			want:  Order{Deliveries: 2},
+		},
+		{
+			name: "snapshot older than live",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1, 2, 3).get("v", 1, 2, 3)
+				return s.add(record.Record{Kind: record.Restored, Node: s.viewers["v"], Stream: 0, Seq: 2, At: due(4)})
+			},
+			want: Order{Deliveries: 2, Stale: 1}, findings: "stale 2",
+		},
+		{
+			name: "snapshot as new as live",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1, 2).get("v", 1, 2)
+				return s.add(record.Record{Kind: record.Restored, Node: s.viewers["v"], Stream: 0, Seq: 2, At: due(4)})
+			},
+			want: Order{Deliveries: 1},
+		},
+		{
+			name: "live older than the snapshot",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1, 2, 3)
+				return s.add(record.Record{Kind: record.Restored, Node: s.viewers["v"], Stream: 0, Seq: 2, At: due(3)}).get("v", 1, 3)
+			},
+			want: Order{Deliveries: 1, Stale: 1}, findings: "stale 1",
+		},
+		{
+			name: "journal offset goes back",
+			story: func() *story {
+				s := newStory("a", "b").viewer("v", "#").send(1).sendOn(1, 1).get("v", 1)
+				s.offset = 0
+				return s.getOn("v", 1, 1)
+			},
+			want: Order{Backwards: 1}, findings: "offset-backwards 1",
+		},
+	} {
+		got, found := c.story().index(t).Order(Options{BrokerInside: c.inside})
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+		if tell(found) != c.findings {
+			t.Errorf("%s: findings %q, want %q", c.name, tell(found), c.findings)
+		}
+	}
+}
+
+// foreignStory is a device that publishes by itself; digests stand for its
+// payloads.
+func foreignStory(witnessed, received []uint64) *story {
+	s := newStory().viewer("v", "#")
+	s.log.Index.Streams = []record.Stream{{Device: "f", Topic: "t/f", Foreign: true, Mode: "real"}}
+	for i, digest := range witnessed {
+		s.add(record.Record{Kind: record.Witnessed, Flags: record.FlagForeign, Node: nodeWitness, Digest: digest, At: due(uint64(i + 1))})
+	}
+	for i, digest := range received {
+		s.add(record.Record{Kind: record.Received, Flags: record.FlagForeign, Node: s.viewers["v"], Digest: digest, At: due(uint64(i+1)) + ms})
+	}
+	return s
+}
+
+func TestForeignStreams(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		witnessed, received []uint64
+		delivery, order     string
+		lost                int64
+	}{
+		{"clean", []uint64{1, 2, 3}, []uint64{1, 2, 3}, "", "", 0},
+		{"repeated payloads", []uint64{7, 7, 8, 7}, []uint64{7, 7, 8, 7}, "", "", 0},
+		{"one lost", []uint64{1, 2, 3}, []uint64{1, 3}, "lost 2", "", 1},
+		{"one of equal ones lost", []uint64{7, 8, 7}, []uint64{8, 7}, "lost 1", "", 1},
+		{"twice", []uint64{1, 2}, []uint64{1, 1, 2}, "duplicate 1", "", 0},
+		{"swapped", []uint64{1, 2}, []uint64{2, 1}, "", "reordered 1", 0},
+		{"changed or invented", []uint64{1, 2}, []uint64{1, 2, 99}, "phantom 0", "", 0},
+	} {
+		h := foreignStory(c.witnessed, c.received).index(t)
+		d, found := h.Delivery(Options{})
+		if tell(found) != c.delivery || d.Lost != c.lost || d.Messages != int64(len(c.witnessed)) {
+			t.Errorf("%s: %+v, findings %q, want %q", c.name, d, tell(found), c.delivery)
+		}
+		if _, found := h.Order(Options{}); tell(found) != c.order {
+			t.Errorf("%s: order %q, want %q", c.name, tell(found), c.order)
+		}
+	}
+	h := foreignStory([]uint64{1, 2}, []uint64{1, 2}).index(t)
+	if l := h.Latencies(Options{}); len(l.Series.Value) != 2 || l.Series.Value[0] != 1 {
+		t.Errorf("latencies from the witness on: %v, want 1 ms each", l.Series.Value)
+	}
+}
+
+// TestForwardedRaw: raw frames that the generator published are followed by
+// digest, but from the intended instant.
+func TestForwardedRaw(t *testing.T) {
+	s := newStory().viewer("v", "#")
+	s.log.Index.Streams = []record.Stream{{Device: "f", Topic: "t/f", Foreign: true, Mode: "replay"}}
+	for seq := uint64(1); seq <= 3; seq++ {
+		s.add(record.Record{Kind: record.Sent, Flags: record.FlagForeign, Seq: seq, Due: due(seq), At: due(seq) + ms, Digest: seq + 10, Aux: 1})
+		s.add(record.Record{Kind: record.Witnessed, Flags: record.FlagForeign, Node: nodeWitness, Digest: seq + 10, At: due(seq) + 2*ms})
+	}
+	for _, seq := range []uint64{1, 3} {
+		s.add(record.Record{Kind: record.Received, Flags: record.FlagForeign, Node: s.viewers["v"], Digest: seq + 10, At: due(seq) + 5*ms})
+	}
+	h := s.index(t)
+	if _, found := h.Delivery(Options{}); tell(found) != "lost 2" {
+		t.Errorf("findings %q, want lost 2", tell(found))
+	}
+	l := h.Latencies(Options{})
+	if len(l.Series.Value) != 3 || l.Series.Value[0] != 5 || l.Lost != 1 {
+		t.Errorf("latencies %v, lost %d", l.Series.Value, l.Lost)
+	}
+}
+
+func TestLeaks(t *testing.T) {
+	s := newStory("a", "b").viewer("v", "#").viewer("w", "#").send(1).sendOn(1, 1).get("v", 1).getOn("v", 1, 1).get("w", 1)
+	s.add(record.Record{Kind: record.Restored, Node: s.viewers["w"], Stream: 1, Seq: 1, At: due(2)})
+	onlyA := func(_, topic string) bool { return topic == "t/a" }
+	checked, leaks := s.index(t).Leaks(Options{}, onlyA)
+	if checked != 4 || tell(leaks) != "leak 1, leak 1" {
+		t.Errorf("%d checked, %q", checked, tell(leaks))
+	}
+	if _, leaks := s.index(t).Leaks(Options{Viewers: []string{"v"}}, onlyA); len(leaks) != 1 || !strings.HasPrefix(leaks[0].Subject, "v ") {
+		t.Errorf("of one viewer: %+v", leaks)
+	}
+	all := func(string, string) bool { return true }
+	if _, leaks := s.index(t).Leaks(Options{}, all); len(leaks) != 0 {
+		t.Errorf("everything allowed: %+v", leaks)
+	}
+	s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Stream: record.NoStream, At: due(2)})
+	if _, leaks := s.index(t).Leaks(Options{}, all); len(leaks) != 1 {
+		t.Errorf("a message of nobody known is a leak: %+v", leaks)
+	}
+}
+
+func TestMatches(t *testing.T) {
+	for _, c := range []struct {
+		filter, topic string
+		want          bool
+	}{
+		{"a/b", "a/b", true}, {"a/b", "a/c", false}, {"a/b", "a", false}, {"a", "a/b", false},
+		{"#", "a/b", true}, {"a/#", "a/b/c", true}, {"a/#", "a", true}, {"a/#", "ab", false},
+		{"+", "a", true}, {"+", "a/b", false}, {"+/b", "a/b", true}, {"a/+/c", "a//c", true},
+		{"+/+", "/a", true}, {"/+", "/a", true}, {"+", "/a", false},
+		{"#", "$SYS/x", false}, {"+/x", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true}, {"a/+", "a/$x", true},
+		{"a/+/#", "a/b", true}, {"a/+/#", "a", false},
+	} {
+		if got := matches(c.filter, c.topic); got != c.want {
+			t.Errorf("matches(%q, %q) = %v", c.filter, c.topic, got)
+		}
+	}
+}
+
+func TestIndexRefusesDamage(t *testing.T) {
+	for name, r := range map[string]record.Record{
+		"node":     {Kind: record.Received, Node: 99},
+		"stream":   {Kind: record.Received, Stream: 99},
+		"position": {Kind: record.Sent, Seq: 1 << 40},
+	} {
+		if _, err := Index(&newStory("a").add(r).log); err == nil {
+			t.Errorf("%s out of bounds was indexed", name)
+		}
+	}
+}
