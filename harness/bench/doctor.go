@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"plumbline/harness/record"
+	"plumbline/harness/sut"
+)
+
+// Status is how a check of Doctor came out.
+type Status string
+
+// The states of a check.
+const (
+	OK      Status = "ok"
+	Warn    Status = "warn" // figures will be worse than they could be
+	Bad     Status = "bad"  // a run will fail or must not certify
+	Unknown Status = "n/a"  // cannot be told on this system
+)
+
+// Check is one finding of Doctor.
+type Check struct {
+	Name   string
+	Status Status
+	Detail string
+	Mend   string // what to do; "" when there is nothing to do
+}
+
+// DoctorOptions say what to look at. The zero value is useful.
+type DoctorOptions struct {
+	Bridged string // path of the executable; "" looks for it as a run would
+	Runs    string // folder of run directories; "" means "runs"
+
+	root string // of /proc and /sys, for tests
+}
+
+// Doctor checks whether this machine is fit to measure. Apart from an empty
+// file that it makes and removes in the folder of runs it changes nothing. It
+// takes less than a second.
+func Doctor(ctx context.Context, opts DoctorOptions) []Check {
+	if opts.Runs == "" {
+		opts.Runs = "runs"
+	}
+	if opts.root == "" {
+		opts.root = "/"
+	}
+	var out []Check
+	for _, check := range []func(DoctorOptions) []Check{
+		bridged, runs, locks, space, memory, files, loopback, cores, loadCheck, clock, governor, terminals, serialPorts, meddlers, latencyTimers,
+	} {
+		if ctx.Err() != nil {
+			break
+		}
+		out = append(out, check(opts)...)
+	}
+	return out
+}
+
+func bridged(opts DoctorOptions) []Check {
+	path, err := sut.FindBridged(opts.Bridged)
+	if err != nil {
+		return []Check{{"bridged", Bad, "the bridge that is certified by default was not found", "make build"}}
+	}
+	return []Check{{"bridged", OK, path, ""}}
+}
+
+// runs checks that a run directory could be made.
+func runs(opts DoctorOptions) []Check {
+	dir := existing(opts.Runs)
+	f, err := os.CreateTemp(dir, ".plumbline-doctor-")
+	if err != nil {
+		return []Check{{"run directories", Bad, fmt.Sprintf("cannot write into %s: %v", dir, err), "name another folder with --output-dir, or give yourself access"}}
+	}
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+	return []Check{{"run directories", OK, "can be written in " + dir, ""}}
+}
+
+// existing returns the nearest folder at or above path that exists.
+func existing(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "."
+	}
+	for {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return path
+		}
+		path = parent
+	}
+}
+
+// locks looks for runs that are under way and for those that were killed.
+func locks(opts DoctorOptions) []Check {
+	names, _ := filepath.Glob(filepath.Join(opts.Runs, "*"+lockSuffix)) // the pattern is sound
+	out := []Check{}
+	for _, name := range names {
+		run := filepath.Base(strings.TrimSuffix(name, lockSuffix))
+		file, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		held, err := lock(file)
+		_ = file.Close()
+		switch {
+		case err != nil:
+		case held:
+			out = append(out, Check{"run under way", Warn, run + " is being written" + describe(name), "wait for it: two runs disturb each other's figures"})
+		default:
+			out = append(out, Check{"stale lock", Warn, run + " was killed; what it recorded is partial", "rm " + name})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, Check{"other runs", OK, "none is under way", ""})
+	}
+	return out
+}
+
+func files(DoctorOptions) []Check {
+	limit, known := fileLimit()
+	c := Check{Name: "open files", Status: OK, Detail: fmt.Sprintf("up to %d for each process", limit)}
+	switch {
+	case !known:
+		c.Status, c.Detail = Unknown, "no limit can be read on this system"
+	case limit < 1024:
+		c.Status, c.Mend = Bad, "ulimit -Hn 20000, as root or in /etc/security/limits.conf"
+	case limit < 4096:
+		c.Status, c.Mend = Warn, "ulimit -Hn 20000, for many viewers"
+	}
+	return []Check{c}
+}
+
+func loopback(DoctorOptions) []Check {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return []Check{{"loopback", Bad, fmt.Sprintf("cannot listen on 127.0.0.1: %v", err), "ip link set lo up"}}
+	}
+	_ = l.Close()
+	return []Check{{"loopback", OK, "127.0.0.1 can be listened on", ""}}
+}
+
+func cores(DoctorOptions) []Check {
+	n := runtime.NumCPU()
+	if n < 2 {
+		return []Check{{"processors", Warn, "one: generator, viewers and bridge take turns", "use a machine with two or more"}}
+	}
+	return []Check{{"processors", OK, fmt.Sprint(n), ""}}
+}
+
+// clockLimit is what a reading may cost; more means that it is a system call.
+const clockLimit = 150 * time.Nanosecond
+
+func clock(DoctorOptions) []Check {
+	source, cost := record.ClockSource(), record.NewClock().ReadCost()
+	c := Check{Name: "clock", Status: OK, Detail: fmt.Sprintf("%s, %v for a reading", source, cost)}
+	if cost > clockLimit {
+		c.Status = Bad
+		c.Detail += fmt.Sprintf("; above %v the clock is read by a system call", clockLimit)
+		c.Mend = "choose tsc in /sys/devices/system/clocksource/clocksource0/current_clocksource, or another machine"
+	}
+	return []Check{c}
+}

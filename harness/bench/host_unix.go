@@ -1,0 +1,48 @@
+//go:build unix
+
+package bench
+
+import (
+	"errors"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// readable reports whether this process may read and write the file.
+func readable(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) == nil }
+
+// ownerGroup returns the name of the group that the file belongs to.
+func ownerGroup(info os.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	group, err := user.LookupGroupId(strconv.FormatUint(uint64(stat.Gid), 10))
+	if err != nil {
+		return ""
+	}
+	return group.Name
+}
+
+// fileLimit returns how many files a process may open at most.
+func fileLimit() (uint64, bool) {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0, false
+	}
+	return uint64(limit.Max), true
+}
+
+// lock takes the file for this process as long as it is open; held means that
+// another process has it. The lock dies with its process.
+func lock(f *os.File) (held bool, err error) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
