@@ -71,7 +71,7 @@ func percentile(q float64) string {
 	}
 	p := trimZeros(strconv.FormatFloat(q*100, 'f', 4, 64))
 	ending := "th"
-	if !strings.Contains(p, ".") && !strings.HasPrefix(p, "1") {
+	if !strings.Contains(p, ".") && (len(p) == 1 || p[len(p)-2] != '1') {
 		switch p[len(p)-1] {
 		case '1':
 			ending = "st"
