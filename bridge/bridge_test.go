@@ -137,8 +137,13 @@ type viewer struct {
 
 func (r *running) dial() *viewer {
 	r.t.Helper()
-	d := websocket.Dialer{TLSClientConfig: r.tls(), Subprotocols: []string{wire.Subprotocol}, HandshakeTimeout: patience}
-	ws, resp, err := d.Dial(r.url(), nil)
+	return r.dialURL(r.url(), r.tls())
+}
+
+func (r *running) dialURL(u string, conf *tls.Config) *viewer {
+	r.t.Helper()
+	d := websocket.Dialer{TLSClientConfig: conf, Subprotocols: []string{wire.Subprotocol}, HandshakeTimeout: patience}
+	ws, resp, err := d.Dial(u, nil)
 	if err != nil {
 		r.t.Fatalf("dial: %v (%v)", err, resp)
 	}

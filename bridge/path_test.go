@@ -74,7 +74,7 @@ func TestWholePath(t *testing.T) {
 	v.send(map[string]any{"type": "unsub", "id": 1})
 	v.want("unsubok")
 	r.publish(p, "plant/1/temp", "after")
-	again := v.sub(1, "plant/1/#", nil) // the id is free again
+	again := v.sub(1, "plant/1/#", nil)           // the id is free again
 	if again.Offset < 602 || again.Offset > 603 { // the fan-out may not have passed the last one yet
 		t.Errorf("subscribed anew at %d, want 603", again.Offset)
 	}

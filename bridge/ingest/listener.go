@@ -88,7 +88,7 @@ func (l *listener) admit(raw net.Conn) (*conn, string) {
 	case len(l.conns) >= l.b.opts.MaxClients:
 		return nil, "limit"
 	}
-	c := &conn{Conn: raw, l: l, addr: addr}
+	c := &conn{Conn: raw, raw: raw, l: l, addr: addr}
 	c.keepalive.Store(waitingForConnect)
 	_ = raw.SetReadDeadline(time.Now().Add(l.b.opts.ConnectTimeout)) // M9, D18: TLS handshake and CONNECT together
 	if tcp, ok := raw.(*net.TCPConn); ok {
@@ -163,6 +163,7 @@ const (
 // down (D21) and overflow above 43,690 s (M14).
 type conn struct {
 	net.Conn
+	raw       net.Conn // the socket, under TLS or the same
 	l         *listener
 	addr      string
 	keepalive atomic.Int64 // seconds, or one of the special values
@@ -196,7 +197,15 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(p)
 	if err != nil { // part of a packet may be out: the stream cannot be mended
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 	return n, err
+}
+
+// Close ends the connection. TLS tries to write an alert first, for up to five seconds, which there is no time for at the end.
+func (c *conn) Close() error {
+	if c.l.hurry.Load() {
+		return c.raw.Close()
+	}
+	return c.Conn.Close()
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -101,7 +102,7 @@ func (c *viewerConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send writes whole frames and nothing else. After an error the connection is closed and every later send fails.
+// send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
@@ -116,11 +117,35 @@ func (c *viewerConn) send(p []byte) error {
 	if err == nil {
 		_, err = c.Conn.Write(p)
 	}
-	if err != nil {
-		c.broken = err
-		_ = c.Conn.Close()
-	}
+	c.broken = err
 	return err
+}
+
+// cut closes the socket itself. Closing a TLS connection would first try to write an alert, for five seconds when the peer does
+// not read.
+func (c *viewerConn) cut() {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		_ = t.NetConn().Close()
+		return
+	}
+	_ = c.Conn.Close()
+}
+
+// part closes the connection: in order when all that was written went out, else at once.
+func (c *viewerConn) part() {
+	c.writeMu.Lock()
+	whole := c.broken == nil
+	c.writeMu.Unlock()
+	if whole {
+		c.endWrites()
+	}
+	c.cut()
+}
+
+// endWrites tells the peer that nothing more comes, by TLS and TCP.
+func (c *viewerConn) endWrites() bool {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	return ok && half.CloseWrite() == nil
 }
 
 // closeWait is how long the bridge waits for the peer's half of the closing handshake (RFC 6455 section 7.1.1).
@@ -137,10 +162,7 @@ func (c *viewerConn) beginClose() {
 // linger ends our half of the stream and reads what still comes until the peer ends its own, so that a reset does not
 // overtake the close frame. It is bounded by beginClose and by the amount.
 func (c *viewerConn) linger() {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		if half.CloseWrite() != nil {
-			return
-		}
+	if c.endWrites() {
+		_, _ = io.CopyN(io.Discard, c.Conn, 1<<20)
 	}
-	_, _ = io.CopyN(io.Discard, c.Conn, 1<<20)
 }

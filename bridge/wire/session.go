@@ -206,11 +206,11 @@ func (s *session) conclude(err error) {
 		s.shut(CloseProtocol, "protocol", 0)
 	case errors.Is(err, os.ErrDeadlineExceeded) && !s.isClosing():
 		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
-		_ = s.nc.Conn.Close()
+		s.nc.cut()
 		return
 	default: // lost, or our own closing took too long
 		if !s.isClosing() {
-			_ = s.nc.Conn.Close()
+			s.nc.cut()
 			return
 		}
 	}
@@ -275,7 +275,7 @@ func (s *session) finish() {
 	s.subs = nil
 	code, state := s.code, s.state()
 	s.mu.Unlock()
-	_ = s.nc.Conn.Close()
+	s.nc.part()
 	s.writer.Wait()
 	for _, b := range subs {
 		b.stream.Close()

@@ -91,6 +91,7 @@ func (s *session) flushOut(w *turn) bool {
 			s.closing, s.code = true, CloseSlow
 		}
 		s.mu.Unlock()
+		s.nc.cut() // after the code is set: the reader ends the session now
 		s.srv.log.Debug("write failed", "session", s.id, "error", err)
 		return false
 	}

@@ -1,0 +1,280 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"plumbline/bridge/config"
+)
+
+func TestExpiryCutsTheSession(t *testing.T) { // N37, SEC-04
+	r := run(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
+	exp := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	v := r.open(map[string]any{"exp": exp.Unix()})
+	v.sub(1, "#", nil)
+	if m := v.want("auth-expiring"); !m.Expires.Equal(exp) || time.Now().After(exp) {
+		t.Errorf("notice %+v at %s, want before %s", m, time.Now(), exp)
+	}
+	v.wantClose(4200, "expired")
+	if early := time.Until(exp); early > 0 {
+		t.Errorf("cut %s before exp", early)
+	}
+	if late := time.Since(exp); late > 5*time.Second {
+		t.Errorf("cut %s after exp", late)
+	}
+}
+
+func TestRefresh(t *testing.T) { // N36
+	r := run(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
+	p := r.publisher("dev")
+	exp := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	v := r.open(map[string]any{"exp": exp.Unix(), "grants": []string{"a/#", "b/#"}})
+	a := v.sub(1, "a/#", nil)
+	v.sub(2, "b/#", nil)
+	r.publish(p, "a/1", "1")
+	got, at := v.collect(1, a.Offset)
+	v.want("auth-expiring")
+	v.send(map[string]any{"type": "auth", "token": r.token(map[string]any{"grants": []string{"a/#"}, "denies": []string{"a/secret"}})})
+	v.want("authok")
+	if m, err := v.next(); err != nil || m.Type != "suberr" || string(m.ID) != "2" || m.Reason != "forbidden" {
+		t.Errorf("%+v %v, want suberr forbidden for 2", m, err)
+	}
+	r.publish(p, "a/secret", "hidden")
+	r.publish(p, "b/1", "not any more")
+	r.publish(p, "a/2", "2")
+	more, _ := v.collect(1, at) // the chain goes on over the change of the access list
+	if got = append(got, more...); got[0].Topic != "a/1" || got[1].Topic != "a/2" || len(got) != 2 {
+		t.Errorf("delivered %+v, want a/1 and a/2", got)
+	}
+	for time.Now().Before(exp.Add(300 * time.Millisecond)) { // the old token's end passes without effect
+		time.Sleep(20 * time.Millisecond)
+	}
+	v.send(map[string]any{"type": "ping", "id": "still here"})
+	v.want("pong")
+	v.send(map[string]any{"type": "unsub", "id": 1})
+	v.want("unsubok")
+}
+
+func TestRevocation(t *testing.T) { // N38, SEC-05
+	path := filepath.Join(t.TempDir(), "revoked")
+	r := run(t, func(c *Config) { c.Auth.RevocationFile = path })
+	anna, ben, token := r.open(nil), r.open(map[string]any{"sub": "ben"}), r.open(map[string]any{"sub": "carl", "jti": "t-1"})
+	begin := time.Now()
+	if err := os.WriteFile(path, []byte("sub:anna\njti:t-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.wantClose(4007, "revoked")
+	token.wantClose(4007, "revoked")
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("revocation took %s", took)
+	}
+	ben.sub(1, "#", nil)
+	again := r.dial()
+	again.send(map[string]any{"type": "hello", "token": r.token(nil)})
+	again.wantClose(4007, "revoked")
+	ben.send(map[string]any{"type": "auth", "token": r.token(map[string]any{"sub": "ben", "jti": "t-1"})})
+	ben.wantClose(4007, "revoked")
+}
+
+// closedCount returns how many sessions ended with a code.
+func (r *running) closedCount(code string) float64 {
+	r.t.Helper()
+	var m dto.Metric
+	if err := r.b.m.Closed.WithLabelValues(code).Write(&m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
+// TestStalledViewer is N74 and N75: one that does not read costs bounded memory and is cut; the others get everything.
+func TestStalledViewer(t *testing.T) {
+	r := run(t, func(c *Config) {
+		c.Viewers.WriteTimeout = config.Duration(500 * time.Millisecond)
+		c.Journal.TailBytes = 1 << 20
+	})
+	const stalled, messages, size = 5, 400, 50_000
+	hello := frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)
+	for range stalled {
+		v := r.raw(t)
+		if _, err := v.conn.Write(append(hello, frame(0x81, `{"type":"sub","id":1,"filter":"#"}`)...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := r.open(nil)
+	ok := good.sub(1, "#", nil)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	p := r.publisher("dev")
+	payload := strings.Repeat("x", size)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for range messages {
+			r.publish(p, "big", payload)
+		}
+	}()
+	got, _ := good.collect(messages, ok.Offset)
+	<-sent
+	if len(got) != messages {
+		t.Errorf("%d readings, want %d", len(got), messages)
+	}
+	got = nil
+	for end := time.Now().Add(patience); r.closedCount("4100") < stalled; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%v of %d stalled viewers were cut", r.closedCount("4100"), stalled)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 48<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+}
+
+// TestManySubscriptionsInterleave: batches of several subscriptions of one session keep their own chains.
+func TestManySubscriptionsInterleave(t *testing.T) {
+	r := run(t, nil)
+	p := r.publisher("dev")
+	v := r.open(nil)
+	cursor := map[string]uint64{}
+	for id := range 10 {
+		cursor[fmt.Sprint(id)] = v.sub(id, fmt.Sprintf("t/%d", id%5), nil).Offset
+	}
+	for i := range 200 {
+		r.publish(p, fmt.Sprintf("t/%d", i%5), fmt.Sprint(i))
+	}
+	left := 400
+	last := map[string]uint64{}
+	for left > 0 {
+		m := v.want("batch")
+		id := string(m.ID)
+		if m.From != cursor[id] {
+			t.Fatalf("subscription %s: batch from %d, cursor %d", id, m.From, cursor[id])
+		}
+		cursor[id] = m.To
+		for _, one := range m.Readings {
+			if one.O <= last[id] || one.O > m.To || one.O <= m.From {
+				t.Fatalf("subscription %s: offset %d after %d in (%d,%d]", id, one.O, last[id], m.From, m.To)
+			}
+			last[id] = one.O
+			left--
+		}
+	}
+}
+
+// TestSubscribeStorm is N76: subscribing and unsubscribing while messages flow leaves nothing behind.
+func TestSubscribeStorm(t *testing.T) {
+	r := run(t, nil)
+	p := r.publisher("dev")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ctx.Err() == nil; i++ {
+			r.publish(p, fmt.Sprintf("s/%d", i%7), "x")
+		}
+	}()
+	v := r.open(nil)
+	for i := range 300 {
+		v.send(map[string]any{"type": "sub", "id": i, "filter": fmt.Sprintf("s/%d/+/#", i%7), "snapshot": i%2 == 0})
+		v.send(map[string]any{"type": "unsub", "id": i})
+	}
+	for n := 0; n < 300; {
+		if m, err := v.next(); err != nil {
+			t.Fatal(err)
+		} else if m.Type == "unsubok" {
+			n++
+		}
+	}
+	cancel()
+	<-done
+	for end := time.Now().Add(patience); r.b.hub.Stats().Subscriptions > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d subscriptions are left", r.b.hub.Stats().Subscriptions)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	r := run(t, nil)
+	addr := r.b.Addresses()
+	for name, tc := range map[string]struct {
+		change func(*Config)
+		is     error
+		say    []string
+	}{
+		"viewers' port in use": {func(c *Config) { c.Viewers.Listen = addr.Viewers }, ErrUnavailable, []string{"viewers.listen", addr.Viewers, "in use", "--set"}},
+		"MQTT port in use":     {func(c *Config) { c.MQTT.Listen = addr.MQTT }, ErrUnavailable, []string{"mqtt.listen", addr.MQTT, "in use"}},
+		"ops port in use":      {func(c *Config) { c.Ops.Listen = addr.Ops }, ErrUnavailable, []string{"ops.listen", addr.Ops, "in use"}},
+		"folder held":          {func(c *Config) { c.Data = r.cfg.Data }, ErrUnavailable, []string{"another running bridge"}},
+		"no secret file":       {func(c *Config) { c.Auth.JWT.SecretFile = "/nowhere/key" }, ErrConfig, []string{"secretFile"}},
+		"no certificate":       {func(c *Config) { c.Viewers.TLS = config.TLS{Cert: "/nowhere/c", Key: "/nowhere/k"} }, ErrConfig, []string{"viewers.tls"}},
+		"no users file":        {func(c *Config) { c.MQTT.UsersFile = "/nowhere/u" }, ErrConfig, []string{"usersFile"}},
+		"bad setting":          {func(c *Config) { c.Viewers.Heartbeat = 0 }, ErrConfig, []string{"viewers.heartbeat"}},
+		"N31 weak secret": {func(c *Config) {
+			c.Auth.JWT.SecretFile = filepath.Join(c.Data, "weak")
+			if err := os.WriteFile(c.Auth.JWT.SecretFile, []byte("password\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrConfig, []string{"8 bytes", "at least 32"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig(t.TempDir())
+			tc.change(&c)
+			b, err := New(Options{Config: c})
+			if err == nil {
+				_ = b.Close()
+				t.Fatal("no error")
+			}
+			for _, part := range tc.say {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q lacks %q", err, part)
+				}
+			}
+			if !errors.Is(err, tc.is) {
+				t.Errorf("%v, want %v", err, tc.is)
+			}
+		})
+	}
+	v := r.open(nil) // the one that runs is unharmed
+	v.sub(1, "#", nil)
+	if _, err := os.Stat(filepath.Join(r.cfg.Data, addressFile)); err != nil {
+		t.Errorf("the running bridge lost its address file: %v", err)
+	}
+}
+
+func TestPlaintextViewers(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.Plaintext = true })
+	v := r.dialURL("ws://"+r.b.Addresses().Viewers+"/ws", nil)
+	v.send(map[string]any{"type": "hello", "token": r.token(nil)})
+	v.want("welcome")
+	if _, err := os.Stat(filepath.Join(r.cfg.Data, "tls")); !os.IsNotExist(err) {
+		t.Error("a certificate was made for nothing")
+	}
+}
+
+func TestRunTwice(t *testing.T) {
+	r := run(t, nil)
+	if err := r.b.Run(context.Background()); err == nil {
+		t.Error("a second Run is no error")
+	}
+	never, err := New(Options{Config: testConfig(t.TempDir())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := never.Close(); err != nil {
+			t.Errorf("Close of a bridge that never ran: %v", err)
+		}
+	}
+}
