@@ -105,13 +105,13 @@ func (c sampleEntry) fillQuantile(r *reports.Result) {
 
 func (c sampleEntry) fillZero(r *reports.Result) {
 	r.Measurement = &reports.Measurement{Name: "violations", Estimate: 0, Lower: 0, Upper: 1e-5, Confidence: 0.99, N: 460800, NEff: 460800, VIF: 1}
-	r.Headline = "0 in 460,800; at most 1.0·10⁻⁵"
+	r.Headline = "0 in 460 800; at most 1.0·10⁻⁵"
 	r.Sentence = "0 violations in n = 460 800 QoS 1 messages; 99 % upper bound 1.0·10⁻⁵ per message under the stated conditions. This does not state that none is possible."
 	if r.Verdict != reports.Fail {
 		return
 	}
 	r.Measurement.Events, r.Measurement.Estimate = 2, 4.3e-6
-	r.Headline = "2 lost of 460,800"
+	r.Headline = "2 lost of 460 800"
 	r.Sentence = "2 confirmed violations in n = 460 800; reproduction seed 8276155094713. Verdict FAIL."
 	for i := range 2 {
 		r.Findings = append(r.Findings, reports.Finding{Requirement: c.id, Kind: "lost", Subject: "gps-004", Detail: "acknowledged to the device and seen by the witness, absent at viewer-07 after the drain window",

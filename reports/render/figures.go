@@ -49,7 +49,8 @@ func superscript(n int) string {
 		"5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹").Replace(strconv.Itoa(n))
 }
 
-// grouped prints n with thin commas every three digits.
+// grouped prints n with a narrow no-break space every three digits, as the
+// verdict sentences and ISO 80000-1 group them.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	sign := ""
@@ -59,7 +60,7 @@ func grouped(n int64) string {
 	var b strings.Builder
 	for i, r := range s {
 		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteByte(',')
+			b.WriteRune('\u202f')
 		}
 		b.WriteRune(r)
 	}

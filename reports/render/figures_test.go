@@ -15,8 +15,8 @@ func TestNumber(t *testing.T) {
 		in   float64
 		want string
 	}{
-		{0, "0"}, {1, "1"}, {1.1, "1.1"}, {12.34, "12.3"}, {187.4, "187"}, {99.96, "100"}, {999.4, "999"}, {999.6, "1,000"}, {12345.6, "12,346"},
-		{0.5, "0.5"}, {0.1234, "0.123"}, {0.00123, "0.00123"}, {0.0004, "4·10⁻⁴"}, {1.24e-5, "1.2·10⁻⁵"}, {-3.5, "−3.5"}, {1e9, "1,000,000,000"},
+		{0, "0"}, {1, "1"}, {1.1, "1.1"}, {12.34, "12.3"}, {187.4, "187"}, {99.96, "100"}, {999.4, "999"}, {999.6, "1 000"}, {12345.6, "12 346"},
+		{0.5, "0.5"}, {0.1234, "0.123"}, {0.00123, "0.00123"}, {0.0004, "4·10⁻⁴"}, {1.24e-5, "1.2·10⁻⁵"}, {-3.5, "−3.5"}, {1e9, "1 000 000 000"},
 		{math.NaN(), "—"}, {math.Inf(1), "∞"}, {math.Inf(-1), "−∞"},
 	} {
 		if got := number(c.in); got != c.want {
@@ -35,7 +35,7 @@ func TestQuantityAndBounds(t *testing.T) {
 		"too few samples for a bound": bounds(&reports.Measurement{Lower: nan, Upper: nan}),
 		"p99.9":                       quantileName(0.999), "p50": quantileName(0.5), "p99.99": quantileName(0.9999),
 		"912 B": bytesText(912), "1.5 KiB": bytesText(1536), "14 MiB": bytesText(14 << 20),
-		"−1,234,567": grouped(-1234567), "12": grouped(12), "123": grouped(123), "1,000": grouped(1000),
+		"−1 234 567": grouped(-1234567), "12": grouped(12), "123": grouped(123), "1 000": grouped(1000),
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -139,6 +139,32 @@ func TestEmptyRun(t *testing.T) {
 		}
 		if name == "junit" && !strings.Contains(buf.String(), `errors="1"`) {
 			t.Errorf("junit of a partial run is green: %s", buf.String())
+		}
+	}
+}
+
+// TestConditionsAreSectionFive: the verdict sentences refer to "the conditions of §5".
+func TestConditionsAreSectionFive(t *testing.T) {
+	for name, build := range samples() {
+		if page := rendered(t, HTML, build()); !strings.Contains(page, `<h2 id="h-cond"><i>5</i>Conditions</h2>`) {
+			t.Errorf("%s: section 5 is not the conditions", name)
+		}
+	}
+}
+
+// TestLimitedDistributionComesFirst: a self-check of the rig must not stand
+// where the reader looks for the latency of the system.
+func TestLimitedDistributionComesFirst(t *testing.T) {
+	order := viewLatencies([]reports.Distribution{{Name: "self-check", N: 900}, {Name: "small", N: 10, Limits: make([]reports.Limit, 1)}, {Name: "steady", N: 500, Limits: make([]reports.Limit, 1)}})
+	if order[0].Name != "steady" || order[1].Name != "small" || order[0].Folded || !order[1].Folded || !order[2].Folded {
+		t.Errorf("order: %s, %s, %s", order[0].Name, order[1].Name, order[2].Name)
+	}
+}
+
+func TestCapital(t *testing.T) {
+	for in, want := range map[string]string{"median latency": "Median latency", "99th": "99th", "": "", "écart": "Écart"} {
+		if got := capital(in); got != want {
+			t.Errorf("capital(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"plumbline/reports"
 )
@@ -25,7 +27,7 @@ func HTML(w io.Writer, run *reports.Run) error {
 	funcs := template.FuncMap{
 		"style": func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
 		"num":   figure, "qty": figureWithUnit, "count": grouped, "span": span, "date": date, "bytes": bytesText,
-		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
+		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "capital": capital, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
 		"percent": func(v float64) string { return number(v*100) + " %" },
 		"plus":    func(a, b int) int { return a + b },
 		"trouble": troubleCell,
@@ -62,6 +64,15 @@ func figureWithUnit(v any, unit string) string {
 		return quantity(f, unit)
 	}
 	return fmt.Sprint(v, " ", unit)
+}
+
+// capital begins a title with a capital letter.
+func capital(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 // verdictClass is the style class of a verdict.

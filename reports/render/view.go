@@ -48,6 +48,7 @@ type latencyView struct {
 	reports.Distribution
 	Histogram, Curve template.HTML
 	Rows             []reports.Percentile
+	Folded           bool
 }
 
 type requirementView struct {
@@ -95,15 +96,7 @@ func newView(run *reports.Run) view {
 		v.Requirements = append(v.Requirements, viewRequirement("r"+itoa(i+1), j))
 	}
 	v.Open = openItems(v.Requirements)
-	for i, d := range run.Latencies {
-		l := latencyView{Distribution: d, Histogram: plotDistribution("h"+itoa(i), d), Curve: plotPercentiles("c"+itoa(i), d)}
-		for _, p := range d.Percentiles {
-			if isRoundQuantile(p.Q) {
-				l.Rows = append(l.Rows, p)
-			}
-		}
-		v.Latencies = append(v.Latencies, l)
-	}
+	v.Latencies = viewLatencies(run.Latencies)
 	for i, t := range run.Timelines {
 		v.Timelines = append(v.Timelines, drawing{Title: t.Name, Scenario: t.Scenario, Caption: describeTimeline(t), Plot: plotTimeline("t"+itoa(i), t),
 			Folded: i > 0 && len(t.Faults) == 0})
@@ -114,6 +107,30 @@ func newView(run *reports.Run) view {
 	}
 	sort.Slice(v.Environment, func(i, j int) bool { return v.Environment[i].Name < v.Environment[j].Name })
 	return v
+}
+
+// viewLatencies puts the distributions with limits first and, among equals, the
+// larger ones; it leaves the first open and the others one click away.
+func viewLatencies(all []reports.Distribution) []latencyView {
+	sorted := append([]reports.Distribution(nil), all...)
+	sort.SliceStable(sorted, func(i, j int) bool {
+		a, b := sorted[i], sorted[j]
+		if (len(a.Limits) > 0) != (len(b.Limits) > 0) {
+			return len(a.Limits) > 0
+		}
+		return a.N > b.N
+	})
+	out := make([]latencyView, 0, len(sorted))
+	for i, d := range sorted {
+		l := latencyView{Distribution: d, Histogram: plotDistribution("h"+itoa(i), d), Curve: plotPercentiles("c"+itoa(i), d), Folded: i > 0}
+		for _, p := range d.Percentiles {
+			if isRoundQuantile(p.Q) {
+				l.Rows = append(l.Rows, p)
+			}
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 func viewRequirement(anchor string, j reports.Judgement) requirementView {
