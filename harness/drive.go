@@ -195,6 +195,16 @@ func Until(ctx context.Context, limit time.Duration, what string, ready func() b
 // every viewer, at most for the plan's drain time: what is missing then is
 // missing. It stamps the end of the drain.
 func (b *Bench) Drain(ctx context.Context) error {
+	if err := b.arrived(ctx); err != nil {
+		return b.blame(err)
+	}
+	b.Recorder.Event(record.Event{Kind: record.DrainEnd, Subject: b.plan.Name})
+	return nil
+}
+
+// arrived waits until nothing is on its way any more. It fails only when ctx
+// ends.
+func (b *Bench) arrived(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, max(b.plan.Load.Drain, time.Second))
 	defer cancel()
 	if err := b.Generator.WaitAcked(limited); err != nil && ctx.Err() != nil {
@@ -212,8 +222,24 @@ func (b *Bench) Drain(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	b.Recorder.Event(record.Event{Kind: record.DrainEnd, Subject: b.plan.Name})
-	return b.blame(ctx.Err())
+	return ctx.Err()
+}
+
+// Peek returns what was recorded so far, once everything on its way has
+// arrived. Nothing is ended; the recording goes on.
+func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
+	if err := b.arrived(ctx); err != nil {
+		return nil, b.blame(err)
+	}
+	// The recorder writes ten times a second.
+	if err := Wait(ctx, 300*time.Millisecond); err != nil {
+		return nil, err
+	}
+	log, err := record.Load(b.dir)
+	if err != nil {
+		return nil, fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
+	}
+	return oracle.Index(log)
 }
 
 // Finish drains, ends everything and returns the recording, ready to be

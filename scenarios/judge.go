@@ -39,8 +39,8 @@ func (j *judged) options(id string) oracle.Options {
 	return o
 }
 
-// gates returns what keeps figures of this recording from counting against a
-// limit at a quantile (metrology 1.1, 1.2), with the profile's tolerances.
+// gates are those of the profile where it asks for more than the rule, whose
+// own gates the oracle applies.
 func (j *judged) gates(limit time.Duration) []stats.Gate {
 	g := j.trial.Rig.Profile().Gates
 	var open []stats.Gate
@@ -51,7 +51,7 @@ func (j *judged) gates(limit time.Duration) []stats.Gate {
 			Cure:   "a less busy machine or a lower rate",
 		})
 	}
-	if slip, most := float64(j.health.SlipP99), g.Slip*limit.Seconds()*1e3; limit > 0 && slip > most {
+	if slip, most := float64(j.health.SlipP99), g.Slip*limit.Seconds()*1e3; slip > most {
 		open = append(open, stats.Gate{
 			Reason: reports.ReasonGenerator,
 			Detail: fmt.Sprintf("the p99 of the send slip is %.3g ms, above %.3g ms (%.0f %% of the limit)", slip, most, 100*g.Slip),
@@ -63,7 +63,11 @@ func (j *judged) gates(limit time.Duration) []stats.Gate {
 
 // rule is DR-2 with the block lengths of the profile.
 func (j *judged) rule(samples int64) stats.Rule {
-	g := j.trial.Rig.Profile().Gates
+	return ruleOf(j.trial.Rig.Profile(), samples)
+}
+
+func ruleOf(p *profile.Profile, samples int64) stats.Rule {
+	g := p.Gates
 	return stats.Rule{MinBlock: g.MinBlock, MaxBlock: g.MaxBlock, MinBlocks: g.Blocks, MinSamples: samples}
 }
 

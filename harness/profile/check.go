@@ -46,6 +46,7 @@ type rawLimit struct {
 
 type rawLoad struct {
 	Runs    int    `yaml:"runs"`
+	Extend  int    `yaml:"extend"`
 	Devices int    `yaml:"devices"`
 	Rate    string `yaml:"rate"`
 	Viewers int    `yaml:"viewers"`
@@ -155,12 +156,12 @@ func (k *checker) loads() error {
 
 func (k *checker) load(name string, raw rawLoad) (Load, error) {
 	at := func(field string) []any { return []any{"loads", name, field} }
-	l := Load{Runs: raw.Runs, Devices: raw.Devices, Viewers: raw.Viewers, Burst: max(raw.Burst, 1), Cycles: raw.Cycles}
+	l := Load{Runs: raw.Runs, Extend: raw.Extend, Devices: raw.Devices, Viewers: raw.Viewers, Burst: max(raw.Burst, 1), Cycles: raw.Cycles}
 	for _, n := range []struct {
 		field string
 		value int
 		most  int
-	}{{"runs", raw.Runs, 1000}, {"devices", raw.Devices, 100_000}, {"viewers", raw.Viewers, 100_000}, {"burst", raw.Burst, 10_000}, {"cycles", raw.Cycles, 100_000}} {
+	}{{"runs", raw.Runs, 1000}, {"extend", raw.Extend, 1000}, {"devices", raw.Devices, 100_000}, {"viewers", raw.Viewers, 100_000}, {"burst", raw.Burst, 10_000}, {"cycles", raw.Cycles, 100_000}} {
 		if n.value < 0 || n.value > n.most {
 			return l, k.doc.Errorf(at(n.field), "%d is not between 0 and %d", n.value, n.most)
 		}

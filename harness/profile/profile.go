@@ -54,6 +54,7 @@ type Limit struct {
 // fields that concern it; the catalogue of scenarios says which must be set.
 type Load struct {
 	Runs    int           // independent runs, each with a fresh system under test
+	Extend  int           // further runs at most, while effective samples are too few
 	Devices int           //
 	Rate    float64       // messages per second over all devices
 	Viewers int           //

@@ -199,5 +199,5 @@ func (e *emitter) timeout(sc Scenario) time.Duration {
 // Length is about how long a load takes at most.
 func Length(l profile.Load) time.Duration {
 	one := l.WarmUp + l.Window + l.Drain
-	return time.Duration(max(l.Runs, 1))*one + time.Duration(l.Cycles)*(l.Hold+5*time.Second)
+	return time.Duration(max(l.Runs, 1)+l.Extend)*one + time.Duration(l.Cycles)*(l.Hold+5*time.Second)
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -31,11 +32,10 @@ func (s *session) begin(n int) {
 // those of the last attempt, results those of all.
 func (s *session) take(ctx context.Context, panicked any) {
 	out := s.trial.finish(ctx, panicked)
-	s.voided = false
-	for _, r := range out.Results {
-		if r.Verdict == reports.Inconclusive && r.Reason.Voids() && s.trial.noBench == nil {
-			s.voided = true
-		}
+	gate := voiding(out.Results)
+	s.voided = gate != "" && s.trial.noBench == nil
+	if s.voided {
+		void(out.Results, gate)
 	}
 	s.outcome.Scenario, s.outcome.Unavailable, s.outcome.Figures = out.Scenario, out.Unavailable, out.Figures
 	s.outcome.Results = append(s.outcome.Results, out.Results...)
@@ -43,6 +43,27 @@ func (s *session) take(ctx context.Context, panicked any) {
 		s.emitter.mu.Lock()
 		s.emitter.down = s.trial.unavailable
 		s.emitter.mu.Unlock()
+	}
+}
+
+// voiding returns the validity gate that voided an attempt, "" for none.
+func voiding(results []reports.Result) reports.Reason {
+	for _, r := range results {
+		if r.Verdict == reports.Inconclusive && r.Reason.Voids() {
+			return r.Reason
+		}
+	}
+	return ""
+}
+
+// void marks what a voided attempt left undecided for want of samples: those
+// that it had are void as well, so that a repetition takes its place.
+func void(results []reports.Result, gate reports.Reason) {
+	for i := range results {
+		if r := &results[i]; r.Verdict == reports.Inconclusive && r.Reason == reports.ReasonSamples {
+			r.Reason = gate
+			r.Sentence += fmt.Sprintf(" The attempt as a whole was voided by gate %s.", gate)
+		}
 	}
 }
 

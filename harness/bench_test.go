@@ -1,0 +1,229 @@
+package harness_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// builder builds bridged once for all tests of the package.
+var builder struct {
+	once   sync.Once
+	binary string
+	err    error
+}
+
+func bridged(t *testing.T) string {
+	t.Helper()
+	builder.once.Do(func() {
+		dir, err := os.MkdirTemp("", "plumbline-harness-test")
+		if err != nil {
+			builder.err = err
+			return
+		}
+		builder.binary = filepath.Join(dir, "bridged")
+		out, err := exec.Command("go", "build", "-o", builder.binary, "plumbline/bridge/cmd/bridged").CombinedOutput() //nolint:noctx // bounded by the test binary
+		if err != nil {
+			builder.err = errors.New(string(out))
+		}
+	})
+	if builder.err != nil {
+		t.Fatal(builder.err)
+	}
+	return builder.binary
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if builder.binary != "" {
+		_ = os.RemoveAll(filepath.Dir(builder.binary))
+	}
+	os.Exit(code) //nolint:forbidigo // this is main
+}
+
+func newRig(t *testing.T, change func(*harness.Config)) *harness.Rig {
+	t.Helper()
+	cfg := harness.Config{
+		Profile: &profile.Profile{Name: "test", Version: "1", Gates: profile.Gates{Guard: 300 * time.Microsecond}},
+		Dir:     t.TempDir(), Seed: 3, SUT: sut.Options{Binary: bridged(t)},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	rig, err := harness.NewRig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rig
+}
+
+var small = profile.Load{Devices: 3, Rate: 200, Viewers: 2, Burst: 2, Drain: 10 * time.Second}
+
+func open(t *testing.T, rig *harness.Rig, plan harness.Plan) *harness.Bench {
+	t.Helper()
+	b, err := rig.Open(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func TestBenchRecordsAWindow(t *testing.T) {
+	rig := newRig(t, nil)
+	b := open(t, rig, harness.Plan{Name: "window", Load: small, ViewerFault: true, BrokerFault: true})
+	if err := b.Window(t.Context(), "w", 100*time.Millisecond, 500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	h, err := b.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, found := h.Delivery(b.Options("DEL-01"))
+	if d.Owed < 100 || d.Lost+d.Unconfirmed+d.Duplicated != 0 || d.Delivered != d.Owed {
+		t.Errorf("delivery is %+v, %v", d, found)
+	}
+	health := b.Health(h)
+	if health.Offered == 0 || health.Achieved != health.Offered || !(health.ClockRead > 0) || !(health.SlipP99 > 0) {
+		t.Errorf("health is %+v", health)
+	}
+	devices := b.Devices()
+	if len(devices) != small.Devices || devices[0].Mode != reports.ModeSim {
+		t.Errorf("devices are %+v", devices)
+	}
+	again, err := b.Finish(t.Context())
+	if err != nil || again != h {
+		t.Errorf("finishing again gives another history, %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("closing again gives %v", err)
+	}
+	if b.ViewerProxy.Connections()+b.BrokerProxy.Connections() != 0 {
+		t.Error("proxies hold connections after the end")
+	}
+}
+
+func TestPeekLooksWithoutEnding(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "peek", Load: small})
+	for range 2 {
+		if err := b.Window(t.Context(), "w", 0, 200*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		h, err := b.Peek(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, _ := h.Delivery(b.Options("")); d.Delivered == 0 || d.Lost != 0 {
+			t.Errorf("a peek shows %+v", d)
+		}
+	}
+}
+
+func TestDyingSystemEndsTheWindow(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "dying", Load: small})
+	began := time.Now()
+	go func() {
+		_ = harness.Wait(context.Background(), 200*time.Millisecond)
+		if p, err := os.FindProcess(b.SUT.Pid()); err == nil {
+			_ = p.Kill()
+		}
+	}()
+	err := b.Window(t.Context(), "w", 0, 5*time.Minute)
+	if !errors.Is(err, sut.ErrUnavailable) || time.Since(began) > time.Minute {
+		t.Fatalf("after %s: %v", time.Since(began), err)
+	}
+	if _, err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
+		t.Errorf("finishing gives %v", err)
+	}
+}
+
+func TestOpenNamesWhatIsMissing(t *testing.T) {
+	rig := newRig(t, nil)
+	rig.UseBinary("/no/such/bridged")
+	if _, err := rig.Open(t.Context(), harness.Plan{Name: "x", Load: small}); err == nil || !strings.Contains(err.Error(), "/no/such/bridged") {
+		t.Errorf("a missing executable gives %v", err)
+	}
+	rig = newRig(t, func(c *harness.Config) { c.Dir = "" })
+	if _, err := rig.Open(t.Context(), harness.Plan{Name: "x", Load: small}); err == nil {
+		t.Error("a rig without a directory was opened")
+	}
+	rig = newRig(t, nil)
+	plan := harness.Plan{Name: "x", Load: small, Sources: []harness.DeviceSpec{{ID: "gone", Kind: harness.KindSerial, Port: "/dev/no-such-port"}}}
+	if _, err := rig.Open(t.Context(), plan); !errors.Is(err, harness.ErrBench) || !strings.Contains(err.Error(), "/dev/no-such-port") {
+		t.Errorf("a missing port gives %v", err)
+	}
+	if _, err := harness.NewRig(harness.Config{}); err == nil {
+		t.Error("a rig without a profile was made")
+	}
+}
+
+func TestEachOpeningHasItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	rig := newRig(t, func(c *harness.Config) { c.Dir = dir })
+	for range 2 {
+		if err := open(t, rig, harness.Plan{Name: "twice", Load: small}).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"records/twice/index.json", "records/twice-2/index.json", "sut/twice", "sut/twice-2"} {
+		if _, err := os.Stat(filepath.Join(dir, want)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSourcesOfEveryKind(t *testing.T) {
+	specs := append(harness.DefaultDevices(), harness.DeviceSpec{ID: "room", Kind: harness.KindTwin})
+	rig := newRig(t, func(c *harness.Config) { c.Devices = specs })
+	load := small
+	load.Viewers = 1
+	b := open(t, rig, harness.Plan{Name: "sources", Load: load, Sources: rig.Devices(), Filters: rig.Filters()})
+	if err := b.Window(t.Context(), "w", 0, 2500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	h, err := b.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := map[string]reports.Mode{}
+	for _, d := range b.Devices() {
+		modes[d.ID] = d.Mode
+	}
+	want := map[string]reports.Mode{"host": reports.ModeReal, "gps-pty": reports.ModeSim, "recording": reports.ModeReplay, "tasmota": reports.ModeSim, "room": reports.ModeSim}
+	for id, mode := range want {
+		if modes[id] != mode {
+			t.Errorf("%s is %q, want %q", id, modes[id], mode)
+		}
+	}
+	for _, row := range h.Integrity("sources", b.Options("")) {
+		if row.Delivered == 0 || row.Lost != 0 {
+			t.Errorf("%s: %+v", row.Device, row)
+		}
+	}
+}
+
+func TestUntilSaysWhatItWaitedFor(t *testing.T) {
+	err := harness.Until(t.Context(), 20*time.Millisecond, "the moon is full", func() bool { return false })
+	if err == nil || !strings.Contains(err.Error(), "the moon is full") {
+		t.Errorf("error is %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := harness.Until(ctx, time.Minute, "x", func() bool { return false }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	if err := harness.Until(t.Context(), time.Minute, "x", func() bool { return true }); err != nil {
+		t.Error(err)
+	}
+}
