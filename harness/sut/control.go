@@ -185,8 +185,11 @@ func (s *SUT) restart(ctx context.Context, name string, hook []string, i int) er
 	return nil
 }
 
-// Pause freezes the bridge with SIGSTOP. The error wraps ErrNoControl where
-// that cannot be done.
+// stopPatience is how long a process may take to come to a halt.
+const stopPatience = 5 * time.Second
+
+// Pause freezes the bridge with SIGSTOP and returns when it has come to a
+// halt. The error wraps ErrNoControl where that cannot be done.
 func (s *SUT) Pause() error {
 	c, err := s.bridge()
 	if err != nil {
@@ -194,6 +197,12 @@ func (s *SUT) Pause() error {
 	}
 	if err := signalGroup(c.process, sigStop); err != nil {
 		return fmt.Errorf("sut: pause %q: %w", c.spec.Name, err)
+	}
+	for deadline := time.Now().Add(stopPatience); !stopped(c.process.Pid); {
+		if !c.running() || time.Now().After(deadline) {
+			return fmt.Errorf("sut: pause %q: it did not come to a halt: %w", c.spec.Name, ErrUnavailable)
+		}
+		time.Sleep(100 * time.Microsecond)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package viewer
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,8 +21,9 @@ type subscription struct {
 	resuming  bool              // this session asked to continue from at
 	confirmed bool              // subok came in this session
 	at        Cursor            // end of the last interval
-	claimed   uint64            // cursor that the last heartbeat told, at least at.Offset
 	behind    uint64            // readings up to this offset are catch-up after a resume
+	live      uint64            // readings of batches in this session
+	missed    uint64            // entries that gaps declared missing in this session
 	epochGap  bool              // the server has declared that the epoch changed
 	topics    map[string]string // seen so far; keeps one string for each
 }
@@ -31,7 +31,7 @@ type subscription struct {
 // begin prepares the subscription for a new session.
 func (sub *subscription) begin() {
 	sub.resuming, sub.confirmed = sub.started, false
-	sub.behind, sub.epochGap = 0, false
+	sub.behind, sub.epochGap, sub.live, sub.missed = 0, false, 0, 0
 }
 
 // interval is the head of a batch or snapshot.
@@ -143,10 +143,10 @@ func (v *Viewer) advance(at int64, i interval) (*subscription, error) {
 			v.broken(at, sub, fmt.Sprintf("epoch changed from %s to %s without a gap", sub.at.Epoch, v.epoch), sub.at.Offset, i.from, i.to)
 		}
 		sub.at.Epoch, sub.epochGap = v.epoch, false
-	case i.from != sub.at.Offset && i.from != sub.claimed:
+	case i.from != sub.at.Offset:
 		v.broken(at, sub, "interval does not begin where the last one ended", sub.at.Offset, i.from, i.to)
 	}
-	sub.at.Offset, sub.claimed = i.to, i.to
+	sub.at.Offset = i.to
 	return sub, nil
 }
 
@@ -169,30 +169,37 @@ func (v *Viewer) gap(at int64, m message) error {
 	}
 	v.counters.Gaps++
 	v.counters.Missed += m.Count
+	sub.missed += m.Count
 	v.eventAt(at, record.GapDeclared, "", "id", string(m.ID), "filter", sub.filter, "epoch", sub.at.Epoch, "reason", m.Reason,
 		"from", strconv.FormatUint(m.From, 10), "to", strconv.FormatUint(m.To, 10), "count", strconv.FormatUint(m.Count, 10))
 	if m.Reason == "epoch" {
 		sub.epochGap = true
-	} else if m.From != sub.at.Offset && m.From != sub.claimed {
+	} else if m.From != sub.at.Offset {
 		v.broken(at, sub, "gap does not begin where the last interval ended", sub.at.Offset, m.From, m.To)
 	}
-	sub.at.Offset, sub.claimed = m.To, m.To
+	sub.at.Offset = m.To
 	return nil
 }
 
-// heartbeat takes over cursors that moved on over entries that the filter left
-// out. A cursor that went back, or ahead of the journal, is a break.
+// heartbeat compares what the server says it has sent with what came: the
+// messages of a connection keep their order, so the two must agree exactly.
 func (v *Viewer) heartbeat(at int64, m message) {
 	v.counters.Heartbeats++
-	for id, cursor := range m.Cursors {
-		sub, err := v.sub(json.RawMessage(id))
-		if err != nil || !sub.confirmed {
+	for _, sub := range v.subs {
+		id := strconv.FormatUint(sub.id, 10)
+		cursor, told := m.Cursors[id]
+		if !sub.confirmed || !told {
 			continue
 		}
-		if cursor > m.Head {
-			v.broken(at, sub, "heartbeat tells a cursor beyond the head of the journal", sub.at.Offset, cursor, m.Head)
+		if cursor != sub.at.Offset {
+			v.broken(at, sub, "heartbeat tells a cursor that no batch has reached", sub.at.Offset, cursor, m.Head)
 		}
-		sub.claimed = max(sub.at.Offset, cursor)
+		if sent, told := m.Delivered[id]; told && sent != sub.live {
+			v.broken(at, sub, "heartbeat counts other readings than came", sub.live, sent, m.Head)
+		}
+		if missing, told := m.Gaps[id]; told && missing != sub.missed {
+			v.broken(at, sub, "heartbeat counts other missing entries than were declared", sub.missed, missing, m.Head)
+		}
 	}
 }
 
@@ -223,6 +230,7 @@ func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, after uint
 	}
 	if kind == record.Received {
 		v.counters.Received += count
+		sub.live += count
 		if count > 0 {
 			v.last = time.Now()
 		}

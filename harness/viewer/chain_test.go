@@ -32,6 +32,10 @@ func batchJSON(id int, epoch string, from, to int, readings string) string {
 	return fmt.Sprintf(`{"type":"batch","id":%d,"epoch":%q,"from":%d,"to":%d,"readings":[%s]}`, id, epoch, from, to, readings)
 }
 
+func heartbeatJSON(cursor, delivered, gaps int) string {
+	return fmt.Sprintf(`{"type":"heartbeat","epoch":"e1","head":30,"cursors":{"1":%d},"delivered":{"1":%d},"gaps":{"1":%d}}`, cursor, delivered, gaps)
+}
+
 func TestChain(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -52,9 +56,11 @@ func TestChain(t *testing.T) {
 		{"reading outside", []string{batchJSON(1, "e1", 10, 12, strings.Replace(one, "11", "13", 1))}, 1, 1, 0, Cursor{"e1", 12}},
 		{"reading before", []string{batchJSON(1, "e1", 10, 12, strings.Replace(one, "11", "10", 1))}, 1, 1, 0, Cursor{"e1", 12}},
 		{"reading twice", []string{batchJSON(1, "e1", 10, 12, one+","+one)}, 2, 1, 0, Cursor{"e1", 12}},
-		{"heartbeat moves on", []string{`{"type":"heartbeat","epoch":"e1","head":30,"cursors":{"1":25}}`, batchJSON(1, "e1", 25, 26, "")}, 0, 0, 0, Cursor{"e1", 26}},
-		{"batch from before the heartbeat", []string{`{"type":"heartbeat","epoch":"e1","head":30,"cursors":{"1":25}}`, batchJSON(1, "e1", 10, 26, "")}, 0, 0, 0, Cursor{"e1", 26}},
-		{"heartbeat beyond the head", []string{`{"type":"heartbeat","epoch":"e1","head":20,"cursors":{"1":25}}`}, 0, 1, 0, Cursor{"e1", 10}},
+		{"heartbeat agrees", []string{batchJSON(1, "e1", 10, 12, one), `{"type":"gap","id":1,"from":12,"to":15,"count":3,"reason":"evicted"}`, heartbeatJSON(15, 1, 3)}, 1, 0, 0, Cursor{"e1", 15}},
+		{"heartbeat tells another cursor", []string{heartbeatJSON(25, 0, 0), batchJSON(1, "e1", 25, 26, "")}, 0, 2, 0, Cursor{"e1", 26}},
+		{"heartbeat counts more readings", []string{heartbeatJSON(10, 1, 0)}, 0, 1, 0, Cursor{"e1", 10}},
+		{"heartbeat counts more missing", []string{heartbeatJSON(10, 0, 2)}, 0, 1, 0, Cursor{"e1", 10}},
+		{"heartbeat of others", []string{`{"type":"heartbeat","epoch":"e1","head":20,"cursors":{"2":5,"7":9}}`}, 0, 0, 0, Cursor{"e1", 10}},
 		{"members in any order", []string{`{"readings":[` + one + `],"to":12,"epoch":"e1","id":1,"from":10,"type":"batch"}`}, 1, 0, 0, Cursor{"e1", 12}},
 		{"unknown members", []string{`{"type":"batch","new":{"a":[1,{"b":null}]},"id":1,"epoch":"e1","from":10,"to":12,"readings":[` + one + `],"more":true}`}, 1, 0, 0, Cursor{"e1", 12}},
 		{"before subok", []string{batchJSON(2, "e1", 10, 12, "")}, 0, 0, 1, Cursor{"e1", 10}},

@@ -33,6 +33,7 @@ type message struct {
 	Count       uint64            `json:"count"`
 	Cursors     map[string]uint64 `json:"cursors"`
 	Delivered   map[string]uint64 `json:"delivered"`
+	Gaps        map[string]uint64 `json:"gaps"`
 	RetryMS     int64             `json:"retry_ms"`
 }
 
@@ -169,7 +170,7 @@ func (v *Viewer) subscribed(s *session, at int64, m message) error {
 		sub.behind = s.head
 	}
 	v.enterEpoch(m.Epoch)
-	sub.at, sub.claimed, sub.confirmed, sub.started = now, now.Offset, true, true
+	sub.at, sub.confirmed, sub.started = now, true, true
 	return nil
 }
 

@@ -78,7 +78,7 @@ func (v *Viewer) subscribedLocked() bool {
 // leaves nothing gets there too, with the server's next sign of progress.
 func (v *Viewer) WaitOffset(ctx context.Context, offset uint64) error {
 	return v.wait(ctx, fmt.Sprintf("offset %d", offset), func() bool {
-		return !slices.ContainsFunc(v.subs, func(s *subscription) bool { return max(s.at.Offset, s.claimed) < offset })
+		return !slices.ContainsFunc(v.subs, func(s *subscription) bool { return s.at.Offset < offset })
 	})
 }
 
