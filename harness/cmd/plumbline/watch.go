@@ -15,6 +15,10 @@ import (
 	"plumbline/reports"
 )
 
+// openLimit is how long a device may take to open: a broker that is not there
+// must not be waited for without end.
+const openLimit = 15 * time.Second
+
 func newWatch(s streams) *cobra.Command {
 	var opts watch.Options
 	var limit time.Duration
@@ -32,7 +36,9 @@ and no failure. DEVICE is one of:
 			}
 			ctx, cancel := watch.Limit(cmd.Context(), limit)
 			defer cancel()
-			dev, err := source.Open(ctx, want)
+			opening, opened := context.WithTimeout(ctx, openLimit)
+			dev, err := source.Open(opening, want)
+			opened()
 			if err != nil {
 				return unusable(cmd.Context(), want.Kind, err)
 			}
