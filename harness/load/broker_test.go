@@ -218,7 +218,7 @@ func newRecorder(t *testing.T) *record.Recorder {
 }
 
 // until waits for a condition and says what it waited for in vain.
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !ok() {

@@ -103,7 +103,7 @@ func (c FloorConfig) withDefaults() FloorConfig {
 
 // writeFrames writes every frame at its instant.
 func writeFrames(ctx context.Context, out net.Conn, cfg FloorConfig) error {
-	m := newMetronome(cfg.Clock)
+	m := newMetronome(cfg.Clock, true)
 	defer m.stop()
 	period := time.Duration(float64(time.Second) / cfg.Rate)
 	schedule := Schedule{Period: period, Dither: period / ditherShare}

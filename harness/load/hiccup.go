@@ -53,7 +53,7 @@ func StartHiccup(clock *record.Clock, threshold time.Duration) *Hiccup {
 
 func (h *Hiccup) run(ctx context.Context, clock *record.Clock) {
 	defer close(h.done)
-	m := newMetronome(clock)
+	m := newMetronome(clock, false) // as viewers are woken, not as the generator
 	defer m.stop()
 	for next := clock.Now() + int64(hiccupPeriod); ctx.Err() == nil; {
 		m.sleeper.sleepUntil(next)

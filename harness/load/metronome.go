@@ -25,10 +25,11 @@ type metronome struct {
 }
 
 // newMetronome locks the goroutine to its thread and lets the kernel wake it as
-// exactly as it can. The caller calls stop when it is done.
-func newMetronome(clock *record.Clock) *metronome {
+// exactly as it can; an urgent one also before other work, where the system
+// permits. The caller calls stop when it is done.
+func newMetronome(clock *record.Clock, urgent bool) *metronome {
 	runtime.LockOSThread()
-	return &metronome{clock: clock, sleeper: newSleeper(clock)}
+	return &metronome{clock: clock, sleeper: newSleeper(clock, urgent)}
 }
 
 func (m *metronome) stop() {

@@ -17,7 +17,7 @@ import (
 
 // startMosquitto starts a real Mosquitto on a free port, skipping by name when
 // it is not installed.
-func startMosquitto(t *testing.T) *url.URL {
+func startMosquitto(t testing.TB) *url.URL {
 	t.Helper()
 	binary, err := exec.LookPath("mosquitto")
 	if err != nil {

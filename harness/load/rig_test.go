@@ -44,7 +44,7 @@ func TestMeasureFloorStops(t *testing.T) {
 // answered before its time. How late it is, is measured and not asserted.
 func TestMetronomeNeverEarly(t *testing.T) {
 	clock := record.NewClock()
-	m := newMetronome(clock)
+	m := newMetronome(clock, true)
 	defer m.stop()
 	at := clock.Now()
 	for range 50 {

@@ -14,8 +14,9 @@ const (
 	// startAfter is the time from Run to the first possible instant: enough to
 	// have the first messages ready.
 	startAfter = 50 * time.Millisecond
-	// lookAhead is how long before its instant a sample is taken and encoded,
-	// so that the metronome has nothing to do but to write.
+	// lookAhead is how long before its instant a sample is taken and encoded at
+	// most, so that the metronome has nothing to do but to write. Samples are
+	// taken in batches of half of it: one wake-up for many messages.
 	lookAhead = 100 * time.Millisecond
 	// readyMessages is how many messages may be ready at a time.
 	readyMessages = 512
@@ -95,8 +96,8 @@ func (g *Generator) prepare(ctx context.Context, run uint64, start int64, length
 			return
 		}
 		due := start + int64(next.at)
-		if wait := time.Duration(due-clock.Now()) - lookAhead; wait > 0 {
-			timer.Reset(wait)
+		if ahead := time.Duration(due - clock.Now()); ahead > lookAhead {
+			timer.Reset(ahead - lookAhead/2)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -126,7 +127,7 @@ func (g *Generator) message(i int, due int64) prepared {
 // beat is the metronome: it hands every message over at its instant.
 func (g *Generator) beat(ctx context.Context, ready <-chan prepared) error {
 	clock := g.cfg.Recorder.Clock()
-	m := newMetronome(clock)
+	m := newMetronome(clock, true)
 	defer m.stop()
 	for p := range ready {
 		if err := m.wait(ctx, p.Due); err != nil {

@@ -14,13 +14,31 @@ import (
 type sleeper struct {
 	offset int64 // CLOCK_MONOTONIC less the run clock
 	slack  int   // timer slack of the thread before, 0 when unknown
+	fifo   bool  // the thread has real-time priority
 }
+
+// fifoPriority is the lowest real-time priority: before every ordinary thread
+// and after everything that the system itself runs in real time. The kernel
+// keeps 5 % of each second from real-time threads, and the metronome sleeps
+// most of the rest.
+const fifoPriority = 1
+
+// schedResetOnFork keeps the priority from being inherited (sched(7)).
+const schedResetOnFork = 0x01
 
 // newSleeper maps the run clock to CLOCK_MONOTONIC, which is what Go's
 // monotonic reading is on Linux, and sets the timer slack of the thread to one
-// nanosecond: the default of 50 µs would be added to every sleep.
-func newSleeper(clock *record.Clock) sleeper {
+// nanosecond: the default of 50 µs would be added to every sleep. An urgent
+// thread asks for real-time priority as well, which needs CAP_SYS_NICE or an
+// RLIMIT_RTPRIO; without, it goes on with ordinary priority and its lateness
+// shows in the slip.
+func newSleeper(clock *record.Clock, urgent bool) sleeper {
 	s := sleeper{}
+	if urgent {
+		s.fifo = unix.SchedSetAttr(0, &unix.SchedAttr{
+			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Flags: schedResetOnFork, Priority: fifoPriority,
+		}, 0) == nil
+	}
 	best := int64(1 << 62)
 	for range 10 {
 		var ts unix.Timespec
@@ -40,8 +58,12 @@ func newSleeper(clock *record.Clock) sleeper {
 	return s
 }
 
-// stop gives the thread its timer slack back.
+// stop makes the thread an ordinary one again.
 func (s sleeper) stop() {
+	if s.fifo {
+		// Lowering one's own priority is always permitted.
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	}
 	if s.slack > 0 {
 		// The thread goes back to the runtime; a slack left at 1 ns costs a
 		// little power and nothing else, so an error has no consequence.

@@ -13,7 +13,7 @@ import (
 // spin begins two milliseconds early and costs more of a CPU.
 type sleeper struct{ clock *record.Clock }
 
-func newSleeper(clock *record.Clock) sleeper { return sleeper{clock: clock} }
+func newSleeper(clock *record.Clock, _ bool) sleeper { return sleeper{clock: clock} }
 
 func (s sleeper) stop() {}
 
