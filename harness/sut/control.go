@@ -15,7 +15,8 @@ const portAttempts = 4
 
 // Start starts every process that does not run, in the order of the
 // descriptor, and returns when all are ready. When one fails, those that were
-// started are killed. Errors wrap ErrUnavailable and show the last log lines.
+// started are killed. Errors wrap ErrUnavailable, or ErrUsage for a setting that
+// bridged refuses, and show the last log lines.
 func (s *SUT) Start(ctx context.Context) error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -35,7 +36,11 @@ func (s *SUT) Start(ctx context.Context) error {
 			}
 			continue
 		}
-		return fmt.Errorf("sut: start %q: %w: %w", s.source.Name, ErrUnavailable, err)
+		kind := ErrUnavailable
+		if s.source.builtin && errors.As(err, &exited) && exited.code == 2 {
+			kind = ErrUsage // what bridged says about a wrong setting
+		}
+		return fmt.Errorf("sut: start %q: %w: %w", s.source.Name, kind, err)
 	}
 	t, err := loadTrust(s.descriptor())
 	if err != nil {

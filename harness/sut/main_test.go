@@ -1,4 +1,4 @@
-package sut
+package sut_test
 
 import (
 	"encoding/json"
@@ -18,7 +18,16 @@ func TestMain(m *testing.M) {
 		program(mode, os.Args[1:])
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	removeBridged()
+	os.Exit(code)
+}
+
+// removeBridged removes what buildBridged made.
+func removeBridged() {
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
+	}
 }
 
 // program listens on the first argument, writes the file named by the second
