@@ -115,7 +115,7 @@ func parseRecord(p []byte, e *Entry) (size int, c condition) {
 	}
 	topic := int(binary.LittleEndian.Uint16(body[17:]))
 	producer := int(binary.LittleEndian.Uint16(body[19:]))
-	if bodyBytes+topic+producer > len(body) || body[0]&^(flagQoS|flagRetain) != 0 {
+	if bodyBytes+topic+producer > len(body) || body[0]&^(flagQoS|flagRetain) != 0 || body[0]&flagQoS == flagQoS {
 		return size, bad
 	}
 	rest := body[bodyBytes:]
