@@ -28,7 +28,7 @@ const patience = 15 * time.Second
 
 // running is a bridge under test, with real listeners on free loopback ports.
 type running struct {
-	t    *testing.T
+	t    testing.TB
 	b    *Bridge
 	cfg  Config
 	stop context.CancelFunc
@@ -47,7 +47,7 @@ func testConfig(dir string) Config {
 }
 
 // run starts a bridge; it is drained when the test ends unless that was done before.
-func run(t *testing.T, change func(*Config)) *running {
+func run(t testing.TB, change func(*Config)) *running {
 	t.Helper()
 	c := testConfig(t.TempDir())
 	if change != nil {
@@ -56,7 +56,7 @@ func run(t *testing.T, change func(*Config)) *running {
 	return runConfig(t, c)
 }
 
-func runConfig(t *testing.T, c Config) *running {
+func runConfig(t testing.TB, c Config) *running {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
@@ -131,7 +131,7 @@ func (r *running) url() string { return "wss://" + r.b.Addresses().Viewers + "/w
 
 // viewer is a client of the protocol.
 type viewer struct {
-	t  *testing.T
+	t  testing.TB
 	ws *websocket.Conn
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/paho"
 	dto "github.com/prometheus/client_model/go"
 
 	"plumbline/bridge/config"
@@ -276,5 +277,44 @@ func TestRunTwice(t *testing.T) {
 		if err := never.Close(); err != nil {
 			t.Errorf("Close of a bridge that never ran: %v", err)
 		}
+	}
+}
+
+// TestNothingIsLeftRunning: Run returns after all goroutines of the bridge have ended.
+func TestNothingIsLeftRunning(t *testing.T) {
+	before := runtime.NumGoroutine()
+	r := run(t, nil)
+	p := r.publisher("dev")
+	v := r.open(nil)
+	ok := v.sub(1, "#", nil)
+	r.publish(p, "a", "x")
+	v.collect(1, ok.Offset)
+	r.drain()
+	_ = v.ws.Close()
+	_ = p.Disconnect(&paho.Disconnect{}) // its connection has ended, its own goroutines end now
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+		}
+	}
+}
+
+// TestDrainIsBounded: viewers that read nothing cannot hold up the end.
+func TestDrainIsBounded(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.WriteTimeout = config.Duration(time.Minute) })
+	p := r.publisher("dev")
+	v := r.raw(t)
+	if _, err := v.conn.Write(append(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`), frame(0x81, `{"type":"sub","id":1,"filter":"#"}`)...)); err != nil {
+		t.Fatal(err)
+	}
+	payload := strings.Repeat("x", 50_000)
+	for range 300 {
+		r.publish(p, "big", payload)
+	}
+	begin := time.Now()
+	r.drain()
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("draining took %s", took)
 	}
 }

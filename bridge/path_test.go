@@ -17,7 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func roundTrip(t *testing.T, conn net.Conn, req *http.Request) *http.Response {
+func roundTrip(t testing.TB, conn net.Conn, req *http.Request) *http.Response {
 	t.Helper()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if err := req.Write(conn); err != nil {

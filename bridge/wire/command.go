@@ -303,9 +303,13 @@ func (s *session) open(b *sub, ok subokMsg) {
 	frame := appendFrame(nil, frameText, encode(ok))
 	s.mu.Lock()
 	s.subs = append(s.subs, b)
-	s.control = append(s.control, frame...) // in one step: no batch comes before it
+	full := !s.queue(frame) // in one step: no batch comes before it
 	s.mu.Unlock()
 	s.srv.m.Subscriptions.Inc()
+	if full {
+		s.shut(CloseLimit, "too many answers unread", 0)
+		return
+	}
 	s.wake()
 }
 

@@ -208,11 +208,9 @@ func (s *session) conclude(err error) {
 		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
 		s.nc.cut()
 		return
-	default: // lost, or our own closing took too long
-		if !s.isClosing() {
-			s.nc.cut()
-			return
-		}
+	default: // lost, or our own closing has taken its time
+		s.nc.cut()
+		return
 	}
 	s.writer.Wait() // the close frame is out, or the connection is broken
 	s.nc.linger()
@@ -221,8 +219,8 @@ func (s *session) conclude(err error) {
 // answerClose ends a session that the peer closed, with the peer's own code (RFC 6455 section 5.5.1).
 func (s *session) answerClose(code CloseCode) {
 	s.mu.Lock()
-	already := s.closing
-	if !already {
+	s.flush = false // who closes wants no more
+	if !s.closing {
 		s.closing, s.code = true, code
 		var body []byte
 		if code != noCloseCode {
@@ -308,16 +306,22 @@ func (s *session) isClosing() bool {
 // push queues frames that go out before any data. A viewer that makes answers faster than it reads them is closed.
 func (s *session) push(frames []byte) {
 	s.mu.Lock()
-	full := len(s.control)+len(frames) > maxControl
-	if !full {
-		s.control = append(s.control, frames...)
-	}
+	full := !s.queue(frames)
 	s.mu.Unlock()
 	if full {
 		s.shut(CloseLimit, "too many answers unread", 0)
 		return
 	}
 	s.wake()
+}
+
+// queue adds frames to those that go out first, if there is room. The caller holds mu.
+func (s *session) queue(frames []byte) bool {
+	if len(s.control)+len(frames) > maxControl {
+		return false
+	}
+	s.control = append(s.control, frames...)
+	return true
 }
 
 func (s *session) pushMessage(msg any) { s.push(appendFrame(nil, frameText, encode(msg))) }

@@ -17,6 +17,8 @@ type snapshot struct {
 	entries []journal.Entry
 	ends    []int // index after the last entry of each part
 	part    int   // parts handed out
+
+	allow func(topic string) bool // nil allows all; set when the access list changed before all was handed out
 }
 
 // newSnapshot splits the entries into parts. Nil entries make one empty part, so that the viewer learns that there is nothing.
@@ -50,12 +52,18 @@ func (s *snapshot) next(dst []byte) []byte {
 	body = append(body, `,"parts":`...)
 	body = strconv.AppendInt(body, int64(len(s.ends)), 10)
 	body = append(body, `,"readings":[`...)
+	empty := true
 	for i := from; i < s.ends[s.part]; i++ {
-		if i > from {
+		e := s.entries[i]
+		s.entries[i] = journal.Entry{} // handed out: let it go
+		if s.allow != nil && !s.allow(e.Topic) {
+			continue
+		}
+		if !empty {
 			body = append(body, ',')
 		}
-		body = hub.AppendReading(body, s.entries[i])
-		s.entries[i] = journal.Entry{} // handed out: let it go
+		empty = false
+		body = hub.AppendReading(body, e)
 	}
 	body = append(body, "]}"...)
 	s.part++

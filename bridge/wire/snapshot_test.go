@@ -87,3 +87,20 @@ func TestSnapshotParts(t *testing.T) {
 		})
 	}
 }
+
+func TestSnapshotFollowsTheAccessList(t *testing.T) { // N45, N48
+	entries := []journal.Entry{
+		{Offset: 1, Message: journal.Message{Topic: "hidden", Payload: []byte("x")}},
+		{Offset: 2, Message: journal.Message{Topic: "seen", Payload: []byte("x")}},
+		{Offset: 3, Message: journal.Message{Topic: "hidden", Payload: []byte("x")}},
+	}
+	s := newSnapshot(1, entries)
+	s.allow = func(topic string) bool { return topic != "hidden" }
+	var m struct{ Readings []struct{ Topic string } }
+	if err := json.Unmarshal(payloads(t, s.next(nil))[0], &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Readings) != 1 || m.Readings[0].Topic != "seen" {
+		t.Errorf("handed out %+v", m.Readings)
+	}
+}

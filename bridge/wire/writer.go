@@ -250,6 +250,9 @@ func (s *session) takeReauth() []renewal {
 // resubscribe moves b to another access list at its own place in the stream. What cannot be taken up again is a gap.
 func (w *turn) resubscribe(b *sub, access hub.Access) {
 	s := w.s
+	if b.snapshot != nil {
+		b.snapshot.allow = access.Allow
+	}
 	b.stream.Close()
 	since := journal.Cursor{Epoch: s.srv.opts.Journal.Epoch(), Offset: b.cursor}
 	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Access: access, Notify: s.notify(b)})
