@@ -151,7 +151,7 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	var errs bytes.Buffer
-	cmd := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "req:SEC-01 || req:DEL-01", "--seed", "7")
+	cmd := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "admission || sources", "--seed", "7")
 	cmd.Stderr = &errs
 	text, err := cmd.Output()
 	secrets := stop()
@@ -284,7 +284,7 @@ func TestWhatIsMissingIsSaidBeforeAnythingRuns(t *testing.T) {
 		says []string
 	}{
 		{"no bridge", []string{"certify", "--bridged", "nosuch/bridged"}, 4, []string{"nosuch/bridged", "make build"}},
-		{"unknown key of a descriptor", []string{"run", "--sut", broken}, 2, []string{"broken.yaml:3", "naem", "name"}},
+		{"unknown key of a descriptor", []string{"run", "--sut", broken}, 2, []string{"broken.yaml:3", "naem"}},
 		{"no descriptor", []string{"run", "--sut", "missing.yaml"}, 2, []string{"missing.yaml"}},
 		{"no rig file", []string{"run", "--rig", "missing.yaml"}, 2, []string{"missing.yaml", "plumbline devices"}},
 		{"no profile", []string{"run", "--profile", "cii"}, 2, []string{"cii", "--profile takes"}},

@@ -60,6 +60,9 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 		return opts, err
 	}
 	opts = spec.Options{Profile: p, LabelFilter: f.filter, Certify: certify, Timeout: f.timeout}
+	if certify && !p.Certifies {
+		return opts, exit.Usage(fmt.Errorf("profile %q never certifies", p.Name), "use plumbline run, or certify with --profile "+profile.Default)
+	}
 	if f.timeout < 0 {
 		return opts, exit.Usage(fmt.Errorf("--timeout %s is negative", f.timeout), "leave it out for no limit")
 	}

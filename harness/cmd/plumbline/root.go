@@ -21,6 +21,9 @@ import (
 // PLUMBLINE_OUTPUT_DIR for --output-dir. The command line wins over them.
 const envPrefix = "PLUMBLINE_"
 
+// envName annotates a flag whose variable has another name.
+const envName = "plumbline-environment"
+
 // streams is what the process is connected to.
 type streams struct {
 	in     io.Reader
@@ -163,6 +166,9 @@ func flagsFromEnv(flags *pflag.FlagSet, getenv func(string) string) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if other := f.Annotations[envName]; len(other) > 0 {
+			name = other[0]
+		}
 		value := getenv(name)
 		if f.Changed || value == "" || f.Name == "help" || failed != nil {
 			return

@@ -16,6 +16,9 @@ import (
 	"plumbline/reports/seal"
 )
 
+// publicKeyVariable stands in for verify --key.
+const publicKeyVariable = envPrefix + "PUBLIC_KEY"
+
 func newVerify(s streams) *cobra.Command {
 	var keyFile string
 	cmd := &cobra.Command{
@@ -51,7 +54,9 @@ Exit code 6 when anything is wrong; every failing file is named.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&keyFile, "key", "", "the signer's public key (PEM); pins who must have signed")
+	cmd.Flags().StringVar(&keyFile, "key", "", "the signer's public key (PEM); pins who must have signed (environment: "+publicKeyVariable+")")
+	// PLUMBLINE_KEY is the private key of certify and run.
+	cmd.Flags().Lookup("key").Annotations = map[string][]string{envName: {publicKeyVariable}}
 	return cmd
 }
 

@@ -53,7 +53,8 @@ func TestProgressIntoAPipeIsPlainLines(t *testing.T) {
 	c.Add(2500 * time.Millisecond)
 	p.Done("latency/steady", 2500*time.Millisecond, []reports.Result{
 		{Requirement: "LAT-02", Verdict: reports.Pass, Headline: "p99 12 ms ≤ 100 ms"},
-		{Requirement: "LAT-03", Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Headline: "too few"},
+		{Requirement: "LAT-03", Scenario: "latency/steady", Attempt: 1, Verdict: reports.Inconclusive, Reason: reports.ReasonGenerator, Headline: "late"},
+		{Requirement: "LAT-03", Scenario: "latency/steady", Attempt: 2, Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Headline: "too few"},
 	})
 	p.Done("empty", time.Second, nil)
 	p.Note("careful")
@@ -62,9 +63,11 @@ func TestProgressIntoAPipeIsPlainLines(t *testing.T) {
 	}
 	want := strings.Join([]string{
 		"plumbline: bridged v1  profile ci  mode real+sim  seed 7  (12 scenarios, 1 device)",
-		"[ 1/12] PASS             LAT-02  p99 12 ms ≤ 100 ms  (2.5 s)",
-		"        INCONCLUSIVE     LAT-03  (N) too few  (2.5 s)",
-		"[ 2/12] NOT RUN          empty: judged nothing  (1.0 s)",
+		"[ 1/12] latency/steady  2.5 s",
+		"  PASS             LAT-02  p99 12 ms ≤ 100 ms",
+		"  INCONCLUSIVE     LAT-03  (N) too few  (after 1 voided attempt)",
+		"[ 2/12] empty  1.0 s",
+		"  NOT RUN          judged nothing",
 		"careful", "",
 	}, "\n")
 	if out.String() != want {
@@ -86,11 +89,11 @@ func TestLiveProgressKeepsOneStatusLine(t *testing.T) {
 		t.Fatalf("second Close: %v", err)
 	}
 	for _, status := range strings.Split(out.String(), "\r\x1b[K")[1:] {
-		if line, _, _ := strings.Cut(status, "\n"); !strings.HasPrefix(line, "[") && len([]rune(line)) >= 40 {
+		if line, _, _ := strings.Cut(status, "\n"); !strings.HasPrefix(line, "[1/2]") && len([]rune(line)) >= 40 {
 			t.Errorf("status line of %d columns would wrap at 40: %q", len([]rune(line)), line)
 		}
 	}
-	if !strings.Contains(out.String(), "\r\x1b[K[1/2] PASS") {
+	if !strings.Contains(out.String(), "\r\x1b[K[1/2] a-scenario") {
 		t.Errorf("the result did not replace the status line: %q", out.String())
 	}
 	if strings.Contains(out.String(), "\x1b[3") {

@@ -109,7 +109,7 @@ func (p *Progress) Phase(scenario, text string) {
 	p.draw()
 }
 
-// Done prints one line per judged requirement of a finished scenario.
+// Done prints a finished scenario and one line per requirement that it judged.
 func (p *Progress) Done(scenario string, took time.Duration, results []reports.Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,14 +121,17 @@ func (p *Progress) Done(scenario string, took time.Duration, results []reports.R
 	}
 	p.done++
 	count := fmt.Sprintf("[%*d/%d]", len(fmt.Sprint(p.total)), p.done, p.total)
-	for i, r := range results {
-		if i > 0 {
-			count = strings.Repeat(" ", len(count))
+	p.line(fmt.Sprintf("%s %s  %s", count, p.style.paint(bold, Clean(scenario)), p.style.paint(dim, span(took))))
+	judged := reports.Run{Results: results}
+	for _, j := range judged.Judgements() {
+		line := "  " + resultLine(p.style, *j.Deciding)
+		if n := len(j.Superseded); n > 0 {
+			line += p.style.paint(dim, fmt.Sprintf("  (after %s)", plural(n, "voided attempt")))
 		}
-		p.line(count + " " + resultLine(p.style, r) + p.style.paint(dim, "  ("+span(took)+")"))
+		p.line(line)
 	}
 	if len(results) == 0 {
-		p.line(fmt.Sprintf("%s %s %s: judged nothing  (%s)", count, p.style.verdict(reports.NotRun), Clean(scenario), span(took)))
+		p.line(fmt.Sprintf("  %s judged nothing", p.style.verdict(reports.NotRun)))
 	}
 	p.draw()
 }
