@@ -46,6 +46,7 @@ type Delivery struct {
 	Lost        int64 // not delivered, though acknowledged or witnessed
 	Unconfirmed int64 // not delivered, neither acknowledged nor witnessed
 	Duplicated  int64 // deliveries beyond the first of the same message
+	Repeated    int64 // the same, but the witness saw it twice too: not the bridge's, not in Duplicated
 	Corrupted   int64
 	Phantom     int64 // of another run, of nobody, or never sent
 	Misrouted   int64 // under the topic of another device
@@ -55,7 +56,7 @@ type Delivery struct {
 type Order struct {
 	Deliveries int64 // first deliveries that were compared with their predecessor
 	Reordered  int64 // deliveries after a later message of the same stream
-	Excused    int64 // of those: the witness saw that order too
+	Excused    int64 // the same, but the witness saw that order too: not the bridge's, not in Reordered
 	Stale      int64 // snapshots older than what the viewer already had, or live older than its snapshot
 	Backwards  int64 // journal offsets that went back within one epoch
 }

@@ -55,9 +55,14 @@ func (h *History) Delivery(o Options) (Delivery, []reports.Finding) {
 func (d *Delivery) count(h *History, list *findings, odd oddity, brokerInside bool) {
 	switch odd.kind {
 	case duplicate:
-		d.Duplicated++
 		m := h.at(h.log.Records[odd.record].Stream, odd.seq)
-		list.odd(odd, brokerInside || m.copies < 2, fmt.Sprintf("delivered again; the witness saw it %d times", m.copies))
+		confirmed := brokerInside || m.copies < 2
+		if confirmed {
+			d.Duplicated++
+		} else {
+			d.Repeated++
+		}
+		list.odd(odd, confirmed, fmt.Sprintf("delivered again; the witness saw it %d times", m.copies))
 	case corrupted:
 		d.Corrupted++
 		list.odd(odd, true, "payload changed on its way: its own checksum does not hold")
@@ -99,8 +104,9 @@ func (a *Order) count(list *findings, odd oddity, brokerInside bool) {
 		a.Reordered++
 		list.odd(odd, true, "arrived after a later message of the same device")
 	case excused:
-		a.Reordered++
-		if !brokerInside {
+		if brokerInside {
+			a.Reordered++
+		} else {
 			a.Excused++
 		}
 		list.odd(odd, brokerInside, "arrived after a later message of the same device; the witness saw that order too")

@@ -141,6 +141,7 @@ func (d *Delivery) merge(o Delivery) {
 	d.Lost += o.Lost
 	d.Unconfirmed += o.Unconfirmed
 	d.Duplicated += o.Duplicated
+	d.Repeated += o.Repeated
 	d.Corrupted += o.Corrupted
 	d.Phantom += o.Phantom
 	d.Misrouted += o.Misrouted

@@ -50,10 +50,16 @@ func (s Series) sorted() Series {
 	return by
 }
 
+// byDue implements sort.Interface over both columns of a series.
 type byDue Series
 
-func (s byDue) Len() int           { return len(s.Due) }
+// Len implements sort.Interface.
+func (s byDue) Len() int { return len(s.Due) }
+
+// Less implements sort.Interface.
 func (s byDue) Less(i, j int) bool { return s.Due[i] < s.Due[j] }
+
+// Swap implements sort.Interface.
 func (s byDue) Swap(i, j int) {
 	s.Due[i], s.Due[j] = s.Due[j], s.Due[i]
 	s.Value[i], s.Value[j] = s.Value[j], s.Value[i]
