@@ -71,6 +71,7 @@ type Bench struct {
 	finished  error
 	health    reports.RigHealth
 	history   *oracle.History
+	gaps      []oracle.Gap
 }
 
 // gcLimit is the memory up to which the collector stays out of the way.
@@ -185,6 +186,10 @@ func (b *Bench) Options(requirement string) oracle.Options {
 	}
 }
 
+// Gaps returns the times in which this process itself did not run. Call it
+// after Finish.
+func (b *Bench) Gaps() []oracle.Gap { return b.gaps }
+
 // blame names the system under test when it is gone without being asked to:
 // whatever else went wrong is a consequence of that.
 func (b *Bench) blame(err error) error {
@@ -254,7 +259,11 @@ func (b *Bench) stopObservers() error {
 // readInstruments ends the rig's own measurements, once.
 func (b *Bench) readInstruments() {
 	if b.hiccup != nil {
-		b.hiccup.Stop().Into(&b.health)
+		report := b.hiccup.Stop()
+		report.Into(&b.health)
+		for _, gap := range report.Gaps {
+			b.gaps = append(b.gaps, oracle.Gap{At: gap.At, Length: gap.Length})
+		}
 		b.hiccup = nil
 	}
 	if b.gc != nil {

@@ -82,6 +82,18 @@ var delivery = []profile.Known{
 		Text:      "No message shall be delivered to a viewer more than once.",
 		Source:    "metrology 4 (duplicates at t4: 0 by id)", Faults: []string{"F08", "F09"},
 	}),
+	counted("messages", "steady", reports.Requirement{
+		ID: "DEL-06", Title: "nothing made up, mixed up or damaged", MinSamples: 1000, Rule: zero,
+		Measurand: "deliveries that nobody sent, under the topic of another device, or whose payload fails its check",
+		Text:      "Every delivery shall be a message that was sent in this run, under its own topic, byte for byte.",
+		Source:    "EN 50159 (insertion, corruption, masquerade); metrology 3.3", Faults: []string{"F10", "F30", "F34", "F38"},
+	}),
+	counted("messages", "", reports.Requirement{
+		ID: "DEL-07", Title: "what is left out is declared", Class: reports.Conditional, Capability: sut.CapGapMarker, MinSamples: 100, Rule: zero,
+		Measurand: "breaks of the chain of intervals, and losses outside every declared gap",
+		Text:      "The bridge shall declare to a viewer every message that it leaves out.",
+		Source:    "metrology 4 (gap marker)", Faults: []string{"F04"},
+	}),
 }
 
 var order = []profile.Known{

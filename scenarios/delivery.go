@@ -3,7 +3,7 @@ package scenarios
 // Delivery: does everything arrive, once?
 //
 // Requirements: DEL-01, DEL-05, ORD-01 confirmed under full load; DEL-02 with
-// ORD-02 and REC-01 (client.go); DEL-04 with DEL-05 and ORD-02.
+// ORD-02 and REC-01 (client.go); DEL-04 with DEL-05, DEL-07 and ORD-02.
 //
 // Procedure "load":
 //  1. Start the bridge with many devices and many viewers over TLS.
@@ -35,7 +35,7 @@ var _ = spec.Describe("Delivery", func(s *spec.Suite) {
 	}, fullLoad)
 	s.Scenario(spec.Scenario{
 		ID: "kill", Title: "brings every acknowledged message to the viewer, once and in order, over SIGKILLs of the bridge",
-		Requirements: []string{"DEL-04", "DEL-05", "ORD-02"}, Loads: []string{"kill"},
+		Requirements: []string{"DEL-04", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"kill"},
 	}, kill)
 })
 
@@ -69,6 +69,7 @@ func kill(ctx context.Context, t *spec.Trial) {
 	j := newJudged(t, b, h)
 	j.lost("DEL-04", j.samples("DEL-04"))
 	j.duplicated("DEL-05", 1)
+	j.honest("DEL-07", 1)
 	j.seam("ORD-02", 1)
 	j.show(fmt.Sprintf("t0i→t4, %d SIGKILLs", l.Cycles), slotOf(time.Duration(l.Cycles)*2*time.Second))
 }

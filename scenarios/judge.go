@@ -19,11 +19,12 @@ type judged struct {
 	base    oracle.Options // without a requirement
 	health  reports.RigHealth
 	devices []reports.Device
+	gaps    []oracle.Gap
 	title   string // "ci 1.0"
 }
 
 func newJudged(t *spec.Trial, b *harness.Bench, h *oracle.History) *judged {
-	return &judged{trial: t, history: h, base: b.Options(""), health: b.Health(h), devices: b.Devices(), title: title(t)}
+	return &judged{trial: t, history: h, base: b.Options(""), health: b.Health(h), devices: b.Devices(), gaps: b.Gaps(), title: title(t)}
 }
 
 // title names the profile in sentences.
@@ -71,14 +72,26 @@ func ruleOf(p *profile.Profile, samples int64) stats.Rule {
 	return stats.Rule{MinBlock: g.MinBlock, MaxBlock: g.MaxBlock, MinBlocks: g.Blocks, MinSamples: samples}
 }
 
-// latency judges a quantile of latency.
-func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule) {
-	limit := j.trial.Limit(id)
-	j.trial.Judge(oracle.JudgeLatency(j.trial.Requirement(id), oracle.LatencyInput{
+// latency judges a quantile of latency over all runs together; windows name the
+// runs, none of which may fail on its own.
+func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows ...string) {
+	limit, p := j.trial.Limit(id), j.trial.Rig.Profile()
+	in := oracle.LatencyInput{
 		Scenario: j.trial.Scenario.ID, Profile: j.title, Section: "5", Latency: l,
-		Limit: limit.Time, Guard: j.trial.Rig.Profile().Gates.Guard, Rule: rule,
-		Rig: j.health, Gates: j.gates(limit.Time),
-	}))
+		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
+		Rig: j.health, Gaps: j.gaps, Gates: j.gates(limit.Time),
+	}
+	for _, window := range windows {
+		o := j.options(id)
+		o.Window = window
+		d := stats.DecideDR2(stats.Input{
+			Series: j.history.Latencies(o).Series, Limit: limit.Time.Seconds() * 1e3, Quantile: j.trial.Requirement(id).Quantile,
+			Guard: p.Gates.Guard.Seconds() * 1e3, Rule: stats.Rule{MinBlock: p.Gates.MinBlock, MaxBlock: p.Gates.MaxBlock, MinBlocks: 2},
+		})
+		in.Runs = append(in.Runs, d.Estimate)
+		in.RunFails = in.RunFails || d.Verdict == reports.Fail
+	}
+	j.trial.Judge(oracle.JudgeLatency(j.trial.Requirement(id), in))
 }
 
 // none judges that something never happened. least is how many it takes; a
@@ -100,6 +113,21 @@ func (j *judged) lost(id string, least int64) {
 func (j *judged) duplicated(id string, least int64) {
 	d, found := j.history.Delivery(j.options(id))
 	j.none(id, "duplicate/duplicates", "deliveries", d.Delivered, d.Duplicated, 0, ofKind(found, "duplicate"), least)
+}
+
+// genuine judges that nothing was made up, mixed up or damaged.
+func (j *judged) genuine(id string, least int64) {
+	d, found := j.history.Delivery(j.options(id))
+	j.none(id, "false delivery/false deliveries", "deliveries", d.Delivered, d.Phantom+d.Misrouted+d.Corrupted, 0,
+		ofKind(found, "phantom", "misrouted", "corrupt"), least)
+}
+
+// honest judges that everything left out was declared.
+func (j *judged) honest(id string, least int64) {
+	d, _ := j.history.Delivery(j.options(id))
+	c, found := j.history.Chain(j.options(id))
+	j.none(id, "silent omission/silent omissions", "deliveries of acknowledged messages", d.Owed, c.Broken+c.SilentLost, 0,
+		ofKind(found, "chain-broken", "lost"), least)
 }
 
 // ordered judges that nothing overtook.

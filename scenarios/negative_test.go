@@ -118,6 +118,8 @@ var judges = map[string]func(*judged){
 	"DEL-02": func(j *judged) { j.lost("DEL-02", j.samples("DEL-02")) },
 	"DEL-04": func(j *judged) { j.lost("DEL-04", j.samples("DEL-04")) },
 	"DEL-05": func(j *judged) { j.duplicated("DEL-05", j.samples("DEL-05")) },
+	"DEL-06": func(j *judged) { j.genuine("DEL-06", j.samples("DEL-06")) },
+	"DEL-07": func(j *judged) { j.honest("DEL-07", j.samples("DEL-07")) },
 	"ORD-01": func(j *judged) { j.ordered("ORD-01", j.samples("ORD-01")) },
 	"ORD-02": func(j *judged) { j.seam("ORD-02", 1) },
 	"REC-01": func(j *judged) { j.resumed("REC-01") },
@@ -191,9 +193,16 @@ func TestDefectsAreFailedByTheirRequirement(t *testing.T) {
 			again.At += int64(time.Millisecond)
 			l.Records = append(l.Records, again)
 		}},
+		{"F10 delivers from an earlier run", "DEL-06", "phantom", func(l *record.Log) { l.Records[where(l, 2, middle, 5)].Stream = record.NoStream }},
+		{"F34 damages one payload", "DEL-06", "corrupt", func(l *record.Log) { l.Records[where(l, 2, middle, 5)].Flags |= record.FlagCorrupt }},
+		{"F38 mixes two topics up", "DEL-06", "misrouted", func(l *record.Log) { l.Records[where(l, 2, middle, 5)].Flags |= record.FlagMisrouted }},
+		{"F04 leaves out in silence", "DEL-07", "lost", func(l *record.Log) { remove(l, where(l, 2, middle, 5)) }},
+		{"breaks its own chain", "DEL-07", "chain-broken", func(l *record.Log) {
+			l.Events = append(l.Events, record.Event{At: middle, Kind: record.ChainBroken, Subject: "viewer-01", Fields: map[string]string{"from": "9"}})
+		}},
 		{"F11 swaps two messages of a topic", "ORD-01", "reordered", func(l *record.Log) { swap(l, where(l, 2, middle, 5)) }},
 		{"F12 swaps across the seam", "ORD-02", "reordered", func(l *record.Log) { swap(l, where(l, 3, backAt, 100)) }},
-		{"F20 flushes ten times as late", "LAT-01", "late", func(l *record.Log) { delay(l, 2, 1000, 60*time.Millisecond); delay(l, 3, 1000, 60*time.Millisecond) }},
+		{"F20 flushes ten times as late", "LAT-01", "late", func(l *record.Log) { delay(l, 2, 1000, 160*time.Millisecond); delay(l, 3, 1000, 160*time.Millisecond) }},
 		{"F24 delays 5 in a hundred", "LAT-02", "late", func(l *record.Log) { delay(l, 2, 50, 600*time.Millisecond); delay(l, 3, 50, 600*time.Millisecond) }},
 		{"F23 delays 2 in a hundred by seconds", "LAT-03", "late", func(l *record.Log) { delay(l, 2, 20, 3*time.Second); delay(l, 3, 20, 3*time.Second) }},
 		{"never delivers after an outage", "REC-01", "never-back", func(l *record.Log) {

@@ -112,7 +112,7 @@ func topicsOf(frames [][]byte) (topics []string) {
 // outlive opens a session whose token expires soon and returns how long the
 // session lived on after that.
 func outlive(ctx context.Context, b *harness.Bench) lifetime {
-	expires := time.Now().Truncate(time.Second).Add(3 * time.Second)
+	expires := time.Now().Truncate(time.Second).Add(2 * time.Second)
 	token, err := b.SUT.Token(sut.TokenSpec{
 		Subject: "mayfly", Grants: []string{harness.AllTopics}, Claims: map[string]any{"exp": expires.Unix()},
 	})

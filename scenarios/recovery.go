@@ -2,7 +2,7 @@ package scenarios
 
 // Recovery: how fast, and how completely, does everything come back?
 //
-// Requirements: REC-01 with DEL-02, DEL-05 and ORD-02; REC-02; REC-03.
+// Requirements: REC-01 with DEL-02, DEL-05, DEL-07 and ORD-02; REC-02; REC-03.
 //
 // Procedure "client":
 //  1. Start the bridge; viewers connect through a proxy.
@@ -38,7 +38,7 @@ const heartbeat = time.Second
 var _ = spec.Describe("Recovery", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "client", Title: "gives a viewer that was cut off everything it missed, fast, once and in order",
-		Requirements: []string{"REC-01", "DEL-02", "DEL-05", "ORD-02"}, Loads: []string{"client"},
+		Requirements: []string{"REC-01", "DEL-02", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"client"},
 	}, clientCut)
 	s.Scenario(spec.Scenario{
 		ID: "broker", Title: "shows fresh data soon after an outage between devices and broker",
@@ -76,6 +76,7 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 	j.resumed("REC-01")
 	j.lost("DEL-02", j.samples("DEL-02"))
 	j.duplicated("DEL-05", 1)
+	j.honest("DEL-07", j.samples("DEL-07"))
 	j.seam("ORD-02", j.samples("ORD-02"))
 	j.show(fmt.Sprintf("t0i→t4, %d cuts of %s", l.Cycles, l.Hold), slotOf(time.Duration(l.Cycles)*time.Second))
 }
@@ -92,7 +93,7 @@ func brokerOutage(ctx context.Context, t *spec.Trial) {
 				if err := fault.Apply(ctx, b.Recorder, outage, l.Hold); err != nil {
 					return err
 				}
-				if err := harness.Wait(ctx, time.Second); err != nil {
+				if err := harness.Wait(ctx, 600*time.Millisecond); err != nil {
 					return err
 				}
 			}

@@ -2,7 +2,7 @@ package scenarios
 
 // Real input: does everything that a bench can be fed from run through?
 //
-// Requirements: DEL-01, DEL-05 and ORD-01, confirmed with other sources.
+// Requirements: DEL-01, DEL-05, DEL-06 and ORD-01, confirmed with other sources.
 //
 // Procedure "sources":
 //  1. Open the devices of the rig file; without one: this machine's own sensors,
@@ -24,7 +24,7 @@ import (
 var _ = spec.Describe("Real input", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "sources", Title: "carries host sensors, a serial line, a recording and a sensor of its own alike",
-		Requirements: []string{"DEL-01", "DEL-05", "ORD-01"}, Loads: []string{"sources"},
+		Requirements: []string{"DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"sources"},
 	}, sources)
 })
 
@@ -47,6 +47,7 @@ func sources(ctx context.Context, t *spec.Trial) {
 	}
 	j.lost("DEL-01", 1)
 	j.duplicated("DEL-05", 1)
+	j.genuine("DEL-06", 1)
 	j.ordered("ORD-01", 1)
 	j.show("t0i→t4, all sources", slotOf(l.Window))
 }

@@ -34,6 +34,7 @@ type rawGates struct {
 	Blocks    int    `yaml:"blocks"`
 	MinBlock  string `yaml:"minBlock"`
 	MaxBlock  string `yaml:"maxBlock"`
+	Steady    bool   `yaml:"stationary"`
 	Guard     string `yaml:"guard"`
 	GuardNote string `yaml:"guardSource"`
 }
@@ -110,7 +111,7 @@ func (k *checker) gates() error {
 	if g.Guard, err = k.time([]any{"gates", "guard"}, k.raw.Gates.Guard); err != nil {
 		return err
 	}
-	g.Blocks, g.GuardNote = k.raw.Gates.Blocks, k.raw.Gates.GuardNote
+	g.Blocks, g.Steady, g.GuardNote = k.raw.Gates.Blocks, k.raw.Gates.Steady, k.raw.Gates.GuardNote
 	switch {
 	case g.Offered <= 0 || g.Slip <= 0 || g.MinBlock <= 0 || g.Guard <= 0:
 		return k.doc.Errorf([]any{"gates"}, "offered, slip, minBlock and guard must all be given and above zero; a gate that is always open is no gate")

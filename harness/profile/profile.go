@@ -73,6 +73,7 @@ type Gates struct {
 	Blocks    int           // least number of time blocks for the variance factor
 	MinBlock  time.Duration // least length of a block
 	MaxBlock  time.Duration // most length of a block, for profiles with little time; 0 is no bound
+	Steady    bool          // test for drift; needs runs long enough to show one
 	Guard     time.Duration // U: expanded systematic uncertainty (k = 2)
 	GuardNote string        // where U comes from
 }
