@@ -218,14 +218,16 @@ func newRecorder(t *testing.T) *record.Recorder {
 }
 
 // until waits for a condition and says what it waited for in vain.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
 	deadline := time.Now().Add(20 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain: %s", what)
+			tb.Fatalf("waited 20 s in vain: %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
+		<-tick.C
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 )
 
 // cpuTime returns the CPU time of this process so far.
-func cpuTime(t testing.TB) time.Duration {
-	t.Helper()
+func cpuTime(tb testing.TB) time.Duration {
+	tb.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -58,7 +58,7 @@ const floorGrace = 10 * time.Second
 // Whatever it shows is the rig's own. It blocks for Messages/Rate.
 func MeasureFloor(ctx context.Context, cfg FloorConfig) (Floor, error) {
 	cfg = cfg.withDefaults()
-	relay, err := newRelay(cfg.TLS)
+	relay, err := newRelay(ctx, cfg.TLS)
 	if err != nil {
 		return Floor{}, err
 	}
@@ -149,10 +149,10 @@ type relay struct {
 }
 
 // newRelay connects writer → in, out → reader and starts copying.
-func newRelay(secure bool) (*relay, error) {
+func newRelay(ctx context.Context, secure bool) (*relay, error) {
 	r := &relay{done: make(chan struct{})}
 	var err error
-	if r.writer, r.in, err = loopback(nil); err != nil {
+	if r.writer, r.in, err = loopback(ctx, nil); err != nil {
 		return nil, err
 	}
 	var server *tls.Config
@@ -161,7 +161,7 @@ func newRelay(secure bool) (*relay, error) {
 			return nil, errors.Join(err, r.writer.Close(), r.in.Close())
 		}
 	}
-	if r.reader, r.out, err = loopback(server); err != nil {
+	if r.reader, r.out, err = loopback(ctx, server); err != nil {
 		return nil, errors.Join(err, r.writer.Close(), r.in.Close())
 	}
 	go func() {
@@ -176,7 +176,8 @@ func newRelay(secure bool) (*relay, error) {
 func (r *relay) close() {
 	r.once.Do(func() {
 		for _, c := range []net.Conn{r.writer, r.in, r.out, r.reader} {
-			c.Close()
+			// Closing is what ends the copying; there is nothing to lose.
+			_ = c.Close()
 		}
 	})
 	<-r.done

@@ -45,7 +45,7 @@ type HiccupReport struct {
 // StartHiccup starts the thread; wake-ups later than threshold are logged as
 // gaps. Stop ends it.
 func StartHiccup(clock *record.Clock, threshold time.Duration) *Hiccup {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // G118: Stop calls it
 	h := &Hiccup{cancel: cancel, done: make(chan struct{}), threshold: threshold}
 	go h.run(ctx, clock)
 	return h

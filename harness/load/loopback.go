@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,13 +16,15 @@ import (
 
 // loopback returns both ends of a new TCP connection on the loopback
 // interface, under TLS when server is not nil.
-func loopback(server *tls.Config) (client, accepted net.Conn, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func loopback(ctx context.Context, server *tls.Config) (client, accepted net.Conn, err error) {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, fmt.Errorf("load: listen on the loopback interface: %w", err)
 	}
-	defer listener.Close()
-	if client, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+	defer func() { err = errors.Join(err, listener.Close()) }()
+	var dialer net.Dialer
+	if client, err = dialer.DialContext(ctx, "tcp", listener.Addr().String()); err != nil {
 		return nil, nil, fmt.Errorf("load: connect on the loopback interface: %w", err)
 	}
 	if accepted, err = listener.Accept(); err != nil {
@@ -30,20 +33,20 @@ func loopback(server *tls.Config) (client, accepted net.Conn, err error) {
 	if server == nil {
 		return client, accepted, nil
 	}
-	return secureBoth(client, accepted, server)
+	return secureBoth(ctx, client, accepted, server)
 }
 
 // secureBoth runs the TLS handshake between both ends of one connection.
-func secureBoth(client, accepted net.Conn, server *tls.Config) (net.Conn, net.Conn, error) {
+func secureBoth(ctx context.Context, client, accepted net.Conn, server *tls.Config) (net.Conn, net.Conn, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificates[0].Leaf)
 	outer := tls.Client(client, &tls.Config{RootCAs: roots, ServerName: loopbackName, MinVersion: tls.VersionTLS13})
 	inner := tls.Server(accepted, server)
 	errs := make(chan error, 1)
-	go func() { errs <- inner.Handshake() }()
-	err := outer.Handshake()
+	go func() { errs <- inner.HandshakeContext(ctx) }()
+	err := outer.HandshakeContext(ctx)
 	if err != nil {
-		client.Close() // ends the other side too
+		err = errors.Join(err, client.Close()) // ends the other side too
 	}
 	if err = errors.Join(err, <-errs); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("load: TLS on the loopback interface: %w", err), client.Close(), accepted.Close())

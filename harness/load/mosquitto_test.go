@@ -17,37 +17,37 @@ import (
 
 // startMosquitto starts a real Mosquitto on a free port, skipping by name when
 // it is not installed.
-func startMosquitto(t testing.TB) *url.URL {
-	t.Helper()
+func startMosquitto(tb testing.TB) *url.URL {
+	tb.Helper()
 	binary, err := exec.LookPath("mosquitto")
 	if err != nil {
-		t.Skip("mosquitto is not installed; apt-get install mosquitto")
+		tb.Skip("mosquitto is not installed; apt-get install mosquitto")
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	address := free.Addr().(*net.TCPAddr)
 	free.Close()
-	file := filepath.Join(t.TempDir(), "mosquitto.conf")
+	file := filepath.Join(tb.TempDir(), "mosquitto.conf")
 	config := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 20\n", address.Port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "-c", file)
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		var exit *exec.ExitError
 		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	until(t, "mosquitto listens on "+address.String(), func() bool {
+	until(tb, "mosquitto listens on "+address.String(), func() bool {
 		conn, err := net.Dial("tcp", address.String())
 		if err == nil {
 			conn.Close()

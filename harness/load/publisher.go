@@ -210,7 +210,7 @@ func (p *Publisher) keep(conn net.Conn) {
 func (p *Publisher) reopen() (net.Conn, int, bool) {
 	pause := p.cfg.Reconnect
 	for {
-		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+		timer := time.NewTimer(pause/2 + rand.N(pause/2+1)) //nolint:gosec // G404: jitter against storms, no secret
 		select {
 		case <-p.ctx.Done():
 			timer.Stop()

@@ -30,9 +30,9 @@ func TestScheduleCheck(t *testing.T) {
 
 func TestScheduleDue(t *testing.T) {
 	s := Schedule{Period: time.Second, Phase: 300 * time.Millisecond}
-	for i, want := range []time.Duration{300, 1300, 2300} {
-		if got := s.Due(uint64(i)); got != want*time.Millisecond {
-			t.Errorf("message %d is due at %v, want %v ms", i, got, want)
+	for i, want := range []time.Duration{300 * time.Millisecond, 1300 * time.Millisecond, 2300 * time.Millisecond} {
+		if got := s.Due(uint64(i)); got != want {
+			t.Errorf("message %d is due at %v, want %v", i, got, want)
 		}
 	}
 	burst := Schedule{Period: time.Second, Burst: 3, Spacing: 100 * time.Microsecond}

@@ -168,7 +168,7 @@ func (p *Publisher) writeNext(conn net.Conn) bool {
 	defer p.mu.Unlock()
 	if err != nil {
 		p.draining = false
-		conn.Close() // the reader sees it and ends the connection
+		_ = conn.Close() // the reader sees it and ends the connection
 		return false
 	}
 	if m.at == 0 {

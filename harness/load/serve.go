@@ -84,7 +84,7 @@ func (p *Publisher) serve(conn net.Conn) error {
 	var group sync.WaitGroup
 	group.Go(func() { p.writeQueue(ctx, conn) })
 	group.Go(func() { p.ping(ctx, conn) })
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the reader
 	err := p.read(conn)
 	cancel()
 	group.Wait()

@@ -19,7 +19,7 @@ func tryWrite(conn net.Conn, b []byte) (n int, ok bool, err error) {
 	}
 	control, err := raw.SyscallConn()
 	if err != nil {
-		return 0, false, nil
+		return 0, true, err
 	}
 	var writeErr error
 	err = control.Write(func(fd uintptr) bool {

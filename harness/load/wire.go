@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -60,15 +61,14 @@ func dialBroker(ctx context.Context, cfg *PublisherConfig) (net.Conn, error) {
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("load: TLS with broker %q: %w", address, err)
+		return nil, errors.Join(fmt.Errorf("load: TLS with broker %q: %w", address, err), conn.Close())
 	}
 	return secured, nil
 }
 
 // brokerAddress reads host and port of a broker address.
 func brokerAddress(u *url.URL) (address string, secure bool, err error) {
-	port := ""
+	var port string
 	switch u.Scheme {
 	case "mqtt", "tcp":
 		port = "1883"

@@ -191,22 +191,23 @@ func crowd(n, devices int) *record.Log {
 }
 
 // judgeCrowd runs every oracle over a recording.
-func judgeCrowd(t testing.TB, log *record.Log, n int) {
+func judgeCrowd(tb testing.TB, log *record.Log, n int) {
+	tb.Helper()
 	h, err := Index(log)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d, found := h.Delivery(Options{})
 	lost := int64(n / 1000)
 	if d.Owed != int64(n) || d.Lost != lost || d.Duplicated != 0 || len(found) != min(int(lost), maxFindings) {
-		t.Fatalf("%+v with %d findings, want %d of %d lost", d, len(found), lost, n)
+		tb.Fatalf("%+v with %d findings, want %d of %d lost", d, len(found), lost, n)
 	}
 	if o, _ := h.Order(Options{}); o.Reordered != 0 {
-		t.Fatalf("%+v", o)
+		tb.Fatalf("%+v", o)
 	}
 	l := h.Latencies(Options{})
 	if l.Lost != lost || len(l.Series.Value) != n {
-		t.Fatalf("%d latencies, %d lost", len(l.Series.Value), l.Lost)
+		tb.Fatalf("%d latencies, %d lost", len(l.Series.Value), l.Lost)
 	}
 }
 

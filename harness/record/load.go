@@ -59,7 +59,7 @@ func loadRecords(path string, expected int64, log *Log) error {
 	if err != nil {
 		return fmt.Errorf("record: open %q: %w", path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	in := bufio.NewReaderSize(f, 1<<20)
 	header := make([]byte, headerSize)
 	if _, err := io.ReadFull(in, header); err != nil {

@@ -72,7 +72,7 @@ const indexFormat = "plumbline.record/v1"
 // NewRecorder makes dir and starts a recording in it. A directory that already
 // holds a recording is refused: two runs never share one.
 func NewRecorder(dir string, clock *Clock) (*Recorder, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: evidence is for others to read
 		return nil, fmt.Errorf("record: make %q: %w", dir, err)
 	}
 	out, err := create(filepath.Join(dir, recordsFile))
@@ -87,7 +87,7 @@ func NewRecorder(dir string, clock *Clock) (*Recorder, error) {
 }
 
 func create(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: evidence is for others to read
 	if errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("record: %q already holds a recording; give each run a directory of its own: %w", path, err)
 	}
@@ -283,7 +283,7 @@ func (r *Recorder) writeIndex(whole bool) error {
 		return err
 	}
 	path := filepath.Join(r.dir, indexFile)
-	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil { //nolint:gosec // G306: evidence is for others to read
 		return err
 	}
 	return os.Rename(path+".new", path)

@@ -42,7 +42,7 @@ func (r Rule) withDefaults() Rule {
 // judged on its worst third; when that is too short, INCONCLUSIVE(NONSTAT).
 func DecideDR2(in Input) Decision {
 	in.Rule = in.Rule.withDefaults()
-	in.Series = in.Series.sorted()
+	in.Series = in.sorted()
 	d := in.decide()
 	if in.Steady && len(in.Due) > 0 {
 		d.Stationarity = in.drift(in.Quantile, in.Limit)
