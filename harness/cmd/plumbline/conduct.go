@@ -66,11 +66,6 @@ func measure(ctx context.Context, opts spec.Options, dir, id string, asked effec
 	if err == nil {
 		err = campaign.WriteError(dir, events.err)
 	}
-	if run != nil {
-		if werr := writeFile(filepath.Join(dir, environmentFile), run.Environment); err == nil {
-			err = campaign.WriteError(dir, werr)
-		}
-	}
 	if err != nil && exit.Code(context.Cause(ctx)) == reports.ExitInterrupted && ctx.Err() != nil {
 		return run, context.Cause(ctx)
 	}
@@ -136,20 +131,6 @@ func tool() reports.Tool {
 
 // Names of the files that the command adds to a run directory.
 const (
-	eventsFile      = "events.jsonl"
-	environmentFile = "env.json"
-	configFolder    = "config"
+	eventsFile   = "events.jsonl"
+	configFolder = "config"
 )
-
-// writeFile writes v as indented JSON.
-func writeFile(path string, v any) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	if err := writeJSON(f, v); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}

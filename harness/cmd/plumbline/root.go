@@ -97,7 +97,7 @@ func leave(code int) error {
 }
 
 func complain(w io.Writer, err error) {
-	fmt.Fprintf(w, "plumbline: %s\n", console.Clean(err.Error()))
+	fmt.Fprintf(w, "plumbline: %s\n", console.Block(err.Error()))
 	if mend := exit.Mend(err); mend != "" {
 		fmt.Fprintf(w, "  mend: %s\n", console.Clean(mend))
 	}

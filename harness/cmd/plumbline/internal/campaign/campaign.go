@@ -10,6 +10,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +68,14 @@ func Run(ctx context.Context, opts Options, engine Engine) (*Outcome, error) {
 		return nil, err
 	}
 	defer held.Release()
+	if err := reserve(held.Path); err != nil {
+		removeIfEmpty(held.Path)
+		return nil, WriteError(held.Path, err)
+	}
 	run, runErr := engine(ctx, held.Path, id)
+	if err := release(held.Path); err != nil {
+		return nil, errors.Join(WriteError(held.Path, err), runErr)
+	}
 	if run == nil {
 		removeIfEmpty(held.Path)
 		return nil, located(held.Path, runErr)
@@ -106,6 +114,9 @@ func write(ctx context.Context, dir string, key ed25519.PrivateKey, run *reports
 	if err := run.Validate(); err != nil {
 		return exit.With(reports.ExitFault, fmt.Errorf("the run contradicts itself: %w", err), "this is a defect of plumbline; please report it with the run directory")
 	}
+	if err := writeEnvironment(dir, run.Environment); err != nil {
+		return WriteError(dir, err)
+	}
 	if err := render.All(dir, run); err != nil {
 		return WriteError(dir, err)
 	}
@@ -113,6 +124,18 @@ func write(ctx context.Context, dir string, key ed25519.PrivateKey, run *reports
 		return WriteError(dir, err)
 	}
 	return nil
+}
+
+// EnvironmentFile describes the machine, apart from the summary for tools that
+// compare machines.
+const EnvironmentFile = "env.json"
+
+func writeEnvironment(dir string, environment map[string]string) error {
+	text, err := json.MarshalIndent(environment, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, EnvironmentFile), append(text, '\n'), 0o644)
 }
 
 // WriteError explains why a file below dir could not be written; nil stays nil.
@@ -136,14 +159,18 @@ func located(dir string, err error) error {
 	if _, statErr := os.Stat(dir); statErr != nil {
 		return err
 	}
-	return fmt.Errorf("%w (what was recorded so far is in %s)", err, dir)
+	return fmt.Errorf("%w (the run directory is %s)", err, dir)
 }
 
-// removeIfEmpty removes a run directory in which nothing was recorded.
+// removeIfEmpty removes a run directory in which nothing was recorded, and the
+// link to it.
 func removeIfEmpty(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err == nil && len(entries) == 0 {
-		os.Remove(dir)
+	if os.Remove(dir) != nil { // fails when there is something in it
+		return
+	}
+	link := filepath.Join(filepath.Dir(dir), bench.LatestLink)
+	if target, err := os.Readlink(link); err == nil && target == filepath.Base(dir) {
+		_ = os.Remove(link) // a link that stays points to nothing; nothing reads it unseen
 	}
 }
 

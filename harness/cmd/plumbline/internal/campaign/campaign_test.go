@@ -3,6 +3,7 @@ package campaign
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,6 +34,9 @@ func passing(id string) *reports.Run {
 // engine leaves one file behind, as a recorder would, and returns what it is told.
 func engine(run func(id string) *reports.Run, err error) Engine {
 	return func(_ context.Context, dir, id string) (*reports.Run, error) {
+		if room, serr := os.Stat(filepath.Join(dir, reserveFile)); serr != nil || room.Size() < reserveBytes {
+			return nil, fmt.Errorf("no room is kept for the reports: %v", serr)
+		}
 		if werr := os.WriteFile(filepath.Join(dir, "records.bin"), []byte("recorded"), 0o644); werr != nil {
 			return nil, werr
 		}
@@ -63,6 +67,9 @@ func TestRunWritesAndSealsEverything(t *testing.T) {
 	}
 	if _, err := seal.Verify(t.Context(), out.Dir, nil); err != nil {
 		t.Errorf("the seal does not hold: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(out.Dir, reserveFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the reserve is still there: %v", err)
 	}
 	if runtime.GOOS != "windows" {
 		if target, err := filepath.EvalSymlinks(filepath.Join(opts.Root, "latest")); err != nil || filepath.Base(target) != filepath.Base(out.Dir) {
@@ -105,7 +112,7 @@ func TestEngineErrors(t *testing.T) {
 		code   int
 		says   string
 	}{
-		{"unavailable", engine(none, gone), 4, "what was recorded so far is in"},
+		{"unavailable", engine(none, gone), 4, "the run directory is"},
 		{"neither run nor error", engine(none, nil), 5, "neither a run nor an error"},
 		{"contradiction", engine(func(id string) *reports.Run { r := passing(id); r.Overall = reports.Fail; return r }, nil), 5, "contradicts itself"},
 		{"full disk", engine(none, WriteError("/disk", &os.PathError{Op: "write", Path: "records.bin", Err: syscall.ENOSPC})), 4, "records.bin"},

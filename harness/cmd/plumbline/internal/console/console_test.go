@@ -129,6 +129,19 @@ func TestNoControlSequenceReachesTheTerminal(t *testing.T) {
 	}
 }
 
+func TestLastWordsOfAProcessAreKeptApart(t *testing.T) {
+	const text = "bridge died; it printed last:\n    one\x1b[2J\n    two\n"
+	if got, want := First(text), "bridge died; it printed last …"; got != want {
+		t.Errorf("First = %q, want %q", got, want)
+	}
+	if got, want := First("whole\n"), "whole"; got != want {
+		t.Errorf("First = %q, want %q", got, want)
+	}
+	if got, want := Block(text), "bridge died; it printed last:\n    one[2J\n    two"; got != want {
+		t.Errorf("Block = %q, want %q", got, want)
+	}
+}
+
 func TestSummaryEndsWithTheReport(t *testing.T) {
 	var out bytes.Buffer
 	run := &reports.Run{

@@ -161,11 +161,16 @@ func (p *Progress) Close() error {
 	return err
 }
 
+// maxHeadline bounds a headline in columns: it is a figure against a limit, or
+// the first words of an error that is repeated in full at the end.
+const maxHeadline = 160
+
 func resultLine(s Style, r reports.Result) string {
-	head := Clean(r.Headline)
+	head := First(r.Headline)
 	if head == "" {
-		head = Clean(r.Sentence)
+		head = First(r.Sentence)
 	}
+	head = fit(head, maxHeadline)
 	if r.Reason != "" {
 		head = "(" + string(r.Reason) + ") " + head
 	}

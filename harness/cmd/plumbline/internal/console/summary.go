@@ -26,7 +26,7 @@ func Summary(w io.Writer, style Style, run *reports.Run, end Ending) error {
 	var b strings.Builder
 	failures(&b, style, run)
 	if run.Partial != "" {
-		fmt.Fprintf(&b, "\n%s this run is partial: %s\n", style.paint(yellow, "partial:"), Clean(run.Partial))
+		fmt.Fprintf(&b, "\n%s this run is partial: %s\n", style.paint(yellow, "partial:"), First(run.Partial))
 	}
 	b.WriteString("\n" + Totals(run, end.Verdict, end.Code) + "\n")
 	if end.Report != "" {
@@ -65,7 +65,7 @@ func failures(b *strings.Builder, style Style, run *reports.Run) {
 }
 
 func failure(b *strings.Builder, style Style, r *reports.Result) {
-	fmt.Fprintf(b, "  %s %-7s %s\n", style.verdict(r.Verdict), Clean(r.Requirement), Clean(r.Sentence))
+	fmt.Fprintf(b, "  %s %-7s %s\n", style.verdict(r.Verdict), Clean(r.Requirement), First(r.Sentence))
 	for i, f := range r.Findings {
 		if i == maxFindings {
 			fmt.Fprintf(b, "      … and %d more\n", len(r.Findings)-maxFindings)

@@ -84,6 +84,25 @@ func Clean(text string) string {
 	}, text)
 }
 
+// First returns the first line of text, cleaned; "…" says that there was more.
+func First(text string) string {
+	line, _, more := strings.Cut(strings.TrimRight(text, "\n"), "\n")
+	if more {
+		return Clean(strings.TrimRight(line, " :")) + " …"
+	}
+	return Clean(line)
+}
+
+// Block returns text cleaned line by line, all lines but the first indented,
+// for messages that end with the last words of a process.
+func Block(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = Clean(strings.TrimSpace(line))
+	}
+	return strings.Join(lines, "\n    ")
+}
+
 // fit cuts text to width columns, taking every rune as one column wide.
 func fit(text string, width int) string {
 	if width <= 0 || utf8.RuneCountInString(text) <= width {
