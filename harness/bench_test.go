@@ -27,13 +27,13 @@ var builder struct {
 func bridged(t *testing.T) string {
 	t.Helper()
 	builder.once.Do(func() {
-		dir, err := os.MkdirTemp("", "plumbline-harness-test")
+		dir, err := os.MkdirTemp("", "plumbline-harness-test") //nolint:usetesting // outlives the test that happens to be first
 		if err != nil {
 			builder.err = err
 			return
 		}
 		builder.binary = filepath.Join(dir, "bridged")
-		out, err := exec.Command("go", "build", "-o", builder.binary, "plumbline/bridge/cmd/bridged").CombinedOutput() //nolint:noctx // bounded by the test binary
+		out, err := exec.Command("go", "build", "-o", builder.binary, "plumbline/bridge/cmd/bridged").CombinedOutput()
 		if err != nil {
 			builder.err = errors.New(string(out))
 		}

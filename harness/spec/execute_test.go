@@ -83,7 +83,7 @@ func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
 		code                  int
 	}{
 		{"forgets", "DEL-01", reports.Error, "", "without judging", 5},
-		{"panics", "DEL-03", reports.Error, "", "nil map", 5},
+		{"panics", "DEL-03", reports.Error, "", "a nil map, say", 5},
 		{"panics", "DEL-02", reports.Pass, "", "holds", 5},
 		{"asserts", "ORD-01", reports.Error, "", "to equal", 5},
 		{"lacks", "SEC-01", reports.NotApplicable, "", "x-nobody-has-it", 3},
