@@ -12,7 +12,7 @@ import (
 )
 
 // All writes every form of the run into dir, which must exist: summary.json
-// with its schema, junit.xml, report.html, report.md, report.txt and badge.svg.
+// with its schema, junit.xml, ctrf.json, report.html, report.md, report.txt and badge.svg.
 // Each file appears whole or not at all; existing ones are replaced. The run
 // should have passed its Validate; All itself also shows partial runs.
 func All(dir string, run *reports.Run) error {
@@ -20,7 +20,7 @@ func All(dir string, run *reports.Run) error {
 		name   string
 		render Renderer
 	}{
-		{SummaryFile, JSON}, {JUnitFile, JUnit}, {HTMLFile, HTML},
+		{SummaryFile, JSON}, {JUnitFile, JUnit}, {CTRFFile, CTRF}, {HTMLFile, HTML},
 		{MarkdownFile, Markdown}, {TextFile, Text}, {BadgeFile, Badge},
 		{SchemaFile, func(w io.Writer, _ *reports.Run) error { _, err := w.Write(schema); return err }},
 	}

@@ -1,5 +1,5 @@
 // Package render turns a reports.Run into the files people and machines read:
-// text, JSON, JUnit, Markdown, a badge and one offline HTML page.
+// text, JSON, JUnit, CTRF, Markdown, a badge and one offline HTML page.
 //
 // Every renderer is a pure function of the run: no clock, no host name, no
 // network, so that rendering again from summary.json gives the same bytes.
@@ -17,6 +17,7 @@ import (
 const (
 	SummaryFile  = "summary.json"
 	JUnitFile    = "junit.xml"
+	CTRFFile     = "ctrf.json"
 	HTMLFile     = "report.html"
 	MarkdownFile = "report.md"
 	TextFile     = "report.txt"

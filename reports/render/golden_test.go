@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files in testdata anew")
 
-var allFiles = []string{SummaryFile, JUnitFile, HTMLFile, MarkdownFile, TextFile, BadgeFile, SchemaFile}
+var allFiles = []string{SummaryFile, JUnitFile, CTRFFile, HTMLFile, MarkdownFile, TextFile, BadgeFile, SchemaFile}
 
 func samples() map[string]func() *reports.Run {
 	return map[string]func() *reports.Run{"mixed": sampleMixed, "certified": sampleCertified}

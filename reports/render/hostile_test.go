@@ -222,7 +222,7 @@ func TestHostileJSON(t *testing.T) {
 		if want := strings.ToValidUTF8(hostile[n], "\uFFFD"); strings.Count(want, "\uFFFD") == 0 && back.SUT.Name != want {
 			t.Errorf("%q came back as %q", hostile[n], back.SUT.Name)
 		}
-		for name, r := range map[string]Renderer{"html": HTML, "junit": JUnit, "text": Text, "markdown": Markdown} {
+		for name, r := range map[string]Renderer{"html": HTML, "junit": JUnit, "ctrf": CTRF, "text": Text, "markdown": Markdown} {
 			if rendered(t, r, run) != rendered(t, r, back) {
 				t.Errorf("%q: %s differs after a round trip through JSON", hostile[n], name)
 			}

@@ -68,19 +68,14 @@ type junitOutcome struct {
 func JUnit(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	suite := junitSuite{
-		Name:      "plumbline " + run.Profile.Name,
-		Time:      seconds(run.Finished.Sub(run.Started)),
-		Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"),
-		Properties: []junitProperty{
-			{"run", run.ID}, {"overall", run.Overall.String()}, {"sut", strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)},
-			{"profile", strings.TrimSpace(run.Profile.Name + " " + run.Profile.Version)}, {"profile.sha256", run.Profile.Digest},
-			{"seed", strconv.FormatUint(run.Seed, 10)}, {"devices", modes(run)},
-			{"certifying", strconv.FormatBool(run.Certifying)}, {"partial", run.Partial},
-		},
+		Name:       "plumbline " + run.Profile.Name,
+		Time:       seconds(run.Finished.Sub(run.Started)),
+		Timestamp:  run.Started.UTC().Format("2006-01-02T15:04:05"),
+		Properties: runProperties(run),
 	}
 	for _, j := range run.Judgements() {
 		if len(j.Standing)+len(j.Superseded) == 0 {
-			suite.add(j.Requirement, &reports.Result{Requirement: j.Requirement.ID, Scenario: "not exercised"}, false)
+			suite.add(j.Requirement, notExercised(j.Requirement), false)
 		}
 		for _, res := range j.Standing {
 			suite.add(j.Requirement, res, false)
@@ -111,12 +106,12 @@ func JUnit(w io.Writer, run *reports.Run) error {
 func (s *junitSuite) add(req reports.Requirement, res *reports.Result, superseded bool) {
 	c := junitCase{
 		Class:      "plumbline." + req.Family(),
-		Name:       strings.TrimSpace(req.ID + " " + req.Title + " [" + res.Scenario + "]"),
+		Name:       caseName(req, res),
 		Time:       seconds(res.Duration),
 		Properties: &junitProperties{Property: resultProperties(req, res)},
 		Out:        caseOutput(res),
 	}
-	outcome := &junitOutcome{Message: firstOf(res.Headline, res.Sentence, req.Text), Type: verdictText(res.Verdict, res.Reason), Text: res.Sentence}
+	outcome := &junitOutcome{Message: caseMessage(req, res), Type: verdictText(res.Verdict, res.Reason), Text: res.Sentence}
 	s.Tests++
 	switch {
 	case superseded:
@@ -142,8 +137,33 @@ func (s *junitSuite) add(req reports.Requirement, res *reports.Result, supersede
 func (s *junitSuite) partial(why string) {
 	s.Tests++
 	s.Errors++
-	s.Cases = append(s.Cases, junitCase{Class: "plumbline.run", Name: "run is whole", Time: "0.000",
+	s.Cases = append(s.Cases, junitCase{Class: "plumbline.run", Name: partialCase, Time: "0.000",
 		Error: &junitOutcome{Message: why, Type: "PARTIAL", Text: "The run is partial: " + why}})
+}
+
+// partialCase is the test that a partial run fails.
+const partialCase = "run is whole"
+
+// notExercised stands for the result that a requirement does not have.
+func notExercised(req reports.Requirement) *reports.Result {
+	return &reports.Result{Requirement: req.ID, Scenario: "not exercised"}
+}
+
+func caseName(req reports.Requirement, res *reports.Result) string {
+	return strings.TrimSpace(req.ID + " " + req.Title + " [" + res.Scenario + "]")
+}
+
+func caseMessage(req reports.Requirement, res *reports.Result) string {
+	return firstOf(res.Headline, res.Sentence, req.Text)
+}
+
+func runProperties(run *reports.Run) []junitProperty {
+	return []junitProperty{
+		{"run", run.ID}, {"overall", run.Overall.String()}, {"sut", strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)},
+		{"profile", strings.TrimSpace(run.Profile.Name + " " + run.Profile.Version)}, {"profile.sha256", run.Profile.Digest},
+		{"seed", strconv.FormatUint(run.Seed, 10)}, {"devices", modes(run)},
+		{"certifying", strconv.FormatBool(run.Certifying)}, {"partial", run.Partial},
+	}
 }
 
 func resultProperties(req reports.Requirement, res *reports.Result) []junitProperty {
