@@ -228,14 +228,32 @@ func (j *Journal) accept(e Entry, written uint64) {
 	j.tail.push(e, written)
 }
 
+// latest is what the journal knows of a topic: its last value and, when that is
+// not retained itself, the retained message before it.
+type latest struct {
+	Entry
+	retained *Entry
+}
+
 // setValue makes e the last value of its topic, or clears it when e is retained
 // and empty [MQTT-3.3.1-6]. It returns the topic, shared with the table if it can.
-func setValue(values *table[Entry], e Entry) string {
+func setValue(values *table[latest], e Entry) string {
 	if e.Retain && len(e.Payload) == 0 {
 		values.remove(e.Topic)
 		return e.Topic
 	}
-	n := values.set(e.Topic, e.Offset, e, int64(len(e.Payload)+len(e.Producer)))
+	cost := int64(len(e.Payload) + len(e.Producer))
+	var retained *Entry
+	if n := values.nodes[e.Topic]; n != nil && !e.Retain {
+		if retained = n.value.retained; n.value.Retain {
+			before := n.value.Entry
+			retained = &before
+		}
+		if retained != nil {
+			cost += entryCost(retained)
+		}
+	}
+	n := values.set(e.Topic, e.Offset, latest{e, retained}, cost)
 	n.value.Topic = n.key
 	return n.key
 }

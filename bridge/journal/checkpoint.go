@@ -22,6 +22,7 @@ const (
 	itemSegment  = 1 // u64 base, u64 last, u64 size, i64 newest Unix µs
 	itemValue    = 2 // a record
 	itemProducer = 3 // a record whose producer, sequence and offset count
+	itemRetained = 4 // a record: the retained message of the topic of the value that follows
 )
 
 var checkpointMagic = []byte("PLBJCKP\n")
@@ -88,7 +89,7 @@ var errCheckpoint = errors.New("journal: checkpoint is damaged")
 
 // readCheckpoint loads the checkpoint of dir into the tables. A missing one is
 // nil without error; a damaged one leaves the tables as they are.
-func readCheckpoint(dir string, values *table[Entry], producers *table[uint64]) (*checkpoint, error) {
+func readCheckpoint(dir string, values *table[latest], producers *table[uint64]) (*checkpoint, error) {
 	data, err := os.ReadFile(filepath.Join(dir, checkpointName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -113,7 +114,7 @@ func readCheckpoint(dir string, values *table[Entry], producers *table[uint64]) 
 }
 
 // item takes the item at the start of p and returns its size.
-func (c *checkpoint) item(p []byte, values *table[Entry], producers *table[uint64]) (int, error) {
+func (c *checkpoint) item(p []byte, values *table[latest], producers *table[uint64]) (int, error) {
 	kind, p := p[0], p[1:]
 	switch kind {
 	case itemSegment:
@@ -126,7 +127,7 @@ func (c *checkpoint) item(p []byte, values *table[Entry], producers *table[uint6
 			newest: time.UnixMicro(int64(binary.LittleEndian.Uint64(p[24:]))).UTC(),
 		}
 		return 33, nil
-	case itemValue, itemProducer:
+	case itemValue, itemProducer, itemRetained:
 		var e Entry
 		size, cond := parseRecord(p, &e)
 		if cond != whole {
@@ -136,7 +137,7 @@ func (c *checkpoint) item(p []byte, values *table[Entry], producers *table[uint6
 			producers.set(e.Producer, e.Offset, e.ProducerSeq, 0)
 		} else {
 			e.Payload = append([]byte{}, e.Payload...) // not to hold the whole file in memory
-			setValue(values, e)
+			setValue(values, e)                        // a retained one comes first, as it did when it was published
 		}
 		return 1 + size, nil
 	}

@@ -37,7 +37,7 @@ type Journal struct {
 	floor      uint64     // nothing below is readable, whatever the segments hold
 	checkpoint uint64     // offset of the checkpoint on disk
 	tail       tail
-	values     *table[Entry]
+	values     *table[latest]
 	producers  *table[uint64]
 	stats      Stats
 

@@ -171,16 +171,25 @@ func (j *Journal) saveCheckpoint(final bool) error {
 }
 
 // walkSlices writes the tables' nodes, a few at a time under the lock.
-func (j *Journal) walkSlices(values *walk[Entry], producers *walk[uint64], c *checkpointWriter) {
+func (j *Journal) walkSlices(values *walk[latest], producers *walk[uint64], c *checkpointWriter) {
 	const slice = 256
-	entries := make([]Entry, 0, slice)
+	entries := make([]Entry, 0, 2*slice)
 	for more := true; more; {
 		entries = entries[:0]
 		j.mu.Lock()
-		more = values.slice(slice, func(n *node[Entry]) { entries = append(entries, n.value) })
+		more = values.slice(slice, func(n *node[latest]) {
+			if n.value.retained != nil {
+				entries = append(entries, *n.value.retained)
+			}
+			entries = append(entries, n.value.Entry)
+		})
 		j.mu.Unlock()
 		for i := range entries {
-			c.record(itemValue, &entries[i])
+			kind := byte(itemValue)
+			if i+1 < len(entries) && entries[i+1].Topic == entries[i].Topic {
+				kind = itemRetained
+			}
+			c.record(kind, &entries[i])
 		}
 	}
 	for more := true; more; {

@@ -93,11 +93,11 @@ func (j *Journal) recover() error {
 
 // loadCheckpoint fills the tables. A damaged checkpoint is as good as none.
 func (j *Journal) loadCheckpoint() (*checkpoint, error) {
-	j.values, j.producers = newTable[Entry](j.opts.TableBytes), newTable[uint64](j.opts.TableBytes)
+	j.values, j.producers = newTable[latest](j.opts.TableBytes), newTable[uint64](j.opts.TableBytes)
 	saved, err := readCheckpoint(j.opts.Dir, j.values, j.producers)
 	if errors.Is(err, errCheckpoint) {
 		j.opts.Log.Warn("journal checkpoint is damaged, last values are rebuilt from the segments", "dir", j.opts.Dir)
-		j.values, j.producers = newTable[Entry](j.opts.TableBytes), newTable[uint64](j.opts.TableBytes)
+		j.values, j.producers = newTable[latest](j.opts.TableBytes), newTable[uint64](j.opts.TableBytes)
 		saved, err = nil, nil
 	}
 	if err != nil {

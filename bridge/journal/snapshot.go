@@ -19,7 +19,7 @@ func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) {
 	for more := true; more; {
 		seen = seen[:0]
 		j.mu.Lock()
-		more = w.slice(slice, func(n *node[Entry]) { seen = append(seen, n.value) })
+		more = w.slice(slice, func(n *node[latest]) { seen = append(seen, n.value.Entry) })
 		j.mu.Unlock()
 		for i := range seen {
 			if match(seen[i].Topic) {
@@ -31,13 +31,33 @@ func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) {
 	return cursor, merge(found, late, removed, match)
 }
 
+// Retained returns the retained message of every topic that has one, by ascending
+// offset: what a broker that starts has to know. It differs from the last value
+// where messages without the retain flag came after. It locks the journal for as
+// long as it takes.
+func (j *Journal) Retained() []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var found []Entry
+	for n := j.values.oldest; n != nil; n = n.newer {
+		switch {
+		case n.value.Retain:
+			found = append(found, n.value.Entry)
+		case n.value.retained != nil:
+			found = append(found, *n.value.retained)
+		}
+	}
+	sort.Slice(found, func(a, b int) bool { return found[a].Offset < found[b].Offset })
+	return found
+}
+
 // changedSince ends the walk: everything that was set or removed while it went.
-func (j *Journal) changedSince(w *walk[Entry], start uint64) (late []Entry, c Cursor, removed []string) {
+func (j *Journal) changedSince(w *walk[latest], start uint64) (late []Entry, c Cursor, removed []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	w.stop()
 	for n := j.values.newest; n != nil && n.offset > start; n = n.older {
-		late = append(late, n.value)
+		late = append(late, n.value.Entry)
 	}
 	return late, Cursor{Epoch: j.epoch, Offset: j.head}, w.removed
 }

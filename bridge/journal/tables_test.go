@@ -45,7 +45,8 @@ func TestTablesSurvive(t *testing.T) {
 			add(t, j, Message{Topic: "gone", Payload: []byte("x"), Retain: true})
 			add(t, j, Message{Topic: "gone", Retain: true})
 			add(t, j, Message{Topic: "empty"}) // empty, but not retained: a value like any other
-			appendN(t, j, 6, 395)
+			add(t, j, Message{Topic: "config", Payload: []byte("now")})
+			appendN(t, j, 7, 394)
 			eventually(t, "retention", func() bool { return j.Stats().DiskBytes <= 8192 })
 			epoch := j.Epoch()
 			if end == "clean" {
@@ -58,8 +59,17 @@ func TestTablesSurvive(t *testing.T) {
 				t.Fatalf("epoch kept %v, head %d", j.Epoch() == epoch, j.Head().Offset)
 			}
 			got := lastValues(j, func(name string) bool { return !strings.HasPrefix(name, "plant") })
-			if want := []string{"config=new@2", "empty=@5"}; !slices.Equal(got, want) {
+			if want := []string{"empty=@5", "config=now@6"}; !slices.Equal(got, want) {
 				t.Fatalf("last values %q, want %q", got, want)
+			}
+			retained := j.Retained()
+			if e := retained[0]; e.Topic != "config" || string(e.Payload) != "new" || e.Offset != 2 {
+				t.Fatalf("retained %+v", e)
+			}
+			for _, e := range retained {
+				if !e.Retain || e.Topic == "gone" {
+					t.Fatalf("%+v is kept as retained", e)
+				}
 			}
 			if offset, dup := add(t, j, Message{Topic: "config", Producer: "pump", ProducerSeq: 41}); !dup || offset != 2 {
 				t.Fatalf("a repeated message: offset %d, duplicate %v", offset, dup)
