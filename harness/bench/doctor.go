@@ -142,7 +142,7 @@ func files(DoctorOptions) []Check {
 }
 
 func loopback(DoctorOptions) []Check {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return []Check{{"loopback", Bad, fmt.Sprintf("cannot listen on 127.0.0.1: %v", err), "ip link set lo up"}}
 	}

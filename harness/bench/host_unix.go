@@ -34,7 +34,7 @@ func fileLimit() (uint64, bool) {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 0, false
 	}
-	return uint64(limit.Max), true
+	return uint64(limit.Max), true //nolint:unconvert // it is signed on FreeBSD
 }
 
 // lock takes the file for this process as long as it is open; held means that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -19,9 +20,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("BENCH_TEST_HOLD"); dir != "" {
 		_, err := HoldRun(dir)
 		fmt.Println("held", err)
-		time.Sleep(time.Hour) // until it is killed
+		interrupt := make(chan os.Signal, 1)
+		signal.Notify(interrupt, os.Interrupt)
+		<-interrupt // it is killed before
+		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 func TestCreateRun(t *testing.T) {

@@ -93,7 +93,7 @@ func TestPlanIsSetByItsSeed(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	if text(7) != text(7) {
+	if first, second := text(7), text(7); first != second {
 		t.Error("equal seeds gave different plans")
 	}
 	if text(7) == text(8) {

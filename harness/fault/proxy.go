@@ -61,7 +61,7 @@ func NewProxy(target string, opts ProxyOptions) (*Proxy, error) {
 	if _, _, err := net.SplitHostPort(target); err != nil {
 		return nil, fmt.Errorf("fault: proxy to %q: %w; give host:port", target, err)
 	}
-	listener, err := net.Listen("tcp", opts.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", opts.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("fault: proxy to %q: %w", target, err)
 	}

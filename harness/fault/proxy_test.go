@@ -165,9 +165,11 @@ func TestLatencyComposes(t *testing.T) {
 	var want, got strings.Builder
 	var writer sync.WaitGroup
 	writer.Go(func() {
+		apart := time.NewTicker(time.Millisecond)
+		defer apart.Stop()
 		for range 40 {
 			_, _ = conn.Write([]byte("line\n"))
-			time.Sleep(time.Millisecond) // keeps the chunks apart
+			<-apart.C
 		}
 	})
 	for range 40 {

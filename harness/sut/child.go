@@ -1,6 +1,7 @@
 package sut
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,8 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
+		// The process outlives the context that it was started in.
+		cmd := exec.CommandContext(context.Background(), spec.Command[0], spec.Command[1:]...)
 		cmd.Dir, cmd.Env = spec.Dir, append(os.Environ(), spec.Env...)
 		// The log is a file, not a pipe: what was printed outlives both of us,
 		// and a slow reader here cannot slow the system under test.

@@ -207,7 +207,7 @@ func (s *SUT) Pause() error {
 		if !c.running() || time.Now().After(deadline) {
 			return fmt.Errorf("sut: pause %q: it did not come to a halt: %w", c.spec.Name, ErrUnavailable)
 		}
-		time.Sleep(100 * time.Microsecond)
+		<-time.After(100 * time.Microsecond)
 	}
 	return nil
 }

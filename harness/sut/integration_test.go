@@ -140,12 +140,12 @@ func TestLifeOfBridged(t *testing.T) {
 	publish(t, s, "a/x", "6")
 	must(t, v.WaitReceived(limit(t), 6))
 	heartbeats := v.Counters().Heartbeats
-	deadline := time.Now().Add(patience)
-	for v.Counters().Heartbeats < heartbeats+2 {
-		if time.Now().After(deadline) {
+	for ctx := limit(t); v.Counters().Heartbeats < heartbeats+2; {
+		select {
+		case <-ctx.Done():
 			t.Fatalf("waited %v for two heartbeats", patience)
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 
 	figures, err := s.Metrics(limit(t))

@@ -1,6 +1,7 @@
 package sut
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -50,7 +51,7 @@ func (p *ports) forget() {
 }
 
 func free(port int) bool {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return false
 	}

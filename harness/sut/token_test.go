@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,8 +101,11 @@ func duplicates(token string) error {
 	depth, key := 0, true
 	for {
 		tok, err := decoder.Token()
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		switch v := tok.(type) {
 		case json.Delim:

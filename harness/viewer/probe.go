@@ -63,6 +63,7 @@ type ProbeResult struct {
 // Probe makes one connection, does what spec says and returns what came back.
 // It ends when the peer closes, when Until says so, or when spec.Wait (0 means
 // 5 s) is over after the steps were done, and keeps at most spec.MaxBytes.
+// Connecting and the handshake may take 10 s, or spec.Wait when that is longer.
 func Probe(ctx context.Context, spec ProbeSpec) ProbeResult {
 	began := time.Now()
 	p := &probe{spec: spec, changed: make(chan struct{})}
@@ -104,6 +105,7 @@ func (p *probe) run(ctx context.Context) {
 		p.raw()
 		return
 	}
+	_ = p.conn.SetDeadline(time.Now().Add(max(p.spec.Wait, connectLimit)))
 	upgraded, err := p.handshake()
 	if err != nil {
 		p.ended(err)
@@ -111,6 +113,7 @@ func (p *probe) run(ctx context.Context) {
 	if !upgraded || err != nil {
 		return
 	}
+	_ = p.conn.SetDeadline(time.Now().Add(p.spec.Wait))
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -127,7 +130,7 @@ func (p *probe) connect(ctx context.Context) error {
 	if p.target, err = url.Parse(p.spec.URL); err != nil {
 		return fmt.Errorf("viewer: probe: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.spec.Wait)
+	ctx, cancel := context.WithTimeout(ctx, max(p.spec.Wait, connectLimit))
 	defer cancel()
 	dial := p.spec.Dial
 	if dial == nil {

@@ -115,7 +115,8 @@ func (s *scanner) text(scratch *[]byte) []byte {
 
 // escaped goes on with text at the first backslash.
 func (s *scanner) escaped(start, i int, scratch *[]byte) []byte {
-	buf, out := s.buf, append((*scratch)[:0], s.buf[start:i]...)
+	buf, out := s.buf, (*scratch)[:0]
+	out = append(out, buf[start:i]...)
 	from := i
 	for i < len(buf) {
 		c := buf[i]

@@ -43,6 +43,7 @@ type server struct {
 	hellos   []map[string]any
 	subs     []map[string]any
 	auths    []string
+	pushed   []string                                           // frames that a test wants sent
 	script   func(c *websocket.Conn, hello map[string]any) bool // true: it did all there was to do
 	silent   bool                                               // sends nothing after subok
 	interval time.Duration                                      // of heartbeats
@@ -90,6 +91,14 @@ func (s *server) publish(entries ...entry) {
 	s.entries = append(s.entries, entries...)
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// push has a frame sent by the goroutine that writes.
+func (s *server) push(frame string) {
+	s.mu.Lock()
+	s.pushed = append(s.pushed, frame)
+	s.mu.Unlock()
+	s.publish()
 }
 
 // dropAll cuts every connection without a close frame.
@@ -191,6 +200,12 @@ func (s *server) live(c *websocket.Conn, incoming <-chan map[string]any) {
 				say(c, `{"type":"heartbeat","epoch":"e1","head":9999,"cursors":{},"delivered":{},"gaps":{}}`)
 			}
 		}
+		s.mu.Lock()
+		for _, frame := range s.pushed {
+			say(c, "%s", frame)
+		}
+		s.pushed = nil
+		s.mu.Unlock()
 		for _, x := range subs {
 			if !silent {
 				x.at = s.send(c, x.id, x.filter, x.at)

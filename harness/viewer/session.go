@@ -107,6 +107,9 @@ func (v *Viewer) dial(ctx context.Context) (*websocket.Conn, error) {
 		header.Set("Origin", v.cfg.Origin)
 	}
 	conn, response, err := dialer.DialContext(ctx, v.cfg.URL, header)
+	if response != nil {
+		defer func() { _ = response.Body.Close() }()
+	}
 	if err != nil {
 		if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
 			return nil, err

@@ -168,7 +168,7 @@ func TestTokensAreAskedForAndRefreshed(t *testing.T) {
 	}
 	must(t, v.Reauthorise("by-hand"))
 	until(t, "the token given by hand", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.auths) == 1 })
-	say(s.conns[0], `{"type":"auth-expiring","expires":"soon"}`)
+	s.push(`{"type":"auth-expiring","expires":"soon"}`)
 	until(t, "the refresh", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.auths) == 2 })
 	if !slices.Equal(s.auths, []string{"by-hand", "token-2"}) {
 		t.Fatalf("auth messages carried %v", s.auths)
