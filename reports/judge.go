@@ -1,6 +1,9 @@
 package reports
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Judgement is what a run says about one requirement: the verdict that stands
 // after all its results were weighed.
@@ -95,37 +98,30 @@ func superseded(res *Result, all []*Result) bool {
 // Judge returns the overall verdict: the worst of all requirements that are
 // not Optional. It is a pure function of the run and fails closed:
 //   - a requirement without a result counts as NOT RUN;
-//   - N/A is no answer to a Mandatory requirement and counts as NOT RUN;
-//   - a run in which nothing passed is NOT RUN, however little was asked;
+//   - N/A counts as NOT RUN unless the requirement is Conditional on a
+//     capability that the system does not declare;
+//   - a run in which no requirement decides is NOT RUN;
 //   - a partial run is at best INCONCLUSIVE.
 func (r *Run) Judge() Verdict {
-	worst, passed := NotRun, false
-	first := true
+	var deciding []Verdict
 	for _, j := range r.Judgements() {
-		if j.Requirement.Class == Optional {
-			continue
+		switch {
+		case j.Requirement.Class == Optional:
+		case j.Verdict != NotApplicable:
+			deciding = append(deciding, j.Verdict)
+		case !r.exempt(j.Requirement):
+			deciding = append(deciding, NotRun)
 		}
-		v := j.Verdict
-		if v == NotApplicable {
-			if j.Requirement.Class == Conditional {
-				continue
-			}
-			v = NotRun
-		}
-		passed = passed || v == Pass
-		if first {
-			worst, first = v, false
-			continue
-		}
-		worst = Worst(worst, v)
-	}
-	if worst == Pass && !passed {
-		worst = NotRun
 	}
 	if r.Partial != "" {
-		worst = Worst(worst, Inconclusive)
+		deciding = append(deciding, Inconclusive)
 	}
-	return worst
+	return Worst(deciding...)
+}
+
+// exempt reports whether N/A is an answer to the requirement.
+func (r *Run) exempt(req Requirement) bool {
+	return req.Class == Conditional && !slices.Contains(r.SUT.Capabilities, req.Capability)
 }
 
 // Counts is how many requirements ended with which verdict.

@@ -55,6 +55,21 @@ func TestJudgeOverall(t *testing.T) {
 	}
 }
 
+// TestNotApplicableNeedsTheCapabilityMissing: who declares a capability cannot
+// have its requirement waved through.
+func TestNotApplicableNeedsTheCapabilityMissing(t *testing.T) {
+	run := Run{Requirements: []Requirement{requirement("A-01", Mandatory), requirement("B-01", Conditional)},
+		Results: []Result{result("A-01", "s", Pass), result("B-01", "s", NotApplicable)}}
+	run.SUT.Capabilities = []string{"snapshot"}
+	if got := run.Judge(); got != Pass {
+		t.Errorf("capability not declared: Judge() = %v, want PASS", got)
+	}
+	run.SUT.Capabilities = []string{"snapshot", "resume"}
+	if got := run.Judge(); got != NotRun {
+		t.Errorf("capability declared: Judge() = %v, want NOT RUN", got)
+	}
+}
+
 // TestAttempts checks that only a voided attempt can be replaced: no retries
 // towards green.
 func TestAttempts(t *testing.T) {
