@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,7 +230,7 @@ func TestShowChecks(t *testing.T) {
 	if !strings.Contains(out.String(), "mend: set performance") || !strings.Contains(out.String(), "doctor: 2 checks, 0 blocking, 1 warnings") {
 		t.Errorf("got\n%s", out.String())
 	}
-	bad := append(fine, bench.Check{Name: "files", Status: bench.Bad, Detail: "limit 256", Mend: "ulimit -n 20000"})
+	bad := append(slices.Clone(fine), bench.Check{Name: "files", Status: bench.Bad, Detail: "limit 256", Mend: "ulimit -n 20000"})
 	if err := showChecks(&out, console.Style{}, bad); exit.Code(err) != reports.ExitUnavailable || !strings.Contains(err.Error(), "files") {
 		t.Errorf("a blocking point: %v", err)
 	}

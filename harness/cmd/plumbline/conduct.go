@@ -32,14 +32,13 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	// A reader that goes away (| head) must not end a measurement.
 	signal.Ignore(syscall.SIGPIPE)
 	progress := console.NewProgress(s.out, s.style(), time.Now)
-	defer progress.Close()
 	progress.Head(head(opts, len(selected)))
 	out, err := campaign.Run(ctx, campaign.Options{
 		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
 	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {
 		return measure(ctx, opts, dir, id, f.effective(opts, certify), progress)
 	})
-	progress.Close()
+	_ = progress.Close() // a reader that went away; the summary below meets it again
 	if out == nil {
 		return err
 	}
@@ -51,20 +50,18 @@ func measure(ctx context.Context, opts spec.Options, dir, id string, asked effec
 	if err := asked.write(dir); err != nil {
 		return nil, campaign.WriteError(dir, err)
 	}
-	journal, err := os.OpenFile(filepath.Join(dir, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	events, err := openEvents(filepath.Join(dir, eventsFile))
 	if err != nil {
 		return nil, campaign.WriteError(dir, err)
 	}
-	defer journal.Close()
-	events := &eventLog{out: journal, now: time.Now}
 	opts.Dir, opts.ID = dir, id
 	opts.Progress = func(ev spec.Event) {
 		events.add(ev)
 		show(progress, ev)
 	}
 	run, err := spec.Execute(ctx, opts)
-	if err == nil {
-		err = campaign.WriteError(dir, events.err)
+	if written := events.close(); err == nil {
+		err = campaign.WriteError(dir, written)
 	}
 	if err != nil && exit.Code(context.Cause(ctx)) == reports.ExitInterrupted && ctx.Err() != nil {
 		return run, context.Cause(ctx)
@@ -122,8 +119,8 @@ func tool() reports.Tool {
 	t := reports.Tool{Name: "plumbline", Version: b.Version, Commit: b.Commit}
 	if path, err := os.Executable(); err == nil {
 		if f, err := os.Open(path); err == nil {
-			defer f.Close()
 			t.Digest = digest(f)
+			_ = f.Close() // only read from
 		}
 	}
 	return t

@@ -330,3 +330,110 @@ func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 		}
 	}
 }
+
+// descriptors of systems that cannot be measured.
+const (
+	deadSystem = `apiVersion: plumbline/v1
+kind: SUT
+name: dead
+start:
+  - name: bridge
+    command: [sleep, "0"]
+    ready: {tcp: "127.0.0.1:{{port:x}}", timeout: 5s}
+broker: {url: "mqtt://127.0.0.1:{{port:x}}"}
+viewer: {protocol: plumbline, url: "ws://127.0.0.1:{{port:x}}/"}
+`
+	silentSystem = `apiVersion: plumbline/v1
+kind: SUT
+name: silent
+start:
+  - name: bridge
+    command: [sleep, "600"]
+    ready: {tcp: "127.0.0.1:{{port:x}}", timeout: 500ms}
+broker: {url: "mqtt://127.0.0.1:{{port:x}}"}
+viewer: {protocol: plumbline, url: "ws://127.0.0.1:{{port:x}}/"}
+`
+	noPort = `apiVersion: plumbline/v1
+kind: Rig
+name: lab
+devices:
+  - {id: gps, kind: serial, port: /dev/nonexistent, codec: nmea0183}
+`
+	noRecording = `apiVersion: plumbline/v1
+kind: Rig
+name: lab
+devices:
+  - {id: old, kind: recording, path: /nonexistent/track.nmea}
+`
+)
+
+func TestABenchThatIsNotThere(t *testing.T) {
+	p := newProgram(t).withBridge(t)
+	cases := []struct {
+		name, flag, text string
+		says             []string
+		report           bool // a run was begun, so that there is something to render
+	}{
+		{"system dies at the start", "--sut", deadSystem, []string{"dead", "exit status 0"}, true},
+		{"system never gets ready", "--sut", silentSystem, []string{"silent", "not ready after 500ms"}, true},
+		{"no such port", "--rig", noPort, []string{"gps", "/dev/nonexistent", "plumbline devices"}, false},
+		{"no such recording", "--rig", noRecording, []string{"old", "/nonexistent/track.nmea"}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			file, dir := filepath.Join(t.TempDir(), "file.yaml"), filepath.Join(t.TempDir(), "run")
+			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			text, err := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "sources", "--run-dir", dir, c.flag, file).CombinedOutput()
+			if got := code(t, err); got != reports.ExitUnavailable {
+				t.Errorf("exit code %d, want 4\n%s", got, text)
+			}
+			for _, want := range c.says {
+				if !bytes.Contains(text, []byte(want)) {
+					t.Errorf("lacks %q:\n%s", want, text)
+				}
+			}
+			if !c.report {
+				return
+			}
+			if run, err := render.Load(dir); err != nil || run.Partial == "" {
+				t.Errorf("the run does not say that it is partial: %v", err)
+			}
+			if text, err := p.command(ctx, "verify", dir).CombinedOutput(); err != nil {
+				t.Errorf("verify: %v\n%s", err, text)
+			}
+		})
+	}
+}
+
+func TestASecondInterruptLeavesAtOnce(t *testing.T) {
+	p := newProgram(t).withBridge(t)
+	dir := filepath.Join(p.out, "run")
+	cmd := p.command(t.Context(), "run", "--profile", "smoke", "--label-filter", "steady", "--run-dir", dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	within(t, 30*time.Second, "a scenario under way", func() bool {
+		events, _ := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+		return bytes.Contains(events, []byte("step-began"))
+	})
+	for {
+		// Two signals that come at once are one to a process; so they go on until it ends.
+		if err := cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if got := code(t, err); got != reports.ExitInterrupted {
+				t.Errorf("exit code %d, want 130", got)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -76,17 +76,19 @@ func withoutValues(d *sut.Descriptor) *sut.Descriptor {
 // write puts effective.yaml and the profile as it was read into config/.
 func (e effective) write(dir string) error {
 	folder := filepath.Join(dir, configFolder)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // G301: a run directory is for others to read
 		return err
 	}
 	text, err := yaml.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("effective configuration: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "effective.yaml"), text, 0o644); err != nil {
-		return err
+	for name, content := range map[string][]byte{"effective.yaml": text, "profile.yaml": e.source} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil { //nolint:gosec // G306: likewise
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(folder, "profile.yaml"), e.source, 0o644)
+	return nil
 }
 
 // declared returns the devices of a run: the user's, or else the built-in mix.
@@ -110,9 +112,28 @@ func digest(r io.Reader) string {
 // error is kept: a full disk must be told once, at the end.
 type eventLog struct {
 	mu  sync.Mutex
-	out io.Writer
+	out io.WriteCloser
 	now func() time.Time
 	err error
+}
+
+// openEvents makes the file, which must not exist yet.
+func openEvents(path string) (*eventLog, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: a run directory is for others to read
+	if err != nil {
+		return nil, err
+	}
+	return &eventLog{out: f, now: time.Now}, nil
+}
+
+// close closes the file and returns the first error since it was opened.
+func (l *eventLog) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.out.Close(); l.err == nil {
+		l.err = err
+	}
+	return l.err
 }
 
 // logged is the published form of a progress event.

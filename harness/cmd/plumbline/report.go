@@ -51,7 +51,7 @@ different bytes: if this version of plumbline renders differently, --to names an
 // rewrite renders the run into dir. In a sealed directory it first renders
 // aside and refuses to replace a file by other bytes, which would break the seal.
 func rewrite(dir string, run *reports.Run) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: a report is for others to read
 		return campaign.WriteError(dir, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +61,7 @@ func rewrite(dir string, run *reports.Run) error {
 	if err != nil {
 		return campaign.WriteError(dir, err)
 	}
-	defer os.RemoveAll(aside)
+	defer func() { _ = os.RemoveAll(aside) }() // a temporary folder; what stays is the system's to clear
 	if err := render.All(aside, run); err != nil {
 		return campaign.WriteError(aside, err)
 	}
@@ -87,10 +87,11 @@ func differs(a, b string) (string, error) {
 			return "", err
 		}
 		got, err := os.ReadFile(filepath.Join(b, e.Name()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		missing := errors.Is(err, fs.ErrNotExist)
+		if err != nil && !missing {
 			return "", err
 		}
-		if err != nil || !bytes.Equal(got, want) {
+		if missing || !bytes.Equal(got, want) {
 			return e.Name(), nil
 		}
 	}

@@ -67,7 +67,7 @@ func Run(ctx context.Context, opts Options, engine Engine) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer held.Release()
+	defer func() { _ = held.Release() }() // the hold ends with the process at the latest
 	if err := reserve(held.Path); err != nil {
 		removeIfEmpty(held.Path)
 		return nil, WriteError(held.Path, err)
@@ -135,7 +135,7 @@ func writeEnvironment(dir string, environment map[string]string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, EnvironmentFile), append(text, '\n'), 0o644)
+	return os.WriteFile(filepath.Join(dir, EnvironmentFile), append(text, '\n'), 0o644) //nolint:gosec // G306: a run directory is for others to read
 }
 
 // WriteError explains why a file below dir could not be written; nil stays nil.

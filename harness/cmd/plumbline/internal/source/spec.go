@@ -77,7 +77,7 @@ func Parse(text string) (Spec, error) {
 		return Spec{}, fmt.Errorf("%w %q: nothing after %q, for example %s", ErrSpec, text, scheme+":", example(scheme))
 	}
 	if what != "" && scheme == "host" {
-		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device: write host:", ErrSpec, text)
+		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device, written %q", ErrSpec, text, "host:")
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
