@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/bridge/config"
+	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/wire"
 )
 
@@ -309,18 +310,10 @@ func TestConnectionLimits(t *testing.T) { // N71
 			}
 			second.sub(1, "a", nil) // those that are there are unharmed
 			_ = first.ws.Close()
-			for end := time.Now().Add(patience); r.b.wire.Sessions() > 1; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("a closed session keeps its place")
-				}
-			}
-			for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-				if resp := r.handshake("https://"+r.b.Addresses().Viewers+"/ws", upgrade()); resp.StatusCode == 101 {
-					break
-				} else if time.Now().After(end) {
-					t.Fatalf("the free place is refused: %d", resp.StatusCode)
-				}
-			}
+			eventually.Must(t, "the closed session to leave", func() bool { return r.b.wire.Sessions() == 1 })
+			eventually.Must(t, "the free place to be given", func() bool {
+				return r.handshake("https://"+r.b.Addresses().Viewers+"/ws", upgrade()).StatusCode == 101
+			})
 		})
 	}
 }

@@ -47,36 +47,36 @@ func testConfig(dir string) Config {
 }
 
 // run starts a bridge; it is drained when the test ends unless that was done before.
-func run(t testing.TB, change func(*Config)) *running {
-	t.Helper()
-	c := testConfig(t.TempDir())
+func run(tb testing.TB, change func(*Config)) *running {
+	tb.Helper()
+	c := testConfig(tb.TempDir())
 	if change != nil {
 		change(&c)
 	}
-	return runConfig(t, c)
+	return runConfig(tb, c)
 }
 
-func runConfig(t testing.TB, c Config) *running {
-	t.Helper()
+func runConfig(tb testing.TB, c Config) *running {
+	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	b, err := New(Options{Config: c, Log: log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: t, b: b, cfg: c, stop: cancel, done: make(chan error, 1)}
+	r := &running{t: tb, b: b, cfg: c, stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- b.Run(ctx) }()
 	select {
 	case <-b.Ready():
 	case err := <-r.done:
-		t.Fatalf("Run: %v", err)
+		tb.Fatalf("Run: %v", err)
 	case <-time.After(patience):
-		t.Fatal("not ready in time")
+		tb.Fatal("not ready in time")
 	}
-	t.Cleanup(r.drain)
+	tb.Cleanup(r.drain)
 	return r
 }
 
@@ -296,11 +296,17 @@ func (r *running) publisher(id string) *paho.Client {
 
 func (r *running) publish(c *paho.Client, topic, payload string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if _, err := c.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)}); err != nil {
+	if err := send(c, topic, payload); err != nil {
 		r.t.Fatalf("publish: %v", err)
 	}
+}
+
+// send publishes with QoS 1 and waits for the acknowledgement.
+func send(c *paho.Client, topic, payload string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := c.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)})
+	return err
 }
 
 // handshake sends an upgrade request with the headers and returns the answer.

@@ -79,7 +79,7 @@ func BenchmarkLatency(b *testing.B) {
 	start := time.Now()
 	for i := range n {
 		due := start.Add(time.Duration(i) * time.Second / rate)
-		time.Sleep(time.Until(due))
+		<-time.After(time.Until(due))
 		topic, payload := fmt.Sprintf("dev/%03d", i%sensors), strconv.FormatInt(due.UnixNano(), 10)
 		p := []byte{0x32, byte(2 + len(topic) + 2 + len(payload)), 0, byte(len(topic))}
 		p = binary.BigEndian.AppendUint16(append(p, topic...), uint16(i%65535+1))

@@ -157,7 +157,7 @@ func (b *Bridge) writeAddresses() error {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
 	tmp := b.file(addressFile + ".new")
-	if err := os.WriteFile(tmp, append(raw, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
 	if err := os.Rename(tmp, b.file(addressFile)); err != nil {

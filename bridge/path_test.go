@@ -17,15 +17,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func roundTrip(t testing.TB, conn net.Conn, req *http.Request) *http.Response {
-	t.Helper()
+func roundTrip(tb testing.TB, conn net.Conn, req *http.Request) *http.Response {
+	tb.Helper()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if err := req.Write(conn); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return resp
 }
@@ -202,7 +202,7 @@ func TestOps(t *testing.T) {
 	r := run(t, nil)
 	get := func(base, path string) (int, string) {
 		t.Helper()
-		resp, err := http.Get("http://" + base + path) //nolint:noctx // a test
+		resp, err := http.Get("http://" + base + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"plumbline/bridge/internal/eventually"
 )
 
 // TestMaySubscribe holds N41 to N44.
@@ -93,29 +94,20 @@ func TestRevocations(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	anna, ben := Identity{Subject: "anna", TokenID: "1"}, Identity{Subject: "ben", TokenID: "2"}
-	wait := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !ok(); {
-			if time.Now().After(end) {
-				t.Fatalf("waited 10 s for %s", what)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
 	put(t, path, "# list\n\nsub:anna\n")
-	wait("anna's revocation", func() bool { return r.Revoked(anna) && changes.Load() > 0 })
+	eventually.Must(t, "anna's revocation", func() bool { return r.Revoked(anna) && changes.Load() > 0 })
 	if r.Revoked(ben) {
 		t.Error("ben is revoked")
 	}
 	put(t, path, "sub:carl\n jti:2 \n")
-	wait("ben's token's revocation", func() bool { return r.Revoked(ben) && !r.Revoked(anna) })
+	eventually.Must(t, "ben's token's revocation", func() bool { return r.Revoked(ben) && !r.Revoked(anna) })
 	if r.Revoked(Identity{Subject: "2"}) || r.Revoked(Identity{Subject: "dora"}) {
 		t.Error("a subject was taken for a token id")
 	}
 	put(t, path, "sub:anna\nnonsense\n") // must not be taken, must not clear the list
 	n := changes.Load()
 	put(t, path, "sub:dora\n")
-	wait("the list after a bad one", func() bool { return r.Revoked(Identity{Subject: "dora"}) && changes.Load() > n })
+	eventually.Must(t, "the list after a bad one", func() bool { return r.Revoked(Identity{Subject: "dora"}) && changes.Load() > n })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -138,7 +139,7 @@ func checkListen(say sayFunc, key, addr string) (loopback bool) {
 		say(key, "%q: want host:port, such as 127.0.0.1:8443", addr)
 		return true
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		say(key, "%q: the port is not a number from 0 to 65535", addr)
 	}
 	if host == "localhost" {

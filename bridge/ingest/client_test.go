@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -262,11 +264,10 @@ func stored(t *testing.T, j *journal.Journal) []journal.Entry {
 // waitStored waits until the journal holds n entries.
 func waitStored(t *testing.T, j *journal.Journal, n int) []journal.Entry {
 	t.Helper()
-	for end := time.Now().Add(wait); ; time.Sleep(5 * time.Millisecond) {
-		if e := stored(t, j); len(e) >= n {
-			return e
-		} else if time.Now().After(end) {
-			t.Fatalf("waited %s for %d entries, the journal has %d", wait, n, len(e))
-		}
-	}
+	var e []journal.Entry
+	eventually.Must(t, fmt.Sprintf("%d entries in the journal", n), func() bool {
+		e = stored(t, j)
+		return len(e) >= n
+	})
+	return e
 }

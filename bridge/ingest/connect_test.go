@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"plumbline/bridge/devca"
+	"plumbline/bridge/internal/eventually"
 )
 
 // TestSilentConnectionsAreCut is M9, D18, N14, N72: nothing, half a CONNECT, and a CONNECT dribbled in.
@@ -29,11 +30,13 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 		_ = name
 	}
 	c := dial(t, b, 4)
+	drip := time.NewTicker(40 * time.Millisecond) // the stimulus itself is slow
+	defer drip.Stop()
 	for _, one := range whole[:len(whole)-1] {
 		if _, err := c.Write([]byte{one}); err != nil {
 			break // cut while dribbling: that is what is wanted
 		}
-		time.Sleep(40 * time.Millisecond) // the stimulus itself is slow
+		<-drip.C
 	}
 	c.wantClosed()
 }
@@ -64,16 +67,12 @@ func TestLimits(t *testing.T) {
 	dial(t, b, 5).ok(login{id: "2"})
 	dial(t, b, 5).wantClosed()
 	_ = first.Close()
-	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) { // until the place is free again
+	eventually.Must(t, "the place of a closed connection", func() bool {
 		c := dial(t, b, 5)
 		_, _ = c.Write(c.connectPacket(login{id: "3"}))
-		if first, _, err := c.read(); err == nil && first == 0x20 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("a closed connection keeps its place")
-		}
-	}
+		first, _, err := c.read()
+		return err == nil && first == 0x20
+	})
 }
 
 // TestConnectCodes holds D8, D13, D15 and what else a CONNECT may ask wrongly.
@@ -232,7 +231,7 @@ func TestTLS(t *testing.T) {
 	})
 	raw := dial(t, b, 5) // silent: the handshake is within the time for CONNECT
 	c := dial(t, b, 5)
-	c.Conn = tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // only the transport is under test
+	c.Conn = tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true})
 	c.r.Reset(c.Conn)
 	c.ok(login{id: "tls", clean: true})
 	c.publish("t", "x", 1, 1, 0, nil)

@@ -59,7 +59,10 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 		if err != nil { // out of file descriptors, most likely: the bridge stays up and recovers
 			l.b.log.Error("mqtt accept failed", "error", err)
 			l.b.m.MQTTRejected.WithLabelValues("accept").Inc()
-			time.Sleep(50 * time.Millisecond)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-l.b.ctx.Done():
+			}
 			continue
 		}
 		c, reason := l.admit(raw)
@@ -176,14 +179,14 @@ type conn struct {
 
 // SetDeadline is called by the library before each packet: one and a half keepalives to read it [MQTT-3.1.2-22].
 func (c *conn) SetDeadline(time.Time) error {
-	k := c.keepalive.Load()
-	switch {
-	case k == waitingForConnect:
+	switch k := c.keepalive.Load(); k {
+	case waitingForConnect:
 		return nil // the deadline of the accept stands
-	case k == noKeepalive:
-		return c.Conn.SetReadDeadline(time.Time{})
+	case noKeepalive:
+		return c.SetReadDeadline(time.Time{})
+	default:
+		return c.SetReadDeadline(time.Now().Add(time.Duration(k) * 3 * time.Second / 2))
 	}
-	return c.Conn.SetReadDeadline(time.Now().Add(time.Duration(k) * 3 * time.Second / 2))
 }
 
 // Write gives a write its own deadline, so that a client that does not read cannot live for ever (M14).
@@ -192,7 +195,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.l.hurry.Load() {
 		limit = 250 * time.Millisecond
 	}
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Write(p)

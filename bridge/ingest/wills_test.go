@@ -3,12 +3,15 @@ package ingest
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"plumbline/bridge/internal/eventually"
 )
 
 // safeBuffer is a bytes.Buffer for several goroutines.
@@ -43,11 +46,7 @@ func counted(t *testing.T, b *Broker, result string) float64 {
 // waitWill waits until a will's result was counted n times.
 func waitWill(t *testing.T, b *Broker, result string, n float64) {
 	t.Helper()
-	for end := time.Now().Add(wait); counted(t, b, result) < n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %s for %v wills %q", wait, n, result)
-		}
-	}
+	eventually.Must(t, fmt.Sprintf("%v wills %q", n, result), func() bool { return counted(t, b, result) >= n })
 }
 
 func TestWillIsStoredAndSent(t *testing.T) { // D9

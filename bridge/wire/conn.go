@@ -85,7 +85,7 @@ func (c *viewerConn) SetReadDeadline(time.Time) error { return nil }
 func (c *viewerConn) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline clears both deadlines that the HTTP server has set.
-func (c *viewerConn) SetDeadline(t time.Time) error { return c.Conn.SetDeadline(t) }
+func (c *viewerConn) SetDeadline(t time.Time) error { return c.Conn.SetDeadline(t) } // not the two above
 
 // Write is called by gorilla only. Before the upgrade it writes the answer of the handshake; after it, it takes the close
 // frame that follows a protocol error and sends nothing.
@@ -128,7 +128,7 @@ func (c *viewerConn) cut() {
 		_ = t.NetConn().Close()
 		return
 	}
-	_ = c.Conn.Close()
+	_ = c.Close()
 }
 
 // part closes the connection: in order when all that was written went out, else at once.

@@ -117,7 +117,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		addr = r.RemoteAddr
 	}
 	if reason := s.admit(addr); reason != "" {
-		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+		w.Header().Set("Retry-After", strconv.Itoa(1+int(randomUpTo(4*time.Second)/time.Second)))
 		s.refuse(w, r, &refusal{http.StatusServiceUnavailable, reason})
 		return
 	}
@@ -226,8 +226,7 @@ func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
 	s.mu.Unlock()
 	s.m.Drain.Set(1)
 	for _, ses := range s.list() {
-		retry := time.Duration(rand.Int64N(int64(spread) + 1))
-		ses.drain(retry.Milliseconds(), time.Duration(rand.Int64N(int64(spread)+1)))
+		ses.drain(randomUpTo(spread).Milliseconds(), randomUpTo(spread))
 	}
 	gone := make(chan struct{})
 	go func() { s.wg.Wait(); close(gone) }()
@@ -240,6 +239,11 @@ func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
 	err := s.Close()
 	<-gone
 	return errors.Join(ctx.Err(), err)
+}
+
+// randomUpTo returns a random time span from 0 to limit, to spread what would come at once.
+func randomUpTo(limit time.Duration) time.Duration {
+	return time.Duration(rand.Int64N(int64(limit) + 1)) //nolint:gosec // it spreads load, it guards nothing
 }
 
 // Close refuses new handshakes and ends every session with 1001; it returns when all their goroutines have, within about two

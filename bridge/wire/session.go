@@ -6,14 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
-
-	mathrand "math/rand/v2"
 
 	"github.com/gorilla/websocket"
 
@@ -100,7 +97,7 @@ func (s *session) run() {
 		}
 	})
 	// The first heartbeat comes between a half and a whole interval, so that sessions that began together spread out.
-	s.beatTimer = time.AfterFunc(o.Heartbeat/2+time.Duration(mathrand.Int64N(int64(o.Heartbeat/2)+1)), s.tick)
+	s.beatTimer = time.AfterFunc(o.Heartbeat/2+randomUpTo(o.Heartbeat/2), s.tick)
 	s.mu.Unlock()
 	err := s.read()
 	s.conclude(err)
@@ -204,7 +201,7 @@ func (s *session) conclude(err error) {
 		s.shut(CloseTooBig, "message too big", 0)
 	case s.nc.heldCode != 0: // gorilla found the fault and held the close frame back
 		s.shut(CloseProtocol, "protocol", 0)
-	case errors.Is(err, os.ErrDeadlineExceeded) && !s.isClosing():
+	case isTimeout(err) && !s.isClosing(): // gorilla hides the error itself
 		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
 		s.nc.cut()
 		return
@@ -326,7 +323,7 @@ func (s *session) queue(frames []byte) bool {
 
 func (s *session) pushMessage(msg any) { s.push(appendFrame(nil, frameText, encode(msg))) }
 
-// isTimeout reports whether a write failed for want of room.
+// isTimeout reports whether reading or writing took longer than its deadline.
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"plumbline/bridge/internal/eventually"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -80,24 +81,20 @@ func TestProcess(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			var a struct {
-				MQTT string `json:"mqtt"`
-				PID  int    `json:"pid"`
-			}
-			raw, err := os.ReadFile(filepath.Join(data, "addresses.json"))
-			if err == nil && json.Unmarshal(raw, &a) == nil && a.PID == cmd.Process.Pid {
-				c, err := net.Dial("tcp", a.MQTT)
-				if err != nil {
-					t.Fatalf("address file is there, nobody listens: %v", err)
-				}
-				_ = c.Close()
-				return cmd, &log
-			}
-			if time.Now().After(end) {
-				t.Fatal("no address file of the process in time")
-			}
+		var a struct {
+			MQTT string `json:"mqtt"`
+			PID  int    `json:"pid"`
 		}
+		eventually.Must(t, "the process's address file", func() bool {
+			raw, err := os.ReadFile(filepath.Join(data, "addresses.json"))
+			return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == cmd.Process.Pid
+		})
+		c, err := net.Dial("tcp", a.MQTT)
+		if err != nil {
+			t.Fatalf("the address file is there, nobody listens: %v", err)
+		}
+		_ = c.Close()
+		return cmd, &log
 	}
 	cmd, _ := begin()
 	if err := cmd.Process.Kill(); err != nil {
