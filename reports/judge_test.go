@@ -197,6 +197,11 @@ func TestValidate(t *testing.T) {
 		{"not defined", func(r *Run) { r.Results[0].Verdict = 77 }},
 		{"n = 0", func(r *Run) { r.Results[0].Measurement = &Measurement{} }},
 		{"vif is NaN", func(r *Run) { r.Results[0].Measurement = &Measurement{N: 1, VIF: math.NaN()} }},
+		{"without its figures", func(r *Run) { r.Requirements[0].Rule = "DR-2" }},
+		{"without its figures", func(r *Run) { r.Requirements[0].Rule = "zero-event" }},
+		{"1 violations", func(r *Run) {
+			r.Requirements[0].Rule, r.Results[0].Measurement = "zero-event", &Measurement{N: 9, Events: 1}
+		}},
 		{"results say", func(r *Run) { r.Overall = Fail }},
 		{"results say", func(r *Run) { r.Partial = "interrupted" }},
 	} {

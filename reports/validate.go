@@ -25,22 +25,23 @@ func (r *Run) Validate() error {
 	if r.Started.IsZero() || r.Finished.Before(r.Started) {
 		add("started %s and finished %s are not an interval", r.Started, r.Finished)
 	}
-	seen := make(map[string]bool, len(r.Requirements))
+	rules := make(map[string]string, len(r.Requirements))
 	for _, req := range r.Requirements {
-		if !plainID(req.ID) || seen[req.ID] {
+		if _, twice := rules[req.ID]; twice || !plainID(req.ID) {
 			add("requirement id %q is empty, listed twice or has other characters than letters, digits, dot, dash and underscore", req.ID)
 		}
-		seen[req.ID] = true
+		rules[req.ID] = req.Rule
 		if err := req.Validate(); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	for i := range r.Results {
 		res := &r.Results[i]
-		if !seen[res.Requirement] {
+		rule, listed := rules[res.Requirement]
+		if !listed {
 			add("result of scenario %q names requirement %q, which the run does not list", res.Scenario, res.Requirement)
 		}
-		if err := res.Validate(); err != nil {
+		if err := errors.Join(res.Validate(), res.supports(rule)); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -107,4 +108,20 @@ func (r *Result) Validate() error {
 		return fmt.Errorf("%s: PASS of a measurement with n = %d", where, m.N)
 	}
 	return nil
+}
+
+// supports reports a PASS that the figures asked for by the rule do not carry.
+// A deterministic guarantee needs none.
+func (r *Result) supports(rule string) error {
+	where := fmt.Sprintf("reports: result of %s by %q", r.Requirement, r.Scenario)
+	switch {
+	case r.Verdict != Pass || rule != "DR-2" && rule != "zero-event":
+		return nil
+	case r.Measurement == nil:
+		return fmt.Errorf("%s: PASS by rule %s without its figures", where, rule)
+	case rule == "zero-event" && r.Measurement.Events > 0:
+		return fmt.Errorf("%s: PASS by rule %s with %d violations", where, rule, r.Measurement.Events)
+	default:
+		return nil
+	}
 }
