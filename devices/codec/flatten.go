@@ -27,7 +27,13 @@ func (f *flattener) members(path string, depth int) error {
 		if !ok {
 			return damaged("a member's name is no text")
 		}
-		if err := f.value(join(path, name), depth); err != nil {
+		switch name = join(path, name); {
+		case name == "":
+			return damaged("a member without a name")
+		case len(name) > maxName:
+			return damaged("a value's name is longer than %d bytes", maxName)
+		}
+		if err := f.value(name, depth); err != nil {
 			return err
 		}
 	}

@@ -126,6 +126,7 @@ func CRC16(p []byte) uint16 {
 const (
 	maxDepth  = 8
 	maxValues = 512
+	maxName   = 256 // bytes of a value's path, which each value carries
 )
 
 // decodeObject reads exactly one JSON object and flattens it.

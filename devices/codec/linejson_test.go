@@ -135,6 +135,23 @@ func TestByName(t *testing.T) {
 	}
 }
 
+// TestHostileObjectsCostNoMoreThanTheirSize: a long name over many elements
+// would be copied into each of their names.
+func TestHostileObjectsCostNoMoreThanTheirSize(t *testing.T) {
+	long := `{"` + strings.Repeat("x", 100_000) + `":[` + strings.Repeat("0,", 500) + `0]}`
+	for name, body := range map[string]string{"long name": long, "long path": strings.Repeat(`{"`+strings.Repeat("x", 60)+`":`, 6) + "1" + strings.Repeat("}", 6),
+		"no name": `{"":1}`} {
+		values, err := codec.Payload{}.Decode([]byte(body))
+		var r *codec.Reject
+		if !errors.As(err, &r) || r.Class != codec.Damaged || values != nil {
+			t.Errorf("%s: %d values, %v; want a rejection", name, len(values), err)
+		}
+	}
+	if v, err := (codec.Payload{}).Decode([]byte(`{"` + strings.Repeat("x", 250) + `":{"y":1}}`)); err != nil || len(v) != 1 {
+		t.Errorf("a name of 252 bytes: %v, %v", v, err)
+	}
+}
+
 // FuzzLineJSON checks that nothing panics and that bounds and finiteness hold.
 func FuzzLineJSON(f *testing.F) {
 	f.Add([]byte(`{"id":"node1","seq":7,"t0":21.500}*B1F2`))
