@@ -21,6 +21,7 @@ func BenchmarkFanOut(b *testing.B) {
 }
 
 func benchmarkFanOut(b *testing.B, viewers int) {
+	b.Helper()
 	j, err := journal.Open(journal.Options{Dir: b.TempDir(), TailBytes: 8 << 20})
 	if err != nil {
 		b.Fatal(err)

@@ -33,13 +33,13 @@ func readingOf(e journal.Entry) reading {
 }
 
 // standard is the encoding that AppendReading has to equal byte for byte.
-func standard(t testing.TB, v any) []byte {
-	t.Helper()
+func standard(tb testing.TB, v any) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -13,7 +13,7 @@ import (
 	"plumbline/bridge/topic"
 )
 
-// ErrClosed: the hub has ended.
+// ErrClosed says that the hub has ended.
 var ErrClosed = errors.New("hub: closed")
 
 // Hub is the fan-out of one journal. Create it with [New], start it with

@@ -255,12 +255,15 @@ func TestSubscribeAnswers(t *testing.T) {
 
 func waitFor(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(20 * time.Second)
 	for !f() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("still waiting for %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

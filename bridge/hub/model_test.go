@@ -56,6 +56,7 @@ func TestModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, b *bench, seed uint64, gaps bool) {
+	t.Helper()
 	const writers, viewers, each = 4, 12, 250
 	l := &ledger{entries: make(map[uint64]string)}
 	ctx, stop := context.WithCancel(context.Background())
@@ -78,7 +79,7 @@ func runModel(t *testing.T, b *bench, seed uint64, gaps bool) {
 				}
 				l.add(offset, name, payload)
 				if r.IntN(20) == 0 {
-					time.Sleep(time.Duration(r.IntN(500)) * time.Microsecond) // writers do not run in step
+					<-time.After(time.Duration(r.IntN(500)) * time.Microsecond) // writers do not run in step
 				}
 			}
 		})
@@ -176,6 +177,7 @@ func (s *story) end(last uint64) {
 
 // judge compares with the ledger.
 func (s *story) judge(t *testing.T, i int, l *ledger, gaps bool) {
+	t.Helper()
 	if len(s.v.gaps) > 0 && !gaps {
 		t.Errorf("viewer %d: gaps %+v although nothing was evicted", i, s.v.gaps)
 	}
@@ -213,6 +215,7 @@ func (s *story) judge(t *testing.T, i int, l *ledger, gaps bool) {
 
 // judgeSnapshot checks that a snapshot is the last values at its cursor, exactly.
 func (s *story) judgeSnapshot(t *testing.T, i int, l *ledger, shot Subscribed) {
+	t.Helper()
 	want := make(map[string]uint64)
 	for offset := uint64(1); offset <= shot.Cursor.Offset; offset++ {
 		name, _, _ := strings.Cut(l.entries[offset], " ")

@@ -11,6 +11,7 @@ import (
 var benchPayload = bytes.Repeat([]byte(`{"seq":12,"v":1}`), 8)
 
 func benchmarkAppend(b *testing.B, policy SyncPolicy, parallel bool) {
+	b.Helper()
 	j, err := Open(Options{Dir: b.TempDir(), Sync: policy})
 	if err != nil {
 		b.Fatal(err)
@@ -47,6 +48,7 @@ func BenchmarkAppendOSParallel64(b *testing.B)      { benchmarkAppend(b, SyncOS,
 func BenchmarkAppendDurableParallel64(b *testing.B) { benchmarkAppend(b, SyncDurable, true) }
 
 func benchmarkRead(b *testing.B, tail int64) {
+	b.Helper()
 	j, err := Open(Options{Dir: b.TempDir(), Sync: SyncMemory, TailBytes: tail})
 	if err != nil {
 		b.Fatal(err)

@@ -15,6 +15,8 @@ type Journal struct {
 	epoch string
 	lock  *os.File
 
+	closing sync.Once
+
 	// io is held by whoever writes files: the leader of a batch or the keeper. It
 	// is taken before mu and guards the fields down to the next blank line.
 	io        sync.Mutex
@@ -169,15 +171,15 @@ func (j *Journal) tellWatchers() {
 
 // Close refuses what has not reached the disk yet, writes and fsyncs what was acknowledged, marks the
 // end as clean and gives the directory back. It may be called more than once;
-// later calls return nil. An error says that the next Open will find an unclean
-// end.
-func (j *Journal) Close() error {
+// later calls wait for the first and return nil. An error says that the next Open
+// will find an unclean end.
+func (j *Journal) Close() (err error) {
+	j.closing.Do(func() { err = j.shut() })
+	return err
+}
+
+func (j *Journal) shut() error {
 	j.mu.Lock()
-	if j.closed {
-		j.mu.Unlock()
-		<-j.done
-		return nil
-	}
 	j.closed = true
 	j.mu.Unlock()
 	close(j.quit)

@@ -36,20 +36,22 @@ func (r *rig) open() *Journal {
 // kill ends j as SIGKILL would: nothing is flushed, nothing is marked.
 func (r *rig) kill(j *Journal) {
 	r.t.Helper()
-	j.mu.Lock()
-	j.closed = true
-	j.mu.Unlock()
-	close(j.quit)
-	<-j.done
-	j.io.Lock()
-	defer j.io.Unlock()
-	if j.active != nil {
-		_ = j.active.Close()
-		j.active = nil
-	}
-	if err := j.lock.Close(); err != nil {
-		r.t.Fatal(err)
-	}
+	j.closing.Do(func() {
+		j.mu.Lock()
+		j.closed = true
+		j.mu.Unlock()
+		close(j.quit)
+		<-j.done
+		j.io.Lock()
+		defer j.io.Unlock()
+		if j.active != nil {
+			_ = j.active.Close()
+			j.active = nil
+		}
+		if err := j.lock.Close(); err != nil {
+			r.t.Fatal(err)
+		}
+	})
 }
 
 func closeJournal(t *testing.T, j *Journal) {
@@ -112,12 +114,15 @@ func wantEntries(t *testing.T, got []Entry, from, to int) {
 // eventually waits for a condition and says what it waited for.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(20 * time.Second)
 	for !f() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("still waiting for %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

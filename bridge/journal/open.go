@@ -151,7 +151,6 @@ type recovery struct {
 	saved    *checkpoint
 	segments []*segment
 	next     uint64 // the offset that follows what was found
-	floor    uint64 // the first offset that can be read
 	doubt    string // why the log is not proven to be continued without a hole
 }
 

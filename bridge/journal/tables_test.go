@@ -13,8 +13,6 @@ import (
 	"time"
 )
 
-func all(string) bool { return true }
-
 func add(t *testing.T, j *Journal, m Message) (offset uint64, duplicate bool) {
 	t.Helper()
 	offset, duplicate, err := j.Append(t.Context(), m)
@@ -331,7 +329,7 @@ func TestReadersAgainstRetention(t *testing.T) {
 					read++
 				}
 				if rnd.IntN(10) == 0 {
-					time.Sleep(time.Duration(rnd.IntN(2000)) * time.Microsecond) // a slow reader
+					<-time.After(time.Duration(rnd.IntN(2000)) * time.Microsecond) // a slow reader
 				}
 			}
 			if uint64(read)+gone != n {
