@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -54,9 +55,18 @@ func (rec *Recording) Open(opts Options) (*Player, error) {
 // can read as fast as memory is copied, and nothing should be lost to that.
 func (rec *Recording) queue(opts Options) int {
 	if math.IsInf(opts.Speed, 1) {
-		return max(opts.Queue, len(rec.Entries)*max(opts.Loops, 1))
+		return max(opts.Queue, rec.frames()*max(opts.Loops, 1))
 	}
 	return opts.Queue
+}
+
+// frames is the most frames that one loop can give.
+func (rec *Recording) frames() int {
+	n := 1 // what the last line may leave
+	for _, e := range rec.Entries {
+		n += max(bytes.Count(e.Raw, []byte("\n")), 1)
+	}
+	return n
 }
 
 // check validates the options and fills in what was left out.
@@ -127,10 +137,11 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 	start := opts.Clock()
 	instant := math.IsInf(opts.Speed, 1)
 	for loop := 0; opts.Loops < 0 || loop < opts.Loops; loop++ {
-		base := time.Duration(loop) * rec.Length
+		base := float64(loop) * float64(rec.Length)
 		for i, e := range rec.Entries {
 			if !instant {
-				due := start + time.Duration(float64(base+e.Offset)/opts.Speed)
+				// Bounded, because a float beyond the range converts to anything.
+				due := start + time.Duration(min((base+float64(e.Offset))/opts.Speed, 1<<62))
 				if err := sleep(ctx, timer, due-opts.Clock()); err != nil {
 					return err
 				}

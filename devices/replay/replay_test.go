@@ -147,6 +147,54 @@ func TestLoops(t *testing.T) {
 	}
 }
 
+// TestInstantPlayLosesNothing: an entry may hold more frames than one.
+func TestInstantPlayLosesNothing(t *testing.T) {
+	const frames = 3 * intakeQueue
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Write(0, []byte(strings.Repeat(rmc("120000"), frames))), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := load(t, file.String(), replay.LoadOptions{}).Open(atOnce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	devicetest.Eventually(t, "the recording to be played", func() bool { return p.Counters().Good == frames })
+	if c := p.Counters(); c.Dropped != 0 {
+		t.Errorf("%d of %d frames were dropped", c.Dropped, frames)
+	}
+}
+
+// intakeQueue is the usual bound of a driver's queue.
+const intakeQueue = 1024
+
+// TestSlowestSpeeds: a wait beyond the clock's range must not turn into none.
+func TestSlowestSpeeds(t *testing.T) {
+	rec := load(t, "a\nb\nc\n", replay.LoadOptions{Rate: 1e-300, Codec: codec.Payload{}})
+	for i, e := range rec.Entries[1:] {
+		if e.Offset < rec.Entries[i].Offset || e.Offset < time.Hour || rec.Length < e.Offset {
+			t.Errorf("line %d at %v after %v, length %v", i+1, e.Offset, rec.Entries[i].Offset, rec.Length)
+		}
+	}
+	p, err := load(t, rmc("120000")+rmc("120001"), replay.LoadOptions{}).Open(replay.Options{Speed: 1e-12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	if _, err := p.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if s, err := p.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the second sample came at once: %+v, %v", s, err)
+	}
+}
+
 func TestOptionErrors(t *testing.T) {
 	rec := load(t, rmc("120000"), replay.LoadOptions{})
 	for _, c := range []struct {

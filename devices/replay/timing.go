@@ -114,11 +114,13 @@ func space(group []Entry, at, step time.Duration, baud int) {
 }
 
 func fixedRate(entries []Entry, rate float64) time.Duration {
-	period := float64(time.Second) / rate
-	for i := range entries {
-		entries[i].Offset = time.Duration(float64(i) * period)
+	at := func(i int) time.Duration {
+		return time.Duration(min(float64(i)*min(float64(time.Second)/rate, float64(maxOffset)), 1<<62))
 	}
-	return time.Duration(float64(len(entries)) * period)
+	for i := range entries {
+		entries[i].Offset = at(i)
+	}
+	return at(len(entries))
 }
 
 // Options say how to play; the zero value plays once at the recorded speed.
