@@ -70,16 +70,18 @@ func New(stream io.ReadWriteCloser, cfg Config) (*Line, error) {
 	}
 	l, run := newLine(cfg, Stats{})
 	l.stream = stream
-	unblock := context.AfterFunc(run, func() { _ = stream.Close() })
+	closed := sync.OnceValue(stream.Close)
+	unblock := context.AfterFunc(run, func() { _ = closed() })
 	go func() {
 		defer close(l.done)
 		err := l.pump(run, stream)
-		if unblock() {
-			err = errors.Join(err, stream.Close())
-		}
+		unblock()
 		l.cut()
+		closeErr := closed() // waits for a close that is under way
 		if errors.Is(err, io.EOF) {
 			err = io.EOF
+		} else {
+			err = fmt.Errorf("serialline: read %q: %w", cfg.ID, errors.Join(err, closeErr))
 		}
 		l.in.End(err)
 	}()
@@ -199,11 +201,11 @@ func (l *Line) Write(p []byte) (int, error) {
 	w := l.stream
 	l.mu.Unlock()
 	if w == nil {
-		return 0, fmt.Errorf("serialline: write %q: %w", l.cfg.Port, devices.ErrUnplugged)
+		return 0, fmt.Errorf("serialline: write %q: %w", l.cfg.ID, devices.ErrUnplugged)
 	}
 	n, err := w.Write(p)
 	if err != nil {
-		err = fmt.Errorf("serialline: write %q: %w", l.cfg.Port, err)
+		err = fmt.Errorf("serialline: write %q: %w", l.cfg.ID, err)
 	}
 	return n, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -354,67 +353,4 @@ func TestOpenHonoursItsContext(t *testing.T) {
 	if _, err := serialline.Open(ctx, serialline.Config{Codec: codec.NMEA0183{}, Port: "x"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("open with a cancelled context: %v", err)
 	}
-}
-
-// slow is a stream whose reads time out, as a serial port's do.
-type slow struct {
-	io.ReadWriteCloser
-	timeouts int
-}
-
-func (s *slow) Read(p []byte) (int, error) {
-	if s.timeouts > 0 {
-		s.timeouts--
-		return 0, nil
-	}
-	return s.ReadWriteCloser.Read(p)
-}
-
-func TestStream(t *testing.T) {
-	host, device := net.Pipe()
-	l, err := serialline.New(&slow{ReadWriteCloser: host, timeouts: 3}, serialline.Config{ID: "tcp", Codec: codec.NMEA0183{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_, _ = device.Write([]byte(heading(1) + heading(2) + "$GPH"))
-		_ = device.Close()
-	}()
-	read(t, l)
-	read(t, l)
-	if _, err := l.Read(t.Context()); !errors.Is(err, io.EOF) {
-		t.Errorf("read at the end: %v, want io.EOF", err)
-	}
-	if _, err := l.Read(t.Context()); !errors.Is(err, io.EOF) {
-		t.Errorf("read after the end: %v, want io.EOF again", err)
-	}
-	if n := l.Counters(); n.Good != 2 || n.Partial != 1 {
-		t.Errorf("%+v, want 2 good and 1 partial", n)
-	}
-	if s := l.Stats(); s.Timeouts != 3 {
-		t.Errorf("%d timeouts counted, want 3", s.Timeouts)
-	}
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestStreamConforms(t *testing.T) {
-	devicetest.Conform(t, devicetest.Subject{Open: func(tb testing.TB) devices.Device {
-		tb.Helper()
-		host, device := net.Pipe()
-		l, err := serialline.New(host, serialline.Config{ID: "pipe", Codec: codec.NMEA0183{}})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		go func() {
-			for i := 0; ; i++ {
-				if _, err := device.Write([]byte(heading(i % 360))); err != nil {
-					return // closed by the test
-				}
-			}
-		}()
-		tb.Cleanup(func() { _ = device.Close() })
-		return l
-	}})
 }
