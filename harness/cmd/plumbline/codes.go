@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 
 	"plumbline/harness"
@@ -20,7 +19,7 @@ func classify(err error) error {
 	switch {
 	case err == nil, errors.Is(err, exit.ErrInterrupted):
 		return err
-	case errors.Is(err, spec.ErrInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, spec.ErrInterrupted):
 		return exit.ErrInterrupted
 	case errors.Is(err, spec.ErrEmpty):
 		return exit.With(reports.ExitInconclusive, err, "")

@@ -19,6 +19,9 @@ func newExplain(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain ID", Short: "Explain a requirement: text, measurand, limits, rule, scenarios, source",
 		Example: "plumbline explain LAT-02", Args: oneArg("a requirement id"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return requirementIDs(), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			known, found := spec.Requirement(strings.ToUpper(args[0]))
 			if !found {
@@ -29,14 +32,22 @@ func newExplain(s streams) *cobra.Command {
 	}
 }
 
+// requirementIDs lists the catalogue in its order.
+func requirementIDs() []string {
+	var ids []string
+	for _, k := range spec.Catalogue().Requirements {
+		ids = append(ids, k.Requirement.ID)
+	}
+	return ids
+}
+
 // unknownRequirement suggests the nearest id, or the family's ids.
 func unknownRequirement(id string) error {
-	var all, family []string
+	all, family := requirementIDs(), []string(nil)
 	want := reports.Requirement{ID: strings.ToUpper(id)}.Family()
-	for _, k := range spec.Catalogue().Requirements {
-		all = append(all, k.Requirement.ID)
-		if k.Requirement.Family() == want {
-			family = append(family, k.Requirement.ID)
+	for _, known := range all {
+		if (reports.Requirement{ID: known}).Family() == want {
+			family = append(family, known)
 		}
 	}
 	mend := "plumbline list shows all of them"

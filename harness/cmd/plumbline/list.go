@@ -64,6 +64,10 @@ func addFilter(cmd *cobra.Command, filter *string) {
 func addProfile(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "profile", profile.Default,
 		"limits and loads: "+strings.Join(profile.Names(), ", ")+" or a YAML file")
+	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return profile.Names(), cobra.ShellCompDirectiveDefault
+	}
+	_ = cmd.RegisterFlagCompletionFunc("profile", complete) // errs only without the flag, which is defined above
 }
 
 // loadProfile reads a profile by name or path; what is wrong with it is the user's.

@@ -3,7 +3,6 @@
 package exit
 
 import (
-	"context"
 	"errors"
 
 	"plumbline/reports"
@@ -39,13 +38,13 @@ func With(code int, err error, mend string) error {
 func Usage(err error, mend string) error { return With(reports.ExitUsage, err, mend) }
 
 // Code returns the exit code of err: 0 for nil, the carried code, 130 for an
-// interruption, and otherwise 5, because an error nobody foresaw is a fault of
-// the harness.
+// interruption by the user, and otherwise 5, because an error nobody foresaw is
+// a fault of the harness; so is a cancellation that no signal caused.
 func Code(err error) int {
 	if err == nil {
 		return reports.ExitPass
 	}
-	if errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ErrInterrupted) {
 		return reports.ExitInterrupted
 	}
 	var known *Error

@@ -24,7 +24,7 @@ func TestCodeOfErrors(t *testing.T) {
 		{"nearest code kept", With(4, fmt.Errorf("x: %w", Usage(plain, "")), ""), 2},
 		{"interrupted", fmt.Errorf("run: %w", ErrInterrupted), 130},
 		{"interrupted beats a carried code", With(5, ErrInterrupted, ""), 130},
-		{"cancelled", context.Canceled, 130},
+		{"cancelled by nobody", context.Canceled, 5},
 	}
 	for _, c := range cases {
 		if got := Code(c.err); got != c.want {
