@@ -224,7 +224,7 @@ func (r reading) values(last reading, elapsed time.Duration) []devices.Value {
 			v = append(v, devices.Value{Name: name, Unit: unit, Number: math.Round(number*p) / p})
 		}
 	}
-	load := 0.0
+	load := math.NaN()
 	if total := r.total - last.total; total > 0 {
 		load = 100 * (r.busy - last.busy) / total
 	} else if r.total > 0 {
@@ -236,9 +236,9 @@ func (r reading) values(last reading, elapsed time.Duration) []devices.Value {
 	add("temperature", "Cel", r.celsius, 1)
 	rate := func(now, before float64) float64 {
 		if elapsed <= 0 {
-			return 0
+			before, elapsed = now, time.Second // nothing to compare with yet
 		}
-		return max(now-before, 0) / elapsed.Seconds()
+		return max(now-before, 0) / elapsed.Seconds() // NaN stays NaN
 	}
 	add("net_rx", "By/s", rate(r.received, last.received), 0)
 	add("net_tx", "By/s", rate(r.sent, last.sent), 0)
@@ -252,7 +252,7 @@ type machine struct{}
 // read; the rest is left out.
 func (machine) read(ctx context.Context) (reading, error) {
 	nan := math.NaN()
-	r := reading{memUsed: nan, memPercent: nan, celsius: nan, received: nan, sent: nan}
+	r := reading{busy: nan, total: nan, memUsed: nan, memPercent: nan, celsius: nan, received: nan, sent: nan}
 	times, cpuErr := cpu.TimesWithContext(ctx, false)
 	if cpuErr == nil && len(times) > 0 {
 		t := times[0]

@@ -102,6 +102,7 @@ func TestRatesAndLoad(t *testing.T) {
 	nan := math.NaN()
 	a := reading{busy: 10, total: 100, memUsed: 5e9, memPercent: 50.04, celsius: nan, received: 1000, sent: nan}
 	b := reading{busy: 25, total: 120, memUsed: 5e9, memPercent: 50, celsius: 41.26, received: 3000, sent: 7}
+	c := reading{busy: nan, total: nan, memUsed: 5e9, memPercent: 50, celsius: nan, received: nan, sent: nan}
 	for _, c := range []struct {
 		name    string
 		now     reading
@@ -109,8 +110,11 @@ func TestRatesAndLoad(t *testing.T) {
 		elapsed time.Duration
 		want    map[string]float64
 	}{
-		{"first reading", a, a, 0, map[string]float64{"cpu": 10, "mem": 50, "mem_used": 5e9, "temperature": nan, "net_rx": 0, "net_tx": 0}},
+		{"first reading", a, a, 0, map[string]float64{"cpu": 10, "mem": 50, "mem_used": 5e9, "temperature": nan, "net_rx": 0, "net_tx": nan}},
 		{"two seconds later", b, a, 2 * time.Second, map[string]float64{"cpu": 75, "temperature": 41.3, "net_rx": 1000, "net_tx": nan}},
+		{"processor unknown", c, b, time.Second, map[string]float64{"cpu": nan, "net_rx": nan}},
+		{"processor known again", b, c, time.Second, map[string]float64{"cpu": 20.8, "net_rx": nan}},
+		{"network unknown at first", c, c, 0, map[string]float64{"cpu": nan, "net_rx": nan}},
 		{"counters started again", a, b, time.Second, map[string]float64{"net_rx": 0, "cpu": 10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
