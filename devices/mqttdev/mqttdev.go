@@ -116,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Device, error) {
 		last := d.lastError
 		d.mu.Unlock()
 		return nil, errors.Join(fmt.Errorf("mqttdev: subscribe %q at %s: %w; is the broker running and may this user subscribe?",
-			cfg.Filter, cfg.Broker.Redacted(), errors.Join(ctx.Err(), last)), d.Close())
+			cfg.Filter, address(cfg.Broker), errors.Join(ctx.Err(), last)), d.Close())
 	}
 }
 
@@ -132,7 +132,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch c.Broker.Scheme {
 	case "mqtt", "tcp", "mqtts", "ssl", "tls":
 	default:
-		return c, fmt.Errorf("mqttdev: broker %q: scheme must be mqtt or mqtts", c.Broker.Redacted())
+		return c, fmt.Errorf("mqttdev: broker %q: scheme must be mqtt or mqtts", address(c.Broker))
 	}
 	if c.ID == "" {
 		c.ID = c.Filter
@@ -188,7 +188,7 @@ func connection(broker *url.URL, tlsConfig *tls.Config, username string, passwor
 		password = []byte(p)
 	}
 	bare := *broker // the library prints the URL in its errors
-	bare.User = nil
+	bare.User, bare.RawQuery = nil, ""
 	return autopaho.ClientConfig{
 		ServerUrls: []*url.URL{&bare}, TlsCfg: tlsConfig, KeepAlive: 20,
 		ConnectUsername: username, ConnectPassword: password, ConnectTimeout: 5 * time.Second,
@@ -200,6 +200,10 @@ func connection(broker *url.URL, tlsConfig *tls.Config, username string, passwor
 		},
 	}
 }
+
+// address is how reports, errors and logs name the broker: the user name is left
+// out with the password, because some brokers take a token there.
+func address(broker *url.URL) string { return broker.Scheme + "://" + broker.Host }
 
 func randomID() string {
 	var b [8]byte
@@ -249,7 +253,7 @@ func (d *Device) failed(what string, err error) {
 	d.stats.Failures++
 	d.lastError = err
 	d.mu.Unlock()
-	d.cfg.Log.Warn("sensor's broker", "what", what, "broker", d.cfg.Broker.Redacted(), "error", err)
+	d.cfg.Log.Warn("sensor's broker", "what", what, "broker", address(d.cfg.Broker), "error", err)
 }
 
 func (d *Device) count(change func(*Stats)) {
@@ -283,10 +287,10 @@ func (d *Device) decode() {
 	}
 }
 
-// Info implements devices.Device. Path is the broker, without password, and the filter.
+// Info implements devices.Device. Path is the broker, without user and password, and the filter.
 func (d *Device) Info() devices.Info {
 	return devices.Info{ID: d.cfg.ID, Kind: "mqtt", Mode: d.cfg.Mode, Model: d.cfg.Model,
-		Path: d.cfg.Broker.Redacted() + " " + d.cfg.Filter, Note: d.cfg.Note}
+		Path: address(d.cfg.Broker) + " " + d.cfg.Filter, Note: d.cfg.Note}
 }
 
 // Read implements devices.Device. It goes on blocking while the link is down.

@@ -1,6 +1,7 @@
 package mqttdev_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -184,6 +185,30 @@ func TestOpenFailsClearly(t *testing.T) {
 		if _, err := mqttdev.Open(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)
 		}
+	}
+}
+
+// TestUserNamesAreSecretsToo: some brokers take a token as the user name.
+func TestUserNamesAreSecretsToo(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	with := b.url()
+	with.User, with.RawQuery = url.User("t0k3n"), "token=t0k3n"
+	var log bytes.Buffer
+	d := open(t, mqttdev.Config{Broker: with, Filter: "s/#", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if path := d.Info().Path; path != "mqtt://"+b.addr+" s/#" {
+		t.Errorf("path %q", path)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	with.Host = "127.0.0.1:1"
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := mqttdev.Open(ctx, mqttdev.Config{Broker: with, Filter: "s/#"}); err == nil || strings.Contains(err.Error(), "t0k3n") {
+		t.Errorf("the token is in the error: %v", err)
+	}
+	if strings.Contains(log.String(), "t0k3n") {
+		t.Errorf("the token is in the log: %s", log.String())
 	}
 }
 
