@@ -48,7 +48,7 @@ type holder struct {
 // as well, holds it and points the link "latest" to it.
 func CreateRun(root, profile, id string, started time.Time) (*RunDir, error) {
 	name := fmt.Sprintf("%s_%s_%s", started.UTC().Format("20060102T150405Z"), plain(profile), plain(id))
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o755); err != nil { //nolint:gosec // artifacts are there to be read by others
 		return nil, fmt.Errorf("bench: folder of runs %q: %w", root, err)
 	}
 	r, err := HoldRun(filepath.Join(root, name))
@@ -78,7 +78,7 @@ func HoldRun(path string) (*RunDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: run directory %q: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // artifacts are there to be read by others
 		return nil, fmt.Errorf("bench: run directory %q: %w", path, err)
 	}
 	file, err := take(path)
@@ -86,7 +86,7 @@ func HoldRun(path string) (*RunDir, error) {
 		return nil, err
 	}
 	r := &RunDir{Path: path, file: file}
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // artifacts are there to be read by others
 		return nil, errors.Join(fmt.Errorf("bench: run directory %q: %w", path, err), r.Release())
 	}
 	entries, err := os.ReadDir(path)
@@ -103,7 +103,7 @@ func HoldRun(path string) (*RunDir, error) {
 func take(path string) (*os.File, error) {
 	name := path + lockSuffix
 	for range 100 {
-		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // artifacts are there to be read by others
 		if err != nil {
 			return nil, fmt.Errorf("bench: run directory %q: %w", path, err)
 		}
@@ -129,7 +129,7 @@ func same(file *os.File, name string) bool {
 	if err != nil {
 		return false
 	}
-	b, err := os.Stat(name)
+	b, err := os.Stat(name) //nolint:gosec // the path is the user's own
 	return err == nil && os.SameFile(a, b)
 }
 
@@ -152,7 +152,7 @@ func write(file *os.File) error {
 
 // describe says who holds a lock file, as far as it tells.
 func describe(name string) string {
-	data, err := os.ReadFile(name)
+	data, err := os.ReadFile(name) //nolint:gosec // the path is the user's own
 	if err != nil {
 		return ""
 	}

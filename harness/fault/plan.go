@@ -31,7 +31,7 @@ func Plan(seed uint64, faults []Fault, n int, window, hold time.Duration) ([]Ste
 	if len(faults) == 0 || n <= 0 || hold <= 0 || window/time.Duration(max(n, 1)) < 2*time.Millisecond {
 		return nil, fmt.Errorf("fault: no plan of %d faults out of %d in %v, each held up to %v; widen the window", n, len(faults), window, hold)
 	}
-	rnd := rand.New(rand.NewPCG(seed, 0x6661756c74))
+	rnd := rand.New(rand.NewPCG(seed, 0x6661756c74)) //nolint:gosec // a fault must be repeatable, not secret
 	slot := window / time.Duration(n)
 	steps := make([]Step, n)
 	for i := range steps {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ type child struct {
 // and the thread of any other goroutine may go away first (prctl(2)).
 func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*child, error) {
 	c := &child{spec: spec, logPath: filepath.Join(dir, spec.Name+".log"), done: make(chan struct{})}
-	out, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	out, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // artifacts are there to be read by others
 	if err != nil {
 		return nil, fmt.Errorf("sut: log of %q: %w", spec.Name, err)
 	}
@@ -49,7 +50,7 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 		defer runtime.UnlockOSThread()
 		// The process outlives the context that it was started in.
 		cmd := exec.CommandContext(context.Background(), spec.Command[0], spec.Command[1:]...)
-		cmd.Dir, cmd.Env = spec.Dir, append(os.Environ(), spec.Env...)
+		cmd.Dir, cmd.Env = spec.Dir, append(environment(), spec.Env...)
 		// The log is a file, not a pipe: what was printed outlives both of us,
 		// and a slow reader here cannot slow the system under test.
 		cmd.Stdout, cmd.Stderr = out, out
@@ -72,6 +73,12 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 	}
 	log.Debug("process started", "name", spec.Name, "pid", c.process.Pid)
 	return c, nil
+}
+
+// environment is our own without what would change the settings of bridged
+// behind the back of its configuration, which is what the report shows.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "PLUMBLINE_BRIDGE_") })
 }
 
 // running reports whether the process has not ended yet.

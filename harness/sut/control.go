@@ -250,8 +250,14 @@ func (s *SUT) killAll() {
 	}
 }
 
-// hook runs a command of the descriptor.
+// hook runs a command of the descriptor. What it does to processes that were
+// started from here is wanted.
 func (s *SUT) hook(ctx context.Context, name string, command []string) error {
+	for _, c := range s.processes() {
+		if c != nil {
+			c.wanted.Store(true)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)

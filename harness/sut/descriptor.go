@@ -139,7 +139,7 @@ const (
 	CapOriginCheck   = "origin-check"     // foreign origins are refused
 	CapAuth          = "authentication"   // viewers without a token are refused
 	CapTokenValidity = "token-validity"   // forged and foreign tokens are refused
-	CapTokenExpiry   = "token-expiry"     // a session ends when its token does
+	CapTokenExpiry   = "token-expiry"     //nolint:gosec // a session ends when its token does; this is no credential
 	CapRevocation    = "revocation"       // a live session of a revoked subject is cut
 	CapTenants       = "tenant-isolation" // grants limit what a viewer may subscribe to
 	CapCloseCodes    = "close-codes"      // a refusal says why by its close code

@@ -110,6 +110,7 @@ func recorder(t *testing.T) *record.Recorder {
 }
 
 func TestLifeOfBridged(t *testing.T) {
+	t.Setenv("PLUMBLINE_BRIDGE_VIEWERS_HEARTBEAT", "not a time") // must not reach bridged
 	s, dir := bridged(t, map[string]any{"viewers.heartbeat": "500ms"})
 	r := recorder(t)
 	w, err := witness.Open(limit(t), witness.Config{Broker: s.Broker(), Filters: []string{"a/#"}, QoS: 1, Recorder: r})

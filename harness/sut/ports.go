@@ -33,7 +33,7 @@ func (p *ports) port(name string) (int, error) {
 		return n, nil
 	}
 	for range 200 {
-		n := firstPort + rand.IntN(lastPort-firstPort)
+		n := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // spreads the choice, hides nothing
 		if p.taken[n] || !free(n) {
 			continue
 		}

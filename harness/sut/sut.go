@@ -125,7 +125,7 @@ func (s *SUT) makeFolders() error {
 	if s.dir == "" {
 		s.dir = filepath.Join(private, "log")
 	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil { //nolint:gosec // artifacts are there to be read by others
 		_ = os.RemoveAll(private)
 		return fmt.Errorf("sut: folder for logs: %w", err)
 	}
@@ -147,7 +147,7 @@ func (s *SUT) prepare() error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(s.dir, "bridged.yaml"), config, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, "bridged.yaml"), config, 0o644); err != nil { //nolint:gosec // artifacts are there to be read by others
 			return fmt.Errorf("sut: copy of the configuration: %w", err)
 		}
 	}
@@ -155,7 +155,7 @@ func (s *SUT) prepare() error {
 	if err != nil {
 		return fmt.Errorf("sut: copy of the descriptor: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "descriptor.yaml"), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "descriptor.yaml"), text, 0o644); err != nil { //nolint:gosec // artifacts are there to be read by others
 		return fmt.Errorf("sut: copy of the descriptor: %w", err)
 	}
 	s.mu.Lock()

@@ -88,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 	v := &Viewer{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Log,
 		node:    cfg.Recorder.Node(record.Node{Name: cfg.Name, Role: "viewer", Filters: slices.Clone(cfg.Filters)}),
-		rnd:     rand.New(rand.NewPCG(cfg.Reconnect.Seed, 0x76696577)),
+		rnd:     rand.New(rand.NewPCG(cfg.Reconnect.Seed, 0x76696577)), //nolint:gosec // jitter must be repeatable, not secret
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 		buf:     make([]byte, 0, 32<<10),
