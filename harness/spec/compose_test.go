@@ -1,0 +1,133 @@
+package spec
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"plumbline/reports"
+)
+
+// An outcome keeps its figures, also NaN and infinity, on its way through
+// Ginkgo's report, in this process and out of another one.
+func TestOutcomeSurvivesTheReport(t *testing.T) {
+	out := Outcome{
+		Scenario: "s", Unavailable: "gone",
+		Results: []reports.Result{{Requirement: "LAT-01", Verdict: reports.Fail, Sentence: "late", Attempt: 2,
+			Measurement: &reports.Measurement{Estimate: reports.Float(math.Inf(1)), Lower: reports.Float(math.NaN())}}},
+		Figures: Figures{Rig: &reports.RigHealth{SlipP99: 3}, Devices: []reports.Device{{ID: "d", Mode: reports.ModeReal}}},
+	}
+	text, err := out.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := types.SpecReport{ReportEntries: types.ReportEntries{
+		{Name: "another", Value: types.WrapEntryValue(3)}, {Name: entryName, Value: types.WrapEntryValue(text)},
+	}}
+	data, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var elsewhere types.SpecReport
+	if err := json.Unmarshal(data, &elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]types.SpecReport{"here": report, "elsewhere": elsewhere} {
+		back, found := outcomeOf(r)
+		if !found || back.Scenario != "s" || back.Unavailable != "gone" || len(back.Results) != 1 {
+			t.Fatalf("%s: %v %+v", name, found, back)
+		}
+		m := back.Results[0].Measurement
+		if !math.IsInf(float64(m.Estimate), 1) || !math.IsNaN(float64(m.Lower)) || back.Figures.Rig.SlipP99 != 3 || back.Figures.Devices[0].ID != "d" {
+			t.Errorf("%s: figures are %+v, %+v", name, m, back.Figures)
+		}
+	}
+	if _, found := outcomeOf(types.SpecReport{}); found {
+		t.Error("a report without an entry has an outcome")
+	}
+	broken := Outcome{Results: []reports.Result{{Measurement: &reports.Measurement{VIF: math.Inf(1)}}}}
+	if _, err := broken.encode(); err == nil {
+		t.Error("a figure that JSON cannot hold was written")
+	}
+}
+
+func TestEvidenceIsDigested(t *testing.T) {
+	dir := t.TempDir()
+	content := []byte("what was seen")
+	for path, data := range map[string][]byte{
+		"records/steady/records.bin": content, "sut/steady/bridged.log": []byte("log"), "summary.json": []byte("made from it"),
+	} {
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := Evidence(dir)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("evidence is %+v, %v", all, err)
+	}
+	sum := sha256.Sum256(content)
+	want := reports.Evidence{Path: "records/steady/records.bin", SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content))}
+	if all[0] != want {
+		t.Errorf("evidence is %+v, want %+v", all[0], want)
+	}
+	if all, err := Evidence(t.TempDir()); err != nil || len(all) != 0 {
+		t.Errorf("an empty directory has evidence %v, %v", all, err)
+	}
+}
+
+func TestWorseKeepsTheWorstOfEachFigure(t *testing.T) {
+	a := reports.RigHealth{SlipP99: 1, HiccupMax: 9, Offered: 10, Achieved: 9, FloorP50: reports.Float(math.NaN()), ClockSource: "tsc"}
+	b := reports.RigHealth{SlipP99: 2, HiccupMax: 3, Offered: 5, Achieved: 5, FloorP50: 0.1}
+	for _, got := range []reports.RigHealth{worse(a, b), worse(worse(reports.RigHealth{}, a), b)} {
+		if got.SlipP99 != 2 || got.HiccupMax != 9 || got.Offered != 15 || got.Achieved != 14 || got.FloorP50 != 0.1 || got.ClockSource != "tsc" {
+			t.Errorf("worse is %+v", got)
+		}
+	}
+}
+
+func TestWorstSparesOptionalRequirements(t *testing.T) {
+	known := registry.known
+	defer func() { registry.known = known }()
+	registry.known = nil
+	for id, class := range map[string]reports.Class{"A-01": reports.Mandatory, "R-01": reports.Optional} {
+		k := known[0]
+		k.Requirement.ID, k.Requirement.Class = id, class
+		registry.known = append(registry.known, k)
+	}
+	pass := reports.Result{Requirement: "A-01", Verdict: reports.Pass}
+	fail := reports.Result{Requirement: "R-01", Verdict: reports.Fail}
+	if got := worst([]reports.Result{fail, pass}); got.Requirement != "A-01" {
+		t.Errorf("an optional failure decides: %+v", got)
+	}
+	if got := worst([]reports.Result{fail}); got.Requirement != "R-01" {
+		t.Errorf("alone it must show: %+v", got)
+	}
+}
+
+func TestEnvironmentNamesNobody(t *testing.T) {
+	env := Environment(t.Context())
+	for _, key := range []string{"os", "arch", "go", "cores"} {
+		if env[key] == "" {
+			t.Errorf("%s is missing from %v", key, env)
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip("this machine has no name to look for")
+	}
+	for key, value := range env {
+		if value == host {
+			t.Errorf("%s is the name of the host", key)
+		}
+	}
+}
