@@ -16,11 +16,12 @@ import (
 )
 
 // The recordings below are of a bridge that does all it should: two devices,
-// two viewers, one message a millisecond for 40 s, a second later the end.
+// two viewers, one message every two milliseconds for 40 s, a second later the end.
 // Viewer 2 loses its connection for a second in the middle and resumes.
 const (
 	streams  = 2
-	messages = 20_000
+	messages = 10_000
+	every    = 2 * int64(time.Millisecond)
 	cutAt    = 20 * int64(time.Second)
 	backAt   = 21 * int64(time.Second)
 )
@@ -36,7 +37,7 @@ func goodLog() *record.Log {
 	}
 	var late []record.Record
 	for i := range streams * messages {
-		due := int64(i+1) * int64(time.Millisecond)
+		due := int64(i+1) * every
 		one := record.Record{Stream: uint32(i % streams), Seq: uint64(i/streams) + 1, Digest: uint64(i) + 1, Bytes: 100}
 		at := func(kind record.Kind, node uint16, after time.Duration) record.Record {
 			r := one
@@ -62,7 +63,7 @@ func goodLog() *record.Log {
 			log.Records = append(log.Records, r)
 		}
 	}
-	end := int64(streams*messages) * int64(time.Millisecond)
+	end := int64(streams*messages) * every
 	add := func(at int64, kind record.EventKind, subject string) {
 		log.Events = append(log.Events, record.Event{At: at, Kind: kind, Subject: subject, Fields: map[string]string{"recovered": "true", "epoch": "e1"}})
 	}

@@ -1,6 +1,7 @@
 package scenarios_test
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,7 @@ func TestScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	onceEach(t)
 	globals.Reset() // go test -count runs this more than once
 	buildOnce(rig, t.TempDir())
 	// The machine of a test suite is shared: a figure that it was too busy to
@@ -68,6 +70,7 @@ func buildOnce(rig *harness.Rig, dir string) {
 // The command lists what Ginkgo would run, spec by spec.
 func TestAllDoorsListTheSameScenarios(t *testing.T) {
 	rig := rigOf(t, "smoke")
+	onceEach(t)
 	globals.Reset()
 	defer globals.Reset()
 	if err := spec.Emit(rig, spec.EmitOptions{}); err != nil {
@@ -91,4 +94,20 @@ func TestAllDoorsListTheSameScenarios(t *testing.T) {
 	if !slices.Equal(ginkgos, commands) || len(commands) == 0 {
 		t.Errorf("ginkgo would run\n%q\nthe command lists\n%q", ginkgos, commands)
 	}
+}
+
+// onceEach lets a test call Ginkgo under go test -count: Ginkgo refuses that
+// flag, because it cannot tell that its tree is built anew each time.
+func onceEach(t *testing.T) {
+	t.Helper()
+	count := flag.Lookup("test.count").Value
+	was := count.String()
+	if err := count.Set("1"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := count.Set(was); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package spec_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 func execute(t *testing.T, filter string, change func(*spec.Options)) (*reports.Run, error) {
 	t.Helper()
+	onceEach(t)
 	p, err := engineProfile(true)
 	if err != nil {
 		t.Fatal(err)
@@ -234,4 +236,20 @@ func TestVoidedAttemptsAreRepeated(t *testing.T) {
 			}
 		}
 	}
+}
+
+// onceEach lets a test call Ginkgo under go test -count: Ginkgo refuses that
+// flag, because it cannot tell that its tree is built anew each time.
+func onceEach(t *testing.T) {
+	t.Helper()
+	count := flag.Lookup("test.count").Value
+	was := count.String()
+	if err := count.Set("1"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := count.Set(was); err != nil {
+			t.Error(err)
+		}
+	})
 }
