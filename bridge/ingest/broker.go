@@ -143,10 +143,11 @@ func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.Drain()
 		b.lis.hurry.Store(true)
+		giveUp := time.AfterFunc(time.Second, b.cancel) // a disk that hangs must not hold up the end
+		defer giveUp.Stop()
 		if err := b.server.Close(); err != nil {
 			b.closeErr = fmt.Errorf("ingest: close: %w", err)
 		}
-		b.lis.wait()
 		b.cancel()
 	})
 	return b.closeErr

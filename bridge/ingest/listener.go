@@ -134,15 +134,17 @@ func (l *listener) stopAccepting() {
 	_ = l.b.opts.Listener.Close()
 }
 
-// Close implements listeners.Listener: clients are told, then cut.
+// Close implements listeners.Listener: clients are told, then cut. It returns when the goroutines of all connections have ended;
+// the library's own wait group may not be waited for while connections still enter it.
 func (l *listener) Close(tell listeners.CloseFn) {
 	l.stopAccepting()
 	tell(l.ID())
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for c := range l.conns {
 		_ = c.Close()
 	}
+	l.mu.Unlock()
+	l.wait()
 }
 
 // wait returns when Serve and all connection goroutines have ended.

@@ -31,8 +31,9 @@ type session struct {
 	remote string
 	header string // token of the handshake's Authorization header
 
-	dirty  atomic.Bool // something may be there to write
-	writer sync.WaitGroup
+	dirty  atomic.Bool    // something may be there to write
+	writer sync.WaitGroup // the writer goroutine; only finish waits for it
+	last   chan struct{}  // closed when nothing more will be written: the close frame is out, or writing has failed
 
 	mu       sync.Mutex
 	live     bool // hello was accepted
@@ -73,7 +74,7 @@ type sub struct {
 func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header string) *session {
 	var raw [12]byte
 	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
-	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header}
+	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header, last: make(chan struct{})}
 	nc.guard = newGuard(time.Now)
 	_ = nc.Conn.SetReadDeadline(time.Now().Add(nc.idle))
 	nc.upgraded.Store(true)
@@ -209,8 +210,18 @@ func (s *session) conclude(err error) {
 		s.nc.cut()
 		return
 	}
-	s.writer.Wait() // the close frame is out, or the connection is broken
+	s.awaitLast()
 	s.nc.linger()
+}
+
+// awaitLast returns when the close frame is out or cannot get out any more.
+func (s *session) awaitLast() {
+	limit := time.NewTimer(2 * closeWait)
+	defer limit.Stop()
+	select {
+	case <-s.last:
+	case <-limit.C:
+	}
 }
 
 // answerClose ends a session that the peer closed, with the peer's own code (RFC 6455 section 5.5.1).
@@ -228,7 +239,7 @@ func (s *session) answerClose(code CloseCode) {
 	s.mu.Unlock()
 	s.nc.beginClose()
 	s.wake()
-	s.writer.Wait()
+	s.awaitLast()
 }
 
 // shut begins the closing handshake. The first call decides the code. It never blocks.

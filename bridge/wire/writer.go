@@ -77,6 +77,7 @@ func (s *session) idle(last bool) {
 	s.mu.Lock()
 	s.writing = true // for good
 	s.mu.Unlock()
+	close(s.last)
 }
 
 // flushOut writes the turn's frames and reports whether the connection still holds.
