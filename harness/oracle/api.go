@@ -43,10 +43,10 @@ type Delivery struct {
 	Blocked     int64 // due in the window, never written
 	Owed        int64 // messages × viewers whose filters take them
 	Delivered   int64 // distinct deliveries before the end of the drain
-	Lost        int64 // not delivered, though acknowledged or witnessed
-	Unconfirmed int64 // not delivered, neither acknowledged nor witnessed
+	Lost        int64 // not delivered, though the broker had it: the system's loss
+	Unconfirmed int64 // not delivered, perhaps not the system's loss
 	Duplicated  int64 // deliveries beyond the first of the same message
-	Repeated    int64 // the same, but the witness saw it twice too: not the bridge's, not in Duplicated
+	Repeated    int64 // the same, but perhaps the broker had it twice: not the bridge's, not in Duplicated
 	Corrupted   int64
 	Phantom     int64 // of another run, of nobody, or never sent
 	Misrouted   int64 // under the topic of another device

@@ -87,10 +87,14 @@ func (h *History) judgeLosses(s *selection, gaps map[int][]declared, c *Chain, l
 	h.each(s, func(stream int, seq uint64, m *message) {
 		for _, n := range s.viewers {
 			v := &h.viewers[n]
-			if !v.owes(stream, m) || !m.confirmed() {
+			if !v.owes(stream, m) || (m.acked == 0 && m.witnessed == 0) {
 				continue
 			}
 			if _, ok := h.arrival(v, stream, seq); ok {
+				continue
+			}
+			if !h.wasLost(stream, m, s.BrokerInside) {
+				list.lost(v, n, stream, seq, m, false)
 				continue
 			}
 			if offsets[stream] == nil {

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 
+	"plumbline/harness/record"
 	"plumbline/reports"
 )
 
@@ -11,9 +12,10 @@ import (
 // the first of each kind in full, with the records around it; later ones, up
 // to 100 a kind, without.
 //
-// A loss is confirmed when the generator has its acknowledgement or the witness
-// saw the message. With Options.BrokerInside a duplicate is confirmed even if
-// the witness saw it twice as well.
+// A loss is confirmed when the witness saw the message; where there is none, or
+// with Options.BrokerInside, an acknowledgement will do. With BrokerInside a
+// duplicate is confirmed even if the witness saw it twice as well. In a partial
+// recording nothing is confirmed by its absence.
 func (h *History) Delivery(o Options) (Delivery, []reports.Finding) {
 	s := h.choose(o)
 	var d Delivery
@@ -34,7 +36,7 @@ func (h *History) Delivery(o Options) (Delivery, []reports.Finding) {
 			switch {
 			case ok:
 				d.Delivered++
-			case m.confirmed():
+			case h.wasLost(stream, m, o.BrokerInside):
 				d.Lost++
 				list.lost(v, n, stream, seq, m, true)
 			default:
@@ -56,7 +58,7 @@ func (d *Delivery) count(h *History, list *findings, odd oddity, brokerInside bo
 	switch odd.kind {
 	case duplicate:
 		m := h.at(h.log.Records[odd.record].Stream, odd.seq)
-		confirmed := brokerInside || m.copies < 2
+		confirmed := brokerInside || !m.repeated()
 		if confirmed {
 			d.Duplicated++
 		} else {
@@ -70,8 +72,12 @@ func (d *Delivery) count(h *History, list *findings, odd oddity, brokerInside bo
 		d.Misrouted++
 		list.odd(odd, true, "payload of this device arrived under the topic of another")
 	case phantom:
-		d.Phantom++
-		list.odd(odd, true, "nobody in this run published it")
+		// Only a whole recording shows that nobody published it.
+		confirmed := !h.log.Partial || h.log.Records[odd.record].Stream == record.NoStream
+		if confirmed {
+			d.Phantom++
+		}
+		list.odd(odd, confirmed, "nobody in this run published it")
 	}
 }
 

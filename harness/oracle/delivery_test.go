@@ -45,6 +45,42 @@ func TestDelivery(t *testing.T) {
 			want:  Delivery{Messages: 1, Owed: 1, Lost: 1}, findings: "lost 1",
 		},
 		{
+			name:  "acknowledged, but the witness never saw it",
+			story: func() *story { return newStory("a").viewer("v", "#").write(0, 1).ack(0, 1) },
+			want:  Delivery{Messages: 1, Owed: 1, Unconfirmed: 1}, findings: "lost? 1",
+		},
+		{
+			name:   "the same with the broker inside the system",
+			story:  func() *story { return newStory("a").viewer("v", "#").write(0, 1).ack(0, 1) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Lost: 1}, findings: "lost 1",
+		},
+		{
+			name: "acknowledged where no witness looked",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").write(0, 1).ack(0, 1)
+				s.log.Index.Nodes[nodeWitness].Filters = []string{"t/other"}
+				return s
+			},
+			want: Delivery{Messages: 1, Owed: 1, Lost: 1}, findings: "lost 1",
+		},
+		{
+			name: "missing in a partial recording",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1).get("v", 7)
+				s.log.Partial = true
+				return s
+			},
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Unconfirmed: 1}, findings: "lost? 1, phantom? 7",
+		},
+		{
+			name:     "sent again where no witness looked, and twice at the viewer",
+			story:    func() *story { return newStory("a").viewer("v", "#").write(0, 1).write(0, 1).ack(0, 1).get("v", 1, 1) },
+			want:     Delivery{Messages: 1, Owed: 1, Delivered: 1, Repeated: 1},
+			findings: "duplicate? 1",
+		},
+		{
 			name: "blocked is owed to nobody",
 			story: func() *story {
 				return newStory("a").viewer("v", "#").add(record.Record{Kind: record.Blocked, Stream: 0, Seq: 1, Due: due(1)})

@@ -130,7 +130,7 @@ func (h *History) Hops(scenario string, o Options) []reports.Hop {
 	s := h.choose(o)
 	var slip, ack, ingress, egress, whole []float64
 	h.each(&s, func(stream int, seq uint64, m *message) {
-		self := h.publishesItself(stream)
+		self := h.streams[stream].self
 		if m.sent != 0 && !self {
 			slip = append(slip, millis(m.sent-m.due))
 		}
@@ -223,7 +223,8 @@ func (h *History) account(row *reports.Integrity, s *selection, stream int, seq 
 		}
 		_, ok := h.arrival(v, stream, seq)
 		count(&row.Delivered, ok)
-		count(&row.Lost, !ok && m.confirmed())
-		count(&row.Expected, ok || m.confirmed())
+		lost := !ok && h.wasLost(stream, m, s.BrokerInside)
+		count(&row.Lost, lost)
+		count(&row.Expected, ok || lost)
 	}
 }

@@ -230,3 +230,20 @@ func BenchmarkMillion(b *testing.B) {
 		b.Errorf("%d MiB of heap, want less than 512", (m.HeapSys-m.HeapReleased)>>20)
 	}
 }
+
+// TestForwardedRawFirstBlocked: a forwarded device stays the generator's, also
+// when its first frame could not be written.
+func TestForwardedRawFirstBlocked(t *testing.T) {
+	s := newStory().viewer("v", "#")
+	s.log.Index.Streams = []record.Stream{{Device: "f", Topic: "t/f", Foreign: true, Mode: "replay"}}
+	s.add(record.Record{Kind: record.Blocked, Seq: 1, Due: due(1), At: due(1)})
+	s.add(record.Record{Kind: record.Sent, Flags: record.FlagForeign, Seq: 2, Due: due(2), At: due(2) + ms, Digest: 12, Aux: 1})
+	s.add(record.Record{Kind: record.Received, Flags: record.FlagForeign, Node: s.viewers["v"], Digest: 12, At: due(2) - ms})
+	h := s.index(t)
+	if rig := h.RigHealth(Options{}); rig.Offered != 2 || rig.Achieved != 1 {
+		t.Errorf("offered %d, achieved %d, want 2 and 1", rig.Offered, rig.Achieved)
+	}
+	if l := h.Latencies(Options{}); l.Blocked != 1 || l.Negative != 1 {
+		t.Errorf("blocked %d, negative %d, want one of each", l.Blocked, l.Negative)
+	}
+}

@@ -43,7 +43,7 @@ func (h *History) RigHealth(o Options) reports.RigHealth {
 	}
 	var slip []float64
 	h.each(&s, func(stream int, _ uint64, m *message) {
-		if h.publishesItself(stream) {
+		if h.streams[stream].self {
 			return
 		}
 		rig.Offered++

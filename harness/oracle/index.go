@@ -23,6 +23,8 @@ type History struct {
 type stream struct {
 	messages []message
 	foreign  map[uint64][]uint64 // digest to positions, for payloads not ours
+	self     bool                // publishes by itself: the witness defines its messages
+	watched  bool                // a witness subscribes to its topic
 }
 
 // message is what happened to one message before any viewer.
@@ -34,14 +36,31 @@ type message struct {
 	witnessed int64
 	rank      uint32 // order at the witness, from 1; 0 when not seen
 	copies    uint8  // how often the witness saw it, at most 255
+	resent    bool   // written more than once: the broker may have it twice
 	blocked   bool
 	known     bool // the generator had it planned, or the witness saw it
 }
 
 func (m *message) wasSent() bool { return m.sent != 0 || m.rank != 0 }
 
-// confirmed says that the broker had it.
-func (m *message) confirmed() bool { return m.acked != 0 || m.witnessed != 0 }
+// wasLost says that a message which did not arrive is known to be the system's
+// loss and not the broker's or the recording's: the witness saw it. An
+// acknowledgement alone will do where the broker is part of the system or
+// nobody watched it. A partial recording proves nothing by what it lacks.
+func (h *History) wasLost(stream int, m *message, brokerInside bool) bool {
+	switch {
+	case h.log.Partial:
+		return false
+	case m.witnessed != 0:
+		return true
+	default:
+		return m.acked != 0 && (brokerInside || !h.streams[stream].watched)
+	}
+}
+
+// repeated says that the message may have come twice from the broker itself:
+// the witness saw it so, or it was sent again where the witness did not look.
+func (m *message) repeated() bool { return m.copies > 1 || (m.resent && m.copies == 0) }
 
 // sparse bounds how far positions may outrun the number of messages before the
 // recording counts as damaged.
@@ -115,9 +134,10 @@ func (h *History) size() error {
 				h.log.Index.Streams[s].Device, count[s], n)
 		}
 		if n == 0 && h.log.Index.Streams[s].Foreign {
-			n = seen[s]
+			n, h.streams[s].self = seen[s], true
 		}
 		h.streams[s].messages = make([]message, n)
+		h.streams[s].watched = witness >= 0 && watches(h.log.Index.Nodes[witness], h.log.Index.Streams[s].Topic)
 	}
 	return nil
 }
@@ -135,6 +155,8 @@ func (h *History) indexPublished() {
 			m.due, m.known = r.Due, true
 			if m.sent == 0 {
 				m.sent, m.end = r.At, r.End
+			} else {
+				m.resent = true
 			}
 			if r.Flags&record.FlagForeign != 0 {
 				h.refer(r.Stream, r.Digest, r.Seq)
@@ -172,15 +194,17 @@ func (h *History) witness() int {
 	return -1
 }
 
+// watches reports whether a witness subscribes to a topic. One that names no
+// filters sees everything.
+func watches(witness record.Node, topic string) bool {
+	return len(witness.Filters) == 0 || takes(witness.Filters, topic)
+}
+
 // indexWitnessed enters what the broker passed on, in the order of the wire.
 func (h *History) indexWitnessed() {
 	witness := h.witness()
 	ranks := make([]uint32, len(h.streams))
 	match := make([]foreignMatch, len(h.streams))
-	self := make([]bool, len(h.streams)) // publishes by itself: the witness defines it
-	for s := range h.streams {
-		self[s] = h.log.Index.Streams[s].Foreign && h.streams[s].foreign == nil
-	}
 	for i := range h.log.Records {
 		r := &h.log.Records[i]
 		if r.Kind != record.Witnessed || int(r.Node) != witness || r.Stream == record.NoStream {
@@ -188,7 +212,7 @@ func (h *History) indexWitnessed() {
 		}
 		seq := r.Seq
 		switch {
-		case self[r.Stream]:
+		case h.streams[r.Stream].self:
 			seq = uint64(ranks[r.Stream]) + 1
 			h.refer(r.Stream, r.Digest, seq)
 		case seq == 0:
@@ -208,7 +232,7 @@ func (h *History) indexWitnessed() {
 		}
 		ranks[r.Stream]++
 		m.rank, m.witnessed = ranks[r.Stream], r.At
-		if self[r.Stream] {
+		if h.streams[r.Stream].self {
 			m.due, m.sent, m.known = r.At, r.At, true
 		}
 	}

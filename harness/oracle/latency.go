@@ -50,7 +50,7 @@ func (h *History) Latencies(o Options) Latencies {
 	l := Latencies{history: h, options: o}
 	l.grow(h.countOwed(&s))
 	h.each(&s, func(stream int, seq uint64, m *message) {
-		self := h.publishesItself(stream)
+		self := h.streams[stream].self
 		for _, n := range s.viewers {
 			v := &h.viewers[n]
 			if !v.owes(stream, m) {
@@ -79,12 +79,6 @@ func (h *History) Latencies(o Options) Latencies {
 		}
 	})
 	return l
-}
-
-// publishesItself says that the generator has no part in a stream.
-func (h *History) publishesItself(stream int) bool {
-	messages := h.streams[stream].messages
-	return h.log.Index.Streams[stream].Foreign && len(messages) > 0 && messages[0].sent == messages[0].witnessed
 }
 
 func (h *History) countOwed(s *selection) (n int) {

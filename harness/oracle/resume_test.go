@@ -157,6 +157,13 @@ func TestChain(t *testing.T) {
 			s.get("v", 1, 2).event(due(2)+2*ms, record.Disconnected, "v").
 				event(due(3)+ms, record.Subscribed, "v", "recovered", "true", "reason", "").get("v", 4)
 		}, Chain{SilentLost: 1}, "lost 3"},
+		{"lost before the witness", func(s *story) {
+			s.write(0, 5).ack(0, 5).get("v", 1, 2, 3, 4)
+		}, Chain{}, "lost? 5"},
+		{"missing in a partial recording", func(s *story) {
+			s.log.Partial = true
+			s.get("v", 1, 2, 4)
+		}, Chain{}, "lost? 3"},
 		{"chain broken", func(s *story) {
 			s.get("v", 1, 2, 3, 4).event(due(3), record.ChainBroken, "v", "from", "5")
 		}, Chain{Broken: 1}, "chain-broken 0"},
