@@ -13,6 +13,7 @@ import (
 // interval (from, to], or a stretch of time when the system could only say that
 // it does not know.
 type declared struct {
+	epoch        string // of the interval, "" when it was not said
 	from, to     uint64
 	since, until int64
 }
@@ -52,7 +53,7 @@ func (h *History) declarations(n int, s *selection, c *Chain, list *findings) (g
 		case record.GapDeclared:
 			c.Gaps++
 			c.Admitted += int64(field(e, "count"))
-			gaps = append(gaps, declared{from: field(e, "from"), to: field(e, "to")})
+			gaps = append(gaps, declared{epoch: e.Fields["epoch"], from: field(e, "from"), to: field(e, "to")})
 		case record.Disconnected:
 			lost = e.At
 		case record.Subscribed:
@@ -83,7 +84,7 @@ func field(e record.Event, name string) uint64 {
 
 // judgeLosses tells declared losses from silent ones.
 func (h *History) judgeLosses(s *selection, gaps map[int][]declared, c *Chain, list *findings) {
-	offsets := map[int][]uint64{} // by stream, made when first needed
+	known := map[int][]place{} // by stream, made when first needed
 	h.each(s, func(stream int, seq uint64, m *message) {
 		for _, n := range s.viewers {
 			v := &h.viewers[n]
@@ -97,10 +98,10 @@ func (h *History) judgeLosses(s *selection, gaps map[int][]declared, c *Chain, l
 				list.lost(v, n, stream, seq, m, false)
 				continue
 			}
-			if offsets[stream] == nil {
-				offsets[stream] = h.offsets(stream)
+			if known[stream] == nil {
+				known[stream] = h.places(stream)
 			}
-			if isDeclared(gaps[n], offsets[stream], seq, m.due) {
+			if isDeclared(gaps[n], known[stream], seq, m) {
 				c.DeclaredLost++
 				continue
 			}
@@ -110,45 +111,80 @@ func (h *History) judgeLosses(s *selection, gaps map[int][]declared, c *Chain, l
 	})
 }
 
-// offsets returns the journal offset of each message of a stream as any viewer
-// saw it, 0 where nobody did.
-func (h *History) offsets(stream int) []uint64 {
-	offsets := make([]uint64, len(h.streams[stream].messages))
+// place is where a message is in the journal; the offset is 0 where nobody
+// said.
+type place struct {
+	epoch  string
+	offset uint64
+}
+
+// places returns the place of each message of a stream as any viewer saw it.
+func (h *History) places(stream int) []place {
+	places := make([]place, len(h.streams[stream].messages))
 	for i := range h.log.Records {
 		r := &h.log.Records[i]
 		live := r.Kind == record.Received || r.Kind == record.Restored
-		if live && int(r.Stream) == stream && r.Seq > 0 && r.Seq <= uint64(len(offsets)) && r.Offset != 0 {
-			offsets[r.Seq-1] = r.Offset
+		if live && int(r.Stream) == stream && r.Seq > 0 && r.Seq <= uint64(len(places)) && r.Offset != 0 {
+			places[r.Seq-1] = place{epoch: h.epoch(r.Aux), offset: r.Offset}
 		}
 	}
-	return offsets
+	return places
 }
 
-// isDeclared reports whether a gap covers a lost message. Its own offset is not
+// epoch names a journal epoch; "" when the recording does not.
+func (h *History) epoch(n uint32) string {
+	if int(n) >= len(h.log.Index.Epochs) {
+		return ""
+	}
+	return h.log.Index.Epochs[n]
+}
+
+// isDeclared reports whether a gap covers a lost message. Its own place is not
 // known when no viewer had it; then it lies between those of its neighbours,
-// and a gap that reaches in there is given the benefit of the doubt.
-func isDeclared(gaps []declared, offsets []uint64, seq uint64, due int64) bool {
-	low, high := offsets[seq-1], offsets[seq-1]
-	for i := int(seq) - 2; low == 0 && i >= 0; i-- {
-		if offsets[i] != 0 {
-			low = offsets[i] + 1
-		}
+// and a gap that reaches in there is given the benefit of the doubt, as is what
+// was still on its way to the broker when the declared stretch began.
+func isDeclared(gaps []declared, known []place, seq uint64, m *message) bool {
+	var before, after place
+	for i := int(seq) - 1; before.offset == 0 && i >= 0; i-- {
+		before = known[i]
 	}
-	for i := int(seq); high == 0 && i < len(offsets); i++ {
-		if offsets[i] != 0 {
-			high = offsets[i] - 1
-		}
+	for i := int(seq) - 1; after.offset == 0 && i < len(known); i++ {
+		after = known[i]
 	}
-	if high == 0 {
-		high = ^uint64(0)
-	}
+	own := known[seq-1].offset
 	for _, gap := range gaps {
-		if gap.until != 0 && due >= gap.since && due <= gap.until {
-			return true
-		}
-		if gap.to > 0 && gap.from < high && low <= gap.to {
+		switch {
+		case gap.until != 0:
+			if m.due <= gap.until && max(m.due, m.acked, m.witnessed) >= gap.since {
+				return true
+			}
+		case own != 0:
+			if gap.in(before) && gap.from < own && own <= gap.to {
+				return true
+			}
+		case gap.between(before, after):
 			return true
 		}
 	}
 	return false
+}
+
+// in reports whether a gap speaks of the epoch of a place. A gap that names
+// none speaks of any.
+func (d *declared) in(p place) bool { return d.epoch == "" || d.epoch == p.epoch }
+
+// between reports whether a gap reaches between two places; one that is not
+// known bounds nothing.
+func (d *declared) between(before, after place) bool {
+	low, high := uint64(0), ^uint64(0)
+	if before.offset != 0 && d.in(before) {
+		low = before.offset + 1
+	}
+	if after.offset != 0 && d.in(after) {
+		high = after.offset - 1
+	}
+	if before.offset != 0 && after.offset != 0 && !d.in(before) && !d.in(after) {
+		return false
+	}
+	return d.from < d.to && d.from < high && low <= d.to
 }

@@ -149,6 +149,23 @@ func TestChain(t *testing.T) {
 			s.offset++
 			s.get("v", 4).event(due(4), record.GapDeclared, "w", "from", "2", "to", "3", "count", "1")
 		}, Chain{SilentLost: 1}, "lost 3"},
+		{"declared in another epoch", func(s *story) {
+			s.log.Index.Epochs = []string{"e0", "e1"}
+			s.get("v", 1, 2)
+			s.offset++
+			s.get("v", 4).event(due(4), record.GapDeclared, "v", "epoch", "e1", "from", "2", "to", "3", "count", "1")
+		}, Chain{Gaps: 1, Admitted: 1, SilentLost: 1}, "lost 3"},
+		{"declared in the epoch that ended", func(s *story) {
+			s.log.Index.Epochs = []string{"e0", "e1"}
+			s.get("v", 1, 2).event(due(4), record.GapDeclared, "v", "epoch", "e0", "from", "2", "to", "9", "count", "1")
+			s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Seq: 4, At: due(4) + ms, Offset: 1, Aux: 1})
+		}, Chain{Gaps: 1, Admitted: 1, DeclaredLost: 1}, ""},
+		{"on its way when the connection was lost, and said so", func(s *story) {
+			s.get("v", 1, 2).add(record.Record{Kind: record.Sent, Seq: 5, Due: due(2) + ms/2, At: due(2) + ms/2})
+			s.add(record.Record{Kind: record.Witnessed, Node: nodeWitness, Seq: 5, At: due(2) + 3*ms/2})
+			s.event(due(2)+2*ms, record.Disconnected, "v").
+				event(due(2)+3*ms, record.Subscribed, "v", "recovered", "false", "reason", "epoch").get("v", 3, 4)
+		}, Chain{DeclaredLost: 1}, ""},
 		{"not recovered, and said so", func(s *story) {
 			s.get("v", 1, 2).event(due(2)+2*ms, record.Disconnected, "v").
 				event(due(3)+ms, record.Subscribed, "v", "recovered", "false", "reason", "epoch").get("v", 4)
