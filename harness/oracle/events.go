@@ -12,6 +12,7 @@ import (
 type window struct {
 	subject  string
 	from, to int64
+	declared bool // by an event; else it is the caller's or the whole recording
 }
 
 // faultWindow is the time between onset and end of a fault; end is 0 when it
@@ -29,7 +30,7 @@ func (h *History) indexEvents() {
 	for _, e := range h.events {
 		switch e.Kind {
 		case record.WindowOpen:
-			h.windows = append(h.windows, window{subject: e.Subject, from: e.At, to: math.MaxInt64})
+			h.windows = append(h.windows, window{subject: e.Subject, from: e.At, to: math.MaxInt64, declared: true})
 		case record.WindowClose:
 			for i := len(h.windows) - 1; i >= 0; i-- {
 				if h.windows[i].subject == e.Subject && h.windows[i].to == math.MaxInt64 {

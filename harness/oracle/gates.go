@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sort"
 	"time"
 
+	"plumbline/harness/record"
 	"plumbline/harness/stats"
 	"plumbline/reports"
 )
@@ -65,22 +67,64 @@ func (h *History) RigHealth(o Options) reports.RigHealth {
 }
 
 // Gates returns the validity gates that a recording itself does not pass: a
-// partial one (INT), and one without a single judged message (N).
+// partial one or a window that was never closed (INT), one without a single
+// judged message, and a viewer or a device that is to be judged and took no
+// part (N). The latter are a viewer to which nothing was owed, because it
+// subscribed too late or its filters take nothing, and a name that nobody has.
 func (h *History) Gates(o Options) (gates []stats.Gate) {
 	s := h.choose(o)
+	add := func(reason reports.Reason, cure, format string, args ...any) {
+		gates = append(gates, stats.Gate{Reason: reason, Detail: fmt.Sprintf(format, args...), Cure: cure})
+	}
 	if h.log.Partial {
-		gates = append(gates, stats.Gate{
-			Reason: reports.ReasonInterrupted, Detail: "the recording is partial", Cure: "a run to its end",
-		})
+		add(reports.ReasonInterrupted, "a run to its end", "the recording is partial")
+	}
+	for _, w := range s.windows {
+		if w.declared && w.to == math.MaxInt64 {
+			add(reports.ReasonInterrupted, "a run to its end", "the judged window %q was never closed", w.subject)
+		}
 	}
 	judged := false
-	h.each(&s, func(int, uint64, *message) { judged = true })
+	owed := make([]bool, len(h.viewers))
+	h.each(&s, func(stream int, _ uint64, m *message) {
+		judged = true
+		for _, n := range s.viewers {
+			owed[n] = owed[n] || h.viewers[n].owes(stream, m)
+		}
+	})
 	if !judged {
-		gates = append(gates, stats.Gate{
-			Reason: reports.ReasonSamples, Detail: "no message was intended in the judged window", Cure: "a device that sends",
-		})
+		add(reports.ReasonSamples, "a device that sends", "no message was intended in the judged window")
+		return gates
+	}
+	for _, name := range h.strangers(o) {
+		add(reports.ReasonSamples, "a recording of it", "%q is to be judged and is not in the recording", name)
+	}
+	if len(s.viewers) == 0 {
+		add(reports.ReasonSamples, "a viewer", "no viewer is judged")
+	}
+	for _, n := range s.viewers {
+		if !owed[n] {
+			add(reports.ReasonSamples, "a viewer that subscribes in time to what is sent",
+				"viewer %q was to receive nothing in the judged window", h.viewers[n].name)
+		}
 	}
 	return gates
+}
+
+// strangers returns the viewers and devices of o that the recording does not
+// know.
+func (h *History) strangers(o Options) (names []string) {
+	for _, name := range o.Viewers {
+		if !slices.ContainsFunc(h.viewers, func(v viewer) bool { return v.isView && v.name == name }) {
+			names = append(names, name)
+		}
+	}
+	for _, id := range o.Devices {
+		if !slices.ContainsFunc(h.log.Index.Streams, func(s record.Stream) bool { return s.Device == id }) {
+			names = append(names, id)
+		}
+	}
+	return names
 }
 
 // Gates returns the validity gates of the rig that do not hold for a limit at

@@ -12,8 +12,8 @@ import (
 
 // JudgeLatency applies DR-2 to latencies and words the result.
 //
-// Gates: CLK, GEN and RIG from in.Rig, those of in.Gates, and CLK when a
-// latency is negative. When more samples than a tenth of 1−q overlap hiccups of
+// Gates: those of the recording that the latencies come from, CLK when a
+// latency is negative, CLK, GEN and RIG from in.Rig, and in.Gates. When more samples than a tenth of 1−q overlap hiccups of
 // the rig longer than a tenth of the limit, only a PASS stands: hiccups can
 // only have made the figures worse.
 func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
@@ -23,7 +23,7 @@ func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
 		Series: in.Latency.Series, Limit: toMillis(in.Limit), Quantile: q,
 		Guard: toMillis(in.Guard), Bias: toMillis(in.Bias),
 		Rule: in.Rule, RunFails: in.RunFails, Steady: in.Steady,
-		Gates: append(in.clockGate(), append(Gates(in.Rig, in.Limit, q), in.Gates...)...),
+		Gates: in.gates(q),
 	}
 	d := stats.DecideDR2(input)
 	in.flag(&d, q)
@@ -69,14 +69,18 @@ func (in LatencyInput) withDefaults(q float64) LatencyInput {
 	return in
 }
 
-func (in LatencyInput) clockGate() []stats.Gate {
-	if in.Latency.Negative == 0 {
-		return nil
+// gates returns the validity gates that do not hold, the gravest first.
+func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
+	if h := in.Latency.history; h != nil {
+		gates = h.Gates(in.Latency.options)
 	}
-	return []stats.Gate{{
-		Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
-		Detail: fmt.Sprintf("%d messages arrived before they were intended", in.Latency.Negative),
-	}}
+	if in.Latency.Negative > 0 {
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
+			Detail: fmt.Sprintf("%d messages arrived before they were intended", in.Latency.Negative),
+		})
+	}
+	return append(append(gates, Gates(in.Rig, in.Limit, q)...), in.Gates...)
 }
 
 // flag withdraws a verdict other than PASS when the rig's own hiccups could

@@ -206,16 +206,45 @@ func TestJudgeDeterministic(t *testing.T) {
 }
 
 func TestHistoryGates(t *testing.T) {
-	if gates := newStory("a").viewer("v", "#").send(1).index(t).Gates(Options{}); len(gates) != 0 {
-		t.Errorf("a whole recording: %+v", gates)
-	}
 	partial := newStory("a").viewer("v", "#").send(1)
 	partial.log.Partial = true
-	if gates := partial.index(t).Gates(Options{}); len(gates) != 1 || gates[0].Reason != reports.ReasonInterrupted {
-		t.Errorf("a partial recording: %+v", gates)
-	}
-	if gates := newStory("a").viewer("v", "#").index(t).Gates(Options{}); len(gates) != 1 || gates[0].Reason != reports.ReasonSamples {
-		t.Errorf("an empty recording: %+v", gates)
+	for _, c := range []struct {
+		name    string
+		story   *story
+		options Options
+		reason  reports.Reason // "" for no gate
+		detail  string
+	}{
+		{"whole", newStory("a").viewer("v", "#").send(1), Options{}, "", ""},
+		{"partial", partial, Options{}, reports.ReasonInterrupted, "partial"},
+		{"empty", newStory("a").viewer("v", "#"), Options{}, reports.ReasonSamples, "no message"},
+		{"window left open", newStory("a").viewer("v", "#").send(1).event(0, record.WindowOpen, "w"), Options{},
+			reports.ReasonInterrupted, `window "w" was never closed`},
+		{"window without messages", newStory("a").viewer("v", "#").send(1).event(due(2), record.WindowOpen, "w").event(due(3), record.WindowClose, "w"),
+			Options{}, reports.ReasonSamples, "no message"},
+		{"window that is not there", newStory("a").viewer("v", "#").send(1), Options{Window: "w"}, reports.ReasonSamples, "no message"},
+		{"no viewer", newStory("a").send(1), Options{}, reports.ReasonSamples, "no viewer"},
+		{"subscribed too late", newStory("a").viewer("v", "#").viewer("w", "#").send(1).event(due(2), record.Subscribed, "w"), Options{},
+			reports.ReasonSamples, `viewer "w" was to receive nothing`},
+		{"filters take nothing", newStory("a").viewer("v", "t/b").send(1), Options{}, reports.ReasonSamples, `viewer "v" was to receive nothing`},
+		{"unknown viewer", newStory("a").viewer("v", "#").send(1), Options{Viewers: []string{"v", "x"}}, reports.ReasonSamples, `"x" is to be judged`},
+		{"unknown device", newStory("a").viewer("v", "#").send(1), Options{Devices: []string{"a", "x"}}, reports.ReasonSamples, `"x" is to be judged`},
+	} {
+		h := c.story.index(t)
+		gates := h.Gates(c.options)
+		if c.reason == "" {
+			if len(gates) != 0 {
+				t.Errorf("%s: %+v", c.name, gates)
+			}
+			continue
+		}
+		if len(gates) != 1 || gates[0].Reason != c.reason || !strings.Contains(gates[0].Detail, c.detail) || gates[0].Cure == "" {
+			t.Errorf("%s: %+v, want %s with %q", c.name, gates, c.reason, c.detail)
+		}
+		r := JudgeLatency(latReq, LatencyInput{Latency: h.Latencies(c.options), Limit: time.Second, Rig: goodRig})
+		if r.Verdict != reports.Inconclusive || r.Reason != c.reason {
+			t.Errorf("%s: latency is judged %v(%s)", c.name, r.Verdict, r.Reason)
+		}
 	}
 }
 
