@@ -87,12 +87,13 @@ type Resumption struct {
 }
 
 // ToFresh returns the time from the end of the fault (or from Lost when the
-// fault ended before it) to fresh data; false when there never was any.
+// fault ended before it) to fresh data, 0 when fresh data came while the fault
+// still was on; false when there never was any.
 func (r Resumption) ToFresh() (time.Duration, bool) {
 	if r.Fresh == 0 {
 		return 0, false
 	}
-	return time.Duration(r.Fresh - max(r.Lost, r.FaultEnd)), true
+	return time.Duration(max(r.Fresh-max(r.Lost, r.FaultEnd), 0)), true
 }
 
 // Detection returns the time from the onset of the fault to Lost; false when
@@ -177,8 +178,8 @@ type DeterministicInput struct {
 	Gates    []stats.Gate
 	Seed     uint64
 	// Figure is an optional figure with a limit, for example a time to fresh
-	// data. An estimate above the limit is a violation by itself; NaN is
-	// INCONCLUSIVE(N).
+	// data. An estimate above the limit is a violation by itself; an estimate or
+	// a limit that is NaN is INCONCLUSIVE(N).
 	Figure   *reports.Measurement
 	Started  time.Time
 	Duration time.Duration

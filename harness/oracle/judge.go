@@ -83,11 +83,16 @@ func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 	return append(append(gates, Gates(in.Rig, in.Limit, q)...), in.Gates...)
 }
 
-// flag withdraws a verdict other than PASS when the rig's own hiccups could
+// flag withdraws a FAIL and a CONDITIONAL verdict when the rig's own hiccups could
 // have caused it.
 func (in LatencyInput) flag(d *stats.Decision, q float64) {
+	switch d.Verdict {
+	case reports.Fail, reports.ConditionalFail, reports.ConditionalPass:
+	default:
+		return
+	}
 	share := in.Latency.flagged(in.Gaps, in.Limit)
-	if d.Verdict == reports.Pass || d.Verdict == reports.Inconclusive || share <= 0.1*(1-q) {
+	if share <= 0.1*(1-q) {
 		return
 	}
 	d.Verdict, d.Reason = reports.Inconclusive, reports.ReasonRig
@@ -119,6 +124,9 @@ func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found
 	rule := in.Rule
 	opening := fmt.Sprintf("%s: %s of %s shall be ≤ %s.", head(req.ID, in.Profile), percentile(req.Quantile),
 		req.Measurand, withUnit(toMillis(in.Limit), "ms"))
+	if d.Verdict == reports.Error {
+		return opening + fmt.Sprintf(" ERROR: test equipment fault; no statement; campaign void: %s; what would cure it: %s.", d.Detail, d.Cure)
+	}
 	if d.Verdict == reports.Inconclusive {
 		return opening + fmt.Sprintf(" INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: %s.", d.Reason, d.Detail, d.Cure)
 	}

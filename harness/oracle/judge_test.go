@@ -65,6 +65,10 @@ func TestJudgeLatencySentences(t *testing.T) {
 	if r := judgeSpread(10_000, 125, nil); len(r.Findings) != lateShown || r.Findings[0].Kind != "late" || r.Findings[0].At >= r.Findings[1].At {
 		t.Errorf("first violating messages: %+v", r.Findings)
 	}
+	r := JudgeLatency(reports.Requirement{ID: "LAT-02", Measurand: "t0i→t4"}, LatencyInput{Latency: spread(10_000, 5000), Limit: time.Second, Rig: goodRig})
+	if r.Verdict != reports.Error || !strings.Contains(r.Sentence, "ERROR: test equipment fault; no statement; campaign void: quantile 0") {
+		t.Errorf("a requirement without a quantile: %v %s", r.Verdict, r.Sentence)
+	}
 	if r := judgeSpread(10_000, 0, nil); r.Headline != "p99 10 ms, limit 250 ms" {
 		t.Errorf("headline %q", r.Headline)
 	}
@@ -195,6 +199,8 @@ func TestJudgeDeterministic(t *testing.T) {
 		{"inside the limit", DeterministicInput{Checks: 1, Figure: figure(1.25)}, reports.Pass, "", "time to fresh data: 1.25 s, limit 2 s."},
 		{"outside the limit", DeterministicInput{Checks: 1, Figure: figure(2.5)}, reports.Fail, "", "time to fresh data: 2.5 s, limit 2 s."},
 		{"never", DeterministicInput{Checks: 1, Figure: figure(math.Inf(1))}, reports.Fail, "", "∞ (never arrived)"},
+		{"without a limit", DeterministicInput{Checks: 1, Figure: &reports.Measurement{Name: "time", Unit: "s", Estimate: 3, Limit: nan}},
+			reports.Inconclusive, reports.ReasonSamples, "could not be established"},
 		{"not established", DeterministicInput{Checks: 1, Figure: figure(math.NaN())}, reports.Inconclusive, reports.ReasonSamples, "could not be established"},
 		{"seen before", DeterministicInput{Checks: 1, Findings: []reports.Finding{{Kind: "reordered"}}}, reports.Inconclusive, reports.ReasonEnvironment, "1 unconfirmed violation"},
 	} {

@@ -137,7 +137,7 @@ func (in DeterministicInput) gate(suspicions int64) *stats.Gate {
 			Reason: reports.ReasonSamples, Cure: "a run that exercises the guarantee",
 			Detail: fmt.Sprintf("exercised %d times, %d are needed", in.Checks, max(in.MinN, 1)),
 		}
-	case in.Figure != nil && math.IsNaN(float64(in.Figure.Estimate)):
+	case in.Figure != nil && (math.IsNaN(float64(in.Figure.Estimate)) || math.IsNaN(float64(in.Figure.Limit))):
 		return &stats.Gate{Reason: reports.ReasonSamples, Detail: "the figure could not be established", Cure: "a longer run"}
 	}
 	return nil

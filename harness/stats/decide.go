@@ -29,6 +29,7 @@ func (r Rule) withDefaults() Rule {
 
 // DecideDR2 applies the decision rule DR-2, "two counters":
 //
+//   - a question that was put wrongly, such as a quantile of 0: ERROR;
 //   - a broken validity gate, fewer than MinBlocks blocks or too few effective
 //     samples: INCONCLUSIVE with its code;
 //   - X_P/VIF ≤ c: PASS, unless a single run is FAIL;
@@ -42,6 +43,14 @@ func (r Rule) withDefaults() Rule {
 // judged on its worst third; when that is too short, INCONCLUSIVE(NONSTAT).
 func DecideDR2(in Input) Decision {
 	in.Rule = in.Rule.withDefaults()
+	if wrong := in.wrong(); wrong != "" {
+		nan := math.NaN()
+		return Decision{
+			Verdict: reports.Error, Detail: wrong, Cure: "a mend of the harness or the profile",
+			N: int64(len(in.Value)), Estimate: nan, Lower: nan, Upper: nan, NeedMore: -1,
+			Dependence: Dependence{VIF: 1, Doubled: 1},
+		}
+	}
 	in.Series = in.sorted()
 	d := in.decide()
 	if in.Steady && len(in.Due) > 0 {
@@ -53,6 +62,28 @@ func DecideDR2(in Input) Decision {
 		break
 	}
 	return d
+}
+
+// wrong says what no rule can be applied to, "" when nothing is. A question
+// that was put wrongly must not be answered: at the quantile 0, which a
+// requirement without one would have, almost every message may be late.
+func (in Input) wrong() string {
+	probability := func(p float64) bool { return p > 0 && p < 1 }
+	switch {
+	case !probability(in.Quantile):
+		return fmt.Sprintf("quantile %v is not between 0 and 1", in.Quantile)
+	case !(in.Limit > 0) || math.IsInf(in.Limit, 1):
+		return fmt.Sprintf("limit %v is no limit", in.Limit)
+	case !(in.Guard >= 0) || !(in.Bias >= 0):
+		return fmt.Sprintf("guard %v and bias %v: neither is below zero", in.Guard, in.Bias)
+	case !probability(in.Rule.PassConfidence) || !probability(in.Rule.FailConfidence):
+		return fmt.Sprintf("confidences %v and %v are not between 0 and 1", in.Rule.PassConfidence, in.Rule.FailConfidence)
+	case len(in.Due) != len(in.Value):
+		return fmt.Sprintf("%d instants for %d values", len(in.Due), len(in.Value))
+	case slices.ContainsFunc(in.Value, math.IsNaN):
+		return "a value is not a number"
+	}
+	return ""
 }
 
 // steadied replaces the verdict of a drifting run by that of its worst third.

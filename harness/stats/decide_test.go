@@ -108,6 +108,30 @@ func TestDecideInconclusive(t *testing.T) {
 	}
 }
 
+// TestDecideRefusesNonsense: what was asked wrongly is never a PASS.
+func TestDecideRefusesNonsense(t *testing.T) {
+	nan := math.NaN()
+	for name, spoil := range map[string]func(*Input){
+		"no quantile":         func(in *Input) { in.Quantile = 0 },
+		"whole quantile":      func(in *Input) { in.Quantile = 1 },
+		"no limit":            func(in *Input) { in.Limit = 0 },
+		"endless limit":       func(in *Input) { in.Limit = math.Inf(1) },
+		"unknown limit":       func(in *Input) { in.Limit = nan },
+		"negative guard":      func(in *Input) { in.Guard = -1 },
+		"unknown bias":        func(in *Input) { in.Bias = nan },
+		"certain confidence":  func(in *Input) { in.Rule.PassConfidence = 1 },
+		"negative confidence": func(in *Input) { in.Rule.FailConfidence = -0.5 },
+		"instants missing":    func(in *Input) { in.Due = in.Due[1:] },
+		"value missing":       func(in *Input) { in.Value[7] = nan },
+	} {
+		in := Input{Series: even(10_000, 0), Limit: 50, Quantile: 0.99}
+		spoil(&in)
+		if d := DecideDR2(in); d.Verdict != reports.Error || d.Detail == "" || d.Cure == "" {
+			t.Errorf("%s: %v %q", name, d.Verdict, d.Detail)
+		}
+	}
+}
+
 func TestDecideRunFails(t *testing.T) {
 	d := DecideDR2(Input{Series: even(10_000, 0), Limit: 50, Quantile: 0.99, RunFails: true})
 	if d.Verdict != reports.ConditionalPass {
