@@ -71,7 +71,7 @@ func kill(ctx context.Context, t *spec.Trial) {
 	j.duplicated("DEL-05", 1)
 	j.honest("DEL-07", 1)
 	j.seam("ORD-02", 1)
-	j.show(fmt.Sprintf("t0i→t4, %d SIGKILLs", l.Cycles), slotOf(time.Duration(l.Cycles)*2*time.Second))
+	j.show(fmt.Sprintf("t0i→t4, %d SIGKILLs (what could not be sent meanwhile counts as missing)", l.Cycles), slotOf(time.Duration(l.Cycles)*2*time.Second))
 }
 
 // kills kills and restarts the bridge at instants drawn from the seed.

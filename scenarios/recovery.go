@@ -106,7 +106,7 @@ func brokerOutage(ctx context.Context, t *spec.Trial) {
 	j := newJudged(t, b, h)
 	times, found := freshAfterFaults(h.Log(), "REC-02")
 	j.within("REC-02", "end of outage to fresh data", times, found)
-	j.show(fmt.Sprintf("t0i→t4, outages of %s between devices and broker", l.Hold), slotOf(10*time.Second))
+	j.show(fmt.Sprintf("t0i→t4, outages of %s between devices and broker (what could not be sent meanwhile counts as missing)", l.Hold), slotOf(10*time.Second))
 }
 
 func halfOpen(ctx context.Context, t *spec.Trial) {
