@@ -391,6 +391,35 @@ func TestForwardedRaw(t *testing.T) {
 	}
 }
 
+// TestForeignRepeats: equal payloads are told apart by time too. A snapshot
+// holds none of the future, and a second copy is not the next message.
+func TestForeignRepeats(t *testing.T) {
+	s := newStory().viewer("v", "#")
+	s.log.Index.Streams = []record.Stream{{Device: "f", Topic: "t/f", Foreign: true, Mode: "replay"}}
+	for seq := uint64(1); seq <= 4; seq++ {
+		s.add(record.Record{Kind: record.Sent, Flags: record.FlagForeign, Seq: seq, Due: due(seq), At: due(seq), Digest: 7, Aux: 1})
+	}
+	receive := func(kind record.Kind, at int64) {
+		s.add(record.Record{Kind: kind, Flags: record.FlagForeign, Node: s.viewers["v"], Digest: 7, At: at})
+	}
+	receive(record.Received, due(1)+ms)
+	receive(record.Restored, due(1)+2*ms) // the value of message 1
+	receive(record.Received, due(2)+ms)
+	receive(record.Received, due(2)+2*ms) // message 2 once more
+	receive(record.Received, due(3)+ms)
+	receive(record.Received, due(4)+ms)
+	h := s.index(t)
+	if l := h.Latencies(Options{}); l.Negative != 0 || l.Lost != 0 || l.Series.Value[1] != 1 {
+		t.Errorf("latencies %v, %d negative", l.Series.Value, l.Negative)
+	}
+	if a, found := h.Order(Options{}); a.Stale != 0 {
+		t.Errorf("order %+v %q, want nothing stale", a, tell(found))
+	}
+	if d, found := h.Delivery(Options{}); d.Duplicated != 1 || d.Delivered != 4 {
+		t.Errorf("delivery %+v %q, want one duplicate and four delivered", d, tell(found))
+	}
+}
+
 func TestLeaks(t *testing.T) {
 	s := newStory("a", "b").viewer("v", "#").viewer("w", "#").send(1).sendOn(1, 1).get("v", 1).getOn("v", 1, 1).get("w", 1)
 	s.add(record.Record{Kind: record.Restored, Node: s.viewers["w"], Stream: 1, Seq: 1, At: due(2)})

@@ -1,6 +1,32 @@
 package oracle
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
+
+// isAhead says that a message had not been written yet at an instant. One of a
+// device that publishes by itself may reach a viewer before the witness, so
+// nothing is known about it.
+func (s *stream) isAhead(seq uint64, at int64) bool {
+	return !s.self && s.messages[seq-1].sent > at
+}
+
+// latest returns the last position with a digest that a snapshot taken before
+// an instant can hold, the first of all when each came later; 0 when the
+// payload was never published.
+func (s *stream) latest(digest uint64, at int64) (seq uint64) {
+	list := s.foreign[digest]
+	if len(list) == 0 {
+		return 0
+	}
+	for _, later := range slices.Backward(list) {
+		if s.messages[later-1].sent <= at {
+			return later
+		}
+	}
+	return list[0]
+}
 
 // foreignMatch follows one stream whose payloads are not ours at one observer:
 // messages are told apart by digest and order only.

@@ -98,7 +98,9 @@ func (h *History) arrive(i int, r *record.Record) {
 	}
 	seq := r.Seq
 	if seq == 0 {
-		seq, _ = got.match.find(&h.streams[r.Stream], r.Digest, func(seq uint64) bool { return got.arrived[seq-1] != 0 })
+		seq, _ = got.match.find(&h.streams[r.Stream], r.Digest, func(seq uint64) bool {
+			return got.arrived[seq-1] != 0 || h.streams[r.Stream].isAhead(seq, r.At)
+		})
 	}
 	m := h.at(r.Stream, seq)
 	if m == nil || !m.wasSent() {
@@ -142,9 +144,8 @@ func (h *History) followOrder(i int, r *record.Record, seq uint64, m *message, g
 func (h *History) restored(i int, r *record.Record, got *received) {
 	seq := r.Seq
 	if seq == 0 {
-		if list := h.streams[r.Stream].foreign[r.Digest]; len(list) > 0 {
-			seq = list[len(list)-1]
-		}
+		seq = h.streams[r.Stream].latest(r.Digest, r.At)
+		got.match.last = max(got.match.last, seq) // what follows live is newer
 	}
 	if h.at(r.Stream, seq) == nil {
 		h.note(i, seq, phantom)
