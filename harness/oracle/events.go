@@ -53,15 +53,38 @@ func (h *History) indexEvents() {
 	}
 }
 
-// firstSubscribed returns when a viewer was first subscribed, 0 when the
-// recording does not say.
-func (h *History) firstSubscribed(name string) int64 {
+// firstSubscribed returns when each filter of a viewer was first subscribed. An
+// event that names no filter stands for all of them.
+func (h *History) firstSubscribed(name string) map[string]int64 {
+	first := map[string]int64{}
 	for _, e := range h.events {
-		if e.Kind == record.Subscribed && e.Subject == name {
-			return e.At
+		if e.Kind != record.Subscribed || e.Subject != name {
+			continue
+		}
+		filter := "#"
+		if f := e.Fields["filter"]; f != "" {
+			filter = f
+		}
+		if _, known := first[filter]; !known {
+			first[filter] = e.At
 		}
 	}
-	return 0
+	return first
+}
+
+// since returns when the first subscription that takes a topic began, 0 when
+// the recording does not say.
+func since(subscribed map[string]int64, topic string) int64 {
+	first := int64(math.MaxInt64)
+	for filter, at := range subscribed {
+		if matches(filter, topic) {
+			first = min(first, at)
+		}
+	}
+	if first == math.MaxInt64 {
+		return 0
+	}
+	return first
 }
 
 // selection is Options resolved against one recording.

@@ -231,6 +231,18 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
+// TestOwedFromItsOwnFilterOn: each filter of a viewer owes from the moment when
+// it was subscribed, not from that of another.
+func TestOwedFromItsOwnFilterOn(t *testing.T) {
+	s := newStory("a", "b").viewer("v", "t/a", "t/b").send(1, 2).sendOn(1, 1, 2).
+		event(due(1), record.Subscribed, "v", "filter", "t/a").
+		event(due(2), record.Subscribed, "v", "filter", "t/b").
+		get("v", 1, 2).getOn("v", 1, 2)
+	if d, found := s.index(t).Delivery(Options{}); d.Owed != 3 || d.Lost != 0 {
+		t.Errorf("%+v %q, want three owed", d, tell(found))
+	}
+}
+
 // TestForwardedRawFirstBlocked: a forwarded device stays the generator's, also
 // when its first frame could not be written.
 func TestForwardedRawFirstBlocked(t *testing.T) {

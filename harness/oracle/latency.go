@@ -36,7 +36,7 @@ func (h *History) arrival(v *viewer, stream int, seq uint64) (int64, bool) {
 // owes reports whether a viewer is to get a message of a stream: its filters
 // take the topic, and it was subscribed before the message was intended.
 func (v *viewer) owes(stream int, m *message) bool {
-	return v.streams[stream].owed && m.due >= v.since
+	return v.streams[stream].owed && m.due >= v.streams[stream].since
 }
 
 // Latencies returns the time from intended instant to arrival of every

@@ -7,7 +7,6 @@ type viewer struct {
 	name    string
 	isView  bool
 	filters []string
-	since   int64 // when it first was subscribed; nothing before is owed
 	streams []received
 	offsets map[uint32]uint64 // last live journal offset by epoch; nil when it has several filters
 }
@@ -15,6 +14,7 @@ type viewer struct {
 // received is what one viewer received of one stream.
 type received struct {
 	owed    bool    // the filters take the topic
+	since   int64   // when one of those first was subscribed; nothing before is owed
 	arrived []int64 // by position-1: first arrival, 0 when it never came
 	highest uint64  // largest position so far
 	rank    uint32  // largest rank at the witness so far
@@ -53,7 +53,7 @@ func (h *History) indexViewers() {
 		if !v.isView {
 			continue
 		}
-		v.since = h.firstSubscribed(node.Name)
+		subscribed := h.firstSubscribed(node.Name)
 		if len(node.Filters) == 1 {
 			v.offsets = map[uint32]uint64{}
 		}
@@ -62,6 +62,7 @@ func (h *History) indexViewers() {
 			v.streams[s].owed = takes(node.Filters, h.log.Index.Streams[s].Topic)
 			if v.streams[s].owed {
 				v.streams[s].arrived = make([]int64, len(h.streams[s].messages))
+				v.streams[s].since = since(subscribed, h.log.Index.Streams[s].Topic)
 			}
 		}
 	}
