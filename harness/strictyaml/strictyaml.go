@@ -54,7 +54,13 @@ func Decode(name string, data []byte, into any) (*Document, error) {
 		return nil, &Error{File: name, Message: "is empty"}
 	}
 	if err := yaml.UnmarshalWithOptions(data, into, yaml.Strict()); err != nil {
-		return nil, translate(name, err, into)
+		mistake := translate(name, err, into)
+		if mistake.Line == 0 || strings.Contains(mistake.Message, durationType.String()) {
+			if at := wrongTime(name, file.Docs[0].Body, reflect.TypeOf(into), nil); at != nil {
+				return nil, at
+			}
+		}
+		return nil, mistake
 	}
 	return &Document{name: name, file: file}, nil
 }
@@ -134,7 +140,7 @@ func label(path []any) string {
 var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
 
 // translate turns an error of the YAML library into one line with its place.
-func translate(name string, err error, into any) error {
+func translate(name string, err error, into any) *Error {
 	out := &Error{File: name, Message: firstLine(err.Error())}
 	var located yaml.Error
 	if errors.As(err, &located) {

@@ -3,6 +3,7 @@ package strictyaml_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"plumbline/harness/strictyaml"
 )
@@ -11,6 +12,13 @@ type file struct {
 	Name  string          `yaml:"name"`
 	Loads map[string]load `yaml:"loads"`
 	Ports []port          `yaml:"ports"`
+	Hold  *hold           `yaml:"hold"`
+}
+
+type hold struct {
+	Most  time.Duration            `yaml:"most"`
+	Steps []time.Duration          `yaml:"steps"`
+	Named map[string]time.Duration `yaml:"named"`
 }
 
 type load struct {
@@ -69,6 +77,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"duplicate key", "name: x\nname: y\n", "f.yaml:2: "},
 		{"broken syntax", "name: [x\n", "f.yaml:"},
 		{"two documents", "name: x\n---\nname: y\n", "more than one document"},
+		{"time without unit", "name: x\nhold:\n  steps: [1s]\n  most: 10\n", `f.yaml:4: hold.most: "10" is not a time; write it with its unit, for example 10s`},
+		{"time with a wrong unit", "name: x\nhold:\n  most: 10 apples\n", `f.yaml:3: hold.most: "10 apples" is not a time`},
+		{"time in a list", "name: 10x\nhold:\n  steps:\n    - 1s\n    - 10x\n", `f.yaml:5: hold.steps[1]: "10x" is not a time`},
+		{"time in a map", "name: x\nhold:\n  named: {a: 1s,\n    b: soon}\n", `f.yaml:4: hold.named.b: "soon" is not a time`},
 		{"empty", "", "f.yaml: is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

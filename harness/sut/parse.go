@@ -1,11 +1,9 @@
 package sut
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,33 +32,12 @@ func Parse(data []byte, file, dir string) (*Descriptor, error) {
 	d := &Descriptor{dir: dir}
 	doc, err := strictyaml.Decode(file, data, d)
 	if err != nil {
-		return nil, fmt.Errorf("sut: descriptor: %w: %w", ErrUsage, locate(err, data))
+		return nil, fmt.Errorf("sut: descriptor: %w: %w", ErrUsage, err)
 	}
 	if err := d.check(doc); err != nil {
 		return nil, fmt.Errorf("sut: descriptor: %w: %w", ErrUsage, err)
 	}
 	return d, nil
-}
-
-var quoted = regexp.MustCompile(`in duration "([^"]+)"|invalid duration "([^"]+)"`)
-
-// locate adds the line to an error about a time: the YAML library passes on
-// what the time package said, which knows no lines.
-func locate(err error, data []byte) error {
-	var mistake *strictyaml.Error
-	if !errors.As(err, &mistake) || mistake.Line != 0 {
-		return err
-	}
-	m := quoted.FindStringSubmatch(mistake.Message)
-	if m == nil {
-		return err
-	}
-	for i, line := range strings.Split(string(data), "\n") {
-		if strings.Contains(line, m[1]+m[2]) {
-			return &strictyaml.Error{File: mistake.File, Line: i + 1, Message: mistake.Message + "; write a time with its unit, for example 10s"}
-		}
-	}
-	return err
 }
 
 // Validate checks a descriptor that was made by hand. Every error wraps ErrUsage.
