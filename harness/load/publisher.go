@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -36,7 +37,7 @@ type PublisherConfig struct {
 	Username  string
 	Password  string
 	Recorder  *record.Recorder
-	InFlight  int           // QoS 1 window; 0 means DefaultInFlight. The broker's own limit holds too
+	InFlight  int           // QoS 1 window, at most 65,535; 0 means DefaultInFlight. The broker's own limit holds too
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
 	Sequence  bool          // add the plumbline-seq user property
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
@@ -109,6 +110,7 @@ type pending struct {
 	at      int64  // stamp before the first byte, 0 before
 	dup     bool
 	acked   bool
+	written bool // wholly, at least once: there is a record of it
 }
 
 // NewPublisher returns a publisher that is not connected yet.
@@ -125,6 +127,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	if cfg.InFlight <= 0 {
 		cfg.InFlight = DefaultInFlight
 	}
+	cfg.InFlight = min(cfg.InFlight, math.MaxUint16) // there are no more packet identifiers [MQTT-2.2.1-3]
 	if cfg.Reconnect == 0 {
 		cfg.Reconnect = DefaultReconnect
 	}
@@ -190,6 +193,7 @@ func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, b
 // keep serves one connection after another until Close.
 func (p *Publisher) keep(conn net.Conn) {
 	defer close(p.done)
+	defer p.abandon()
 	for {
 		err := p.serve(conn)
 		p.detach(err)
@@ -269,7 +273,8 @@ func (p *Publisher) settle() {
 }
 
 // Close ends the connection with DISCONNECT and returns when all goroutines
-// have ended. It is idempotent. What is unacknowledged stays so.
+// have ended. It is idempotent. What is unacknowledged stays so; what was never
+// written is recorded as blocked.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
 	started := p.started

@@ -5,11 +5,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eclipse/paho.golang/packets"
 
 	"plumbline/harness/record"
 )
@@ -242,6 +245,120 @@ func TestPublisherStalledPeer(t *testing.T) {
 	}
 }
 
+// TestPublisherClosedWhileStalled: what was accepted and never written is in
+// the recording as blocked, not missing from it.
+func TestPublisherClosedWhileStalled(t *testing.T) {
+	rec := newRecorder(t)
+	broker, _ := startBroker(t, nil, "")
+	proxy := startProxy(t, broker.Host)
+	stream := rec.Stream(record.Stream{Device: "a", Topic: "t/a", QoS: 1})
+	p := newPublisher(t, rec, proxy.url(), nil)
+	proxy.set(func() { proxy.stall = true })
+	payload := []byte(strings.Repeat("x", 64<<10))
+	offered := 1
+	for p.Send(Message{Stream: stream, Seq: uint64(offered), Due: rec.Clock().Now(), Topic: "t/a", Payload: payload, QoS: 1}) {
+		offered++
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := p.Counts()
+	log := logOf(t, rec)
+	sent, blocked := len(kinds(log, record.Sent)), len(kinds(log, record.Blocked))
+	if sent+blocked != offered || blocked < 2 {
+		t.Errorf("%d sent and %d blocked records of %d messages", sent, blocked, offered)
+	}
+	if c.Sent != int64(sent) || c.Blocked != int64(blocked) {
+		t.Errorf("counts %+v, records of %d sent and %d blocked", c, sent, blocked)
+	}
+}
+
+// TestPublisherKeepsWhatIsDone: a message that was acknowledged out of order is
+// not sent again after a reconnect.
+func TestPublisherKeepsWhatIsDone(t *testing.T) {
+	rec := newRecorder(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := make(chan string, 1)
+	served := make(chan error, 1)
+	go func() { served <- acknowledgeSecond(listener, again) }()
+	t.Cleanup(func() {
+		listener.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	p := newPublisher(t, rec, &url.URL{Scheme: "mqtt", Host: listener.Addr().String()}, nil)
+	for seq := uint64(1); seq <= 2; seq++ {
+		p.Send(message(rec, 0, seq, 1))
+	}
+	if err := p.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-again; got != "m1" {
+		t.Errorf("sent again: %q, want m1", got)
+	}
+	if c := p.Counts(); c.Resent != 1 || c.Acked != 2 {
+		t.Errorf("counts %+v, want one sent again and two acknowledged", c)
+	}
+}
+
+// acknowledgeSecond is a broker that acknowledges the second of two messages
+// and goes. It acknowledges what comes on the next connection and tells it.
+func acknowledgeSecond(listener net.Listener, again chan<- string) error {
+	accept := func() (net.Conn, error) {
+		conn, err := listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := packets.ReadPacket(conn); err != nil {
+			return nil, err
+		}
+		_, err = (&packets.Connack{Properties: &packets.Properties{}, SessionPresent: true}).WriteTo(conn)
+		return conn, err
+	}
+	publish := func(conn net.Conn) (*packets.Publish, error) {
+		packet, err := packets.ReadPacket(conn)
+		if err != nil {
+			return nil, err
+		}
+		return packet.Content.(*packets.Publish), nil
+	}
+	acknowledge := func(conn net.Conn, id uint16) error {
+		_, err := (&packets.Puback{Properties: &packets.Properties{}, PacketID: id}).WriteTo(conn)
+		return err
+	}
+	first, err := accept()
+	if err != nil {
+		return err
+	}
+	_, err = publish(first)
+	second, err2 := publish(first)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if err := errors.Join(acknowledge(first, second.PacketID), first.Close()); err != nil {
+		return err
+	}
+	next, err := accept()
+	if err != nil {
+		return err
+	}
+	defer next.Close()
+	m, err := publish(next)
+	if err != nil {
+		return err
+	}
+	again <- string(m.Payload)
+	if err := acknowledge(next, m.PacketID); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, next) // until the publisher closes
+	return nil
+}
+
 func TestPublisherTLS(t *testing.T) {
 	server, err := selfSigned()
 	if err != nil {
@@ -330,6 +447,10 @@ func TestPublisherConfigErrors(t *testing.T) {
 	p, err := NewPublisher(PublisherConfig{Name: "x", Broker: &url.URL{Scheme: "mqtt", Host: "127.0.0.1:1"}, Recorder: rec})
 	if err != nil {
 		t.Fatal(err)
+	}
+	wide, err := NewPublisher(PublisherConfig{Name: "w", Broker: p.cfg.Broker, Recorder: rec, InFlight: 1 << 20})
+	if err != nil || wide.cfg.InFlight != 65_535 {
+		t.Errorf("a window of more messages than packet identifiers: %v", err)
 	}
 	for range 2 { // never connected, closed twice
 		if err := p.Close(); err != nil {

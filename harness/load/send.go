@@ -64,7 +64,7 @@ func (p *Publisher) forget(m *pending) {
 }
 
 // freeID returns the next packet identifier that is not in use
-// [MQTT-2.2.1-3]. The window is below 65,535, so there is one.
+// [MQTT-2.2.1-3]. The window is at most 65,535 and not full, so there is one.
 func (p *Publisher) freeID() uint16 {
 	for {
 		p.lastID++
@@ -116,6 +116,7 @@ func (p *Publisher) written(m *pending, end int64) {
 	if m.attempt == controlAttempt {
 		return
 	}
+	m.written = true
 	flags := uint8(0)
 	if m.Retain {
 		flags |= record.FlagRetained

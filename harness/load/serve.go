@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	defer p.mu.Unlock()
 	p.conn, p.window = conn, window
 	p.queue, p.queued = nil, 0
+	// What was acknowledged behind one that was not is done, and its packet
+	// identifier may be another's by now.
+	p.order = slices.DeleteFunc(p.order, func(m *pending) bool { return m.acked })
 	for _, m := range p.order {
 		m.dup, m.at = present, 0
 		m.attempt++
@@ -75,6 +79,19 @@ func (p *Publisher) dropQueue() {
 		}
 	}
 	p.queue, p.queued = nil, 0
+}
+
+// abandon records as blocked what was accepted and is never going to be
+// written, so that no message that came due is missing from the evidence.
+func (p *Publisher) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.order {
+		if !m.written && !m.acked {
+			p.counts.Sent--
+			p.block(&m.Message)
+		}
+	}
 }
 
 // serve reads acknowledgements, pings and writes what Send could not, until
