@@ -35,6 +35,7 @@ type rawGates struct {
 	MinBlock  string `yaml:"minBlock"`
 	MaxBlock  string `yaml:"maxBlock"`
 	Steady    bool   `yaml:"stationary"`
+	Attempts  int    `yaml:"attempts"`
 	Guard     string `yaml:"guard"`
 	GuardNote string `yaml:"guardSource"`
 }
@@ -111,7 +112,7 @@ func (k *checker) gates() error {
 	if g.Guard, err = k.time([]any{"gates", "guard"}, k.raw.Gates.Guard); err != nil {
 		return err
 	}
-	g.Blocks, g.Steady, g.GuardNote = k.raw.Gates.Blocks, k.raw.Gates.Steady, k.raw.Gates.GuardNote
+	g.Blocks, g.Steady, g.Attempts, g.GuardNote = k.raw.Gates.Blocks, k.raw.Gates.Steady, k.raw.Gates.Attempts, k.raw.Gates.GuardNote
 	switch {
 	case g.Offered <= 0 || g.Slip <= 0 || g.MinBlock <= 0 || g.Guard <= 0:
 		return k.doc.Errorf([]any{"gates"}, "offered, slip, minBlock and guard must all be given and above zero; a gate that is always open is no gate")
@@ -119,6 +120,8 @@ func (k *checker) gates() error {
 		return k.doc.Errorf([]any{"gates", "offered"}, "%q is looser than the rule: less than 99.9 %% sent is no valid run (metrology 1.1)", k.raw.Gates.Offered)
 	case g.Slip > 0.05:
 		return k.doc.Errorf([]any{"gates", "slip"}, "%q is looser than the rule: a send slip above a twentieth of the limit is no valid run (metrology 0)", k.raw.Gates.Slip)
+	case g.Attempts < 1 || g.Attempts > 3:
+		return k.doc.Errorf([]any{"gates", "attempts"}, "%d is not between 1 and 3: what a gate voided may be repeated twice at most (metrology 0)", g.Attempts)
 	case g.Blocks < 2:
 		return k.doc.Errorf([]any{"gates", "blocks"}, "is %d; fewer than 2 blocks say nothing about autocorrelation (metrology asks for 30)", g.Blocks)
 	}

@@ -74,6 +74,7 @@ type Gates struct {
 	MinBlock  time.Duration // least length of a block
 	MaxBlock  time.Duration // most length of a block, for profiles with little time; 0 is no bound
 	Steady    bool          // test for drift; needs runs long enough to show one
+	Attempts  int           // at a scenario in all, when a gate voids one; 1 … 3
 	Guard     time.Duration // U: expanded systematic uncertainty (k = 2)
 	GuardNote string        // where U comes from
 }

@@ -32,7 +32,7 @@ name: lab
 version: "1"
 purpose: a test
 certifies: true
-gates: {offered: 99.9 %, slip: 5 %, blocks: 30, minBlock: 1 s, guard: 0.3 ms}
+gates: {offered: 99.9 %, slip: 5 %, blocks: 30, minBlock: 1 s, attempts: 3, guard: 0.3 ms}
 limits:
   LAT-01: {limit: 25 ms, samples: 100, source: judgement}
   LAT-02: {limit: 0.25 s, samples: 299, source: judgement}
@@ -99,6 +99,7 @@ func TestParseRefuses(t *testing.T) {
 		{"loose offer", "offered: 99.9 %", "offered: 99 %", "looser than the rule"},
 		{"loose slip", "slip: 5 %", "slip: 6 %", "looser than the rule"},
 		{"share above one", "offered: 99.9 %", "offered: 101 %", "not between 0 % and 100 %"},
+		{"many attempts", "attempts: 3", "attempts: 4", "may be repeated twice at most"},
 		{"one block", "blocks: 30", "blocks: 1", "fewer than 2 blocks"},
 		{"blocks crossed", "minBlock: 1 s", "minBlock: 1 s, maxBlock: 0.5 s", "gates.maxBlock: 500ms is shorter than minBlock"},
 		{"share as a number", "slip: 5 %", "slip: 0.05", "gates.slip: "},

@@ -93,7 +93,7 @@ name: engine
 version: "1"
 purpose: test of the engine
 certifies: %v
-gates: {offered: 99.9 %%, slip: 5 %%, blocks: 30, minBlock: 1 s, guard: 0.3 ms}
+gates: {offered: 99.9 %%, slip: 5 %%, blocks: 30, minBlock: 1 s, attempts: 3, guard: 0.3 ms}
 loads: {none: {}}
 limits:
 `

@@ -79,11 +79,6 @@ func (e *emitter) failed(message string, skip ...int) {
 	ginkgo.Fail(message, offset)
 }
 
-// attempts is how often a scenario may be tried in all: only an attempt that a
-// validity gate voided is repeated, and every attempt is reported (metrology,
-// decision 7).
-const attempts = 3
-
 // run is the body of every spec.
 func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	ctx, cancel := context.WithCancel(specCtx)
@@ -107,7 +102,9 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 			panic(panicked)
 		}
 	}()
-	for n := 1; n <= attempts; n++ {
+	// Only an attempt that a validity gate voided is repeated, and every
+	// attempt is reported (metrology, decision 7).
+	for n := 1; n <= e.rig.Profile().Gates.Attempts; n++ {
 		s.begin(n)
 		if e.ready(s.trial) && e.applies(s.trial) {
 			sc.body(ctx, s.trial)
