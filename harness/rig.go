@@ -72,6 +72,15 @@ func (r *Rig) ProfileArgument() string {
 	return r.cfg.Profile.Name
 }
 
+// Reproduce returns the command line that repeats one scenario; command is what
+// it starts with, "" means "plumbline run".
+func (r *Rig) Reproduce(command, scenario string) string {
+	if command == "" {
+		command = "plumbline run"
+	}
+	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", command, r.ProfileArgument(), r.cfg.Seed, scenario)
+}
+
 // Seed returns the seed of the run.
 func (r *Rig) Seed() uint64 { return r.cfg.Seed }
 

@@ -89,7 +89,7 @@ func (c *composer) outcomes(report types.Report) {
 		}
 		if out.Unavailable != "" {
 			c.unavailable = out.Unavailable
-			c.partial = append(c.partial, fmt.Sprintf("scenario %s: %s", sc.ID, out.Unavailable))
+			c.partial = append(c.partial, fmt.Sprintf("scenario %s: %s", sc.ID, oneLine(out.Unavailable)))
 		}
 		c.run.Results = append(c.run.Results, out.Results...)
 		c.figures(out.Figures)
@@ -111,7 +111,7 @@ func (c *composer) missing(sc Scenario, r types.SpecReport) Outcome {
 	out := Outcome{Scenario: sc.ID}
 	for _, id := range sc.Requirements {
 		out.Results = append(out.Results, reports.Result{
-			Requirement: id, Scenario: sc.ID, Verdict: verdict, Reason: reason, Headline: why,
+			Requirement: id, Scenario: sc.ID, Verdict: verdict, Reason: reason, Headline: oneLine(why), Reproduce: c.rig.Reproduce(c.opts.Command, sc.ID),
 			Sentence: statement(id, verdict, reason, why), Started: r.StartTime, Duration: r.RunTime, Attempt: 1,
 		})
 	}

@@ -171,15 +171,6 @@ func (e *emitter) progress(ev Event) {
 	}
 }
 
-// reproduce is the command that repeats one scenario.
-func (e *emitter) reproduce(scenario string) string {
-	command := e.opts.Command
-	if command == "" {
-		command = "plumbline run"
-	}
-	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", command, e.rig.ProfileArgument(), e.rig.Seed(), scenario)
-}
-
 // timeout returns the time limit of a scenario: what its loads take, doubled,
 // and two minutes for starting, draining and judging.
 func (e *emitter) timeout(sc Scenario) time.Duration {

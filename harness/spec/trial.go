@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,7 +191,7 @@ func (t *Trial) finish(ctx context.Context, panicked any) Outcome {
 			out.Results = append(out.Results, t.complete(t.notApplicable(id)))
 		default:
 			out.Results = append(out.Results, t.complete(reports.Result{
-				Requirement: id, Verdict: verdict, Reason: reason, Sentence: statement(id, verdict, reason, why), Headline: why,
+				Requirement: id, Verdict: verdict, Reason: reason, Sentence: statement(id, verdict, reason, why), Headline: oneLine(why),
 			}))
 		}
 	}
@@ -234,12 +235,13 @@ func (t *Trial) complete(r reports.Result) reports.Result {
 	}
 	r.Attempt = max(t.attempt, 1)
 	r.Procedure = append([]string(nil), t.steps...)
-	r.Reproduce = t.emit.reproduce(t.Scenario.ID)
+	r.Reproduce = t.Rig.Reproduce(t.emit.opts.Command, t.Scenario.ID)
 	return r
 }
 
 // statement is the full sentence of a requirement that no oracle judged.
 func statement(id string, v reports.Verdict, reason reports.Reason, why string) string {
+	why = strings.TrimRight(oneLine(why), ".")
 	switch v {
 	case reports.Error:
 		return fmt.Sprintf("%s: test equipment fault; no statement about conformity: %s.", id, why)
@@ -250,4 +252,14 @@ func statement(id string, v reports.Verdict, reason reports.Reason, why string) 
 	default:
 		return fmt.Sprintf("%s: no statement about conformity; reason %s: %s.", id, reason, why)
 	}
+}
+
+// oneLine joins the lines of a text, such as the last words of a process, so
+// that it can stand in a sentence.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, " | ")
 }
