@@ -78,8 +78,8 @@ type source struct {
 // in the records.
 type Health struct {
 	Counts
-	SlipMax time.Duration // largest lateness of the metronome
-	Late    int64         // instants that it met more than 1 ms late
+	SlipMax time.Duration // largest of those latenesses, 0 when there were none
+	Late    int64         // instants that the metronome met more than 1 ms late
 }
 
 // ditherShare is the part of its period by which a source's instants move when

@@ -248,20 +248,16 @@ func (r *Recorder) Log() (*Log, error) {
 
 // finish runs after the writer goroutine, once.
 func (r *Recorder) finish() {
-	for _, f := range []io.Closer{r.out, r.eventsOut} {
+	for name, f := range map[string]io.Closer{recordsFile: r.out, eventsFile: r.eventsOut} {
 		if err := f.Close(); err != nil {
-			r.mu.Lock()
-			r.fail(r.writeError(recordsFile, err))
-			r.mu.Unlock()
+			r.refuse(name, err, 0)
 		}
 	}
 	r.mu.Lock()
 	whole := r.firstErr == nil && r.lost == 0
 	r.mu.Unlock()
 	if err := r.writeIndex(whole); err != nil {
-		r.mu.Lock()
-		r.fail(r.writeError(indexFile, err))
-		r.mu.Unlock()
+		r.refuse(indexFile, err, 0)
 	}
 }
 

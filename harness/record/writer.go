@@ -23,31 +23,35 @@ func (r *Recorder) write() {
 	}
 }
 
-// flush writes everything that was added before it was called.
+// flush writes everything that was added before it was called. The index goes
+// first, so that whenever a run is killed it explains every record there is.
 func (r *Recorder) flush() {
+	var batches [shards][]Record
 	for i := range r.shard {
 		s := &r.shard[i]
 		s.mu.Lock()
-		batch := s.records
+		batches[i] = s.records
 		s.records = nil
 		s.mu.Unlock()
-		if batch != nil {
-			r.flushRecords(batch)
-			batch = batch[:0]
-			r.free.Put(&batch)
-		}
 	}
 	r.mu.Lock()
 	events := r.events
 	r.events = nil
 	changed := r.changed
 	r.mu.Unlock()
-	r.flushEvents(events)
 	if changed && r.Err() == nil {
 		if err := r.writeIndex(false); err != nil {
 			r.refuse(indexFile, err, 0)
 		}
 	}
+	for _, batch := range batches {
+		if batch != nil {
+			r.flushRecords(batch)
+			batch = batch[:0]
+			r.free.Put(&batch)
+		}
+	}
+	r.flushEvents(events)
 }
 
 // flushRecords writes batch in chunks. After the first failure it only counts.
