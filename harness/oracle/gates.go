@@ -139,24 +139,24 @@ func Gates(rig reports.RigHealth, limit time.Duration, q float64) (gates []stats
 	case !(cost > 0):
 		add(reports.ReasonClock, "a rig that measures its clock", "the cost of the clock was not measured")
 	case cost > clockCost:
-		add(reports.ReasonClock, "clock source tsc or the arch timer", "a reading of clock source %q takes %.0f ns, the vDSO is bypassed", rig.ClockSource, cost)
+		add(reports.ReasonClock, "clock source tsc or the arch timer", "a reading of clock source %q takes %s ns, the vDSO is bypassed", rig.ClockSource, figure(cost))
 	case slowClock(rig.ClockSource):
 		add(reports.ReasonClock, "clock source tsc or the arch timer", "clock source %q is not monotonic enough or too slow", rig.ClockSource)
 	}
 	if rig.Offered == 0 || float64(rig.Achieved) < offeredShare*float64(rig.Offered) {
 		add(reports.ReasonGenerator, "a larger in-flight window, less load or a faster system",
-			"%d of %d planned messages were written, at least 99.9 %% are needed", rig.Achieved, rig.Offered)
+			"%s of %s planned messages were written, at least 99.9 %% are needed", count(rig.Achieved), count(rig.Offered))
 	}
 	if slip := float64(rig.SlipP99); slip > limitMillis/slipShare {
 		add(reports.ReasonGenerator, "a quieter machine or less load",
-			"the generator was %.3g ms late at p99, the limit allows %.3g ms", slip, limitMillis/slipShare)
+			"the generator was %s ms late at p99, the limit allows %s ms", figure(slip), figure(limitMillis/slipShare))
 	}
 	switch floor := floorAt(rig, q); {
 	case !(floor > 0):
 		add(reports.ReasonRig, "a measurement of the noise floor before the run", "the noise floor was not measured")
 	case floor > limitMillis/floorHard:
 		add(reports.ReasonRig, "a quieter machine or a wider limit",
-			"the noise floor of the rig is %.3g ms, above a fifth of the limit", floor)
+			"the noise floor of the rig is %s ms, above a fifth of the limit", figure(floor))
 	}
 	return gates
 }

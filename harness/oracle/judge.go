@@ -77,7 +77,7 @@ func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 	if in.Latency.Negative > 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
-			Detail: fmt.Sprintf("%d messages arrived before they were intended", in.Latency.Negative),
+			Detail: count(in.Latency.Negative) + " messages arrived before they were intended",
 		})
 	}
 	return append(append(gates, Gates(in.Rig, in.Limit, q)...), in.Gates...)
@@ -96,7 +96,7 @@ func (in LatencyInput) flag(d *stats.Decision, q float64) {
 		return
 	}
 	d.Verdict, d.Reason = reports.Inconclusive, reports.ReasonRig
-	d.Detail = fmt.Sprintf("%s of the messages were under way while the rig itself did not run", percent(share))
+	d.Detail = fmt.Sprintf("%s %% of the messages were under way while the rig itself did not run", figure(100*share))
 	d.Cure = "a quieter machine"
 }
 
@@ -132,7 +132,7 @@ func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found
 	}
 	facts := fmt.Sprintf(" Estimate %s, %s upper bound %s (n %s, n_eff %s; %s exceedances of the guarded limit %s after variance correction, %s allowed). U = %s ms (k=2).",
 		withUnit(d.Estimate, "ms"), percent(rule.PassConfidence), withUnit(d.Upper, "ms"), count(d.N), count(d.NEff),
-		figure(math.Round(10*float64(d.XPass)/d.VIF)/10), withUnit(toMillis(in.Limit-in.Guard), "ms"), count(d.Allowed), twoDigits(toMillis(in.Guard)))
+		figure(float64(d.XPass)/d.VIF), resolved(toMillis(in.Limit-in.Guard), toMillis(in.Guard))+" ms", count(d.Allowed), twoDigits(toMillis(in.Guard)))
 	if d.Detail != "" {
 		facts += " Note: " + d.Detail + "."
 	}
@@ -196,7 +196,7 @@ func (l Latencies) late(requirement string, limit float64) (found []reports.Find
 
 func (l Latencies) lateFinding(requirement string, i int) reports.Finding {
 	due := l.Series.Due[i]
-	kind, took := "late", fmt.Sprintf("took %s ms", figure(l.Series.Value[i]))
+	kind, took := "late", "took "+withUnit(l.Series.Value[i], "ms")
 	if math.IsInf(l.Series.Value[i], 1) {
 		kind, took = "missing", "never arrived"
 	}

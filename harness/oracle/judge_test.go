@@ -48,8 +48,8 @@ func TestJudgeLatencySentences(t *testing.T) {
 		verdict  reports.Verdict
 		sentence string
 	}{
-		{"pass", 83, reports.Pass, "LAT-02 (profile ci 1.0): 99th percentile of t0i→t4 shall be ≤ 250 ms. Estimate 10 ms, 95 % upper bound 10 ms (n 10 000, n_eff 10 000; 83 exceedances of the guarded limit 249.9 ms after variance correction, 83 allowed). U = 0.060 ms (k=2). Rule DR-2, risk of false acceptance ≤ 5 %. Verdict PASS for the item and conditions of §5."},
-		{"conditional pass", 90, reports.ConditionalPass, "LAT-02 (profile ci 1.0): 99th percentile of t0i→t4 shall be ≤ 250 ms. Estimate 10 ms, 95 % upper bound 300 ms (n 10 000, n_eff 10 000; 90 exceedances of the guarded limit 249.9 ms after variance correction, 83 allowed). U = 0.060 ms (k=2). The estimate is inside the limit but conformity is not demonstrated at 95 %. Not certified. About "},
+		{"pass", 83, reports.Pass, "LAT-02 (profile ci 1.0): 99th percentile of t0i→t4 shall be ≤ 250 ms. Estimate 10 ms, 95 % upper bound 10 ms (n 10\u202f000, n_eff 10\u202f000; 83 exceedances of the guarded limit 249.94 ms after variance correction, 83 allowed). U = 0.060 ms (k=2). Rule DR-2, risk of false acceptance ≤ 5 %. Verdict PASS for the item and conditions of §5."},
+		{"conditional pass", 90, reports.ConditionalPass, "LAT-02 (profile ci 1.0): 99th percentile of t0i→t4 shall be ≤ 250 ms. Estimate 10 ms, 95 % upper bound 300 ms (n 10\u202f000, n_eff 10\u202f000; 90 exceedances of the guarded limit 249.94 ms after variance correction, 83 allowed). U = 0.060 ms (k=2). The estimate is inside the limit but conformity is not demonstrated at 95 %. Not certified. About "},
 		{"conditional fail", 110, reports.ConditionalFail, "The estimate is outside the limit but non-conformity is not demonstrated at 99 %. Not certified. About "},
 		{"fail", 125, reports.Fail, "The estimate exceeds the limit; risk of false rejection ≤ 1 %. First violating messages: "},
 	} {
@@ -69,7 +69,7 @@ func TestJudgeLatencySentences(t *testing.T) {
 	if r.Verdict != reports.Error || !strings.Contains(r.Sentence, "ERROR: test equipment fault; no statement; campaign void: quantile 0") {
 		t.Errorf("a requirement without a quantile: %v %s", r.Verdict, r.Sentence)
 	}
-	if r := judgeSpread(10_000, 0, nil); r.Headline != "p99 10 ms, limit 250 ms" {
+	if r := judgeSpread(10_000, 0, func(in *LatencyInput) { in.Limit = time.Second }); r.Headline != "p99 10 ms, limit 1\u202f000 ms" {
 		t.Errorf("headline %q", r.Headline)
 	}
 }
@@ -156,15 +156,15 @@ func TestJudgeZero(t *testing.T) {
 		sentence string
 	}{
 		{"none", ZeroInput{N: 460_800}, reports.Pass, "",
-			"DEL-01 (profile ci 1.0): 0 losses in n = 460 800 QoS 1 messages; 99 % upper bound 1.0·10⁻⁵ per message under the stated conditions. This does not state that loss is impossible. Verdict PASS."},
+			"DEL-01 (profile ci 1.0): 0 losses in n = 460\u202f800 QoS 1 messages; 99 % upper bound 1.0·10⁻⁵ per message under the stated conditions. This does not state that loss is impossible. Verdict PASS."},
 		{"one", ZeroInput{N: 460_800, Findings: []reports.Finding{lost}, Seed: 42}, reports.Fail, "",
-			"DEL-01 (profile ci 1.0): 1 confirmed violation in n = 460 800 QoS 1 messages; first: lost, a #12 (v ← a); reproduction seed 42. Verdict FAIL."},
+			"DEL-01 (profile ci 1.0): 1 confirmed violation in n = 460\u202f800 QoS 1 messages; first: lost, a #12 (v ← a); reproduction seed 42. Verdict FAIL."},
 		{"one in few", ZeroInput{N: 3, Findings: []reports.Finding{doubt, lost}}, reports.Fail, "", "1 confirmed violation in n = 3"},
 		{"one behind a gate", ZeroInput{N: 5000, Findings: []reports.Finding{lost}, Gates: []stats.Gate{gate}}, reports.Fail, "", "1 confirmed violation"},
-		{"counted, not listed", ZeroInput{N: 5000, Events: 250, Findings: []reports.Finding{lost}}, reports.Fail, "", "250 confirmed violations in n = 5 000"},
+		{"counted, not listed", ZeroInput{N: 5000, Events: 250, Findings: []reports.Finding{lost}}, reports.Fail, "", "250 confirmed violations in n = 5\u202f000"},
 		{"unconfirmed", ZeroInput{N: 5000, Findings: []reports.Finding{doubt}}, reports.Inconclusive, reports.ReasonEnvironment, "INCONCLUSIVE(ENV): no statement about conformity; reason: 1 unconfirmed loss"},
 		{"unconfirmed, not listed", ZeroInput{N: 5000, Suspicions: 7}, reports.Inconclusive, reports.ReasonEnvironment, "7 unconfirmed losses"},
-		{"too few", ZeroInput{N: 4602}, reports.Inconclusive, reports.ReasonSamples, "4 602 QoS 1 messages, the requirement asks for 4 603"},
+		{"too few", ZeroInput{N: 4602}, reports.Inconclusive, reports.ReasonSamples, "4\u202f602 QoS 1 messages, the requirement asks for 4\u202f603"},
 		{"none at all", ZeroInput{MinN: -1}, reports.Inconclusive, reports.ReasonSamples, "asks for 1"},
 		{"gate", ZeroInput{N: 5000, Gates: []stats.Gate{gate}}, reports.Inconclusive, reports.ReasonInterrupted, "reason: stopped; what would cure it: a whole run."},
 	} {
@@ -256,11 +256,13 @@ func TestHistoryGates(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
-		count(0): "0", count(342_000): "342 000", count(-1234): "-1 234", count(999): "999", count(1_000_000): "1 000 000",
-		figure(187.4): "187.4", figure(0.0123456): "0.01235", figure(250): "250", figure(123_456.7): "123457", figure(math.NaN()): "not established",
+		count(0): "0", count(342_000): "342\u202f000", count(-1234): "−1\u202f234", count(999): "999", count(1_000_000): "1\u202f000\u202f000",
+		figure(187.4): "187", figure(4.9149): "4.91", figure(0.0123456): "0.0123", figure(99.96): "100", figure(250): "250", figure(999.5): "1\u202f000", figure(123_456.7): "123\u202f457", figure(-0.5): "−0.5", figure(2e-5): "2·10⁻⁵", figure(math.NaN()): "not established",
 		power(1e-5): "1.0·10⁻⁵", power(4.6e-4): "4.6·10⁻⁴", power(1.3e-10): "1.3·10⁻¹⁰", power(0.5): "0.5",
 		percentile(0.5): "median", percentile(0.99): "99th percentile", percentile(0.999): "99.9th percentile", percentile(0.01): "1st percentile", percentile(0.92): "92nd percentile",
 		twoDigits(0.3): "0.30", twoDigits(0.24): "0.24", twoDigits(0): "0", twoDigits(12.3): "12",
+		resolved(249.935, 0.065): "249.935", resolved(249.7, 0.3): "249.7", resolved(999.94, 0.06): "999.94", resolved(1999.4, 0.6): "1\u202f999.4", resolved(490, 10): "490", resolved(-1, 2): "−1",
+		withUnit(0.25, "1"): "0.25", withUnit(1000, "ms"): "1\u202f000 ms",
 		percent(0.95): "95 %", percent(0.999): "99.9 %",
 		shortQuantile(0.999): "p99.9", shortQuantile(0.5): "p50",
 	} {

@@ -29,8 +29,8 @@ func JudgeZero(req reports.Requirement, in ZeroInput) reports.Result {
 	switch {
 	case in.Events > 0:
 		r.Verdict = reports.Fail
-		r.Sentence = opening + fmt.Sprintf("%d confirmed %s in n = %s %s; first: %s; reproduction seed %d. Verdict FAIL.",
-			in.Events, noun("violation/violations", in.Events), count(in.N), in.Unit, firstConfirmed(in.Findings), in.Seed)
+		r.Sentence = opening + fmt.Sprintf("%s confirmed %s in n = %s %s; first: %s; reproduction seed %d. Verdict FAIL.",
+			count(in.Events), noun("violation/violations", in.Events), count(in.N), in.Unit, firstConfirmed(in.Findings), in.Seed)
 	case gate != nil:
 		r.Verdict, r.Reason = reports.Inconclusive, gate.Reason
 		r.Sentence = opening + inconclusive(*gate)
@@ -107,8 +107,8 @@ func JudgeDeterministic(req reports.Requirement, in DeterministicInput) reports.
 	switch {
 	case confirmed > 0:
 		r.Verdict = reports.Fail
-		r.Sentence = opening + fmt.Sprintf("%d confirmed %s in %s; reproduction seed %d.%s First: %s. Verdict FAIL.",
-			confirmed, noun("violation/violations", confirmed), count(max(in.Checks, confirmed)), in.Seed, figures, firstConfirmed(in.Findings))
+		r.Sentence = opening + fmt.Sprintf("%s confirmed %s in %s; reproduction seed %d.%s First: %s. Verdict FAIL.",
+			count(confirmed), noun("violation/violations", confirmed), count(max(in.Checks, confirmed)), in.Seed, figures, firstConfirmed(in.Findings))
 	case gate != nil:
 		r.Verdict, r.Reason = reports.Inconclusive, gate.Reason
 		r.Sentence = opening + inconclusive(*gate)
@@ -130,12 +130,12 @@ func (in DeterministicInput) gate(suspicions int64) *stats.Gate {
 	case suspicions > 0:
 		return &stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "an environment without that fault",
-			Detail: fmt.Sprintf("%d unconfirmed %s: seen before the system under test", suspicions, noun("violation/violations", suspicions)),
+			Detail: fmt.Sprintf("%s unconfirmed %s: seen before the system under test", count(suspicions), noun("violation/violations", suspicions)),
 		}
 	case in.Checks < max(in.MinN, 1):
 		return &stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a run that exercises the guarantee",
-			Detail: fmt.Sprintf("exercised %d times, %d are needed", in.Checks, max(in.MinN, 1)),
+			Detail: fmt.Sprintf("exercised %s times, %s are needed", count(in.Checks), count(max(in.MinN, 1))),
 		}
 	case in.Figure != nil && (math.IsNaN(float64(in.Figure.Estimate)) || math.IsNaN(float64(in.Figure.Limit))):
 		return &stats.Gate{Reason: reports.ReasonSamples, Detail: "the figure could not be established", Cure: "a longer run"}

@@ -8,25 +8,29 @@ import (
 	"time"
 )
 
+// thinSpace keeps the groups of a number together (ISO 80000-1), as the report
+// does.
+const thinSpace = '\u202f'
+
 // count writes a number with its thousands apart: 342 000.
 func count(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	sign := ""
 	if n < 0 {
-		sign, s = "-", s[1:]
+		sign, s = "−", s[1:]
 	}
 	var b strings.Builder
 	for i, digit := range s {
 		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteByte(' ')
+			b.WriteRune(thinSpace)
 		}
 		b.WriteRune(digit)
 	}
 	return sign + b.String()
 }
 
-// figure writes a value with four significant digits, never as an exponent for
-// the sizes that occur.
+// figure writes a value with three significant digits; from 1 000 on as a whole
+// number with its thousands apart.
 func figure(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -35,9 +39,26 @@ func figure(v float64) string {
 		return "∞ (never arrived)"
 	case v == 0:
 		return "0"
+	case v < 0:
+		return "−" + figure(-v)
+	case v >= 999.5:
+		return count(int64(math.Round(v)))
+	case v < 1e-3:
+		return strings.Replace(power(v), ".0·", "·", 1)
 	}
-	digits := 3 - int(math.Floor(math.Log10(math.Abs(v))))
-	return trimZeros(strconv.FormatFloat(v, 'f', min(max(digits, 0), 6), 64))
+	return trimZeros(strconv.FormatFloat(v, 'f', 2-int(math.Floor(math.Log10(v))), 64))
+}
+
+// resolved writes a value down to the last digit of an uncertainty, so that a
+// guarded limit does not look like the limit itself.
+func resolved(v, uncertainty float64) string {
+	_, fraction, _ := strings.Cut(twoDigits(uncertainty), ".")
+	whole, rest, _ := strings.Cut(strconv.FormatFloat(v, 'f', len(fraction), 64), ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || v < 0 {
+		return figure(v)
+	}
+	return trimZeros(count(n) + "." + rest)
 }
 
 func trimZeros(s string) string {
@@ -56,9 +77,10 @@ func twoDigits(v float64) string {
 	return strconv.FormatFloat(v, 'f', min(max(digits, 0), 6), 64)
 }
 
-// withUnit joins a figure and its unit; infinite and missing ones have none.
+// withUnit joins a figure and its unit; infinite and missing ones have none,
+// and "1" is the unit of a ratio, which is not written.
 func withUnit(v float64, unit string) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) || unit == "" {
+	if math.IsNaN(v) || math.IsInf(v, 0) || unit == "" || unit == "1" {
 		return figure(v)
 	}
 	return figure(v) + " " + unit

@@ -102,7 +102,7 @@ func (in Input) steadied(d Decision) Decision {
 	third.Series = in.slice(s.Worst-1, 3)
 	worst := third.decide()
 	worst.Stationarity, worst.WorstThird = s, s.Worst
-	drift := fmt.Sprintf("the figure drifted by %.4g over the run", s.Drift)
+	drift := fmt.Sprintf("the figure drifted by %.3g over the run", s.Drift)
 	if worst.Verdict == reports.Inconclusive {
 		worst.inconclusive(reports.ReasonNonstationary,
 			drift+" and its worst third alone is too short: "+worst.Detail, "a longer warm-up and a longer run")
