@@ -19,7 +19,11 @@ type subscription struct {
 
 	started   bool              // at is a position, not the zero value
 	resuming  bool              // this session asked to continue from at
-	confirmed bool              // subok came in this session
+	confirmed bool              // subok came in this session, and no suberr after it
+	awaits    bool              // this session must begin with a snapshot
+	part      uint64            // the last part of it that came,
+	parts     uint64            // of so many
+	batched   bool              // a batch came in this session
 	at        Cursor            // end of the last interval
 	behind    uint64            // readings up to this offset are catch-up after a resume
 	live      uint64            // readings of batches in this session
@@ -32,6 +36,7 @@ type subscription struct {
 func (sub *subscription) begin() {
 	sub.resuming, sub.confirmed = sub.started, false
 	sub.behind, sub.epochGap, sub.live, sub.missed = 0, false, 0, 0
+	sub.awaits, sub.batched, sub.part, sub.parts = false, false, 0, 0
 }
 
 // interval is the head of a batch or snapshot.
@@ -39,7 +44,9 @@ type interval struct {
 	id       uint64
 	epoch    []byte
 	from, to uint64
-	seen     uint8 // which of hasID … hasTo have been read
+	part     uint64 // of a snapshot, counted from 1
+	parts    uint64
+	seen     uint8 // which of hasID … hasParts have been read
 	readings int   // where the array of readings begins, 0 when it was read already
 }
 
@@ -48,6 +55,8 @@ const (
 	hasEpoch
 	hasFrom
 	hasTo
+	hasPart
+	hasParts
 )
 
 // batch checks the chain and records every reading.
@@ -58,23 +67,12 @@ func (v *Viewer) batch(at int64, data []byte) error {
 		if sub, err = v.advance(at, i); err != nil {
 			return err
 		}
-		return v.readings(scan, at, sub, i.from, record.Received)
+		return v.readings(scan, at, sub, i, record.Received)
 	})
 	if err == nil {
 		v.counters.Batches++
 	}
 	return err
-}
-
-// snapshot records the last values; they lie outside of the chain.
-func (v *Viewer) snapshot(at int64, data []byte) error {
-	return v.walk(data, hasID, func(scan *scanner, i interval) error {
-		sub, err := v.sub(strconv.AppendUint(nil, i.id, 10))
-		if err != nil {
-			return err
-		}
-		return v.readings(scan, at, sub, 0, record.Restored)
-	})
 }
 
 // walk reads the members of a message and calls visit with the scanner at its
@@ -98,6 +96,12 @@ func (v *Viewer) walk(data []byte, need uint8, visit func(*scanner, interval) er
 		case "to":
 			i.to = scan.uint()
 			i.seen |= hasTo
+		case "part":
+			i.part = scan.uint()
+			i.seen |= hasPart
+		case "parts":
+			i.parts = scan.uint()
+			i.seen |= hasParts
 		case "readings":
 			i.readings = scan.pos
 			if i.seen&need != need {
@@ -131,16 +135,24 @@ func (v *Viewer) advance(at int64, i interval) (*subscription, error) {
 		return nil, fmt.Errorf("batch for subscription %d with interval (%d, %d]", i.id, i.from, i.to)
 	}
 	sub := v.subs[i.id-1]
-	if !sub.confirmed {
-		return nil, fmt.Errorf("batch for subscription %d before its subok", i.id)
-	}
 	if string(i.epoch) != v.epoch {
 		v.enterEpoch(string(i.epoch))
 	}
+	if !sub.confirmed { // its readings are recorded, its interval proves nothing
+		v.broken(at, sub, "batch outside of a subscription", sub.at.Offset, i.from, i.to)
+		return sub, nil
+	}
+	if !sub.batched && sub.incomplete() {
+		v.broken(at, sub, "batch before the snapshot was complete", sub.at.Offset, i.from, i.to)
+	}
+	sub.batched = true
 	switch {
 	case v.epoch != sub.at.Epoch:
-		if !sub.epochGap {
+		switch {
+		case !sub.epochGap:
 			v.broken(at, sub, fmt.Sprintf("epoch changed from %s to %s without a gap", sub.at.Epoch, v.epoch), sub.at.Offset, i.from, i.to)
+		case i.from != sub.at.Offset:
+			v.broken(at, sub, "interval does not begin where the gap between epochs ended", sub.at.Offset, i.from, i.to)
 		}
 		sub.at.Epoch, sub.epochGap = v.epoch, false
 	case i.from != sub.at.Offset:
@@ -172,10 +184,18 @@ func (v *Viewer) gap(at int64, m message) error {
 	sub.missed += m.Count
 	v.eventAt(at, record.GapDeclared, "", "id", string(m.ID), "filter", sub.filter, "epoch", sub.at.Epoch, "reason", m.Reason,
 		"from", strconv.FormatUint(m.From, 10), "to", strconv.FormatUint(m.To, 10), "count", strconv.FormatUint(m.Count, 10))
-	if m.Reason == "epoch" {
+	switch {
+	case !sub.confirmed:
+		v.broken(at, sub, "gap outside of a subscription", sub.at.Offset, m.From, m.To)
+		return nil
+	case m.Reason == "epoch": // its ends lie in two journals
 		sub.epochGap = true
-	} else if m.From != sub.at.Offset {
+	case m.From != sub.at.Offset:
 		v.broken(at, sub, "gap does not begin where the last interval ended", sub.at.Offset, m.From, m.To)
+	case m.To < m.From:
+		v.broken(at, sub, "gap ends before it begins", sub.at.Offset, m.From, m.To)
+	case m.Count != m.To-m.From:
+		v.broken(at, sub, fmt.Sprintf("gap counts %d entries and covers %d", m.Count, m.To-m.From), sub.at.Offset, m.From, m.To)
 	}
 	sub.at.Offset = m.To
 	return nil
@@ -204,19 +224,19 @@ func (v *Viewer) heartbeat(at int64, m message) {
 }
 
 // readings records the elements of the array that the scanner stands at.
-// after is the offset that every reading of a batch must lie behind.
-func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, after uint64, kind record.Kind) error {
-	to, count := sub.at.Offset, uint64(0)
+// All must lie within (i.from, i.to], those of a batch in rising order.
+func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, i interval, kind record.Kind) error {
+	after, to, count := i.from, i.to, uint64(0)
 	scan.take('[')
 	for first := true; scan.more(&first, ']'); {
 		r, err := v.reading(scan)
 		if err != nil {
 			return err
 		}
+		if r.offset <= after || r.offset > to {
+			v.broken(at, sub, "reading lies outside of its interval or out of order", after+1, r.offset, to)
+		}
 		if kind == record.Received {
-			if r.offset <= after || r.offset > to {
-				v.broken(at, sub, "reading lies outside of its interval or out of order", after+1, r.offset, to)
-			}
 			after = max(after, r.offset)
 			if r.offset <= sub.behind {
 				r.flags |= record.FlagCatchUp

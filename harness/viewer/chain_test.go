@@ -63,7 +63,15 @@ func TestChain(t *testing.T) {
 		{"heartbeat of others", []string{`{"type":"heartbeat","epoch":"e1","head":20,"cursors":{"2":5,"7":9}}`}, 0, 0, 0, Cursor{"e1", 10}},
 		{"members in any order", []string{`{"readings":[` + one + `],"to":12,"epoch":"e1","id":1,"from":10,"type":"batch"}`}, 1, 0, 0, Cursor{"e1", 12}},
 		{"unknown members", []string{`{"type":"batch","new":{"a":[1,{"b":null}]},"id":1,"epoch":"e1","from":10,"to":12,"readings":[` + one + `],"more":true}`}, 1, 0, 0, Cursor{"e1", 12}},
-		{"before subok", []string{batchJSON(2, "e1", 10, 12, "")}, 0, 0, 1, Cursor{"e1", 10}},
+		{"before subok", []string{batchJSON(2, "e1", 10, 12, strings.Replace(one, "a/x", "b", 1))}, 1, 1, 0, Cursor{"e1", 10}},
+		{"after suberr", []string{`{"type":"suberr","id":1,"reason":"forbidden"}`, batchJSON(1, "e1", 10, 12, one)}, 1, 1, 0, Cursor{"e1", 10}},
+		{"second subok", []string{subokJSON(12), batchJSON(1, "e1", 12, 14, "")}, 0, 1, 0, Cursor{"e1", 14}},
+		{"gap that goes back", []string{`{"type":"gap","id":1,"from":10,"to":5,"count":0,"reason":"evicted"}`, batchJSON(1, "e1", 5, 12, one)}, 1, 1, 0, Cursor{"e1", 12}},
+		{"gap that counts less than it covers", []string{`{"type":"gap","id":1,"from":10,"to":15,"count":1,"reason":"evicted"}`}, 0, 1, 0, Cursor{"e1", 15}},
+		{"gap before subok", []string{`{"type":"gap","id":2,"from":0,"to":15,"count":15,"reason":"evicted"}`}, 0, 1, 0, Cursor{"e1", 10}},
+		{"hole behind an epoch's gap", []string{`{"type":"gap","id":1,"from":10,"to":0,"count":0,"reason":"epoch"}`, batchJSON(1, "e2", 3, 12, one)}, 1, 1, 0, Cursor{"e2", 12}},
+		{"second welcome", []string{`{"type":"welcome","session":"t","protocol":1,"heartbeat_ms":1000}`}, 0, 0, 1, Cursor{"e1", 10}},
+		{"offset beyond 2^53", []string{`{"type":"batch","id":1,"epoch":"e1","from":10,"to":9007199254740993,"readings":[]}`}, 0, 0, 1, Cursor{"e1", 10}},
 		{"unknown subscription", []string{batchJSON(3, "e1", 10, 12, "")}, 0, 0, 1, Cursor{"e1", 10}},
 		{"backwards interval", []string{batchJSON(1, "e1", 12, 10, "")}, 0, 0, 1, Cursor{"e1", 10}},
 		{"no topic", []string{batchJSON(1, "e1", 10, 12, `{"o":11,"payload":"p"}`)}, 0, 0, 1, Cursor{"e1", 12}},
@@ -95,6 +103,57 @@ func TestChain(t *testing.T) {
 				t.Errorf("%d breaks were recorded", n)
 			}
 		})
+	}
+}
+
+func subokJSON(offset int) string {
+	return fmt.Sprintf(`{"type":"subok","id":1,"filter":"a/#","epoch":"e1","offset":%d,"recovered":false,"reason":"no-cursor"}`, offset)
+}
+
+func snapshotJSON(part, parts int, readings string) string {
+	return fmt.Sprintf(`{"type":"snapshot","id":1,"part":%d,"parts":%d,"readings":[%s]}`, part, parts, readings)
+}
+
+func TestSnapshotKeepsItsPlace(t *testing.T) {
+	nine := strings.Replace(one, "11", "9", 1)
+	for _, c := range []struct {
+		name     string
+		frames   []string
+		restored uint64
+		broken   uint64
+	}{
+		{"whole", []string{snapshotJSON(1, 2, nine), snapshotJSON(2, 2, ""), batchJSON(1, "e1", 10, 12, one)}, 1, 0},
+		{"of nothing", []string{snapshotJSON(1, 1, ""), batchJSON(1, "e1", 10, 12, one)}, 0, 0},
+		{"left out", []string{batchJSON(1, "e1", 10, 12, one), batchJSON(1, "e1", 12, 13, "")}, 0, 1},
+		{"a part left out", []string{snapshotJSON(1, 3, nine), snapshotJSON(3, 3, ""), batchJSON(1, "e1", 10, 12, one)}, 1, 1},
+		{"a part behind the first batch", []string{snapshotJSON(1, 2, nine), batchJSON(1, "e1", 10, 12, one), snapshotJSON(2, 2, "")}, 1, 2},
+		{"younger than the subscription", []string{snapshotJSON(1, 1, one), batchJSON(1, "e1", 10, 12, one)}, 1, 1},
+		{"twice", []string{snapshotJSON(1, 1, nine), snapshotJSON(1, 1, nine)}, 2, 1},
+		{"no part", []string{`{"type":"snapshot","id":1,"readings":[]}`}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRecording(t)
+			v, s := offline(r)
+			v.cfg.Snapshot = true
+			v.subs[0].begin()
+			for i, f := range append([]string{subokJSON(10)}, c.frames...) {
+				v.handle(s, int64(i+2), websocket.TextMessage, []byte(f))
+			}
+			got := v.Counters()
+			// What lies outside of the rules is recorded all the same, never as live.
+			if got.Restored != c.restored || got.Broken != c.broken || (got.Malformed != 0) != (c.name == "no part") {
+				t.Fatalf("counters %+v", got)
+			}
+		})
+	}
+}
+
+func TestSnapshotThatNobodyAskedFor(t *testing.T) {
+	r := newRecording(t)
+	v, s := offline(r)
+	v.handle(s, 2, websocket.TextMessage, []byte(snapshotJSON(1, 1, strings.Replace(one, "11", "9", 1))))
+	if c := v.Counters(); c.Broken != 1 || c.Restored != 1 || c.Received != 0 {
+		t.Fatalf("counters are %+v", c)
 	}
 }
 
@@ -185,6 +244,9 @@ func FuzzFrame(f *testing.F) {
 	f.Add(batchJSON(1, "e1", 10, 12, one))
 	f.Add(`{"type":"snapshot","id":1,"part":1,"parts":1,"readings":[` + one + `]}`)
 	f.Add(`{"type":"batch","readings":[[[[[[`)
+	for _, value := range []string{"1.", "01", "-", "1e", "+1", "1e+-2", `"\q"`, `"\u12"`, "-0.5E+07", `"\u00e9\/"`} {
+		f.Add(strings.Replace(batchJSON(1, "e1", 10, 12, one), `"t":1`, `"t":`+value, 1))
+	}
 	f.Fuzz(func(t *testing.T, in string) {
 		rec, err := record.NewRecorder(t.TempDir(), record.NewClock())
 		must(t, err)

@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -75,7 +76,7 @@ func (v *Viewer) dispatch(s *session, at int64, data []byte) error {
 	}
 	switch string(kind) {
 	case "welcome":
-		v.welcomed(s, at, m)
+		return v.welcomed(s, at, m)
 	case "subok":
 		return v.subscribed(s, at, m)
 	case "suberr":
@@ -114,7 +115,10 @@ func kindOf(data []byte) ([]byte, error) {
 	return nil, fmt.Errorf("message without type: %w", errJSON)
 }
 
-func (v *Viewer) welcomed(s *session, at int64, m message) {
+func (v *Viewer) welcomed(s *session, at int64, m message) error {
+	if s.welcome {
+		return errors.New("second welcome in one session")
+	}
 	s.welcome, s.head = true, m.Head
 	s.silence = v.cfg.Silence
 	if s.silence <= 0 {
@@ -122,6 +126,7 @@ func (v *Viewer) welcomed(s *session, at int64, m message) {
 	}
 	v.counters.Connects++
 	v.eventAt(at, record.Connected, "", "session", m.Session, "node", m.Node, "epoch", m.Epoch, "head", strconv.FormatUint(m.Head, 10), "protocol", strconv.Itoa(m.Protocol))
+	return nil
 }
 
 // refresh answers auth-expiring with a new token, away from the reading
@@ -152,6 +157,9 @@ func (v *Viewer) sub(id json.RawMessage) (*subscription, error) {
 }
 
 func (v *Viewer) subscribed(s *session, at int64, m message) error {
+	if !s.welcome {
+		return errors.New("subok before welcome")
+	}
 	sub, err := v.sub(m.ID)
 	if err != nil {
 		return err
@@ -163,7 +171,10 @@ func (v *Viewer) subscribed(s *session, at int64, m message) error {
 	}
 	v.eventAt(at, record.Subscribed, "", fields...)
 	now := Cursor{Epoch: m.Epoch, Offset: m.Offset}
-	if sub.resuming && m.Recovered && now != sub.at {
+	switch {
+	case sub.confirmed:
+		v.broken(at, sub, "second subok for one subscription", sub.at.Offset, m.Offset, m.Offset)
+	case sub.resuming && m.Recovered && now != sub.at:
 		v.broken(at, sub, "the server says that it resumed, but elsewhere", sub.at.Offset, m.Offset, m.Offset)
 	}
 	if m.Recovered {
@@ -171,6 +182,7 @@ func (v *Viewer) subscribed(s *session, at int64, m message) error {
 	}
 	v.enterEpoch(m.Epoch)
 	sub.at, sub.confirmed, sub.started = now, true, true
+	sub.awaits = v.cfg.Snapshot && !m.Recovered
 	return nil
 }
 
@@ -179,6 +191,7 @@ func (v *Viewer) subscriptionRefused(s *session, m message) error {
 	if err != nil {
 		return err
 	}
+	sub.confirmed = false
 	s.refused = &RefusedError{Filter: sub.filter, Reason: m.Reason}
 	v.event(record.Refused, m.Detail, "filter", sub.filter, "reason", m.Reason)
 	return nil

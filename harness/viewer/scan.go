@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"errors"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -82,7 +83,12 @@ func (s *scanner) raw() []byte {
 			s.pos = i + 1
 			return s.buf[start:i]
 		case c == '\\':
-			i++
+			n := escapeLen(s.buf[i+1:])
+			if n == 0 {
+				s.fail()
+				return nil
+			}
+			i += n
 		case c < 0x20:
 			s.fail()
 			return nil
@@ -90,6 +96,23 @@ func (s *scanner) raw() []byte {
 	}
 	s.fail()
 	return nil
+}
+
+// escapeLen returns how long the escape at the start of b is, behind its
+// backslash; 0 when it is none (RFC 8259 section 7).
+func escapeLen(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	switch b[0] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		if _, ok := hex4(b[1:]); ok {
+			return 5
+		}
+	}
+	return 0
 }
 
 // text reads a string and resolves its escapes into scratch. The result lies in
@@ -205,18 +228,20 @@ func hex4(b []byte) (rune, bool) {
 	return r, true
 }
 
-// uint reads a non-negative whole number below 2^64.
+// maxWhole is the largest number of the protocol (PROTOCOL.md section 2): beyond
+// it browsers round.
+const maxWhole = 1 << 53
+
+// uint reads a whole number from 0 to maxWhole.
 func (s *scanner) uint() uint64 {
 	s.peek()
 	start := s.pos
 	var n uint64
 	for s.pos < len(s.buf) && s.buf[s.pos]-'0' <= 9 {
-		d := uint64(s.buf[s.pos] - '0')
-		if n > (1<<64-1-d)/10 {
+		if n = n*10 + uint64(s.buf[s.pos]-'0'); n > maxWhole {
 			s.fail()
 			return 0
 		}
-		n = n*10 + d
 		s.pos++
 	}
 	if s.pos == start || (s.buf[start] == '0' && s.pos > start+1) {
@@ -280,18 +305,39 @@ func (s *scanner) skip(depth int) {
 	}
 }
 
+// number reads over a number (RFC 8259 section 6).
 func (s *scanner) number() {
-	start := s.pos
-	for s.pos < len(s.buf) {
-		c := s.buf[s.pos]
-		if c-'0' > 9 && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
-			break
-		}
-		s.pos++
-	}
-	if s.pos == start {
+	s.one("-")
+	if !s.one("0") && !s.digits() {
 		s.fail()
 	}
+	if s.one(".") && !s.digits() {
+		s.fail()
+	}
+	if s.one("eE") {
+		s.one("+-")
+		if !s.digits() {
+			s.fail()
+		}
+	}
+}
+
+// one consumes the next byte when it is one of set.
+func (s *scanner) one(set string) bool {
+	if s.pos < len(s.buf) && strings.IndexByte(set, s.buf[s.pos]) >= 0 {
+		s.pos++
+		return true
+	}
+	return false
+}
+
+// digits consumes digits and reports whether there was any.
+func (s *scanner) digits() bool {
+	start := s.pos
+	for s.pos < len(s.buf) && s.buf[s.pos]-'0' <= 9 {
+		s.pos++
+	}
+	return s.pos > start
 }
 
 // end checks that nothing but white space is left.

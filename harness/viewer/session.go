@@ -130,6 +130,11 @@ func (v *Viewer) dial(ctx context.Context) (*websocket.Conn, error) {
 
 // enter says hello, waits for welcome and subscribes.
 func (v *Viewer) enter(s *session, token string) error {
+	v.mu.Lock()
+	for _, sub := range v.subs {
+		sub.begin()
+	}
+	v.mu.Unlock()
 	if err := s.send(helloMessage{Type: "hello", Token: token, Client: v.cfg.Name}); err != nil {
 		return err
 	}
@@ -139,7 +144,6 @@ func (v *Viewer) enter(s *session, token string) error {
 	v.mu.Lock()
 	var subs []subMessage
 	for _, sub := range v.subs {
-		sub.begin()
 		m := subMessage{Type: "sub", ID: sub.id, Filter: sub.filter, Mode: "all", Snapshot: v.cfg.Snapshot}
 		if sub.resuming {
 			m.Since = &sinceCursor{Epoch: sub.at.Epoch, Offset: sub.at.Offset}
