@@ -58,13 +58,13 @@ func TestOperatingCharacteristic(t *testing.T) {
 // 2.3: with the true quantile exactly on the limit and no guard, dependence
 // must not raise the false PASS rate far above 5 %.
 func TestDependentCharacteristic(t *testing.T) {
-	const runs, n = 20, 30_000
+	const runs, n = 20, 10_000
 	for _, rho := range []float64{0, 0.8, 0.95} {
 		rng := rand.New(rand.NewPCG(13, uint64(rho*100)))
 		limit := math.Exp(0.5 * z99)
 		naive, passed := 0, 0
 		for range runs {
-			s := ar1(rng, n, 2*time.Millisecond, rho, 0.5)
+			s := ar1(rng, n, 6*time.Millisecond, rho, 0.5)
 			if DecideDR2(Input{Series: s, Limit: limit, Quantile: 0.99}).Verdict == reports.Pass {
 				passed++
 			}

@@ -158,8 +158,8 @@ func TestDecideNeedMore(t *testing.T) {
 
 // TestDecideDrift: a run that gets worse is judged on its worst third.
 func TestDecideDrift(t *testing.T) {
-	const n = 60_000
-	s := ar1(rand.New(rand.NewPCG(8, 1)), n, 2*time.Millisecond, 0, 0.2)
+	const n = 30_000
+	s := ar1(rand.New(rand.NewPCG(8, 1)), n, 4*time.Millisecond, 0, 0.2)
 	for i := 2 * n / 3; i < n; i++ {
 		s.Value[i] *= 3
 	}

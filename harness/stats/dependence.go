@@ -166,7 +166,9 @@ const maxSlots = 20_000
 // autocorrelationTime returns the integrated autocorrelation time of the
 // logarithm of the values: the slot length times 1 + 2·Σρₖ, the sum cut where
 // the lag passes five times the estimate (Sokal's window). Slots hold one
-// sample on average, or more when there are very many.
+// sample on average, or more when there are very many. The sum also ends where
+// it reaches a tenth of the series: no block of ten times that fits, however
+// far the dependence goes on.
 func (s Series) autocorrelationTime() time.Duration {
 	span := s.Due[len(s.Due)-1] - s.Due[0] + 1
 	slots := min(int64(len(s.Due)), maxSlots)
@@ -179,7 +181,7 @@ func (s Series) autocorrelationTime() time.Duration {
 	tau := 1.0
 	for lag := 1; lag < len(x)/2; lag++ {
 		tau += 2 * autocovariance(x, lag) / variance
-		if float64(lag) >= 5*tau {
+		if float64(lag) >= 5*tau || 10*tau >= float64(len(x)) {
 			break
 		}
 	}
