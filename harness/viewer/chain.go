@@ -282,7 +282,7 @@ func (v *Viewer) reading(scan *scanner) (r reading, err error) {
 			r.payload = scan.text(&v.scratch[1])
 			content++
 		case "base64":
-			if r.payload, err = v.decode64(scan.raw()); err != nil {
+			if r.payload, err = v.decode64(scan.text(&v.scratch[2])); err != nil {
 				return r, err
 			}
 			content++

@@ -17,7 +17,7 @@ import (
 	"plumbline/harness/record"
 )
 
-// connectLimit bounds each step up to the last subscription.
+// connectLimit bounds the handshake, and again all from hello to the last subok.
 const connectLimit = 10 * time.Second
 
 // frameLimit bounds a frame in memory; snapshots come in parts well below it.
@@ -78,11 +78,17 @@ func (v *Viewer) connect(ctx context.Context) (*session, error) {
 	conn.SetReadLimit(frameLimit)
 	conn.SetPingHandler(func(data string) error {
 		s.touch()
-		return conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+		err := conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+		if errors.Is(err, websocket.ErrCloseSent) {
+			return nil // after our goodbye the server may still end its sentence
+		}
+		return err
 	})
+	ctx, cancel := context.WithTimeoutCause(ctx, v.cfg.connectLimit, fmt.Errorf("not subscribed within %v", v.cfg.connectLimit))
+	defer cancel()
 	unwatch := context.AfterFunc(ctx, func() { _ = conn.UnderlyingConn().Close() })
 	err = v.enter(s, token)
-	if !unwatch() && err == nil {
+	if !unwatch() && (err == nil || errors.Is(err, net.ErrClosed)) {
 		err = context.Cause(ctx) // the connection was closed under us
 	}
 	if err != nil {
@@ -124,6 +130,12 @@ func (v *Viewer) dial(ctx context.Context) (*websocket.Conn, error) {
 	if conn.Subprotocol() != Subprotocol {
 		_ = conn.Close()
 		return nil, fmt.Errorf("server chose subprotocol %q, not %q", conn.Subprotocol(), Subprotocol)
+	}
+	// RFC 6455 section 4.1: what was not offered must not be agreed to, and the
+	// library would begin to decompress.
+	if extensions := response.Header.Values("Sec-WebSocket-Extensions"); len(extensions) > 0 {
+		_ = conn.Close()
+		return nil, fmt.Errorf("server chose the extension %.100q, and none was offered", extensions[0])
 	}
 	return conn, nil
 }
@@ -208,7 +220,7 @@ func (v *Viewer) step(s *session) error {
 	if err != nil {
 		return err
 	}
-	if v.buf, err = readAll(v.buf[:0], r); err != nil {
+	if v.buf, err = s.readAll(v.buf[:0], r); err != nil {
 		return err
 	}
 	at := v.clock.Now() // t4: read complete, nothing decoded yet
@@ -216,8 +228,9 @@ func (v *Viewer) step(s *session) error {
 	return nil
 }
 
-// readAll reads to the end of r into buf, which grows as needed.
-func readAll(buf []byte, r io.Reader) ([]byte, error) {
+// readAll reads to the end of r into buf, which grows as needed. Each piece is
+// a sign of life: a frame may take longer than silence is allowed to.
+func (s *session) readAll(buf []byte, r io.Reader) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -230,6 +243,7 @@ func readAll(buf []byte, r io.Reader) ([]byte, error) {
 		if err != nil {
 			return buf, err
 		}
+		s.touch()
 	}
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	Silence   time.Duration // no data for so long: cut and reconnect; 0 means twice the heartbeat that the server announces
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log       *slog.Logger // nil discards
+
+	connectLimit time.Duration // for tests; 0 means the constant of that name
 }
 
 // Viewer is one recording client. Its methods may be called by any goroutine.
@@ -71,7 +73,7 @@ type Viewer struct {
 	epoch    string        // the last epoch seen and its number in the recording
 	epochNo  uint32
 	buf      []byte    // owned by the reading goroutine
-	scratch  [2][]byte // for topic and payload, likewise
+	scratch  [3][]byte // for topic, payload and base64, likewise
 }
 
 // Open connects, authenticates, subscribes to every filter and returns when
@@ -102,8 +104,11 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 	for i, filter := range cfg.Filters {
 		v.subs = append(v.subs, &subscription{id: uint64(i + 1), filter: filter, topics: map[string]string{}})
 	}
+	if v.cfg.connectLimit == 0 {
+		v.cfg.connectLimit = connectLimit
+	}
 	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	first, err := v.connectUntil(ctx, 0)
+	first, err := v.connectUntil(ctx)
 	if err != nil {
 		v.cancel()
 		close(v.done)
@@ -116,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 
 // connectUntil connects, and again after a wait when that failed for a reason
 // that may pass. Its error is final.
-func (v *Viewer) connectUntil(ctx context.Context, atLeast time.Duration) (*session, error) {
+func (v *Viewer) connectUntil(ctx context.Context) (*session, error) {
 	for attempt := 0; ; attempt++ {
 		s, err := v.connect(ctx)
 		if err == nil {
@@ -129,7 +134,7 @@ func (v *Viewer) connectUntil(ctx context.Context, atLeast time.Duration) (*sess
 			return nil, err
 		}
 		v.log.Debug("viewer could not connect", "viewer", v.cfg.Name, "attempt", attempt+1, "error", err)
-		wait := max(v.cfg.Reconnect.wait(attempt, v.rnd), retryAfter(err), atLeast)
+		wait := max(v.cfg.Reconnect.wait(attempt, v.rnd), retryAfter(err))
 		if !pause(ctx, wait) {
 			return nil, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
 		}
@@ -149,7 +154,7 @@ func (v *Viewer) run(s *session) {
 		if !pause(v.ctx, max(hint, v.cfg.Reconnect.wait(0, v.rnd))) {
 			return
 		}
-		if s, err = v.connectUntil(v.ctx, 0); err != nil {
+		if s, err = v.connectUntil(v.ctx); err != nil {
 			v.end(err)
 			return
 		}
