@@ -29,7 +29,7 @@ type Latencies struct {
 	Seq      []uint64     // parallel to Series
 	Lost     int64        // how many are +Inf because they never came
 	Blocked  int64        // how many are +Inf because they could not be sent in time
-	Negative int64        // latencies below zero: the clock cannot be trusted
+	Negative int64        // arrived before they were intended or written: the clock cannot be trusted
 
 	history *History // to name messages in findings
 	options Options

@@ -128,6 +128,17 @@ func TestDelivery(t *testing.T) {
 			want: Delivery{Messages: 1, Owed: 1, Delivered: 1, Phantom: 1}, findings: "phantom 9",
 		},
 		{
+			name: "of nobody, between two windows",
+			story: func() *story {
+				s := newStory("a").viewer("v", "#").send(1, 5).get("v", 1, 5)
+				s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Stream: record.NoStream, Seq: 8, At: ms})
+				s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Stream: record.NoStream, Seq: 9, At: due(3)})
+				return s.event(due(1), record.WindowOpen, "w1").event(due(2), record.WindowClose, "w1").
+					event(due(4), record.WindowOpen, "w2").event(due(6), record.WindowClose, "w2")
+			},
+			want: Delivery{Messages: 2, Owed: 2, Delivered: 2, Phantom: 1}, findings: "phantom 9",
+		},
+		{
 			name:     "never sent",
 			story:    func() *story { return newStory("a").viewer("v", "#").send(1).get("v", 1, 7) },
 			want:     Delivery{Messages: 1, Owed: 1, Delivered: 1, Phantom: 1},

@@ -148,7 +148,9 @@ func (h *History) span(s *selection) (from, to int64) {
 }
 
 // pick says which oddities a selection covers: those whose message was intended
-// in a window, or that arrived in one when there is no such message.
+// in a window. When there is no such message, those that arrived in one or,
+// unless the caller narrows the windows, between them and during the drain: a
+// restart between two windows is where messages of nobody come from.
 func (h *History) pick(s *selection, o oddity) bool {
 	r := &h.log.Records[o.record]
 	if !slices.Contains(s.viewers, int(r.Node)) || r.At > h.drain {
@@ -159,6 +161,9 @@ func (h *History) pick(s *selection, o oddity) bool {
 	}
 	if m := h.at(r.Stream, o.seq); m != nil && m.known {
 		return s.covers(m.due)
+	}
+	if s.Window == "" && s.To == 0 && len(s.windows) > 0 {
+		return r.At >= s.windows[0].from
 	}
 	return s.covers(r.At)
 }

@@ -231,6 +231,17 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
+// TestClockBackwards: nothing arrives before it is intended or written.
+func TestClockBackwards(t *testing.T) {
+	for name, at := range map[string]int64{"before it was intended": due(1) - 1, "before it was written": due(1) + 999} {
+		s := newStory("a").viewer("v", "#").send(1)
+		s.add(record.Record{Kind: record.Received, Node: s.viewers["v"], Seq: 1, At: at})
+		if l := s.index(t).Latencies(Options{}); l.Negative != 1 {
+			t.Errorf("%s: %d negative", name, l.Negative)
+		}
+	}
+}
+
 // TestOwedFromItsOwnFilterOn: each filter of a viewer owes from the moment when
 // it was subscribed, not from that of another.
 func TestOwedFromItsOwnFilterOn(t *testing.T) {

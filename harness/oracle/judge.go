@@ -77,7 +77,7 @@ func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 	if in.Latency.Negative > 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
-			Detail: count(in.Latency.Negative) + " messages arrived before they were intended",
+			Detail: count(in.Latency.Negative) + " messages arrived before they were intended or written",
 		})
 	}
 	return append(append(gates, Gates(in.Rig, in.Limit, q)...), in.Gates...)

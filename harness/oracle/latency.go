@@ -63,7 +63,7 @@ func (h *History) Latencies(o Options) Latencies {
 				value = max(millis(at-m.due), 0)
 			case ok:
 				value = millis(at - m.due)
-				if value < 0 {
+				if at < max(m.due, m.sent) {
 					l.Negative++
 				}
 			case m.wasSent():

@@ -23,7 +23,7 @@ func Load(dir string) (*Log, error) {
 		return nil, err
 	}
 	log.Index = disk.Index
-	recordsErr := loadRecords(filepath.Join(dir, recordsFile), disk.Records, log)
+	recordsErr := loadRecords(filepath.Join(dir, recordsFile), log)
 	eventsErr := loadEvents(filepath.Join(dir, eventsFile), log)
 	whole := disk.Whole && int64(len(log.Records)) == disk.Records && int64(len(log.Events)) == disk.Events
 	err = errors.Join(recordsErr, eventsErr)
@@ -51,10 +51,7 @@ func loadIndex(path string) (indexOnDisk, error) {
 	return disk, nil
 }
 
-// maxPrealloc bounds the memory that a damaged count can ask for.
-const maxPrealloc = 1 << 24
-
-func loadRecords(path string, expected int64, log *Log) error {
+func loadRecords(path string, log *Log) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("record: open %q: %w", path, err)
@@ -68,7 +65,9 @@ func loadRecords(path string, expected int64, log *Log) error {
 	if reason := checkFileHeader(header); reason != "" {
 		return &CorruptError{Path: path, Reason: reason}
 	}
-	log.Records = make([]Record, 0, min(max(expected, 0), maxPrealloc))
+	if info, err := f.Stat(); err == nil {
+		log.Records = make([]Record, 0, info.Size()/Size)
+	}
 	offset := int64(headerSize)
 	buf := make([]byte, chunkMaxBytes)
 	for number := uint32(0); ; number++ {
