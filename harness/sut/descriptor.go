@@ -40,7 +40,7 @@ type Process struct {
 	Command []string `yaml:"command"` // program and arguments; templates allowed
 	Dir     string   `yaml:"dir,omitempty"`
 	Env     []string `yaml:"env,omitempty"` // KEY=value, added to the harness's own environment
-	Ready   Ready    `yaml:"ready"`
+	Ready   Ready    `yaml:"ready,omitempty"`
 }
 
 // Ready says when a process counts as started. Of TCP, HTTP and Addresses those
