@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +122,6 @@ func shortQuantile(q float64) string {
 
 // sentence words a latency result as metrology 2.7 does.
 func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found []reports.Finding) string {
-	rule := in.Rule
 	opening := fmt.Sprintf("%s: %s of %s shall be ≤ %s.", head(req.ID, in.Profile), percentile(req.Quantile),
 		req.Measurand, withUnit(toMillis(in.Limit), "ms"))
 	if d.Verdict == reports.Error {
@@ -131,21 +131,56 @@ func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found
 		return opening + fmt.Sprintf(" INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: %s.", d.Reason, d.Detail, d.Cure)
 	}
 	facts := fmt.Sprintf(" Estimate %s, %s upper bound %s (n %s, n_eff %s; %s exceedances of the guarded limit %s after variance correction, %s allowed). U = %s ms (k=2).",
-		withUnit(d.Estimate, "ms"), percent(rule.PassConfidence), withUnit(d.Upper, "ms"), count(d.N), count(d.NEff),
+		withUnit(d.Estimate, "ms"), percent(in.Rule.PassConfidence), withUnit(d.Upper, "ms"), count(d.N), count(d.NEff),
 		figure(float64(d.XPass)/d.VIF), resolved(toMillis(in.Limit-in.Guard), toMillis(in.Guard))+" ms", count(d.Allowed), twoDigits(toMillis(in.Guard)))
 	if d.Detail != "" {
 		facts += " Note: " + d.Detail + "."
 	}
+	return opening + facts + " " + in.conclusion(d, found) + episodes(d) + in.between()
+}
+
+// conclusion is the part of the sentence that depends on the verdict.
+func (in LatencyInput) conclusion(d stats.Decision, found []reports.Finding) string {
+	pass, fail := in.Rule.PassConfidence, in.Rule.FailConfidence
 	switch d.Verdict {
 	case reports.Pass:
-		return opening + facts + fmt.Sprintf(" Rule DR-2, risk of false acceptance ≤ %s. Verdict PASS for the item and conditions of §%s.", percent(1-rule.PassConfidence), in.Section)
+		return fmt.Sprintf("Rule DR-2, risk of false acceptance ≤ %s. Verdict PASS for the item and conditions of §%s.", percent(1-pass), in.Section)
 	case reports.Fail:
-		return opening + facts + fmt.Sprintf(" The estimate exceeds the limit; risk of false rejection ≤ %s. First violating messages: %s. Verdict FAIL.", percent(1-rule.FailConfidence), firstOf(found))
+		return fmt.Sprintf("The estimate exceeds the limit; risk of false rejection ≤ %s. First violating messages: %s. Verdict FAIL.", percent(1-fail), firstOf(found))
 	case reports.ConditionalPass:
-		return opening + facts + fmt.Sprintf(" The estimate is inside the limit but conformity is not demonstrated at %s. Not certified. %s", percent(rule.PassConfidence), moreMessages(d.NeedMore))
+		return fmt.Sprintf("The estimate is inside the limit but conformity is not demonstrated at %s. Not certified. %s", percent(pass), moreMessages(d.NeedMore))
 	default:
-		return opening + facts + fmt.Sprintf(" The estimate is outside the limit but non-conformity is not demonstrated at %s. Not certified. %s", percent(rule.FailConfidence), moreMessages(d.NeedMore))
+		return fmt.Sprintf("The estimate is outside the limit but non-conformity is not demonstrated at %s. Not certified. %s", percent(fail), moreMessages(d.NeedMore))
 	}
+}
+
+// episodes says how often lateness came, which the number of late messages
+// hides when they come together.
+func episodes(d stats.Decision) string {
+	if d.Episodes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Exceedances came in %s %s.", count(d.Episodes), noun("episode/episodes", d.Episodes))
+}
+
+// between words the spread between independent runs; "" for fewer than two.
+func (in LatencyInput) between() string {
+	if len(in.Runs) < 2 {
+		return ""
+	}
+	n, mean, squares := float64(len(in.Runs)), 0.0, 0.0
+	for _, run := range in.Runs {
+		mean += run / n
+	}
+	for _, run := range in.Runs {
+		squares += (run - mean) * (run - mean)
+	}
+	text := fmt.Sprintf(" Spread of %d runs: s_R = %s.", len(in.Runs), withUnit(math.Sqrt(squares/(n-1)), "ms"))
+	if slices.Max(in.Runs) <= toMillis(in.Limit) { // false for NaN
+		text += fmt.Sprintf(" All are inside the limit, so at %s confidence at least %s %% of such runs would be.",
+			percent(in.Rule.PassConfidence), figure(100*stats.RunShare(len(in.Runs), in.Rule.PassConfidence)))
+	}
+	return text
 }
 
 func moreMessages(n int64) string {

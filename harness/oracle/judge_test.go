@@ -62,6 +62,19 @@ func TestJudgeLatencySentences(t *testing.T) {
 			t.Errorf("%s: measurement %+v", c.name, m)
 		}
 	}
+	runs := func(list ...float64) reports.Result {
+		return judgeSpread(10_000, 3, func(in *LatencyInput) { in.Runs = list })
+	}
+	want := "§5. Exceedances came in 3 episodes. Spread of 5 runs: s_R = 1.58 ms. All are inside the limit, so at 95 % confidence at least 54.9 % of such runs would be."
+	if r := runs(9, 10, 11, 12, 13); !strings.HasSuffix(r.Sentence, want) {
+		t.Errorf("five runs: %s\nwant %s", r.Sentence, want)
+	}
+	if r := runs(10, 251); strings.Contains(r.Sentence, "All are inside") || !strings.Contains(r.Sentence, "s_R = 170 ms") {
+		t.Errorf("a run outside the limit: %s", r.Sentence)
+	}
+	if r := runs(10, math.NaN()); strings.Contains(r.Sentence, "All are inside") || !strings.Contains(r.Sentence, "s_R = not established") {
+		t.Errorf("an empty run: %s", r.Sentence)
+	}
 	if r := judgeSpread(10_000, 125, nil); len(r.Findings) != lateShown || r.Findings[0].Kind != "late" || r.Findings[0].At >= r.Findings[1].At {
 		t.Errorf("first violating messages: %+v", r.Findings)
 	}
