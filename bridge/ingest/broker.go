@@ -143,7 +143,10 @@ func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.Drain()
 		b.lis.hurry.Store(true)
-		giveUp := time.AfterFunc(time.Second, b.cancel) // a disk that hangs must not hold up the end
+		giveUp := time.AfterFunc(time.Second, func() { // neither a disk that hangs nor clients that do not read may hold up the end
+			b.cancel()
+			b.lis.cut()
+		})
 		defer giveUp.Stop()
 		if err := b.server.Close(); err != nil {
 			b.closeErr = fmt.Errorf("ingest: close: %w", err)

@@ -286,3 +286,56 @@ func TestCloseWithoutStart(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionBelongsToItsUser is N40: another user's client id gives neither its session nor its place.
+func TestSessionBelongsToItsUser(t *testing.T) {
+	b, _ := start(t, func(o *Options) { o.Users = users(t) })
+	session := u32(0x11, 3600)
+	owner := dial(t, b, 5).ok(login{id: "x", user: "all", password: "pw", props: session})
+	owner.send(packet(0x82, []byte{0, 1, 0}, str("secret"), []byte{1}))
+	owner.want(9)
+	thief := dial(t, b, 5)
+	if body := thief.connect(login{id: "x", user: "dev", password: "pw", props: session}); body[1] != 0x85 {
+		t.Errorf("CONNECT with another user's client id: %#x, want 0x85", body[1])
+	}
+	thief.wantClosed()
+	owner.send([]byte{0xC0, 0}) // still there
+	owner.want(13)
+	_ = owner.Close()
+	p := dial(t, b, 5).ok(login{id: "p", user: "all", password: "pw", clean: true})
+	p.publish("secret", "for all only", 1, 1, 0, nil)
+	p.want(4)
+	if body := dial(t, b, 5).connect(login{id: "x", user: "dev", password: "pw", props: session}); body[1] != 0x85 {
+		t.Errorf("CONNECT to another user's waiting session: %#x, want 0x85", body[1])
+	}
+	back := dial(t, b, 5)
+	if body := back.connect(login{id: "x", user: "all", password: "pw", props: session}); body[0] != 1 || body[1] != 0 {
+		t.Fatalf("the owner's CONNACK %x, want its session", body)
+	}
+	if body := string(back.want(3)); !strings.HasSuffix(body, "for all only") {
+		t.Errorf("the owner got %q", body)
+	}
+}
+
+// TestCloseIsBounded: subscribers that read nothing cannot hold up the end.
+func TestCloseIsBounded(t *testing.T) {
+	b, _ := start(t, func(o *Options) { o.WriteTimeout = time.Minute })
+	for _, id := range []string{"s1", "s2", "s3"} {
+		dial(t, b, 5).ok(login{id: id, clean: true}).subscribe("big")
+	}
+	p := dial(t, b, 5).ok(login{id: "p", clean: true})
+	for n := uint16(1); n <= 200; n++ {
+		p.publish("big", strings.Repeat("x", 200<<10), 1, n, 0, nil)
+		p.want(4)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- b.Close() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(wait):
+		t.Fatal("Close waits for clients that do not read")
+	}
+}

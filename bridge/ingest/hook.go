@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -95,10 +96,22 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 		return true
 	}
 	if h.b.opts.Users.check(h.b.ctx, string(pk.Connect.Username), pk.Connect.Password) {
-		return true
+		return h.ownsSession(cl)
 	}
 	h.b.m.MQTTRejected.WithLabelValues("password").Inc()
 	h.b.log.Warn("mqtt login refused", "remote", connOf(cl).addr)
+	return false
+}
+
+// ownsSession refuses a client id whose session is another user's: the library would hand over its subscriptions and the
+// messages that wait, without asking the access list again. It is asked after the password, so that it tells strangers nothing.
+func (h *hook) ownsSession(cl *mqtt.Client) bool {
+	old, ok := h.b.server.Clients.Get(cl.ID)
+	if !ok || bytes.Equal(old.Properties.Username, cl.Properties.Username) {
+		return true
+	}
+	h.refuseConnect(cl, packets.ErrClientIdentifierNotValid, "session")
+	connOf(cl).refused = true // the library's own answer must not follow ours
 	return false
 }
 
@@ -155,7 +168,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		filters := make(packets.Subscriptions, len(pk.Filters))
 		for i, f := range pk.Filters {
 			if topic.ValidFilter(f.Filter) != nil {
-				f.Filter = "##" // the library takes "a#" and "a+"; this one it refuses with 0x8F
+				f.Filter = "##" // the library takes "a#", "a+" and, whatever its options say, $share/… (M23); this one it refuses with 0x8F
 			}
 			filters[i] = f
 		}
@@ -208,10 +221,15 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 			pk.FixedHeader.Type = noPacket // a 3.1.1 server never sends DISCONNECT (3.1.1 section 3.14)
 		}
 	case packets.Connack:
-		if cl.Properties.ProtocolVersion < 5 && pk.ReasonCode >= 0x80 {
+		if c := connOf(cl); c != nil && c.refused {
+			pk.FixedHeader.Type = noPacket
+		} else if cl.Properties.ProtocolVersion < 5 && pk.ReasonCode >= 0x80 {
 			pk = connack3(pk)
 		}
 	case packets.Puback, packets.Pubrec:
+		if pk.FixedHeader.Type == packets.Pubrec && pk.ReasonCode == packets.ErrPacketIdentifierInUse.Code {
+			pk.ReasonCode, pk.Properties.ReasonString = packets.CodeSuccess.Code, "" // resent before PUBREL: no fault, and stored already [MQTT-4.3.3-10]
+		}
 		if pk.ReasonCode < packets.CodeNoMatchingSubscribers.Code {
 			pk.ReasonCode = packets.CodeSuccess.Code // the library puts the QoS there (MQTT 5 table 3.4)
 		}

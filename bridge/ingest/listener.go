@@ -139,12 +139,17 @@ func (l *listener) stopAccepting() {
 func (l *listener) Close(tell listeners.CloseFn) {
 	l.stopAccepting()
 	tell(l.ID())
-	l.mu.Lock()
-	for c := range l.conns {
-		_ = c.Close()
-	}
-	l.mu.Unlock()
+	l.cut()
 	l.wait()
+}
+
+// cut closes the sockets of all connections, also under writes that wait.
+func (l *listener) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		_ = c.raw.Close()
+	}
 }
 
 // wait returns when Serve and all connection goroutines have ended.

@@ -201,3 +201,40 @@ func TestRetainedMessagesComeBack(t *testing.T) {
 		t.Errorf("retained: %q", body)
 	}
 }
+
+// TestQoS2IsResent is [MQTT-4.3.3-10]: a resent QoS 2 PUBLISH is acknowledged as the first was, and stored once.
+func TestQoS2IsResent(t *testing.T) {
+	for _, v := range []byte{4, 5} {
+		b, j := start(t, nil)
+		session := []byte(nil)
+		if v == 5 {
+			session = u32(0x11, 3600)
+		}
+		c := dial(t, b, v).ok(login{id: "d", props: session})
+		c.publish("a", "x", 2, 7, 0, nil)
+		c.want(5)
+		_ = c.Close() // before PUBREL
+		c = dial(t, b, v).ok(login{id: "d", props: session})
+		c.publish("a", "x", 2, 7, 8, nil)
+		for range 2 { // the broker's own resending of PUBREC, and the answer
+			if _, code, _ := ackCode(c.want(5)); code != 0 {
+				t.Errorf("version %d: PUBREC %#x, want 0x00: a publisher would take the message for refused", v, code)
+			}
+		}
+		c.send(packet(0x62, []byte{0, 7}))
+		c.want(7)
+		if e := stored(t, j); len(e) != 1 {
+			t.Errorf("version %d: stored %d times", v, len(e))
+		}
+	}
+}
+
+func TestSharedSubscriptionsAreRefused(t *testing.T) { // M23
+	b, _ := start(t, nil)
+	if code := dial(t, b, 5).ok(login{id: "f", clean: true}).subscribe("$share/g/t"); code != 0x8F {
+		t.Errorf("SUBSCRIBE $share/g/t: %#x, want 0x8F", code)
+	}
+	if code := dial(t, b, 4).ok(login{id: "f4", clean: true}).subscribe("$share/g/t"); code != 0x80 {
+		t.Errorf("3.1.1 SUBSCRIBE $share/g/t: %#x, want 0x80", code)
+	}
+}

@@ -40,9 +40,10 @@ func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) {
 	old := w.delayed[cl.ID]
 	delete(w.delayed, cl.ID)
 	w.mu.Unlock()
-	if old == nil || !old.timer.Stop() {
+	if old == nil {
 		return
 	}
+	old.timer.Stop() // if it has fired just now, it finds nothing to send: the list decides
 	if pk.Connect.Clean {
 		old.send()
 		return

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 	dto "github.com/prometheus/client_model/go"
 
 	"plumbline/bridge/internal/eventually"
@@ -154,5 +156,22 @@ func TestDrainSendsNoWills(t *testing.T) { // M25
 	}
 	if e := stored(t, j); len(e) != 0 {
 		t.Errorf("%d wills were stored", len(e))
+	}
+}
+
+// TestWillDueWhileItsClientReturns: whoever takes a delayed will from the list settles it, also when its timer fires just then.
+func TestWillDueWhileItsClientReturns(t *testing.T) {
+	b, _ := start(t, nil)
+	for clean, result := range map[bool]string{true: "sent", false: "cancelled"} {
+		fired := time.AfterFunc(0, func() {})
+		eventually.Must(t, "the timer", func() bool { return !fired.Stop() })
+		before := counted(t, b, result)
+		b.wills.mu.Lock()
+		b.wills.delayed["d"] = &delayedWill{timer: fired, send: func() { b.wills.count("sent") }}
+		b.wills.mu.Unlock()
+		b.wills.connected(&mqtt.Client{ID: "d"}, packets.Packet{Connect: packets.ConnectParams{Clean: clean}})
+		if got := counted(t, b, result) - before; got != 1 {
+			t.Errorf("clean start %v: %q counted %v times, want once", clean, result, got)
+		}
 	}
 }
