@@ -62,6 +62,8 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 			return
 		}
 		_ = cmd.Wait() // the state says it all
+		// What the process left behind in its group goes with it, however it ended.
+		_ = signalGroup(c.process, sigKill)
 		c.state = cmd.ProcessState
 		_ = out.Close()
 		close(c.done)
@@ -113,8 +115,6 @@ func (c *child) stop(cancel <-chan struct{}, limit time.Duration) (obeyed bool, 
 	defer timer.Stop()
 	select {
 	case <-c.done:
-		// What the process left behind in its group goes with it.
-		_ = signalGroup(c.process, sigKill)
 		return true, nil
 	case <-timer.C:
 	case <-cancel:

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"time"
 )
 
@@ -84,6 +84,9 @@ func (s *SUT) startOne(ctx context.Context, i int) error {
 	case old != nil && old.running():
 		return nil
 	}
+	if taken(ctx, spec.Ready.TCP) {
+		return fmt.Errorf("process %q was not started: something listens on %s already and would be taken for it; end that program or choose another port", spec.Name, spec.Ready.TCP)
+	}
 	c, err := launch(spec, s.dir, s.log, s.ended)
 	if err != nil {
 		return err
@@ -101,6 +104,19 @@ func (s *SUT) startOne(ctx context.Context, i int) error {
 		s.ended(c)
 	}
 	return nil
+}
+
+// taken reports whether something accepts connections at the address.
+func taken(ctx context.Context, address string) bool {
+	if address == "" {
+		return false
+	}
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // ended is called by the goroutine of a child when its process is gone.
@@ -248,23 +264,4 @@ func (s *SUT) killAll() {
 			_ = c.kill() // the start has failed already, for a better reason
 		}
 	}
-}
-
-// hook runs a command of the descriptor. What it does to processes that were
-// started from here is wanted.
-func (s *SUT) hook(ctx context.Context, name string, command []string) error {
-	for _, c := range s.processes() {
-		if c != nil {
-			c.wanted.Store(true)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Dir = s.source.dir
-	cmd.WaitDelay = time.Second
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("sut: hook %s: %w: %w; it printed %.400q", name, ErrUnavailable, err, out)
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ func (s *SUT) Info() reports.SUT {
 func (s *SUT) files() []string {
 	var out []string
 	for _, p := range s.descriptor().Start {
-		if path, err := exec.LookPath(p.Command[0]); err == nil && !slices.Contains(out, path) {
+		if path := executable(p); !slices.Contains(out, path) {
 			out = append(out, path)
 		}
 	}
@@ -47,6 +47,23 @@ func (s *SUT) files() []string {
 		out = append(out, filepath.Join(s.dir, "bridged.yaml"))
 	}
 	return append(out, filepath.Join(s.dir, "descriptor.yaml"))
+}
+
+// executable returns the file that starting the process runs: a relative path
+// counts from the folder that the process starts in (see exec.Cmd). A program
+// that is nowhere is returned as it was named.
+func executable(p Process) string {
+	path := p.Command[0]
+	if strings.ContainsAny(path, `/`+string(filepath.Separator)) {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(p.Dir, path)
+		}
+		return path
+	}
+	if found, err := exec.LookPath(path); err == nil {
+		return found
+	}
+	return path
 }
 
 // digest names a file by its base name: where it lay says nothing to a reader

@@ -107,6 +107,9 @@ func (d *Descriptor) checkStart(fault faultFunc) error {
 }
 
 func (d *Descriptor) checkBroker(fault faultFunc) error {
+	if holdsUser(d.Broker.URL) {
+		return fault([]any{"broker", "url"}, "holds a user name; give it as broker.username, and the password in a file as broker.passwordFile")
+	}
 	switch scheme(d.Broker.URL) {
 	case "mqtt", "mqtts":
 		return nil
@@ -131,6 +134,9 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	}
 	if !slices.Contains(spoken, v.Protocol) {
 		return fault([]any{"viewer", "protocol"}, "%q is not spoken by the viewers of this version; it speaks %s", v.Protocol, strings.Join(spoken, ", "))
+	}
+	if holdsUser(v.URL) {
+		return fault([]any{"viewer", "url"}, "holds a user name; viewers show who they are by a token, see auth")
 	}
 	switch s := scheme(v.URL); s {
 	case "ws", "wss":
@@ -178,6 +184,16 @@ func guess(word string, known []string) string {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""
+}
+
+// holdsUser reports whether an address carries a user name or password before
+// its host: addresses are printed, passwords must not be.
+func holdsUser(address string) bool {
+	_, rest, _ := strings.Cut(address, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	return strings.Contains(rest, "@")
 }
 
 // scheme returns what stands before "://". Templates keep an address from

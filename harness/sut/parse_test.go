@@ -93,6 +93,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown key", "username: dev", "user: dev", `unknown key "user"`},
 		{"misspelt key", "subprotocol: plumb", "subprotokol: plumb", `did you mean "subprotocol"?`},
 		{"unit", "timeout: 10s", "timeout: 10 seconds", "other.yaml:8"},
+		{"password in a URL", "mqtts://127", "mqtts://dev:secret@127", "other.yaml:14"},
 		{"no unit", "timeout: 10s", "timeout: 10", "other.yaml:8"},
 		{"empty command", "command: [bridge, --port, \"{{port:ws}}\"]", "command: []", "other.yaml:10: start[1].command: is empty"},
 		{"same name", "name: bridge", "name: broker", "used twice"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -64,13 +63,8 @@ func (c *child) missing(ctx context.Context) string {
 	if r.Addresses != "" && !c.wroteAddresses() {
 		return "the file " + r.Addresses
 	}
-	if r.TCP != "" {
-		dialer := net.Dialer{Timeout: time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", r.TCP)
-		if err != nil {
-			return "a connection to " + r.TCP
-		}
-		_ = conn.Close()
+	if r.TCP != "" && !taken(ctx, r.TCP) {
+		return "a connection to " + r.TCP
 	}
 	if r.HTTP != "" {
 		if err := answers(ctx, r.HTTP); err != nil {

@@ -151,7 +151,7 @@ func (s *SUT) prepare() error {
 			return fmt.Errorf("sut: copy of the configuration: %w", err)
 		}
 	}
-	text, err := yaml.Marshal(d)
+	text, err := yaml.Marshal(d.public())
 	if err != nil {
 		return fmt.Errorf("sut: copy of the descriptor: %w", err)
 	}

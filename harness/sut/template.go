@@ -106,6 +106,19 @@ func (d *Descriptor) checkTemplates(fault faultFunc) error {
 	return nil
 }
 
+// public returns a copy for the artifacts: what is in the environment of a
+// process is nobody's business, as passwords like to live there.
+func (d *Descriptor) public() *Descriptor {
+	c := d.clone()
+	for _, p := range c.Start {
+		for i, e := range p.Env {
+			name, _, _ := strings.Cut(e, "=")
+			p.Env[i] = name + "=(withheld)"
+		}
+	}
+	return c
+}
+
 // clone returns a deep copy, so that filling in templates leaves the original alone.
 func (d *Descriptor) clone() *Descriptor {
 	c := *d
