@@ -387,6 +387,9 @@ func TestHubFellBehindRetention(t *testing.T) {
 	if len(v.gaps) == 0 || v.gaps[0].From != 0 {
 		t.Fatalf("gaps %+v", v.gaps)
 	}
+	if v.gaps[len(v.gaps)-1].To != b.j.First()-1 {
+		t.Fatalf("gaps %+v, but entries from %d on can be read", v.gaps, b.j.First())
+	}
 	var missing uint64
 	for _, g := range v.gaps {
 		missing += g.Count
@@ -433,5 +436,56 @@ func TestPacer(t *testing.T) {
 	}
 	if p.wait(now) > 0 { // a clock that steps back harms nobody
 		t.Fatal("waits after the clock stepped back")
+	}
+}
+
+// Those who find no slot to catch up are called, in order, when one is free; who
+// has gone is passed over.
+func TestCatchUpSlots(t *testing.T) {
+	var called []int
+	subs := make([]*Subscription, 5)
+	for i := range subs {
+		subs[i] = &Subscription{notify: func() { called = append(called, i) }}
+	}
+	q := slots{free: 2}
+	for i, s := range subs {
+		if got := q.take(s); got != (i < 2) {
+			t.Fatalf("taker %d of 2 slots: %v", i, got)
+		}
+	}
+	q.take(subs[3]) // asking twice is being called once
+	subs[2].closed.Store(true)
+	q.give()
+	if !slices.Equal(called, []int{3}) || !q.take(subs[3]) || q.take(subs[4]) {
+		t.Fatalf("called %v, %d slots free", called, q.free)
+	}
+	for range 3 {
+		q.give()
+	}
+	if !slices.Equal(called, []int{3, 4}) || q.free != 3 || len(q.queue) != 0 {
+		t.Fatalf("called %v, %d slots free, %d wait", called, q.free, len(q.queue))
+	}
+}
+
+// A viewer that waits for its turn to catch up is told when it comes.
+func TestCatchUpWaitsForItsTurn(t *testing.T) {
+	b := newBench(t, journal.Options{}, Options{CatchUps: 1})
+	b.run()
+	for i := range 20 {
+		b.publish("a", fmt.Sprint(i))
+	}
+	v := b.subscribe(SubscribeOptions{Filter: "a", Since: &journal.Cursor{Epoch: b.j.Epoch()}})
+	other := &Subscription{notify: func() {}}
+	if !b.h.catchUp.take(other) {
+		t.Fatal("no slot in the beginning")
+	}
+	<-v.bell // it begins behind
+	if batches, gap, more := v.s.Pull(1 << 20); batches != nil || gap != nil || more {
+		t.Fatal("caught up without a slot")
+	}
+	b.h.catchUp.give()
+	v.until(20)
+	if len(v.got) != 20 {
+		t.Fatalf("%d readings", len(v.got))
 	}
 }

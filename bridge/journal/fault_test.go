@@ -182,6 +182,26 @@ func TestWriteFaults(t *testing.T) {
 	}
 }
 
+// Failures before the first record of a segment leave no empty segments behind.
+func TestFailuresInARow(t *testing.T) {
+	fs := &faulty{}
+	r := newRig(t, SyncOS)
+	r.opts.fs, r.opts.TailBytes = fs, 1
+	j := r.open()
+	appendN(t, j, 1, 10)
+	for range 5 {
+		fs.set(failing(syscall.ENOSPC, "write"))
+		wantDegraded(t, j, syscall.ENOSPC)
+		fs.set(nil)
+		eventually(t, "the journal to mend itself", func() bool { return j.Err() == nil })
+	}
+	if s := j.Stats(); s.Segments != 2 {
+		t.Fatalf("%d segments after failures in a row, want the first and the present one", s.Segments)
+	}
+	appendN(t, j, 11, 10)
+	wantEntries(t, readAll(t, j, 0), 1, 20)
+}
+
 // While the disk is full, the journal keeps trying and does not flap on a few
 // free bytes.
 func TestNoFlappingOnAFewFreeBytes(t *testing.T) {
@@ -316,6 +336,13 @@ func TestCheckpointFaults(t *testing.T) {
 		return size, nil
 	})
 	appendN(t, j, 1, 300)
+	tried := func() int {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		return fs.calls["create"]
+	}
+	before := tried()
+	eventually(t, "three more attempts at a checkpoint", func() bool { return tried() >= before+3 })
 	if j.First() != 1 {
 		t.Fatalf("first %d: retention dropped what no checkpoint covers", j.First())
 	}
