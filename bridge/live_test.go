@@ -35,6 +35,29 @@ func TestExpiryCutsTheSession(t *testing.T) { // N37, SEC-04
 	}
 }
 
+// TestLongLife: an end so far away that a time.Duration cannot hold it is no end now.
+func TestLongLife(t *testing.T) {
+	r := run(t, nil)
+	v := r.open(map[string]any{"exp": 253402300799})
+	for range 3 {
+		v.send(map[string]any{"type": "ping", "id": "x"})
+		v.want("pong")
+	}
+	v.want("heartbeat")
+}
+
+// TestMembersAreNamedExactly: a member in another spelling is not described in PROTOCOL.md, so it counts for nothing.
+func TestMembersAreNamedExactly(t *testing.T) {
+	r := run(t, nil)
+	v := r.open(map[string]any{"grants": []string{"a"}})
+	v.sendText(`{"type":"sub","id":1,"filter":"a","Filter":"b","\u017fince":{"epoch":"x","offset":1},"since":{"Epoch":"x","offset":0}}`)
+	if ok := v.want("subok"); ok.Recovered || ok.Reason != "no-cursor" {
+		t.Errorf("%+v, want no-cursor", ok)
+	}
+	v.sendText(`{"TYPE":"ping","id":"x"}`)
+	v.wantClose(4005, "unknown type")
+}
+
 func TestRefresh(t *testing.T) { // N36
 	r := run(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
 	p := r.publisher("dev")

@@ -99,7 +99,7 @@ func TestRevocations(t *testing.T) {
 	if r.Revoked(ben) {
 		t.Error("ben is revoked")
 	}
-	put(t, path, "sub:carl\n jti:2 \n")
+	put(t, path, "sub: carl\n jti: 2 \n")
 	eventually.Must(t, "ben's token's revocation", func() bool { return r.Revoked(ben) && !r.Revoked(anna) })
 	if r.Revoked(Identity{Subject: "2"}) || r.Revoked(Identity{Subject: "dora"}) {
 		t.Error("a subject was taken for a token id")

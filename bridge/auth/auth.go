@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -145,32 +145,24 @@ func (v *Verifier) open(token string) (jwt.MapClaims, error) {
 	return claims, nil
 }
 
-// header is what a JOSE header may hold here. Anything that asks for another key or an extension is not followed.
-type header struct {
-	Alg  string          `json:"alg"`
-	Typ  string          `json:"typ"`
-	Crit json.RawMessage `json:"crit"`
-}
-
+// checkHeader reads what a JOSE header may hold here. Anything that asks for another key or an extension is not followed.
 func (v *Verifier) checkHeader(part string) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
 		return refuse("header", "the header is not base64url")
 	}
-	if err := strictjson.Check(raw, 8); err != nil {
+	var alg, typ string
+	var crit json.RawMessage
+	if err := strictjson.Decode(raw, 8, map[string]any{"alg": &alg, "typ": &typ, "crit": &crit}); err != nil {
 		return refuse("header", "the header: %v", err)
 	}
-	var h header
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return refuse("header", "the header is not a JSON object of the expected types")
-	}
-	if h.Alg != v.opts.Alg {
+	if alg != v.opts.Alg {
 		return refuse("alg", "alg is not %s", v.opts.Alg)
 	}
-	if h.Crit != nil { // RFC 7515 section 4.1.11: an extension we do not understand must be refused
+	if crit != nil { // RFC 7515 section 4.1.11: an extension we do not understand must be refused
 		return refuse("header", "crit asks for an extension")
 	}
-	switch strings.TrimPrefix(strings.ToLower(h.Typ), "application/") { // RFC 8725 section 3.11
+	switch strings.TrimPrefix(strings.ToLower(typ), "application/") { // RFC 8725 section 3.11
 	case "", "jwt", "at+jwt":
 		return nil
 	default:
@@ -203,8 +195,11 @@ func (v *Verifier) checkTimes(claims jwt.MapClaims) (time.Time, error) {
 	return exp, nil
 }
 
-// seconds reads a NumericDate. Only a plain non-negative integer below 2^53 is taken: fractions and exponents are legal by
-// RFC 7519 but nobody needs them, and they are where parsers differ.
+// lastSecond ends the year 9999, the last that RFC 3339 can name.
+const lastSecond = 253402300799
+
+// seconds reads a NumericDate. Only a plain non-negative integer up to lastSecond is taken: fractions and exponents are legal
+// by RFC 7519 but nobody needs them, and they are where parsers differ.
 func seconds(claims jwt.MapClaims, name string) (time.Time, bool, error) {
 	raw, ok := claims[name]
 	if !ok {
@@ -215,7 +210,7 @@ func seconds(claims jwt.MapClaims, name string) (time.Time, bool, error) {
 		return time.Time{}, false, refuse("claims", "%s is not a number", name)
 	}
 	i, err := n.Int64()
-	if err != nil || i < 0 || float64(i) >= math.Exp2(53) {
+	if err != nil || i < 0 || i > lastSecond {
 		return time.Time{}, false, refuse("claims", "%s is not a whole number of seconds in range", name)
 	}
 	return time.Unix(i, 0), true, nil
@@ -238,12 +233,12 @@ func (v *Verifier) audienceHolds(aud any) bool {
 func (v *Verifier) identity(claims jwt.MapClaims, exp time.Time) (Identity, error) {
 	id := Identity{Expires: exp}
 	id.Subject, _ = claims[v.opts.SubjectClaim].(string)
-	if id.Subject == "" || len(id.Subject) > 256 {
-		return Identity{}, refuse("subject", "%s is missing, empty or longer than 256 bytes", v.opts.SubjectClaim)
+	if id.Subject == "" || len(id.Subject) > 256 || !revocable(id.Subject) {
+		return Identity{}, refuse("subject", "%s is missing, empty, longer than 256 bytes or has white space at an end or a control character", v.opts.SubjectClaim)
 	}
 	if raw, ok := claims["jti"]; ok {
-		if id.TokenID, ok = raw.(string); !ok {
-			return Identity{}, refuse("claims", "jti is not a string")
+		if id.TokenID, ok = raw.(string); !ok || !revocable(id.TokenID) {
+			return Identity{}, refuse("claims", "jti is not a string, or has white space at an end or a control character")
 		}
 	}
 	var err error
@@ -254,6 +249,11 @@ func (v *Verifier) identity(claims jwt.MapClaims, exp time.Time) (Identity, erro
 		return Identity{}, err
 	}
 	return id, nil
+}
+
+// revocable reports whether a line of the revocation file can name s. Whom nobody could shut out is not let in.
+func revocable(s string) bool {
+	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // filters reads a claim that is a list of MQTT filters. Absent is an empty list: no right at all.

@@ -311,3 +311,31 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestEdges: the last second that RFC 3339 can name, names that a revocation file cannot hold, and header members in another
+// spelling, which are not the members that were signed for this use.
+func TestEdges(t *testing.T) {
+	v := verifier(t, "HS256", secret, 0)
+	for _, tc := range []struct {
+		change map[string]any
+		reason string
+	}{
+		{map[string]any{"exp": 253402300799}, ""},
+		{map[string]any{"exp": 253402300800}, "claims"},
+		{map[string]any{"sub": "anna "}, "subject"},
+		{map[string]any{"sub": "an\nna"}, "subject"},
+		{map[string]any{"sub": "an na"}, ""},
+		{map[string]any{"jti": "\t7"}, "claims"},
+		{map[string]any{"jti": "a\rb"}, "claims"},
+	} {
+		_, err := v.Verify(sign(t, jwt.SigningMethodHS256, secret, claims(tc.change), nil))
+		if tc.reason != "" {
+			wantReason(t, err, tc.reason)
+		} else if err != nil {
+			t.Errorf("%v: %v", tc.change, err)
+		}
+	}
+	payload, _ := json.Marshal(claims(nil))
+	_, err := v.Verify(raw(`{"alg":"HS256","typ":"id+jwt","TYP":"JWT"}`, string(payload)))
+	wantReason(t, err, "typ")
+}

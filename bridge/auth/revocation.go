@@ -204,10 +204,11 @@ func parseRevocations(path string, raw []byte) (map[string]struct{}, error) {
 			continue
 		}
 		kind, name, ok := strings.Cut(line, ":")
+		name = strings.TrimSpace(name) // "sub: NAME" is what hands that write YAML give
 		if !ok || name == "" || kind != "sub" && kind != "jti" {
 			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME or jti:ID", path, n)
 		}
-		set[line] = struct{}{}
+		set[kind+":"+name] = struct{}{}
 	}
 	if err := sc.Err(); err != nil {
 		return nil, fmt.Errorf("auth: revocation file %q: %w", path, err)

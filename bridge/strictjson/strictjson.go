@@ -1,5 +1,5 @@
 // Package strictjson checks JSON text that comes from outside for the things encoding/json lets pass and that have been
-// used to smuggle meaning past a check: duplicate member names, trailing data and deep nesting.
+// used to smuggle meaning past a check: duplicate member names, names in another case, trailing data and deep nesting.
 package strictjson
 
 import (
@@ -16,6 +16,8 @@ var (
 	ErrDuplicate = errors.New("duplicate member name")
 	// ErrDepth: objects and arrays are nested deeper than allowed.
 	ErrDepth = errors.New("nested too deep")
+	// ErrType: the value is no object, or a member is not of the wanted type.
+	ErrType = errors.New("wrong type")
 	// ErrTrailing: something follows the first JSON value.
 	ErrTrailing = errors.New("data after the value")
 )
@@ -30,6 +32,29 @@ func Check(data []byte, maxDepth int) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("strictjson: %w", ErrTrailing)
+	}
+	return nil
+}
+
+// Decode checks data as Check does and then reads the members of the one object in it to the pointers given by their names.
+// Only members named exactly so are read, the others are ignored: encoding/json would take a name in another case too, the
+// last one given, so that who looked at the text before saw another value. Absent members leave their pointers' values alone.
+func Decode(data []byte, maxDepth int, members map[string]any) error {
+	if err := Check(data, maxDepth); err != nil {
+		return err
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil || object == nil {
+		return fmt.Errorf("strictjson: %w: want an object", ErrType)
+	}
+	for name, to := range members {
+		raw, ok := object[name]
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal(raw, to); err != nil {
+			return fmt.Errorf("strictjson: %w: member %q", ErrType, name)
+		}
 	}
 	return nil
 }

@@ -50,3 +50,21 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+func TestDecode(t *testing.T) {
+	var a string
+	var n int
+	members := map[string]any{"a": &a, "n": &n}
+	if err := Decode([]byte(`{"a":"x","A":"y","n":3,"more":[1]}`), 4, members); err != nil || a != "x" || n != 3 {
+		t.Errorf("a %q, n %d, %v", a, n, err)
+	}
+	for _, bad := range []string{`[1]`, `null`, `"a"`, `{"a":1}`, `{"a":"x","a":"y"}`, `{"n":1} {}`, `{"n":[[[[1]]]]}`} {
+		if err := Decode([]byte(bad), 4, members); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+	err := Decode([]byte(`{"a":1}`), 4, members)
+	if !errors.Is(err, ErrType) {
+		t.Errorf("%v, want ErrType", err)
+	}
+}

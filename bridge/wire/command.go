@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"plumbline/bridge/auth"
@@ -16,37 +17,34 @@ const maxDepth = 8
 
 // command is any message from a viewer. Fields that a type does not have are ignored.
 type command struct {
-	Type     string          `json:"type"`
-	Token    string          `json:"token"`
-	Client   string          `json:"client"`
-	ID       json.RawMessage `json:"id"`
-	Filter   string          `json:"filter"`
-	Mode     string          `json:"mode"`
-	Snapshot bool            `json:"snapshot"`
-	Since    *sinceField     `json:"since"`
+	kind, token, client, filter, mode string
+	id, since                         json.RawMessage
+	snapshot                          bool
 }
 
-type sinceField struct {
-	Epoch  string       `json:"epoch"`
-	Offset *json.Number `json:"offset"`
+func (c *command) members() map[string]any {
+	return map[string]any{
+		"type": &c.kind, "token": &c.token, "client": &c.client, "id": &c.id, "filter": &c.filter, "mode": &c.mode,
+		"snapshot": &c.snapshot, "since": &c.since,
+	}
 }
 
 // handle executes one message of the viewer, on the reader's goroutine.
 func (s *session) handle(text []byte) {
-	if err := strictjson.Check(text, maxDepth); err != nil {
+	var c command
+	switch err := strictjson.Decode(text, maxDepth, c.members()); {
+	case errors.Is(err, strictjson.ErrType):
+		s.misuse("a field has the wrong type")
+		return
+	case err != nil:
 		s.misuse("malformed JSON")
 		return
 	}
-	var c command
-	if err := json.Unmarshal(text, &c); err != nil {
-		s.misuse("a field has the wrong type")
-		return
-	}
-	if _, live := s.identity(); !live && c.Type != "hello" {
+	if _, live := s.identity(); !live && c.kind != "hello" {
 		s.shut(CloseNoAuth, "hello first", 0)
 		return
 	}
-	switch c.Type {
+	switch c.kind {
 	case "hello":
 		s.hello(c)
 	case "sub":
@@ -57,7 +55,7 @@ func (s *session) handle(text []byte) {
 		s.refresh(c)
 	case "ping":
 		var id string
-		if json.Unmarshal(c.ID, &id) != nil || len(id) > 128 {
+		if json.Unmarshal(c.id, &id) != nil || len(id) > 128 {
 			s.misuse("ping: id must be a string of at most 128 bytes")
 			return
 		}
@@ -72,7 +70,7 @@ func (s *session) misuse(reason string) { s.shut(CloseMisuse, reason, 0) }
 // subID reads the id of a subscription: a whole number from 0 that JavaScript holds exactly.
 func (c command) subID() (int64, bool) {
 	var id int64
-	if json.Unmarshal(c.ID, &id) != nil || id < 0 || id > 1<<53 || string(c.ID) == "null" {
+	if json.Unmarshal(c.id, &id) != nil || id < 0 || id > 1<<53 || string(c.id) == "null" {
 		return 0, false
 	}
 	return id, true
@@ -84,7 +82,7 @@ func (s *session) hello(c command) {
 		s.misuse("hello twice")
 		return
 	}
-	token := c.Token
+	token := c.token
 	if token == "" {
 		token = s.header
 	}
@@ -117,7 +115,7 @@ func (s *session) hello(c command) {
 	}
 	s.wake()
 	s.watchExpiry(id)
-	s.srv.log.Debug("session open", "session", s.id, "remote", s.remote, "client", cutText(c.Client, 128))
+	s.srv.log.Debug("session open", "session", s.id, "remote", s.remote, "client", cutText(c.client, 128))
 }
 
 // verify checks a token, counts the result and closes the session when it is bad.
@@ -160,7 +158,7 @@ func (s *session) watchExpiry(id auth.Identity) {
 	s.expiry = nil
 	s.mu.Unlock()
 	s.later(notice, func() { s.pushMessage(expiresMsg{"auth-expiring", stamp(id.Expires)}) })
-	s.later(left+v.Leeway(), func() {
+	s.later(min(left, math.MaxInt64-v.Leeway())+v.Leeway(), func() { // Sub saturates at some 292 years
 		if now, _ := s.identity(); now.Expires.Equal(id.Expires) && now.TokenID == id.TokenID {
 			s.shut(CloseTokenExpired, "token expired", 0)
 		}
@@ -169,7 +167,7 @@ func (s *session) watchExpiry(id auth.Identity) {
 
 // refresh takes a new token for the same subject. Subscriptions that it does not cover end; the others see by its denies.
 func (s *session) refresh(c command) {
-	id, ok := s.verify(c.Token)
+	id, ok := s.verify(c.token)
 	if !ok {
 		return
 	}
@@ -230,11 +228,11 @@ func (s *session) subscribe(c command) {
 		s.pushMessage(suberrMsg{"suberr", id, reason, detail})
 		return
 	}
-	b := &sub{id: id, filter: c.Filter, prefix: batchPrefix(id)}
+	b := &sub{id: id, filter: c.filter, prefix: batchPrefix(id)}
 	since, broken := c.cursor()
 	ident, _ := s.identity()
 	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{
-		Filter: c.Filter, Since: since, Snapshot: c.Snapshot,
+		Filter: c.filter, Since: since, Snapshot: c.snapshot,
 		Access: hub.Access{Key: ident.AccessKey(), Allow: ident.Allow()}, Notify: s.notify(b),
 	})
 	if err != nil {
@@ -245,24 +243,24 @@ func (s *session) subscribe(c command) {
 	if broken {
 		got.Recovered, got.Reason = false, "no-cursor"
 	}
-	if c.Since != nil {
+	if c.resumes() {
 		s.srv.m.Resumes.WithLabelValues(verdict(got)).Inc()
 	}
 	b.stream, b.cursor = stream, got.Cursor.Offset
-	if c.Snapshot && !got.Recovered {
+	if c.snapshot && !got.Recovered {
 		b.snapshot = newSnapshot(id, got.Snapshot)
 	}
 	b.ready.Store(true)
-	s.open(b, subokMsg{"subok", id, c.Filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
+	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
 }
 
 // mayOpen says why a subscription is refused; reason is "" when it is not.
 func (s *session) mayOpen(c command) (reason, detail string) {
-	if c.Mode != "" && c.Mode != "all" {
+	if c.mode != "" && c.mode != "all" {
 		return "mode", "known is \"all\""
 	}
 	ident, _ := s.identity()
-	if err := ident.MaySubscribe(c.Filter); errors.Is(err, auth.ErrForbidden) {
+	if err := ident.MaySubscribe(c.filter); errors.Is(err, auth.ErrForbidden) {
 		s.srv.m.Denied.WithLabelValues("live").Inc()
 		return "forbidden", "the token does not cover this filter"
 	} else if err != nil {
@@ -278,18 +276,20 @@ func (s *session) mayOpen(c command) (reason, detail string) {
 
 // cursor returns where to resume. A cursor without epoch or offset is broken: the answer is not recovered, never a guess.
 func (c command) cursor() (since *journal.Cursor, broken bool) {
-	if c.Since == nil {
+	if !c.resumes() {
 		return nil, false
 	}
-	if c.Since.Epoch == "" || c.Since.Offset == nil {
+	at := journal.Cursor{}
+	offset := json.RawMessage("null")
+	err := strictjson.Decode(c.since, maxDepth, map[string]any{"epoch": &at.Epoch, "offset": &offset})
+	if err != nil || at.Epoch == "" || string(offset) == "null" || json.Unmarshal(offset, &at.Offset) != nil {
 		return nil, true
 	}
-	var offset uint64
-	if json.Unmarshal([]byte(*c.Since.Offset), &offset) != nil {
-		return nil, true
-	}
-	return &journal.Cursor{Epoch: c.Since.Epoch, Offset: offset}, false
+	return &at, false
 }
+
+// resumes reports whether a cursor was given, good or not.
+func (c command) resumes() bool { return len(c.since) > 0 && string(c.since) != "null" }
 
 func verdict(got hub.Subscribed) string {
 	if got.Recovered {
