@@ -10,6 +10,7 @@ const (
 	ReasonDigest        Reason = "changed"
 	ReasonSpecial       Reason = "not a regular file"
 	ReasonOutside       Reason = "path outside the run directory"
+	ReasonName          Reason = "a name that not every system can hold"
 	ReasonUnreadable    Reason = "unreadable"
 	ReasonMalformed     Reason = "malformed"
 	ReasonType          Reason = "wrong type"

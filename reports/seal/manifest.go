@@ -31,7 +31,8 @@ type Manifest struct {
 
 // Digest returns the digests of all files below dir but those named in except
 // (paths relative to dir), ascending by path. Anything that is neither folder
-// nor regular file is an error that names it. It reads every file.
+// nor regular file, or whose name a manifest cannot hold, is an error that names
+// it. It reads every file.
 func Digest(ctx context.Context, dir string, except ...string) ([]reports.Evidence, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -51,8 +52,11 @@ func Digest(ctx context.Context, dir string, except ...string) ([]reports.Eviden
 		if skip[f.path] {
 			continue
 		}
-		if f.special != "" {
+		switch {
+		case f.special != "":
 			return nil, &Error{File: f.path, Reason: ReasonSpecial, Detail: "it is a " + f.special}
+		case !portable(f.path):
+			return nil, &Error{File: f.path, Reason: ReasonName, Detail: "rename it: no backslash, UTF-8 only"}
 		}
 		e, err := digestFile(ctx, root, f.path)
 		if err != nil {
@@ -132,6 +136,12 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
+// portable reports whether a path of a manifest stays inside the directory and
+// means the same file on every system.
+func portable(path string) bool {
+	return fs.ValidPath(path) && filepath.IsLocal(filepath.FromSlash(path)) && !strings.ContainsRune(path, '\\')
+}
+
 func (m Manifest) encode() ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -156,7 +166,7 @@ func decodeManifest(content []byte) (Manifest, error) {
 	}
 	previous := ""
 	for _, f := range m.Files {
-		if !fs.ValidPath(f.Path) || !filepath.IsLocal(filepath.FromSlash(f.Path)) || strings.ContainsRune(f.Path, '\\') {
+		if !portable(f.Path) {
 			return m, &Error{File: f.Path, Reason: ReasonOutside, Detail: "the manifest names a path outside the run directory"}
 		}
 		if f.Path <= previous {

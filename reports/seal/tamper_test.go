@@ -278,3 +278,18 @@ func TestManifestIsJSONForOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestSealRefusesNamesThatCannotVerify: a manifest names files for every
+// system, so a name that only this one can hold is refused before signing.
+func TestSealRefusesNamesThatCannotVerify(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system has no such names")
+	}
+	for _, name := range []string{`a\b.log`, "bad\xff.log"} {
+		dir, key := runDir(t, sampleRun())
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		wantProblem(t, Seal(t.Context(), dir, key, sampleRun()), name, ReasonName)
+	}
+}
