@@ -24,6 +24,8 @@ func number(v float64) string {
 		return "0"
 	case v < 0:
 		return "−" + number(-v)
+	case v >= 1e15: // beyond what a float counts singly, and then beyond int64
+		return scientific(v)
 	case v >= 999.5:
 		return grouped(int64(math.Round(v)))
 	case v < 1e-3:
@@ -37,7 +39,7 @@ func number(v float64) string {
 	return text
 }
 
-// scientific prints a small positive v as "1.2·10⁻⁵".
+// scientific prints a very small or very large positive v as "1.2·10⁻⁵".
 func scientific(v float64) string {
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', 1, 64), "e")
 	power, _ := strconv.Atoi(exponent)
