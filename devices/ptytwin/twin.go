@@ -27,7 +27,8 @@ var (
 // Options of a twin; the zero value is useful.
 type Options struct {
 	// Link is the path under which the port appears, a symbolic link to the
-	// pty, so that it stays the same over a replug. "" = made in a new folder
+	// pty, so that it stays the same over a replug; an older link there is
+	// replaced, anything else refused. "" = made in a new folder
 	// under the system's temporary folder, which Close removes.
 	Link string
 	// FIFO is how many bytes may lie unread at the host before further bytes
@@ -157,7 +158,11 @@ func (t *Twin) plug() error {
 }
 
 // relink points link at target in one step, so that no opener finds it missing.
+// Only an older link is replaced.
 func relink(target, link string) error {
+	if info, err := os.Lstat(link); err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("ptytwin: link %q: it exists and is not a symbolic link; choose another path", link)
+	}
 	fresh := fmt.Sprintf("%s.%d", link, os.Getpid())
 	if err := os.Symlink(target, fresh); err != nil {
 		return fmt.Errorf("ptytwin: link %q: %w", link, err)

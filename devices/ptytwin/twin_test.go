@@ -67,6 +67,24 @@ func readUntil(t *testing.T, port serial.Port, what string, done func(all []byte
 	return all
 }
 
+// TestLinkNeverReplacesAFile: a link given by mistake must not cost a file.
+func TestLinkNeverReplacesAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(path, []byte("keep"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	twin, err := ptytwin.NewPair(t.Context(), ptytwin.Options{Link: path})
+	if err == nil {
+		_ = twin.Close()
+	}
+	if errors.Is(err, ptytwin.ErrUnsupported) {
+		t.Skip("no pseudo terminals on this system")
+	}
+	if kept, readErr := os.ReadFile(path); readErr != nil || string(kept) != "keep" || err == nil || !strings.Contains(err.Error(), "not a symbolic link") {
+		t.Errorf("the file is %q, %v; the twin says %v", kept, readErr, err)
+	}
+}
+
 func write(t *testing.T, twin *ptytwin.Twin, p string) {
 	t.Helper()
 	if _, err := twin.Write([]byte(p)); err != nil {
