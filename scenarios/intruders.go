@@ -13,6 +13,7 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
+	"plumbline/harness/stats"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
@@ -27,8 +28,9 @@ type attempt struct {
 
 // tally counts attempts and keeps those that were wrongly served.
 type tally struct {
-	checks int64
-	found  []reports.Finding
+	checks  int64
+	found   []reports.Finding
+	control string // why refusals prove nothing: a rightful viewer was refused too
 }
 
 func (y *tally) violation(id, kind, subject, detail string) {
@@ -39,14 +41,37 @@ func (y *tally) judge(t *spec.Trial, id string) {
 	if y == nil || !t.Applies(id) {
 		return
 	}
+	var gates []stats.Gate
+	if y.control != "" {
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: y.control, Cure: "a bridge that serves rightful viewers"})
+	}
 	t.Judge(oracle.JudgeDeterministic(t.Requirement(id), oracle.DeterministicInput{
-		Scenario: t.Scenario.ID, Profile: title(t), Checks: y.checks, Findings: y.found, Seed: t.Rig.Seed(),
+		Scenario: t.Scenario.ID, Profile: title(t), Checks: y.checks, Findings: y.found, Seed: t.Rig.Seed(), Gates: gates,
 	}))
+}
+
+// rightful proves that the bridge serves who may come in; else its refusals
+// would prove nothing. It returns what is wrong, "" when nothing is.
+func rightful(ctx context.Context, b *harness.Bench) (string, error) {
+	token, err := b.SUT.Token(sut.TokenSpec{Subject: "rightful", Grants: []string{harness.AllTopics}})
+	if err != nil {
+		return "", err
+	}
+	r := viewer.Probe(ctx, viewer.ProbeSpec{
+		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Steps: text(hello(token), sub(harness.AllTopics)),
+		Until: func(frame []byte) bool { return typeOf(frame) == "batch" },
+	})
+	for _, frame := range r.Frames {
+		if typeOf(frame) == "batch" {
+			return "", ctx.Err()
+		}
+	}
+	return fmt.Sprintf("a rightful viewer was not served: HTTP status %d, close code %d %q, %v", r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err), ctx.Err()
 }
 
 // try makes the attempt and enters it under its requirement, and under SEC-10
 // whether it was told why.
-func (a attempt) try(ctx context.Context, b *harness.Bench, id string, verdicts map[string]*tally) {
+func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally) {
 	a.spec.Wait = 2 * time.Second
 	r := viewer.Probe(ctx, a.spec)
 	if ctx.Err() != nil {

@@ -59,8 +59,12 @@ func steady(ctx context.Context, t *spec.Trial) {
 	var runs []string
 	for run := range l.Runs + l.Extend {
 		if run > 0 {
-			if run >= l.Runs && enough(ctx, t, b, "LAT-03") {
-				break
+			if run >= l.Runs {
+				done, err := enough(ctx, t, b, "LAT-03")
+				t.Check(err)
+				if done {
+					break
+				}
 			}
 			t.Step("restart the bridge")
 			t.Check(b.SUT.Restart(ctx))
@@ -89,9 +93,11 @@ func steady(ctx context.Context, t *spec.Trial) {
 // enough reports whether the effective samples so far can carry a requirement.
 // It looks at how far samples hang together and not at the verdict, so that
 // going on for want of samples is no repeating until it fits.
-func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, id string) bool {
+func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, id string) (bool, error) {
 	h, err := b.Peek(ctx)
-	t.Check(err)
+	if err != nil {
+		return false, err
+	}
 	limit, q := t.Limit(id), t.Requirement(id).Quantile
 	series := h.Latencies(b.Options(id)).Series
 	values := slices.Sorted(slices.Values(series.Value))
@@ -101,9 +107,9 @@ func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, id string) boo
 	effective := int64(float64(len(values)) / d.VIF)
 	if !d.Enough || effective < limit.Samples {
 		t.Step("%d effective samples in %d blocks so far, %s asks for %d: one more run", effective, d.Blocks, id, limit.Samples)
-		return false
+		return false, nil
 	}
-	return true
+	return true, nil
 }
 
 // slotOf returns the slot of a timeline: about 200 points, at least 100 ms.

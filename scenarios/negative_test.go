@@ -82,6 +82,11 @@ func goodLog() *record.Log {
 	return log
 }
 
+// goodRig is a rig whose validity gates all hold.
+var goodRig = reports.RigHealth{
+	Offered: 1, Achieved: 1, ClockSource: "tsc", ClockRead: 30, Uncertainty: 0.3, SlipP99: 0.01, FloorP50: 0.1, FloorP99: 0.3, FloorP999: 1,
+}
+
 // judgement runs one judging step of the scenarios over a recording.
 func judgement(t *testing.T, log *record.Log, judge func(*judged)) reports.Result {
 	t.Helper()
@@ -100,7 +105,7 @@ func judgement(t *testing.T, log *record.Log, judge func(*judged)) reports.Resul
 	trial := &spec.Trial{Rig: rig, Scenario: spec.Scenario{ID: "negative"}}
 	j := &judged{
 		trial: trial, history: h, title: title(trial), base: oracle.Options{BrokerInside: true},
-		health: reports.RigHealth{Offered: 1, Achieved: 1, ClockSource: "tsc", ClockRead: 30, Uncertainty: 0.3, SlipP99: 0.01, FloorP50: 0.1, FloorP99: 0.3, FloorP999: 1},
+		health: goodRig,
 	}
 	judge(j)
 	results := trial.Results()

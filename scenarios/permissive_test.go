@@ -1,0 +1,183 @@
+package scenarios
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+// permissive serves everyone everything: what each SEC requirement is there to
+// find out.
+func permissive(t *testing.T) viewer.ProbeSpec {
+	t.Helper()
+	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		for _, frame := range []string{
+			`{"type":"welcome"}`, `{"type":"subok","id":1}`, `{"type":"batch","id":1,"readings":[{"topic":"bench/other"}]}`,
+		} {
+			if conn.WriteMessage(websocket.TextMessage, []byte(frame)) != nil {
+				return
+			}
+		}
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}))
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10} //nolint:gosec // an old server is the point
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	return viewer.ProbeSpec{
+		URL: strings.Replace(server.URL, "https://", "wss://", 1), TLS: client, Origins: []string{"https://dashboard.test"}, Subprotocols: []string{},
+	}
+}
+
+// until ends probes of the permissive server as soon as it has served them.
+func until(list []attempt) []attempt {
+	for i := range list {
+		list[i].spec.Until = func(frame []byte) bool { return typeOf(frame) == "batch" }
+	}
+	return list
+}
+
+func trialOf(t *testing.T, id string) *spec.Trial {
+	t.Helper()
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig, err := harness.NewRig(harness.Config{Profile: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &spec.Trial{Rig: rig, Scenario: spec.Scenario{ID: "negative", Requirements: []string{id}}}
+}
+
+func only(t *testing.T, trial *spec.Trial) reports.Result {
+	t.Helper()
+	results := trial.Results()
+	if len(results) != 1 {
+		t.Fatalf("%d results", len(results))
+	}
+	return results[0]
+}
+
+func TestAPermissiveBridgeIsFailed(t *testing.T) {
+	base := permissive(t)
+	old := transports(base, "token")[1:3] // TLS 1.0 and 1.1
+	for id, attempts := range map[string][]attempt{
+		"SEC-01": old, "SEC-02": strangers(base)[:1], "SEC-06": origins(base, "token")[:3],
+		"SEC-03": {{name: "token alg-none", spec: base, codes: []int{4002}}},
+		"SEC-10": strangers(base)[:1],
+	} {
+		t.Run(id, func(t *testing.T) {
+			verdicts := map[string]*tally{}
+			for _, a := range until(attempts) {
+				a.try(t.Context(), id, verdicts)
+			}
+			trial := trialOf(t, id)
+			verdicts[id].judge(trial, id)
+			r := only(t, trial)
+			if r.Verdict != reports.Fail || len(r.Findings) != len(attempts) {
+				t.Errorf("%s: %s %s with %d findings of %d attempts", id, r.Verdict, r.Sentence, len(r.Findings), len(attempts))
+			}
+		})
+	}
+}
+
+// A bridge that refuses everyone proves nothing by refusing strangers.
+func TestRefusingEveryoneIsNoPass(t *testing.T) {
+	trial := trialOf(t, "SEC-02")
+	(&tally{checks: 3, control: "a rightful viewer was not served"}).judge(trial, "SEC-02")
+	if r := only(t, trial); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+	trial = trialOf(t, "SEC-07")
+	y := &tally{checks: 1}
+	y.violation("SEC-07", "leak", "filter", "delivered bench/other")
+	y.judge(trial, "SEC-07")
+	if r := only(t, trial); r.Verdict != reports.Fail {
+		t.Errorf("%s: %s", r.Verdict, r.Sentence)
+	}
+}
+
+func TestSessionsThatLiveOnAreFailed(t *testing.T) {
+	for _, id := range []string{"SEC-04", "SEC-05"} {
+		for name, l := range map[string]lifetime{
+			"too long": {after: time.Minute},
+			"for ever": {found: []reports.Finding{{Requirement: id, Kind: "outlived", Confirmed: true}}},
+		} {
+			trial := trialOf(t, id)
+			l.judge(trial, id, "life")
+			if r := only(t, trial); r.Verdict != reports.Fail {
+				t.Errorf("%s %s: %s %s", id, name, r.Verdict, r.Sentence)
+			}
+		}
+		trial := trialOf(t, id)
+		lifetime{after: time.Millisecond}.judge(trial, id, "life")
+		if r := only(t, trial); r.Verdict != reports.Pass {
+			t.Errorf("%s in time: %s %s", id, r.Verdict, r.Sentence)
+		}
+	}
+}
+
+func TestHalfOpenConnectionsAreFailed(t *testing.T) {
+	j := &judged{trial: trialOf(t, "REC-03"), title: "ci 1.0"}
+	j.within("REC-03", "silence", []time.Duration{time.Second, time.Minute}, nil)
+	if r := only(t, j.trial); r.Verdict != reports.Fail {
+		t.Errorf("a minute: %s %s", r.Verdict, r.Sentence)
+	}
+	j = &judged{trial: trialOf(t, "REC-03"), title: "ci 1.0"}
+	j.within("REC-03", "silence", nil, []reports.Finding{{Requirement: "REC-03", Kind: "half-open", Confirmed: true}})
+	if r := only(t, j.trial); r.Verdict != reports.Fail {
+		t.Errorf("never: %s %s", r.Verdict, r.Sentence)
+	}
+}
+
+// The slow first message of F28, and a harness that would wait for the bridge:
+// the freeze check must see both.
+func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
+	var first oracle.Latencies
+	for i := range 120 {
+		first.Series.Due = append(first.Series.Due, int64(i)*int64(50*time.Millisecond))
+		value := 1.0
+		if i%5 == 0 {
+			value = 2000
+		}
+		first.Series.Value = append(first.Series.Value, value)
+	}
+	j := &judged{trial: trialOf(t, "LAT-08"), title: "ci 1.0", health: goodRig}
+	rule := j.rule(59)
+	rule.MinBlock, rule.MaxBlock = 100*time.Millisecond, 100*time.Millisecond
+	j.latency("LAT-08", first, rule)
+	if r := only(t, j.trial); r.Verdict != reports.Fail {
+		t.Errorf("LAT-08: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+	}
+	h, err := oracle.Index(goodLog()) // nothing is late in it, though a "stop" of a second is on record
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = &judged{trial: trialOf(t, "RIG-01"), title: "ci 1.0", history: h, health: goodRig}
+	j.arithmetic("RIG-01", h.Latencies(oracle.Options{Viewers: []string{"viewer-01"}}), time.Second, 2*time.Second)
+	if r := only(t, j.trial); r.Verdict != reports.Fail {
+		t.Errorf("RIG-01: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+	}
+}
