@@ -322,35 +322,6 @@ func TestQuietGroupMovesOn(t *testing.T) {
 	}
 }
 
-// A viewer that never pulls costs no notification after the first, and no batch
-// beyond the ring's bound is kept for it.
-func TestStalledViewerCostsNothing(t *testing.T) {
-	b := newBench(t, journal.Options{}, Options{RingBytes: 4096, BatchBytes: 512})
-	b.run()
-	var calls atomic.Int64
-	s, answer, err := b.h.Subscribe(SubscribeOptions{Filter: "#", Notify: func() { calls.Add(1) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	var last uint64
-	for range 500 {
-		last = b.publish("a", strings.Repeat("x", 100))
-	}
-	waitFor(t, "fan-out", func() bool { return b.h.Stats().Position == last })
-	if n := calls.Load(); n != 1 {
-		t.Errorf("%d notifications for a viewer that does not pull, want 1", n)
-	}
-	if st := b.h.Stats(); st.RingBytes > 4096+2048 {
-		t.Errorf("ring holds %d bytes, bound is 4096", st.RingBytes)
-	}
-	v := &viewer{t: t, s: s, answer: answer, cursor: answer.Cursor.Offset, bell: make(chan struct{})}
-	v.until(last)
-	if len(v.got) != int(last) || b.h.Stats().CatchUps == 0 {
-		t.Fatalf("%d readings after the stall, want %d; %d catch-ups", len(v.got), last, b.h.Stats().CatchUps)
-	}
-}
-
 func TestPullRespectsItsSize(t *testing.T) {
 	b := newBench(t, journal.Options{}, Options{BatchBytes: 300})
 	v := b.subscribe(SubscribeOptions{Filter: "#"})
@@ -374,31 +345,6 @@ func TestPullRespectsItsSize(t *testing.T) {
 	}
 }
 
-func TestHubFellBehindRetention(t *testing.T) {
-	b := newBench(t, journal.Options{Sync: journal.SyncOS, SegmentBytes: 4096, RetainBytes: 8192, TailBytes: 1}, Options{})
-	v := b.subscribe(SubscribeOptions{Filter: "#"})
-	var last uint64
-	for range 400 {
-		last = b.publish("a", strings.Repeat("x", 200))
-	}
-	waitFor(t, "retention", func() bool { return b.j.Stats().DiskBytes <= 8192 })
-	b.run()
-	v.until(last)
-	if len(v.gaps) == 0 || v.gaps[0].From != 0 {
-		t.Fatalf("gaps %+v", v.gaps)
-	}
-	if v.gaps[len(v.gaps)-1].To != b.j.First()-1 {
-		t.Fatalf("gaps %+v, but entries from %d on can be read", v.gaps, b.j.First())
-	}
-	var missing uint64
-	for _, g := range v.gaps {
-		missing += g.Count
-	}
-	if uint64(len(v.got))+missing != last || b.h.Stats().Gaps == 0 {
-		t.Fatalf("%d delivered + %d declared, want %d", len(v.got), missing, last)
-	}
-}
-
 func TestRunEnds(t *testing.T) {
 	b := newBench(t, journal.Options{}, Options{})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -411,81 +357,5 @@ func TestRunEnds(t *testing.T) {
 	}
 	if _, _, err := b.h.Subscribe(SubscribeOptions{Filter: "#"}); !errors.Is(err, ErrClosed) {
 		t.Fatalf("Subscribe after the end: %v", err)
-	}
-}
-
-func TestPacer(t *testing.T) {
-	now := time.Unix(0, 0)
-	p := newPacer(10_000, 5*time.Millisecond, now) // 50 tokens
-	if p.wait(now) > 0 {
-		t.Fatal("an idle hub waits")
-	}
-	p.spend(60)
-	if w := p.wait(now); w < 999*time.Microsecond || w > 1001*time.Microsecond {
-		t.Fatalf("10 frames owed at 10,000 a second: wait %v, want 1 ms", w)
-	}
-	if p.wait(now.Add(time.Millisecond+time.Microsecond)) > 0 {
-		t.Fatal("still waiting when the debt is paid")
-	}
-	p.spend(100_000)
-	if w := p.wait(now.Add(time.Millisecond)); w > 5*time.Millisecond {
-		t.Fatalf("waits %v, more than the delay", w)
-	}
-	if p.wait(now.Add(time.Hour)) > 0 || p.tokens > 50 {
-		t.Fatalf("%v tokens saved in an hour", p.tokens)
-	}
-	if p.wait(now) > 0 { // a clock that steps back harms nobody
-		t.Fatal("waits after the clock stepped back")
-	}
-}
-
-// Those who find no slot to catch up are called, in order, when one is free; who
-// has gone is passed over.
-func TestCatchUpSlots(t *testing.T) {
-	var called []int
-	subs := make([]*Subscription, 5)
-	for i := range subs {
-		subs[i] = &Subscription{notify: func() { called = append(called, i) }}
-	}
-	q := slots{free: 2}
-	for i, s := range subs {
-		if got := q.take(s); got != (i < 2) {
-			t.Fatalf("taker %d of 2 slots: %v", i, got)
-		}
-	}
-	q.take(subs[3]) // asking twice is being called once
-	subs[2].closed.Store(true)
-	q.give()
-	if !slices.Equal(called, []int{3}) || !q.take(subs[3]) || q.take(subs[4]) {
-		t.Fatalf("called %v, %d slots free", called, q.free)
-	}
-	for range 3 {
-		q.give()
-	}
-	if !slices.Equal(called, []int{3, 4}) || q.free != 3 || len(q.queue) != 0 {
-		t.Fatalf("called %v, %d slots free, %d wait", called, q.free, len(q.queue))
-	}
-}
-
-// A viewer that waits for its turn to catch up is told when it comes.
-func TestCatchUpWaitsForItsTurn(t *testing.T) {
-	b := newBench(t, journal.Options{}, Options{CatchUps: 1})
-	b.run()
-	for i := range 20 {
-		b.publish("a", fmt.Sprint(i))
-	}
-	v := b.subscribe(SubscribeOptions{Filter: "a", Since: &journal.Cursor{Epoch: b.j.Epoch()}})
-	other := &Subscription{notify: func() {}}
-	if !b.h.catchUp.take(other) {
-		t.Fatal("no slot in the beginning")
-	}
-	<-v.bell // it begins behind
-	if batches, gap, more := v.s.Pull(1 << 20); batches != nil || gap != nil || more {
-		t.Fatal("caught up without a slot")
-	}
-	b.h.catchUp.give()
-	v.until(20)
-	if len(v.got) != 20 {
-		t.Fatalf("%d readings", len(v.got))
 	}
 }
