@@ -183,7 +183,7 @@ func (w *Witness) granted(suback *packets.Suback) error {
 }
 
 // read reads one packet; the broker must show a sign of life within 1.5 times
-// the keep-alive, because we send a PINGREQ each time it is over.
+// the keep-alive, because we send a PINGREQ each time half of it is over.
 func (w *Witness) read(s *session) (*packets.ControlPacket, error) {
 	_ = s.conn.SetReadDeadline(time.Now().Add(w.cfg.KeepAlive * 3 / 2))
 	return packets.ReadPacket(s.in)

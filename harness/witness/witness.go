@@ -80,6 +80,10 @@ func Open(ctx context.Context, cfg Config) (*Witness, error) {
 	if cfg.Broker == nil || cfg.Recorder == nil || cfg.QoS > 1 {
 		return nil, errors.New("witness: broker and recorder are required, and a QoS of 0 or 1")
 	}
+	// Anything else would be taken for plain text, with the password in it.
+	if cfg.Broker.Scheme != "mqtt" && cfg.Broker.Scheme != "mqtts" {
+		return nil, fmt.Errorf("witness: open %q: scheme %q is not one of mqtt, mqtts", cfg.Broker.Host, cfg.Broker.Scheme)
+	}
 	if cfg.Name == "" {
 		cfg.Name = "witness"
 	}
@@ -107,7 +111,7 @@ func Open(ctx context.Context, cfg Config) (*Witness, error) {
 	first, err := w.connectUntil(ctx)
 	if err != nil {
 		w.cancel()
-		return nil, fmt.Errorf("witness: open %q at %s: %w", cfg.Name, cfg.Broker.Redacted(), err)
+		return nil, fmt.Errorf("witness: open %q at %s: %w", cfg.Name, cfg.Broker.Host, err)
 	}
 	go w.run(first)
 	return w, nil

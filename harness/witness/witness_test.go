@@ -181,6 +181,10 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	if _, err := witness.Open(ctx, witness.Config{Broker: u, Recorder: recorder(t)}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Fatalf("Open gave %v", err)
 	}
+	plain := &url.URL{Scheme: "tls", Host: "127.0.0.1:1"}
+	if _, err := witness.Open(ctx, witness.Config{Broker: plain, Password: "pw", Recorder: recorder(t)}); err == nil || !strings.Contains(err.Error(), "mqtts") {
+		t.Fatalf("scheme tls, which would be taken for plain text, gave %v", err)
+	}
 	if _, err := witness.Open(ctx, witness.Config{}); err == nil {
 		t.Fatal("an empty configuration was accepted")
 	}
