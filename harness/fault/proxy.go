@@ -22,7 +22,16 @@ const (
 
 // String implements fmt.Stringer.
 func (d Direction) String() string {
-	return [...]string{Both: "both ways", Upstream: "upstream", Downstream: "downstream"}[d]
+	switch d {
+	case Both:
+		return "both ways"
+	case Upstream:
+		return "upstream"
+	case Downstream:
+		return "downstream"
+	default:
+		return fmt.Sprintf("direction %d", uint8(d))
+	}
 }
 
 // ProxyOptions configure a Proxy. The zero value is useful.
@@ -199,36 +208,51 @@ func (p *Proxy) refuse(on bool) {
 // accepted and hears nothing.
 func (p *Proxy) BlackHoleFault(dir Direction) Fault {
 	return p.shape("TCP black hole "+dir.String(), dir,
-		func(l *lane) { l.hold(true) }, func(l *lane) { l.hold(false) })
+		func(l *lane) error { l.hold(true); return nil }, func(l *lane) { l.hold(false) })
 }
 
 // LatencyFault delays data by delay plus a draw from [0, jitter], keeping its
 // order. Delays run side by side: they add to the latency and take nothing
-// from the rate.
+// from the rate. Times that are negative or both 0 cannot be injected.
 func (p *Proxy) LatencyFault(dir Direction, delay, jitter time.Duration, seed uint64) Fault {
 	name := fmt.Sprintf("TCP latency %v + [0, %v] %s (seed %d)", delay, jitter, dir, seed)
 	return p.shape(name, dir,
-		func(l *lane) { l.slow(delay, jitter, seed) }, func(l *lane) { l.slow(0, 0, 0) })
+		func(l *lane) error {
+			if delay < 0 || jitter < 0 || delay+jitter == 0 {
+				return fmt.Errorf("a delay of %v and a jitter of %v delay nothing; give one of them, and neither negative", delay, jitter)
+			}
+			l.slow(delay, jitter, seed)
+			return nil
+		}, func(l *lane) { l.slow(0, 0, 0) })
 }
 
-// ThrottleFault limits each connection to bytes per second.
+// ThrottleFault limits each connection to bytes per second. A limit below 1
+// cannot be injected; BlackHoleFault lets nothing through.
 func (p *Proxy) ThrottleFault(dir Direction, bytesPerSecond int) Fault {
 	return p.shape(fmt.Sprintf("TCP throttle %d B/s %s", bytesPerSecond, dir), dir,
-		func(l *lane) { l.throttle(bytesPerSecond) }, func(l *lane) { l.throttle(0) })
+		func(l *lane) error {
+			if bytesPerSecond < 1 {
+				return fmt.Errorf("%d bytes per second are no limit; give 1 or more", bytesPerSecond)
+			}
+			l.throttle(bytesPerSecond)
+			return nil
+		}, func(l *lane) { l.throttle(0) })
 }
 
 // shape makes a fault of a change to the lanes of a direction.
-func (p *Proxy) shape(name string, dir Direction, on, off func(*lane)) Fault {
-	each := func(change func(*lane)) func(context.Context) error {
+func (p *Proxy) shape(name string, dir Direction, on func(*lane) error, off func(*lane)) Fault {
+	each := func(change func(*lane) error) func(context.Context) error {
 		return func(context.Context) error {
-			if dir != Downstream {
-				change(p.lanes[0])
-			}
-			if dir != Upstream {
-				change(p.lanes[1])
+			for way, skipped := range [2]Direction{Downstream, Upstream} {
+				if dir == skipped {
+					continue
+				}
+				if err := change(p.lanes[way]); err != nil {
+					return err
+				}
 			}
 			return nil
 		}
 	}
-	return &action{name: name, inject: each(on), revert: each(off)}
+	return &action{name: name, inject: each(on), revert: each(func(l *lane) error { off(l); return nil })}
 }

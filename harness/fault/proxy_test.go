@@ -247,3 +247,23 @@ func TestCloseEndsHeldConnections(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+func TestFaultsWithoutEffectAreRefused(t *testing.T) {
+	p := relay(t)
+	for _, f := range []fault.Fault{
+		p.ThrottleFault(fault.Both, 0),
+		p.ThrottleFault(fault.Both, -1),
+		p.LatencyFault(fault.Both, 0, 0, 1),
+		p.LatencyFault(fault.Both, -time.Second, time.Second, 1),
+		p.LatencyFault(fault.Both, time.Second, -time.Second, 1),
+	} {
+		if err := f.Inject(t.Context()); err == nil {
+			t.Errorf("%q was injected; a fault that does nothing proves nothing", f.Name())
+		}
+		must(t, f.Revert(t.Context()))
+	}
+	hears(t, dial(t, p.Addr()), "still here")
+	if got := fault.Direction(9).String(); got != "direction 9" {
+		t.Errorf("an unknown direction is called %q", got)
+	}
+}
