@@ -81,7 +81,7 @@ func HoldRun(path string) (*RunDir, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // artifacts are there to be read by others
 		return nil, fmt.Errorf("bench: run directory %q: %w", path, err)
 	}
-	file, err := take(path)
+	file, err := take(path, write)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +99,9 @@ func HoldRun(path string) (*RunDir, error) {
 	return r, nil
 }
 
-// take opens and locks the lock file of a run directory.
-func take(path string) (*os.File, error) {
+// take opens and locks the lock file of a run directory; say writes into it who
+// holds it. After an error neither the lock nor the file is left.
+func take(path string, say func(*os.File) error) (*os.File, error) {
 	name := path + lockSuffix
 	for range 100 {
 		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // artifacts are there to be read by others
@@ -109,7 +110,12 @@ func take(path string) (*os.File, error) {
 		}
 		held, err := lock(file)
 		if err == nil && !held && same(file, name) {
-			return file, write(file)
+			if err := say(file); err != nil {
+				_ = os.Remove(name)
+				_ = file.Close()
+				return nil, fmt.Errorf("bench: lock of run directory %q: %w", path, err)
+			}
+			return file, nil
 		}
 		_ = file.Close()
 		if err != nil {

@@ -159,3 +159,18 @@ func TestManyHoldersAtOnce(t *testing.T) {
 		t.Fatalf("%d held it at once, %d times in all", most, wins)
 	}
 }
+
+func TestLockThatCannotBeWrittenIsLetGo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	full := errors.New("no space left")
+	if _, err := take(path, func(*os.File) error { return full }); !errors.Is(err, full) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("a lock file on a full disk gave %v", err)
+	}
+	r, err := HoldRun(path) // nothing of the failure is left: no lock, no file
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
