@@ -322,6 +322,28 @@ func TestOpenFailsOnAFullDisk(t *testing.T) {
 	}
 }
 
+// A durable run vouches for what an earlier, less careful run left: it makes it
+// durable first or does not begin.
+func TestDurableRunSyncsWhatItFinds(t *testing.T) {
+	r := newRig(t, SyncOS)
+	j := r.open()
+	appendN(t, j, 1, 10)
+	r.kill(j)
+	first := segmentPath(r.opts.Dir, 1)
+	fs := &faulty{fault: func(op, path string, size int) (int, error) {
+		if op == "sync" && path == first {
+			return 0, syscall.EIO
+		}
+		return size, nil
+	}}
+	r.opts.Sync, r.opts.fs = SyncDurable, fs
+	if j, err := Open(r.opts); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("Open gave %v, %v", j, err)
+	}
+	fs.set(nil)
+	wantEntries(t, readAll(t, r.open(), 0), 1, 10)
+}
+
 // A checkpoint that cannot be written keeps old segments, and Close says that the
 // end is not clean.
 func TestCheckpointFaults(t *testing.T) {

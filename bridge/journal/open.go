@@ -83,12 +83,33 @@ func (j *Journal) recover() error {
 				"reason", doubt, "old", last.Epoch, "epoch", j.epoch, "head", j.head)
 		}
 	}
+	if err := j.syncFound(); err != nil {
+		return err
+	}
 	if err := writeState(j.opts.fs, j.opts.Dir, state{
 		Epoch: j.epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head,
 	}); err != nil {
 		return err
 	}
 	return j.begin()
+}
+
+// syncFound makes what an earlier run left as durable as this run promises: its
+// state will vouch for the whole log, not only for its own part.
+func (j *Journal) syncFound() error {
+	if j.opts.Sync != SyncDurable {
+		return nil // the keeper does it soon
+	}
+	for _, s := range j.segments {
+		if s.synced {
+			continue
+		}
+		if err := j.opts.fs.SyncFile(s.path); err != nil {
+			return err
+		}
+		s.synced = true
+	}
+	return j.opts.fs.SyncDir(j.opts.Dir)
 }
 
 // loadCheckpoint fills the tables. A damaged checkpoint is as good as none.
