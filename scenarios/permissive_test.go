@@ -41,7 +41,7 @@ func permissive(t *testing.T) viewer.ProbeSpec {
 			}
 		}
 	}))
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10} //nolint:gosec // an old server is the point
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	client := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()

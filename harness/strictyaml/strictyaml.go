@@ -77,7 +77,7 @@ func (d *Document) Line(path ...any) int {
 	if d == nil {
 		return 0
 	}
-	var node ast.Node = d.file.Docs[0].Body
+	node := d.file.Docs[0].Body
 	found := line(node)
 	for _, step := range path {
 		next, at := child(node, step)
