@@ -192,19 +192,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 	inner, stop := context.WithCancel(context.Background()) // what must go on while draining
 	defer stop()
 	failed := make(chan error, 4)
-	var wg sync.WaitGroup
-	part := func(name string, run func() error) {
+	var readers, servers sync.WaitGroup // the readers must end before the journal closes, the servers end by Close
+	part := func(wg *sync.WaitGroup, name string, run func() error) {
 		wg.Go(func() {
 			if err := run(); err != nil {
 				failed <- fmt.Errorf("bridge: %s: %w", name, err)
 			}
 		})
 	}
-	part("hub", func() error { return b.hub.Run(inner) })
-	part("revocations", func() error { return b.revoked.Run(inner) })
-	part("viewers", func() error { return ignoreClosed(b.viewers.Serve(b.viewLis)) })
+	part(&readers, "hub", func() error { return b.hub.Run(inner) })
+	part(&readers, "revocations", func() error { return b.revoked.Run(inner) })
+	part(&servers, "viewers", func() error { return ignoreClosed(b.viewers.Serve(b.viewLis)) })
 	if b.ops != nil {
-		part("ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })
+		part(&servers, "ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })
 	}
 	err := b.broker.Start()
 	if err == nil {
@@ -219,8 +219,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	b.drain()
 	stop()
+	readers.Wait()
 	err = errors.Join(err, b.Close())
-	wg.Wait()
+	servers.Wait()
 	select {
 	case late := <-failed:
 		err = errors.Join(err, late)

@@ -16,7 +16,6 @@ import (
 	"plumbline/bridge/config"
 	"plumbline/bridge/devca"
 	"plumbline/bridge/ingest"
-	"plumbline/bridge/journal"
 )
 
 // addressFile is where a running bridge writes its Addresses.
@@ -131,16 +130,9 @@ func (b *Bridge) bindMQTT(users *ingest.Users, mqttTLS *tls.Config) error {
 	}
 	b.addrs.MQTT = l.Addr().String()
 	b.addrs.PID = os.Getpid()
-	_, last := b.journal.Snapshot(func(string) bool { return true })
-	retained := last[:0]
-	for _, e := range last {
-		if e.Retain {
-			retained = append(retained, e)
-		}
-	}
 	b.broker, err = ingest.New(ingest.Options{
 		Journal: b.journal, Listener: l, TLS: mqttTLS, Users: users, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
-		MaxPerAddress: c.MaxPerAddress, ConnectTimeout: c.ConnectTimeout.D(), Retained: append([]journal.Entry(nil), retained...), Metrics: b.m, Log: b.log,
+		MaxPerAddress: c.MaxPerAddress, ConnectTimeout: c.ConnectTimeout.D(), Retained: b.journal.Retained(), Metrics: b.m, Log: b.log,
 	})
 	if err != nil {
 		_ = l.Close()

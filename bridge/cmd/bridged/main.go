@@ -4,7 +4,7 @@
 //	bridged check-config [--config FILE] [--set key=value]...
 //
 // SIGTERM or SIGINT drains and exits 0, a second one exits at once. Exit codes: 0 good end, 2 usage or configuration,
-// 4 something needed is not available (a port in use, a data folder held by another bridge), 5 internal fault.
+// 4 something needed is not available (a port in use, a data folder held by another bridge), 5 internal fault, 130 second signal.
 package main
 
 import (

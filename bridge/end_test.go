@@ -1,0 +1,101 @@
+package bridge
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+
+	"plumbline/bridge/config"
+	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/journal"
+)
+
+// TestEndWhileBusy: a hub that still fans out when the journal closes is no failure.
+func TestEndWhileBusy(t *testing.T) {
+	r := run(t, func(c *Config) { c.Journal.Sync, c.Drain.Spread = "memory", 0 })
+	began, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i++ {
+			if _, _, err := r.b.journal.Append(context.Background(), journal.Message{Topic: "a", Payload: []byte("x")}); err != nil {
+				return // the journal is closed
+			}
+			if i == 1000 {
+				close(began)
+			}
+		}
+	}()
+	<-began
+	r.drain()
+	<-ended
+}
+
+// TestRetainedOutlivesLaterValues: what a subscriber gets at SUBSCRIBE is the retained message, also after a restart and when
+// messages without the retain flag came after it.
+func TestRetainedOutlivesLaterValues(t *testing.T) {
+	dir := t.TempDir()
+	r := runConfig(t, testConfig(dir))
+	p := r.publisher("dev")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := p.Publish(ctx, &paho.Publish{Topic: "r", QoS: 1, Retain: true, Payload: []byte("kept")}); err != nil {
+		t.Fatal(err)
+	}
+	r.publish(p, "r", "passing")
+	r.drain()
+
+	r = runConfig(t, testConfig(dir))
+	got := make(chan string, 8)
+	s := r.publisher("sub")
+	s.AddOnPublishReceived(func(m paho.PublishReceived) (bool, error) { got <- string(m.Packet.Payload); return true, nil })
+	if _, err := s.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "r"}}}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case text := <-got:
+		if text != "kept" {
+			t.Errorf("retained %q, want kept", text)
+		}
+	case <-time.After(patience):
+		t.Error("no retained message")
+	}
+}
+
+// TestDrainEndsWithTheCloseFrame: a viewer with more to catch up than there is time for still learns why it is closed.
+func TestDrainEndsWithTheCloseFrame(t *testing.T) {
+	r := run(t, func(c *Config) {
+		c.Drain.Spread = 0
+		c.Viewers.Heartbeat = config.Duration(time.Minute)
+	})
+	p := r.publisher("dev")
+	payload := make([]byte, 100_000)
+	for range 400 {
+		r.publish(p, "big", string(payload))
+	}
+	v := r.raw(t)
+	if _, err := v.conn.Write(append(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`),
+		frame(0x81, `{"type":"sub","id":1,"filter":"#","since":{"epoch":"`+r.b.journal.Epoch()+`","offset":0}}`)...)); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Must(t, "the subscription", func() bool { return r.b.hub.Stats().Subscriptions == 1 })
+	r.stop()
+	pace := time.NewTicker(20 * time.Millisecond) // the stimulus is a slow reader: some 5 MB a second
+	defer pace.Stop()
+	for {
+		first, body, err := v.read()
+		if err != nil {
+			t.Fatalf("the stream ended with %v before a close frame", err)
+		}
+		if first == 0x88 {
+			if code := int(body[0])<<8 | int(body[1]); code != 1012 {
+				t.Errorf("close %d, want 1012", code)
+			}
+			return
+		}
+		if len(body) > 10_000 {
+			<-pace.C
+		}
+	}
+}
