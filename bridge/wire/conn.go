@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// viewerConn stands between a viewer's connection and gorilla/websocket. Reading: every byte keeps the viewer alive, and the
+// viewerConn stands between a viewer's connection and gorilla/websocket. Reading: every byte is a sign of life, and the
 // guard watches the frames. Writing: after the handshake only send writes; the close frames that gorilla would write from its
 // reader are kept back and remembered, so that there is one writer and every close has our reason.
 type viewerConn struct {
 	net.Conn
-	idle         time.Duration // no byte for so long: the viewer is gone
+	idle         time.Duration // no sign of life for so long: the viewer is gone
 	writeTimeout time.Duration
 
 	// Owned by the reading goroutine.
@@ -52,6 +52,14 @@ func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.wrap(c), rw, nil
 }
 
+// take makes c the viewer's connection.
+func (c *viewerConn) take(conn net.Conn) {
+	c.Conn = conn
+	if tcp, ok := c.socket().(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // where it fails the system's choice holds
+	}
+}
+
 // Read implements net.Conn.
 func (c *viewerConn) Read(p []byte) (int, error) {
 	if c.guardErr != nil {
@@ -61,12 +69,7 @@ func (c *viewerConn) Read(p []byte) (int, error) {
 	if n == 0 || !c.upgraded.Load() {
 		return n, err
 	}
-	if !c.closing.Load() {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(c.idle))
-		if c.closing.Load() { // beginClose came between: its deadline counts
-			_ = c.Conn.SetReadDeadline(time.Now().Add(closeWait))
-		}
-	}
+	c.alive()
 	good, gerr := c.guard.feed(p[:n])
 	if gerr != nil {
 		c.guardErr = gerr
@@ -76,6 +79,17 @@ func (c *viewerConn) Read(p []byte) (int, error) {
 		return good, nil
 	}
 	return n, err
+}
+
+// alive notes a sign of life: the viewer has its whole idle time again.
+func (c *viewerConn) alive() {
+	if c.closing.Load() {
+		return
+	}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(c.idle))
+	if c.closing.Load() { // beginClose came between: its deadline counts
+		_ = c.Conn.SetReadDeadline(time.Now().Add(closeWait))
+	}
 }
 
 // SetReadDeadline does nothing: Read and beginClose own it.
@@ -102,6 +116,14 @@ func (c *viewerConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// waited is how long a write takes that found the send buffer full, at least. It then ended because the peer acknowledged
+// bytes, which a dead one does not. A quicker write proves nothing: it filled the buffer.
+const waited = 20 * time.Millisecond
+
+// sendBuffer bounds what the system keeps for a viewer that reads slowly. Its own choice grows to megabytes: memory of
+// thousands of viewers, and minutes that a ping stands in line.
+const sendBuffer = 256 << 10
+
 // send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
@@ -113,22 +135,33 @@ func (c *viewerConn) send(p []byte) error {
 	if c.closing.Load() {
 		limit = min(limit, closeWait)
 	}
-	err := c.Conn.SetWriteDeadline(time.Now().Add(limit))
+	start := time.Now()
+	err := c.Conn.SetWriteDeadline(start.Add(limit))
+	if err == nil && limit > closeWait && c.closing.Load() { // beginClose came between: its deadline counts
+		err = c.Conn.SetWriteDeadline(start.Add(closeWait))
+	}
 	if err == nil {
 		_, err = c.Conn.Write(p)
+	}
+	if err == nil && time.Since(start) >= waited {
+		c.alive() // its pong may stand behind much that it has yet to read
 	}
 	c.broken = err
 	return err
 }
 
+// socket returns the connection under TLS, or the same.
+func (c *viewerConn) socket() net.Conn {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c.Conn
+}
+
 // cut closes the socket itself. Closing a TLS connection would first try to write an alert, for five seconds when the peer does
 // not read.
 func (c *viewerConn) cut() {
-	if t, ok := c.Conn.(*tls.Conn); ok {
-		_ = t.NetConn().Close()
-		return
-	}
-	_ = c.Close()
+	_ = c.socket().Close()
 }
 
 // part closes the connection: in order when all that was written went out, else at once.
@@ -142,10 +175,15 @@ func (c *viewerConn) part() {
 	c.cut()
 }
 
-// endWrites tells the peer that nothing more comes, by TLS and TCP.
+// endWrites tells the peer that nothing more comes, by TLS and TCP. TLS would wait five seconds for a peer that does not read.
 func (c *viewerConn) endWrites() bool {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	return ok && half.CloseWrite() == nil
+	if !ok {
+		return false
+	}
+	limit := time.AfterFunc(closeWait, c.cut)
+	defer limit.Stop()
+	return half.CloseWrite() == nil
 }
 
 // closeWait is how long the bridge waits for the peer's half of the closing handshake (RFC 6455 section 7.1.1).

@@ -122,7 +122,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	vc := &viewerConn{idle: s.opts.Heartbeat * 3 / 2, writeTimeout: s.opts.WriteTimeout}
-	ws, err := s.upgrader.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.Conn = c; return vc }}, r, nil)
+	ws, err := s.upgrader.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.take(c); return vc }}, r, nil)
 	if err != nil {
 		s.release(addr)
 		s.m.Handshakes.WithLabelValues("upgrade").Inc()

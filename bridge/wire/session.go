@@ -43,7 +43,7 @@ type session struct {
 	beat     bool   // a heartbeat is due
 	writing  bool   // a writer goroutine runs
 	closing  bool
-	flush    bool // write what the subscriptions hold before the close frame
+	flush    time.Time // until then what the subscriptions hold is written before the close frame
 	closeMsg []byte
 	code     CloseCode // why the session ends; 0 = connection lost
 	finished bool
@@ -227,7 +227,7 @@ func (s *session) awaitLast() {
 // answerClose ends a session that the peer closed, with the peer's own code (RFC 6455 section 5.5.1).
 func (s *session) answerClose(code CloseCode) {
 	s.mu.Lock()
-	s.flush = false // who closes wants no more
+	s.flush = time.Time{} // who closes wants no more
 	if !s.closing {
 		s.closing, s.code = true, code
 		var body []byte
@@ -250,7 +250,9 @@ func (s *session) shut(code CloseCode, reason string, retryMS int64) {
 		return
 	}
 	s.closing, s.code = true, code
-	s.flush = code == CloseDrain || code == CloseGoingAway
+	if code == CloseDrain || code == CloseGoingAway {
+		s.flush = time.Now().Add(closeWait / 2) // the rest of closeWait is for the close frame and its answer
+	}
 	s.closeMsg = appendFrame(nil, frameClose, closeBody(code, reason, retryMS))
 	s.mu.Unlock()
 	s.srv.log.Info("closing session", "session", s.id, "remote", s.remote, "code", int(code), "reason", reason)

@@ -130,11 +130,11 @@ func (w *turn) fill() {
 	beat := s.beat && s.live && !s.closing
 	ping := s.beat && !s.closing
 	s.beat = false
-	closeMsg, flush := s.closeMsg, s.flush
+	closeMsg, flush := s.closeMsg, time.Now().Before(s.flush)
 	s.mu.Unlock()
 
-	for i, b := range renewed {
-		w.resubscribe(b.sub, renewed[i].access)
+	for _, r := range renewed {
+		w.resubscribe(r.sub, r.access)
 	}
 	if ping {
 		w.buf = appendFrame(w.buf, framePing)

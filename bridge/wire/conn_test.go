@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"crypto/tls"
+	"net"
+	"testing"
+	"time"
+
+	"plumbline/bridge/devca"
+)
+
+// TestEndWritesIsBounded: TLS gives its closing alert five seconds, which a peer that does not read must not take from us.
+func TestEndWritesIsBounded(t *testing.T) {
+	cert, err := devca.Ensure(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe() // it holds no byte: every write waits for a read
+	defer func() { _ = far.Close() }()
+	server := tls.Server(near, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	client := tls.Client(far, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) //nolint:gosec // of the test itself; 1.2 ends without tickets to read
+	shaken := make(chan error, 1)
+	go func() { shaken <- client.Handshake() }()
+	if err := server.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shaken; err != nil {
+		t.Fatal(err)
+	}
+	c := &viewerConn{Conn: server, idle: time.Minute, writeTimeout: time.Minute}
+	begin := time.Now()
+	if c.endWrites() {
+		t.Error("the alert went out to nobody")
+	}
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("endWrites took %s, want about %s", took, closeWait)
+	}
+}
+
+// lateClose is a connection on which the closing begins just before a write's deadline is set.
+type lateClose struct {
+	net.Conn
+	begin    func()
+	deadline time.Time
+}
+
+func (l *lateClose) SetReadDeadline(time.Time) error { return nil }
+
+func (l *lateClose) SetWriteDeadline(t time.Time) error {
+	if begin := l.begin; begin != nil {
+		l.begin = nil
+		begin()
+	}
+	l.deadline = t
+	return nil
+}
+
+func (l *lateClose) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestSendKeepsTheClosingDeadline: a write that begins while the closing does ends with it.
+func TestSendKeepsTheClosingDeadline(t *testing.T) {
+	l := &lateClose{}
+	c := &viewerConn{Conn: l, idle: time.Minute, writeTimeout: time.Minute}
+	l.begin = c.beginClose
+	if err := c.send([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(l.deadline); left > closeWait {
+		t.Errorf("the write may take %s, want at most %s", left, closeWait)
+	}
+}
