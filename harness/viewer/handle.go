@@ -54,7 +54,7 @@ func (v *Viewer) handle(s *session, at int64, opcode int, data []byte) {
 	}
 	if err != nil {
 		v.counters.Malformed++
-		v.event(record.Note, "malformed frame", "error", err.Error(), "frame", fmt.Sprintf("%.200q", data))
+		v.event(record.Note, "malformed frame", "error", err.Error(), "frame", fmt.Sprintf("%.200q", v.tokens.hide(string(data))))
 	}
 	v.wakeLocked()
 }
@@ -139,7 +139,7 @@ func (v *Viewer) refresh(s *session, m message) {
 	v.tasks.Go(func() {
 		token, err := v.cfg.Token(v.ctx)
 		if err == nil {
-			err = s.send(authMessage{Type: "auth", Token: token})
+			err = s.send(authMessage{Type: "auth", Token: v.tokens.add(token)})
 		}
 		if err != nil && v.ctx.Err() == nil {
 			v.event(record.Note, "token not refreshed", "error", err.Error())
@@ -192,18 +192,19 @@ func (v *Viewer) subscriptionRefused(s *session, m message) error {
 		return err
 	}
 	sub.confirmed = false
-	s.refused = &RefusedError{Filter: sub.filter, Reason: m.Reason}
+	s.refused = &RefusedError{Filter: sub.filter, Reason: v.tokens.hide(m.Reason)}
 	v.event(record.Refused, m.Detail, "filter", sub.filter, "reason", m.Reason)
 	return nil
 }
 
-// eventAt is event with the stamp of the frame that told of it.
+// eventAt is event with the stamp of the frame that told of it. Texts of the
+// server may hold anything, a token included.
 func (v *Viewer) eventAt(at int64, kind record.EventKind, detail string, pairs ...string) {
 	fields := map[string]string{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			fields[pairs[i]] = pairs[i+1]
+			fields[pairs[i]] = v.tokens.hide(pairs[i+1])
 		}
 	}
-	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: detail, Fields: fields})
+	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: v.tokens.hide(detail), Fields: fields})
 }

@@ -147,7 +147,7 @@ func (v *Viewer) enter(s *session, token string) error {
 		sub.begin()
 	}
 	v.mu.Unlock()
-	if err := s.send(helloMessage{Type: "hello", Token: token, Client: v.cfg.Name}); err != nil {
+	if err := s.send(helloMessage{Type: "hello", Token: v.tokens.add(token), Client: v.cfg.Name}); err != nil {
 		return err
 	}
 	if err := v.readUntil(s, func() bool { return s.welcome }); err != nil {
@@ -189,7 +189,7 @@ func (v *Viewer) failed(s *session, err error) error {
 		v.noteDisconnect(code, reason, err)
 	}
 	if code != 0 {
-		return &RefusedError{Code: code, Reason: reason, Retry: max(retry, s.retry)}
+		return &RefusedError{Code: code, Reason: v.tokens.hide(reason), Retry: max(retry, s.retry)}
 	}
 	return err
 }
@@ -306,7 +306,7 @@ func (v *Viewer) disconnected(s *session, err error) (hint time.Duration, ended 
 	}
 	if finalCode(code) || v.cfg.Reconnect.Off {
 		if code != 0 {
-			err = &RefusedError{Code: code, Reason: reason}
+			err = &RefusedError{Code: code, Reason: v.tokens.hide(reason)}
 		}
 		v.end(err)
 		return 0, true

@@ -60,6 +60,7 @@ type Viewer struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	tasks  sync.WaitGroup // token refreshes on their way
+	tokens secrets
 
 	mu       sync.Mutex // guards what follows; frames are handled under it
 	subs     []*subscription
@@ -212,7 +213,7 @@ func (v *Viewer) Reauthorise(token string) error {
 	if s == nil {
 		return fmt.Errorf("viewer: reauthorise %q: there is no connection", v.cfg.Name)
 	}
-	if err := s.send(authMessage{Type: "auth", Token: token}); err != nil {
+	if err := s.send(authMessage{Type: "auth", Token: v.tokens.add(token)}); err != nil {
 		return fmt.Errorf("viewer: reauthorise %q: %w", v.cfg.Name, err)
 	}
 	return nil

@@ -181,6 +181,34 @@ func TestTokensAreAskedForAndRefreshed(t *testing.T) {
 	}
 }
 
+func TestEchoedTokenStaysOutOfArtifacts(t *testing.T) {
+	const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2In0.c2lnbmF0dXJl"
+	s, r := newServer(t), newRecording(t)
+	cfg := s.config(r)
+	cfg.Token = func(context.Context) (string, error) { return token, nil }
+	v := open(t, cfg)
+	s.push(`{"type":"news","about":"` + strings.Repeat("x", 100) + token + `"}`)
+	s.push(`{"type":"suberr","id":1,"reason":"forbidden","detail":"` + token + `"}`)
+	until(t, "the refusal", func() bool { return !v.Connected() })
+	s.mu.Lock()
+	hangUp(s.conns[0], 4002, `{"reason":"bad `+token+`"}`)
+	s.mu.Unlock()
+	<-v.Done()
+	if err := v.Err(); err == nil || strings.Contains(err.Error(), token) {
+		t.Fatalf("error is %v", err)
+	}
+	must(t, v.Close())
+	log := r.log()
+	if len(events(log, record.Refused)) != 1 || len(events(log, record.Disconnected)) != 1 || len(events(log, record.Note)) != 1 {
+		t.Fatalf("events are %+v", log.Events)
+	}
+	for _, e := range log.Events {
+		if strings.Contains(fmt.Sprint(e), "eyJ") {
+			t.Errorf("a token that the server sent back got into the recording: %+v", e)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	closeWith := func(code int) func(*websocket.Conn, map[string]any) bool {
 		return func(c *websocket.Conn, _ map[string]any) bool {
