@@ -46,6 +46,40 @@ func TestLongLife(t *testing.T) {
 	v.want("heartbeat")
 }
 
+// TestSnapshotsInARow: each is handed out before the next is made, ended ones do not stand in the way.
+func TestSnapshotsInARow(t *testing.T) {
+	r := run(t, nil)
+	p := r.publisher("dev")
+	for i := range 20 {
+		r.publish(p, fmt.Sprintf("s/%d", i), strings.Repeat("x", 10_000))
+	}
+	v := r.open(nil)
+	const subs = 40
+	for id := range subs {
+		v.sendText(fmt.Sprintf(`{"type":"sub","id":%d,"filter":"#","snapshot":true}`, id))
+		if id%2 == 1 {
+			v.sendText(fmt.Sprintf(`{"type":"unsub","id":%d}`, id))
+		}
+	}
+	for readings := 0; readings < subs/2*20; {
+		if m := v.want("snapshot"); string(m.ID) != "" && (m.ID[len(m.ID)-1]-'0')%2 == 0 {
+			readings += len(m.Readings)
+		}
+	}
+}
+
+// TestHelloIsShort: nobody reserves the memory of a large message before a token vouches for it.
+func TestHelloIsShort(t *testing.T) {
+	r := run(t, nil)
+	long := `{"type":"ping","id":"x","more":"` + strings.Repeat("x", 20_000) + `"}`
+	v := r.dial()
+	v.sendText(long)
+	v.wantClose(1009, "too big")
+	v = r.open(nil)
+	v.sendText(long)
+	v.want("pong")
+}
+
 // TestMembersAreNamedExactly: a member in another spelling is not described in PROTOCOL.md, so it counts for nothing.
 func TestMembersAreNamedExactly(t *testing.T) {
 	r := run(t, nil)

@@ -103,6 +103,8 @@ func (s *session) hello(c command) {
 		Limits:      limitsMsg{o.MaxFrameBytes, o.MaxSubscriptions},
 		Time:        time.Now().UTC().Format(time.RFC3339Nano), Expires: stamp(id.Expires),
 	}))
+	s.limit = o.MaxFrameBytes
+	s.ws.SetReadLimit(s.limit)
 	s.mu.Lock()
 	s.ident, s.live = id, true
 	s.control = append(s.control, welcome...) // in one step: no heartbeat comes before it
@@ -228,7 +230,12 @@ func (s *session) subscribe(c command) {
 		s.pushMessage(suberrMsg{"suberr", id, reason, detail})
 		return
 	}
-	b := &sub{id: id, filter: c.filter, prefix: batchPrefix(id)}
+	b := &sub{id: id, filter: c.filter, prefix: batchPrefix(id), release: func() {}}
+	if c.snapshot {
+		if b.release, ok = s.place(); !ok {
+			return
+		}
+	}
 	since, broken := c.cursor()
 	ident, _ := s.identity()
 	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{
@@ -236,6 +243,7 @@ func (s *session) subscribe(c command) {
 		Access: hub.Access{Key: ident.AccessKey(), Allow: ident.Allow()}, Notify: s.notify(b),
 	})
 	if err != nil {
+		b.release()
 		s.srv.log.Error("subscribe failed", "session", s.id, "error", err)
 		s.shut(CloseInternal, "hub", 1000)
 		return
@@ -249,6 +257,8 @@ func (s *session) subscribe(c command) {
 	b.stream, b.cursor = stream, got.Cursor.Offset
 	if c.snapshot && !got.Recovered {
 		b.snapshot = newSnapshot(id, got.Snapshot)
+	} else {
+		b.release()
 	}
 	b.ready.Store(true)
 	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
@@ -352,5 +362,6 @@ func (s *session) end(b *sub) {
 	stream := b.stream
 	s.mu.Unlock()
 	stream.Close()
+	b.release()
 	s.srv.m.Subscriptions.Dec()
 }

@@ -81,6 +81,8 @@ type Server struct {
 	upgrader websocket.Upgrader
 	unwatch  func()
 
+	snapshots chan struct{} // a token for each snapshot under way
+
 	mu       sync.Mutex
 	draining bool
 	places   int            // connections admitted, in handshake or later
@@ -92,7 +94,8 @@ type Server struct {
 // New returns a Server that is ready to serve.
 func New(o Options) *Server {
 	o.fill()
-	s := &Server{opts: o, log: o.Log, m: o.Metrics, perAddr: map[string]int{}, sessions: map[*session]struct{}{}}
+	s := &Server{opts: o, log: o.Log, m: o.Metrics, perAddr: map[string]int{}, sessions: map[*session]struct{}{},
+		snapshots: make(chan struct{}, maxSnapshots)}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.WriteTimeout,
 		ReadBufferSize:   1024,

@@ -21,6 +21,9 @@ import (
 // maxControl bounds the answers that wait to be written to one viewer, in bytes.
 const maxControl = 256 << 10
 
+// helloBytes bounds the messages of a viewer that nobody has vouched for yet: a token and a name need no more.
+const helloBytes = 16 << 10
+
 // session is one viewer connection. Its reader goroutine runs as long as the session; a writer goroutine runs while there is
 // something to write. Nobody calls the hub while holding mu: the hub calls wake, which takes it.
 type session struct {
@@ -31,6 +34,8 @@ type session struct {
 	remote string
 	header string // token of the handshake's Authorization header
 
+	limit  int64          // of a message, in bytes; grows with hello; used by the reader only
+	own    chan struct{}  // holds a token while a snapshot of this session is under way
 	dirty  atomic.Bool    // something may be there to write
 	writer sync.WaitGroup // the writer goroutine; only finish waits for it
 	last   chan struct{}  // closed when nothing more will be written: the close frame is out, or writing has failed
@@ -64,6 +69,8 @@ type sub struct {
 	reauth *hub.Access // the writer must subscribe anew with it
 	gone   bool        // ended: stream is closed
 
+	release func() // gives back the place of its snapshot, if it has one; may be called again
+
 	// Owned by the writer once the subscription is in session.subs.
 	snapshot  *snapshot
 	cursor    uint64
@@ -74,11 +81,12 @@ type sub struct {
 func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header string) *session {
 	var raw [12]byte
 	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
-	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header, last: make(chan struct{})}
+	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header,
+		limit: min(srv.opts.MaxFrameBytes, helloBytes), own: make(chan struct{}, 1), last: make(chan struct{})}
 	nc.guard = newGuard(time.Now)
 	_ = nc.Conn.SetReadDeadline(time.Now().Add(nc.idle))
 	nc.upgraded.Store(true)
-	ws.SetReadLimit(srv.opts.MaxFrameBytes)
+	ws.SetReadLimit(s.limit)
 	ws.SetPingHandler(func(data string) error {
 		s.push(appendFrame(nil, framePong, []byte(data))) // RFC 6455 section 5.5.3
 		return nil
@@ -139,7 +147,7 @@ func (s *session) read() error {
 			s.shut(CloseUnsupported, "text only", 0)
 			continue
 		}
-		text, err := readText(r, s.srv.opts.MaxFrameBytes)
+		text, err := readText(r, s.limit)
 		if errors.Is(err, errUTF8) {
 			s.shut(CloseUTF8, "not UTF-8", 0)
 			continue
@@ -287,6 +295,7 @@ func (s *session) finish() {
 	s.writer.Wait()
 	for _, b := range subs {
 		b.stream.Close()
+		b.release()
 	}
 	s.srv.m.Subscriptions.Sub(float64(len(subs)))
 	s.srv.m.Connections.WithLabelValues(state).Dec()

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"strconv"
+	"sync"
+	"time"
 
 	"plumbline/bridge/hub"
 	"plumbline/bridge/journal"
@@ -9,6 +11,27 @@ import (
 
 // partBytes is the soft size of one part of a snapshot: only a single larger reading makes a larger part.
 const partBytes = 32 << 10
+
+// maxSnapshots is how many snapshots may be under way at once, from taking them to their last part: each holds a record per
+// topic, and making one takes the processor from live delivery.
+const maxSnapshots = 16
+
+// place waits until the session may take a snapshot: one at a time, and of all sessions maxSnapshots. It reports false when the
+// connection ended meanwhile. A viewer that reads slowly keeps the others waiting for the write timeout at most. The reader
+// waits here, so what the viewer sends next waits too.
+func (s *session) place() (release func(), ok bool) {
+	for _, queue := range []chan struct{}{s.own, s.srv.snapshots} {
+		select {
+		case queue <- struct{}{}:
+		case <-s.last:
+			return nil, false
+		}
+	}
+	s.nc.alive() // nothing was read meanwhile, which was not the viewer's fault
+	giveBack := sync.OnceFunc(func() { <-s.srv.snapshots })
+	time.AfterFunc(s.srv.opts.WriteTimeout, giveBack)
+	return sync.OnceFunc(func() { <-s.own; giveBack() }), true
+}
 
 // snapshot hands out the last values of a subscription in parts. Only where the parts end is kept; each is encoded when the
 // viewer has room for it, so that a slow viewer with many topics costs no encoded copy.

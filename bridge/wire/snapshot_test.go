@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 )
 
@@ -103,4 +104,42 @@ func TestSnapshotFollowsTheAccessList(t *testing.T) { // N45, N48
 	if len(m.Readings) != 1 || m.Readings[0].Topic != "seen" {
 		t.Errorf("handed out %+v", m.Readings)
 	}
+}
+
+// TestSnapshotPlaces: few snapshots at once, one of a session, and none held for ever by a viewer that does not read.
+func TestSnapshotPlaces(t *testing.T) {
+	srv := &Server{opts: Options{WriteTimeout: time.Hour}, snapshots: make(chan struct{}, 1)}
+	open := func() *session {
+		return &session{srv: srv, nc: &viewerConn{Conn: &lateClose{}}, own: make(chan struct{}, 1), last: make(chan struct{})}
+	}
+	got := make(chan bool, 1)
+	ask := func(s *session) { _, ok := s.place(); got <- ok }
+	first, second := open(), open()
+	release, ok := first.place()
+	if !ok {
+		t.Fatal("no first place")
+	}
+	go ask(second)
+	eventually.Must(t, "the second session to ask", func() bool { return len(second.own) == 1 })
+	select {
+	case <-got:
+		t.Fatal("two snapshots under way, one allowed")
+	default:
+	}
+	release()
+	release() // what ends twice gives back once
+	if !<-got {
+		t.Error("no place after one was given back")
+	}
+	go ask(second) // its first one is still under way
+	close(second.last)
+	if <-got {
+		t.Error("a place for a session that has ended")
+	}
+	srv.opts.WriteTimeout = time.Millisecond
+	<-srv.snapshots // second's
+	if _, ok := first.place(); !ok {
+		t.Fatal("no place")
+	}
+	eventually.Must(t, "the place of a slow viewer", func() bool { return len(srv.snapshots) == 0 })
 }

@@ -216,6 +216,7 @@ func (w *turn) snapshot(b *sub) bool {
 		w.frames++
 	}
 	b.snapshot = nil
+	b.release()
 	return true
 }
 
