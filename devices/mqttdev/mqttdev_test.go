@@ -289,7 +289,7 @@ func follow(t *testing.T, broker *url.URL) {
 func TestTwinThroughMochi(t *testing.T) { follow(t, startBroker(t, "127.0.0.1:0").url()) }
 
 func TestTwinThroughMosquitto(t *testing.T) {
-	const name = "mosquitto" //nolint:misspell // the broker's name
+	const name = "mosquitto"
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if path, err = exec.LookPath(filepath.Join("/usr/sbin", name)); err != nil {
