@@ -111,7 +111,7 @@ func take(path string, say func(*os.File) error) (*os.File, error) {
 		held, err := lock(file)
 		if err == nil && !held && same(file, name) {
 			if err := say(file); err != nil {
-				_ = os.Remove(name)
+				_ = os.Remove(name) //nolint:gosec // the path is the user's own
 				_ = file.Close()
 				return nil, fmt.Errorf("bench: lock of run directory %q: %w", path, err)
 			}

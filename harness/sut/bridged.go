@@ -68,11 +68,10 @@ func writeBridged(d *Descriptor, private string, port func(string) (int, error),
 	} else if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sut: revocation file: %w", err)
 	}
+	var failed error
 	listen := func(name string) string {
 		p, err := port(name)
-		if err != nil {
-			return ""
-		}
+		failed = errors.Join(failed, err)
 		return fmt.Sprintf("127.0.0.1:%d", p)
 	}
 	config := map[string]any{
@@ -87,6 +86,9 @@ func writeBridged(d *Descriptor, private string, port func(string) (int, error),
 			"jwt":            map[string]any{"secretFile": filepath.Join(private, "jwt.key")},
 			"revocationFile": revoked,
 		},
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	for key, value := range overrides {
 		if err := set(config, strings.Split(key, "."), value); err != nil {

@@ -241,20 +241,19 @@ func (s *SUT) Resume() error {
 }
 
 // Close stops everything and removes keys and state; logs in Options.Dir stay.
-// It is idempotent.
+// It is idempotent; every call returns after all is done, with the same error.
 func (s *SUT) Close() error {
-	s.mu.Lock()
-	again := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if again {
-		return nil
-	}
-	if s.sampler != nil {
-		s.sampler.close()
-	}
-	err := s.Stop(context.Background())
-	return errors.Join(err, os.RemoveAll(s.private))
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		if s.sampler != nil {
+			s.sampler.close()
+		}
+		err := s.Stop(context.Background())
+		s.closeErr = errors.Join(err, os.RemoveAll(s.private))
+	})
+	return s.closeErr
 }
 
 // killAll ends what is left after a start that failed.

@@ -191,8 +191,8 @@ func TestStartFailures(t *testing.T) {
 		want       []string
 	}{
 		{"exits at once", "exit", nil, []string{"exit status 7", "cannot go on"}},
-		{"never ready", "never-ready", func(d *Descriptor) { d.Start[0].Ready.Timeout = 200 * time.Millisecond },
-			[]string{"not ready after 200ms", "addresses.json", "mode never-ready"}},
+		{"never ready", "never-ready", func(d *Descriptor) { d.Start[0].Ready.Timeout = 2 * time.Second },
+			[]string{"not ready after 2s", "addresses.json", "mode never-ready"}},
 		{"port always taken", "port-taken", nil, []string{"exit status 4", "address already in use"}},
 		{"no such program", "serve", func(d *Descriptor) { d.Start[0].Command[0] = "/nonexistent/program" },
 			[]string{"/nonexistent/program", "check the command"}},
@@ -520,5 +520,19 @@ func TestInfoFindsProgramsBesideTheDescriptor(t *testing.T) {
 	}
 	if artifacts[1].Path != "no-such-program-here" || artifacts[1].SHA256 != "" {
 		t.Errorf("the program that cannot be found is %+v", artifacts[1])
+	}
+}
+
+func TestSecondCloseWaitsForTheFirst(t *testing.T) {
+	s := startProgram(t, "stubborn", Options{StopLimit: 300 * time.Millisecond})
+	first := make(chan error, 1)
+	go func() { first <- s.Close() }()
+	waitFor(t, "the first Close to begin", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closed })
+	_ = s.Close()
+	if _, err := os.Stat(s.private); !errors.Is(err, os.ErrNotExist) {
+		t.Error("Close returned while another was still at work: the keys are there")
+	}
+	if err := <-first; err == nil {
+		t.Error("that the process had to be killed was not told")
 	}
 }

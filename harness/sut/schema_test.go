@@ -131,7 +131,7 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 func TestSchemaRefuses(t *testing.T) {
 	text := string(bridgedDescriptor)
 	for _, c := range []struct{ name, old, new, where string }{
-		{"unknown key", "\nbroker: {url", "\nbroker: {adress: x, url", "/broker"},
+		{"unknown key", "\nbroker: {url", "\nbroker: {colour: x, url", "/broker"},
 		{"other kind", "kind: SUT", "kind: Bridge", "/kind"},
 		{"time without a unit", "timeout: 20s", "timeout: 20", "/start/0/ready/timeout"},
 		{"unknown capability", "- qos1", "- qos3", "/capabilities/0"},

@@ -55,6 +55,9 @@ type SUT struct {
 
 	life sync.Mutex // one change of the processes at a time
 
+	once     sync.Once // for Close
+	closeErr error
+
 	mu       sync.Mutex // guards what follows
 	desc     *Descriptor
 	children []*child // as in desc.Start; nil where nothing was started yet
