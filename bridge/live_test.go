@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/gorilla/websocket"
 	dto "github.com/prometheus/client_model/go"
 
 	"plumbline/bridge/config"
@@ -150,6 +151,22 @@ func (r *running) closedCount(code string) float64 {
 		r.t.Fatal(err)
 	}
 	return m.GetCounter().GetValue()
+}
+
+// TestPeersCodeIsNoLabel: a viewer must not make a time series of each code it can think of, nor count as slow.
+func TestPeersCodeIsNoLabel(t *testing.T) {
+	r := run(t, nil)
+	for _, code := range []int{4100, 3999} {
+		v := r.dial()
+		if err := v.ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, "")); err != nil {
+			t.Fatal(err)
+		}
+		v.wantClose(code, "")
+	}
+	eventually.Must(t, "both sessions to be counted", func() bool { return r.closedCount("peer") == 2 })
+	if n := r.closedCount("4100"); n != 0 {
+		t.Errorf("%v sessions counted as slow", n)
+	}
 }
 
 // TestStalledViewer is N74 and N75: one that does not read costs bounded memory and is cut; the others get everything.

@@ -101,6 +101,8 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"anonymous beyond loopback", "mqtt: {listen: \":1883\", plaintext: true}\n", nil, nil, []string{"mqtt.anonymous", "usersFile"}},
 		{"MQTT plaintext beyond loopback", "mqtt: {listen: \":1883\", anonymous: false, usersFile: u}\n", nil, nil, []string{"mqtt.tls", "mqtt.plaintext"}},
 		{"nobody could log in", "mqtt: {anonymous: false}\n", nil, nil, []string{"mqtt.usersFile"}},
+		{"path that no request can have", "viewers: {path: /a//ws}\n", nil, nil, []string{"viewers.path", "/ws"}},
+		{"path with dots", "viewers: {path: /a/../ws}\n", nil, nil, []string{"viewers.path", "/ws"}},
 		{"half a key pair", "viewers: {tls: {cert: a.pem}}\n", nil, nil, []string{"viewers.tls", "both"}},
 		{"origin with a path", "viewers: {origins: [\"https://a.example/\"]}\n", nil, nil, []string{"viewers.origins", "without path"}},
 		{"origin with a wildcard", "viewers: {origins: [\"https://*.example\"]}\n", nil, nil, []string{"viewers.origins"}},

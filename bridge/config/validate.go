@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +67,7 @@ func (c Config) validateViewers(say sayFunc) {
 	if !loop && v.TLS.Cert == "" {
 		say("viewers.tls", "is missing and viewers.listen (%s) is not a loopback address: the development certificate is for this machine only; give cert and key", v.Listen)
 	}
-	if !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, "?#{} ") {
+	if !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, "?#{}% \t") || path.Clean(v.Path) != v.Path { // net/http panics on some of these
 		say("viewers.path", "%q: want a path such as /ws", v.Path)
 	}
 	for _, o := range v.Origins {

@@ -27,7 +27,7 @@ type Set struct {
 	Gaps          *prometheus.CounterVec // messages declared missing to viewers, by reason
 	Resumes       *prometheus.CounterVec // subscriptions with a cursor, by verdict
 	Writes        prometheus.Histogram   // seconds per write to a viewer
-	Closed        *prometheus.CounterVec // viewer connections closed by the bridge, by code
+	Closed        *prometheus.CounterVec // viewer connections ended, by code
 	Handshakes    *prometheus.CounterVec // handshakes refused before upgrade, by reason
 	Auth          *prometheus.CounterVec // token checks, by result and reason
 	Denied        *prometheus.CounterVec // requests outside the access list, by action
@@ -48,22 +48,22 @@ func (s *Set) ingest() {
 	s.Received = s.counterVec("bridge_mqtt_received_total", "Publishes stored, by QoS, retain flag and DUP flag.", "qos", "retain", "dup")
 	s.Duplicates = s.counter("bridge_mqtt_duplicates_total", "Publishes acknowledged but not stored again: their producer sequence was stored already.")
 	s.Refused = s.counterVec("bridge_mqtt_refused_total", "Publishes refused, by reason.", "reason")
-	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled).", "result")
+	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled, failed).", "result")
 	s.MQTTClients = s.gauge("bridge_mqtt_connections", "MQTT connections open now.")
 	s.MQTTRejected = s.counterVec("bridge_mqtt_rejected_total", "MQTT connections refused, by reason.", "reason")
 	s.Ingest = s.histogram("bridge_ingest_seconds", "Time of one publish in the ingest hook, journal included.", prometheus.ExponentialBuckets(2e-6, 2, 20))
 }
 
 func (s *Set) viewers() {
-	s.Connections = s.gaugeVec("bridge_ws_connections", "Viewer connections, by state (handshake, live, closing).", "state")
+	s.Connections = s.gaugeVec("bridge_ws_connections", "Viewer connections, by state (handshake, live).", "state")
 	s.Subscriptions = s.gauge("bridge_ws_subscriptions", "Subscriptions of all viewers.")
 	s.Delivered = s.counter("bridge_ws_delivered_total", "Readings written to viewers.")
 	s.Frames = s.counter("bridge_ws_frames_total", "Data frames written to viewers.")
 	s.Bytes = s.counter("bridge_ws_bytes_total", "Bytes written to viewers, frame headers included, TLS not.")
 	s.Gaps = s.counterVec("bridge_ws_gap_total", "Messages declared missing to viewers, by reason.", "reason")
-	s.Resumes = s.counterVec("bridge_ws_resume_total", "Subscriptions with a cursor, by verdict (recovered, epoch, evicted, ahead).", "verdict")
+	s.Resumes = s.counterVec("bridge_ws_resume_total", "Subscriptions with a cursor, by verdict (recovered, epoch, evicted, ahead, no-cursor).", "verdict")
 	s.Writes = s.histogram("bridge_ws_write_seconds", "Time of one coalesced write to a viewer.", prometheus.ExponentialBuckets(4e-6, 2, 20))
-	s.Closed = s.counterVec("bridge_ws_closed_total", "Viewer connections ended, by close code (0 = connection lost).", "code")
+	s.Closed = s.counterVec("bridge_ws_closed_total", "Viewer connections ended, by close code (0 = connection lost, peer = a private code of the viewer's own).", "code")
 	s.Handshakes = s.counterVec("bridge_ws_refused_total", "Handshakes refused before the upgrade, by reason.", "reason")
 	s.Auth = s.counterVec("bridge_auth_total", "Token checks, by result and reason.", "result", "reason")
 	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, publish, subscribe, will).", "action")

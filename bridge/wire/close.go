@@ -30,6 +30,9 @@ const (
 	CloseTokenExpired CloseCode = 4200
 )
 
+// privateCodes is where the codes begin that RFC 6455 does not define (section 7.4.2).
+const privateCodes CloseCode = 3000
+
 // noCloseCode is what gorilla reports for a close frame without a body (RFC 6455 section 7.1.5).
 const noCloseCode CloseCode = 1005
 

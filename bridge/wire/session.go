@@ -51,6 +51,7 @@ type session struct {
 	flush    time.Time // until then what the subscriptions hold is written before the close frame
 	closeMsg []byte
 	code     CloseCode // why the session ends; 0 = connection lost
+	byPeer   bool      // the viewer closed it
 	finished bool
 
 	authTimer, beatTimer, drainTimer *time.Timer
@@ -237,7 +238,7 @@ func (s *session) answerClose(code CloseCode) {
 	s.mu.Lock()
 	s.flush = time.Time{} // who closes wants no more
 	if !s.closing {
-		s.closing, s.code = true, code
+		s.closing, s.code, s.byPeer = true, code, true
 		var body []byte
 		if code != noCloseCode {
 			body = []byte{byte(code >> 8), byte(code)}
@@ -289,7 +290,10 @@ func (s *session) finish() {
 	}
 	subs := s.subs
 	s.subs = nil
-	code, state := s.code, s.state()
+	code, state := strconv.Itoa(int(s.code)), s.state()
+	if s.byPeer && s.code >= privateCodes {
+		code = "peer"
+	}
 	s.mu.Unlock()
 	s.nc.part()
 	s.writer.Wait()
@@ -299,7 +303,7 @@ func (s *session) finish() {
 	}
 	s.srv.m.Subscriptions.Sub(float64(len(subs)))
 	s.srv.m.Connections.WithLabelValues(state).Dec()
-	s.srv.m.Closed.WithLabelValues(strconv.Itoa(int(code))).Inc()
+	s.srv.m.Closed.WithLabelValues(code).Inc()
 }
 
 func (s *session) identity() (auth.Identity, bool) {
