@@ -70,6 +70,7 @@ func TestChain(t *testing.T) {
 		{"gap that counts less than it covers", []string{`{"type":"gap","id":1,"from":10,"to":15,"count":1,"reason":"evicted"}`}, 0, 1, 0, Cursor{"e1", 15}},
 		{"gap before subok", []string{`{"type":"gap","id":2,"from":0,"to":15,"count":15,"reason":"evicted"}`}, 0, 1, 0, Cursor{"e1", 10}},
 		{"hole behind an epoch's gap", []string{`{"type":"gap","id":1,"from":10,"to":0,"count":0,"reason":"epoch"}`, batchJSON(1, "e2", 3, 12, one)}, 1, 1, 0, Cursor{"e2", 12}},
+		{"names in another case", []string{`{"type":"gap","id":1,"from":10,"to":15,"count":5,"reason":"evicted","TO":99,"Count":1,"fRom":3,"rea\u017fon":"epoch"}`}, 0, 0, 0, Cursor{"e1", 15}},
 		{"second welcome", []string{`{"type":"welcome","session":"t","protocol":1,"heartbeat_ms":1000}`}, 0, 0, 1, Cursor{"e1", 10}},
 		{"offset beyond 2^53", []string{`{"type":"batch","id":1,"epoch":"e1","from":10,"to":9007199254740993,"readings":[]}`}, 0, 0, 1, Cursor{"e1", 10}},
 		{"unknown subscription", []string{batchJSON(3, "e1", 10, 12, "")}, 0, 0, 1, Cursor{"e1", 10}},

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -70,8 +72,8 @@ func (v *Viewer) dispatch(s *session, at int64, data []byte) error {
 	case "snapshot":
 		return v.snapshot(at, data)
 	}
-	var m message
-	if err := json.Unmarshal(data, &m); err != nil {
+	m, err := decode(data)
+	if err != nil {
 		return err
 	}
 	switch string(kind) {
@@ -97,6 +99,25 @@ func (v *Viewer) dispatch(s *session, at int64, data []byte) error {
 		return fmt.Errorf("message of unknown type %q", kind)
 	}
 	return nil
+}
+
+// decode reads a message by the exact names of its members. encoding/json would
+// take those that differ in case as well, which PROTOCOL.md wants ignored: first
+// every name goes that is not in small letters, as those of the protocol are.
+func decode(data []byte) (m message, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return m, err
+	}
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool {
+		return strings.ContainsFunc(name, func(r rune) bool { return r > 'z' || (r >= 'A' && r <= 'Z') })
+	})
+	exact, err := json.Marshal(members)
+	if err != nil {
+		return m, err
+	}
+	err = json.Unmarshal(exact, &m)
+	return m, err
 }
 
 // kindOf finds the type of a message; it comes first as a rule.
