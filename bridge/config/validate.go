@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"plumbline/bridge/auth"
 )
 
 // Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
@@ -85,7 +87,7 @@ func (c Config) validateViewers(say sayFunc) {
 }
 
 func (c Config) validateRest(say sayFunc) {
-	oneOf(say, "auth.jwt.alg", c.Auth.JWT.Alg, "HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
+	oneOf(say, "auth.jwt.alg", c.Auth.JWT.Alg, auth.Algorithms()...)
 	within(say, "auth.jwt.leeway", c.Auth.JWT.Leeway, 0, time.Minute)
 	if c.Auth.JWT.Issuer == "" {
 		say("auth.jwt.issuer", "is empty: name the issuer that tokens must have")

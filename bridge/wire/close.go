@@ -9,9 +9,8 @@ import (
 // follows from the hundreds: 40xx do not reconnect unchanged, 41xx reconnect after a wait, 42xx reconnect at once.
 type CloseCode uint16
 
-// The codes that the bridge sends.
+// The codes that the bridge sends by itself; a viewer's own code is answered with the same.
 const (
-	CloseNormal       CloseCode = 1000
 	CloseGoingAway    CloseCode = 1001 // the process ends at once
 	CloseProtocol     CloseCode = 1002 // RFC 6455 was broken
 	CloseUnsupported  CloseCode = 1003 // a binary message
