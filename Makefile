@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-GOFLAGS_BUILD := -trimpath -ldflags '$(LDFLAGS)'
+GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)'
 BIN := bin
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
