@@ -60,7 +60,7 @@ func steady(ctx context.Context, t *spec.Trial) {
 	for run := range l.Runs + l.Extend {
 		if run > 0 {
 			if run >= l.Runs {
-				done, err := enough(ctx, t, b, "LAT-03")
+				done, err := enough(ctx, t, b, "LAT-02", "LAT-03")
 				t.Check(err)
 				if done {
 					break
@@ -90,24 +90,30 @@ func steady(ctx context.Context, t *spec.Trial) {
 	j.show("t0i→t4, steady", slotOf(time.Duration(len(runs))*(l.WarmUp+l.Window)))
 }
 
-// enough reports whether the effective samples so far can carry a requirement.
-// It looks at how far samples hang together and not at the verdict, so that
-// going on for want of samples is no repeating until it fits.
-func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, id string) (bool, error) {
+// enough reports whether the effective samples so far can carry the
+// requirements. It looks at how far samples hang together and not at the
+// verdict, so that going on for want of samples is no repeating until it fits.
+func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, ids ...string) (bool, error) {
 	h, err := b.Peek(ctx)
 	if err != nil {
 		return false, err
 	}
-	limit, q := t.Limit(id), t.Requirement(id).Quantile
-	series := h.Latencies(b.Options(id)).Series
-	values := slices.Sorted(slices.Values(series.Value))
 	p := t.Rig.Profile()
-	guarded := (limit.Time - p.Gates.Guard).Seconds() * 1e3
-	d := series.Measure([]float64{guarded, stats.Quantile(values, q)}, ruleOf(p, limit.Samples))
-	effective := int64(float64(len(values)) / d.VIF)
-	if !d.Enough || effective < limit.Samples {
-		t.Step("%d effective samples in %d blocks so far, %s asks for %d: one more run", effective, d.Blocks, id, limit.Samples)
-		return false, nil
+	series := h.Latencies(b.Options("")).Series
+	values := slices.Sorted(slices.Values(series.Value))
+	for _, id := range ids {
+		limit := t.Limit(id)
+		guarded := (limit.Time - p.Gates.Guard).Seconds() * 1e3
+		d := series.Measure([]float64{guarded, stats.Quantile(values, t.Requirement(id).Quantile)}, ruleOf(p, limit.Samples))
+		inflation := d.VIF
+		if d.Lengthen { // as the rule does: one more such rise must be survived
+			inflation = d.Doubled * d.Doubled / d.VIF
+		}
+		effective := int64(float64(len(values)) / inflation)
+		if !d.Enough || effective < limit.Samples {
+			t.Step("%d effective samples in %d blocks so far, %s asks for %d: one more run", effective, d.Blocks, id, limit.Samples)
+			return false, nil
+		}
 	}
 	return true, nil
 }
