@@ -183,6 +183,9 @@ func (j *Journal) walkSlices(values *walk[latest], producers *walk[uint64], c *c
 			}
 			entries = append(entries, n.value.Entry)
 		})
+		if !more {
+			entries = j.appendMovedRetained(entries, values.end)
+		}
 		j.mu.Unlock()
 		for i := range entries {
 			kind := byte(itemValue)
@@ -203,6 +206,18 @@ func (j *Journal) walkSlices(values *walk[latest], producers *walk[uint64], c *c
 			c.record(itemProducer, &entries[i])
 		}
 	}
+}
+
+// appendMovedRetained adds the retained messages up to offset of the topics that
+// were published to after it: their records bring back the last value only.
+// Called with mu held.
+func (j *Journal) appendMovedRetained(entries []Entry, offset uint64) []Entry {
+	for n := j.values.newest; n != nil && n.offset > offset; n = n.older {
+		if r := n.value.retained; r != nil && r.Offset <= offset {
+			entries = append(entries, *r)
+		}
+	}
+	return entries
 }
 
 // syncAll brings every visible record to disk.

@@ -31,7 +31,7 @@ func newTable[V any](limit int64) *table[V] {
 }
 
 // set stores the value of key as of offset, which must not be below any offset
-// already set. The node holds the table's own copy of the key.
+// already set, except for keys of a checkpoint that later records set again. The node holds the table's own copy of the key.
 func (t *table[V]) set(key string, offset uint64, value V, bytes int64) *node[V] {
 	n := t.nodes[key]
 	if n == nil {
