@@ -101,52 +101,75 @@ func (h *Hub) Run(ctx context.Context) error {
 	}()
 	cancel := h.journal.Watch(h.wake)
 	defer cancel()
-	h.wake() // for what came before the watch
 	progress := time.NewTicker(h.opts.Progress)
 	defer progress.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-progress.C:
-			h.moveQuietGroups()
-		case <-h.kick:
-		}
-		if err := h.catchHead(ctx); err != nil {
+		wait, err := h.step()
+		if err != nil {
 			return err
 		}
 		h.notifyFresh()
-	}
-}
-
-// retryRead is the pause after a read of the journal failed.
-const retryRead = 100 * time.Millisecond
-
-// catchHead runs rounds until the head is reached.
-func (h *Hub) catchHead(ctx context.Context) error {
-	for h.position < h.journal.Head().Offset {
-		wait := h.pace.wait(time.Now())
-		if wait <= 0 {
-			frames, err := h.round()
-			h.pace.spend(frames)
-			if errors.Is(err, journal.ErrClosed) {
-				return fmt.Errorf("hub: run: %w", err)
-			}
-			if err == nil {
-				continue
-			}
-			h.opts.Log.Error("hub cannot read the journal, trying again", "error", err)
-			wait = retryRead
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !h.rest(ctx, wait, progress.C) {
 			return nil
 		}
 	}
-	return nil
+}
+
+const (
+	retryRead = 100 * time.Millisecond // the pause after a read of the journal failed
+	idle      = -1                     // nothing to do until something comes
+)
+
+// step runs the next round when its time has come, and returns how long to wait
+// before the one that follows, or idle.
+func (h *Hub) step() (wait time.Duration, err error) {
+	if h.position >= h.journal.Head().Offset {
+		return idle, nil
+	}
+	if wait = h.pace.wait(time.Now()); wait > 0 {
+		return wait, nil
+	}
+	frames, err := h.round()
+	h.pace.spend(frames)
+	if errors.Is(err, journal.ErrClosed) {
+		return idle, fmt.Errorf("hub: run: %w", err)
+	}
+	if err != nil {
+		h.opts.Log.Error("hub cannot read the journal, trying again", "error", err)
+		return retryRead, nil
+	}
+	return 0, nil
+}
+
+// rest waits as step said. However busy the hub is, it looks at ctx, whose end
+// makes it return false, and at progress.
+func (h *Hub) rest(ctx context.Context, wait time.Duration, progress <-chan time.Time) bool {
+	var enough <-chan time.Time
+	kick := h.kick
+	switch {
+	case wait == 0:
+		select {
+		case <-ctx.Done():
+			return false
+		case <-progress:
+			h.moveQuietGroups()
+		default:
+		}
+		return true
+	case wait > 0:
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		enough, kick = timer.C, nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-progress:
+		h.moveQuietGroups()
+	case <-enough:
+	case <-kick:
+	}
+	return true
 }
 
 // The size of a round: more would keep Subscribe waiting.

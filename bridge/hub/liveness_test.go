@@ -1,0 +1,71 @@
+package hub
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"plumbline/bridge/journal"
+)
+
+// busy keeps the hub behind the journal's head: each notification of its
+// subscription appends one more entry before the loop looks at the head again.
+func (b *bench) busy() {
+	b.t.Helper()
+	var s *Subscription
+	ready := make(chan struct{})
+	s, _, err := b.h.Subscribe(SubscribeOptions{Filter: "busy", Notify: func() {
+		<-ready
+		for more := true; more; {
+			_, _, more = s.Pull(1 << 20)
+		}
+		if _, _, err := b.j.Append(context.Background(), journal.Message{Topic: "busy"}); err != nil {
+			b.t.Errorf("append: %v", err)
+		}
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	close(ready)
+	b.publish("busy", "")
+}
+
+func (v *viewer) called(what string) {
+	v.t.Helper()
+	select {
+	case <-v.bell:
+	case <-time.After(5 * time.Second):
+		v.t.Fatalf("not notified within 5 s: %s", what)
+	}
+}
+
+// A hub that never reaches the head, because more comes all the time, still
+// serves those who resume, moves quiet groups on and ends when told.
+func TestBusyHubNeglectsNobody(t *testing.T) {
+	b := newBench(t, journal.Options{}, Options{Progress: 10 * time.Millisecond, FrameRate: 1 << 30})
+	for range 3 {
+		b.publish("old", "x")
+	}
+	b.h = New(b.j, b.h.opts) // starts at the head
+	quiet := b.subscribe(SubscribeOptions{Filter: "quiet"})
+	b.busy()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- b.h.Run(ctx) }()
+	waitFor(t, "the hub to be busy", func() bool { return b.h.Stats().Rounds > 10 })
+
+	old := b.subscribe(SubscribeOptions{Filter: "old", Since: &journal.Cursor{Epoch: b.j.Epoch()}})
+	old.called("a subscription that begins behind")
+	quiet.s.Pull(1) // waits from now on
+	quiet.called("the progress of a quiet group")
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("Run has not ended 5 s after its context")
+	}
+}
