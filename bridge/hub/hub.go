@@ -109,7 +109,14 @@ func (h *Hub) Run(ctx context.Context) error {
 			return err
 		}
 		h.notifyFresh()
-		if !h.rest(ctx, wait, progress.C) {
+		kick := h.kick
+		if wait > 0 {
+			kick = nil // more entries do not make the time come sooner
+		}
+		if w := h.catchUp.urge(); w != idle && (wait == idle || w < wait) {
+			wait = w
+		}
+		if !h.rest(ctx, wait, kick, progress.C) {
 			return nil
 		}
 	}
@@ -141,11 +148,10 @@ func (h *Hub) step() (wait time.Duration, err error) {
 	return 0, nil
 }
 
-// rest waits as step said. However busy the hub is, it looks at ctx, whose end
+// rest waits as long as told, or until kicked. However busy the hub is, it looks at ctx, whose end
 // makes it return false, and at progress.
-func (h *Hub) rest(ctx context.Context, wait time.Duration, progress <-chan time.Time) bool {
+func (h *Hub) rest(ctx context.Context, wait time.Duration, kick <-chan struct{}, progress <-chan time.Time) bool {
 	var enough <-chan time.Time
-	kick := h.kick
 	switch {
 	case wait == 0:
 		select {
@@ -159,7 +165,7 @@ func (h *Hub) rest(ctx context.Context, wait time.Duration, progress <-chan time
 	case wait > 0:
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
-		enough, kick = timer.C, nil
+		enough = timer.C
 	}
 	select {
 	case <-ctx.Done():

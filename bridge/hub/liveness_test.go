@@ -69,3 +69,32 @@ func TestBusyHubNeglectsNobody(t *testing.T) {
 		t.Fatal("Run has not ended 5 s after its context")
 	}
 }
+
+// Who is called to catch up and does not come, because his connection is stalled
+// or gone, does not keep the others from the free slot.
+func TestStalledViewerDoesNotBlockCatchUp(t *testing.T) {
+	b := newBench(t, journal.Options{}, Options{CatchUps: 1, Progress: time.Hour})
+	b.run()
+	for range 20 {
+		b.publish("a", "x")
+	}
+	waitFor(t, "fan-out", func() bool { return b.h.Stats().Position == 20 })
+	since := &journal.Cursor{Epoch: b.j.Epoch()}
+	other := &Subscription{notify: func() {}}
+	if !b.h.catchUp.take(other) {
+		t.Fatal("no slot in the beginning")
+	}
+	var viewers []*viewer
+	for range 4 {
+		v := b.subscribe(SubscribeOptions{Filter: "a", Since: since})
+		v.called("it begins behind")
+		v.pull(1 << 20)
+		viewers = append(viewers, v)
+	}
+	b.h.giveSlot()
+	viewers[0].called("its turn to catch up") // and never pulls
+	viewers[1].called("the turn of one who did not come")
+	viewers[1].s.Close()
+	viewers[2].called("the turn of one who has gone")
+	viewers[3].called("the turn of another one who did not come")
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"plumbline/bridge/journal"
@@ -222,7 +221,7 @@ func (s *Subscription) catchUp(dst []Batch, from, limit uint64, maxBytes int) ([
 	if !h.catchUp.take(s) {
 		return dst, nil, false
 	}
-	defer h.catchUp.give()
+	defer h.giveSlot()
 	h.catchUps.Add(1)
 	c := collector{epoch: h.journal.Epoch(), out: dst, from: from, at: from, most: maxBytes, batch: h.opts.BatchBytes}
 	var entries []journal.Entry
@@ -327,46 +326,4 @@ func (c *collector) finish() {
 	c.out = append(c.out, newBatch(c.epoch, c.from, c.at, c.count, c.readings))
 	c.bytes += len(c.readings)
 	c.from, c.readings, c.count = c.at, c.readings[:0], 0
-}
-
-// slots limits how many subscriptions catch up at once.
-type slots struct {
-	mu    sync.Mutex
-	free  int
-	queue []*Subscription
-}
-
-// take takes a slot, or puts s in the queue to be notified.
-func (q *slots) take(s *Subscription) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.free > 0 {
-		q.free--
-		return true
-	}
-	if !s.queued {
-		s.queued = true
-		q.queue = append(q.queue, s)
-	}
-	return false
-}
-
-// give returns a slot and calls the next who waits. The slot is not reserved for
-// him: a viewer who does not come must not keep it.
-func (q *slots) give() {
-	q.mu.Lock()
-	q.free++
-	var next *Subscription
-	for next == nil && len(q.queue) > 0 {
-		if next = q.queue[0]; next.closed.Load() {
-			next = nil
-		}
-		q.queue[0].queued = false
-		q.queue[0] = nil
-		q.queue = q.queue[1:]
-	}
-	q.mu.Unlock()
-	if next != nil {
-		next.notify()
-	}
 }
