@@ -253,15 +253,12 @@ func (r *recovery) dropEmpty() {
 // adopt takes one segment over: by what the checkpoint says of it when that
 // agrees, else by reading it whole. It reports false when it was set aside.
 func (r *recovery) adopt(s *segment, limit uint64) (bool, error) {
-	f, err := r.j.opts.fs.Open(s.path)
+	fileSize := s.size
+	head, err := r.readHead(s.path)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = f.Close() }()
-	fileSize := s.size
-	head := make([]byte, segmentHead)
-	n, _ := f.ReadAt(head, 0)
-	parsed, err := parseHeader(head[:n], s.base)
+	parsed, err := parseHeader(head, s.base)
 	if errors.Is(err, errVersion) {
 		return false, fmt.Errorf("segment %q: %w", s.path, err)
 	}
@@ -275,13 +272,38 @@ func (r *recovery) adopt(s *segment, limit uint64) (bool, error) {
 	}
 	parsed.path = s.path
 	*s = *parsed
-	if known, ok := r.saved.segments[s.base]; ok && known.size == fileSize && known.last < limit && known.last <= r.saved.offset {
+	known, ok := r.saved.segments[s.base]
+	if ok && known.size == fileSize && known.last < limit && known.last <= r.saved.offset {
 		s.last, s.size, s.newest, s.synced = known.last, known.size, known.newest, true
-	} else if err := r.replay(s, f, fileSize, limit); err != nil {
+		r.j.segments = append(r.j.segments, s)
+		return true, nil
+	}
+	f, err := r.j.opts.fs.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := r.replay(s, f, fileSize, limit); err != nil {
 		return false, fmt.Errorf("segment %q: %w", s.path, err)
 	}
 	r.j.segments = append(r.j.segments, s)
 	return true, nil
+}
+
+// readHead reads the bytes of a segment's header, fewer when the file is shorter.
+// The file is closed again, since some systems rename no open file.
+func (r *recovery) readHead(path string) ([]byte, error) {
+	f, err := r.j.opts.fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, segmentHead)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return head[:n], nil
 }
 
 // replay reads a segment record by record up to limit.
