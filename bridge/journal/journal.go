@@ -36,6 +36,7 @@ type Journal struct {
 	head       uint64
 	segments   []*segment
 	damaged    []*segment // set aside, deleted by retention
+	leftover   []*segment // dropped, but the system did not remove the file yet
 	floor      uint64     // nothing below is readable, whatever the segments hold
 	checkpoint uint64     // offset of the checkpoint on disk
 	tail       tail
@@ -131,6 +132,9 @@ func (j *Journal) diskBytes() int64 {
 		n += s.size
 	}
 	for _, s := range j.damaged {
+		n += s.size
+	}
+	for _, s := range j.leftover {
 		n += s.size
 	}
 	return n

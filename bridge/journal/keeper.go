@@ -69,8 +69,7 @@ func (j *Journal) upkeep() bool {
 			ok = false
 		}
 	}
-	j.retain()
-	return ok
+	return j.retain() && ok
 }
 
 // keepWriting repairs, flushes and closes the segment by age.
@@ -249,15 +248,18 @@ func (j *Journal) syncAll() error {
 }
 
 // retain drops the oldest segments beyond the limits. What the checkpoint does
-// not cover yet stays.
-func (j *Journal) retain() {
+// not cover yet stays. It reports whether all files are gone: a system may refuse
+// while a reader holds one open.
+func (j *Journal) retain() bool {
 	j.mu.Lock()
+	gone := j.leftover
+	again := len(gone)
+	j.leftover = nil
 	total := j.diskBytes()
 	oldest := j.opts.Now().Add(-j.opts.RetainAge)
 	drop := func(s *segment) bool {
 		return total > j.opts.RetainBytes || (j.opts.RetainAge > 0 && s.newest.Before(oldest))
 	}
-	var gone []*segment
 	for len(j.damaged) > 0 && drop(j.damaged[0]) {
 		total -= j.damaged[0].size
 		gone, j.damaged = append(gone, j.damaged[0]), j.damaged[1:]
@@ -270,9 +272,18 @@ func (j *Journal) retain() {
 	j.stats.Evicted += j.first() - first
 	j.tail.trim(j.first())
 	j.mu.Unlock()
-	for _, s := range gone {
-		if err := j.opts.fs.Remove(s.path); err != nil && !errors.Is(err, errNotExist) {
-			j.opts.Log.Warn("old journal segment could not be removed", "path", s.path, "error", err)
+	var left []*segment
+	for i, s := range gone {
+		err := j.opts.fs.Remove(s.path)
+		if err == nil || errors.Is(err, errNotExist) {
+			continue
+		}
+		if left = append(left, s); i >= again {
+			j.opts.Log.Warn("old journal segment could not be removed, trying again", "path", s.path, "error", err)
 		}
 	}
+	j.mu.Lock()
+	j.leftover = left
+	j.mu.Unlock()
+	return len(left) == 0
 }

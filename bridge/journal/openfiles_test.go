@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -93,5 +94,31 @@ func TestRecoveryClosesWhatItRemoves(t *testing.T) {
 		if left := readDir(t, opts.Dir); left[filepath.Base(name[:len(name)-len(segmentSuffix)])+damagedSuffix] == nil {
 			t.Fatal("the damaged segment was not set aside")
 		}
+	})
+}
+
+// A segment that a reader holds open while retention drops it is removed later,
+// on systems that do not remove open files.
+func TestRetentionRemovesWhatWasInUse(t *testing.T) {
+	r := newRig(t, SyncOS)
+	on := &sharing{}
+	r.opts.fs, r.opts.SegmentBytes, r.opts.RetainBytes = on, 4096, 8192
+	j := r.open()
+	appendN(t, j, 1, 10)
+	oldest := filepath.Join(r.opts.Dir, r.segments()[0])
+	held, err := on.Open(oldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, j, 11, 500)
+	eventually(t, "retention", func() bool { return j.First() > 1 && j.Stats().DiskBytes <= 3*8192 })
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, j, 511, 300)
+	eventually(t, "the oldest segment to be removed", func() bool {
+		j.wake()
+		_, err := os.Stat(oldest)
+		return errors.Is(err, os.ErrNotExist)
 	})
 }
