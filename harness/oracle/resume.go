@@ -109,12 +109,26 @@ func (h *History) fresh(n int, s *selection, since, until int64) (first int64) {
 const seamMargin = int64(time.Second)
 
 // Seam judges delivery and order of the messages round every resumption only:
-// from a second before the last arrival to a second after fresh data.
+// from a second before the last arrival to a second after fresh data. Where
+// resumptions of one viewer follow each other closely, a message counts once.
 func (h *History) Seam(o Options) (Delivery, Order, []reports.Finding) {
 	var d Delivery
 	var a Order
 	var found []reports.Finding
-	for _, r := range h.Resumptions(o) {
+	for _, part := range seams(o, h.Resumptions(o)) {
+		delivery, lost := h.Delivery(part)
+		order, wrong := h.Order(part)
+		d.merge(delivery)
+		a.merge(order)
+		found = append(append(found, lost...), wrong...)
+	}
+	return d, a, found
+}
+
+// seams returns the stretches round resumptions, those that overlap joined.
+// Resumptions come in the order of time per viewer.
+func seams(o Options, list []Resumption) (parts []Options) {
+	for _, r := range list {
 		if r.Fresh == 0 {
 			continue
 		}
@@ -124,13 +138,13 @@ func (h *History) Seam(o Options) (Delivery, Order, []reports.Finding) {
 		if r.LastBefore != 0 {
 			part.From = max(r.LastBefore-seamMargin, 0)
 		}
-		delivery, lost := h.Delivery(part)
-		order, wrong := h.Order(part)
-		d.merge(delivery)
-		a.merge(order)
-		found = append(append(found, lost...), wrong...)
+		if n := len(parts); n > 0 && parts[n-1].Viewers[0] == r.Viewer && part.From <= parts[n-1].To {
+			parts[n-1].To = max(parts[n-1].To, part.To)
+			continue
+		}
+		parts = append(parts, part)
 	}
-	return d, a, found
+	return parts
 }
 
 func (d *Delivery) merge(o Delivery) {

@@ -59,6 +59,25 @@ func TestResumption(t *testing.T) {
 	}
 }
 
+// TestSeamsOverlap: two cuts within a second make one seam; nothing in it
+// counts twice.
+func TestSeamsOverlap(t *testing.T) {
+	s := newStory("a").viewer("v", "#").event(0, record.Subscribed, "v").event(1, record.WindowOpen, "w")
+	for _, cut := range []int64{35 * ms, 75 * ms} {
+		s.event(cut-ms, record.FaultOnset, "cut").event(cut, record.Disconnected, "v").event(cut+ms, record.FaultEnd, "cut").
+			event(cut+2*ms, record.Connected, "v").event(cut+3*ms, record.Subscribed, "v", "recovered", "true")
+	}
+	s.event(due(11), record.WindowClose, "w").send(numbers(1, 10)...).get("v", 1, 2, 3, 5, 4, 6, 7, 8, 9, 10)
+	h := s.index(t)
+	if n := len(h.Resumptions(Options{})); n != 2 {
+		t.Fatalf("%d resumptions, want 2", n)
+	}
+	d, a, found := h.Seam(Options{})
+	if d.Owed != 10 || a.Deliveries != 9 || a.Reordered != 1 {
+		t.Errorf("%+v %+v %q, want ten owed, nine compared and one reordered", d, a, tell(found))
+	}
+}
+
 func TestResumptionNeverBack(t *testing.T) {
 	s := newStory("a").viewer("v", "#").send(numbers(1, 10)...).get("v", 1, 2).
 		event(0, record.WindowOpen, "w").event(due(11), record.WindowClose, "w").
