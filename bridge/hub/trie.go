@@ -133,7 +133,7 @@ type routes struct {
 	bytes      int
 }
 
-// routeBytes bounds the memory for known topics; beyond it they are learned anew.
+// routeBytes bounds the memory for known topics and what reaches them; beyond it they are learned anew.
 const routeBytes = 32 << 20
 
 func (r *routes) add(filter string, g *group) {
@@ -149,19 +149,22 @@ func (r *routes) remove(filter string, g *group) {
 // find returns the route of a topic.
 func (r *routes) find(name string) *route {
 	known := r.known[name]
+	if known != nil && known.generation == r.generation {
+		return known
+	}
+	if r.bytes > routeBytes || r.known == nil {
+		known, r.known, r.bytes = nil, make(map[string]*route), 0
+	}
 	if known == nil {
-		if r.bytes > routeBytes || r.known == nil {
-			r.known, r.bytes = make(map[string]*route), 0
-		}
 		name = strings.Clone(name)
 		known = &route{field: appendTopic(nil, name)}
 		r.known[name] = known
 		r.bytes += 256 + 2*len(name)
-	} else if known.generation == r.generation {
-		return known
 	}
 	known.generation = r.generation
+	before := cap(known.groups)
 	clear(known.groups)
 	known.groups = r.trie.match(known.groups[:0], name)
+	r.bytes += 8 * (cap(known.groups) - before)
 	return known
 }
