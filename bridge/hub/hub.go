@@ -29,8 +29,9 @@ type Hub struct {
 	ended    bool
 	groups   map[groupKey]*group
 	routes   routes
-	position uint64 // everything up to here was fanned out
-	fresh    []*Subscription
+	position uint64          // everything up to here was fanned out
+	fresh    []*Subscription // begin behind and have to be told
+	stuck    []*Subscription // could not read the journal and try again at the next progress
 	stats    Stats
 
 	catchUps, gaps, denied atomic.Uint64
@@ -305,12 +306,18 @@ func (h *Hub) skipTo(to uint64) {
 }
 
 // moveQuietGroups sends an empty batch to groups for which nothing came for a
-// while, so that their viewers' cursors do not grow old.
+// while, so that their viewers' cursors do not grow old, and calls those that
+// could not read the journal.
 func (h *Hub) moveQuietGroups() {
 	h.mu.Lock()
 	for _, g := range h.groups {
 		h.align(g)
 	}
+	for _, s := range h.stuck {
+		s.retries = false
+		h.due = append(h.due, s)
+	}
+	h.stuck = nil
 	h.stats.Notified += uint64(len(h.due))
 	h.mu.Unlock()
 	h.notifyDue()

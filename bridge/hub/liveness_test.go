@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -97,4 +99,44 @@ func TestStalledViewerDoesNotBlockCatchUp(t *testing.T) {
 	viewers[1].s.Close()
 	viewers[2].called("the turn of one who has gone")
 	viewers[3].called("the turn of another one who did not come")
+}
+
+// Who could not read the journal tries again although nothing new comes.
+func TestFailedCatchUpIsTriedAgain(t *testing.T) {
+	b := newBench(t, journal.Options{}, Options{Progress: 10 * time.Millisecond})
+	b.publish("a", "x")
+	b.h = New(b.j, b.h.opts)
+	b.run()
+	v := b.subscribe(SubscribeOptions{Filter: "a", Since: &journal.Cursor{Epoch: b.j.Epoch()}})
+	v.called("it begins behind")
+	if v.s.stuck(errors.New("too many open files")) {
+		t.Fatal("asked to pull again at once")
+	}
+	v.called("time to try again")
+	v.until(1)
+	v.want("1 a x")
+}
+
+// What is remembered of topics is bounded together with the groups they reach.
+func TestRoutesCountTheirGroups(t *testing.T) {
+	var r routes
+	for range 2000 {
+		r.add("#", new(group))
+	}
+	for i := range 5000 {
+		r.find(fmt.Sprint("topic/", i))
+	}
+	held := 0
+	for _, known := range r.known {
+		held += 8 * cap(known.groups)
+	}
+	if held > routeBytes+64<<10 {
+		t.Fatalf("%d topics hold %d bytes of groups, bound is %d", len(r.known), held, routeBytes)
+	}
+	r.add("topic/+", new(group))
+	for i := range 5000 {
+		if n := len(r.find(fmt.Sprint("topic/", i)).groups); n != 2001 {
+			t.Fatalf("%d groups, want 2001", n)
+		}
+	}
 }

@@ -14,14 +14,15 @@ import (
 // the viewer's speed. Pull must not be called concurrently with itself; the other
 // methods may be called at any time.
 type Subscription struct {
-	hub    *Hub
-	group  *group
-	allow  func(string) bool
-	notify func()
-	cursor atomic.Uint64
-	closed atomic.Bool
-	place  int  // in group.waiting, or notWaiting; guarded by group.mu
-	queued bool // waits for a slot to catch up; guarded by slots.mu
+	hub     *Hub
+	group   *group
+	allow   func(string) bool
+	notify  func()
+	cursor  atomic.Uint64
+	closed  atomic.Bool
+	place   int  // in group.waiting, or notWaiting; guarded by group.mu
+	queued  bool // waits for a slot to catch up; guarded by slots.mu
+	retries bool // is in Hub.stuck; guarded by Hub.mu
 }
 
 const notWaiting = -1
@@ -274,12 +275,19 @@ func (s *Subscription) declare(from, to uint64) *Gap {
 }
 
 // stuck handles a journal that cannot be read right now: the next live batch
-// makes the viewer try again.
+// makes the viewer try again, and so does the hub's progress.
 func (s *Subscription) stuck(err error) (more bool) {
-	s.hub.opts.Log.Warn("subscription cannot read the journal, waiting", "cursor", s.Cursor(), "error", err)
+	h := s.hub
+	h.opts.Log.Warn("subscription cannot read the journal, waiting", "cursor", s.Cursor(), "error", err)
 	s.group.mu.Lock()
 	s.group.wait(s)
 	s.group.mu.Unlock()
+	h.mu.Lock()
+	if !s.retries {
+		s.retries = true
+		h.stuck = append(h.stuck, s)
+	}
+	h.mu.Unlock()
 	return false
 }
 
