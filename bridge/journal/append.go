@@ -17,6 +17,7 @@ type batch struct {
 	bytes   int64
 	done    chan struct{} // closed after the outcome is set; made by the first follower
 	sealed  chan struct{} // closed when the batch takes no more; made by the first who waits for room
+	refused error         // a write failed while this was gathering
 	err     error
 	first   uint64 // offset of entries[0]
 }
@@ -154,7 +155,10 @@ func (j *Journal) lead(b *batch) (uint64, error) {
 	if b.sealed != nil {
 		close(b.sealed)
 	}
-	refusal := j.degraded // a closed journal still takes what it admitted
+	refusal := b.refused
+	if refusal == nil {
+		refusal = j.degraded // a closed journal still takes what it admitted
+	}
 	j.mu.Unlock()
 
 	if refusal == nil {

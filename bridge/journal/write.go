@@ -141,6 +141,9 @@ func (j *Journal) fail(cause error) error {
 	err := fmt.Errorf("%w: %w", ErrDegraded, cause)
 	j.mu.Lock()
 	j.degraded = err
+	if len(j.open.entries) > 0 {
+		j.open.refused = err // or a producer's messages would go on without those refused now
+	}
 	j.stats.Failures++
 	j.mu.Unlock()
 	j.opts.Log.Error("journal cannot write, publishers are refused until it can", "dir", j.opts.Dir, "error", cause)
