@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 var _ listeners.Listener = (*listener)(nil)
@@ -135,10 +136,15 @@ func (l *listener) stopAccepting() {
 }
 
 // Close implements listeners.Listener: clients are told, then cut. It returns when the goroutines of all connections have ended;
-// the library's own wait group may not be waited for while connections still enter it.
-func (l *listener) Close(tell listeners.CloseFn) {
+// the library's own wait group may not be waited for while connections still enter it. Its function that tells clients is not
+// called: it locks the library's client list twice over (GetByListener, then Len) and never returns when a client leaves between.
+func (l *listener) Close(listeners.CloseFn) {
 	l.stopAccepting()
-	tell(l.ID())
+	for _, client := range l.b.server.Clients.GetAll() {
+		if client.Net.Listener == l.ID() && !client.Closed() {
+			_ = l.b.server.DisconnectClient(client, packets.ErrServerShuttingDown)
+		}
+	}
 	l.cut()
 	l.wait()
 }
