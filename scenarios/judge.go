@@ -100,6 +100,7 @@ func (j *judged) none(id, noun, unit string, n, events, suspicions int64, found 
 	j.trial.Judge(oracle.JudgeZero(j.trial.Requirement(id), oracle.ZeroInput{
 		Scenario: j.trial.Scenario.ID, Profile: j.title, Noun: noun, Unit: unit, N: n,
 		Findings: found, Events: events, Suspicions: suspicions, MinN: least, Seed: j.trial.Rig.Seed(),
+		Gates: j.history.Gates(j.options(id)),
 	}))
 }
 
@@ -167,6 +168,7 @@ func (j *judged) within(id, name string, times []time.Duration, found []reports.
 	}
 	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
+		Gates: j.history.Gates(j.options(id)),
 	}))
 }
 
