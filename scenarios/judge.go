@@ -168,7 +168,6 @@ func (j *judged) within(id, name string, times []time.Duration, found []reports.
 	}
 	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
-		Gates: j.history.Gates(j.options(id)),
 	}))
 }
 
