@@ -14,7 +14,7 @@ const (
 	// 19 % of one CPU for 1,000 instants a second.
 	wakeEarly = 150 * time.Microsecond
 	// lookAt is how often a long sleep looks whether it is still wanted.
-	lookAt = 20 * time.Millisecond
+	lookAt = 5 * time.Millisecond
 )
 
 // metronome waits for instants of the run clock. It belongs to one goroutine
