@@ -284,6 +284,16 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+func TestFilterDepthLimit(t *testing.T) { // N76
+	r := run(t, nil)
+	v := r.open(nil)
+	v.sub(1, "a"+strings.Repeat("/+", 127), nil)
+	v.send(map[string]any{"type": "sub", "id": 2, "filter": "a" + strings.Repeat("/", 20000)})
+	if m, err := v.next(); err != nil || m.Type != "suberr" || m.Reason != "limit" {
+		t.Errorf("%+v %v, want suberr limit", m, err)
+	}
+}
+
 func TestSubscriptionLimit(t *testing.T) {
 	r := run(t, func(c *Config) { c.Viewers.MaxSubscriptions = 3 })
 	v := r.open(nil)

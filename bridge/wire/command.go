@@ -3,7 +3,9 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"plumbline/bridge/auth"
@@ -264,6 +266,9 @@ func (s *session) subscribe(c command) {
 	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
 }
 
+// maxLevels bounds the levels of a viewer's filter: each costs a node of the hub's trie, and 65,535 slashes would be 20 MB.
+const maxLevels = 128
+
 // mayOpen says why a subscription is refused; reason is "" when it is not.
 func (s *session) mayOpen(c command) (reason, detail string) {
 	if c.mode != "" && c.mode != "all" {
@@ -275,6 +280,9 @@ func (s *session) mayOpen(c command) (reason, detail string) {
 		return "forbidden", "the token does not cover this filter"
 	} else if err != nil {
 		return "filter", cutText(err.Error(), 200)
+	}
+	if levels := 1 + strings.Count(c.filter, "/"); levels > maxLevels {
+		return "limit", fmt.Sprintf("the filter has %d levels, at most %d are taken", levels, maxLevels)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
