@@ -46,7 +46,7 @@ func (b *Bridge) certificates(now time.Time) (viewers, mqtt *tls.Config, err err
 		viewers = serverTLS(cert)
 		viewers.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 (RFC 8441) is not spoken here
 	}
-	if t := b.cfg.MQTT.TLS; t.Cert != "" {
+	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" {
 		cert, err := loadPair("mqtt.tls", t, now)
 		if err != nil {
 			return nil, nil, err

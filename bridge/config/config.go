@@ -42,15 +42,46 @@ type Config struct {
 
 // MQTT configures the embedded broker.
 type MQTT struct {
-	Listen         string   `yaml:"listen"`
-	Anonymous      bool     `yaml:"anonymous"` // only allowed on a loopback address
-	UsersFile      string   `yaml:"usersFile"`
-	MaxPacketBytes Bytes    `yaml:"maxPacketBytes"`
-	MaxClients     int      `yaml:"maxClients"`
-	MaxPerAddress  int      `yaml:"maxPerAddress"` // 0 = no limit
-	ConnectTimeout Duration `yaml:"connectTimeout"`
-	Plaintext      bool     `yaml:"plaintext"` // allow MQTT without TLS on an address that is not loopback
-	TLS            TLS      `yaml:"tls"`
+	Listen         string       `yaml:"listen"`    // "" = none, when another of its listeners is given
+	Anonymous      bool         `yaml:"anonymous"` // only allowed when every listener is on a loopback address
+	UsersFile      string       `yaml:"usersFile"` // followed while running
+	MaxPacketBytes Bytes        `yaml:"maxPacketBytes"`
+	MaxClients     int          `yaml:"maxClients"`
+	MaxPerAddress  int          `yaml:"maxPerAddress"` // 0 = no limit
+	ConnectTimeout Duration     `yaml:"connectTimeout"`
+	LoginFailures  int          `yaml:"loginFailures"` // per minute, for an address and for an account
+	Plaintext      bool         `yaml:"plaintext"`     // allow MQTT without TLS on an address that is not loopback
+	TLS            MQTTTLS      `yaml:"tls"`
+	WebSocket      MQTTSocket   `yaml:"websocket"`
+	Sessions       MQTTSessions `yaml:"sessions"`
+}
+
+// MQTTTLS configures MQTT over TLS.
+type MQTTTLS struct {
+	Listen      string `yaml:"listen"` // "" = mqtt.listen itself has TLS when a certificate is given
+	Cert        string `yaml:"cert"`
+	Key         string `yaml:"key"`
+	ClientAuth  string `yaml:"clientAuth"`  // none, optional or require: the clients' certificates
+	ClientCA    string `yaml:"clientCA"`    // PEM, the authorities of the clients' certificates
+	ClientUser  string `yaml:"clientUser"`  // cn or san: the certificate names the user, and no password is asked; "" = it does not
+	RevokedFile string `yaml:"revokedFile"` // serial numbers or CRLs, followed while running
+}
+
+// Pair returns the certificate and its key.
+func (t MQTTTLS) Pair() TLS { return TLS{Cert: t.Cert, Key: t.Key} }
+
+// MQTTSocket configures MQTT over WebSocket.
+type MQTTSocket struct {
+	Listen    string   `yaml:"listen"`    // ws://; "" = none
+	TLSListen string   `yaml:"tlsListen"` // wss://, with the certificate of mqtt.tls; "" = none
+	Path      string   `yaml:"path"`
+	Origins   []string `yaml:"origins"` // exact scheme://host[:port] of the pages that may connect
+}
+
+// MQTTSessions bounds what is kept for MQTT clients that are away.
+type MQTTSessions struct {
+	MaxExpiry Duration `yaml:"maxExpiry"` // a session ends at the latest so long after its connection
+	Max       int      `yaml:"max"`       // sessions in all
 }
 
 // TLS names a certificate and its key, PEM. Both or none.
@@ -122,7 +153,11 @@ type Log struct {
 func Default() Config {
 	return Config{
 		APIVersion: Version, Kind: Kind, Data: "./data",
-		MQTT: MQTT{Listen: "127.0.0.1:1883", Anonymous: true, MaxPacketBytes: 262144, MaxClients: 10000, ConnectTimeout: Duration(5 * time.Second)},
+		MQTT: MQTT{
+			Listen: "127.0.0.1:1883", Anonymous: true, MaxPacketBytes: 262144, MaxClients: 10000, ConnectTimeout: Duration(5 * time.Second),
+			LoginFailures: 20, TLS: MQTTTLS{ClientAuth: "none"}, WebSocket: MQTTSocket{Path: "/mqtt"},
+			Sessions: MQTTSessions{MaxExpiry: Duration(24 * time.Hour), Max: 10000},
+		},
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, MaxFrameBytes: 65536, MaxSubscriptions: 100,

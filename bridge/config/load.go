@@ -95,7 +95,7 @@ func fromEnv(c *Config, environ []string) error {
 // anchor makes relative file names relative to dir.
 func anchor(c *Config, dir string) {
 	for _, p := range []*string{
-		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
+		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
 		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile,
 	} {
 		if *p != "" && !filepath.IsAbs(*p) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,25 +36,6 @@ func (c Config) Validate() error {
 
 type sayFunc func(key, format string, args ...any)
 
-func (c Config) validateMQTT(say sayFunc) {
-	m := c.MQTT
-	loop := checkListen(say, "mqtt.listen", m.Listen)
-	checkPair(say, "mqtt.tls", m.TLS)
-	if !loop && m.Anonymous {
-		say("mqtt.anonymous", "is allowed only when mqtt.listen (%s) is a loopback address: set it to false and give mqtt.usersFile", m.Listen)
-	}
-	if !m.Anonymous && m.UsersFile == "" {
-		say("mqtt.usersFile", "is empty and mqtt.anonymous is false, so nobody could connect: name a users file")
-	}
-	if !loop && m.TLS.Cert == "" && !m.Plaintext {
-		say("mqtt.tls", "is missing and mqtt.listen (%s) is not a loopback address: give cert and key, or allow it with mqtt.plaintext: true", m.Listen)
-	}
-	inRange(say, "mqtt.maxPacketBytes", int64(m.MaxPacketBytes), 128, 16<<20)
-	inRange(say, "mqtt.maxClients", int64(m.MaxClients), 1, 1_000_000)
-	inRange(say, "mqtt.maxPerAddress", int64(m.MaxPerAddress), 0, 1_000_000)
-	within(say, "mqtt.connectTimeout", m.ConnectTimeout, 50*time.Millisecond, time.Minute)
-}
-
 func (c Config) validateViewers(say sayFunc) {
 	v := c.Viewers
 	loop := checkListen(say, "viewers.listen", v.Listen)
@@ -69,9 +49,7 @@ func (c Config) validateViewers(say sayFunc) {
 	if !loop && v.TLS.Cert == "" {
 		say("viewers.tls", "is missing and viewers.listen (%s) is not a loopback address: the development certificate is for this machine only; give cert and key", v.Listen)
 	}
-	if !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, "?#{}% \t") || path.Clean(v.Path) != v.Path { // net/http panics on some of these
-		say("viewers.path", "%q: want a path such as /ws", v.Path)
-	}
+	checkPath(say, "viewers.path", v.Path)
 	for _, o := range v.Origins {
 		if err := checkOrigin(o); err != nil {
 			say("viewers.origins", "%q: %v", o, err)
