@@ -83,7 +83,7 @@ func (c *composer) outcomes(report types.Report) {
 	}
 	for _, sc := range c.selected {
 		r := byID[sc.ID]
-		out, found := outcomeOf(r)
+		out, found := outcomeOf(r, sc.ID)
 		if !found {
 			out = c.missing(sc, r)
 		}

@@ -39,7 +39,7 @@ func TestOutcomeSurvivesTheReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]types.SpecReport{"here": report, "elsewhere": elsewhere} {
-		back, found := outcomeOf(r)
+		back, found := outcomeOf(r, "s")
 		if !found || back.Scenario != "s" || back.Unavailable != "gone" || len(back.Results) != 1 {
 			t.Fatalf("%s: %v %+v", name, found, back)
 		}
@@ -48,12 +48,30 @@ func TestOutcomeSurvivesTheReport(t *testing.T) {
 			t.Errorf("%s: figures are %+v, %+v", name, m, back.Figures)
 		}
 	}
-	if _, found := outcomeOf(types.SpecReport{}); found {
+	if _, found := outcomeOf(types.SpecReport{}, "s"); found {
 		t.Error("a report without an entry has an outcome")
 	}
 	broken := Outcome{Results: []reports.Result{{Measurement: &reports.Measurement{VIF: math.Inf(1)}}}}
 	if _, err := broken.encode(); err == nil {
 		t.Error("a figure that JSON cannot hold was written")
+	}
+}
+
+// A body that Ginkgo stopped waiting for attaches what it has to the spec that
+// runs by then. It must not stand for that spec.
+func TestAnOutcomeOfAnotherScenarioDoesNotCount(t *testing.T) {
+	entry := func(scenario string) types.ReportEntry {
+		text, err := Outcome{Scenario: scenario}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return types.ReportEntry{Name: entryName, Value: types.WrapEntryValue(text)}
+	}
+	if out, found := outcomeOf(types.SpecReport{ReportEntries: types.ReportEntries{entry("late"), entry("mine")}}, "mine"); !found || out.Scenario != "mine" {
+		t.Errorf("behind a stranger's the outcome is %v %+v", found, out)
+	}
+	if out, found := outcomeOf(types.SpecReport{ReportEntries: types.ReportEntries{entry("late")}}, "mine"); found {
+		t.Errorf("a stranger's outcome was taken: %+v", out)
 	}
 }
 

@@ -31,9 +31,10 @@ func (o Outcome) encode() (string, error) {
 	return string(data), nil
 }
 
-// outcomeOf returns the outcome that a spec attached; false when it did not
-// get so far.
-func outcomeOf(report types.SpecReport) (Outcome, bool) {
+// outcomeOf returns the outcome that the spec of a scenario attached; false when
+// it did not get so far. A body that Ginkgo gave up waiting for attaches its own
+// to whatever spec runs by then, so only that of the scenario itself counts.
+func outcomeOf(report types.SpecReport, scenario string) (Outcome, bool) {
 	for _, entry := range report.ReportEntries {
 		if entry.Name != entryName {
 			continue
@@ -43,7 +44,7 @@ func outcomeOf(report types.SpecReport) (Outcome, bool) {
 			continue
 		}
 		var out Outcome
-		if json.Unmarshal([]byte(text), &out) == nil {
+		if json.Unmarshal([]byte(text), &out) == nil && out.Scenario == scenario {
 			return out, true
 		}
 	}
