@@ -8,6 +8,7 @@ import (
 
 	"github.com/onsi/gomega"
 
+	"plumbline/harness"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
@@ -21,6 +22,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("DEL-03", reports.Mandatory, ""), requirement("ORD-01", reports.Mandatory, ""), requirement("REC-01", reports.Mandatory, ""),
 	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
 	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
+	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -54,6 +56,13 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		t.Judge(passed("DEL-02"))
 		panic("a nil map, say")
 	}, "DEL-02", "DEL-03")
+	add("judges-and-panics", func(_ context.Context, t *spec.Trial) {
+		t.Judge(passed("INT-01"))
+		panic("drawing a figure of nothing")
+	}, "INT-01")
+	add("bench-gone", func(_ context.Context, t *spec.Trial) {
+		t.Check(fmt.Errorf("%w: nothing came from the plug", harness.ErrBench))
+	}, "PRO-01")
 	add("asserts", func(context.Context, *spec.Trial) { gomega.Expect(1).To(gomega.Equal(2)) }, "ORD-01")
 	add("times-out", func(ctx context.Context, t *spec.Trial) {
 		<-ctx.Done()

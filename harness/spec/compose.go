@@ -22,9 +22,10 @@ type composer struct {
 	selected, left []Scenario
 	started        time.Time
 
-	run         *reports.Run
-	partial     []string
-	unavailable string
+	run     *reports.Run
+	partial []string
+	// Of the last scenario that met it, "" for none.
+	unavailable, noBench, brokeOff string
 }
 
 func (c *composer) compose(ctx context.Context, report types.Report) (*reports.Run, error) {
@@ -62,10 +63,14 @@ func (c *composer) err(ctx context.Context, evidence error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("spec: run %q: %w; what was recorded so far is kept and marked partial", c.run.ID, ErrInterrupted)
-	case c.unavailable != "":
-		return fmt.Errorf("spec: %s: %w", c.unavailable, sut.ErrUnavailable)
 	case evidence != nil:
 		return fmt.Errorf("spec: %w: %w", ErrFault, evidence)
+	case c.brokeOff != "":
+		return fmt.Errorf("spec: %w: %s", ErrFault, c.brokeOff)
+	case c.unavailable != "":
+		return fmt.Errorf("spec: %s: %w", c.unavailable, sut.ErrUnavailable)
+	case c.noBench != "":
+		return fmt.Errorf("spec: %s: %w", c.noBench, harness.ErrBench)
 	default:
 		return nil
 	}
@@ -87,9 +92,14 @@ func (c *composer) outcomes(report types.Report) {
 		if !found {
 			out = c.missing(sc, r)
 		}
-		if out.Unavailable != "" {
-			c.unavailable = out.Unavailable
-			c.partial = append(c.partial, fmt.Sprintf("scenario %s: %s", sc.ID, oneLine(out.Unavailable)))
+		for _, problem := range []struct {
+			why  string
+			keep *string
+		}{{out.Unavailable, &c.unavailable}, {out.NoBench, &c.noBench}, {out.BrokeOff, &c.brokeOff}} {
+			if problem.why != "" {
+				*problem.keep = fmt.Sprintf("scenario %s: %s", sc.ID, oneLine(problem.why))
+				c.partial = append(c.partial, *problem.keep)
+			}
 		}
 		c.run.Results = append(c.run.Results, out.Results...)
 		c.figures(out.Figures)

@@ -129,6 +129,37 @@ func TestExecuteWhenTheSystemIsGone(t *testing.T) {
 	}
 }
 
+// What a scenario judged before it broke off stands, but a rig that breaks off
+// has not passed.
+func TestExecuteWhenABodyBreaksOffAfterJudging(t *testing.T) {
+	run, err := execute(t, "judges-and-panics", nil)
+	if !errors.Is(err, spec.ErrFault) || spec.ExitCode(run, err) != reports.ExitFault {
+		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	}
+	if r := resultOf(t, run, "INT-01"); r.Verdict != reports.Pass {
+		t.Errorf("%s: %s", r.Verdict, r.Sentence)
+	}
+	if run.Overall == reports.Pass || !strings.Contains(run.Partial, "judges-and-panics") || !strings.Contains(run.Partial, "a figure of nothing") {
+		t.Errorf("overall %s, partial %q", run.Overall, run.Partial)
+	}
+	if err := run.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExecuteWhenAPartOfTheBenchIsGone(t *testing.T) {
+	run, err := execute(t, "bench-gone || good", nil)
+	if !errors.Is(err, harness.ErrBench) || spec.ExitCode(run, err) != reports.ExitUnavailable {
+		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	}
+	if r := resultOf(t, run, "PRO-01"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || r.Attempt != 1 {
+		t.Errorf("%s(%s), attempt %d: %s", r.Verdict, r.Reason, r.Attempt, r.Sentence)
+	}
+	if resultOf(t, run, "LAT-01").Verdict != reports.Pass || !strings.Contains(run.Partial, "the plug") {
+		t.Errorf("partial is %q", run.Partial)
+	}
+}
+
 func TestExecuteInterrupted(t *testing.T) {
 	run, err := execute(t, "interrupted || sut-gone", nil)
 	if !errors.Is(err, spec.ErrInterrupted) || spec.ExitCode(run, err) != reports.ExitInterrupted {

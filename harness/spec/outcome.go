@@ -19,6 +19,8 @@ type Outcome struct {
 	Results     []reports.Result `json:"results"`
 	Figures     Figures          `json:"figures"`
 	Unavailable string           `json:"unavailable,omitempty"` // why the system under test was not there
+	NoBench     string           `json:"no_bench,omitempty"`    // which part of the bench was not there
+	BrokeOff    string           `json:"broke_off,omitempty"`   // why the body did not reach its end although it had judged everything
 }
 
 // encode writes the outcome as text: an entry value of any other type would

@@ -28,8 +28,8 @@ func (s *session) begin(n int) {
 	s.emitter.current.Store(s.trial)
 }
 
-// take settles the attempt at work and adds it to the outcome. Figures are
-// those of the last attempt, results those of all.
+// take settles the attempt at work and adds it to the outcome. Results are
+// those of all attempts, everything else is that of the last.
 func (s *session) take(ctx context.Context, panicked any) {
 	out := s.trial.finish(ctx, panicked)
 	gate := voiding(out.Results)
@@ -37,8 +37,8 @@ func (s *session) take(ctx context.Context, panicked any) {
 	if s.voided {
 		void(out.Results, gate)
 	}
-	s.outcome.Scenario, s.outcome.Unavailable, s.outcome.Figures = out.Scenario, out.Unavailable, out.Figures
-	s.outcome.Results = append(s.outcome.Results, out.Results...)
+	out.Results = append(s.outcome.Results, out.Results...)
+	s.outcome = out
 	if s.trial.unavailable != nil && !s.trial.opened {
 		s.emitter.mu.Lock()
 		s.emitter.down = s.trial.unavailable

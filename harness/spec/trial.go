@@ -178,8 +178,11 @@ func (t *Trial) finish(ctx context.Context, panicked any) Outcome {
 	if t.unavailable != nil {
 		out.Unavailable = t.unavailable.Error()
 	}
+	if t.noBench != nil {
+		out.NoBench = t.noBench.Error()
+	}
 	verdict, reason, why := t.open(ctx, panicked)
-	judged := map[string]bool{}
+	judged, left := map[string]bool{}, 0
 	for _, r := range t.results {
 		judged[r.Requirement] = true
 		out.Results = append(out.Results, t.complete(r))
@@ -190,10 +193,14 @@ func (t *Trial) finish(ctx context.Context, panicked any) Outcome {
 		case !t.Applies(id):
 			out.Results = append(out.Results, t.complete(t.notApplicable(id)))
 		default:
+			left++
 			out.Results = append(out.Results, t.complete(reports.Result{
 				Requirement: id, Verdict: verdict, Reason: reason, Sentence: statement(id, verdict, reason, why), Headline: oneLine(why),
 			}))
 		}
+	}
+	if left == 0 && out.Unavailable == "" && out.NoBench == "" && (panicked != nil || t.failure != "") {
+		out.BrokeOff = why // no verdict tells of it
 	}
 	return out
 }
