@@ -102,6 +102,9 @@ type Viewers struct {
 	WriteTimeout     Duration `yaml:"writeTimeout"`
 	MaxConnections   int      `yaml:"maxConnections"`
 	MaxPerAddress    int      `yaml:"maxPerAddress"` // 0 = no limit
+	MaxPerSubject    int      `yaml:"maxPerSubject"` // sessions of one token subject; 0 = no limit
+	HandshakeRate    int      `yaml:"handshakeRate"` // new connections a second; 0 = no limit
+	Compression      string   `yaml:"compression"`   // off or on: permessage-deflate for viewers that offer it
 	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"` // largest message a viewer may send
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
 }
@@ -160,7 +163,8 @@ func Default() Config {
 		},
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
-			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, MaxFrameBytes: 65536, MaxSubscriptions: 100,
+			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000,
+			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100,
 		},
 		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},

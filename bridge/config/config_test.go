@@ -118,6 +118,8 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"origin with the default port", "viewers: {origins: [\"https://a.example:443\"]}\n", nil, nil, []string{"viewers.origins", "default port"}},
 		{"public key missing", "auth: {jwt: {alg: ES256}}\n", nil, nil, []string{"auth.jwt.publicKeyFile"}},
 		{"algorithm none", "auth: {jwt: {alg: none}}\n", nil, nil, []string{"auth.jwt.alg", "HS256"}},
+		{"compression level", "viewers: {compression: 9}\n", nil, nil, []string{"viewers.compression", "off, on"}},
+		{"handshake rate below zero", "viewers: {handshakeRate: -1}\n", nil, nil, []string{"viewers.handshakeRate", "allowed is 0"}},
 		{"no port", "ops: {listen: localhost}\n", nil, nil, []string{"ops.listen", "host:port"}},
 		{"port out of range", "ops: {listen: \"127.0.0.1:70000\"}\n", nil, nil, []string{"ops.listen", "65535"}},
 		{"unknown variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN=x"}, nil, []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN", "did you mean", "PLUMBLINE_BRIDGE_VIEWERS_LISTEN"}},

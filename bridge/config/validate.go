@@ -60,6 +60,9 @@ func (c Config) validateViewers(say sayFunc) {
 	within(say, "viewers.writeTimeout", v.WriteTimeout, 50*time.Millisecond, time.Minute)
 	inRange(say, "viewers.maxConnections", int64(v.MaxConnections), 1, 1_000_000)
 	inRange(say, "viewers.maxPerAddress", int64(v.MaxPerAddress), 0, 1_000_000)
+	inRange(say, "viewers.maxPerSubject", int64(v.MaxPerSubject), 0, 1_000_000)
+	inRange(say, "viewers.handshakeRate", int64(v.HandshakeRate), 0, 1_000_000)
+	oneOf(say, "viewers.compression", v.Compression, "off", "on")
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
 }
