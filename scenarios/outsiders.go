@@ -33,21 +33,64 @@ type reading struct {
 	} `json:"readings"`
 }
 
-// askOutside asks for a filter outside the grant, fresh or with a cursor from
-// the past, and enters a violation when it is confirmed or brings data.
-func askOutside(ctx context.Context, b *harness.Bench, own, filter string, since bool, result *tally) error {
-	command := map[string]any{"type": "sub", "id": 1, "filter": filter, "mode": "all", "snapshot": true}
-	name := fmt.Sprintf("filter %q", filter)
-	if since {
-		command["since"] = map[string]any{"epoch": "", "offset": 0}
-		name += " with a cursor"
+// watched is how long a session that asked for too much stays open, so that
+// what it must not see is published meanwhile.
+const watched = time.Second
+
+// door is how a viewer that may see the topic own only gets in.
+type door struct {
+	way   viewer.ProbeSpec
+	token string
+	own   string
+}
+
+func doorOf(b *harness.Bench, own string) (door, error) {
+	token, err := b.SUT.Token(sut.TokenSpec{Subject: "tenant", Grants: []string{own}})
+	way := viewer.ProbeSpec{URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: watched}
+	return door{way: way, token: token, own: own}, err
+}
+
+// ask opens a session and takes one more step. It ends when until says so, or
+// when nothing more was seen for the time of the way.
+func (d door) ask(ctx context.Context, step []byte, until func([]byte) bool) viewer.ProbeResult {
+	d.way.Steps = []viewer.Step{{Text: hello(d.token)}, {Expect: `"welcome"`}, {Text: step}}
+	d.way.Until = until
+	return viewer.Probe(ctx, d.way)
+}
+
+// leaks reports whether a frame holds what the viewer must not see.
+func (d door) leaks(frame []byte) bool {
+	return slices.ContainsFunc(topicsOf([][]byte{frame}), func(topic string) bool { return topic != d.own })
+}
+
+// askOutside asks for every filter at once, each fresh and with a cursor from
+// the past, and enters a violation for each that is confirmed or brings data.
+func (d door) askOutside(ctx context.Context, filters []string, result *tally) {
+	answers := make([]viewer.ProbeResult, 2*len(filters))
+	var all sync.WaitGroup
+	for i := range answers {
+		command := map[string]any{"type": "sub", "id": 1, "filter": filters[i/2], "mode": "all", "snapshot": true}
+		if i%2 == 1 {
+			command["since"] = map[string]any{"epoch": "", "offset": 0}
+		}
+		all.Go(func() { answers[i] = d.ask(ctx, object(command), d.leaks) })
 	}
-	r, err := tenant(ctx, b, own, viewer.Step{Text: object(command)}, func(frame []byte) bool {
-		kind := typeOf(frame)
-		return kind == "suberr" || kind == "batch" || kind == "snapshot"
-	})
-	if err != nil {
-		return err
+	all.Wait()
+	for i, r := range answers {
+		name := fmt.Sprintf("filter %q", filters[i/2])
+		if i%2 == 1 {
+			name += " with a cursor"
+		}
+		d.enter(name, r, result)
+	}
+}
+
+// enter counts one answer to a filter outside the grant.
+func (d door) enter(name string, r viewer.ProbeResult, result *tally) {
+	if len(r.Frames) == 0 || typeOf(r.Frames[0]) != "welcome" {
+		result.control = fmt.Sprintf("the session that was to ask for %s was not admitted: HTTP status %d, close code %d %q, %v",
+			name, r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)
+		return
 	}
 	result.checks++
 	for _, frame := range r.Frames {
@@ -55,44 +98,24 @@ func askOutside(ctx context.Context, b *harness.Bench, own, filter string, since
 			result.violation("SEC-07", "confirmed", name, string(frame[:min(len(frame), 160)]))
 		}
 	}
-	for _, topic := range topicsOf(r.Frames) {
-		if topic != own {
-			result.violation("SEC-07", "leak", name, "delivered "+topic)
-			break
-		}
+	if i := slices.IndexFunc(r.Frames, d.leaks); i >= 0 {
+		result.violation("SEC-07", "leak", name, fmt.Sprintf("delivered %v", topicsOf(r.Frames[i:i+1])))
 	}
-	return nil
 }
 
 // askInside proves that the refusals above were not for want of anything else:
 // the viewer's own topic is served.
-func askInside(ctx context.Context, b *harness.Bench, own string, result *tally) error {
-	r, err := tenant(ctx, b, own, viewer.Step{Text: sub(own)}, func(frame []byte) bool { return typeOf(frame) == "batch" })
-	if err != nil {
-		return err
-	}
+func (d door) askInside(ctx context.Context, result *tally) {
+	d.way.Wait = 0 // the usual patience: it ends with the first data
+	r := d.ask(ctx, sub(d.own), func(frame []byte) bool { return typeOf(frame) == "batch" })
 	result.checks++
 	topics := topicsOf(r.Frames)
-	if !slices.Contains(topics, own) {
+	if !slices.Contains(topics, d.own) {
 		result.control = "a viewer did not get the topic that it may see"
 	}
-	if slices.ContainsFunc(topics, func(topic string) bool { return topic != own }) {
-		result.violation("SEC-07", "leak", own, fmt.Sprintf("delivered %v", topics))
+	if slices.ContainsFunc(r.Frames, d.leaks) {
+		result.violation("SEC-07", "leak", d.own, fmt.Sprintf("delivered %v", topics))
 	}
-	return nil
-}
-
-// tenant opens a session that may see own only and takes one more step.
-func tenant(ctx context.Context, b *harness.Bench, own string, step viewer.Step, until func([]byte) bool) (viewer.ProbeResult, error) {
-	token, err := b.SUT.Token(sut.TokenSpec{Subject: "tenant", Grants: []string{own}})
-	if err != nil {
-		return viewer.ProbeResult{}, err
-	}
-	r := viewer.Probe(ctx, viewer.ProbeSpec{
-		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: 2 * time.Second, Until: until,
-		Steps: []viewer.Step{{Text: hello(token)}, {Expect: `"welcome"`}, step},
-	})
-	return r, ctx.Err()
 }
 
 func topicsOf(frames [][]byte) (topics []string) {
@@ -137,36 +160,50 @@ func revoke(ctx context.Context, b *harness.Bench) (lifetime, error) {
 // live opens a session, waits until it is served, calls end, which returns the
 // instant from which on the session must not live, and waits for its close.
 func live(ctx context.Context, b *harness.Bench, id, token string, end func() (time.Time, error)) (lifetime, error) {
+	way := viewer.ProbeSpec{
+		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: 15 * time.Second, MaxBytes: 64 << 20,
+		Steps: text(hello(token), sub(harness.AllTopics)),
+	}
+	return outlived(ctx, way, id, end)
+}
+
+// outlived is live with any way in.
+func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (time.Time, error)) (lifetime, error) {
 	admitted := make(chan struct{})
-	done := make(chan viewer.ProbeResult, 1)
+	var once sync.Once
+	way.Until = func(frame []byte) bool {
+		if typeOf(frame) == "batch" {
+			once.Do(func() { close(admitted) })
+		}
+		return false
+	}
+	var r viewer.ProbeResult
+	var ended time.Time
+	done := make(chan struct{})
 	go func() {
-		var once sync.Once
-		done <- viewer.Probe(ctx, viewer.ProbeSpec{
-			URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: 15 * time.Second, MaxBytes: 64 << 20,
-			Steps: text(hello(token), sub(harness.AllTopics)),
-			Until: func(frame []byte) bool {
-				if typeOf(frame) == "batch" {
-					once.Do(func() { close(admitted) })
-				}
-				return false
-			},
-		})
+		defer close(done)
+		r = viewer.Probe(ctx, way)
+		ended = time.Now()
 	}()
 	select {
 	case <-admitted:
-	case r := <-done:
+	case <-done:
 		return lifetime{}, errors.Join(fmt.Errorf("the session was never served: close code %d %q", r.CloseCode, r.CloseReason), r.Err, ctx.Err())
 	}
 	from, err := end()
-	r := <-done
+	<-done
 	if err = errors.Join(err, ctx.Err()); err != nil {
 		return lifetime{}, err
 	}
-	if r.CloseCode == 0 && !r.EOF {
+	switch {
+	case r.CloseCode == 0 && !r.EOF:
 		return lifetime{found: []reports.Finding{{
 			Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
 			Detail: "the session was still open when the harness gave up waiting",
 		}}}, nil
+	case ended.Before(from):
+		return lifetime{early: from.Sub(ended)}, nil
+	default:
+		return lifetime{after: ended.Sub(from)}, nil
 	}
-	return lifetime{after: max(time.Since(from), 0)}, nil
 }

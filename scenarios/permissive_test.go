@@ -21,6 +21,16 @@ import (
 // find out.
 func permissive(t *testing.T) viewer.ProbeSpec {
 	t.Helper()
+	return serving(t, func(conn *websocket.Conn) {
+		speak(conn, `{"type":"welcome"}`, `{"type":"subok","id":1}`, `{"type":"batch","id":1,"readings":[{"topic":"bench/other"}]}`)
+		listen(conn)
+	})
+}
+
+// serving returns the way to a bridge that treats every connection alike; the
+// connection is closed when session returns.
+func serving(t *testing.T, session func(*websocket.Conn)) viewer.ProbeSpec {
+	t.Helper()
 	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := upgrader.Upgrade(w, r, nil)
@@ -28,18 +38,7 @@ func permissive(t *testing.T) viewer.ProbeSpec {
 			return
 		}
 		defer func() { _ = conn.Close() }()
-		for _, frame := range []string{
-			`{"type":"welcome"}`, `{"type":"subok","id":1}`, `{"type":"batch","id":1,"readings":[{"topic":"bench/other"}]}`,
-		} {
-			if conn.WriteMessage(websocket.TextMessage, []byte(frame)) != nil {
-				return
-			}
-		}
-		for {
-			if _, _, err := conn.ReadMessage(); err != nil {
-				return
-			}
-		}
+		session(conn)
 	}))
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
 	server.StartTLS()
@@ -47,6 +46,24 @@ func permissive(t *testing.T) viewer.ProbeSpec {
 	client := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	return viewer.ProbeSpec{
 		URL: strings.Replace(server.URL, "https://", "wss://", 1), TLS: client, Origins: []string{"https://dashboard.test"}, Subprotocols: []string{},
+	}
+}
+
+// speak writes frames; one that nobody takes any more ends it.
+func speak(conn *websocket.Conn, frames ...string) {
+	for _, frame := range frames {
+		if conn.WriteMessage(websocket.TextMessage, []byte(frame)) != nil {
+			return
+		}
+	}
+}
+
+// listen reads until the peer has gone.
+func listen(conn *websocket.Conn) {
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			return
+		}
 	}
 }
 
@@ -116,6 +133,53 @@ func TestRefusingEveryoneIsNoPass(t *testing.T) {
 	y.judge(trial, "SEC-07")
 	if r := only(t, trial); r.Verdict != reports.Fail {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
+	}
+}
+
+// A bridge may refuse a filter in words and deliver all the same, at the next
+// message that somebody publishes.
+func TestALeakAfterARefusalIsFailed(t *testing.T) {
+	way := door{own: "bench/own", token: "token", way: serving(t, func(conn *websocket.Conn) {
+		speak(conn, `{"type":"welcome"}`)
+		_, _, _ = conn.ReadMessage() // hello
+		_, _, _ = conn.ReadMessage() // sub
+		speak(conn, `{"type":"suberr","id":1}`, `{"type":"batch","readings":[{"topic":"bench/own"}]}`, `{"type":"batch","readings":[{"topic":"bench/other"}]}`)
+		listen(conn)
+	})}
+	result := &tally{}
+	way.askOutside(t.Context(), []string{"#"}, result)
+	trial := trialOf(t, "SEC-07")
+	result.judge(trial, "SEC-07")
+	if r := only(t, trial); r.Verdict != reports.Fail || len(r.Findings) != 2 {
+		t.Errorf("%s: %s, %d findings of two attempts", r.Verdict, r.Sentence, len(r.Findings))
+	}
+}
+
+// A session that was never admitted asked for nothing.
+func TestATenantThatIsNotAdmittedProvesNothing(t *testing.T) {
+	way := door{own: "bench/own", token: "token", way: serving(t, func(*websocket.Conn) {})}
+	result := &tally{}
+	way.askOutside(t.Context(), []string{"#"}, result)
+	trial := trialOf(t, "SEC-07")
+	result.judge(trial, "SEC-07")
+	if r := only(t, trial); r.Verdict != reports.Inconclusive {
+		t.Errorf("%s: %s", r.Verdict, r.Sentence)
+	}
+}
+
+// A session that ends by itself says nothing about expiry or revocation.
+func TestASessionThatEndsBeforeItMustProvesNothing(t *testing.T) {
+	way := serving(t, func(conn *websocket.Conn) {
+		speak(conn, `{"type":"welcome"}`, `{"type":"batch","readings":[]}`)
+	})
+	l, err := outlived(t.Context(), way, "SEC-04", func() (time.Time, error) { return time.Now().Add(time.Minute), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial := trialOf(t, "SEC-04")
+	l.judge(trial, "SEC-04", "life")
+	if r := only(t, trial); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
 }
 
