@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"plumbline/bridge/internal/eventually"
 )
 
-// TestMaySubscribe holds N41 to N44.
-func TestMaySubscribe(t *testing.T) {
-	id := Identity{Grants: []string{"plant/1/#", "shared/+/temp"}, Denies: []string{"plant/1/secret/#"}}
+// TestN41FilterContainment holds N41 to N44.
+func TestN41FilterContainment(t *testing.T) {
+	id := Identity{Grants: Viewing("plant/1/#", "shared/+/temp"), Denies: Viewing("plant/1/secret/#")}
 	for filter, want := range map[string]string{
 		"plant/1/#":        "ok",
 		"plant/1":          "ok",
@@ -40,7 +42,7 @@ func TestMaySubscribe(t *testing.T) {
 		"plant/1/\x00":     "invalid",
 		"plant/1/\xff":     "invalid",
 	} {
-		err := id.MaySubscribe(filter)
+		err := id.May(Live, filter)
 		got := "ok"
 		if errors.Is(err, ErrForbidden) {
 			got = "forbidden"
@@ -48,27 +50,27 @@ func TestMaySubscribe(t *testing.T) {
 			got = "invalid"
 		}
 		if got != want {
-			t.Errorf("MaySubscribe(%q) = %s (%v), want %s", filter, got, err, want)
+			t.Errorf("May(Live, %q) = %s (%v), want %s", filter, got, err, want)
 		}
 	}
-	if (Identity{}).MaySubscribe("a") == nil {
+	if (Identity{}).May(Live, "a") == nil {
 		t.Error("the zero identity may subscribe")
 	}
 }
 
 func TestAllowHidesDenied(t *testing.T) {
-	id := Identity{Grants: []string{"#"}, Denies: []string{"b/#", "a/+/x"}}
-	allow := id.Allow()
+	id := Identity{Grants: Viewing("#"), Denies: Viewing("b/#", "a/+/x")}
+	allow := id.Allow(Live)
 	for name, want := range map[string]bool{"a": true, "b": false, "b/c": false, "a/1/x": false, "a/1/y": true} {
 		if allow(name) != want {
 			t.Errorf("Allow(%q) = %v, want %v", name, !want, want)
 		}
 	}
-	if (Identity{Grants: []string{"#"}}).Allow() != nil {
+	if (Identity{Grants: Viewing("#")}).Allow(Live) != nil {
 		t.Error("without denies there is nothing to check")
 	}
-	same := Identity{Denies: []string{"a/+/x", "b/#", "b/#"}}
-	if id.AccessKey() != same.AccessKey() || id.AccessKey() == (Identity{Denies: []string{"b/#"}}).AccessKey() {
+	same := Identity{Grants: Viewing("a"), Denies: Viewing("a/+/x", "b/#", "b/#")}
+	if id.AccessKey(Live) != same.AccessKey(Live) || id.AccessKey(Live) == (Identity{Grants: Viewing("#"), Denies: Viewing("b/#")}).AccessKey(Live) {
 		t.Error("AccessKey does not follow the set of denies")
 	}
 }
@@ -131,5 +133,64 @@ func TestRevocationsRefuseMalformedAtStart(t *testing.T) {
 	}
 	if r, err := NewRevocations("", quiet()); err != nil || r.Revoked(Identity{Subject: "a"}) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestGrantsByAction: a list of grants is for looking, never for publishing; an object names each action; what is misspelt or of
+// another shape refuses the token, for a deny that is overlooked lets pass.
+func TestGrantsByAction(t *testing.T) {
+	v := verifier(t, "HS256", secret, 0)
+	read := func(grants, denies any) (Identity, error) {
+		return v.Verify(sign(t, jwt.SigningMethodHS256, secret, claims(map[string]any{"grants": grants, "denies": denies}), nil))
+	}
+	type object = map[string]any
+	for _, tc := range []struct {
+		name           string
+		grants, denies any
+		want           [actions]string // actions on a/b, a/c: y or n each
+	}{
+		{"none", nil, nil, [actions]string{"nn", "nn", "nn", "nn"}},
+		{"a list", []string{"a/#"}, nil, [actions]string{"yy", "yy", "yy", "nn"}},
+		{"an object", object{"live": []string{"a/b"}, "publish": []string{"a/c"}}, nil, [actions]string{"yn", "nn", "nn", "ny"}},
+		{"N44 a list of denies is for all", object{"live": []string{"a/#"}, "publish": []string{"a/#"}}, []string{"a/c"}, [actions]string{"yn", "nn", "nn", "yn"}},
+		{"N44 denies by action", []string{"a/#"}, object{"history": []string{"a/+"}, "snapshot": []string{"a/b"}}, [actions]string{"yy", "ny", "nn", "nn"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			id, err := read(tc.grants, tc.denies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for a := range actions {
+				got := ""
+				for _, name := range []string{"a/b", "a/c"} {
+					may := id.May(a, name) == nil
+					if allow := id.Allow(a); may && allow != nil && !allow(name) {
+						t.Errorf("%s of %s: May allows, Allow does not", a, name)
+					}
+					got += map[bool]string{true: "y", false: "n"}[may]
+				}
+				if got != tc.want[a] {
+					t.Errorf("%s: %s, want %s", a, got, tc.want[a])
+				}
+			}
+		})
+	}
+	for name, bad := range map[string]any{
+		"a string": "#", "a number": 7, "misspelt action": object{"Live": []string{"#"}}, "unknown action": object{"all": []string{"#"}},
+		"no list in it": object{"live": "#"}, "bad filter": object{"live": []string{"a/#/b"}}, "null list": object{"live": nil},
+		"too many": object{"live": make([]string, maxGrants+1)},
+	} {
+		if _, err := read(bad, nil); err == nil {
+			t.Errorf("grants %s: accepted", name)
+		}
+		if _, err := read([]string{"#"}, bad); err == nil {
+			t.Errorf("denies %s: accepted", name)
+		}
+	}
+	if allow := (Identity{}).Allow(History); allow == nil || allow("a") || (Identity{}).AccessKey(History) == "" {
+		t.Error("the zero identity is allowed something")
+	}
+	if err := (Identity{Grants: Viewing("#")}).May(actions, "a"); err == nil {
+		t.Error("an unknown action is granted")
 	}
 }

@@ -9,20 +9,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"plumbline/bridge/strictjson"
-	"plumbline/bridge/topic"
 )
 
 // MaxTokenBytes is the longest token that is looked at. A longer one is refused before any parsing (CVE-2025-30204 is what
 // parsing first costs).
 const MaxTokenBytes = 8 << 10
-
-// maxGrants bounds the filters of one token, so that one subscription costs a bounded number of comparisons.
-const maxGrants = 256
 
 // ErrToken is wrapped by every error of Verify; the text after it says why and never repeats the token.
 var ErrToken = errors.New("token refused")
@@ -242,40 +237,12 @@ func (v *Verifier) identity(claims jwt.MapClaims, exp time.Time) (Identity, erro
 		}
 	}
 	var err error
-	if id.Grants, err = filters(claims, v.opts.GrantsClaim); err != nil {
+	r := reader{claims}
+	if id.Grants, err = r.lists(v.opts.GrantsClaim, Live, Snapshot, History); err != nil {
 		return Identity{}, err
 	}
-	if id.Denies, err = filters(claims, "denies"); err != nil {
+	if id.Denies, err = r.lists("denies", Live, Snapshot, History, Publish); err != nil {
 		return Identity{}, err
 	}
 	return id, nil
-}
-
-// revocable reports whether a line of the revocation file can name s. Whom nobody could shut out is not let in.
-func revocable(s string) bool {
-	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// filters reads a claim that is a list of MQTT filters. Absent is an empty list: no right at all.
-func filters(claims jwt.MapClaims, name string) ([]string, error) {
-	raw, ok := claims[name]
-	if !ok {
-		return nil, nil
-	}
-	list, ok := raw.([]any)
-	if !ok {
-		return nil, refuse("grants", "%s is not a list", name)
-	}
-	if len(list) > maxGrants {
-		return nil, refuse("grants", "%s has more than %d filters", name, maxGrants)
-	}
-	out := make([]string, 0, len(list))
-	for _, one := range list {
-		f, ok := one.(string)
-		if !ok || topic.ValidFilter(f) != nil {
-			return nil, refuse("grants", "%s holds something that is not an MQTT filter", name)
-		}
-		out = append(out, f)
-	}
-	return out, nil
 }

@@ -105,7 +105,7 @@ func TestVerifyGood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id.Subject != "anna" || id.TokenID != "7" || !id.Expires.Equal(now.Add(time.Minute)) || fmt.Sprint(id.Grants, id.Denies) != "[plant/#] [plant/x/#]" {
+			if id.Subject != "anna" || id.TokenID != "7" || !id.Expires.Equal(now.Add(time.Minute)) || fmt.Sprint(id.Grants, id.Denies) != "[[plant/#] [plant/#] [plant/#] []] [[plant/x/#] [plant/x/#] [plant/x/#] [plant/x/#]]" {
 				t.Fatalf("identity %+v", id)
 			}
 			other := sign(t, jwt.SigningMethodHS256, append([]byte("x"), secret...), claims(nil), nil)

@@ -66,7 +66,7 @@ func (s *Set) viewers() {
 	s.Closed = s.counterVec("bridge_ws_closed_total", "Viewer connections ended, by close code (0 = connection lost, peer = a private code of the viewer's own).", "code")
 	s.Handshakes = s.counterVec("bridge_ws_refused_total", "Handshakes refused before the upgrade, by reason.", "reason")
 	s.Auth = s.counterVec("bridge_auth_total", "Token checks, by result and reason.", "result", "reason")
-	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, publish, subscribe, will).", "action")
+	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, snapshot, history, publish, subscribe, will).", "action")
 	s.CertNotAfter = s.gauge("bridge_tls_not_after_seconds", "Unix time at which the viewers' certificate expires, 0 without TLS.")
 	s.Drain = s.gauge("bridge_drain_state", "0 serving, 1 draining.")
 }

@@ -188,7 +188,7 @@ func (s *session) refresh(c command) {
 		return
 	}
 	s.watchExpiry(id)
-	dropped := s.regrant(id, id.AccessKey() != old.AccessKey())
+	dropped := s.regrant(id, id.AccessKey(auth.Live) != old.AccessKey(auth.Live) || id.AccessKey(auth.Snapshot) != old.AccessKey(auth.Snapshot))
 	s.pushMessage(expiresMsg{"authok", stamp(id.Expires)})
 	for _, b := range dropped {
 		s.end(b)
@@ -199,22 +199,35 @@ func (s *session) refresh(c command) {
 
 // regrant removes the subscriptions that id does not cover and returns them; the others are marked for their new access list.
 func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub) {
-	access := hub.Access{Key: id.AccessKey(), Allow: id.Allow()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var keep []*sub
 	for _, b := range s.subs {
-		if id.MaySubscribe(b.filter) != nil {
+		if id.May(auth.Live, b.filter) != nil {
 			dropped = append(dropped, b)
 			continue
 		}
-		if changed {
-			b.reauth = &access
+		if changed || id.May(auth.Snapshot, b.filter) != nil {
+			b.reauth = accessOf(id, b.filter)
 		}
 		keep = append(keep, b)
 	}
 	s.subs = keep
 	return dropped
+}
+
+// access is what an identity may see of one subscription.
+type access struct {
+	live     hub.Access
+	snapshot func(topic string) bool // nil allows all that live does
+}
+
+func accessOf(id auth.Identity, filter string) *access {
+	a := &access{live: hub.Access{Key: id.AccessKey(auth.Live), Allow: id.Allow(auth.Live)}, snapshot: id.Allow(auth.Snapshot)}
+	if id.May(auth.Snapshot, filter) != nil {
+		a.snapshot = func(string) bool { return false }
+	}
+	return a
 }
 
 // subscribe opens a stream.
@@ -240,9 +253,9 @@ func (s *session) subscribe(c command) {
 	}
 	since, broken := c.cursor()
 	ident, _ := s.identity()
+	may := accessOf(ident, c.filter)
 	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{
-		Filter: c.filter, Since: since, Snapshot: c.snapshot,
-		Access: hub.Access{Key: ident.AccessKey(), Allow: ident.Allow()}, Notify: s.notify(b),
+		Filter: c.filter, Since: since, Snapshot: c.snapshot, Access: may.live, Notify: s.notify(b),
 	})
 	if err != nil {
 		b.release()
@@ -258,7 +271,7 @@ func (s *session) subscribe(c command) {
 	}
 	b.stream, b.cursor = stream, got.Cursor.Offset
 	if c.snapshot && !got.Recovered {
-		b.snapshot = newSnapshot(id, got.Snapshot)
+		b.snapshot = newSnapshot(id, got.Snapshot, may.snapshot)
 	} else {
 		b.release()
 	}
@@ -274,12 +287,18 @@ func (s *session) mayOpen(c command) (reason, detail string) {
 	if c.mode != "" && c.mode != "all" {
 		return "mode", "known is \"all\""
 	}
+	actions := []auth.Action{auth.Live}
+	if c.snapshot {
+		actions = append(actions, auth.Snapshot)
+	}
 	ident, _ := s.identity()
-	if err := ident.MaySubscribe(c.filter); errors.Is(err, auth.ErrForbidden) {
-		s.srv.m.Denied.WithLabelValues("live").Inc()
-		return "forbidden", "the token does not cover this filter"
-	} else if err != nil {
-		return "filter", cutText(err.Error(), 200)
+	for _, action := range actions {
+		if err := ident.May(action, c.filter); errors.Is(err, auth.ErrForbidden) {
+			s.srv.m.Denied.WithLabelValues(action.String()).Inc()
+			return "forbidden", "the token does not cover this filter (" + action.String() + ")"
+		} else if err != nil {
+			return "filter", cutText(err.Error(), 200)
+		}
 	}
 	if levels := 1 + strings.Count(c.filter, "/"); levels > maxLevels {
 		return "limit", fmt.Sprintf("the filter has %d levels, at most %d are taken", levels, maxLevels)

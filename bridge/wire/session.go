@@ -67,8 +67,8 @@ type sub struct {
 
 	// Guarded by session.mu; stream is changed by the writer only, which may read it without.
 	stream *hub.Subscription
-	reauth *hub.Access // the writer must subscribe anew with it
-	gone   bool        // ended: stream is closed
+	reauth *access // the writer must subscribe anew with it
+	gone   bool    // ended: stream is closed
 
 	release func() // gives back the place of its snapshot, if it has one; may be called again
 

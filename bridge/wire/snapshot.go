@@ -41,12 +41,12 @@ type snapshot struct {
 	ends    []int // index after the last entry of each part
 	part    int   // parts handed out
 
-	allow func(topic string) bool // nil allows all; set when the access list changed before all was handed out
+	allow func(topic string) bool // nil allows all; follows the access list until all is handed out
 }
 
 // newSnapshot splits the entries into parts. Nil entries make one empty part, so that the viewer learns that there is nothing.
-func newSnapshot(id int64, entries []journal.Entry) *snapshot {
-	s := &snapshot{id: id, entries: entries}
+func newSnapshot(id int64, entries []journal.Entry, allow func(topic string) bool) *snapshot {
+	s := &snapshot{id: id, entries: entries, allow: allow}
 	var scratch []byte
 	size := 0
 	for i, e := range entries {

@@ -48,7 +48,7 @@ func TestSnapshotParts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := len(tc.entries)
-			s := newSnapshot(7, append([]journal.Entry(nil), tc.entries...))
+			s := newSnapshot(7, append([]journal.Entry(nil), tc.entries...), nil)
 			var frames []byte
 			for !s.done() {
 				before := len(frames)
@@ -95,7 +95,7 @@ func TestSnapshotFollowsTheAccessList(t *testing.T) { // N45, N48
 		{Offset: 2, Message: journal.Message{Topic: "seen", Payload: []byte("x")}},
 		{Offset: 3, Message: journal.Message{Topic: "hidden", Payload: []byte("x")}},
 	}
-	s := newSnapshot(1, entries)
+	s := newSnapshot(1, entries, nil)
 	s.allow = func(topic string) bool { return topic != "hidden" }
 	var m struct{ Readings []struct{ Topic string } }
 	if err := json.Unmarshal(payloads(t, s.next(nil))[0], &m); err != nil {

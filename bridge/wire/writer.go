@@ -234,7 +234,7 @@ func (w *turn) heartbeat() {
 // renewal is a subscription whose access list has changed.
 type renewal struct {
 	sub    *sub
-	access hub.Access
+	access *access
 }
 
 // takeReauth returns the subscriptions to renew. The caller holds mu.
@@ -242,7 +242,7 @@ func (s *session) takeReauth() []renewal {
 	var out []renewal
 	for _, b := range s.subs {
 		if b.reauth != nil {
-			out = append(out, renewal{b, *b.reauth})
+			out = append(out, renewal{b, b.reauth})
 			b.reauth = nil
 		}
 	}
@@ -250,14 +250,14 @@ func (s *session) takeReauth() []renewal {
 }
 
 // resubscribe moves b to another access list at its own place in the stream. What cannot be taken up again is a gap.
-func (w *turn) resubscribe(b *sub, access hub.Access) {
+func (w *turn) resubscribe(b *sub, access *access) {
 	s := w.s
 	if b.snapshot != nil {
-		b.snapshot.allow = access.Allow
+		b.snapshot.allow = access.snapshot
 	}
 	b.stream.Close()
 	since := journal.Cursor{Epoch: s.srv.opts.Journal.Epoch(), Offset: b.cursor}
-	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Access: access, Notify: s.notify(b)})
+	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Access: access.live, Notify: s.notify(b)})
 	if err != nil {
 		s.shut(CloseInternal, "hub", 1000)
 		return
