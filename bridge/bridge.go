@@ -42,7 +42,7 @@ type Options struct {
 
 // Addresses tells where a running bridge listens. The same is in <data>/addresses.json.
 type Addresses struct {
-	MQTT    string `json:"mqtt"`
+	MQTT    string `json:"mqtt"` // "" without embedded broker
 	Viewers string `json:"viewers"`
 	Ops     string `json:"ops"` // "" when there is none
 	PID     int    `json:"pid"`
@@ -58,7 +58,7 @@ type Bridge struct {
 	journal *journal.Journal
 	hub     *hub.Hub
 	revoked *auth.Revocations
-	broker  *ingest.Broker
+	broker  *ingest.Broker // nil without any listener of mqtt
 	wire    *wire.Server
 	viewers *http.Server
 	ops     *http.Server // nil without listener
@@ -109,7 +109,7 @@ func (b *Bridge) build() error {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	var users *ingest.Users
-	if b.cfg.MQTT.UsersFile != "" {
+	if b.cfg.MQTT.Embedded() && b.cfg.MQTT.UsersFile != "" {
 		if users, err = ingest.LoadUsers(b.cfg.MQTT.UsersFile); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -206,7 +206,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if b.ops != nil {
 		part(&servers, "ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })
 	}
-	err := b.broker.Start()
+	var err error
+	if b.broker != nil {
+		err = b.broker.Start()
+	}
 	if err == nil {
 		err = b.announce()
 	}
@@ -251,9 +254,10 @@ func (b *Bridge) drain() {
 	b.draining.Store(true)
 	short, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	b.broker.Drain()
-	if err := b.broker.Close(); err != nil {
-		b.log.Warn("broker", "error", err)
+	if b.broker != nil {
+		if err := b.broker.Close(); err != nil {
+			b.log.Warn("broker", "error", err)
+		}
 	}
 	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
 		b.log.Debug("viewers' listener", "error", err)

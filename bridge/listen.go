@@ -46,7 +46,7 @@ func (b *Bridge) certificates(now time.Time) (viewers, mqtt *tls.Config, err err
 		viewers = serverTLS(cert)
 		viewers.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 (RFC 8441) is not spoken here
 	}
-	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" {
+	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" && b.cfg.MQTT.Embedded() {
 		cert, err := loadPair("mqtt.tls", t, now)
 		if err != nil {
 			return nil, nil, err
@@ -124,12 +124,16 @@ func (b *Bridge) httpServer(h http.Handler) *http.Server {
 // bindMQTT binds the broker's listener, last: who connects there finds everything else working.
 func (b *Bridge) bindMQTT(users *ingest.Users, mqttTLS *tls.Config) error {
 	c := b.cfg.MQTT
+	b.addrs.PID = os.Getpid()
+	if !c.Embedded() {
+		b.watch()
+		return nil
+	}
 	l, err := listen("mqtt.listen", c.Listen)
 	if err != nil {
 		return err
 	}
 	b.addrs.MQTT = l.Addr().String()
-	b.addrs.PID = os.Getpid()
 	b.broker, err = ingest.New(ingest.Options{
 		Journal: b.journal, Listener: l, TLS: mqttTLS, Users: users, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
 		MaxPerAddress: c.MaxPerAddress, ConnectTimeout: c.ConnectTimeout.D(), Retained: b.journal.Retained(), Metrics: b.m, Log: b.log,

@@ -27,22 +27,23 @@ func (d Duration) D() time.Duration { return time.Duration(d) }
 
 // Config is the whole configuration. Default returns one that runs; the zero value does not.
 type Config struct {
-	APIVersion string  `yaml:"apiVersion"`
-	Kind       string  `yaml:"kind"`
-	Node       string  `yaml:"node"` // name in welcome messages and logs; "" = host name
-	Data       string  `yaml:"data"` // folder of all state
-	MQTT       MQTT    `yaml:"mqtt"`
-	Viewers    Viewers `yaml:"viewers"`
-	Auth       Auth    `yaml:"auth"`
-	Journal    Journal `yaml:"journal"`
-	Ops        Ops     `yaml:"ops"`
-	Drain      Drain   `yaml:"drain"`
-	Log        Log     `yaml:"log"`
+	APIVersion string     `yaml:"apiVersion"`
+	Kind       string     `yaml:"kind"`
+	Node       string     `yaml:"node"` // name in welcome messages and logs; "" = host name
+	Data       string     `yaml:"data"` // folder of all state
+	MQTT       MQTT       `yaml:"mqtt"`
+	External   []External `yaml:"external"` // in the file: a mapping from name to settings
+	Viewers    Viewers    `yaml:"viewers"`
+	Auth       Auth       `yaml:"auth"`
+	Journal    Journal    `yaml:"journal"`
+	Ops        Ops        `yaml:"ops"`
+	Drain      Drain      `yaml:"drain"`
+	Log        Log        `yaml:"log"`
 }
 
 // MQTT configures the embedded broker.
 type MQTT struct {
-	Listen         string       `yaml:"listen"`    // "" = none, when another of its listeners is given
+	Listen         string       `yaml:"listen"`    // "" = none; without any listener there is no embedded broker
 	Anonymous      bool         `yaml:"anonymous"` // only allowed when every listener is on a loopback address
 	UsersFile      string       `yaml:"usersFile"` // followed while running
 	MaxPacketBytes Bytes        `yaml:"maxPacketBytes"`
@@ -54,6 +55,11 @@ type MQTT struct {
 	TLS            MQTTTLS      `yaml:"tls"`
 	WebSocket      MQTTSocket   `yaml:"websocket"`
 	Sessions       MQTTSessions `yaml:"sessions"`
+}
+
+// Embedded reports whether there is an embedded broker: one of its listeners is given.
+func (m MQTT) Embedded() bool {
+	return m.Listen != "" || m.TLS.Listen != "" || m.WebSocket.Listen != "" || m.WebSocket.TLSListen != ""
 }
 
 // MQTTTLS configures MQTT over TLS.

@@ -25,6 +25,15 @@ kind: Bridge
 node: "n1"
 data: state
 mqtt:    {listen: "127.0.0.1:0", anonymous: true, usersFile: "", maxPacketBytes: 64KiB, maxClients: 10, tls: {cert: "", key: ""}}
+external:
+  site-a:
+    url: mqtts://broker.example
+    credentialsFile: site-a.cred
+    prefix: site-a/
+    filters: ["plant/#", "office/+"]
+    tls: {ca: ca.pem, serverName: mqtt.internal}
+    sessionExpiry: 2h
+  lab: {url: "mqtt://127.0.0.1:1884", prefix: lab/, receiveMaximum: 20}
 viewers:
   listen: "[::1]:0"
   path: /live
@@ -41,8 +50,9 @@ log:     {level: debug, format: text}
 
 func TestLoadWhole(t *testing.T) {
 	path := file(t, whole)
-	env := []string{"PATH=/bin", "PLUMBLINE_BRIDGE_VIEWERS_MAX_FRAME_BYTES=128KiB", "PLUMBLINE_BRIDGE_NODE=from-env", "PLUMBLINE_BRIDGE_AUTH_JWT_AUDIENCE=aud"}
-	c, err := Load(path, env, []string{"node=from-set", "viewers.origins=https://b.example,https://c.example"})
+	env := []string{"PATH=/bin", "PLUMBLINE_BRIDGE_VIEWERS_MAX_FRAME_BYTES=128KiB", "PLUMBLINE_BRIDGE_NODE=from-env", "PLUMBLINE_BRIDGE_AUTH_JWT_AUDIENCE=aud",
+		"PLUMBLINE_BRIDGE_EXTERNAL_SITE_A_CLIENT_ID=me"}
+	c, err := Load(path, env, []string{"node=from-set", "viewers.origins=https://b.example,https://c.example", "external.new.url=mqtt://[::1]", "external.new.prefix=n/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +60,15 @@ func TestLoadWhole(t *testing.T) {
 	want := Default()
 	want.Node, want.Data = "from-set", filepath.Join(dir, "state")
 	want.MQTT.Listen, want.MQTT.MaxPacketBytes, want.MQTT.MaxClients = "127.0.0.1:0", 65536, 10
+	a, lab, fresh := DefaultExternal("site-a"), DefaultExternal("lab"), DefaultExternal("new")
+	a.URL, a.CredentialsFile, a.Prefix, a.Filters = "mqtts://broker.example", filepath.Join(dir, "site-a.cred"), "site-a/", []string{"plant/#", "office/+"}
+	a.TLS, a.SessionExpiry, a.ClientID = ExternalTLS{CA: filepath.Join(dir, "ca.pem"), ServerName: "mqtt.internal"}, Duration(2*time.Hour), "me"
+	lab.URL, lab.Prefix, lab.ReceiveMaximum = "mqtt://127.0.0.1:1884", "lab/", 20
+	fresh.URL, fresh.Prefix = "mqtt://[::1]", "n/"
+	want.External = []External{a, lab, fresh}
+	if a.Address() != "broker.example:8883" || lab.Address() != "127.0.0.1:1884" || fresh.Address() != "[::1]:1883" {
+		t.Errorf("addresses %s, %s, %s", a.Address(), lab.Address(), fresh.Address())
+	}
 	want.Viewers.Listen, want.Viewers.Path, want.Viewers.Plaintext = "[::1]:0", "/live", true
 	want.Viewers.Origins = []string{"https://b.example", "https://c.example"}
 	want.Viewers.Heartbeat, want.Viewers.MaxSubscriptions, want.Viewers.MaxFrameBytes = Duration(500*time.Millisecond), 7, 131072
@@ -124,6 +143,7 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"port out of range", "ops: {listen: \"127.0.0.1:70000\"}\n", nil, nil, []string{"ops.listen", "65535"}},
 		{"unknown variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN=x"}, nil, []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN", "did you mean", "PLUMBLINE_BRIDGE_VIEWERS_LISTEN"}},
 		{"bad variable", "", []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD=soon"}, nil, []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD", "time span"}},
+		{"no way in", "mqtt: {listen: \"\"}\n", nil, nil, []string{"mqtt.listen", "external"}},
 		{"setting without value", "", nil, []string{"node"}, []string{"--set", "key=value"}},
 		{"unknown setting", "", nil, []string{"journal.snyc=os"}, []string{"--set", `did you mean "journal.sync"`}},
 		{"a group as setting", "", nil, []string{"journal=os"}, []string{"unknown key"}},
@@ -160,6 +180,8 @@ func TestParseBytes(t *testing.T) {
 
 func TestEveryFieldHasItsVariable(t *testing.T) {
 	c := Default()
+	c.declare("site")
+	c.declare("site-tls")
 	leaves, _ := fields(&c)
 	seen := map[string]string{}
 	for _, f := range leaves {

@@ -23,12 +23,21 @@ func fields(c *Config) (leaves []field, groups map[string]bool) {
 	walk = func(v reflect.Value, prefix string) {
 		for i := range v.NumField() {
 			path := v.Type().Field(i).Tag.Get("yaml")
+			if path == "-" {
+				continue
+			}
 			if prefix != "" {
 				path = prefix + "." + path
 			}
 			if f := v.Field(i); f.Kind() == reflect.Struct {
 				groups[path] = true
 				walk(f, path)
+			} else if named, ok := f.Interface().([]External); ok {
+				groups[path] = true
+				for j := range named {
+					groups[path+"."+named[j].Name] = true
+					walk(f.Index(j), path+"."+named[j].Name)
+				}
 			} else {
 				leaves = append(leaves, field{path, f})
 			}
@@ -90,7 +99,7 @@ func envName(path string) string {
 	prev := rune(0)
 	for _, r := range path {
 		switch {
-		case r == '.':
+		case r == '.' || r == '-':
 			b.WriteByte('_')
 		case unicode.IsUpper(r) && unicode.IsLower(prev):
 			b.WriteByte('_')

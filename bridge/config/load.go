@@ -50,6 +50,9 @@ func Load(path string, environ, settings []string) (Config, error) {
 
 // assign sets one value by path.
 func assign(c *Config, path, value string) error {
+	if name, _, ok := strings.Cut(strings.TrimPrefix(path, "external."), "."); ok && strings.HasPrefix(path, "external.") {
+		c.declare(name)
+	}
 	leaves, _ := fields(c)
 	names := make([]string, 0, len(leaves))
 	for _, f := range leaves {
@@ -94,14 +97,49 @@ func fromEnv(c *Config, environ []string) error {
 
 // anchor makes relative file names relative to dir.
 func anchor(c *Config, dir string) {
-	for _, p := range []*string{
+	paths := []*string{
 		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
 		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile,
-	} {
+	}
+	for i := range c.External {
+		e := &c.External[i]
+		paths = append(paths, &e.CredentialsFile, &e.TLS.CA, &e.TLS.Cert, &e.TLS.Key)
+	}
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+}
+
+// declare makes room for the external broker of that name, with defaults, unless it is there.
+func (c *Config) declare(name string) {
+	if !slices.ContainsFunc(c.External, func(e External) bool { return e.Name == name }) {
+		c.External = append(c.External, DefaultExternal(name))
+	}
+}
+
+// declareAll makes room for the external brokers that the document names, so that their settings have a place.
+func (c *Config) declareAll(top ast.Node) {
+	for _, group := range entries(top) {
+		if group.Key.String() != "external" {
+			continue
+		}
+		for _, broker := range entries(group.Value) {
+			c.declare(broker.Key.String())
+		}
+	}
+}
+
+// entries returns what a mapping holds; nothing when n is none.
+func entries(n ast.Node) []*ast.MappingValueNode {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		return m.Values
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{m}
+	}
+	return nil
 }
 
 // reader carries what the walk through one file needs.
@@ -123,6 +161,7 @@ func parse(c *Config, file string, raw []byte) error {
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
 		return nil
 	}
+	c.declareAll(doc.Docs[0].Body)
 	leaves, groups := fields(c)
 	r := reader{file: file, leaves: map[string]field{}, groups: groups, seen: map[string]bool{}}
 	for _, f := range leaves {
@@ -141,18 +180,12 @@ func (r reader) at(n ast.Node, format string, args ...any) error {
 
 // mapping reads the entries of the group at prefix.
 func (r reader) mapping(prefix string, n ast.Node) error {
-	var values []*ast.MappingValueNode
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		values = m.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{m}
-	case *ast.NullNode, *ast.CommentGroupNode:
-		return nil
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode, *ast.NullNode, *ast.CommentGroupNode:
 	default:
 		return r.at(n, "%s: want keys with values, not a %s", orTop(prefix), strings.ToLower(n.Type().String()))
 	}
-	for _, v := range values {
+	for _, v := range entries(n) {
 		key := v.Key.String()
 		path := key
 		if prefix != "" {
@@ -202,6 +235,9 @@ func (r reader) text(f field, n ast.Node) (*string, error) {
 			if err != nil {
 				return nil, err
 			}
+			if strings.Contains(s, ",") || strings.TrimSpace(s) == "" {
+				return nil, r.at(item, "%s: %q: an item may not be empty or hold a comma", f.path, s)
+			}
 			items = append(items, s)
 		}
 		joined := strings.Join(items, ",")
@@ -247,6 +283,9 @@ func (r reader) siblings(prefix string) []string {
 		}
 	}
 	for p := range r.leaves {
+		add(p)
+	}
+	for p := range r.groups {
 		add(p)
 	}
 	names := make([]string, 0, len(seen))

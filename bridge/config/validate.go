@@ -29,6 +29,7 @@ func (c Config) Validate() error {
 		say("data", "is empty: name the folder that holds the journal and keys")
 	}
 	c.validateMQTT(say)
+	c.validateExternal(say)
 	c.validateViewers(say)
 	c.validateRest(say)
 	return errors.Join(bad...)

@@ -8,6 +8,12 @@ import (
 
 func (c Config) validateMQTT(say sayFunc) {
 	m := c.MQTT
+	if !m.Embedded() {
+		if len(c.External) == 0 {
+			say("mqtt.listen", "is empty and so are mqtt.tls.listen, mqtt.websocket.listen, mqtt.websocket.tlsListen and external: no message could come in; name at least one")
+		}
+		return
+	}
 	checkPair(say, "mqtt.tls", m.TLS.Pair())
 	c.validateMQTTListeners(say)
 	if !m.Anonymous && m.UsersFile == "" {
@@ -32,9 +38,6 @@ func (c Config) validateMQTT(say sayFunc) {
 // validateMQTTListeners holds every listener to the same rule: beyond loopback nobody is anonymous, and TLS is the default.
 func (c Config) validateMQTTListeners(say sayFunc) {
 	m := c.MQTT
-	if m.Listen == "" && m.TLS.Listen == "" && m.WebSocket.Listen == "" && m.WebSocket.TLSListen == "" {
-		say("mqtt.listen", "is empty and so are mqtt.tls.listen, mqtt.websocket.listen and mqtt.websocket.tlsListen: name at least one address")
-	}
 	for _, l := range []struct {
 		key, addr string
 		tls       bool
