@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/pprof" // it also registers with http.DefaultServeMux, which no listener of ours serves
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -21,6 +22,12 @@ func (b *Bridge) opsHandler() http.Handler {
 		answer(w, http.StatusOK, map[string]string{"status": "ready"})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(b.m.Registry, promhttp.HandlerOpts{}))
+	if b.cfg.Ops.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and the profiles by name
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -236,11 +236,6 @@ func TestOps(t *testing.T) {
 	if strings.Contains(text, "secret/topic") || strings.Contains(text, "anna") {
 		t.Error("a topic or subject is in the metrics")
 	}
-	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/debug/pprof/"} { // N99
-		if resp := r.handshake("https://"+r.b.Addresses().Viewers+path, http.Header{}); resp.StatusCode != 404 {
-			t.Errorf("%s on the viewers' listener: %d", path, resp.StatusCode)
-		}
-	}
 	var a Addresses
 	raw, err := os.ReadFile(filepath.Join(r.cfg.Data, addressFile))
 	if err != nil || json.Unmarshal(raw, &a) != nil || a != r.b.Addresses() || a.PID != os.Getpid() {

@@ -145,6 +145,7 @@ type Journal struct {
 // Ops configures the listener for health and metrics.
 type Ops struct {
 	Listen string `yaml:"listen"` // "" = none
+	Pprof  bool   `yaml:"pprof"`  // Go's profiles under /debug/pprof/ of this listener, which must be loopback then
 }
 
 // Drain configures the way out.

@@ -141,6 +141,8 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"handshake rate below zero", "viewers: {handshakeRate: -1}\n", nil, nil, []string{"viewers.handshakeRate", "allowed is 0"}},
 		{"no port", "ops: {listen: localhost}\n", nil, nil, []string{"ops.listen", "host:port"}},
 		{"port out of range", "ops: {listen: \"127.0.0.1:70000\"}\n", nil, nil, []string{"ops.listen", "65535"}},
+		{"profiles for everybody", "ops: {listen: \":9464\", pprof: true}\n", nil, nil, []string{"ops.pprof", "loopback"}},
+		{"profiles nowhere", "ops: {listen: \"\", pprof: true}\n", nil, nil, []string{"ops.pprof", "ops.listen"}},
 		{"unknown variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN=x"}, nil, []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN", "did you mean", "PLUMBLINE_BRIDGE_VIEWERS_LISTEN"}},
 		{"bad variable", "", []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD=soon"}, nil, []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD", "time span"}},
 		{"no way in", "mqtt: {listen: \"\"}\n", nil, nil, []string{"mqtt.listen", "external"}},

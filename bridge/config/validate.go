@@ -85,12 +85,22 @@ func (c Config) validateRest(say sayFunc) {
 	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
 	inRange(say, "journal.tailBytes", int64(c.Journal.TailBytes), 64<<10, 1<<40)
 	within(say, "journal.retainAge", c.Journal.RetainAge, time.Second, 10*365*24*time.Hour)
-	if c.Ops.Listen != "" {
-		checkListen(say, "ops.listen", c.Ops.Listen)
-	}
+	c.validateOps(say)
 	within(say, "drain.spread", c.Drain.Spread, 0, 10*time.Minute)
 	oneOf(say, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(say, "log.format", c.Log.Format, "json", "text")
+}
+
+func (c Config) validateOps(say sayFunc) {
+	if c.Ops.Listen == "" {
+		if c.Ops.Pprof {
+			say("ops.pprof", "is on and ops.listen is empty: name the listener that shall serve the profiles")
+		}
+		return
+	}
+	if loop := checkListen(say, "ops.listen", c.Ops.Listen); !loop && c.Ops.Pprof {
+		say("ops.pprof", "is allowed only when ops.listen (%s) is a loopback address: profiles show memory, and taking them costs time", c.Ops.Listen)
+	}
 }
 
 func inRange(say sayFunc, key string, got, lo, hi int64) {
