@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,17 +174,17 @@ func worse(a, b reports.RigHealth) reports.RigHealth {
 		return b
 	}
 	most := func(x, y reports.Float) reports.Float {
-		if !(x >= y) { // also when x is NaN
-			return y
+		if x >= y || math.IsNaN(float64(y)) {
+			return x
 		}
-		return x
+		return y // also when x is NaN
 	}
 	return reports.RigHealth{
 		SlipP50: most(a.SlipP50, b.SlipP50), SlipP99: most(a.SlipP99, b.SlipP99), SlipMax: most(a.SlipMax, b.SlipMax),
 		Offered: a.Offered + b.Offered, Achieved: a.Achieved + b.Achieved,
 		HiccupP99: most(a.HiccupP99, b.HiccupP99), HiccupMax: most(a.HiccupMax, b.HiccupMax),
 		FloorP50: most(a.FloorP50, b.FloorP50), FloorP99: most(a.FloorP99, b.FloorP99), FloorP999: most(a.FloorP999, b.FloorP999),
-		ClockRead: most(a.ClockRead, b.ClockRead), ClockSource: a.ClockSource,
+		ClockRead: most(a.ClockRead, b.ClockRead), ClockSource: cmp.Or(a.ClockSource, b.ClockSource),
 		GCPauseMax: most(a.GCPauseMax, b.GCPauseMax), Uncertainty: most(a.Uncertainty, b.Uncertainty),
 	}
 }

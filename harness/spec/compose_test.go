@@ -106,7 +106,7 @@ func TestEvidenceIsDigested(t *testing.T) {
 func TestWorseKeepsTheWorstOfEachFigure(t *testing.T) {
 	a := reports.RigHealth{SlipP99: 1, HiccupMax: 9, Offered: 10, Achieved: 9, FloorP50: reports.Float(math.NaN()), ClockSource: "tsc"}
 	b := reports.RigHealth{SlipP99: 2, HiccupMax: 3, Offered: 5, Achieved: 5, FloorP50: 0.1}
-	for _, got := range []reports.RigHealth{worse(a, b), worse(worse(reports.RigHealth{}, a), b)} {
+	for _, got := range []reports.RigHealth{worse(a, b), worse(b, a), worse(worse(reports.RigHealth{}, a), b)} {
 		if got.SlipP99 != 2 || got.HiccupMax != 9 || got.Offered != 15 || got.Achieved != 14 || got.FloorP50 != 0.1 || got.ClockSource != "tsc" {
 			t.Errorf("worse is %+v", got)
 		}
