@@ -4,10 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/onsi/ginkgo/v2/types"
 
@@ -100,6 +104,24 @@ func TestEvidenceIsDigested(t *testing.T) {
 	}
 	if all, err := Evidence(t.TempDir()); err != nil || len(all) != 0 {
 		t.Errorf("an empty directory has evidence %v, %v", all, err)
+	}
+}
+
+// vanishing lists a file that is gone when it is opened.
+type vanishing struct{ fstest.MapFS }
+
+func (v vanishing) Open(name string) (fs.File, error) {
+	if strings.HasSuffix(name, "gone.bin") {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return v.MapFS.Open(name)
+}
+
+// Evidence that goes away while it is listed must not end the list quietly.
+func TestEvidenceThatVanishesIsAnError(t *testing.T) {
+	files := vanishing{fstest.MapFS{"records/a/gone.bin": {}, "records/b/records.bin": {}}}
+	if all, err := evidence(files); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "gone.bin") {
+		t.Errorf("the evidence is %v, %v", all, err)
 	}
 }
 

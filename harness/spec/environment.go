@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 
@@ -48,28 +48,33 @@ func Environment(ctx context.Context) map[string]string {
 
 // Evidence lists the records and logs of a run directory with their digests,
 // by path. Reports, which are made from the run, are not evidence of it.
-func Evidence(dir string) ([]reports.Evidence, error) {
+func Evidence(dir string) ([]reports.Evidence, error) { return evidence(os.DirFS(dir)) }
+
+func evidence(files fs.FS) ([]reports.Evidence, error) {
 	var all []reports.Evidence
 	for _, folder := range []string{"records", "sut", "config"} {
-		err := filepath.WalkDir(filepath.Join(dir, folder), func(path string, entry fs.DirEntry, err error) error {
+		if _, err := fs.Stat(files, folder); errors.Is(err, fs.ErrNotExist) {
+			continue // nothing of that kind was kept
+		}
+		err := fs.WalkDir(files, folder, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || !entry.Type().IsRegular() {
 				return err
 			}
-			e, err := digest(dir, path)
+			e, err := digest(files, path)
 			if err == nil {
 				all = append(all, e)
 			}
 			return err
 		})
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil {
 			return all, fmt.Errorf("evidence below %q: %w", folder, err)
 		}
 	}
 	return all, nil
 }
 
-func digest(dir, path string) (reports.Evidence, error) {
-	f, err := os.Open(path)
+func digest(files fs.FS, path string) (reports.Evidence, error) {
+	f, err := files.Open(path)
 	if err != nil {
 		return reports.Evidence{}, err
 	}
@@ -79,9 +84,5 @@ func digest(dir, path string) (reports.Evidence, error) {
 	if err != nil {
 		return reports.Evidence{}, err
 	}
-	relative, err := filepath.Rel(dir, path)
-	if err != nil {
-		return reports.Evidence{}, err
-	}
-	return reports.Evidence{Path: filepath.ToSlash(relative), SHA256: hex.EncodeToString(sum.Sum(nil)), Size: size}, nil
+	return reports.Evidence{Path: path, SHA256: hex.EncodeToString(sum.Sum(nil)), Size: size}, nil
 }
