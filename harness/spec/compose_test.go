@@ -5,16 +5,21 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/onsi/ginkgo/v2/types"
 
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -104,6 +109,39 @@ func TestEvidenceIsDigested(t *testing.T) {
 	}
 	if all, err := Evidence(t.TempDir()); err != nil || len(all) != 0 {
 		t.Errorf("an empty directory has evidence %v, %v", all, err)
+	}
+}
+
+// A system that died, or a recording that could not be written to its end, is
+// found when the attempt ends. What was judged before does not pass then.
+func TestWhatEndsBadlyIsSaid(t *testing.T) {
+	rig, err := harness.NewRig(harness.Config{Profile: &profile.Profile{Name: "p"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ending error
+		said   func(Outcome) string
+	}{
+		"system":    {fmt.Errorf("it died: %w", sut.ErrUnavailable), func(o Outcome) string { return o.Unavailable }},
+		"bench":     {fmt.Errorf("it died: %w", harness.ErrBench), func(o Outcome) string { return o.NoBench }},
+		"recording": {errors.New("it died: no space left on device"), func(o Outcome) string { return o.BrokeOff }},
+	} {
+		var order []int
+		trial := &Trial{Rig: rig, Scenario: Scenario{ID: "s", Requirements: []string{"LAT-01"}}, emit: &emitter{}}
+		trial.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass})
+		trial.ends = []func() error{
+			func() error { order = append(order, 1); return c.ending },
+			func() error { order = append(order, 2); return nil },
+		}
+		s := &session{emitter: trial.emit, trial: trial, scenario: trial.Scenario}
+		s.take(t.Context(), nil)
+		if said := c.said(s.outcome); !strings.Contains(said, "it died") {
+			t.Errorf("%s: the outcome is %+v", name, s.outcome)
+		}
+		if !slices.Equal(order, []int{2, 1}) || trial.ends != nil {
+			t.Errorf("%s: ended in the order %v", name, order)
+		}
 	}
 }
 

@@ -24,6 +24,10 @@ type EmitOptions struct {
 	Tolerate bool            // keep specs green whose verdict is conditional or inconclusive
 }
 
+// grace is how long a body may take to end when it is told to: time for a
+// system under test that does not obey (sut.DefaultStopLimit) and for the rest.
+const grace = 40 * time.Second
+
 // emitter carries what all specs of one emission share.
 type emitter struct {
 	rig   *harness.Rig
@@ -56,7 +60,7 @@ func emit(rig *harness.Rig, opts EmitOptions) (*emitter, error) {
 	for i, sc := range all {
 		// Ginkgo shuffles containers of equal priority.
 		ginkgo.Describe(sc.guarantee, ginkgo.Serial, ginkgo.SpecPriority(len(all)-i), ginkgo.Label(sc.AllLabels()...), func() {
-			ginkgo.It(sc.Title, ginkgo.SpecTimeout(e.timeout(sc)), ginkgo.GracePeriod(20*time.Second), func(ctx ginkgo.SpecContext) {
+			ginkgo.It(sc.Title, ginkgo.SpecTimeout(e.timeout(sc)), ginkgo.GracePeriod(grace), func(ctx ginkgo.SpecContext) {
 				e.run(ctx, sc)
 			})
 		})

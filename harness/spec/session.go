@@ -31,6 +31,7 @@ func (s *session) begin(n int) {
 // take settles the attempt at work and adds it to the outcome. Results are
 // those of all attempts, everything else is that of the last.
 func (s *session) take(ctx context.Context, panicked any) {
+	s.trial.close()
 	out := s.trial.finish(ctx, panicked)
 	gate := voiding(out.Results)
 	s.voided = gate != "" && s.trial.noBench == nil

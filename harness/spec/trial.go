@@ -42,10 +42,11 @@ type Trial struct {
 	steps       []string
 	results     []reports.Result
 	figures     Figures
-	unavailable error  // the system under test was not there
-	noBench     error  // a part of the bench was not there
-	opened      bool   // it had been there once in this scenario
-	failure     string // why the body ended early
+	unavailable error          // the system under test was not there
+	noBench     error          // a part of the bench was not there
+	ends        []func() error // of what the body opened
+	opened      bool           // it had been there once in this scenario
+	failure     string         // why the body ended early
 }
 
 // Step begins the next step of the procedure. Steps are printed in the report
@@ -81,14 +82,15 @@ func (t *Trial) Applies(id string) bool {
 }
 
 // Open starts a fresh system under test with everything around it. It is
-// closed when the scenario ends.
+// closed when the attempt ends, in which it must still have been alive.
 func (t *Trial) Open(ctx context.Context, plan harness.Plan) *harness.Bench {
 	ginkgo.GinkgoHelper()
 	plan.Name = t.Scenario.ID
 	bench, err := t.Rig.Open(ctx, plan)
 	t.Check(err)
 	t.opened = true
-	ginkgo.DeferCleanup(func() error { return bench.Close() })
+	t.ends = append(t.ends, func() error { return errors.Join(bench.SUT.Err(), bench.Close()) })
+	ginkgo.DeferCleanup(bench.Close) // for a body that never ends
 	info := bench.SUT.Info()
 	t.Show(Figures{SUT: &info})
 	return bench
@@ -102,16 +104,35 @@ func (t *Trial) Check(err error) {
 	if err == nil {
 		return
 	}
+	t.note(err)
+	ginkgo.Fail(err.Error())
+}
+
+// note keeps why the attempt is not whole. The first cause stands.
+func (t *Trial) note(err error) {
 	t.mu.Lock()
-	t.failure = err.Error()
+	defer t.mu.Unlock()
+	if t.failure == "" {
+		t.failure = err.Error()
+	}
 	switch {
+	case t.unavailable != nil || t.noBench != nil:
 	case errors.Is(err, sut.ErrUnavailable):
 		t.unavailable = err
 	case errors.Is(err, harness.ErrBench):
 		t.noBench = err
 	}
-	t.mu.Unlock()
-	ginkgo.Fail(err.Error())
+}
+
+// close ends what the body opened, the last first, so that nothing of this
+// attempt runs beside the next. What goes wrong here the body did not see.
+func (t *Trial) close() {
+	for _, end := range slices.Backward(t.ends) {
+		if err := end(); err != nil {
+			t.note(err)
+		}
+	}
+	t.ends = nil
 }
 
 // Judge records results of oracles. Scenario, times, attempt, procedure and
