@@ -145,6 +145,39 @@ func TestWhatEndsBadlyIsSaid(t *testing.T) {
 	}
 }
 
+// What a busy machine could not establish may be tolerated; that nothing was
+// tried, or that the system was not there, never.
+func TestUnwantedResults(t *testing.T) {
+	for _, c := range []struct {
+		verdict            reports.Verdict
+		reason             reports.Reason
+		strict, tolerating bool // unwanted?
+	}{
+		{reports.Pass, "", false, false},
+		{reports.NotApplicable, "", false, false},
+		{reports.ConditionalPass, "", true, false},
+		{reports.ConditionalFail, "", true, false},
+		{reports.Inconclusive, reports.ReasonGenerator, true, false},
+		{reports.Inconclusive, reports.ReasonSamples, true, false},
+		{reports.Inconclusive, reports.ReasonBudget, true, false},
+		{reports.Inconclusive, reports.ReasonSUT, true, true},
+		{reports.Inconclusive, reports.ReasonInterrupted, true, true},
+		{reports.NotRun, "", true, true},
+		{reports.Fail, "", true, true},
+		{reports.Error, "", true, true},
+	} {
+		for tolerate, want := range map[bool]bool{false: c.strict, true: c.tolerating} {
+			e := &emitter{opts: EmitOptions{Tolerate: tolerate}}
+			for id, want := range map[string]bool{"LAT-01": want, "RIG-01": false} { // RIG-01 is optional
+				got := e.unwanted([]reports.Result{{Requirement: id, Verdict: c.verdict, Reason: c.reason, Sentence: "so it is"}})
+				if (len(got) > 0) != want {
+					t.Errorf("%s: %s(%s), tolerate %v, gives %q", id, c.verdict, c.reason, tolerate, got)
+				}
+			}
+		}
+	}
+}
+
 // vanishing lists a file that is gone when it is opened.
 type vanishing struct{ fstest.MapFS }
 

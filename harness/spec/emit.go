@@ -3,7 +3,6 @@ package spec
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,7 @@ type EmitOptions struct {
 	Context  context.Context // its end interrupts the run; nil means never
 	Progress func(Event)     // called on the goroutine of the spec; must not block
 	Command  string          // what "how to repeat it" starts with; "" means "plumbline run"
-	Tolerate bool            // keep specs green whose verdict is conditional or inconclusive
+	Tolerate bool            // keep specs green that a busy machine left conditional or inconclusive
 }
 
 // grace is how long a body may take to end when it is told to: time for a
@@ -108,7 +107,7 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	}()
 	// Only an attempt that a validity gate voided is repeated, and every
 	// attempt is reported (metrology, decision 7).
-	for n := 1; n <= e.rig.Profile().Gates.Attempts; n++ {
+	for n := 1; n <= max(e.rig.Profile().Gates.Attempts, 1); n++ {
 		s.begin(n)
 		if e.ready(s.trial) && e.applies(s.trial) {
 			sc.body(ctx, s.trial)
@@ -143,27 +142,32 @@ func (e *emitter) applies(t *Trial) bool {
 	return false
 }
 
-// colour fails the spec when a verdict is not the wanted one. Nobody judges by
-// it; it is there for people and tools that look at Ginkgo's own report.
-func (e *emitter) colour(results []reports.Result) {
+// unwanted returns the sentences of the results that keep a spec from being
+// green. Nobody judges by its colour; it is there for people and tools that look
+// at Ginkgo's own report.
+func (e *emitter) unwanted(results []reports.Result) []string {
 	var bad []string
 	for _, r := range results {
 		known, _ := Requirement(r.Requirement)
-		if known.Requirement.Class == reports.Optional {
+		if known.Requirement.Class == reports.Optional || r.Verdict == reports.Pass || r.Verdict == reports.NotApplicable || e.tolerates(r) {
 			continue
 		}
-		switch r.Verdict {
-		case reports.Pass, reports.NotApplicable:
-		case reports.ConditionalPass, reports.ConditionalFail, reports.Inconclusive, reports.NotRun:
-			if !e.opts.Tolerate {
-				bad = append(bad, fmt.Sprintf("%s: %s", r.Requirement, r.Sentence))
-			}
-		default:
-			bad = append(bad, fmt.Sprintf("%s: %s", r.Requirement, r.Sentence))
-		}
+		bad = append(bad, fmt.Sprintf("%s: %s", r.Requirement, r.Sentence))
 	}
-	if len(bad) > 0 {
-		ginkgo.Fail(strings.Join(bad, "\n"), 1)
+	return bad
+}
+
+// tolerates reports whether the result may be blamed on a busy machine and the
+// options allow that. That the system was not there, or that nothing was tried,
+// never may.
+func (e *emitter) tolerates(r reports.Result) bool {
+	switch r.Verdict {
+	case reports.ConditionalPass, reports.ConditionalFail:
+		return e.opts.Tolerate
+	case reports.Inconclusive:
+		return e.opts.Tolerate && r.Reason != reports.ReasonSUT && r.Reason != reports.ReasonInterrupted
+	default:
+		return false
 	}
 }
 

@@ -3,6 +3,7 @@ package spec
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -82,8 +83,14 @@ func (s *session) settle(panicked any) {
 		Headline: deciding.Headline, Results: standing, Elapsed: time.Since(s.started),
 		Index: int(s.emitter.begun.Load()), Total: int(s.emitter.total.Load()),
 	})
-	if panicked == nil {
-		s.emitter.colour(standing)
+	bad := s.emitter.unwanted(standing)
+	s.trial.mu.Lock()
+	if s.trial.failure != "" {
+		bad = append(bad, s.trial.failure)
+	}
+	s.trial.mu.Unlock()
+	if panicked == nil && len(bad) > 0 {
+		ginkgo.Fail(strings.Join(bad, "\n"))
 	}
 }
 
