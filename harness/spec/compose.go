@@ -46,24 +46,26 @@ func (c *composer) compose(ctx context.Context, report types.Report) (*reports.R
 	}
 	c.outcomes(report)
 	c.deselected()
-	if ctx.Err() != nil {
-		c.partial = append([]string{"interrupted"}, c.partial...)
-	}
-	c.run.Finished = time.Now().UTC()
-	c.run.Partial = strings.Join(c.partial, "; ")
 	evidence, err := Evidence(c.opts.Dir)
 	if err != nil {
-		c.run.Partial = strings.Join(append(c.partial, err.Error()), "; ")
+		c.partial = append(c.partial, err.Error())
 	}
 	c.run.Evidence = evidence
+	c.run.Finished = time.Now().UTC()
+	// Asked once, so that run and error agree.
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		c.partial = append([]string{"interrupted"}, c.partial...)
+	}
+	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()
-	return c.run, c.err(ctx, err)
+	return c.run, c.err(interrupted, err)
 }
 
 // err is what stands beside the run.
-func (c *composer) err(ctx context.Context, evidence error) error {
+func (c *composer) err(interrupted bool, evidence error) error {
 	switch {
-	case ctx.Err() != nil:
+	case interrupted:
 		return fmt.Errorf("spec: run %q: %w; what was recorded so far is kept and marked partial", c.run.ID, ErrInterrupted)
 	case evidence != nil:
 		return fmt.Errorf("spec: %w: %w", ErrFault, evidence)
