@@ -1,0 +1,238 @@
+// Package sqlite is the history in one SQLite file beside the journal: the store a bridge has when nobody configured another.
+// Points, rollups and the cursor are committed in one transaction, in write-ahead mode, so that readers never wait for the writer.
+// After a crash of the machine the last transactions may be gone, cursor and points together; the sink reads them again.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver, in Go: bridged stays one static binary
+
+	"plumbline/bridge/history"
+	"plumbline/bridge/journal"
+)
+
+// DefaultMaxBytes is the default of [Options].
+const DefaultMaxBytes = 16 << 30
+
+// readers is how many queries run at a time; each has a page cache of its own.
+const readers = 4
+
+// Options configures a store. Only Path is required.
+type Options struct {
+	Path      string            // the file; made when missing, readable by its owner only
+	Retain    history.Retention // zero keeps for ever
+	MaxBytes  int64             // beyond it the oldest points go, whatever Retain says; 0 = DefaultMaxBytes, negative = no limit
+	MaxSeries int               // 0 = history.DefaultMaxSeries
+}
+
+// Store is an open history. Create one with [Open].
+type Store struct {
+	opts   Options
+	writer *sql.DB // one connection
+	reader *sql.DB
+
+	closing  sync.Once
+	closeErr error
+
+	write  sync.Mutex // Write and Expire; guards what follows
+	ids    map[history.Listed]int64
+	epochs map[string]int64
+	stmts  statements
+	expire expiry
+}
+
+var _ history.Store = (*Store)(nil)
+
+// Open opens the file at o.Path or makes it. One process at a time may hold it. It blocks for a few milliseconds, or for as
+// long as it takes to replay what a killed process left in the write-ahead log.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Path == "" {
+		return nil, errors.New("history: sqlite: no file given: set Options.Path")
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxSeries == 0 {
+		o.MaxSeries = history.DefaultMaxSeries
+	}
+	s := &Store{opts: o, ids: map[history.Listed]int64{}, epochs: map[string]int64{}}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("history: open %q: %w", o.Path, err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	f, err := os.OpenFile(s.opts.Path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite gives its other files the mode of this one
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if s.writer, err = dial(s.opts.Path, 1, "_txlock=immediate", "synchronous(NORMAL)", "cache_size(-16384)", "journal_size_limit(67108864)"); err != nil {
+		return err
+	}
+	if s.reader, err = dial(s.opts.Path, readers, "", "query_only(1)", "cache_size(-8192)"); err != nil {
+		return err
+	}
+	if err := prepare(ctx, s.writer); err != nil {
+		return fmt.Errorf("%w (if the file is damaged: move it away, and history begins anew with what the journal still holds)", err)
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	return s.stmts.prepare(ctx, s.writer)
+}
+
+// dial makes a pool of at most n connections, each with the pragmas.
+func dial(path string, n int, more string, pragmas ...string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"_pragma": append([]string{"page_size(8192)", "journal_mode(WAL)", "busy_timeout(5000)", "temp_store(MEMORY)", "trusted_schema(0)"}, pragmas...)}
+	dsn := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath() + "?" + q.Encode()
+	if more != "" {
+		dsn += "&" + more
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	return db, nil
+}
+
+// load fills what Write must know by heart.
+func (s *Store) load(ctx context.Context) error {
+	rows, err := s.writer.QueryContext(ctx, "SELECT id, topic, field, unit, kind FROM series")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var l history.Listed
+		if err := rows.Scan(&id, &l.Topic, &l.Field, &l.Unit, &l.Kind); err != nil {
+			return err
+		}
+		s.ids[l] = id
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	names, err := epochNames(ctx, s.writer)
+	for id, name := range names {
+		s.epochs[name] = id
+	}
+	return err
+}
+
+// Name implements history.Store.
+func (s *Store) Name() string { return "sqlite" }
+
+// Close implements history.Store.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.write.Lock()
+		defer s.write.Unlock()
+		s.stmts.close()
+		for _, db := range []*sql.DB{s.reader, s.writer} { // the writer last: it folds the write-ahead log into the file
+			if db != nil {
+				s.closeErr = errors.Join(s.closeErr, db.Close())
+			}
+		}
+	})
+	return s.closeErr
+}
+
+// Cursor implements history.Store.
+func (s *Store) Cursor(ctx context.Context) (journal.Cursor, error) {
+	c, err := readCursor(ctx, s.reader)
+	if err != nil {
+		return c, fmt.Errorf("history: sqlite: cursor: %w", err)
+	}
+	return c, nil
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// metaInt reads a number of the table meta; 0 when it is not there.
+func metaInt(ctx context.Context, db queryer, key string) (n int64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", key).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return n, err
+}
+
+func readCursor(ctx context.Context, db queryer) (c journal.Cursor, err error) {
+	var text string
+	err = db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'cursor'").Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	for i := range len(text) {
+		if text[i] == ' ' {
+			c.Epoch = text[i+1:]
+			c.Offset, err = strconv.ParseUint(text[:i], 10, 64)
+			return c, err
+		}
+	}
+	return c, fmt.Errorf("the stored cursor %q is damaged", text)
+}
+
+func epochNames(ctx context.Context, db queryer) (map[int64]string, error) {
+	rows, err := db.QueryContext(ctx, "SELECT id, name FROM epochs")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	names := map[int64]string{}
+	for rows.Next() {
+		var id int64
+		var name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return nil, err
+		}
+		names[id] = name
+	}
+	return names, rows.Err()
+}
+
+// offsetBits is the part of a seq that is the offset: 89 years of 100,000 messages a second. The rest counts 32,767 epochs.
+const offsetBits = 48
+
+// seqOf joins the number of an epoch and an offset, so that one integer orders all entries.
+func seqOf(epoch int64, offset uint64) (int64, error) {
+	if epoch >= 1<<(63-offsetBits) || offset >= 1<<offsetBits {
+		return 0, fmt.Errorf("history: sqlite: epoch number %d with offset %d is beyond what this store can count", epoch, offset)
+	}
+	return epoch<<offsetBits | int64(offset), nil
+}
+
+// splitSeq takes a seq apart.
+func splitSeq(seq int64) (epoch int64, offset uint64) {
+	return seq >> offsetBits, uint64(seq & (1<<offsetBits - 1))
+}
+
+func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }
