@@ -1,6 +1,7 @@
 package match_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,42 @@ func TestMatchers(t *testing.T) {
 				t.Error("a missing history is taken")
 			}
 		})
+	}
+}
+
+// A run that recorded nothing has shown nothing.
+func TestAnEmptyRecordingMatchesNothing(t *testing.T) {
+	empty, err := oracle.Index(recording(func(l *record.Log) { l.Records = nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := oracle.Options{BrokerInside: true}
+	for name, m := range map[string]types.GomegaMatcher{
+		"everything": match.DeliverEverything(o), "once": match.DeliverOnce(o), "unchanged": match.DeliverUnchanged(o),
+		"order": match.KeepOrder(o), "gaps": match.DeclareItsGaps(o),
+	} {
+		if ok, err := m.Match(empty); err == nil || ok {
+			t.Errorf("%s: an empty recording gives %v, %v", name, ok, err)
+		}
+	}
+}
+
+// Beside a broker of somebody else's, what only its acknowledgement vouches for
+// is missing all the same.
+func TestWhatOnlyThePublisherKnowsIsMissing(t *testing.T) {
+	h, err := oracle.Index(recording(func(l *record.Log) {
+		l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool {
+			return r.Seq == 3 && (r.Kind == record.Witnessed || r.Kind == record.Received)
+		})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, _ := h.Delivery(oracle.Options{}); d.Lost != 0 || d.Unconfirmed != 1 {
+		t.Fatalf("delivery is %+v", d)
+	}
+	if ok, err := match.DeliverEverything(oracle.Options{}).Match(h); err != nil || ok {
+		t.Errorf("a missing message gives %v, %v", ok, err)
 	}
 }
 
