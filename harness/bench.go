@@ -63,7 +63,7 @@ type Bench struct {
 	gc       func() load.GCReport
 	sources  *sources
 	log      *slog.Logger
-	owed     []uint64 // per viewer: acknowledged messages before it was opened
+	before   []accepted // per viewer: what the broker had when it was opened
 
 	closing   sync.Once
 	closed    error
@@ -197,16 +197,9 @@ func (b *Bench) blame(err error) error {
 		return err
 	}
 	if gone := b.SUT.Err(); gone != nil {
-		return fmt.Errorf("%w (seen as: %w)", unavailable(gone), err)
+		return fmt.Errorf("%w (seen as: %w)", gone, err)
 	}
 	return err
-}
-
-func unavailable(err error) error {
-	if errors.Is(err, sut.ErrUnavailable) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", sut.ErrUnavailable, err)
 }
 
 // Close ends everything in reverse order: devices, viewers, witness, proxies,

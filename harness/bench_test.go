@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/fault"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -145,6 +146,112 @@ func TestDyingSystemEndsTheWindow(t *testing.T) {
 	}
 	if _, err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
 		t.Errorf("finishing gives %v", err)
+	}
+}
+
+// A system that dies while everything drains has delivered nothing that counts.
+func TestDyingSystemEndsTheDrain(t *testing.T) {
+	load := small
+	load.Drain = 2 * time.Second
+	b := open(t, newRig(t, nil), harness.Plan{Name: "drained", Load: load})
+	cfg := harness.ViewerConfig(b, "patient") // waits for what never comes, so the drain lasts
+	cfg.Filters = []string{harness.Topic("nobody")}
+	if _, err := b.AddViewer(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Window(t.Context(), "w", 0, 200*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		_ = harness.Wait(context.Background(), 500*time.Millisecond)
+		if p, err := os.FindProcess(b.SUT.Pid()); err == nil {
+			_ = p.Kill()
+		}
+	})
+	if _, err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
+		t.Errorf("finishing gives %v", err)
+	}
+}
+
+func TestAnInterruptedWindowSaysSo(t *testing.T) {
+	for name, sources := range map[string][]harness.DeviceSpec{"fleet": nil, "sources": {{ID: "room", Kind: harness.KindTwin}}} {
+		b := open(t, newRig(t, nil), harness.Plan{Name: name, Load: small, Sources: sources})
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, context.Canceled)
+		defer cancel()
+		if err := b.Window(ctx, "w", 0, time.Minute); err == nil {
+			t.Errorf("%s: a window that was interrupted gives no error", name)
+		}
+	}
+}
+
+// After a restart nothing counts as settled that the witness would not see.
+func TestSettledWaitsForTheWitness(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "settled", Load: small})
+	for range 3 {
+		if err := b.SUT.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Settled(t.Context(), 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if c := b.Witness.Counters(); c.Connects <= c.Disconnects {
+			t.Fatalf("it is settled without the witness: %+v", c)
+		}
+	}
+}
+
+// What breaks off an action ends the devices too.
+func TestDevicesEndWithTheirAction(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "broken-off", Load: small})
+	func() {
+		defer func() { _ = recover() }()
+		_ = b.Drive(t.Context(), 0, func(ctx context.Context) error {
+			_ = harness.Wait(ctx, 100*time.Millisecond)
+			panic("an assertion, say")
+		})
+	}()
+	if err := b.Window(t.Context(), "w", 0, 50*time.Millisecond); err != nil {
+		t.Errorf("the devices cannot run again: %v", err)
+	}
+}
+
+// What sensors of their own published is waited for like everything else.
+func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
+	specs, err := harness.ParseDevices("rig.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n"+
+		"  - {id: room, kind: twin, period: 50ms}\n  - {id: plug, kind: mqtt-twin, period: 20ms}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig := newRig(t, func(c *harness.Config) { c.Devices = specs })
+	load := small
+	load.Viewers = 1
+	b := open(t, rig, harness.Plan{Name: "own", Load: load, Sources: specs, Filters: rig.Filters(), ViewerFault: true})
+	// From shortly before the end of the window until a while into the drain
+	// nothing reaches the viewer.
+	stall := b.ViewerProxy.BlackHoleFault(fault.Downstream)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		_ = harness.Wait(context.Background(), 1100*time.Millisecond)
+		if err := stall.Inject(context.Background()); err != nil {
+			t.Error(err)
+		}
+		_ = harness.Wait(context.Background(), 1200*time.Millisecond)
+		if err := stall.Revert(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := b.Window(t.Context(), "w", 0, 1500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	h, err := b.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, found := h.Delivery(b.Options("DEL-01")); d.Owed < 50 || d.Lost != 0 {
+		t.Errorf("delivery is %+v, %v", d, found)
 	}
 }
 

@@ -101,12 +101,14 @@ func (b *Bench) Drive(ctx context.Context, length time.Duration, action func(ctx
 		return b.blame(cause(ctx, b.generate(ctx, length)))
 	}
 	runCtx, stop := context.WithCancel(ctx)
-	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- b.generate(runCtx, 24*time.Hour) }()
-	err := action(ctx)
-	stop()
-	return b.blame(errors.Join(cause(ctx, err), cause(ctx, ended(<-done))))
+	var generated error
+	acted := func() error {
+		defer func() { stop(); generated = <-done }() // also when an assertion in action panics
+		return action(ctx)
+	}()
+	return b.blame(errors.Join(cause(ctx, acted), cause(ctx, ended(generated))))
 }
 
 // generate runs whatever devices the bench has.
@@ -123,20 +125,10 @@ func (b *Bench) watch(ctx context.Context, cancel context.CancelCauseFunc) <-cha
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		for {
-			exited := b.SUT.Exited()
-			select {
-			case <-ctx.Done():
-				return
-			case <-exited:
-			}
-			if err := b.SUT.Err(); err != nil {
-				cancel(unavailable(err))
-				return
-			}
-			if Wait(ctx, 20*time.Millisecond) != nil { // wanted: a new incarnation comes
-				return
-			}
+		select {
+		case <-ctx.Done():
+		case <-b.SUT.Exited():
+			cancel(b.SUT.Err())
 		}
 	}()
 	return stopped
@@ -210,9 +202,9 @@ func (b *Bench) arrived(ctx context.Context) error {
 	if err := b.Generator.WaitAcked(limited); err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	accepted := b.accepted()
 	for i, v := range b.Viewers {
-		owed := b.acked() - b.owed[i]
-		if v.WaitReceived(limited, owed) != nil && ctx.Err() != nil {
+		if v.WaitReceived(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -252,7 +244,10 @@ func (b *Bench) Finish(ctx context.Context) (*oracle.History, error) {
 		if b.finished = b.Drain(ctx); b.finished != nil {
 			return
 		}
-		if b.finished = b.Close(); b.finished != nil {
+		if b.finished = b.blame(b.Close()); b.finished != nil {
+			return
+		}
+		if b.finished = b.SUT.Err(); b.finished != nil { // it died while everything drained
 			return
 		}
 		log, err := record.Load(b.dir)

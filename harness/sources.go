@@ -47,7 +47,6 @@ type sources struct {
 	scheduled []load.Source // sampled by the metronome
 	streams   []stream      // publish when they have something, through the harness
 	players   []player      // what makes twins speak; runs beside the window
-	foreign   []string      // topics of sensors that publish by themselves
 	infos     []devices.Info
 	damaged   []func() uint64 // parallel to infos
 	closers   []io.Closer
@@ -102,7 +101,6 @@ func (s *sources) schedule(d devices.Scheduled, closer io.Closer) {
 func (s *sources) watchTopic(b *Bench, info devices.Info, topic string, qos uint8) {
 	registered := record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: qos, Foreign: true}
 	b.resolver.Add(b.Recorder.Stream(registered), registered)
-	s.foreign = append(s.foreign, topic)
 	s.add(info, func() uint64 { return 0 }, nil)
 }
 
@@ -119,9 +117,9 @@ func (s *sources) close() error {
 }
 
 // run lets every device speak for length and publishes what has to be
-// published. It returns when all have stopped.
-func (s *sources) run(ctx context.Context, b *Bench, length time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, length)
+// published. It returns when all have stopped, early with the error of outer.
+func (s *sources) run(outer context.Context, b *Bench, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(outer, length)
 	defer cancel()
 	var group sync.WaitGroup
 	errs := make([]error, len(s.players)+len(s.streams))
@@ -142,7 +140,10 @@ func (s *sources) run(ctx context.Context, b *Bench, length time.Duration) error
 			real = append(real, err)
 		}
 	}
-	return errors.Join(real...)
+	if len(real) > 0 {
+		return errors.Join(real...)
+	}
+	return outer.Err()
 }
 
 func (s *sources) describe() []reports.Device {

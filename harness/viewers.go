@@ -59,7 +59,7 @@ func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewe
 		return nil, b.blame(fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
 	b.Viewers = append(b.Viewers, v)
-	b.owed = append(b.owed, b.acked())
+	b.before = append(b.before, b.accepted())
 	return v, nil
 }
 
@@ -69,27 +69,46 @@ func (b *Bench) RemoveViewer(v *viewer.Viewer) {
 	for i, have := range b.Viewers {
 		if have == v {
 			b.Viewers = slices.Delete(b.Viewers, i, i+1)
-			b.owed = slices.Delete(b.owed, i, i+1)
+			b.before = slices.Delete(b.before, i, i+1)
 			return
 		}
 	}
 }
 
 // Settled waits until every viewer and the witness are connected again, as
-// after a restart of the system under test. Limit bounds the wait.
+// after a restart of the system under test. Limit bounds the wait for each.
 func (b *Bench) Settled(ctx context.Context, limit time.Duration) error {
 	for _, v := range b.Viewers {
 		if err := Until(ctx, limit, "a viewer is connected again", v.Connected); err != nil {
 			return b.blame(err)
 		}
 	}
-	return nil
+	return b.blame(Until(ctx, limit, "the witness is connected again", func() bool {
+		c := b.Witness.Counters()
+		return c.Connects > c.Disconnects
+	}))
 }
 
-// acked returns how many messages the broker has acknowledged so far.
-func (b *Bench) acked() uint64 {
-	if b.Generator == nil {
-		return 0
+// accepted counts what the broker took so far. Sensors that publish by themselves
+// tell nobody what was acknowledged; the witness sees theirs.
+type accepted struct {
+	acked     uint64 // to the generator
+	witnessed uint64
+}
+
+// accepted returns what the broker took so far.
+func (b *Bench) accepted() accepted {
+	var a accepted
+	if b.Generator != nil {
+		a.acked = uint64(max(b.Generator.Health().Acked, 0))
 	}
-	return uint64(max(b.Generator.Health().Acked, 0))
+	if b.Witness != nil {
+		a.witnessed = b.Witness.Counters().Witnessed
+	}
+	return a
+}
+
+// since returns how many messages came to the broker after before.
+func (a accepted) since(before accepted) uint64 {
+	return max(a.acked-before.acked, a.witnessed-before.witnessed)
 }
