@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"path"
 	"path/filepath"
 	"sync"
@@ -140,23 +141,30 @@ func (b *Bench) startRecorder(context.Context) error {
 }
 
 func (b *Bench) startProxies(context.Context) error {
+	var err error
 	if b.plan.BrokerFault {
-		proxy, err := fault.NewProxy(b.SUT.Broker().Host, fault.ProxyOptions{Log: b.log})
-		if err != nil {
+		if b.BrokerProxy, err = b.proxyTo(b.SUT.Broker()); err != nil {
 			return err
 		}
-		b.BrokerProxy = proxy
 	}
 	if b.plan.ViewerFault {
-		target, err := hostOf(b.SUT.ViewerURL())
+		target, err := url.Parse(b.SUT.ViewerURL())
 		if err != nil {
-			return err
+			return fmt.Errorf("viewer address: %w", err)
 		}
-		if b.ViewerProxy, err = fault.NewProxy(target, fault.ProxyOptions{Log: b.log}); err != nil {
+		if b.ViewerProxy, err = b.proxyTo(target); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (b *Bench) proxyTo(target *url.URL) (*fault.Proxy, error) {
+	host, err := hostOf(target)
+	if err != nil {
+		return nil, err
+	}
+	return fault.NewProxy(host, fault.ProxyOptions{Log: b.log})
 }
 
 func (b *Bench) startWitness(ctx context.Context) error {

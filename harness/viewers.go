@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -11,18 +12,19 @@ import (
 	"plumbline/harness/viewer"
 )
 
-func hostOf(raw string) (string, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", fmt.Errorf("viewer address %q: %w", raw, err)
+// ports are those that an address means when it names none.
+var ports = map[string]string{"ws": "80", "http": "80", "wss": "443", "https": "443", "mqtt": "1883", "mqtts": "8883"}
+
+// hostOf returns host and port of an address.
+func hostOf(u *url.URL) (string, error) {
+	port := u.Port()
+	if port == "" {
+		port = ports[u.Scheme]
 	}
-	if u.Port() != "" {
-		return u.Host, nil
+	if u.Hostname() == "" || port == "" {
+		return "", fmt.Errorf("address %q names no host and port to go to", u.Redacted())
 	}
-	if u.Scheme == "wss" || u.Scheme == "https" {
-		return u.Host + ":443", nil
-	}
-	return u.Host + ":80", nil
+	return net.JoinHostPort(u.Hostname(), port), nil
 }
 
 func (b *Bench) startViewers(ctx context.Context) error {
