@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
+	"plumbline/devices/simulated"
 	"plumbline/harness/strictyaml"
 )
 
@@ -73,7 +75,7 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 	case len(raw.Devices) == 0:
 		return fail([]any{"devices"}, "declares no device; plumbline devices prints what is plugged in")
 	}
-	seen := map[string]int{}
+	seen, topics := map[string]int{}, map[string]int{}
 	for i := range raw.Devices {
 		d := &raw.Devices[i]
 		if key, problem := d.check(); problem != "" {
@@ -83,6 +85,11 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 			return fail([]any{"devices", i, "id"}, "%q is the id of device %d already; ids are unique in a rig", d.ID, first+1)
 		}
 		seen[d.ID] = i
+		topic := d.ownTopic()
+		if first, twice := topics[topic]; twice && topic != "" {
+			return fail([]any{"devices", i}, "publishes under %q, as device %d does already; nobody could tell them apart", topic, first+1)
+		}
+		topics[topic] = i
 	}
 	return raw.Devices, nil
 }
@@ -102,7 +109,7 @@ var keysOf = map[string][]string{
 func (d *DeviceSpec) check() (key, problem string) {
 	keys, known := keysOf[d.Kind]
 	switch {
-	case d.ID == "" || strings.ContainsAny(d.ID, "/+# \x00"):
+	case d.ID == "" || strings.ContainsAny(d.ID, "/+#") || strings.ContainsFunc(d.ID, notInTopics):
 		return "id", fmt.Sprintf("%q is no device id; it becomes a level of a topic, so no blank, '/', '+' or '#'", d.ID)
 	case !known:
 		return "kind", fmt.Sprintf("%q is no kind of device; choose one of %s", d.Kind, strings.Join(kinds(), ", "))
@@ -115,17 +122,44 @@ func (d *DeviceSpec) check() (key, problem string) {
 			return name, fmt.Sprintf("a device of kind %q has no such setting; it takes %s", d.Kind, strings.Join(keys, ", "))
 		}
 	}
+	return d.checkValues()
+}
+
+// notInTopics reports whether the harness takes no such character in a topic.
+func notInTopics(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
+
+// checkValues is check for what the keys say.
+func (d *DeviceSpec) checkValues() (key, problem string) {
 	switch {
 	case d.Kind == KindSerial && d.Port == "":
 		return "port", "must be given; plumbline devices prints the ports that are plugged in"
-	case d.Kind == KindMQTT && (d.Topic == "" || strings.ContainsAny(d.Topic, "+#")):
+	case d.Kind == KindMQTT && (d.Topic == "" || strings.ContainsAny(d.Topic, "+#") || strings.ContainsFunc(d.Topic, unicode.IsControl)):
 		return "topic", fmt.Sprintf("%q must be the one topic that the sensor publishes under, without wildcards", d.Topic)
+	case strings.HasPrefix(d.Topic, TopicRoot+"/"):
+		return "topic", fmt.Sprintf("%q lies under %q, where the harness itself publishes", d.Topic, TopicRoot)
 	case d.Baud < 0 || d.Baud > 4_000_000:
 		return "baud", fmt.Sprintf("%d is no baud rate", d.Baud)
-	case d.Speed < 0:
-		return "speed", fmt.Sprintf("%v is negative", d.Speed)
+	case !(d.Speed >= 0 && d.Speed <= maxSpeed):
+		return "speed", fmt.Sprintf("%v is not between 0 and %d", d.Speed, maxSpeed)
+	case d.Kind == KindTwin && d.Model != "" && !slices.Contains(simulated.Kinds(), simulated.Kind(d.Model)):
+		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
+	}
+	if _, err := codecOf(d.Codec); err != nil {
+		return "codec", err.Error()
 	}
 	return d.checkPeriod()
+}
+
+// maxSpeed is how many times faster a recording may be played at most.
+const maxSpeed = 1000
+
+// ownTopic returns what a sensor that publishes by itself publishes under, ""
+// for all others.
+func (d *DeviceSpec) ownTopic() string {
+	if d.Kind == KindMQTTTwin {
+		return "tele/" + d.ID + "/SENSOR"
+	}
+	return d.Topic
 }
 
 func (d *DeviceSpec) checkPeriod() (key, problem string) {

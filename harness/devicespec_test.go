@@ -19,6 +19,8 @@ devices:
     codec: nmea0183
   - {id: old, kind: recording, path: gps.log, speed: 4}
   - {id: plug, kind: mqtt, topic: tele/plug/SENSOR}
+  - {id: twin, kind: mqtt-twin, period: 1s}
+  - {id: room, kind: twin, model: door}
 `
 
 func TestParseDevices(t *testing.T) {
@@ -26,7 +28,7 @@ func TestParseDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(specs) != 4 || specs[1].Baud != 4800 || specs[2].Speed != 4 || specs[3].Topic != "tele/plug/SENSOR" {
+	if len(specs) != 6 || specs[1].Baud != 4800 || specs[2].Speed != 4 || specs[3].Topic != "tele/plug/SENSOR" {
 		t.Fatalf("parsed %+v", specs)
 	}
 }
@@ -42,6 +44,14 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},
 		{"bad period", "period: 200ms", "period: soon", "lab.yaml:5: devices[0].period: "},
 		{"wildcard", "tele/plug/SENSOR", "tele/#", "lab.yaml:12: devices[3].topic: "},
+		{"control character in an id", "id: gps", `id: "a\x07b"`, "lab.yaml:6: devices[1].id: "},
+		{"control character in a topic", "topic: tele/plug/SENSOR", `topic: "tele/\0"`, "lab.yaml:12: devices[3].topic: "},
+		{"topic of the harness", "tele/plug/SENSOR", "bench/host", `lab.yaml:12: devices[3].topic: "bench/host" lies under "bench"`},
+		{"topic of another", "tele/plug/SENSOR", "tele/twin/SENSOR", `lab.yaml:13: devices[4]: publishes under "tele/twin/SENSOR", as device 4 does already`},
+		{"no codec", "codec: nmea0183", "codec: morse", "lab.yaml:10: devices[1].codec: "},
+		{"no twin", "model: door", "model: rain", `lab.yaml:14: devices[5].model: "rain" is no twin`},
+		{"speed without end", "speed: 4", "speed: .inf", "lab.yaml:11: devices[2].speed: "},
+		{"speed of nothing", "speed: 4", "speed: .nan", "lab.yaml:11: devices[2].speed: "},
 		{"other file", "kind: Rig", "kind: SUT", "lab.yaml:2: kind: "},
 		{"other version", "plumbline/v1", "plumbline/v0", "lab.yaml:1: apiVersion: "},
 	} {

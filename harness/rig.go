@@ -93,11 +93,8 @@ func (r *Rig) Devices() []DeviceSpec { return r.cfg.Devices }
 func (r *Rig) Filters() []string {
 	filters := []string{AllTopics}
 	for _, d := range r.cfg.Devices {
-		switch d.Kind {
-		case KindMQTT:
-			filters = append(filters, d.Topic)
-		case KindMQTTTwin:
-			filters = append(filters, "tele/"+d.ID+"/SENSOR")
+		if topic := d.ownTopic(); topic != "" {
+			filters = append(filters, topic)
 		}
 	}
 	return filters
