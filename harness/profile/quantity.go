@@ -51,7 +51,7 @@ func (q Quantity) Duration() (time.Duration, error) {
 	if math.Abs(ns) > float64(math.MaxInt64/2) {
 		return 0, fmt.Errorf("%q is too long", q)
 	}
-	return time.Duration(ns), nil
+	return time.Duration(math.Round(ns)), nil
 }
 
 // Rate returns messages per second; the unit is "/s" or "/min".

@@ -11,6 +11,7 @@ func TestQuantities(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"25 ms": 25 * time.Millisecond, "25ms": 25 * time.Millisecond, "0.3 ms": 300 * time.Microsecond, "1.5 min": 90 * time.Second,
 		"2 s": 2 * time.Second, "100 µs": 100 * time.Microsecond, "100 us": 100 * time.Microsecond, "1e3 ns": time.Microsecond, "1 h": time.Hour,
+		"2.01 s": 2010 * time.Millisecond, // 2.01e9 is not whole in binary
 	} {
 		q, err := profile.ParseQuantity(text)
 		if err != nil {
