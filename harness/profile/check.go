@@ -91,6 +91,10 @@ func (k *checker) head() error {
 	return nil
 }
 
+// certifyingBlocks is the least number of time blocks behind the variance factor
+// of rule DR-2.
+const certifyingBlocks = 30
+
 func (k *checker) gates() error {
 	g := &k.profile.Gates
 	var err error
@@ -124,6 +128,8 @@ func (k *checker) gates() error {
 		return k.doc.Errorf([]any{"gates", "attempts"}, "%d is not between 1 and 3: what a gate voided may be repeated twice at most (metrology 0)", g.Attempts)
 	case g.Blocks < 2:
 		return k.doc.Errorf([]any{"gates", "blocks"}, "is %d; fewer than 2 blocks say nothing about autocorrelation (metrology asks for 30)", g.Blocks)
+	case k.profile.Certifies && g.Blocks < certifyingBlocks:
+		return k.doc.Errorf([]any{"gates", "blocks"}, "%d are too few to certify: the variance factor takes at least %d (metrology 2.3)", g.Blocks, certifyingBlocks)
 	}
 	return nil
 }

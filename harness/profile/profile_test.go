@@ -101,6 +101,7 @@ func TestParseRefuses(t *testing.T) {
 		{"share above one", "offered: 99.9 %", "offered: 101 %", "not between 0 % and 100 %"},
 		{"many attempts", "attempts: 3", "attempts: 4", "may be repeated twice at most"},
 		{"one block", "blocks: 30", "blocks: 1", "fewer than 2 blocks"},
+		{"few blocks to certify", "blocks: 30", "blocks: 29", "lab.yaml:7: gates.blocks: 29 are too few to certify"},
 		{"blocks crossed", "minBlock: 1 s", "minBlock: 1 s, maxBlock: 0.5 s", "gates.maxBlock: 500ms is shorter than minBlock"},
 		{"share as a number", "slip: 5 %", "slip: 0.05", "gates.slip: "},
 	} {
