@@ -115,10 +115,7 @@ func TestEvidenceIsDigested(t *testing.T) {
 // A system that died, or a recording that could not be written to its end, is
 // found when the attempt ends. What was judged before does not pass then.
 func TestWhatEndsBadlyIsSaid(t *testing.T) {
-	rig, err := harness.NewRig(harness.Config{Profile: &profile.Profile{Name: "p"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig := testRig(t, &profile.Profile{Name: "p"})
 	for name, c := range map[string]struct {
 		ending error
 		said   func(Outcome) string

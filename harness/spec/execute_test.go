@@ -284,3 +284,26 @@ func onceEach(t *testing.T) {
 		}
 	})
 }
+
+func TestListNeedsNoSystem(t *testing.T) {
+	p, err := engineProfile(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := spec.List(p, "")
+	if err != nil || len(all) < 10 {
+		t.Fatalf("%d scenarios are listed, %v", len(all), err)
+	}
+	if got, err := spec.List(p, "req:LAT-01"); err != nil || len(got) != 1 || got[0].ID != "good" || got[0].Guarantee() != "Behaviour" {
+		t.Errorf("the label selects %+v, %v", got, err)
+	}
+	if _, err := spec.List(p, "nosuch"); !errors.Is(err, spec.ErrEmpty) {
+		t.Errorf("an empty selection gives %v", err)
+	}
+	if _, err := spec.List(p, "(LAT"); !errors.Is(err, spec.ErrUsage) {
+		t.Errorf("a broken filter gives %v", err)
+	}
+	if _, err := spec.List(nil, ""); err == nil {
+		t.Error("scenarios were listed without a profile")
+	}
+}

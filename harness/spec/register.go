@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onsi/ginkgo/v2/types"
+
 	"plumbline/harness"
 	"plumbline/harness/profile"
 	"plumbline/reports"
@@ -162,31 +164,54 @@ func rank(s Scenario) string {
 
 func check(all []Scenario) error {
 	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("spec: "+format, args...)) }
 	seen, judged := map[string]bool{}, map[string]bool{}
 	for _, s := range all {
 		if !scenarioID.MatchString(s.ID) || seen[s.ID] {
-			errs = append(errs, fmt.Errorf("spec: scenario id %q is empty, malformed or used twice", s.ID))
+			fault("scenario id %q is empty, malformed or used twice", s.ID)
 		}
 		seen[s.ID] = true
 		if len(s.Requirements) == 0 {
-			errs = append(errs, fmt.Errorf("spec: scenario %q judges nothing", s.ID))
+			fault("scenario %q judges nothing", s.ID)
 		}
 		for _, id := range s.Requirements {
 			if _, known := Requirement(id); !known {
-				errs = append(errs, fmt.Errorf("spec: scenario %q judges %q, which the catalogue does not hold", s.ID, id))
+				fault("scenario %q judges %q, which the catalogue does not hold", s.ID, id)
 			}
 			judged[id] = true
 		}
 		for _, load := range s.Loads {
 			if _, known := registry.loads[load]; !known {
-				errs = append(errs, fmt.Errorf("spec: scenario %q uses load %q, which the catalogue does not hold", s.ID, load))
+				fault("scenario %q uses load %q, which the catalogue does not hold", s.ID, load)
 			}
 		}
 	}
+	checkLabels(all, seen, fault)
+	once := map[string]bool{}
 	for _, k := range registry.known {
-		if !judged[k.Requirement.ID] {
-			errs = append(errs, fmt.Errorf("spec: no scenario judges requirement %q", k.Requirement.ID))
+		id := k.Requirement.ID
+		if once[id] {
+			fault("requirement %q is registered twice", id)
+		}
+		once[id] = true
+		if !judged[id] {
+			fault("no scenario judges requirement %q", id)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkLabels refuses labels that Ginkgo would end the process for, and those
+// that are the id of another scenario: a filter, and the report, would take the
+// one for the other.
+func checkLabels(all []Scenario, ids map[string]bool, fault func(format string, args ...any)) {
+	for _, s := range all {
+		for _, label := range s.AllLabels() {
+			if _, err := types.ValidateAndCleanupLabel(label, types.CodeLocation{}); err != nil {
+				fault("scenario %q has the label %q, which is empty or holds one of & | ! , ( ) /", s.ID, label)
+			} else if ids[label] && label != s.ID {
+				fault("scenario %q has the label %q, which is the id of another scenario", s.ID, label)
+			}
+		}
+	}
 }

@@ -1,0 +1,235 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// withCatalogue puts requirements and loads in the place of the registered ones.
+func withCatalogue(t *testing.T, ids ...string) {
+	t.Helper()
+	was := registry
+	t.Cleanup(func() { registry = was })
+	registry.known, registry.loads = nil, map[string][]string{"none": nil}
+	for _, id := range ids {
+		registry.known = append(registry.known, profile.Known{Requirement: reports.Requirement{ID: id, Class: reports.Mandatory}})
+	}
+}
+
+func testRig(t *testing.T, p *profile.Profile) *harness.Rig {
+	t.Helper()
+	rig, err := harness.NewRig(harness.Config{Profile: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rig
+}
+
+func TestCheckRefusesACatalogueThatDoesNotHold(t *testing.T) {
+	withCatalogue(t, "LAT-01", "DEL-01")
+	good := func() []Scenario {
+		return []Scenario{
+			{ID: "first", Tier: TierCore, Requirements: []string{"LAT-01"}, Loads: []string{"none"}, Labels: []string{"slow"}},
+			{ID: "second", Tier: TierCore, Requirements: []string{"DEL-01"}},
+		}
+	}
+	if err := check(good()); err != nil {
+		t.Fatal(err)
+	}
+	for want, spoil := range map[string]func([]Scenario){
+		`scenario id "" is empty`:                func(s []Scenario) { s[0].ID = "" },
+		`scenario id "First Aid" is empty`:       func(s []Scenario) { s[0].ID = "First Aid" },
+		`scenario id "first" is empty`:           func(s []Scenario) { s[1].ID = "first" },
+		`"second" judges nothing`:                func(s []Scenario) { s[1].Requirements = nil },
+		`"first" judges "LAT-99"`:                func(s []Scenario) { s[0].Requirements = append(s[0].Requirements, "LAT-99") },
+		`"first" uses load "much"`:               func(s []Scenario) { s[0].Loads = []string{"much"} },
+		`no scenario judges requirement "DEL-0`:  func(s []Scenario) { s[1].Requirements = []string{"LAT-01"} },
+		`"first" has the label "second"`:         func(s []Scenario) { s[0].Labels = []string{"second"} },
+		`"first" has the label "slow && steady"`: func(s []Scenario) { s[0].Labels = []string{"slow && steady"} },
+	} {
+		all := good()
+		spoil(all)
+		if err := check(all); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, the error is %v", want, err)
+		}
+	}
+	withCatalogue(t, "LAT-01", "DEL-01", "LAT-01")
+	if err := check(good()); err == nil || !strings.Contains(err.Error(), `"LAT-01" is registered twice`) {
+		t.Errorf("a requirement registered twice gives %v", err)
+	}
+}
+
+// What is left open is put down to the first thing that went wrong, and is
+// never a pass.
+func TestWhatIsLeftOpenNamesItsReason(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	gone, noBench := fmt.Errorf("it died: %w", sut.ErrUnavailable), fmt.Errorf("no port: %w", harness.ErrBench)
+	for _, c := range []struct {
+		name      string
+		run, ctx  context.Context
+		trial     *Trial
+		panicked  any
+		verdict   reports.Verdict
+		reason    reports.Reason
+		statement string
+	}{
+		{"forgotten", nil, t.Context(), &Trial{}, nil, reports.Error, "", "ended without judging it"},
+		{"panic", nil, t.Context(), &Trial{}, "nil map", reports.Error, "", "panic: nil map"},
+		{"failure", nil, t.Context(), &Trial{failure: "1 is not 2"}, "what Ginkgo throws", reports.Error, "", "1 is not 2"},
+		{"time limit", nil, ended, &Trial{failure: "context deadline exceeded"}, nil, reports.Inconclusive, reports.ReasonBudget, "time limit"},
+		{"no bench", nil, ended, &Trial{noBench: noBench, failure: "x"}, nil, reports.Inconclusive, reports.ReasonRig, "no port"},
+		{"no system", nil, ended, &Trial{unavailable: gone, failure: "x"}, nil, reports.Inconclusive, reports.ReasonSUT, "it died"},
+		{"interrupt", ended, ended, &Trial{unavailable: gone, failure: "x"}, "y", reports.Inconclusive, reports.ReasonInterrupted, "interrupted"},
+	} {
+		c.trial.emit = &emitter{opts: EmitOptions{Context: c.run}}
+		verdict, reason, why := c.trial.open(c.ctx, c.panicked)
+		if verdict != c.verdict || reason != c.reason || !strings.Contains(why, c.statement) {
+			t.Errorf("%s: %s(%s): %s", c.name, verdict, reason, why)
+		}
+	}
+}
+
+// A scenario that attached nothing has results all the same, one for every
+// requirement, and none that passes.
+func TestAScenarioWithoutOutcomeHasResults(t *testing.T) {
+	sc := Scenario{ID: "s", Requirements: []string{"LAT-01", "DEL-01"}}
+	for _, c := range []struct {
+		report  types.SpecReport
+		verdict reports.Verdict
+		reason  reports.Reason
+		words   string
+		partial bool
+	}{
+		{types.SpecReport{State: types.SpecStateSkipped}, reports.Inconclusive, reports.ReasonInterrupted, "ended before this scenario", true},
+		{types.SpecReport{State: types.SpecStateInterrupted}, reports.Inconclusive, reports.ReasonInterrupted, "ended before this scenario", true},
+		{types.SpecReport{State: types.SpecStateAborted}, reports.Inconclusive, reports.ReasonInterrupted, "ended before this scenario", true},
+		{types.SpecReport{State: types.SpecStateTimedout}, reports.Inconclusive, reports.ReasonBudget, "time limit", false},
+		{types.SpecReport{State: types.SpecStatePanicked, Failure: types.Failure{Message: "it fell"}}, reports.Error, "", "it fell", false},
+		{types.SpecReport{State: types.SpecStatePassed}, reports.Error, "", "left no outcome (state passed)", false},
+		{types.SpecReport{}, reports.Error, "", "left no outcome", false},
+	} {
+		composed := composer{rig: testRig(t, &profile.Profile{Name: "p"})}
+		out := composed.missing(sc, c.report)
+		if len(out.Results) != 2 || (len(composed.partial) > 0) != c.partial {
+			t.Fatalf("%s: %+v, partial %q", c.report.State, out, composed.partial)
+		}
+		for _, r := range out.Results {
+			if r.Verdict != c.verdict || r.Reason != c.reason || !strings.Contains(r.Sentence, c.words) || r.Validate() != nil {
+				t.Errorf("%s: %s(%s): %s (%v)", c.report.State, r.Verdict, r.Reason, r.Sentence, r.Validate())
+			}
+		}
+	}
+}
+
+// Figures that cannot be written leave an ERROR for every requirement.
+func TestUnwritableFiguresAreAnError(t *testing.T) {
+	withCatalogue(t, "LAT-01", "DEL-01")
+	trial := &Trial{Rig: testRig(t, &profile.Profile{Name: "p"}), emit: &emitter{}}
+	trial.Scenario = Scenario{ID: "s", Requirements: []string{"LAT-01", "DEL-01"}}
+	s := &session{emitter: trial.emit, scenario: trial.Scenario, trial: trial}
+	trial.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass, Measurement: &reports.Measurement{VIF: math.Inf(1)}})
+	s.take(t.Context(), nil)
+	_, err := s.outcome.encode()
+	if err == nil {
+		t.Fatal("an infinite variance factor was written")
+	}
+	out, found := outcomeOf(types.SpecReport{ReportEntries: types.ReportEntries{{Name: entryName, Value: types.WrapEntryValue(s.unwritable(err))}}}, "s")
+	if !found || len(out.Results) != 2 {
+		t.Fatalf("the outcome is %v %+v", found, out)
+	}
+	for _, r := range out.Results {
+		if r.Verdict != reports.Error || r.Validate() != nil {
+			t.Errorf("%s is %s: %s", r.Requirement, r.Verdict, r.Sentence)
+		}
+	}
+}
+
+// Only what a gate voided makes room for a repetition, and what lacked samples
+// in the same attempt goes with it; a verdict stays.
+func TestVoidTakesWhatLackedSamplesAlong(t *testing.T) {
+	results := []reports.Result{
+		{Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Sentence: "too little."},
+		{Verdict: reports.Fail, Sentence: "lost."},
+		{Verdict: reports.Inconclusive, Reason: reports.ReasonBudget},
+	}
+	if gate := voiding(results); gate != "" {
+		t.Errorf("gate %s voids", gate)
+	}
+	results = append(results, reports.Result{Verdict: reports.Inconclusive, Reason: reports.ReasonRig})
+	void(results, voiding(results))
+	want := []reports.Reason{reports.ReasonRig, "", reports.ReasonBudget, reports.ReasonRig}
+	for i, r := range results {
+		if r.Reason != want[i] {
+			t.Errorf("result %d is %s(%s)", i, r.Verdict, r.Reason)
+		}
+	}
+	if !strings.Contains(results[0].Sentence, "voided by gate RIG") {
+		t.Errorf("the sentence is %q", results[0].Sentence)
+	}
+}
+
+func TestTimeLimitsFollowTheLoads(t *testing.T) {
+	l := profile.Load{Runs: 2, Extend: 1, WarmUp: time.Second, Window: 3 * time.Second, Drain: time.Second, Cycles: 4, Hold: time.Second}
+	if got := Length(l); got != 3*5*time.Second+4*6*time.Second {
+		t.Errorf("the load takes %s", got)
+	}
+	e := &emitter{rig: testRig(t, &profile.Profile{Name: "p", Loads: map[string]profile.Load{"l": l}})}
+	if got := e.timeout(Scenario{Loads: []string{"l"}}); got != 2*time.Minute+2*39*time.Second {
+		t.Errorf("the limit is %s", got)
+	}
+	if got := e.timeout(Scenario{Loads: []string{"l"}, Timeout: time.Hour}); got != time.Hour {
+		t.Errorf("the limit of its own is %s", got)
+	}
+}
+
+// Precedence 5 > 4 > 1 > 3 > 0; usage and interrupts are plain.
+func TestExitCodes(t *testing.T) {
+	of := func(v reports.Verdict) *reports.Run { return &reports.Run{Overall: v} }
+	for _, c := range []struct {
+		run  *reports.Run
+		err  error
+		want int
+	}{
+		{of(reports.Pass), nil, 0},
+		{of(reports.Fail), nil, 1},
+		{of(reports.NotRun), nil, 3},
+		{of(reports.ConditionalPass), nil, 3},
+		{of(reports.Error), nil, 5},
+		{nil, nil, 5},
+		{of(reports.Pass), errors.New("anything"), 5},
+		{of(reports.Pass), ErrFault, 5},
+		{of(reports.Pass), ErrInterrupted, 130},
+		{of(reports.Error), ErrInterrupted, 130},
+		{of(reports.Pass), sut.ErrUnavailable, 4},
+		{of(reports.Fail), harness.ErrBench, 4},
+		{of(reports.Error), sut.ErrUnavailable, 5},
+		{nil, sut.ErrUsage, 2},
+		{nil, ErrUsage, 2},
+		{nil, ErrEmpty, 3},
+	} {
+		if got := ExitCode(c.run, c.err); got != c.want {
+			t.Errorf("%+v with %v exits %d, want %d", c.run, c.err, got, c.want)
+		}
+	}
+}
+
+func TestMergedDevicesKeepTheirDamage(t *testing.T) {
+	merged := mergeDevices([]reports.Device{{ID: "a", Damaged: 1}}, []reports.Device{{ID: "a", Damaged: 3}, {ID: "b"}, {ID: "a", Damaged: 2}})
+	if want := []reports.Device{{ID: "a", Damaged: 3}, {ID: "b"}}; !slices.Equal(merged, want) {
+		t.Errorf("merged devices are %+v", merged)
+	}
+}
