@@ -20,6 +20,7 @@ import (
 	"plumbline/bridge/config"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/ingest"
+	"plumbline/bridge/ingest/external"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 	"plumbline/bridge/wire"
@@ -55,15 +56,16 @@ type Bridge struct {
 	m     *metrics.Set
 	addrs Addresses
 
-	journal *journal.Journal
-	hub     *hub.Hub
-	revoked *auth.Revocations
-	broker  *ingest.Broker // nil without any listener of mqtt
-	wire    *wire.Server
-	viewers *http.Server
-	ops     *http.Server // nil without listener
-	viewLis net.Listener
-	opsLis  net.Listener
+	journal  *journal.Journal
+	hub      *hub.Hub
+	revoked  *auth.Revocations
+	broker   *ingest.Broker // nil without any listener of mqtt
+	external external.Sources
+	wire     *wire.Server
+	viewers  *http.Server
+	ops      *http.Server // nil without listener
+	viewLis  net.Listener
+	opsLis   net.Listener
 
 	ready     atomic.Bool
 	draining  atomic.Bool
@@ -119,6 +121,9 @@ func (b *Bridge) build() error {
 		return err
 	}
 	if err := b.openJournal(); err != nil {
+		return err
+	}
+	if err := b.openExternal(); err != nil {
 		return err
 	}
 	b.hub = hub.New(b.journal, hub.Options{Log: b.log})
@@ -206,6 +211,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if b.ops != nil {
 		part(&servers, "ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })
 	}
+	stopExternal := b.runExternal()
 	var err error
 	if b.broker != nil {
 		err = b.broker.Start()
@@ -220,7 +226,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case err = <-failed:
 		}
 	}
-	b.drain()
+	b.drain(stopExternal)
 	stop()
 	readers.Wait()
 	err = errors.Join(err, b.Close())
@@ -249,11 +255,12 @@ func (b *Bridge) announce() error {
 // drainRest is what draining may take beyond the spread.
 const drainRest = 3 * time.Second
 
-func (b *Bridge) drain() {
+func (b *Bridge) drain(stopExternal func()) {
 	b.ready.Store(false)
 	b.draining.Store(true)
 	short, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	stopExternal()
 	if b.broker != nil {
 		if err := b.broker.Close(); err != nil {
 			b.log.Warn("broker", "error", err)
@@ -279,6 +286,9 @@ func (b *Bridge) Close() error {
 // release closes what build made, in the reverse order.
 func (b *Bridge) release() error {
 	var errs []error
+	for _, s := range b.external {
+		errs = append(errs, s.Close())
+	}
 	if b.broker != nil {
 		errs = append(errs, b.broker.Close())
 	}

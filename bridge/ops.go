@@ -6,6 +6,8 @@ import (
 	"net/http/pprof" // it also registers with http.DefaultServeMux, which no listener of ours serves
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"plumbline/bridge/ingest/external"
 )
 
 // opsHandler serves health and metrics. It is on its own listener and never on the viewers'.
@@ -16,10 +18,10 @@ func (b *Bridge) opsHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if why := b.notReady(); why != "" {
-			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": why})
+			answer(w, http.StatusServiceUnavailable, b.readiness("not ready", why))
 			return
 		}
-		answer(w, http.StatusOK, map[string]string{"status": "ready"})
+		answer(w, http.StatusOK, b.readiness("ready", ""))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(b.m.Registry, promhttp.HandlerOpts{}))
 	if b.cfg.Ops.Pprof {
@@ -42,7 +44,19 @@ func (b *Bridge) notReady() string {
 	if err := b.journal.Err(); err != nil {
 		return err.Error()
 	}
-	return ""
+	return b.cutOff()
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Status   string            `json:"status"`
+	Reason   string            `json:"reason,omitempty"`
+	External []external.Status `json:"external,omitempty"`
+}
+
+func (b *Bridge) readiness(status, reason string) readiness {
+	all, _ := b.external.Status()
+	return readiness{status, reason, all}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -95,6 +95,19 @@ func (j *Journal) first() uint64 {
 	return max(j.floor, j.segments[0].base)
 }
 
+// Producer returns the highest sequence that is stored for a producer and the
+// offset of that message. A producer that has been silent for long may have been
+// forgotten, see [Options].TableBytes.
+func (j *Journal) Producer(name string) (seq, offset uint64, known bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.producers.nodes[name]
+	if n == nil {
+		return 0, 0, false
+	}
+	return n.value, n.offset, true
+}
+
 // Err returns why appends are refused at the moment: an error that wraps
 // [ErrDegraded], [ErrClosed], or nil.
 func (j *Journal) Err() error {

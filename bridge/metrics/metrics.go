@@ -33,6 +33,7 @@ type Set struct {
 	Denied        *prometheus.CounterVec // requests outside the access list, by action
 	CertNotAfter  prometheus.Gauge       // unix seconds when the viewers' certificate expires
 	Drain         prometheus.Gauge       // 0 serving, 1 draining
+	External      *External              // of external brokers
 }
 
 // New makes a Set with a registry of its own.
@@ -41,6 +42,7 @@ func New() *Set {
 	s.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.ingest()
 	s.viewers()
+	s.external()
 	return s
 }
 

@@ -1,0 +1,236 @@
+package external
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+)
+
+// silenceFactor is how many keepalive intervals without a packet mean that the broker is dead, as it judges us [MQTT-3.1.2-22].
+const silenceFactor = 1.5
+
+// handshake is what CONNECT asks for.
+type handshake struct {
+	clientID   string
+	cleanStart bool
+	properties packets.Properties
+}
+
+// dial connects to the broker and exchanges CONNECT and CONNACK within ConnectTimeout. The link lives until its close, or
+// until ctx ends.
+func (s *Source) dial(ctx context.Context, h handshake) (*link, *packets.Connack, error) {
+	short, cancel := context.WithTimeout(ctx, s.opts.ConnectTimeout)
+	defer cancel()
+	conn, err := s.open(short)
+	if err != nil {
+		return nil, nil, s.explain("network", err)
+	}
+	l := newLink(ctx, conn, s.opts.MaxPacketBytes, s.opts.ConnectTimeout)
+	giveUp := context.AfterFunc(short, func() { _ = conn.Close() })
+	ack, err := s.greet(l, h)
+	if !giveUp() && err == nil {
+		err = short.Err()
+	}
+	if err != nil {
+		l.close()
+		if short.Err() != nil && ctx.Err() == nil {
+			err = fmt.Errorf("no CONNACK within %s: is this an MQTT port, and has it TLS?", s.opts.ConnectTimeout)
+		}
+		return nil, nil, s.explain("connect", err)
+	}
+	keepalive := s.opts.Keepalive
+	if k := ack.Properties.ServerKeepAlive; k != nil { // [MQTT-3.1.2-21]
+		keepalive = time.Duration(*k) * time.Second
+	}
+	l.silence = time.Duration(silenceFactor * float64(keepalive))
+	if keepalive == 0 {
+		keepalive = s.opts.Keepalive // the server does not mind, we want to know whether it lives
+		l.silence = time.Duration(silenceFactor * float64(keepalive))
+	}
+	l.keepAlive(keepalive)
+	return l, ack, nil
+}
+
+// open makes the TCP connection and, when asked for, TLS over it. There is no way from mqtts:// to plaintext.
+func (s *Source) open(ctx context.Context) (net.Conn, error) {
+	d := &net.Dialer{KeepAlive: 15 * time.Second}
+	if !s.opts.TLS {
+		return d.DialContext(ctx, "tcp", s.opts.Address)
+	}
+	conf, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: d, Config: conf}).DialContext(ctx, "tcp", s.opts.Address)
+}
+
+// tlsConfig reads the certificates anew, so that renewed ones need no restart.
+func (s *Source) tlsConfig() (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(s.opts.Address)
+	if err != nil {
+		return nil, err
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, Time: s.opts.Now}
+	if s.opts.ServerName != "" {
+		conf.ServerName = s.opts.ServerName
+	}
+	if s.opts.CAFile != "" {
+		pem, err := os.ReadFile(s.opts.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s.tls.ca: %w", s.key(), err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s.tls.ca: %q holds no certificate in PEM", s.key(), s.opts.CAFile)
+		}
+	}
+	if s.opts.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(s.opts.CertFile, s.opts.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s.tls: %w", s.key(), err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, nil
+}
+
+// maxCredentialBytes bounds the credentials file.
+const maxCredentialBytes = 64 << 10
+
+// credentials reads user and password, the first two lines of the file; both empty without file.
+func (s *Source) credentials() (user string, password []byte, err error) {
+	if s.opts.CredentialsFile == "" {
+		return "", nil, nil
+	}
+	raw, err := os.ReadFile(s.opts.CredentialsFile)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s.credentialsFile: %w", s.key(), err)
+	}
+	user, rest, _ := strings.Cut(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n")
+	pass, rest, _ := strings.Cut(rest, "\n")
+	if user == "" || strings.TrimSpace(rest) != "" || len(raw) > maxCredentialBytes {
+		return "", nil, fmt.Errorf("%s.credentialsFile: %q: want two lines, the user and the password", s.key(), s.opts.CredentialsFile)
+	}
+	return user, []byte(pass), nil
+}
+
+// greet exchanges CONNECT and CONNACK.
+func (s *Source) greet(l *link, h handshake) (*packets.Connack, error) {
+	user, password, err := s.credentials()
+	if err != nil {
+		return nil, err
+	}
+	seconds := uint16(s.opts.Keepalive / time.Second)
+	c := packets.Connect{
+		ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: h.clientID, CleanStart: h.cleanStart, KeepAlive: seconds, Properties: &h.properties,
+		Username: user, UsernameFlag: user != "", Password: password, PasswordFlag: len(password) > 0,
+	}
+	if err := l.send(&c); err != nil {
+		return nil, err
+	}
+	p, err := l.read()
+	if err != nil {
+		return nil, err
+	}
+	ack, ok := p.Content.(*packets.Connack)
+	switch {
+	case !ok:
+		return nil, malformed("the answer is not MQTT: %s came where CONNACK was due; is this a TLS port? then use mqtts://", p.PacketType())
+	case ack.ReasonCode != packets.ConnackSuccess:
+		return nil, refusal{ack.ReasonCode, ack.Properties.ReasonString}
+	case ack.SessionPresent && h.cleanStart:
+		return nil, protocolError{packets.DisconnectProtocolError, "a session was present after a clean start [MQTT-3.2.2-2]"}
+	}
+	return ack, nil
+}
+
+// refusal is a CONNACK that says no.
+type refusal struct {
+	code   byte
+	reason string // the broker's own words, perhaps none
+}
+
+// Error implements error.
+func (r refusal) Error() string {
+	text := map[byte]string{
+		packets.ConnackUnsupportedProtocolVersion: "it does not speak MQTT 5: update it, or switch MQTT 5 on there",
+		packets.ConnackInvalidClientID:            "it does not accept the client id: give it another with clientId",
+		packets.ConnackBadUsernameOrPassword:      "bad user or password: mend credentialsFile",
+		packets.ConnackNotAuthorized:              "not authorized: give the user its rights at the broker, or mend credentialsFile",
+		packets.ConnackUseAnotherServer:           "it says: use another server; the bridge follows no such hint, change url",
+		packets.ConnackServerMoved:                "it says: server moved; the bridge follows no such hint, change url",
+	}[r.code]
+	if text == "" {
+		text = (&packets.Connack{ReasonCode: r.code}).Reason()
+	}
+	return fmt.Sprintf("refused with reason code 0x%02X: %s%s", r.code, text, quoted(r.reason))
+}
+
+// quoted appends a broker's own words, bounded and harmless in a log.
+func quoted(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (it says %.200q)", reason)
+}
+
+// failure is why there is no connection, with the word that metrics use.
+type failure struct {
+	label string
+	err   error
+}
+
+// Error implements error.
+func (f failure) Error() string { return f.err.Error() }
+
+// Unwrap gives the cause.
+func (f failure) Unwrap() error { return f.err }
+
+// explain adds how to mend err, and the word that metrics use for it.
+func (s *Source) explain(label string, err error) error {
+	var (
+		host    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+		no      refusal
+		dns     *net.DNSError
+		name    = s.opts.ServerName
+	)
+	if name == "" {
+		name, _, _ = net.SplitHostPort(s.opts.Address)
+	}
+	mend := ""
+	switch {
+	case errors.As(err, &host):
+		label, mend = "tls", fmt.Sprintf("the certificate is not for %s: set %s.tls.serverName to a name that it has, or give the broker a certificate for this one", name, s.key())
+	case errors.As(err, &unknown):
+		label, mend = "tls", fmt.Sprintf("set %s.tls.ca to the PEM file of the authority that signed the broker's certificate", s.key())
+	case errors.As(err, &invalid):
+		label, mend = "tls", "renew the broker's certificate, or mend this machine's clock"
+	case errors.As(err, &record):
+		label, mend = "tls", "this port does not speak TLS: name the broker's TLS port; the bridge never falls back to plaintext"
+	case errors.As(err, &alert):
+		label, mend = "tls", fmt.Sprintf("the broker ended TLS: set %s.tls.cert and .key to a certificate that it accepts", s.key())
+	case errors.As(err, &no):
+		label = "refused"
+	case errors.As(err, &dns):
+		label, mend = "network", fmt.Sprintf("check the host in %s.url", s.key())
+	case refused(err):
+		label, mend = "network", fmt.Sprintf("nobody listens there: start the broker, or check %s.url", s.key())
+	}
+	err = fmt.Errorf("external: %s at %s: %w", s.opts.Name, s.opts.Address, err)
+	if mend != "" {
+		err = fmt.Errorf("%w: %s", err, mend)
+	}
+	return failure{label, err}
+}
