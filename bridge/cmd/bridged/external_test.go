@@ -1,0 +1,233 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+
+	"plumbline/bridge/internal/brokertest"
+	"plumbline/bridge/internal/eventually"
+)
+
+// life is one bridged process after another on the same data, killed in between, and a viewer that resumes where it was.
+type life struct {
+	t    *testing.T
+	data string
+	args []string
+	cmd  *exec.Cmd
+
+	ws     *websocket.Conn
+	ended  chan struct{} // closed when the viewer's connection is no more
+	epoch  string
+	offset uint64
+	last   map[string]int // per topic; the publisher counts from 1
+	twice  int
+	wrong  []string
+}
+
+// begin starts the process and the viewer.
+func (l *life) begin() {
+	l.t.Helper()
+	l.cmd = exec.CommandContext(l.t.Context(), os.Args[0], l.args...)
+	l.cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
+	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
+		l.cmd.Stderr = os.Stderr
+	}
+	if err := l.cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	var a struct {
+		Viewers string `json:"viewers"`
+		PID     int    `json:"pid"`
+	}
+	eventually.Must(l.t, "the process's address file", func() bool {
+		raw, err := os.ReadFile(filepath.Join(l.data, "addresses.json"))
+		return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == l.cmd.Process.Pid
+	})
+	l.view("wss://" + a.Viewers + "/ws")
+}
+
+func (l *life) token() string {
+	l.t.Helper()
+	secret, err := os.ReadFile(filepath.Join(l.data, "jwt.key"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c := jwt.MapClaims{"sub": "anna", "iss": "plumbline", "aud": "bridge", "exp": time.Now().Add(time.Hour).Unix(), "grants": []string{"#"}}
+	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(strings.TrimSpace(string(secret))))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return s
+}
+
+// event is any message of the bridge.
+type event struct {
+	Type      string `json:"type"`
+	Epoch     string `json:"epoch"`
+	Offset    uint64 `json:"offset"`
+	From      uint64 `json:"from"`
+	To        uint64 `json:"to"`
+	Recovered bool   `json:"recovered"`
+	Readings  []struct {
+		Topic   string `json:"topic"`
+		Payload string `json:"payload"`
+	} `json:"readings"`
+}
+
+// view connects a viewer, which goes on after its cursor, and follows it on a goroutine.
+func (l *life) view(url string) {
+	l.t.Helper()
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: []string{"plumbline.v1.json"}, HandshakeTimeout: eventually.Patience} //nolint:gosec // its own certificate is not what is tested
+	ws, _, err := d.Dial(url, nil)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.ws, l.ended = ws, make(chan struct{})
+	sub := map[string]any{"type": "sub", "id": 1, "filter": "site-a/#"}
+	if l.epoch != "" {
+		sub["since"] = map[string]any{"epoch": l.epoch, "offset": l.offset}
+	}
+	for _, m := range []any{map[string]any{"type": "hello", "token": l.token(), "client": "test"}, sub} {
+		if err := ws.WriteJSON(m); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	e := event{}
+	for _ = ws.SetReadDeadline(time.Now().Add(eventually.Patience)); e.Type != "subok"; {
+		if err := ws.ReadJSON(&e); err != nil {
+			l.t.Fatalf("waiting for subok: %v", err)
+		}
+	}
+	if l.epoch != "" && (!e.Recovered || e.Epoch != l.epoch) {
+		l.t.Errorf("not recovered after a kill: %+v", e)
+	}
+	l.epoch, l.offset = e.Epoch, e.Offset
+	_ = ws.SetReadDeadline(time.Time{})
+	go l.follow(ws, l.ended)
+}
+
+func (l *life) follow(ws *websocket.Conn, ended chan<- struct{}) {
+	defer close(ended)
+	for {
+		var e event
+		if err := ws.ReadJSON(&e); err != nil {
+			return
+		}
+		if e.Type != "batch" {
+			continue
+		}
+		if e.From != l.offset {
+			l.wrong = append(l.wrong, fmt.Sprintf("batch (%d,%d] after cursor %d", e.From, e.To, l.offset))
+		}
+		l.offset = e.To
+		for _, r := range e.Readings {
+			switch n, err := strconv.Atoi(r.Payload); {
+			case err != nil:
+				l.wrong = append(l.wrong, r.Payload)
+			case n <= l.last[r.Topic]:
+				l.twice++
+			case n != l.last[r.Topic]+1:
+				l.wrong = append(l.wrong, fmt.Sprintf("%s: %d after %d", r.Topic, n, l.last[r.Topic]))
+				l.last[r.Topic] = n
+			default:
+				l.last[r.Topic] = n
+			}
+		}
+	}
+}
+
+// kill ends the process without mercy and waits for the end of its viewer.
+func (l *life) kill() {
+	l.t.Helper()
+	if err := l.cmd.Process.Kill(); err != nil {
+		l.t.Fatal(err)
+	}
+	_ = l.cmd.Wait()
+	select {
+	case <-l.ended:
+	case <-time.After(eventually.Patience):
+		l.t.Fatal("the viewer's connection outlives the process")
+	}
+	_ = l.ws.Close()
+}
+
+// TestN102ExternalKill: bridged is killed at random points under messages of an external broker. The broker delivers again what
+// was not acknowledged; what of that is in the journal already is known by packet identifier and content. Nothing is lost,
+// nothing comes twice, order per topic is kept, and a viewer resumes without a hole.
+func TestN102ExternalKill(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no Mosquitto there")
+	}
+	for _, sync := range []string{"os", "durable"} {
+		t.Run(sync, func(t *testing.T) {
+			kills, err := strconv.Atoi(os.Getenv("PLUMBLINE_BRIDGE_KILLS"))
+			if err != nil {
+				kills = 5
+			}
+			broker := brokertest.New(t, brokertest.Lines)
+			l := &life{t: t, data: filepath.Join(t.TempDir(), "data"), last: map[string]int{}}
+			for _, set := range []string{
+				"data=" + l.data, "mqtt.listen=", "viewers.listen=127.0.0.1:0", "ops.listen=", "journal.sync=" + sync, "external.a.url=mqtt://" + broker.Addr,
+				"external.a.prefix=site-a/", "external.a.receiveMaximum=20", "external.a.clientId=k", "external.a.reconnectMin=20ms",
+			} {
+				l.args = append(l.args, "--set", set)
+			}
+			l.begin()
+			eventually.Must(t, "the bridge to subscribe", func() bool {
+				_, err := os.Stat(filepath.Join(l.data, "external", "a.json"))
+				return err == nil
+			})
+			p := brokertest.NewPublisher(t, broker.Addr, 500, false, "press/1", "press/2", "hall/1")
+			for i := range kills {
+				p.Await(200 + 250*i + rand.IntN(100)) //nolint:gosec // when the kill comes
+				l.kill()
+				l.begin()
+			}
+			counts, resent := p.Finish()
+			l.finish(counts)
+			published := 0
+			for _, n := range counts {
+				published += n
+			}
+			t.Logf("sync %s: kills %d, published %d (%d sent again by the publisher), twice at the viewer %d, lost or out of order %d", sync, kills, published, len(resent), l.twice, len(l.wrong))
+			if l.twice > len(resent) || len(l.wrong) > 0 {
+				t.Errorf("twice %d, wrong %v", l.twice, l.wrong)
+			}
+		})
+	}
+}
+
+// finish waits until everything that was published is in the journal, kills the process once more and reads what is left.
+func (l *life) finish(counts map[string]int) {
+	l.t.Helper()
+	for {
+		l.kill() // the counts of the viewer belong to its goroutine: look between two lives
+		done := true
+		for name, n := range counts {
+			done = done && l.last["site-a/"+name] >= n
+		}
+		if done {
+			return
+		}
+		l.begin()
+		select {
+		case <-l.ended:
+		case <-time.After(300 * time.Millisecond):
+		case <-l.t.Context().Done():
+			l.t.Fatal("the viewer never got everything")
+		}
+	}
+}
