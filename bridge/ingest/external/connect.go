@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -225,6 +226,8 @@ func (s *Source) explain(label string, err error) error {
 		label = "refused"
 	case errors.As(err, &dns):
 		label, mend = "network", fmt.Sprintf("check the host in %s.url", s.key())
+	case errors.Is(err, io.EOF):
+		mend = fmt.Sprintf("the broker closed the connection without a word; when that goes on, see its log, and whether another client has the client id %q", s.opts.ClientID)
 	case refused(err):
 		label, mend = "network", fmt.Sprintf("nobody listens there: start the broker, or check %s.url", s.key())
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/eclipse/paho.golang/packets"
+
 	"plumbline/bridge/internal/eventually"
 )
 
@@ -101,4 +103,34 @@ func (m *Mosquitto) Restart() {
 	m.tb.Helper()
 	m.Stop(syscall.SIGTERM)
 	m.Start()
+}
+
+// Forget is Restart without the state: sessions and retained messages are gone.
+func (m *Mosquitto) Forget() {
+	m.tb.Helper()
+	m.Stop(syscall.SIGTERM)
+	if err := os.Remove(filepath.Join(m.Dir, "mosquitto.db")); err != nil {
+		m.tb.Fatal(err)
+	}
+	m.Start()
+}
+
+// Retain publishes one retained message; an empty one clears the topic. It returns after the broker's acknowledgement.
+func Retain(tb testing.TB, addr, topic, payload string) {
+	tb.Helper()
+	conn, err := net.Dial("tcp", addr) //nolint:noctx // on loopback, to a broker that listens
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	c := packets.Connect{ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: "retainer", CleanStart: true, Properties: &packets.Properties{}}
+	p := packets.Publish{Topic: topic, Payload: []byte(payload), QoS: 1, Retain: true, PacketID: 1, Properties: &packets.Properties{}}
+	for _, out := range []packets.Packet{&c, &p} {
+		if _, err := out.WriteTo(conn); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := packets.ReadPacket(conn); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
