@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -70,8 +68,23 @@ func (s *Source) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{NetDialer: d, Config: conf}).DialContext(ctx, "tcp", s.opts.Address)
+	plain, err := d.DialContext(ctx, "tcp", s.opts.Address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, conf)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = plain.Close()
+		return nil, tlsError{err}
+	}
+	return conn, nil
 }
+
+// tlsError is a TLS handshake that failed.
+type tlsError struct{ error }
+
+// Unwrap gives the cause.
+func (e tlsError) Unwrap() error { return e.error }
 
 // tlsConfig reads the certificates anew, so that renewed ones need no restart.
 func (s *Source) tlsConfig() (*tls.Config, error) {
@@ -181,59 +194,4 @@ func quoted(reason string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (it says %.200q)", reason)
-}
-
-// failure is why there is no connection, with the word that metrics use.
-type failure struct {
-	label string
-	err   error
-}
-
-// Error implements error.
-func (f failure) Error() string { return f.err.Error() }
-
-// Unwrap gives the cause.
-func (f failure) Unwrap() error { return f.err }
-
-// explain adds how to mend err, and the word that metrics use for it.
-func (s *Source) explain(label string, err error) error {
-	var (
-		host    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-		record  tls.RecordHeaderError
-		alert   tls.AlertError
-		no      refusal
-		dns     *net.DNSError
-		name    = s.opts.ServerName
-	)
-	if name == "" {
-		name, _, _ = net.SplitHostPort(s.opts.Address)
-	}
-	mend := ""
-	switch {
-	case errors.As(err, &host):
-		label, mend = "tls", fmt.Sprintf("the certificate is not for %s: set %s.tls.serverName to a name that it has, or give the broker a certificate for this one", name, s.key())
-	case errors.As(err, &unknown):
-		label, mend = "tls", fmt.Sprintf("set %s.tls.ca to the PEM file of the authority that signed the broker's certificate", s.key())
-	case errors.As(err, &invalid):
-		label, mend = "tls", "renew the broker's certificate, or mend this machine's clock"
-	case errors.As(err, &record):
-		label, mend = "tls", "this port does not speak TLS: name the broker's TLS port; the bridge never falls back to plaintext"
-	case errors.As(err, &alert):
-		label, mend = "tls", fmt.Sprintf("the broker ended TLS: set %s.tls.cert and .key to a certificate that it accepts", s.key())
-	case errors.As(err, &no):
-		label = "refused"
-	case errors.As(err, &dns):
-		label, mend = "network", fmt.Sprintf("check the host in %s.url", s.key())
-	case errors.Is(err, io.EOF):
-		mend = fmt.Sprintf("the broker closed the connection without a word; when that goes on, see its log, and whether another client has the client id %q", s.opts.ClientID)
-	case refused(err):
-		label, mend = "network", fmt.Sprintf("nobody listens there: start the broker, or check %s.url", s.key())
-	}
-	err = fmt.Errorf("external: %s at %s: %w", s.opts.Name, s.opts.Address, err)
-	if mend != "" {
-		err = fmt.Errorf("%w: %s", err, mend)
-	}
-	return failure{label, err}
 }

@@ -7,4 +7,5 @@ import (
 	"syscall"
 )
 
-func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+// connRefused reports whether nobody listens at an address.
+func connRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

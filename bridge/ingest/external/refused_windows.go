@@ -8,4 +8,5 @@ import (
 // wsaeconnrefused is WSAECONNREFUSED.
 const wsaeconnrefused = syscall.Errno(10061)
 
-func refused(err error) bool { return errors.Is(err, wsaeconnrefused) }
+// connRefused reports whether nobody listens at an address.
+func connRefused(err error) bool { return errors.Is(err, wsaeconnrefused) }

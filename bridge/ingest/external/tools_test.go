@@ -1,6 +1,7 @@
 package external
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -43,3 +44,7 @@ func containsAll(text string, parts ...string) bool {
 	}
 	return true
 }
+
+func newMetrics() *metrics.Set { return metrics.New() }
+
+func isUnknown(err error) bool { return errors.Is(err, ErrUnknownOutcome) }
