@@ -90,7 +90,7 @@ type event struct {
 // view connects a viewer, which goes on after its cursor, and follows it on a goroutine.
 func (l *life) view(url string) {
 	l.t.Helper()
-	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: []string{"plumbline.v1.json"}, HandshakeTimeout: eventually.Patience} //nolint:gosec // its own certificate is not what is tested
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: []string{"plumbline.v1.json"}, HandshakeTimeout: eventually.Patience}
 	ws, _, err := d.Dial(url, nil)
 	if err != nil {
 		l.t.Fatal(err)
@@ -192,7 +192,7 @@ func TestN102ExternalKill(t *testing.T) {
 			})
 			p := brokertest.NewPublisher(t, broker.Addr, 500, false, "press/1", "press/2", "hall/1")
 			for i := range kills {
-				p.Await(200 + 250*i + rand.IntN(100)) //nolint:gosec // when the kill comes
+				p.Await(200 + 250*i + rand.IntN(100))
 				l.kill()
 				l.begin()
 			}

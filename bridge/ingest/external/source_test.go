@@ -304,12 +304,12 @@ func TestTakenOver(t *testing.T) {
 	again := make(chan time.Time)
 	o.After = func(d time.Duration) <-chan time.Time { pauses <- d; return again }
 	first := start(t, o).connected()
-	for _, want := range []time.Duration{10, 20, 40, 80, 100, 100} {
+	for _, ms := range []int{10, 20, 40, 80, 100, 100} {
 		second := testOptions(t, broker.Addr)
 		second.After = func(time.Duration) <-chan time.Time { return nil } // never again
 		start(t, second).connected()
-		if got := <-pauses; got != want*time.Millisecond {
-			t.Errorf("pause %s, want %dms", got, want)
+		if got := <-pauses; got.Milliseconds() != int64(ms) {
+			t.Errorf("pause %s, want %dms", got, ms)
 		}
 		if err := first.s.Status().Error; !containsAll(err, "client id", `"me"`) {
 			t.Errorf("error %q", err)
