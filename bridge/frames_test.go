@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,14 +20,17 @@ import (
 // rawViewer writes frames byte by byte.
 type rawViewer struct {
 	t    *testing.T
-	conn *tls.Conn
+	conn net.Conn
 	r    *bufio.Reader
 }
 
 func (r *running) raw(t *testing.T) *rawViewer {
 	t.Helper()
 	host := r.b.Addresses().Viewers
-	conn, err := tls.Dial("tcp", host, r.tls())
+	conn, err := net.Dial("tcp", host)
+	if err == nil && !r.cfg.Viewers.Plaintext {
+		conn = tls.Client(conn, r.tls())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -11,7 +13,14 @@ import (
 // TestSlowViewerIsNotSilent: one that reads slowly and answers each ping when it gets to it is alive, however much stands
 // before the ping; it gets everything, and is not cut for silence.
 func TestSlowViewerIsNotSilent(t *testing.T) {
+	for name, plain := range map[string]bool{"tls": false, "plain": true} { // they are written to in different ways
+		t.Run(name, func(t *testing.T) { slowViewerIsNotSilent(t, plain) })
+	}
+}
+
+func slowViewerIsNotSilent(t *testing.T, plain bool) {
 	r := run(t, func(c *Config) {
+		c.Viewers.Plaintext = plain
 		c.Viewers.Heartbeat = config.Duration(time.Second)
 		c.Viewers.WriteTimeout = config.Duration(10 * time.Second)
 	})
@@ -45,5 +54,63 @@ func TestSlowViewerIsNotSilent(t *testing.T) {
 			got++
 			<-pace.C
 		}
+	}
+}
+
+// TestPlainViewersShareWriters: viewers without TLS are written to by a few goroutines for all. One that leaves, one that is closed and
+// one that reads nothing must not take the others' writer with them.
+func TestPlainViewersShareWriters(t *testing.T) {
+	r := run(t, func(c *Config) {
+		c.Viewers.Plaintext = true
+		c.Viewers.WriteTimeout = config.Duration(time.Second)
+	})
+	p := r.publisher("dev")
+	const rounds = 8 // more of each than there are writers
+	stay := r.open(nil)
+	cursor := stay.sub(1, "#", nil).Offset
+	payload := string(make([]byte, 20_000))
+	for n := range rounds {
+		misuses, stalls := r.open(nil), r.raw(t)
+		var leave [8]*viewer
+		for i := range leave {
+			leave[i] = r.open(nil)
+			leave[i].sub(1, "#", nil)
+		}
+		misuses.sub(1, "#", nil)
+		misuses.send(map[string]any{"type": "nonsense"})
+		misuses.wantClose(4005, "unknown type")
+		if _, err := stalls.conn.Write(append(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`), frame(0x81, `{"type":"sub","id":1,"filter":"#"}`)...)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			r.publish(p, "big", payload)
+			if i < len(leave) { // by a reset, which the write that is under way sees first, or the reader
+				_ = leave[i].ws.NetConn().(*net.TCPConn).SetLinger(0)
+				_ = leave[i].ws.Close()
+			}
+		}
+		var got []reading
+		got, cursor = stay.collect(40, cursor)
+		if len(got) != 40 {
+			t.Fatalf("round %d: %d readings", n, len(got))
+		}
+	}
+	eventually.Must(t, fmt.Sprintf("%d stalled viewers to be closed as too slow", rounds), func() bool { return r.closedCount("4100") == rounds })
+}
+
+// TestPlainViewerOutlivesWriteTimeout: the time limit is for one write, not for the connection.
+func TestPlainViewerOutlivesWriteTimeout(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	r := run(t, func(c *Config) {
+		c.Viewers.Plaintext = true
+		c.Viewers.WriteTimeout = config.Duration(timeout)
+	})
+	p := r.publisher("dev")
+	v := r.open(nil)
+	cursor := v.sub(1, "#", nil).Offset
+	for range 3 {
+		<-time.After(timeout + timeout/2) // the stimulus: no write for longer than one may take
+		r.publish(p, "a", "x")
+		_, cursor = v.collect(1, cursor)
 	}
 }

@@ -30,7 +30,8 @@ type viewerConn struct {
 	closing  atomic.Bool // the read deadline is fixed now
 
 	writeMu sync.Mutex
-	broken  error // first write error: part of a frame may be out, nothing more may follow
+	quick   *attempt // nil where writing cannot be tried, as under TLS
+	broken  error    // first write error: part of a frame may be out, nothing more may follow
 }
 
 // hijack lets gorilla take over wrapped connections.
@@ -55,6 +56,7 @@ func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // take makes c the viewer's connection.
 func (c *viewerConn) take(conn net.Conn) {
 	c.Conn = conn
+	c.quick = newAttempt(conn)
 	if tcp, ok := c.socket().(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer) // where it fails the system's choice holds
 	}
@@ -124,6 +126,22 @@ const waited = 20 * time.Millisecond
 // thousands of viewers, and minutes that a ping stands in line.
 const sendBuffer = 256 << 10
 
+// try writes what the system takes of whole frames without waiting, nothing once the connection is about to end. What is left must
+// go by send before anything else. Errors are as with send.
+func (c *viewerConn) try(p []byte) (n int, err error) {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if c.broken != nil {
+		return 0, c.broken
+	}
+	if c.closing.Load() {
+		return 0, nil // the end has a deadline, which send keeps
+	}
+	n, err = c.quick.write(p)
+	c.broken = err
+	return n, err
+}
+
 // send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
@@ -145,6 +163,9 @@ func (c *viewerConn) send(p []byte) error {
 	}
 	if err == nil && time.Since(start) >= waited {
 		c.alive() // its pong may stand behind much that it has yet to read
+	}
+	if err == nil && c.quick != nil {
+		err = c.Conn.SetWriteDeadline(time.Time{}) // try has none; at the end send sets its own
 	}
 	c.broken = err
 	return err

@@ -81,6 +81,8 @@ type Server struct {
 	upgrader websocket.Upgrader
 	unwatch  func()
 
+	writers   *writers
+	ended     sync.Once     // of the writers
 	snapshots chan struct{} // a token for each snapshot under way
 
 	mu       sync.Mutex
@@ -95,7 +97,7 @@ type Server struct {
 func New(o Options) *Server {
 	o.fill()
 	s := &Server{opts: o, log: o.Log, m: o.Metrics, perAddr: map[string]int{}, sessions: map[*session]struct{}{},
-		snapshots: make(chan struct{}, maxSnapshots)}
+		snapshots: make(chan struct{}, maxSnapshots), writers: newWriters(o.MaxConnections)}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.WriteTimeout,
 		ReadBufferSize:   1024,
@@ -235,8 +237,7 @@ func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
 	go func() { s.wg.Wait(); close(gone) }()
 	select {
 	case <-gone:
-		s.unwatch()
-		return nil
+		return s.Close()
 	case <-ctx.Done():
 	}
 	err := s.Close()
@@ -259,6 +260,7 @@ func (s *Server) Close() error {
 		ses.shut(CloseGoingAway, "shutdown", 0)
 	}
 	s.wg.Wait()
+	s.ended.Do(s.writers.close)
 	s.unwatch()
 	return nil
 }

@@ -44,6 +44,7 @@ type session struct {
 	live     bool // hello was accepted
 	ident    auth.Identity
 	subs     []*sub
+	first    int    // the subscription that is asked first; moves on so that none starves; owned by the writer
 	control  []byte // encoded frames to write before anything else
 	beat     bool   // a heartbeat is due
 	writing  bool   // a writer goroutine runs
@@ -86,6 +87,7 @@ func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header 
 		limit: min(srv.opts.MaxFrameBytes, helloBytes), own: make(chan struct{}, 1), last: make(chan struct{})}
 	nc.guard = newGuard(time.Now)
 	_ = nc.Conn.SetReadDeadline(time.Now().Add(nc.idle))
+	_ = nc.Conn.SetWriteDeadline(time.Time{}) // the handshake's: send sets its own, try has none
 	nc.upgraded.Store(true)
 	ws.SetReadLimit(s.limit)
 	ws.SetPingHandler(func(data string) error {

@@ -30,24 +30,29 @@ func (s *session) wake() {
 	}
 	s.mu.Unlock()
 	if start {
-		go s.write()
+		s.srv.writers.begin(s)
 	}
 }
 
-// write is the writer goroutine: it lives until nothing is left to write.
-func (s *session) write() {
+// write is a writer for this session alone, which may wait for the viewer. It begins with what is left of w and lives until
+// nothing is left to write.
+func (s *session) write(w turn) {
 	defer s.writer.Done()
-	buf := writeBuffers.Get().(*[]byte)
+	pooled := writeBuffers.Get().(*[]byte)
+	if w.s = s; w.buf == nil {
+		w.buf = (*pooled)[:0]
+	}
 	defer func() {
-		if cap(*buf) <= keepBytes {
-			writeBuffers.Put(buf)
+		if cap(w.buf) <= keepBytes {
+			*pooled = w.buf[:0]
 		}
+		writeBuffers.Put(pooled)
 	}()
-	w := turn{s: s, buf: (*buf)[:0]}
-	for {
-		s.dirty.Store(false)
-		w.fill()
-		*buf = w.buf
+	for begun := len(w.buf) > 0; ; begun = false {
+		if !begun {
+			s.dirty.Store(false)
+			w.fill()
+		}
 		if len(w.buf) > 0 && !s.flushOut(&w) {
 			w.last = true
 		}
@@ -80,35 +85,46 @@ func (s *session) idle(last bool) {
 	close(s.last)
 }
 
-// flushOut writes the turn's frames and reports whether the connection still holds.
+// flushOut writes the turn's frames, waiting for the viewer, and reports whether the connection still holds.
 func (s *session) flushOut(w *turn) bool {
 	start := time.Now()
-	err := s.nc.send(w.buf)
-	m := s.srv.m
-	m.Writes.Observe(time.Since(start).Seconds())
+	err := s.nc.send(w.buf[w.done:])
+	s.srv.m.Writes.Observe(time.Since(start).Seconds())
+	w.done = 0
 	if err != nil {
-		s.mu.Lock()
-		if !s.closing && isTimeout(err) {
-			s.closing, s.code = true, CloseSlow
-		}
-		s.mu.Unlock()
-		s.nc.cut() // after the code is set: the reader ends the session now
-		s.srv.log.Debug("write failed", "session", s.id, "error", err)
+		s.failed(err)
 		return false
 	}
+	s.wrote(w)
+	return true
+}
+
+// failed ends a session whose connection cannot be written to.
+func (s *session) failed(err error) {
+	s.mu.Lock()
+	if !s.closing && isTimeout(err) {
+		s.closing, s.code = true, CloseSlow
+	}
+	s.mu.Unlock()
+	s.nc.cut() // after the code is set: the reader ends the session now
+	s.srv.log.Debug("write failed", "session", s.id, "error", err)
+}
+
+// wrote counts a turn that went out.
+func (s *session) wrote(w *turn) {
+	m := s.srv.m
 	m.Bytes.Add(float64(len(w.buf)))
 	m.Frames.Add(float64(w.frames))
 	m.Delivered.Add(float64(w.readings))
-	return true
 }
 
 // turn is one round of the writer: what fits into one write.
 type turn struct {
 	s        *session
 	buf      []byte
+	done     int         // how much of buf is out already
 	batches  []hub.Batch // scratch
 	subs     []*sub      // scratch
-	start    int         // the subscription that is asked first; moves on so that none starves
 	frames   int
 	readings int
 	more     bool // something is left that did not fit
@@ -118,7 +134,7 @@ type turn struct {
 // fill collects what to write: answers, then a heartbeat, then data, then the close frame.
 func (w *turn) fill() {
 	s := w.s
-	w.buf, w.frames, w.readings, w.more = w.buf[:0], 0, 0, false
+	w.buf, w.frames, w.readings, w.more, w.last = w.buf[:0], 0, 0, false, false
 	s.mu.Lock()
 	w.subs = append(w.subs[:0], s.subs...)
 	renewed := s.takeReauth()
@@ -157,9 +173,9 @@ func (w *turn) data() {
 	if n == 0 {
 		return
 	}
-	w.start = (w.start + 1) % n
+	w.s.first = (w.s.first + 1) % n
 	for i := range n {
-		b := w.subs[(w.start+i)%n]
+		b := w.subs[(w.s.first+i)%n]
 		if len(w.buf) >= writeBytes {
 			if b.snapshot != nil || b.ready.Load() {
 				w.more = true

@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// writers write to the viewers that take at once what they are given: a few goroutines for all, so that a message costs a viewer
+// one system call and no goroutine. A viewer whose socket is full gets a goroutine of its own for as long as it takes.
+type writers struct {
+	work chan *session
+	wg   sync.WaitGroup
+}
+
+// newWriters starts the writers. No more than limit sessions may be under way; so adding never waits, for each stands in
+// the queue once at most.
+func newWriters(limit int) *writers {
+	w := &writers{work: make(chan *session, limit)}
+	for range runtime.GOMAXPROCS(0) {
+		w.wg.Go(func() {
+			var t turn
+			for s := range w.work {
+				s.step(&t)
+			}
+		})
+	}
+	return w
+}
+
+// close ends the writers; no session may be added any more.
+func (w *writers) close() {
+	close(w.work)
+	w.wg.Wait()
+}
+
+// begin gives s to a writer.
+func (w *writers) begin(s *session) {
+	if s.nc.quick == nil {
+		go s.write(turn{})
+		return
+	}
+	w.work <- s
+}
+
+// step is one turn of a shared writer. It never waits for the viewer.
+func (s *session) step(t *turn) {
+	t.s = s
+	s.dirty.Store(false)
+	t.fill()
+	if len(t.buf) > 0 {
+		start := time.Now()
+		n, err := s.nc.try(t.buf)
+		switch {
+		case err != nil:
+			s.failed(err)
+			t.last = true
+		case n < len(t.buf): // the socket is full, or the connection is about to end
+			slow := *t
+			slow.done = n
+			*t = turn{}
+			go s.write(slow)
+			return
+		default:
+			s.srv.m.Writes.Observe(time.Since(start).Seconds())
+			s.wrote(t)
+		}
+	}
+	if cap(t.buf) > keepBytes {
+		t.buf = nil
+	}
+	switch {
+	case t.last:
+		s.idle(true)
+		s.writer.Done()
+	case !t.more && s.rest():
+		s.writer.Done()
+	default:
+		s.srv.writers.begin(s) // behind the others
+	}
+	t.s = nil
+}
