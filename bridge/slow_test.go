@@ -19,6 +19,7 @@ func TestSlowViewerIsNotSilent(t *testing.T) {
 }
 
 func slowViewerIsNotSilent(t *testing.T, plain bool) {
+	t.Helper()
 	r := run(t, func(c *Config) {
 		c.Viewers.Plaintext = plain
 		c.Viewers.Heartbeat = config.Duration(time.Second)

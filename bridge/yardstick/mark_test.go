@@ -48,7 +48,7 @@ type scanner struct {
 func (s *scanner) write(p []byte) {
 	if len(s.carry) > 0 {
 		n := min(len(p), markBytes)
-		joined := append(s.carry, p[:n]...)
+		joined := slices.Concat(s.carry, p[:n])
 		used := s.scan(joined)
 		if used < len(s.carry) && n == len(p) { // too short to decide: wait for more
 			s.carry = append(s.carry[:0], joined[used:]...)

@@ -177,6 +177,7 @@ func BenchmarkStalledViewers(b *testing.B) {
 
 // highest polls the server's memory until stop and returns the most that it saw.
 func highest(b *testing.B, s server, stop <-chan struct{}) (most int64) {
+	b.Helper()
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -27,11 +27,11 @@ func TestMain(m *testing.M) {
 	roles := map[string]func(*bufio.Reader) error{"publish": publishRole, "view": viewRole, "hold": holdRole}
 	role := os.Getenv(roleVariable)
 	if role == "" {
-		os.Exit(m.Run())
+		os.Exit(m.Run()) //nolint:forbidigo // TestMain ends the process
 	}
 	if err := roles[role](bufio.NewReader(os.Stdin)); err != nil {
 		fmt.Fprintln(os.Stderr, role+":", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this process is the role
 	}
 }
 
