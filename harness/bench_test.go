@@ -3,6 +3,7 @@ package harness_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,6 +100,9 @@ func TestBenchRecordsAWindow(t *testing.T) {
 	if health.Offered == 0 || health.Achieved != health.Offered || !(health.ClockRead > 0) || !(health.SlipP99 > 0) {
 		t.Errorf("health is %+v", health)
 	}
+	if !math.IsNaN(float64(health.FloorP99)) {
+		t.Errorf("the noise floor, which nobody measured, is %v ms", health.FloorP99)
+	}
 	devices := b.Devices()
 	if len(devices) != small.Devices || devices[0].Mode != reports.ModeSim {
 		t.Errorf("devices are %+v", devices)
@@ -112,6 +116,18 @@ func TestBenchRecordsAWindow(t *testing.T) {
 	}
 	if b.ViewerProxy.Connections()+b.BrokerProxy.Connections() != 0 {
 		t.Error("proxies hold connections after the end")
+	}
+}
+
+// An interrupt before the action keeps it from happening.
+func TestAroundDoesNothingAfterItsEnd(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "around", Load: small})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	acted := false
+	err := b.Around(ctx, "a", time.Minute, time.Minute, func(context.Context) error { acted = true; return nil })
+	if !errors.Is(err, context.DeadlineExceeded) || acted {
+		t.Errorf("acted %v, error is %v", acted, err)
 	}
 }
 

@@ -77,7 +77,13 @@ func (b *Bench) Window(ctx context.Context, name string, warmUp, length time.Dur
 func (b *Bench) Around(ctx context.Context, name string, lead, tail time.Duration, action func(ctx context.Context) error) error {
 	opened := b.Clock.Now()
 	err := b.Drive(ctx, 0, func(ctx context.Context) error {
-		return errors.Join(Wait(ctx, lead), action(ctx), Wait(ctx, tail))
+		if err := Wait(ctx, lead); err != nil {
+			return err
+		}
+		if err := action(ctx); err != nil {
+			return err
+		}
+		return Wait(ctx, tail)
 	})
 	b.Mark(name, opened, b.Clock.Now())
 	return err
@@ -265,7 +271,9 @@ func (b *Bench) Finish(ctx context.Context) (*oracle.History, error) {
 func (b *Bench) Health(h *oracle.History) reports.RigHealth {
 	health := h.RigHealth(b.Options(""))
 	health.HiccupP99, health.HiccupMax = b.health.HiccupP99, b.health.HiccupMax
-	health.FloorP50, health.FloorP99, health.FloorP999 = b.health.FloorP50, b.health.FloorP99, b.health.FloorP999
+	if b.plan.Floor {
+		health.FloorP50, health.FloorP99, health.FloorP999 = b.health.FloorP50, b.health.FloorP99, b.health.FloorP999
+	}
 	health.GCPauseMax = b.health.GCPauseMax
 	health.ClockSource = record.ClockSource()
 	health.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
