@@ -31,6 +31,7 @@ func must(tb testing.TB, err error) {
 type server struct {
 	name   string
 	pid    int
+	kill   func() // by SIGKILL; returns when the process has ended
 	mqtt   string
 	viewer target
 }
@@ -58,8 +59,8 @@ func (s server) rss(tb testing.TB) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// run starts a program that ends with the test. Its output is shown when it cannot be reached.
-func run(tb testing.TB, program string, args ...string) (pid int, output *bytes.Buffer) {
+// run starts a program that ends with the test, if it is not killed before. Its output may be read when it has ended.
+func run(tb testing.TB, program string, args ...string) (kill func(), pid int, output *bytes.Buffer) {
 	tb.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -73,11 +74,12 @@ func run(tb testing.TB, program string, args ...string) (pid int, output *bytes.
 	output = new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = output, output
 	must(tb, cmd.Start())
-	tb.Cleanup(func() {
+	kill = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return cmd.Process.Pid, output
+	tb.Cleanup(kill)
+	return kill, cmd.Process.Pid, output
 }
 
 // await polls until ready holds.
@@ -132,23 +134,20 @@ var buildBridged = sync.OnceValues(func() (string, error) { //nolint:gochecknogl
 // startBridged starts the bridge with its defaults, more room for connections, and the settings given.
 func startBridged(tb testing.TB, sets ...string) server {
 	tb.Helper()
-	program, err := buildBridged()
-	must(tb, err)
-	dir := tb.TempDir()
-	file := filepath.Join(dir, "bridge.yaml")
-	must(tb, os.WriteFile(file, []byte("apiVersion: plumbline/v1\nkind: Bridge\ndata: data\n"), 0o600))
-	args := []string{"--config", file}
-	for _, s := range append([]string{"mqtt.listen=127.0.0.1:0", "viewers.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0", "viewers.plaintext=true",
-		"viewers.maxConnections=20000", "log.level=error"}, sets...) {
-		args = append(args, "--set", s)
+	return startBridgedIn(tb, tb.TempDir(), sets...)
+}
+
+// startBridgedIn starts it on the data folder below dir, which may hold what an earlier one left.
+func startBridgedIn(tb testing.TB, dir string, sets ...string) server {
+	tb.Helper()
+	s := beginBridged(tb, dir, sets...)
+	var at struct {
+		MQTT, Viewers string
+		PID           int
 	}
-	s := server{name: "bridged"}
-	var output *bytes.Buffer
-	s.pid, output = run(tb, program, args...)
-	var at struct{ MQTT, Viewers string }
-	await(tb, "bridged: "+output.String(), func() bool {
+	await(tb, "bridged", func() bool {
 		raw, err := os.ReadFile(filepath.Join(dir, "data", "addresses.json"))
-		return err == nil && json.Unmarshal(raw, &at) == nil
+		return err == nil && json.Unmarshal(raw, &at) == nil && at.PID == s.pid // not of the one before
 	})
 	secret, err := os.ReadFile(filepath.Join(dir, "data", "jwt.key"))
 	must(tb, err)
@@ -158,6 +157,23 @@ func startBridged(tb testing.TB, sets ...string) server {
 	must(tb, err)
 	s.mqtt = at.MQTT
 	s.viewer = target{Kind: "plumbline", Address: at.Viewers, Path: "/ws", Token: token, Filter: "yard/#"}
+	return s
+}
+
+// beginBridged starts the process and does not wait for it to serve.
+func beginBridged(tb testing.TB, dir string, sets ...string) server {
+	tb.Helper()
+	program, err := buildBridged()
+	must(tb, err)
+	file := filepath.Join(dir, "bridge.yaml")
+	must(tb, os.WriteFile(file, []byte("apiVersion: plumbline/v1\nkind: Bridge\ndata: data\n"), 0o600))
+	args := []string{"--config", file}
+	for _, set := range append([]string{"mqtt.listen=127.0.0.1:0", "viewers.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0", "viewers.plaintext=true",
+		"viewers.maxConnections=20000", "log.level=error"}, sets...) {
+		args = append(args, "--set", set)
+	}
+	s := server{name: "bridged"}
+	s.kill, s.pid, _ = run(tb, program, args...)
 	return s
 }
 
@@ -171,7 +187,7 @@ func startMosquitto(tb testing.TB) server {
 	file := filepath.Join(tb.TempDir(), "mosquitto.conf")
 	must(tb, os.WriteFile(file, fmt.Appendf(nil, "per_listener_settings false\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\n"+
 		"listener %s 127.0.0.1\nlistener %s 127.0.0.1\nprotocol websockets\n", in, out), 0o600))
-	s.pid, _ = run(tb, "mosquitto", "-c", file)
+	s.kill, s.pid, _ = run(tb, "mosquitto", "-c", file)
 	await(tb, "mosquitto", answers(s.viewer.Address))
 	return s
 }
@@ -185,7 +201,7 @@ func startNATS(tb testing.TB) server {
 	file := filepath.Join(dir, "nats.conf")
 	must(tb, os.WriteFile(file, fmt.Appendf(nil, "listen: %q\nserver_name: yardstick\njetstream {store_dir: %q}\nmqtt {listen: %q}\n"+
 		"websocket {listen: %q, no_tls: true, compression: false}\n", free(tb), dir, s.mqtt, s.viewer.Address), 0o600))
-	s.pid, _ = run(tb, "nats-server", "-c", file)
+	s.kill, s.pid, _ = run(tb, "nats-server", "-c", file)
 	await(tb, "nats-server", answers(s.viewer.Address))
 	await(tb, "nats-server's MQTT listener", answers(s.mqtt))
 	return s
