@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -77,11 +78,19 @@ func (b *Bench) RemoveViewer(v *viewer.Viewer) {
 	}
 }
 
+// ErrAway says that a viewer did not come back. The recording shows that too:
+// it is for the oracles to judge.
+var ErrAway = errors.New("a viewer did not come back")
+
 // Settled waits until every viewer and the witness are connected again, as
-// after a restart of the system under test. Limit bounds the wait for each.
+// after a restart of the system under test. Limit bounds the wait for each; for
+// a viewer the error wraps ErrAway then.
 func (b *Bench) Settled(ctx context.Context, limit time.Duration) error {
 	for _, v := range b.Viewers {
 		if err := Until(ctx, limit, "a viewer is connected again", v.Connected); err != nil {
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w: %w", ErrAway, err)
+			}
 			return b.blame(err)
 		}
 	}

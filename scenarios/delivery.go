@@ -3,7 +3,7 @@ package scenarios
 // Delivery: does everything arrive, once?
 //
 // Requirements: DEL-01, DEL-05, ORD-01 confirmed under full load; DEL-02 with
-// ORD-02 and REC-01 (client.go); DEL-04 with DEL-05, DEL-07 and ORD-02.
+// ORD-02 and REC-01 (recovery.go); DEL-04 with DEL-05, DEL-07 and ORD-02.
 //
 // Procedure "load":
 //  1. Start the bridge with many devices and many viewers over TLS.
@@ -81,7 +81,7 @@ func kills(ctx context.Context, b *harness.Bench, l profile.Load, seed uint64) e
 		if err := fault.Apply(ctx, b.Recorder, fault.Kill(fmt.Sprintf("SIGKILL %d", i+1), b.SUT), 0); err != nil {
 			return err
 		}
-		if err := b.Settled(ctx, patience); err != nil {
+		if came, err := back(ctx, b, patience); !came {
 			return err
 		}
 		if err := harness.Wait(ctx, 200*time.Millisecond+time.Duration(draw.Int64N(int64(400*time.Millisecond)))); err != nil {

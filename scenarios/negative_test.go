@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -283,5 +285,19 @@ func TestProbesAreJudged(t *testing.T) {
 	topics := topicsOf([][]byte{[]byte(`{"type":"batch","readings":[{"topic":"a"},{"topic":"b"}]}`), []byte(`no JSON`)})
 	if !slices.Equal(topics, []string{"a", "b"}) {
 		t.Errorf("topics are %v", topics)
+	}
+}
+
+// A bridge that lets a viewer in no more is judged by the recording; it is no
+// fault of the harness.
+func TestAViewerThatStaysAwayIsNoFaultOfTheHarness(t *testing.T) {
+	b := &harness.Bench{Viewers: []*viewer.Viewer{{}}}
+	if came, err := back(t.Context(), b, time.Millisecond); came || err != nil {
+		t.Errorf("came back: %v, error %v", came, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if came, err := back(ended, b, time.Minute); came || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: came back: %v, error %v", came, err)
 	}
 }

@@ -60,7 +60,7 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 			if err := fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(i%2 == 1), l.Hold); err != nil {
 				return err
 			}
-			if err := b.Settled(ctx, patience); err != nil {
+			if came, err := back(ctx, b, patience); !came {
 				return err
 			}
 			if err := harness.Wait(ctx, 300*time.Millisecond); err != nil {
@@ -127,6 +127,9 @@ func halfOpen(ctx context.Context, t *spec.Trial) {
 				return err
 			}
 			times, found = append(times, d...), append(found, missing...)
+			if came, err := back(ctx, b, patience); !came {
+				return err
+			}
 		}
 		return nil
 	}))

@@ -2,14 +2,27 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"plumbline/harness"
 	"plumbline/harness/fault"
 	"plumbline/harness/record"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
+
+// back waits until every viewer is connected again, each for limit at most.
+// false without an error: one stays away. That is no fault of the harness; the
+// scenario has to end its cycles there and judge the recording, which shows it.
+func back(ctx context.Context, b *harness.Bench, limit time.Duration) (bool, error) {
+	err := b.Settled(ctx, limit)
+	if errors.Is(err, harness.ErrAway) && !errors.Is(err, sut.ErrUnavailable) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // resumed judges the time to fresh data after every loss of a connection.
 func (j *judged) resumed(id string) {
@@ -111,8 +124,5 @@ func silence(ctx context.Context, b *harness.Bench, limit time.Duration) (times 
 		}
 		return nil
 	})
-	if err != nil {
-		return times, found, err
-	}
-	return times, found, b.Settled(ctx, patience)
+	return times, found, err
 }
