@@ -67,6 +67,7 @@ func kill(ctx context.Context, t *spec.Trial) {
 	h, err := b.Finish(ctx)
 	t.Check(err)
 	j := newJudged(t, b, h)
+	j.exercised(l.Cycles * l.Viewers)
 	j.lost("DEL-04", j.samples("DEL-04"))
 	j.duplicated("DEL-05", 1)
 	j.honest("DEL-07", 1)

@@ -20,7 +20,8 @@ type judged struct {
 	health  reports.RigHealth
 	devices []reports.Device
 	gaps    []oracle.Gap
-	title   string // "ci 1.0"
+	title   string       // "ci 1.0"
+	unmet   []stats.Gate // why counts and times say less than they seem to
 }
 
 func newJudged(t *spec.Trial, b *harness.Bench, h *oracle.History) *judged {
@@ -100,8 +101,38 @@ func (j *judged) none(id, noun, unit string, n, events, suspicions int64, found 
 	j.trial.Judge(oracle.JudgeZero(j.trial.Requirement(id), oracle.ZeroInput{
 		Scenario: j.trial.Scenario.ID, Profile: j.title, Noun: noun, Unit: unit, N: n,
 		Findings: found, Events: events, Suspicions: suspicions, MinN: least, Seed: j.trial.Rig.Seed(),
-		Gates: j.history.Gates(j.options(id)),
+		Gates: j.sound(id),
 	}))
+}
+
+// sound returns the gates of the recording and of what was done to the bridge
+// that do not hold.
+func (j *judged) sound(id string) []stats.Gate {
+	return append(j.history.Gates(j.options(id)), j.unmet...)
+}
+
+// exercised demands that so many connections of viewers were lost and came
+// back: without that, nothing that is judged about recovery was put to the test.
+func (j *judged) exercised(cuts int) {
+	if n := len(j.history.Resumptions(j.options(""))); n < cuts {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "faults that reach every viewer",
+			Detail: fmt.Sprintf("%d losses of a connection are on record, %d were to be made", n, cuts),
+		})
+	}
+}
+
+// interrupted demands that every fault of the recording stopped the data for
+// at least half of its time: else it was no outage that one could come back from.
+func (j *judged) interrupted() {
+	for name, share := range silences(j.history.Log()) {
+		if share < 0.5 {
+			j.unmet = append(j.unmet, stats.Gate{
+				Reason: reports.ReasonRig, Cure: "a fault that stops the data",
+				Detail: fmt.Sprintf("during the outage %q data stopped for %.0f %% of the time only", name, 100*share),
+			})
+		}
+	}
 }
 
 // lost judges that every acknowledged message reached every viewer.
@@ -154,8 +185,8 @@ func ofKind(found []reports.Finding, kinds ...string) []reports.Finding {
 }
 
 // within judges times that must each stay below a limit. A time that never
-// came is a finding of the caller's.
-func (j *judged) within(id, name string, times []time.Duration, found []reports.Finding) {
+// came is a finding of the caller's. least is how many it takes.
+func (j *judged) within(id, name string, times []time.Duration, found []reports.Finding, least int64) {
 	limit := j.trial.Limit(id)
 	figure := &reports.Measurement{
 		Name: name, Unit: "ms", Limit: reports.Float(limit.Time.Seconds() * 1e3), N: int64(len(times)), NEff: int64(len(times)), VIF: 1,
@@ -167,7 +198,8 @@ func (j *judged) within(id, name string, times []time.Duration, found []reports.
 		figure.Estimate = max(figure.Estimate, ms)
 	}
 	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
-		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
+		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
+		Gates: j.sound(id),
 	}))
 }
 

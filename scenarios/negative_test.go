@@ -1,8 +1,6 @@
 package scenarios
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,10 +128,10 @@ var judges = map[string]func(*judged){
 	"DEL-07": func(j *judged) { j.honest("DEL-07", j.samples("DEL-07")) },
 	"ORD-01": func(j *judged) { j.ordered("ORD-01", j.samples("ORD-01")) },
 	"ORD-02": func(j *judged) { j.seam("ORD-02", 1) },
-	"REC-01": func(j *judged) { j.resumed("REC-01") },
+	"REC-01": func(j *judged) { j.resumed("REC-01", 1) },
 	"REC-02": func(j *judged) {
 		times, found := freshAfterFaults(j.history.Log(), "REC-02")
-		j.within("REC-02", "outage", times, found)
+		j.within("REC-02", "outage", times, found, 1)
 	},
 }
 
@@ -285,19 +283,5 @@ func TestProbesAreJudged(t *testing.T) {
 	topics := topicsOf([][]byte{[]byte(`{"type":"batch","readings":[{"topic":"a"},{"topic":"b"}]}`), []byte(`no JSON`)})
 	if !slices.Equal(topics, []string{"a", "b"}) {
 		t.Errorf("topics are %v", topics)
-	}
-}
-
-// A bridge that lets a viewer in no more is judged by the recording; it is no
-// fault of the harness.
-func TestAViewerThatStaysAwayIsNoFaultOfTheHarness(t *testing.T) {
-	b := &harness.Bench{Viewers: []*viewer.Viewer{{}}}
-	if came, err := back(t.Context(), b, time.Millisecond); came || err != nil {
-		t.Errorf("came back: %v, error %v", came, err)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if came, err := back(ended, b, time.Minute); came || !errors.Is(err, context.Canceled) {
-		t.Errorf("interrupted: came back: %v, error %v", came, err)
 	}
 }

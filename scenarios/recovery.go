@@ -73,7 +73,8 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 	h, err := b.Finish(ctx)
 	t.Check(err)
 	j := newJudged(t, b, h)
-	j.resumed("REC-01")
+	j.exercised(l.Cycles * l.Viewers)
+	j.resumed("REC-01", j.samples("REC-01"))
 	j.lost("DEL-02", j.samples("DEL-02"))
 	j.duplicated("DEL-05", 1)
 	j.honest("DEL-07", j.samples("DEL-07"))
@@ -105,7 +106,8 @@ func brokerOutage(ctx context.Context, t *spec.Trial) {
 	t.Check(err)
 	j := newJudged(t, b, h)
 	times, found := freshAfterFaults(h.Log(), "REC-02")
-	j.within("REC-02", "end of outage to fresh data", times, found)
+	j.interrupted()
+	j.within("REC-02", "end of outage to fresh data", times, found, j.samples("REC-02"))
 	j.show(fmt.Sprintf("t0i→t4, outages of %s between devices and broker (what could not be sent meanwhile counts as missing)", l.Hold), slotOf(10*time.Second))
 }
 
@@ -137,6 +139,6 @@ func halfOpen(ctx context.Context, t *spec.Trial) {
 	h, err := b.Finish(ctx)
 	t.Check(err)
 	j := newJudged(t, b, h)
-	j.within("REC-03", "onset of silence to the connection's end", times, found)
+	j.within("REC-03", "onset of silence to the connection's end", times, found, j.samples("REC-03"))
 	j.show("t0i→t4, half-open viewers", slotOf(10*time.Second))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"plumbline/harness"
@@ -25,7 +26,7 @@ func back(ctx context.Context, b *harness.Bench, limit time.Duration) (bool, err
 }
 
 // resumed judges the time to fresh data after every loss of a connection.
-func (j *judged) resumed(id string) {
+func (j *judged) resumed(id string, least int64) {
 	var times []time.Duration
 	var found []reports.Finding
 	for _, r := range j.history.Resumptions(j.options(id)) {
@@ -38,7 +39,7 @@ func (j *judged) resumed(id string) {
 			Detail: "the viewer lost its connection and never saw fresh data again",
 		})
 	}
-	j.within(id, "end of the cut to fresh data", times, found)
+	j.within(id, "end of the cut to fresh data", times, found, least)
 }
 
 // seam judges the order round every resumption.
@@ -81,6 +82,41 @@ func freshAfterFaults(log *record.Log, id string) (times []time.Duration, found 
 		}
 	}
 	return times, found
+}
+
+// silences returns, for every fault, which share of its time the longest
+// stretch was in which nothing arrived at any viewer.
+func silences(log *record.Log) map[string]float64 {
+	shares, onset := map[string]float64{}, map[string]int64{}
+	for _, e := range log.Events {
+		switch e.Kind {
+		case record.FaultOnset:
+			onset[e.Subject] = e.At
+		case record.FaultEnd:
+			from := onset[e.Subject]
+			share := float64(longestSilence(log, from, e.At)) / float64(max(e.At-from, 1))
+			if least, seen := shares[e.Subject]; !seen || share < least {
+				shares[e.Subject] = share
+			}
+		}
+	}
+	return shares
+}
+
+// longestSilence returns the longest time between from and to in which nothing
+// live arrived at any viewer.
+func longestSilence(log *record.Log, from, to int64) (longest int64) {
+	arrived := []int64{from, to}
+	for _, r := range log.Records {
+		if r.Kind == record.Received && r.At > from && r.At < to {
+			arrived = append(arrived, r.At)
+		}
+	}
+	slices.Sort(arrived)
+	for i := 1; i < len(arrived); i++ {
+		longest = max(longest, arrived[i]-arrived[i-1])
+	}
+	return longest
 }
 
 // firstFresh returns when a node first received a message that was intended at
