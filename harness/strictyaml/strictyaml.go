@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Document is a parsed file that can still say on which line a value stood.
@@ -149,6 +150,10 @@ func translate(name string, err error, into any) *Error {
 			out.Line = t.Position.Line
 		}
 	}
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) && wrong.DstType != durationType {
+		out.Message = wrongType(wrong)
+	}
 	if m := unknownField.FindStringSubmatch(out.Message); m != nil {
 		out.Message = fmt.Sprintf("unknown key %q", m[1])
 		if near := Nearest(m[1], Keys(into)); near != "" {
@@ -156,6 +161,42 @@ func translate(name string, err error, into any) *Error {
 		}
 	}
 	return out
+}
+
+// wrongType says what belongs in the place of a value of the wrong type.
+func wrongType(e *yaml.TypeError) string {
+	is := inWords(e.SrcType)
+	key := ""
+	if t := e.Token; t != nil {
+		if k := e.SrcType.Kind(); k != reflect.Slice && k != reflect.Map {
+			is = fmt.Sprintf("%q", t.Value)
+		}
+		if t.Prev != nil && t.Prev.Type == token.MappingValueType && t.Prev.Prev != nil {
+			key = t.Prev.Prev.Value + ": "
+		}
+	}
+	return fmt.Sprintf("%smust be %s, is %s", key, inWords(e.DstType), is)
+}
+
+// inWords names a type as the writer of a file knows it.
+func inWords(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.String:
+		return "a text"
+	case t.Kind() == reflect.Slice:
+		return "a list"
+	case t.Kind() == reflect.Map, t.Kind() == reflect.Struct:
+		return "keys with values"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		return "a whole number"
+	default:
+		return "a number"
+	}
 }
 
 func firstLine(text string) string {

@@ -73,7 +73,8 @@ func TestDecodeRefuses(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown key", "name: x\nloads:\n  a:\n    device: 3\n", `f.yaml:4: unknown key "device"; did you mean "devices"?`},
 		{"unknown key, no guess", "name: x\nzzzzzz: 1\n", `f.yaml:2: unknown key "zzzzzz"`},
-		{"wrong type", "name: x\nports: [{baud: fast}]\n", "f.yaml:2: "},
+		{"wrong type", "name: x\nports: [{baud: fast}]\n", `f.yaml:2: baud: must be a whole number, is "fast"`},
+		{"list for a number", "name: x\nports:\n  - baud: [1]\n", `f.yaml:3: baud: must be a whole number, is a list`},
 		{"duplicate key", "name: x\nname: y\n", "f.yaml:2: "},
 		{"broken syntax", "name: [x\n", "f.yaml:"},
 		{"two documents", "name: x\n---\nname: y\n", "more than one document"},
@@ -97,7 +98,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	words := []string{"devices", "viewers", "rate"}
-	for word, want := range map[string]string{"device": "devices", "Viewer": "viewers", "rat": "rate", "colour": "", "": ""} {
+	for word, want := range map[string]string{"device": "devices", "Viewer": "viewers", "rat": "rate", "raet": "rate", "colour": "", "": ""} {
 		if got := strictyaml.Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
