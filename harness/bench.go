@@ -174,7 +174,7 @@ func (b *Bench) startWitness(ctx context.Context) error {
 		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
 	})
 	b.Witness = w
-	return err
+	return b.unreachable(ctx, err)
 }
 
 // dialTo returns a dialler that goes to addr whatever is asked for: TLS names
@@ -208,6 +208,16 @@ func (b *Bench) blame(err error) error {
 		return fmt.Errorf("%w (seen as: %w)", gone, err)
 	}
 	return err
+}
+
+// unreachable is blame for a system under test that does not let the harness
+// in: also when it runs that is no fault of the harness, unless ctx has ended.
+func (b *Bench) unreachable(ctx context.Context, err error) error {
+	err = b.blame(err)
+	if err == nil || ctx.Err() != nil || errors.Is(err, sut.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", sut.ErrUnavailable, err)
 }
 
 // Close ends everything in reverse order: devices, viewers, witness, proxies,

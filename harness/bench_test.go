@@ -291,6 +291,16 @@ func TestOpenNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A system that runs and lets nobody in is not available; the harness is fine.
+func TestARefusedViewerIsNoFaultOfTheHarness(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "refused", Load: small})
+	cfg := harness.ViewerConfig(b, "stranger")
+	cfg.Token = func(context.Context) (string, error) { return "no token", nil }
+	if _, err := b.AddViewer(t.Context(), cfg); !errors.Is(err, sut.ErrUnavailable) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a refused viewer gives %v", err)
+	}
+}
+
 func TestEachOpeningHasItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	rig := newRig(t, func(c *harness.Config) { c.Dir = dir })

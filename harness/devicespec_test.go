@@ -42,6 +42,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"no port", "    port: /dev/ttyUSB0\n", "", "devices[1].port: must be given"},
 		{"key of another kind", "speed: 4", "period: 4s", "lab.yaml:11: devices[2].period: "},
 		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},
+		{"unknown codec", "codec: nmea0183", "codec: morse", `codec: no codec is called "morse"; known are nmea0183`},
 		{"bad period", "period: 200ms", "period: soon", "lab.yaml:5: devices[0].period: "},
 		{"wildcard", "tele/plug/SENSOR", "tele/#", "lab.yaml:12: devices[3].topic: "},
 		{"control character in an id", "id: gps", `id: "a\x07b"`, "lab.yaml:6: devices[1].id: "},

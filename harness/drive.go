@@ -55,7 +55,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 		return err
 	}
 	b.Generator = generator
-	return generator.Connect(ctx)
+	return b.unreachable(ctx, generator.Connect(ctx))
 }
 
 // Topic returns where the harness publishes the samples of a device.

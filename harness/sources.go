@@ -24,6 +24,10 @@ import (
 // recordings of real devices.
 const DataVariable = "PLUMBLINE_DATA"
 
+// ErrRecording marks a recording that is not there or not whole. CheckDevices
+// gives it beside ErrBench.
+var ErrRecording = errors.New("recording cannot be played")
+
 // ErrBench marks something of the bench that is not there or not usable: a
 // port, a recording, this machine's sensors.
 var ErrBench = errors.New("bench is not available")
@@ -208,10 +212,10 @@ func loadRecording(path string, c codec.Codec, baud int) (*replay.Recording, err
 	}
 	rec, err := replay.Load(path, replay.LoadOptions{Codec: c, Baud: baud})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrRecording, err)
 	}
 	if rec.Fault != nil {
-		return nil, fmt.Errorf("recording is damaged: %w; cut the file before that place or take another", rec.Fault)
+		return nil, fmt.Errorf("%w: it is damaged: %w; cut the file before that place or take another", ErrRecording, rec.Fault)
 	}
 	return rec, nil
 }

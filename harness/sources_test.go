@@ -25,16 +25,17 @@ func TestCheckDevicesNamesTheMend(t *testing.T) {
 		name  string
 		spec  harness.DeviceSpec
 		words string
+		is    error
 	}{
-		{"no such port", harness.DeviceSpec{ID: "a", Kind: harness.KindSerial, Port: "/dev/no-such-port"}, "/dev/no-such-port"},
-		{"no such codec", harness.DeviceSpec{ID: "b", Kind: harness.KindSerial, Port: "/dev/null", Codec: "morse"}, "morse"},
-		{"no such recording", harness.DeviceSpec{ID: "c", Kind: harness.KindRecording, Path: filepath.Join(dir, "absent.log")}, "absent.log"},
-		{"cut recording", harness.DeviceSpec{ID: "d", Kind: harness.KindRecording, Path: cut}, "recording is damaged"},
-		{"empty recording", harness.DeviceSpec{ID: "e", Kind: harness.KindSerialTwin, Path: empty}, "empty"},
+		{"no such port", harness.DeviceSpec{ID: "a", Kind: harness.KindSerial, Port: "/dev/no-such-port"}, "/dev/no-such-port", harness.ErrBench},
+		{"no such codec", harness.DeviceSpec{ID: "b", Kind: harness.KindSerial, Port: "/dev/null", Codec: "morse"}, "morse", harness.ErrBench},
+		{"no such recording", harness.DeviceSpec{ID: "c", Kind: harness.KindRecording, Path: filepath.Join(dir, "absent.log")}, "absent.log", harness.ErrRecording},
+		{"cut recording", harness.DeviceSpec{ID: "d", Kind: harness.KindRecording, Path: cut}, "is damaged", harness.ErrRecording},
+		{"empty recording", harness.DeviceSpec{ID: "e", Kind: harness.KindSerialTwin, Path: empty}, "empty", harness.ErrRecording},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := harness.CheckDevices(t.Context(), []harness.DeviceSpec{c.spec})
-			if !errors.Is(err, harness.ErrBench) || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), `"`+c.spec.ID+`"`) {
+			if !errors.Is(err, c.is) || !errors.Is(err, harness.ErrBench) || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), `"`+c.spec.ID+`"`) {
 				t.Errorf("error is %v", err)
 			}
 		})

@@ -59,7 +59,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewer, error) {
 	v, err := viewer.Open(ctx, cfg)
 	if err != nil {
-		return nil, b.blame(fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
+		return nil, b.unreachable(ctx, fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
 	b.Viewers = append(b.Viewers, v)
 	b.before = append(b.before, b.accepted())

@@ -25,6 +25,8 @@ func classify(err error) error {
 		return exit.With(reports.ExitInconclusive, err, "")
 	case errors.As(err, &yaml), errors.Is(err, spec.ErrUsage), errors.Is(err, sut.ErrUsage), errors.Is(err, source.ErrSpec):
 		return exit.Usage(err, "")
+	case errors.Is(err, harness.ErrRecording):
+		return exit.With(reports.ExitUnavailable, err, "name a recording that is there and whole; plumbline watch replay:FILE shows what it holds")
 	case errors.Is(err, harness.ErrBench):
 		return exit.With(reports.ExitUnavailable, err, "plumbline devices shows what is plugged in, plumbline doctor checks this machine")
 	case errors.Is(err, sut.ErrUnavailable):

@@ -377,7 +377,7 @@ func TestABenchThatIsNotThere(t *testing.T) {
 		{"system dies at the start", "--sut", deadSystem, []string{"dead", "exit status 0"}, true},
 		{"system never gets ready", "--sut", silentSystem, []string{"silent", "not ready after 500ms"}, true},
 		{"no such port", "--rig", noPort, []string{"gps", "/dev/nonexistent", "plumbline devices"}, false},
-		{"no such recording", "--rig", noRecording, []string{"old", "/nonexistent/track.nmea"}, false},
+		{"no such recording", "--rig", noRecording, []string{"old", "/nonexistent/track.nmea", "there and whole"}, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
