@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/onsi/ginkgo/v2/types"
 
@@ -44,7 +45,12 @@ func List(p *profile.Profile, labelFilter string) ([]Scenario, error) {
 func choose(all []Scenario, labelFilter string) (selected, left []Scenario, err error) {
 	match, err := types.ParseLabelFilter(labelFilter)
 	if err != nil {
-		return nil, nil, fmt.Errorf("spec: label filter %q: %w: %w", labelFilter, err, ErrUsage)
+		var told types.GinkgoError // its Error is for a terminal: colours, several lines
+		if errors.As(err, &told) {
+			_, problem, _ := strings.Cut(told.Message, "\n")
+			err = errors.New(problem)
+		}
+		return nil, nil, fmt.Errorf("spec: label filter %q: %w: %w; write for example \"LAT || req:DEL-01\"", labelFilter, ErrUsage, err)
 	}
 	for _, sc := range all {
 		if match(sc.AllLabels()) {

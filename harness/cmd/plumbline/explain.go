@@ -41,7 +41,7 @@ func requirementIDs() []string {
 	return ids
 }
 
-// unknownRequirement suggests the nearest id, or the family's ids.
+// unknownRequirement suggests the nearest ids, or the family's ids.
 func unknownRequirement(id string) error {
 	all, family := requirementIDs(), []string(nil)
 	want := reports.Requirement{ID: strings.ToUpper(id)}.Family()
@@ -51,8 +51,8 @@ func unknownRequirement(id string) error {
 		}
 	}
 	mend := "plumbline list shows all of them"
-	if near := strictyaml.Nearest(id, all); near != "" {
-		mend = fmt.Sprintf("did you mean %s? %s", near, mend)
+	if near := strictyaml.Near(id, all); len(near) > 0 {
+		mend = fmt.Sprintf("did you mean %s? %s", strings.Join(near, " or "), mend)
 	} else if len(family) > 0 {
 		mend = fmt.Sprintf("family %s holds %s; %s", want, strings.Join(family, ", "), mend)
 	}

@@ -98,6 +98,9 @@ func parseSeed(text string) (uint64, error) {
 		return uint64(binary.BigEndian.Uint32(b[:])), nil
 	}
 	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		err = fmt.Errorf("--seed %q is no seed", text)
+	}
 	return seed, exit.Usage(err, `--seed takes a whole number from 0 on, or "random"`)
 }
 
@@ -144,7 +147,7 @@ func (f *campaignFlags) system() (sut.Options, error) {
 	if f.sut != "" {
 		descriptor, err := sut.Load(f.sut)
 		if err != nil {
-			return opts, classify(err)
+			return opts, exit.Usage(err, "correct the descriptor of the system under test, or leave --sut out for the bridge of this project")
 		}
 		opts.Descriptor = descriptor
 		return opts, nil
