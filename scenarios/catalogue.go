@@ -49,7 +49,7 @@ var latency = []profile.Known{
 		Text:   "The 99.9th percentile of the time from the intended instant of a sample to its arrival at a viewer shall not exceed the limit.",
 		Source: "metrology 2.2; limits of the profile", Faults: []string{"F23", "F25"},
 	}),
-	timed("", reports.Requirement{
+	timed("connect", reports.Requirement{
 		ID: "LAT-08", Title: "first message after connecting", Quantile: 0.95, MinSamples: 59, Rule: dr2,
 		Measurand: "time from the intended instant of the first sample after a subscription was confirmed to its arrival",
 		Text:      "The 95th percentile of the latency of the first sample after connecting shall not exceed the limit.",

@@ -103,6 +103,18 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// A load that connects less often than LAT-08 asks for could never decide it.
+func TestTooFewConnectionsAreRefused(t *testing.T) {
+	p, err := spec.Catalogue().Load("smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := strings.Replace(string(p.Source), "cycles: 120", "cycles: 1", 1)
+	if _, err := spec.Catalogue().Parse("few.yaml", []byte(few)); err == nil || !strings.Contains(err.Error(), "limits.LAT-08.samples") {
+		t.Errorf("one connection: %v", err)
+	}
+}
+
 func TestListSelectsByLabel(t *testing.T) {
 	p, err := spec.Catalogue().Load("ci")
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 var _ = spec.Describe("Real input", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "sources", Title: "carries host sensors, a serial line, a recording and a sensor of its own alike",
-		Requirements: []string{"DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"sources"},
+		Requirements: []string{"DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"sources"}, Declared: true,
 	}, sources)
 })
 

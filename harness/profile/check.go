@@ -279,6 +279,9 @@ func (k *checker) samples(known Known, raw rawLimit, at func(string) []any) erro
 	if found && load.Rate > 0 && load.Window > 0 && float64(raw.Samples) > load.Messages()*float64(max(load.Viewers, 1)) {
 		return k.doc.Errorf(at("samples"), "%d samples are more than load %q can bring (%.0f)", raw.Samples, known.Load, load.Messages()*float64(max(load.Viewers, 1)))
 	}
+	if found && load.Window == 0 && load.Cycles > 0 && raw.Samples > int64(load.Cycles) {
+		return k.doc.Errorf(at("samples"), "%d samples are more than load %q can bring: %d cycles, one in each", raw.Samples, known.Load, load.Cycles)
+	}
 	return nil
 }
 

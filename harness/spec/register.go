@@ -36,6 +36,7 @@ type Scenario struct {
 	Labels       []string      // beside the ones that follow from ID and Requirements
 	Tier         string        // "" means TierCore
 	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes
+	Declared     bool          // opens the declared devices; the others use a simulated fleet
 
 	guarantee string
 	body      Body

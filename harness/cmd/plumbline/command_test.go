@@ -172,8 +172,27 @@ func TestDeclare(t *testing.T) {
 			t.Errorf("inputs of %+v: %v", f, err)
 		}
 	}
-	if got := strings.Join(modes([]harness.DeviceSpec{{Kind: harness.KindHost}, {Kind: harness.KindRecording}}), "+"); got != "real+replay+sim" {
-		t.Errorf("modes %s", got)
+}
+
+// The first line names what takes part, not what a filter leaves out.
+func TestHeadNamesWhatTakesPart(t *testing.T) {
+	p, err := loadProfile("smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := spec.Options{Profile: p, Devices: []harness.DeviceSpec{{Kind: harness.KindHost}, {Kind: harness.KindRecording}}}
+	for filter, want := range map[string]console.Head{
+		"":         {Modes: []string{"real", "replay", "sim"}, Devices: 2},
+		"sessions": {Modes: []string{"sim"}},
+		"sources":  {Modes: []string{"real", "replay"}, Devices: 2},
+	} {
+		selected, err := spec.List(p, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := head(opts, selected); !slices.Equal(got.Modes, want.Modes) || got.Devices != want.Devices || got.Scenarios != len(selected) {
+			t.Errorf("filter %q: %+v", filter, got)
+		}
 	}
 }
 

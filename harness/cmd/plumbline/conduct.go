@@ -32,7 +32,7 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	// A reader that goes away (| head) must not end a measurement.
 	signal.Ignore(syscall.SIGPIPE)
 	progress := console.NewProgress(s.out, s.style(), time.Now)
-	progress.Head(head(opts, len(selected)))
+	progress.Head(head(opts, selected))
 	out, err := campaign.Run(ctx, campaign.Options{
 		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
 	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {
@@ -87,8 +87,9 @@ func finish(s streams, out *campaign.Outcome, err error) error {
 	return leave(code)
 }
 
-// head is the first line of the run.
-func head(opts spec.Options, scenarios int) console.Head {
+// head is the first line of the run. Devices are named only when a selected
+// scenario opens them.
+func head(opts spec.Options, selected []spec.Scenario) console.Head {
 	descriptor := opts.SUT.Descriptor
 	if descriptor == nil {
 		descriptor = sut.Default()
@@ -97,8 +98,20 @@ func head(opts spec.Options, scenarios int) console.Head {
 	if descriptor.Version != "" {
 		name += " " + descriptor.Version
 	}
-	inputs := declared(opts.Devices)
-	return console.Head{SUT: name, Profile: opts.Profile.Name, Modes: modes(inputs), Seed: opts.Seed, Scenarios: scenarios, Devices: len(inputs)}
+	var part []reports.Device
+	h := console.Head{SUT: name, Profile: opts.Profile.Name, Seed: opts.Seed, Scenarios: len(selected)}
+	for _, sc := range selected {
+		if !sc.Declared {
+			part = append(part, reports.Device{Mode: reports.ModeSim})
+			continue
+		}
+		for _, d := range declared(opts.Devices) {
+			part = append(part, reports.Device{Mode: modeOf(d)})
+		}
+		h.Devices = len(declared(opts.Devices))
+	}
+	h.Modes = console.Modes(part)
+	return h
 }
 
 // show passes an event of the engine on to the console.

@@ -6,7 +6,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"plumbline/harness"
-	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/harness/cmd/plumbline/internal/source"
 	"plumbline/reports"
@@ -75,16 +74,6 @@ func declare(s source.Spec, id string) (harness.DeviceSpec, error) {
 		return d, err
 	}
 	return specs[0], nil
-}
-
-// modes names what takes part in a run: the simulated fleet always does, the
-// declared devices beside it.
-func modes(devices []harness.DeviceSpec) []string {
-	seen := []reports.Device{{Mode: reports.ModeSim}}
-	for _, d := range devices {
-		seen = append(seen, reports.Device{Mode: modeOf(d)})
-	}
-	return console.Modes(seen)
 }
 
 // modeOf says what a declared device is.

@@ -17,7 +17,7 @@ type Head struct {
 	Modes     []string // what the devices are: sim, replay, real
 	Seed      uint64
 	Scenarios int
-	Devices   int
+	Devices   int // declared ones that take part; 0 leaves them out
 }
 
 // Progress shows a run while it goes on. Its methods may be called by any
@@ -84,8 +84,12 @@ func (p *Progress) Head(h Head) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total = h.Scenarios
-	p.line(fmt.Sprintf("%s %s  profile %s  mode %s  seed %d  (%s, %s)", p.style.paint(bold, "plumbline:"),
-		Clean(h.SUT), Clean(h.Profile), Clean(modes), h.Seed, plural(h.Scenarios, "scenario"), plural(h.Devices, "device")))
+	amount := plural(h.Scenarios, "scenario")
+	if h.Devices > 0 {
+		amount += ", " + plural(h.Devices, "device")
+	}
+	p.line(fmt.Sprintf("%s %s  profile %s  mode %s  seed %d  (%s)", p.style.paint(bold, "plumbline:"),
+		Clean(h.SUT), Clean(h.Profile), Clean(modes), h.Seed, amount))
 }
 
 // Begin says that a scenario started.
