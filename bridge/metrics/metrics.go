@@ -53,7 +53,7 @@ func (s *Set) ingest() {
 	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled, failed).", "result")
 	s.MQTTClients = s.gauge("bridge_mqtt_connections", "MQTT connections open now.")
 	s.MQTTRejected = s.counterVec("bridge_mqtt_rejected_total", "MQTT connections refused, by reason.", "reason")
-	s.Ingest = s.histogram("bridge_ingest_seconds", "Time of one publish in the ingest hook, journal included.", prometheus.ExponentialBuckets(2e-6, 2, 20))
+	s.Ingest = s.histogram("bridge_ingest_seconds", "Time of one message between its arrival and the journal's answer.", prometheus.ExponentialBuckets(2e-6, 2, 20))
 }
 
 func (s *Set) viewers() {

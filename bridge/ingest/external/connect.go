@@ -46,14 +46,10 @@ func (s *Source) dial(ctx context.Context, h handshake) (*link, *packets.Connack
 		return nil, nil, s.explain("connect", err)
 	}
 	keepalive := s.opts.Keepalive
-	if k := ack.Properties.ServerKeepAlive; k != nil { // [MQTT-3.1.2-21]
-		keepalive = time.Duration(*k) * time.Second
+	if k := ack.Properties.ServerKeepAlive; k != nil && *k > 0 { // [MQTT-3.1.2-21]; to ping more often is allowed and finds a dead broker sooner
+		keepalive = min(keepalive, time.Duration(*k)*time.Second)
 	}
 	l.silence = time.Duration(silenceFactor * float64(keepalive))
-	if keepalive == 0 {
-		keepalive = s.opts.Keepalive // the server does not mind, we want to know whether it lives
-		l.silence = time.Duration(silenceFactor * float64(keepalive))
-	}
 	l.keepAlive(keepalive)
 	return l, ack, nil
 }

@@ -151,8 +151,12 @@ func (s *Source) identify(m *journal.Message, p *packets.Publish) (again bool) {
 // store appends m, waiting for as long as the journal cannot write: nothing is acknowledged meanwhile, the broker keeps what
 // is beyond its window.
 func (s *Source) store(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
-	s.gauges.storing(s.opts.Now())
-	defer s.gauges.storing(time.Time{})
+	began := s.opts.Now()
+	s.gauges.storing(began)
+	defer func() {
+		s.gauges.storing(time.Time{})
+		s.opts.Metrics.Ingest.Observe(s.opts.Now().Sub(began).Seconds())
+	}()
 	for told := false; ; told = true {
 		offset, duplicate, err = s.opts.Journal.Append(ctx, m)
 		if !errors.Is(err, journal.ErrDegraded) {

@@ -23,7 +23,7 @@ import (
 
 // rig is a source on a real journal, running.
 type rig struct {
-	t    *testing.T
+	t    testing.TB
 	s    *Source
 	j    *journal.Journal
 	m    *metrics.Set
@@ -38,34 +38,34 @@ func testLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func testOptions(t *testing.T, addr string) Options {
-	t.Helper()
-	j, err := journal.Open(journal.Options{Dir: filepath.Join(t.TempDir(), "journal")})
+func testOptions(tb testing.TB, addr string) Options {
+	tb.Helper()
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(tb.TempDir(), "journal")})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = j.Close() })
+	tb.Cleanup(func() { _ = j.Close() })
 	return Options{
 		Name: "site-a", Address: addr, ClientID: "me", Prefix: "site-a/", Filters: []string{"#"}, SessionExpiry: time.Hour, ReceiveMaximum: 20,
 		MaxPacketBytes: 64 << 10, Keepalive: 2 * time.Second, ConnectTimeout: 5 * time.Second, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 100 * time.Millisecond,
-		StateFile: filepath.Join(t.TempDir(), "external", "site-a.json"), Journal: j, Metrics: metrics.New(), Log: testLog(),
+		StateFile: filepath.Join(tb.TempDir(), "external", "site-a.json"), Journal: j, Metrics: metrics.New(), Log: testLog(),
 	}
 }
 
 // start runs a source until the test ends or stop is called.
-func start(t *testing.T, o Options) *rig {
-	t.Helper()
+func start(tb testing.TB, o Options) *rig {
+	tb.Helper()
 	s, err := New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
-	r := &rig{t: t, s: s, m: o.Metrics}
+	r := &rig{t: tb, s: s, m: o.Metrics}
 	r.j, _ = o.Journal.(*journal.Journal)
 	r.stop = sync.OnceFunc(func() { cancel(); <-done; _ = s.Close() })
-	t.Cleanup(r.stop)
+	tb.Cleanup(r.stop)
 	return r
 }
 
