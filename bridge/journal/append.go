@@ -43,14 +43,9 @@ func (j *Journal) Append(ctx context.Context, m Message) (offset uint64, duplica
 	if err := ctx.Err(); err != nil {
 		return 0, false, fmt.Errorf("journal: append: %w", context.Cause(ctx))
 	}
-	if err := checkMessage(&m); err != nil {
+	if err := j.prepare(&m); err != nil {
 		return 0, false, err
 	}
-	if m.Time.IsZero() {
-		m.Time = j.opts.Now()
-	}
-	m.Time = time.UnixMicro(m.Time.UnixMicro()).UTC()
-	m.Payload = append(make([]byte, 0, len(m.Payload)), m.Payload...)
 	for {
 		a, err := j.admit(&m)
 		switch {
@@ -77,6 +72,19 @@ func (j *Journal) Append(ctx context.Context, m Message) (offset uint64, duplica
 	}
 }
 
+// prepare checks m and makes it the journal's own.
+func (j *Journal) prepare(m *Message) error {
+	if err := checkMessage(m); err != nil {
+		return err
+	}
+	if m.Time.IsZero() {
+		m.Time = j.opts.Now()
+	}
+	m.Time = time.UnixMicro(m.Time.UnixMicro()).UTC()
+	m.Payload = append(make([]byte, 0, len(m.Payload)), m.Payload...)
+	return nil
+}
+
 // admission is where a message went.
 type admission struct {
 	b         *batch
@@ -95,34 +103,57 @@ func (j *Journal) admit(m *Message) (a admission, err error) {
 	if err := j.refusal(); err != nil {
 		return a, err
 	}
-	counted := m.Producer != "" && m.ProducerSeq != 0
-	if counted {
-		if n := j.producers.nodes[m.Producer]; n != nil && m.ProducerSeq <= n.value {
-			j.stats.Duplicates++
-			return admission{duplicate: true, offset: n.offset}, nil
-		}
-		if c, ok := j.pending[m.Producer]; ok && m.ProducerSeq <= c.seq {
-			j.stats.Duplicates++
-			return admission{b: c.b, index: c.b.indexOf(m.Producer), done: c.b.follow(), duplicate: true}, nil
-		}
+	if a, known := j.known(m); known {
+		return a, nil
 	}
+	if wait := j.room(); wait != nil {
+		return admission{wait: wait}, nil
+	}
+	return j.place(m), nil
+}
+
+// known finds a message whose producer has sent it, or a later one, before. Called with mu held.
+func (j *Journal) known(m *Message) (a admission, known bool) {
+	if m.Producer == "" || m.ProducerSeq == 0 {
+		return a, false
+	}
+	if n := j.producers.nodes[m.Producer]; n != nil && m.ProducerSeq <= n.value {
+		j.stats.Duplicates++
+		return admission{duplicate: true, offset: n.offset}, true
+	}
+	if c, ok := j.pending[m.Producer]; ok && m.ProducerSeq <= c.seq {
+		j.stats.Duplicates++
+		return admission{b: c.b, index: c.b.indexOf(m.Producer), done: c.b.follow(), duplicate: true}, true
+	}
+	return a, false
+}
+
+// room returns nil when the open batch takes more, else what is closed when to
+// look again. Called with mu held.
+func (j *Journal) room() <-chan struct{} {
 	b := j.open
-	if b.bytes >= maxBatchBytes {
-		if b.sealed == nil {
-			b.sealed = make(chan struct{})
-		}
-		return admission{wait: b.sealed}, nil
+	if b.bytes < maxBatchBytes {
+		return nil
 	}
+	if b.sealed == nil {
+		b.sealed = make(chan struct{})
+	}
+	return b.sealed
+}
+
+// place puts m into the open batch. Called with mu held.
+func (j *Journal) place(m *Message) admission {
+	b := j.open
 	b.entries = append(b.entries, Entry{Message: *m})
 	b.bytes += entryBytes + int64(len(m.Payload)+len(m.Topic)+len(m.Producer))
-	if counted {
+	if m.Producer != "" && m.ProducerSeq != 0 {
 		j.pending[m.Producer] = claim{m.ProducerSeq, b}
 	}
-	a = admission{b: b, index: len(b.entries) - 1}
+	a := admission{b: b, index: len(b.entries) - 1}
 	if a.leader = a.index == 0; !a.leader {
 		a.done = b.follow()
 	}
-	return a, nil
+	return a
 }
 
 // follow returns what tells the outcome. Called with mu held.

@@ -310,6 +310,24 @@ func TestAllWaitersOfAFailedBatchAreRefused(t *testing.T) {
 	}
 }
 
+// Several messages at once are all refused or all there, and offered again they are no duplicates.
+func TestAppendAllFailsAsAWhole(t *testing.T) {
+	fs := &faulty{}
+	r := newRig(t, SyncOS)
+	r.opts.fs = fs
+	j := r.open()
+	fs.set(failing(syscall.ENOSPC, "write"))
+	if rs, err := j.AppendAll(context.Background(), numbered("p", 1, 10)); !errors.Is(err, ErrDegraded) || rs != nil || j.Head().Offset != 0 {
+		t.Fatalf("full disk: %v, %v, head %d", rs, err, j.Head().Offset)
+	}
+	fs.set(nil)
+	eventually(t, "the journal to mend itself", func() bool { return j.Err() == nil })
+	rs, err := j.AppendAll(context.Background(), numbered("p", 1, 10))
+	if err != nil || len(rs) != 10 || rs[0] != (Result{1, false}) || rs[9] != (Result{10, false}) {
+		t.Errorf("afterwards: %v, %v", rs, err)
+	}
+}
+
 func TestOpenFailsOnAFullDisk(t *testing.T) {
 	for _, op := range []string{"create", "write", "sync", "rename"} {
 		r := newRig(t, SyncDurable)

@@ -24,7 +24,7 @@ func (s *Set) external() {
 		SessionsLost: s.counterVec("bridge_external_sessions_lost_total", "Reconnects at which the broker no longer had the session: messages may be missing.", "broker"),
 		Received:     s.counterVec("bridge_external_received_total", "Messages of the external broker stored, by QoS, retain flag and DUP flag.", "broker", "qos", "retain", "dup"),
 		Duplicates:   s.counterVec("bridge_external_duplicates_total", "Messages acknowledged but not stored again, by what they were known by (packet-id, sequence).", "broker", "by"),
-		Refused:      s.counterVec("bridge_external_refused_total", "Messages refused because they can never be stored, by reason (topic, size).", "broker", "reason"),
+		Refused:      s.counterVec("bridge_external_refused_total", "Messages refused because they can never be stored, by reason (topic).", "broker", "reason"),
 		BadSequence:  s.counterVec("bridge_external_bad_sequence_total", "Messages stored although their producer sequence is no decimal number from 1.", "broker"),
 		Stalls:       s.counterVec("bridge_external_stalls_total", "Times that delivery waited because the journal could not write.", "broker"),
 		Published:    s.counterVec("bridge_external_published_total", "Messages published to the external broker, by result (sent, refused, not-connected, unknown).", "broker", "result"),

@@ -32,7 +32,7 @@ func (s *Source) dial(ctx context.Context, h handshake) (*link, *packets.Connack
 	if err != nil {
 		return nil, nil, s.explain("network", err)
 	}
-	l := newLink(ctx, conn, s.opts.MaxPacketBytes, s.opts.ConnectTimeout)
+	l := newLink(ctx, conn, s.opts.MaxPacketBytes, 2*s.opts.ConnectTimeout) // giveUp comes first
 	giveUp := context.AfterFunc(short, func() { _ = conn.Close() })
 	ack, err := s.greet(l, h)
 	if !giveUp() && err == nil {

@@ -175,6 +175,20 @@ func (l *link) read() (*packets.ControlPacket, error) {
 	return decode(first, body)
 }
 
+// complete reports whether a whole packet lies in the buffer, so that read will not wait.
+func (l *link) complete() bool {
+	have := l.r.Buffered()
+	header, _ := l.r.Peek(min(have, 5))
+	size := 0
+	for i := 1; i < len(header); i++ {
+		size |= int(header[i]&0x7f) << (7 * (i - 1))
+		if header[i] < 0x80 {
+			return have >= 1+i+size
+		}
+	}
+	return false
+}
+
 // length reads a remaining length (MQTT 5.0 section 1.5.5).
 func (l *link) length() (int, error) {
 	size := 0

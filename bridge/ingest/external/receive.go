@@ -2,7 +2,6 @@ package external
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -21,9 +20,6 @@ const (
 	ProducerProperty = "plumbline-producer"
 )
 
-// storeRetry is the pause before a message is offered again to a journal that cannot write.
-const storeRetry = 100 * time.Millisecond
-
 // session is one connection: from CONNECT until it breaks or ctx ends. It returns why it ended.
 func (s *Source) session(ctx context.Context) error {
 	expiry, window, most, aliases := uint32(s.opts.SessionExpiry/time.Second), uint16(s.opts.ReceiveMaximum), uint32(s.opts.MaxPacketBytes), uint16(0)
@@ -35,7 +31,8 @@ func (s *Source) session(ctx context.Context) error {
 		return err
 	}
 	defer l.close()
-	err = s.subscribe(l, ack)
+	defer s.batch.abandon(s.window) // what is not stored was not acknowledged and comes again
+	err = s.subscribe(ctx, l, ack)
 	if err == nil {
 		s.set(true, nil)
 		s.gauges.connects.Inc()
@@ -54,25 +51,30 @@ func (s *Source) session(ctx context.Context) error {
 	return err
 }
 
-// receive stores and acknowledges what comes, one after the other. Storing may take its time: PINGREQ has a goroutine of its
-// own, and the broker sends no more than its window holds.
+// receive stores and acknowledges what comes, in that order: all that has arrived together goes to the journal together.
+// Storing may take its time: PINGREQ has a goroutine of its own, and the broker sends no more than its window holds.
 func (s *Source) receive(ctx context.Context, l *link) error {
 	for {
+		if s.batch.full() || !l.complete() {
+			if err := s.settle(ctx, l); err != nil {
+				return err
+			}
+		}
 		p, err := l.read()
 		if err != nil {
 			return err
 		}
-		if err := s.packet(ctx, l, p); err != nil {
+		if err := s.packet(p); err != nil {
 			return err
 		}
 	}
 }
 
 // packet deals with one packet of an established session.
-func (s *Source) packet(ctx context.Context, l *link, p *packets.ControlPacket) error {
+func (s *Source) packet(p *packets.ControlPacket) error {
 	switch c := p.Content.(type) {
 	case *packets.Publish:
-		return s.publish(ctx, l, c)
+		return s.publish(c)
 	case *packets.Pingresp:
 		return nil
 	case *packets.Disconnect:
@@ -84,9 +86,9 @@ func (s *Source) packet(ctx context.Context, l *link, p *packets.ControlPacket) 
 	return protocolError{packets.DisconnectProtocolError, "an unexpected " + p.PacketType()}
 }
 
-// publish brings one message into the journal and acknowledges it then. What can never be stored is refused with a reason
-// code, counted and logged: without an answer the broker would deliver it for ever and nothing after it.
-func (s *Source) publish(ctx context.Context, l *link, p *packets.Publish) error {
+// publish takes one message into the batch. What can never be stored will be refused with a reason code, counted and logged:
+// without an answer the broker would deliver it for ever and nothing after it.
+func (s *Source) publish(p *packets.Publish) error {
 	if p.Properties.TopicAlias != nil { // we allow none
 		return protocolError{packets.DisconnectTopicAliasInvalid, "a topic alias came, none is allowed [MQTT-3.3.2-9]"}
 	}
@@ -95,33 +97,27 @@ func (s *Source) publish(ctx context.Context, l *link, p *packets.Publish) error
 	}
 	m := journal.Message{Topic: s.opts.Prefix + p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Time: s.opts.Now()}
 	if err := topic.ValidName(m.Topic); err != nil || topic.Reserved(p.Topic) {
-		return s.refuse(l, p, packets.PubackTopicNameInvalid, "topic")
+		s.gauges.refused("topic").Inc()
+		s.log.Warn("a message of the external broker has a topic that is not valid and is refused", "error", err)
+		s.batch.add(held{p: p, code: packets.PubackTopicNameInvalid, at: notStored})
+		return nil
 	}
-	again := s.identify(&m, p)
-	if again {
+	h := held{p: p, at: notStored}
+	if known := s.identify(&m, &h); known {
 		s.gauges.duplicates("packet-id").Inc()
-		return s.acknowledge(l, p)
+		s.batch.add(h)
+		return nil
 	}
-	offset, duplicate, err := s.store(ctx, m)
-	switch {
-	case errors.Is(err, journal.ErrTooLarge):
-		return s.refuse(l, p, packets.PubackQuotaExceeded, "size")
-	case err != nil:
-		return fmt.Errorf("store a message: %w", err)
-	case duplicate:
-		s.gauges.duplicates("sequence").Inc()
-	default:
-		s.gauges.received(p)
-		if p.QoS > 0 {
-			s.window.stored(p.PacketID, offset)
-		}
-	}
-	return s.acknowledge(l, p)
+	h.at = len(s.batch.messages)
+	s.batch.messages = append(s.batch.messages, m)
+	s.batch.add(h)
+	return nil
 }
 
 // identify gives m its producer and sequence, by which the journal knows it again: the publisher's own, or the packet
 // identifier. It reports whether m is known to be in the journal already.
-func (s *Source) identify(m *journal.Message, p *packets.Publish) (again bool) {
+func (s *Source) identify(m *journal.Message, h *held) (known bool) {
+	p := h.p
 	producer, text := "", ""
 	for _, u := range p.Properties.User {
 		switch u.Key {
@@ -144,48 +140,7 @@ func (s *Source) identify(m *journal.Message, p *packets.Publish) (again bool) {
 	if p.Duplicate && s.window.has(s.opts.Journal, p.PacketID, m) {
 		return true
 	}
-	m.Producer, m.ProducerSeq = s.window.next(p.PacketID)
+	h.count = s.window.take(p.PacketID, p.Duplicate)
+	m.Producer, m.ProducerSeq = s.window.producer(p.PacketID, h.count)
 	return false
-}
-
-// store appends m, waiting for as long as the journal cannot write: nothing is acknowledged meanwhile, the broker keeps what
-// is beyond its window.
-func (s *Source) store(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
-	began := s.opts.Now()
-	s.gauges.storing(began)
-	defer func() {
-		s.gauges.storing(time.Time{})
-		s.opts.Metrics.Ingest.Observe(s.opts.Now().Sub(began).Seconds())
-	}()
-	for told := false; ; told = true {
-		offset, duplicate, err = s.opts.Journal.Append(ctx, m)
-		if !errors.Is(err, journal.ErrDegraded) {
-			return offset, duplicate, err
-		}
-		if !told {
-			s.log.Warn("the journal cannot write: the external broker keeps its messages", "error", err)
-			s.gauges.stalls.Inc()
-		}
-		select {
-		case <-ctx.Done():
-			return 0, false, ctx.Err()
-		case <-s.opts.After(storeRetry):
-		}
-	}
-}
-
-func (s *Source) acknowledge(l *link, p *packets.Publish) error {
-	if p.QoS == 0 {
-		return nil
-	}
-	return l.acknowledge(p.PacketID, packets.PubackSuccess, "")
-}
-
-func (s *Source) refuse(l *link, p *packets.Publish, code byte, why string) error {
-	s.gauges.refused(why).Inc()
-	s.log.Warn("a message of the external broker cannot be stored and is refused", "reason", why, "code", fmt.Sprintf("0x%02X", code), "bytes", len(p.Payload))
-	if p.QoS == 0 {
-		return nil
-	}
-	return l.acknowledge(p.PacketID, code, why)
 }

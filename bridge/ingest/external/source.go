@@ -15,7 +15,7 @@ import (
 
 // Journal is the journal as seen from here.
 type Journal interface {
-	Append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error)
+	AppendAll(ctx context.Context, ms []journal.Message) ([]journal.Result, error)
 	memory
 }
 
@@ -54,7 +54,8 @@ type Options struct {
 type Source struct {
 	opts   Options
 	log    *slog.Logger
-	window *window
+	window *window // of the goroutine in Run, as batch
+	batch  batch
 	gauges gauges
 	up     upstream
 

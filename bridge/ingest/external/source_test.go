@@ -151,13 +151,13 @@ type balky struct {
 	refusals atomic.Int64
 }
 
-// Append implements Journal.
-func (b *balky) Append(ctx context.Context, m journal.Message) (uint64, bool, error) {
+// AppendAll implements Journal.
+func (b *balky) AppendAll(ctx context.Context, ms []journal.Message) ([]journal.Result, error) {
 	if b.full.Load() {
 		b.refusals.Add(1)
-		return 0, false, fmt.Errorf("disk full: %w", journal.ErrDegraded)
+		return nil, fmt.Errorf("disk full: %w", journal.ErrDegraded)
 	}
-	return b.Journal.Append(ctx, m)
+	return b.Journal.AppendAll(ctx, ms)
 }
 
 // TestN101ExternalJournalRefuses: while the journal cannot write nothing is acknowledged and the connection stays; afterwards
@@ -300,6 +300,8 @@ func TestTakenOver(t *testing.T) {
 	broker := brokertest.New(t, brokertest.Lines)
 	o := testOptions(t, broker.Addr)
 	o.Jitter = func() float64 { return 1 }
+	now := time.Now() // every connection is a short one
+	o.Now = func() time.Time { return now }
 	pauses := make(chan time.Duration, 100)
 	again := make(chan time.Time)
 	o.After = func(d time.Duration) <-chan time.Time { pauses <- d; return again }

@@ -1,6 +1,7 @@
 package external
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type subscribed struct {
 
 // subscribe makes the session hold exactly our filters. A session that has them is left alone: its subscriptions are kept
 // with it.
-func (s *Source) subscribe(l *link, ack *packets.Connack) error {
+func (s *Source) subscribe(ctx context.Context, l *link, ack *packets.Connack) error {
 	want := subscribed{s.opts.Address, s.opts.ClientID, s.opts.Filters}
 	had := s.recall()
 	if kept := ack.Properties.SessionExpiryInterval; kept != nil && time.Duration(*kept)*time.Second < min(s.opts.SessionExpiry, shortestSession) {
@@ -48,7 +49,7 @@ func (s *Source) subscribe(l *link, ack *packets.Connack) error {
 	}
 	add := without(want.Filters, had.Filters)
 	drop := without(had.Filters, want.Filters)
-	if err := s.change(l, add, drop); err != nil {
+	if err := s.change(ctx, l, add, drop); err != nil {
 		return err
 	}
 	if len(add)+len(drop) == 0 {
@@ -63,13 +64,13 @@ func without(list, other []string) []string {
 }
 
 // change subscribes and unsubscribes and waits for the answers.
-func (s *Source) change(l *link, add, drop []string) error {
+func (s *Source) change(ctx context.Context, l *link, add, drop []string) error {
 	if len(add) > 0 {
 		sub := packets.Subscribe{PacketID: subscribeID, Properties: &packets.Properties{}}
 		for _, f := range add {
 			sub.Subscriptions = append(sub.Subscriptions, packets.SubOptions{Topic: f, QoS: 1, RetainHandling: 1, RetainAsPublished: true})
 		}
-		p, err := s.ask(l, &sub)
+		p, err := s.ask(ctx, l, &sub)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (s *Source) change(l *link, add, drop []string) error {
 		}
 	}
 	if len(drop) > 0 {
-		p, err := s.ask(l, &packets.Unsubscribe{PacketID: unsubscribeID, Topics: drop, Properties: &packets.Properties{}})
+		p, err := s.ask(ctx, l, &packets.Unsubscribe{PacketID: unsubscribeID, Topics: drop, Properties: &packets.Properties{}})
 		if err != nil {
 			return err
 		}
@@ -94,7 +95,7 @@ func (s *Source) change(l *link, add, drop []string) error {
 }
 
 // ask sends a question and returns the answer. Messages may come before it (MQTT 5.0 section 3.8.4) and are stored as any.
-func (s *Source) ask(l *link, question packets.Packet) (*packets.ControlPacket, error) {
+func (s *Source) ask(ctx context.Context, l *link, question packets.Packet) (*packets.ControlPacket, error) {
 	if err := l.send(question); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,10 @@ func (s *Source) ask(l *link, question packets.Packet) (*packets.ControlPacket, 
 		case *packets.Suback, *packets.Unsuback:
 			return p, nil
 		}
-		if err := s.packet(l.ctx, l, p); err != nil {
+		if err := s.packet(p); err != nil {
+			return nil, err
+		}
+		if err := s.settle(ctx, l); err != nil {
 			return nil, err
 		}
 	}

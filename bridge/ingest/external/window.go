@@ -37,7 +37,7 @@ type window struct {
 type slot struct {
 	count  uint64 // 0 = none
 	id     uint16
-	offset uint64
+	offset uint64 // 0 = not in the journal yet
 }
 
 // producerPrefix begins the producer names of this package. An MQTT client cannot have such a name: NUL is in no string of
@@ -75,19 +75,38 @@ func newWindow(m memory, size int, session ...any) *window {
 // trusted reports whether the broker's identifiers are known to be good for recognising a message.
 func (w *window) trusted() bool { return w.count-w.breach >= uint64(len(w.slots)) }
 
-// next returns producer and sequence for a message with this identifier that is about to be stored.
-func (w *window) next(id uint16) (producer string, seq uint64) {
-	return w.names[int(id)%len(w.names)], (w.count+1)<<16 | uint64(id)
-}
-
-// stored notes that the message with this identifier is in the journal.
-func (w *window) stored(id uint16, offset uint64) {
+// take counts a message under this identifier and returns its count. A new message under an identifier that is in the span is
+// a repetition; one that is delivered again proves nothing, in neither direction.
+func (w *window) take(id uint16, again bool) (count uint64) {
 	w.count++
 	s := &w.slots[int(id)%len(w.slots)]
-	if s.count != 0 && w.count-s.count < uint64(len(w.slots)) {
+	switch {
+	case again:
+		w.breach++
+	case s.count != 0 && w.count-s.count < uint64(len(w.slots)):
 		w.breach = w.count
 	}
-	*s = slot{w.count, id, offset}
+	*s = slot{count: w.count, id: id}
+	return w.count
+}
+
+// producer returns producer and sequence of a message that was taken.
+func (w *window) producer(id uint16, count uint64) (name string, seq uint64) {
+	return w.names[int(id)%len(w.names)], count<<16 | uint64(id)
+}
+
+// stored notes where a message that was taken is in the journal.
+func (w *window) stored(id uint16, count, offset uint64) {
+	if s := &w.slots[int(id)%len(w.slots)]; s.count == count {
+		s.offset = offset
+	}
+}
+
+// drop forgets a message that was taken and is not in the journal.
+func (w *window) drop(id uint16, count uint64) {
+	if s := &w.slots[int(id)%len(w.slots)]; s.count == count {
+		*s = slot{}
+	}
 }
 
 // forget makes all identifiers unknown: the session that they belong to is no more.
@@ -99,7 +118,7 @@ func (w *window) forget() {
 // has reports whether m, delivered again under this identifier, is in the journal already.
 func (w *window) has(mem memory, id uint16, m *journal.Message) bool {
 	s := w.slots[int(id)%len(w.slots)]
-	if !w.trusted() || s.count == 0 || s.id != id || w.count-s.count >= w.size {
+	if !w.trusted() || s.offset == 0 || s.id != id || w.count-s.count >= w.size {
 		return false
 	}
 	found, err := mem.Read(s.offset-1, 1, 0)
