@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"plumbline/bridge/history/internal/tables"
 )
 
 // expireRows is how many rows one Expire removes at most, so that the writer is not away for long.
@@ -26,13 +28,12 @@ type round struct {
 }
 
 func (s *Store) rounds() []round {
-	r := s.opts.Retain
-	keep := []time.Duration{r.Points, r.Rollup1s, r.Rollup1m, r.Rollup1h}
+	keep := tables.Keeps(s.opts.Retain)
 	var out []round
-	for i, l := range levels {
-		out = append(out, round{l.table, l.time, keep[i]})
+	for i, l := range tables.Levels {
+		out = append(out, round{l.Table, l.Time, keep[i]})
 	}
-	return append(out, round{"events", "time", r.Events})
+	return append(out, round{"events", "time", s.opts.Retain.Events})
 }
 
 // Expire implements history.Store. Readers stop at the floor, which moves first, so they never see a series half gone.

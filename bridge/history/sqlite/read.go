@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/internal/tables"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/topic"
 )
@@ -43,7 +44,7 @@ func (s *Store) look(ctx context.Context, what string, read func(v *view) error)
 func (v *view) seq(epoch string, offset uint64) (int64, error) {
 	for id, name := range v.epochs {
 		if name == epoch {
-			return seqOf(id, offset)
+			return tables.Seq(id, offset)
 		}
 	}
 	return 0, history.ErrCursor
@@ -63,7 +64,7 @@ func (v *view) floor(ctx context.Context, table string) (time.Time, int64, error
 	if err != nil || us == 0 {
 		return time.Time{}, math.MinInt64, err
 	}
-	return fromMicro(us), us, nil
+	return tables.FromMicro(us), us, nil
 }
 
 // series finds the number of a series; 0 when there is none.
@@ -98,13 +99,13 @@ func (v *view) list(ctx context.Context, q history.ListQuery, kind history.Kind)
 		return nil, false, err
 	}
 	defer func() { _ = rows.Close() }()
-	var match matcher
+	var match tables.Matcher
 	for rows.Next() {
 		var l listed
 		if err := rows.Scan(&l.id, &l.Topic, &l.Field, &l.Unit, &l.Kind); err != nil {
 			return nil, false, err
 		}
-		if kind != "" && l.Kind != kind || !match.ok(q.Filter, q.Allow, l.Topic) {
+		if kind != "" && l.Kind != kind || !match.OK(q.Filter, q.Allow, l.Topic) {
 			continue
 		}
 		if len(found) == q.Limit {
@@ -113,21 +114,6 @@ func (v *view) list(ctx context.Context, q history.ListQuery, kind history.Kind)
 		found = append(found, l)
 	}
 	return found, false, rows.Err()
-}
-
-// matcher remembers the answer for the last topic, since the fields of one follow each other.
-type matcher struct {
-	topic string
-	known bool
-	last  bool
-}
-
-func (m *matcher) ok(filter string, allow func(string) bool, name string) bool {
-	if !m.known || m.topic != name {
-		m.topic, m.known = name, true
-		m.last = topic.Match(filter, name) && (allow == nil || allow(name))
-	}
-	return m.last
 }
 
 // List implements history.Store.
@@ -189,8 +175,8 @@ func (v *view) scanPoint(row interface{ Scan(dest ...any) error }, p *history.Po
 	if err := row.Scan(&at, &seq, &p.Value); err != nil {
 		return err
 	}
-	epoch, offset := splitSeq(seq)
-	p.Time, p.Epoch, p.Offset = fromMicro(at), v.epochs[epoch], offset
+	epoch, offset := tables.SplitSeq(seq)
+	p.Time, p.Epoch, p.Offset = tables.FromMicro(at), v.epochs[epoch], offset
 	return nil
 }
 
@@ -307,8 +293,8 @@ func (v *view) collectEvents(rows *sql.Rows, q history.EventQuery, b span, page 
 			page.More = true
 			return rows.Close()
 		}
-		epoch, offset := splitSeq(seq)
-		e.Time, e.Epoch, e.Offset = fromMicro(at), v.epochs[epoch], offset
+		epoch, offset := tables.SplitSeq(seq)
+		e.Time, e.Epoch, e.Offset = tables.FromMicro(at), v.epochs[epoch], offset
 		page.Events = append(page.Events, e)
 	}
 	return rows.Err()
@@ -329,8 +315,8 @@ func (s *Store) Gaps(ctx context.Context, from, to time.Time, limit int) (gaps [
 			if err := rows.Scan(&g.Epoch, &g.From, &g.To, &g.Count, &g.Reason, &begin, &end); err != nil {
 				return err
 			}
-			if g.End = fromMicro(end); begin != 0 {
-				g.Begin = fromMicro(begin)
+			if g.End = tables.FromMicro(end); begin != 0 {
+				g.Begin = tables.FromMicro(begin)
 			}
 			gaps = append(gaps, g)
 		}

@@ -4,14 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
+
+	"plumbline/bridge/history/internal/tables"
 )
 
 // schemaVersion is raised when an older program could misread the file.
 const schemaVersion = 1
 
 // schema makes the tables. Times are microseconds since 1970. A seq is the number of the epoch (in the order first seen) and the
-// offset in it, see [seqOf]. Points and rollups are clustered by series and time, so that a range is read from neighbouring pages.
+// offset in it, see [tables.Seq]. Points and rollups are clustered by series and time, so that a range is read from neighbouring pages.
 const schema = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE epochs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -32,18 +33,6 @@ const rollupSchema = `CREATE TABLE %s (series INTEGER NOT NULL, start INTEGER NO
 	lo REAL NOT NULL, lo_at INTEGER NOT NULL, hi REAL NOT NULL, hi_at INTEGER NOT NULL,
 	last REAL NOT NULL, last_at INTEGER NOT NULL, last_seq INTEGER NOT NULL, PRIMARY KEY (series, start)) STRICT, WITHOUT ROWID`
 
-// level is one resolution of numbers.
-type level struct {
-	table string
-	step  int64 // microseconds; 0 = the points themselves
-	time  string
-}
-
-// levels are from the finest to the coarsest.
-var levels = []level{
-	{"points", 0, "time"}, {"rollup_1s", time.Second.Microseconds(), "start"}, {"rollup_1m", time.Minute.Microseconds(), "start"}, {"rollup_1h", time.Hour.Microseconds(), "start"},
-}
-
 // prepare makes the tables of a new file, or checks those of an old one.
 func prepare(ctx context.Context, db *sql.DB) error {
 	var version int
@@ -62,8 +51,8 @@ func prepare(ctx context.Context, db *sql.DB) error {
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	statements := []string{schema, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)}
-	for _, l := range levels[1:] {
-		statements = append(statements, fmt.Sprintf(rollupSchema, l.table))
+	for _, l := range tables.Levels[1:] {
+		statements = append(statements, fmt.Sprintf(rollupSchema, l.Table))
 	}
 	for _, s := range statements {
 		if _, err := tx.ExecContext(ctx, s); err != nil {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver, in Go: bridged stays one static binary
 
@@ -218,21 +217,3 @@ func epochNames(ctx context.Context, db queryer) (map[int64]string, error) {
 	}
 	return names, rows.Err()
 }
-
-// offsetBits is the part of a seq that is the offset: 89 years of 100,000 messages a second. The rest counts 32,767 epochs.
-const offsetBits = 48
-
-// seqOf joins the number of an epoch and an offset, so that one integer orders all entries.
-func seqOf(epoch int64, offset uint64) (int64, error) {
-	if epoch >= 1<<(63-offsetBits) || offset >= 1<<offsetBits {
-		return 0, fmt.Errorf("history: sqlite: epoch number %d with offset %d is beyond what this store can count", epoch, offset)
-	}
-	return epoch<<offsetBits | int64(offset), nil
-}
-
-// splitSeq takes a seq apart.
-func splitSeq(seq int64) (epoch int64, offset uint64) {
-	return seq >> offsetBits, uint64(seq & (1<<offsetBits - 1))
-}
-
-func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }

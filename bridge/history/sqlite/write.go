@@ -1,15 +1,14 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/internal/tables"
 )
 
 // rowsAtOnce is how many rows one statement inserts: beyond it nothing is gained.
@@ -66,7 +65,7 @@ func (in *inserter) close() {
 type statements struct {
 	points  inserter
 	events  inserter
-	rollups [3]inserter // by levels[1:]
+	rollups [3]inserter // by tables.Levels[1:]
 }
 
 // merge adds a row to the one that is there. All right hand sides see the old row.
@@ -81,8 +80,8 @@ func (p *statements) prepare(ctx context.Context, db *sql.DB) error {
 	err := errors.Join(
 		p.points.prepare(ctx, db, "INSERT INTO points (series, time, seq, value)", 4, ""),
 		p.events.prepare(ctx, db, "INSERT INTO events (series, time, seq, size, payload)", 5, ""))
-	for i, l := range levels[1:] {
-		err = errors.Join(err, p.rollups[i].prepare(ctx, db, "INSERT INTO "+l.table+" (series, start, n, sum, lo, lo_at, hi, hi_at, last, last_at, last_seq)", 11, merge))
+	for i, l := range tables.Levels[1:] {
+		err = errors.Join(err, p.rollups[i].prepare(ctx, db, "INSERT INTO "+l.Table+" (series, start, n, sum, lo, lo_at, hi, hi_at, last, last_at, last_seq)", 11, merge))
 	}
 	return err
 }
@@ -101,12 +100,6 @@ func (p *statements) close() {
 	for i := range p.rollups {
 		p.rollups[i].close()
 	}
-}
-
-// point is a history.Point with names replaced by numbers.
-type point struct {
-	series, time, seq int64
-	value             float64
 }
 
 // Write implements history.Store.
@@ -199,27 +192,25 @@ func (u *update) series(ctx context.Context, l history.Listed) (int64, error) {
 
 // points inserts the points in the order of their key and, on the way, what they add to the rollups.
 func (u *update) points(ctx context.Context) error {
-	list := make([]point, 0, len(u.b.Points))
+	list := make([]tables.Point, 0, len(u.b.Points))
 	for i := range u.b.Points {
 		p := &u.b.Points[i]
 		id, err := u.series(ctx, history.Listed{Series: p.Series, Kind: history.KindNumber})
 		if err != nil {
 			return err
 		}
-		seq, err := seqOf(u.epoch, p.Offset)
+		seq, err := tables.Seq(u.epoch, p.Offset)
 		if err != nil {
 			return err
 		}
 		if id != 0 {
-			list = append(list, point{id, p.Time.UnixMicro(), seq, p.Value})
+			list = append(list, tables.Point{Series: id, Time: p.Time.UnixMicro(), Seq: seq, Value: p.Value})
 		}
 	}
-	slices.SortFunc(list, func(a, b point) int {
-		return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.time, b.time), cmp.Compare(a.seq, b.seq))
-	})
+	tables.Sort(list)
 	in := &u.s.stmts.points
 	for _, p := range list {
-		if err := in.add(ctx, u.tx, p.series, p.time, p.seq, p.value); err != nil {
+		if err := in.add(ctx, u.tx, p.Series, p.Time, p.Seq, p.Value); err != nil {
 			return err
 		}
 	}
@@ -227,8 +218,8 @@ func (u *update) points(ctx context.Context) error {
 		return err
 	}
 	u.w.Points = len(list)
-	for i, l := range levels[1:] {
-		if err := u.rollUp(ctx, &u.s.stmts.rollups[i], l.step, list); err != nil {
+	for i, l := range tables.Levels[1:] {
+		if err := u.rollUp(ctx, &u.s.stmts.rollups[i], l.Step, list); err != nil {
 			return err
 		}
 	}
@@ -236,20 +227,12 @@ func (u *update) points(ctx context.Context) error {
 }
 
 // rollUp adds the sorted points to one level, each bucket with one row.
-func (u *update) rollUp(ctx context.Context, in *inserter, step int64, list []point) error {
-	for len(list) > 0 {
-		first := list[0]
-		b := bucket{start: first.time - floorMod(first.time, step)}
-		n := 0
-		for n < len(list) && list[n].series == first.series && list[n].time < b.start+step {
-			p := list[n]
-			b.add(bucket{n: 1, sum: p.value, lo: p.value, loAt: p.time, hi: p.value, hiAt: p.time, last: p.value, lastAt: p.time, lastSeq: p.seq})
-			n++
-		}
-		if err := in.add(ctx, u.tx, first.series, b.start, b.n, b.sum, b.lo, b.loAt, b.hi, b.hiAt, b.last, b.lastAt, b.lastSeq); err != nil {
-			return err
-		}
-		list = list[n:]
+func (u *update) rollUp(ctx context.Context, in *inserter, step int64, list []tables.Point) error {
+	err := tables.RollUp(list, step, func(series int64, b tables.Bucket) error {
+		return in.add(ctx, u.tx, series, b.Start, b.N, b.Sum, b.Lo, b.LoAt, b.Hi, b.HiAt, b.Last, b.LastAt, b.LastSeq)
+	})
+	if err != nil {
+		return err
 	}
 	return in.flush(ctx, u.tx)
 }
@@ -262,7 +245,7 @@ func (u *update) events(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		seq, err := seqOf(u.epoch, e.Offset)
+		seq, err := tables.Seq(u.epoch, e.Offset)
 		if err != nil {
 			return err
 		}
@@ -293,44 +276,4 @@ func (u *update) gaps(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// floorMod is the remainder that is never negative.
-func floorMod(a, b int64) int64 { return ((a % b) + b) % b }
-
-// bucket is a rollup row without its series. The zero value holds no points.
-type bucket struct {
-	start, n        int64
-	sum             float64
-	lo, hi, last    float64
-	loAt, hiAt      int64
-	lastAt, lastSeq int64
-}
-
-// add merges o into b as the statement merge does.
-func (b *bucket) add(o bucket) {
-	if b.n == 0 {
-		start := b.start
-		*b = o
-		b.start = start
-		return
-	}
-	b.n += o.n
-	b.sum += o.sum
-	if o.lo < b.lo || o.lo == b.lo && o.loAt < b.loAt {
-		b.lo, b.loAt = o.lo, o.loAt
-	}
-	if o.hi > b.hi || o.hi == b.hi && o.hiAt < b.hiAt {
-		b.hi, b.hiAt = o.hi, o.hiAt
-	}
-	if o.lastAt > b.lastAt || o.lastAt == b.lastAt && o.lastSeq > b.lastSeq {
-		b.last, b.lastAt, b.lastSeq = o.last, o.lastAt, o.lastSeq
-	}
-}
-
-func (b *bucket) public() history.Bucket {
-	return history.Bucket{
-		Start: fromMicro(b.start), Count: b.n, Min: b.lo, Max: b.hi, Sum: b.sum, Last: b.last,
-		MinAt: fromMicro(b.loAt), MaxAt: fromMicro(b.hiAt), LastAt: fromMicro(b.lastAt),
-	}
 }
