@@ -11,9 +11,10 @@ import (
 // Journal is an open log. All methods may be called concurrently. Create one
 // with [Open].
 type Journal struct {
-	opts  Options
-	epoch string
-	lock  *os.File
+	opts   Options
+	epoch  string
+	epochs []begun // the youngest, the present one last; does not change while open
+	lock   *os.File
 
 	closing sync.Once
 
@@ -79,6 +80,21 @@ func (j *Journal) Head() Cursor { return Cursor{Epoch: j.epoch, Offset: j.visibl
 // Epoch returns the name of this continuous log. It never changes while the
 // journal is open.
 func (j *Journal) Epoch() string { return j.epoch }
+
+// Rejoin returns the offset from which a reader with cursor c goes on. For a cursor of this epoch that is its own. For one of an
+// earlier epoch, or of one that this journal does not know, it is the last offset up to which the reader cannot have read
+// anything but what the journal holds now: what it read beyond was lost, and other entries may have those offsets. Such a
+// reader has to say that it does not know what it missed.
+func (j *Journal) Rejoin(c Cursor) uint64 {
+	if c.Epoch == j.epoch {
+		return c.Offset
+	}
+	at := c.Offset
+	for i := len(j.epochs) - 1; i >= 0 && j.epochs[i].Epoch != c.Epoch; i-- {
+		at = min(at, j.epochs[i].After)
+	}
+	return at
+}
 
 // First returns the oldest readable offset, one more than the head when nothing
 // is readable.
@@ -210,7 +226,7 @@ func (j *Journal) shut() error {
 	}
 	if err == nil {
 		err = writeState(j.opts.fs, j.opts.Dir, state{
-			Epoch: j.epoch, Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head,
+			Epoch: j.epoch, Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
 		})
 	}
 	err = errors.Join(err, j.lock.Close())

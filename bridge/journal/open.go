@@ -70,7 +70,10 @@ func (j *Journal) recover() error {
 	j.written = r.next - 1
 	j.head = j.written
 	j.visible.Store(j.head)
-	j.epoch = last.Epoch
+	j.epoch, j.epochs = last.Epoch, last.Epochs
+	if len(j.epochs) == 0 && last.Epoch != "" { // of a program that did not note where it began
+		j.epochs = follow(nil, last.Epoch, 0)
+	}
 	if doubt == "" {
 		doubt = r.doubt
 	}
@@ -78,6 +81,7 @@ func (j *Journal) recover() error {
 		if j.epoch, err = j.newEpoch(); err != nil {
 			return err
 		}
+		j.epochs = follow(j.epochs, j.epoch, j.head)
 		if last.Epoch != "" || len(found) > 0 {
 			j.opts.Log.Warn("journal epoch renewed, viewers will not resume across it",
 				"reason", doubt, "old", last.Epoch, "epoch", j.epoch, "head", j.head)
@@ -87,7 +91,7 @@ func (j *Journal) recover() error {
 		return err
 	}
 	if err := writeState(j.opts.fs, j.opts.Dir, state{
-		Epoch: j.epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head,
+		Epoch: j.epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
 	}); err != nil {
 		return err
 	}

@@ -24,9 +24,25 @@ type state struct {
 	Sync    SyncPolicy `json:"sync"`
 	Boot    string     `json:"boot"`
 	Head    uint64     `json:"head"`
+	Epochs  []begun    `json:"epochs"` // the youngest, oldest first; the last is Epoch
 	// Written is the system's clock, whatever Options.Now says, because it is
 	// compared with the file system's own time stamp.
 	Written time.Time `json:"written"`
+}
+
+// begun says where an epoch began: entries after After were appended in it, or in one that began later.
+type begun struct {
+	Epoch string `json:"epoch"`
+	After uint64 `json:"after"`
+}
+
+// epochsKept bounds the list of epochs in the state. Who has a cursor of an older one reads somewhat more again.
+const epochsKept = 64
+
+// follow adds an epoch to the list.
+func follow(epochs []begun, epoch string, after uint64) []begun {
+	epochs = append(epochs, begun{epoch, after})
+	return epochs[max(0, len(epochs)-epochsKept):]
 }
 
 // stateVersion is raised when an older program could misread the directory.
