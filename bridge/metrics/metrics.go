@@ -34,6 +34,8 @@ type Set struct {
 	CertNotAfter  prometheus.Gauge       // unix seconds when the viewers' certificate expires
 	Drain         prometheus.Gauge       // 0 serving, 1 draining
 	External      *External              // of external brokers
+
+	history // of sinks and of the history API
 }
 
 // New makes a Set with a registry of its own.
@@ -42,6 +44,7 @@ func New() *Set {
 	s.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.ingest()
 	s.viewers()
+	s.newHistory()
 	s.external()
 	return s
 }
