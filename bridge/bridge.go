@@ -18,6 +18,7 @@ import (
 
 	"plumbline/bridge/auth"
 	"plumbline/bridge/config"
+	"plumbline/bridge/history"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/ingest"
 	"plumbline/bridge/ingest/external"
@@ -58,6 +59,7 @@ type Bridge struct {
 
 	journal  *journal.Journal
 	hub      *hub.Hub
+	sink     *history.Sink // nil without history
 	revoked  *auth.Revocations
 	broker   *ingest.Broker // nil without any listener of mqtt
 	external external.Sources
@@ -127,6 +129,9 @@ func (b *Bridge) build() error {
 		return err
 	}
 	b.hub = hub.New(b.journal, hub.Options{Log: b.log})
+	if err := b.buildHistory(); err != nil {
+		return err
+	}
 	b.wire = wire.New(b.wireOptions(verifier))
 	if err := b.bindHTTP(viewerTLS); err != nil {
 		return err
@@ -207,6 +212,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	part(&readers, "hub", func() error { return b.hub.Run(inner) })
 	part(&readers, "revocations", func() error { return b.revoked.Run(inner) })
+	if b.sink != nil {
+		part(&readers, "history", func() error { return b.sink.Run(inner) })
+	}
 	part(&servers, "viewers", func() error { return ignoreClosed(b.viewers.Serve(b.viewLis)) })
 	if b.ops != nil {
 		part(&servers, "ops", func() error { return ignoreClosed(b.ops.Serve(b.opsLis)) })

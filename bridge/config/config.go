@@ -36,6 +36,7 @@ type Config struct {
 	Viewers    Viewers    `yaml:"viewers"`
 	Auth       Auth       `yaml:"auth"`
 	Journal    Journal    `yaml:"journal"`
+	History    History    `yaml:"history"`
 	Ops        Ops        `yaml:"ops"`
 	Drain      Drain      `yaml:"drain"`
 	Log        Log        `yaml:"log"`
@@ -175,6 +176,7 @@ func Default() Config {
 		},
 		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},
+		History: defaultHistory(),
 		Ops:     Ops{Listen: "127.0.0.1:9464"},
 		Drain:   Drain{Spread: Duration(2 * time.Second)},
 		Log:     Log{Level: "info", Format: "json"},

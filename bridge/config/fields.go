@@ -83,7 +83,16 @@ func (f field) set(text string) error {
 			return fmt.Errorf("%q: want a whole number", text)
 		}
 		f.val.SetInt(int64(n))
+	case float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q: want a number", text)
+		}
+		f.val.SetFloat(n)
 	default:
+		if f.isRecords() {
+			return setRecords(f.val, text)
+		}
 		f.val.SetString(text)
 	}
 	return nil

@@ -99,7 +99,7 @@ func fromEnv(c *Config, environ []string) error {
 func anchor(c *Config, dir string) {
 	paths := []*string{
 		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
-		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile,
+		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile, &c.History.SQLite.File,
 	}
 	for i := range c.External {
 		e := &c.External[i]
@@ -209,6 +209,9 @@ func (r reader) entry(prefix, key, path string, v *ast.MappingValueNode) error {
 	f, ok := r.leaves[path]
 	if !ok {
 		return r.at(v.Key, "%s: %w", orTop(prefix), unknown("key", key, r.siblings(prefix)))
+	}
+	if _, empty := v.Value.(*ast.NullNode); f.isRecords() && !empty {
+		return r.records(path, f.val, v.Value)
 	}
 	text, err := r.text(f, v.Value)
 	if err != nil {

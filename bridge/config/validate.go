@@ -85,6 +85,7 @@ func (c Config) validateRest(say sayFunc) {
 	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
 	inRange(say, "journal.tailBytes", int64(c.Journal.TailBytes), 64<<10, 1<<40)
 	within(say, "journal.retainAge", c.Journal.RetainAge, time.Second, 10*365*24*time.Hour)
+	c.validateHistory(say)
 	c.validateOps(say)
 	within(say, "drain.spread", c.Drain.Spread, 0, 10*time.Minute)
 	oneOf(say, "log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -153,8 +153,11 @@ func (s *Sink) Run(ctx context.Context) error {
 
 // connect opens the store, as often as it takes; nil when ctx ended before.
 func (s *Sink) connect(ctx context.Context) (store Store) {
-	s.insist(ctx, "open", func() (err error) {
-		store, err = s.o.Open(ctx)
+	s.insist(ctx, "open", func() error {
+		opened, err := s.o.Open(ctx)
+		if err == nil {
+			store = opened
+		}
 		return err
 	})
 	return store
