@@ -112,11 +112,13 @@ func (c Config) validateHistory(say sayFunc) {
 		key  string
 		keep Duration
 	}{{"points", h.Retain.Points}, {"rollup1s", h.Retain.Rollup1s}, {"rollup1m", h.Retain.Rollup1m}, {"rollup1h", h.Retain.Rollup1h}}
-	for i, k := range kept {
+	finer := kept[0]
+	for _, k := range kept {
 		within(say, "history.retain."+k.key, k.keep, 0, 100*365*day)
-		if i > 0 && k.keep != 0 && (kept[i-1].keep == 0 || kept[i-1].keep > k.keep) {
-			say("history.retain."+k.key, "%s is shorter than history.retain.%s: keep the coarser at least as long (0 is for ever)", k.keep.D(), kept[i-1].key)
+		if k.keep != 0 && (finer.keep == 0 || finer.keep > k.keep) {
+			say("history.retain."+k.key, "%s is shorter than history.retain.%s: keep the coarser at least as long (0 is for ever)", k.keep.D(), finer.key)
 		}
+		finer = k
 	}
 	within(say, "history.retain.events", h.Retain.Events, 0, 100*365*day)
 	if _, err := h.Checked(); err != nil {

@@ -67,6 +67,13 @@ func Downsample(ctx context.Context, store Store, q PlotQuery) (Plot, error) {
 		}
 		return p, nil
 	}
+	if !page.KeptFrom.After(q.From) { // the steps divide the time in which there are points
+		last, err := store.Range(ctx, RangeQuery{Series: q.Series, From: q.From, To: q.To, Descending: true, Limit: 1})
+		if err != nil {
+			return Plot{}, err
+		}
+		q.From, q.To = page.Points[0].Time, last.Points[0].Time.Add(time.Microsecond)
+	}
 	steps := q.steps()
 	for i, step := range steps {
 		from, to := Floor(q.From, step), Floor(q.To.Add(step-time.Microsecond), step)
@@ -106,7 +113,13 @@ func (q PlotQuery) steps() (steps []time.Duration) {
 	return steps
 }
 
-func roundUp(d, unit time.Duration) time.Duration { return (d + unit - 1) / unit * unit }
+// roundUp returns the least multiple of unit that is not below d.
+func roundUp(d, unit time.Duration) time.Duration {
+	if rest := d % unit; rest > 0 {
+		return d + unit - rest
+	}
+	return d
+}
 
 // extremes returns the least and the greatest of each bucket in the order of their time, inside the asked range.
 func extremes(buckets []Bucket, q PlotQuery, step time.Duration) []Sample {

@@ -119,7 +119,7 @@ const rfc6901 = `{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j
 
 func TestPointerOfTheStandard(t *testing.T) {
 	for text, want := range map[string]string{
-		"": rfc6901, "/foo": `["bar","baz"]`, "/foo/0": `"bar"`, "/": "0", "/a~1b": "1", "/c%d": "2", "/e^f": "3", "/g|h": "4", "/i\\j": "5", "/k\"l": "6", "/ ": "7", "/m~0n": "8",
+		"": rfc6901, "/foo": `["bar","baz"]`, "/foo/0": `"bar"`, "/": "0", "/a~1b": "1", "/c%d": "2", "/e^f": "3", "/g|h": "4", "/i\\j": "5", "/k\"l": "6", "/\u0020": "7", "/m~0n": "8",
 		"/foo/2": "", "/foo/-": "", "/foo/00": "", "/nope": "", "/foo/0/x": "", "/a~1b/x": "",
 	} {
 		p, err := parsePointer(text)

@@ -80,13 +80,11 @@ func (v value) members(each func(name string, member value) bool) {
 	object := v.kind() == '{'
 	i := space(v, 1)
 	for n := 0; v[i] != '}' && v[i] != ']'; n++ {
-		name := ""
+		name := strconv.Itoa(n)
 		if object {
 			end := skip(v, i)
 			name, _ = v[i:end].text()
 			i = space(v, space(v, end)+1) // past the colon
-		} else {
-			name = strconv.Itoa(n)
 		}
 		end := skip(v, i)
 		if !each(name, v[i:end:end]) {

@@ -165,6 +165,9 @@ func validText(s string, most int) bool {
 	return s != "" && len(s) <= most && topic.ValidName(strings.NewReplacer("+", "", "#", "").Replace(s)+"x") == nil
 }
 
+// ValidText reports whether s can be the name of a field: 1 to MaxFieldBytes bytes of UTF-8 without control characters.
+func ValidText(s string) bool { return validText(s, MaxFieldBytes) }
+
 // find returns the rule for a topic, nil for the plain one.
 func (r Rules) find(name string) *rule {
 	for i := range r.list {

@@ -1,0 +1,509 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/history"
+	"plumbline/bridge/history/sqlite"
+	"plumbline/bridge/journal"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+const epoch = "0123456789abcdef"
+
+// rig is the API over a real store.
+type rig struct {
+	t     *testing.T
+	store history.Store
+	h     *Handler
+	at    journal.Cursor
+	who   map[string]auth.Identity
+}
+
+func newRig(t *testing.T, change func(*Options)) *rig {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "history.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	r := &rig{t: t, store: s, who: map[string]auth.Identity{
+		"anna": {Subject: "anna", Grants: auth.Viewing("#")},
+		"ben":  {Subject: "ben", Grants: auth.Viewing("plant/#"), Denies: auth.Viewing("plant/secret/#")},
+		"live": {Subject: "live", Grants: auth.Lists{auth.Live: {"#"}, auth.Snapshot: {"#"}}},
+	}}
+	o := Options{
+		Store: func() history.Store { return r.store }, PageKey: []byte("0123456789abcdef0123456789abcdef"), Now: func() time.Time { return noon.Add(time.Hour) },
+		Identify: func(q *http.Request) (auth.Identity, bool) {
+			id, ok := r.who[strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer ")]
+			return id, ok
+		},
+	}
+	if change != nil {
+		change(&o)
+	}
+	r.h = New(o)
+	return r
+}
+
+func (r *rig) write(points []history.Point, events []history.Event, gaps ...history.Gap) {
+	r.t.Helper()
+	to := journal.Cursor{Epoch: epoch, Offset: r.at.Offset + 1000}
+	if _, err := r.store.Write(r.t.Context(), &history.Batch{From: r.at, To: to, Points: points, Events: events, Gaps: gaps}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.at = to
+}
+
+// fill stores 500 points of each of three series, 100 ms apart, and some events.
+func (r *rig) fill() {
+	r.t.Helper()
+	var points []history.Point
+	var events []history.Event
+	for i := range 500 {
+		at := noon.Add(time.Duration(i) * 100 * time.Millisecond)
+		for _, s := range []history.Series{{Topic: "plant/1", Field: "value", Unit: "°C"}, {Topic: "plant/secret/2", Field: "value"}, {Topic: "other", Field: "a/b"}} {
+			points = append(points, history.Point{Series: s, Time: at, Offset: r.at.Offset + uint64(i) + 1, Value: float64(i) - 250})
+		}
+		if i%100 == 0 {
+			events = append(events, event("plant/1", at, r.at.Offset+uint64(i)+1, "on"), event("plant/secret/2", at, r.at.Offset+uint64(i)+1, "secret"))
+		}
+	}
+	r.write(points, events)
+}
+
+func event(topic string, at time.Time, offset uint64, text string) history.Event {
+	return history.Event{Topic: topic, Time: at, Offset: offset, Payload: []byte(text), Size: len(text)}
+}
+
+// get asks as somebody; parameters are name, value and so on.
+func (r *rig) get(who, route string, parameters ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	return r.do(who, route, nil, parameters...)
+}
+
+func (r *rig) do(who, route string, headers http.Header, parameters ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	q := url.Values{}
+	for i := 0; i < len(parameters); i += 2 {
+		q.Add(parameters[i], parameters[i+1])
+	}
+	req := httptest.NewRequestWithContext(r.t.Context(), http.MethodGet, Root+"history/"+route+"?"+q.Encode(), nil)
+	for k, v := range headers {
+		req.Header[k] = v
+	}
+	if who != "" {
+		req.Header.Set("Authorization", "Bearer "+who)
+	}
+	w := httptest.NewRecorder()
+	r.h.ServeHTTP(w, req)
+	return w
+}
+
+// body is any answer.
+type body struct {
+	Cursor  cursorJSON       `json:"cursor"`
+	Next    string           `json:"next"`
+	Unit    string           `json:"unit"`
+	Series  []map[string]any `json:"series"`
+	Points  []map[string]any `json:"points"`
+	Buckets []map[string]any `json:"buckets"`
+	Events  []map[string]any `json:"events"`
+	Gaps    []gapJSON        `json:"gaps"`
+	Detail  string           `json:"detail"`
+	Param   string           `json:"parameter"`
+}
+
+func (r *rig) ok(who, route string, parameters ...string) body {
+	r.t.Helper()
+	return r.read(r.get(who, route, parameters...), http.StatusOK)
+}
+
+func (r *rig) read(w *httptest.ResponseRecorder, status int) (b body) {
+	r.t.Helper()
+	if w.Code != status {
+		r.t.Fatalf("status %d, want %d: %s", w.Code, status, w.Body)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &b); err != nil {
+		r.t.Fatalf("%v in %s", err, w.Body)
+	}
+	return b
+}
+
+var span = []string{"from", "2026-03-04T12:00:00Z", "to", "now"}
+
+func with(lists ...[]string) []string { return slices.Concat(lists...) }
+
+func TestAnswers(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	one := with([]string{"topic", "plant/1"}, span)
+	if b := r.ok("anna", "topics", "filter", "#"); len(b.Series) != 5 || fmt.Sprint(b.Series[1]) != "map[field: kind:event topic:plant/1 unit:]" || b.Cursor != (cursorJSON{epoch, 1000}) {
+		t.Errorf("topics: %+v", b)
+	}
+	if b := r.ok("anna", "latest", "filter", "plant/#"); len(b.Points) != 2 || b.Points[0]["v"] != 249.0 || b.Points[0]["unit"] != "°C" || b.Points[0]["o"] != 500.0 || b.Points[0]["t"] != float64(noon.Add(49900*time.Millisecond).UnixMicro()) {
+		t.Errorf("latest: %+v", b)
+	}
+	if b := r.ok("anna", "range", with(one, []string{"limit", "3"})...); len(b.Points) != 3 || b.Points[2]["v"] != -248.0 || b.Next == "" || b.Unit != "°C" || b.Gaps == nil {
+		t.Errorf("range: %+v", b)
+	}
+	if b := r.ok("anna", "range", with(one, []string{"limit", "2", "order", "desc"})...); b.Points[0]["v"] != 249.0 || b.Points[1]["v"] != 248.0 {
+		t.Errorf("range descending: %+v", b)
+	}
+	ms := []string{"topic", "plant/1", "from", fmt.Sprint(noon.UnixMilli()), "to", fmt.Sprint(noon.UnixMilli() + 1000)}
+	if b := r.ok("anna", "range", ms...); len(b.Points) != 10 {
+		t.Errorf("range by milliseconds: %d points", len(b.Points))
+	}
+	if b := r.ok("anna", "aggregate", with(one, []string{"step", "10s", "functions", "mean,count,sum,last"})...); len(b.Buckets) != 5 || fmt.Sprint(b.Buckets[0]) != fmt.Sprintf("map[count:100 last:-151 mean:-200.5 sum:-20050 t:%v]", float64(noon.UnixMicro())) {
+		t.Errorf("aggregate: %+v", b.Buckets)
+	}
+	if b := r.ok("anna", "downsample", with(one, []string{"points", "50", "method", "lttb"})...); len(b.Points) != 50 {
+		t.Errorf("downsample: %d points", len(b.Points))
+	}
+	if b := r.ok("anna", "events", with([]string{"filter", "plant/#"}, span)...); len(b.Events) != 10 || b.Events[0]["payload"] != "on" || b.Events[0]["size"] != 2.0 {
+		t.Errorf("events: %+v", b.Events)
+	}
+	if b := r.ok("anna", "range", with([]string{"topic", "not/there"}, span)...); len(b.Points) != 0 {
+		t.Errorf("a series that is not there: %+v", b)
+	}
+	w := r.get("anna", "range", with(one, []string{"format", "csv", "limit", "2"})...)
+	if want := "t,v,o,epoch\r\n2026-03-04T12:00:00.000000Z,-250,1,\r\n2026-03-04T12:00:00.100000Z,-249,2,\r\n"; w.Body.String() != want || w.Header().Get(cursorHeader) != epoch+":1000" || w.Header().Get(nextHeader) == "" {
+		t.Errorf("csv: %q %v", w.Body, w.Header())
+	}
+}
+
+func TestUnitMustBeSaidWhenThereAreSeveral(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	r.write([]history.Point{{Series: history.Series{Topic: "plant/1", Field: "value", Unit: "K"}, Time: noon, Offset: 1001, Value: 1}}, nil)
+	one := with([]string{"topic", "plant/1"}, span)
+	if b := r.read(r.get("anna", "range", one...), http.StatusBadRequest); b.Param != "unit" || !strings.Contains(b.Detail, `"K"`) {
+		t.Errorf("%+v", b)
+	}
+	if b := r.ok("anna", "range", with(one, []string{"unit", "K"})...); len(b.Points) != 1 {
+		t.Errorf("%d points in K", len(b.Points))
+	}
+	if b := r.ok("anna", "range", with(one, []string{"unit", ""})...); len(b.Points) != 0 {
+		t.Errorf("%d points without unit", len(b.Points))
+	}
+}
+
+// Pages together are what was stored when the first was answered, whatever comes between them.
+func TestPagesAreOneAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	for _, c := range []struct {
+		route  string
+		ask    []string
+		rows   func(body) []map[string]any
+		want   int
+		pinned bool
+	}{
+		{"range", with([]string{"topic", "plant/1"}, span), func(b body) []map[string]any { return b.Points }, 500, true},
+		{"range", with([]string{"topic", "plant/1", "order", "desc"}, span), func(b body) []map[string]any { return b.Points }, 500, true},
+		{"events", with([]string{"filter", "#"}, span), func(b body) []map[string]any { return b.Events }, 10, true},
+		{"topics", []string{"filter", "#"}, func(b body) []map[string]any { return b.Series }, 5, false},
+		{"latest", []string{"filter", "#"}, func(b body) []map[string]any { return b.Points }, 3, false},
+	} {
+		first := cursorJSON(r.at)
+		seen, next := map[string]bool{}, ""
+		for n := 0; ; n++ {
+			ask := with(c.ask, []string{"limit", fmt.Sprint(max(1, c.want/4))})
+			if next != "" {
+				ask = append(ask, "page", next)
+			}
+			b := r.ok("anna", c.route, ask...)
+			if b.Cursor != first {
+				t.Errorf("%s: page %d has cursor %v, the first had %v", c.route, n, b.Cursor, first)
+			}
+			for _, row := range c.rows(b) {
+				key := fmt.Sprint(row)
+				if seen[key] {
+					t.Errorf("%s: %s is there twice", c.route, key)
+				}
+				seen[key] = true
+			}
+			if next = b.Next; next == "" {
+				break
+			}
+			if n == 0 && c.pinned { // late points in the middle of what was asked
+				o := r.at.Offset
+				r.write([]history.Point{{Series: history.Series{Topic: "plant/1", Field: "value", Unit: "°C"}, Time: noon.Add(25 * time.Second), Offset: o + 1, Value: 1e6}}, []history.Event{event("other", noon.Add(25*time.Second), o+1, "late")})
+				c.want += 0
+			}
+		}
+		if want := c.want; len(seen) < want || c.pinned && len(seen) > want+2 {
+			t.Errorf("%s: %d rows in all pages, want %d", c.route, len(seen), want)
+		}
+		for key := range seen {
+			if c.pinned && strings.Contains(key, fmt.Sprintf("o:%d ", first.Offset+1)) {
+				t.Errorf("%s: %s came after the first page", c.route, key)
+			}
+		}
+	}
+}
+
+func TestEntityTag(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	ask := with([]string{"topic", "plant/1"}, []string{"from", "2026-03-04T12:00:00Z", "to", "2026-03-04T12:00:30Z"})
+	first := r.get("anna", "range", ask...)
+	tag := first.Header().Get("ETag")
+	if !strings.HasPrefix(tag, `W/"`) || first.Header().Get("Cache-Control") != "private, no-cache" {
+		t.Fatalf("headers %v", first.Header())
+	}
+	r.write([]history.Point{{Series: history.Series{Topic: "plant/1", Field: "value", Unit: "°C"}, Time: noon.Add(45 * time.Second), Offset: 1001, Value: 1}}, nil) // outside
+	for _, list := range []string{tag, strings.TrimPrefix(tag, "W/"), `"x", ` + tag, "*"} {
+		w := r.do("anna", "range", http.Header{"If-None-Match": {list}}, ask...)
+		if w.Code != http.StatusNotModified || w.Body.Len() != 0 || w.Header().Get(cursorHeader) != epoch+":2000" {
+			t.Errorf("If-None-Match: %s: status %d, cursor %s", list, w.Code, w.Header().Get(cursorHeader))
+		}
+	}
+	r.write([]history.Point{{Series: history.Series{Topic: "plant/1", Field: "value", Unit: "°C"}, Time: noon.Add(15 * time.Second), Offset: 2001, Value: 1}}, nil) // inside
+	if w := r.do("anna", "range", http.Header{"If-None-Match": {tag}}, ask...); w.Code != http.StatusOK || w.Header().Get("ETag") == tag {
+		t.Errorf("after a late point: status %d, tag %s", w.Code, w.Header().Get("ETag"))
+	}
+	if w := r.do("anna", "range", http.Header{"If-None-Match": {tag}}, append(ask, "format", "csv")...); w.Code != http.StatusOK {
+		t.Errorf("another format has the same tag")
+	}
+}
+
+func TestGapsAreInTheAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	r.write(nil, nil, history.Gap{Epoch: epoch, From: 5, To: 9, Count: 4, Reason: history.GapEvicted, Begin: noon, End: noon.Add(time.Second)})
+	for _, route := range []string{"range", "downsample"} {
+		w := r.get("anna", route, with([]string{"topic", "plant/1"}, span)...)
+		if b := r.read(w, 200); len(b.Gaps) != 1 || b.Gaps[0].Count != 4 || w.Header().Get(gapsHeader) != "1" {
+			t.Errorf("%s: %+v", route, b.Gaps)
+		}
+	}
+	if b := r.ok("anna", "range", "topic", "plant/1", "from", "2026-03-04T13:00:00Z", "to", "2026-03-04T14:00:00Z"); len(b.Gaps) != 0 {
+		t.Errorf("a gap of another time: %+v", b.Gaps)
+	}
+}
+
+// N47: what was never granted, or is denied, is not delivered by any route.
+func TestN47HistoryKeepsToGrants(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	for _, filter := range []string{"#", "+/#", "+", "other", "plant/secret/2", "plant/secret/#", "+/1", "$SYS/#"} {
+		for _, route := range []string{"topics", "latest"} {
+			if w := r.get("ben", route, "filter", filter); w.Code != http.StatusForbidden {
+				t.Errorf("%s %s: status %d", route, filter, w.Code)
+			}
+		}
+		if w := r.get("ben", "events", with([]string{"filter", filter}, span)...); w.Code != http.StatusForbidden {
+			t.Errorf("events %s: status %d", filter, w.Code)
+		}
+	}
+	seen := ""
+	for _, topic := range []string{"other", "plant/secret/2", "plant/secret/not-there"} {
+		for route, more := range map[string][]string{"range": nil, "aggregate": {"step", "1s"}, "downsample": nil} {
+			w := r.get("ben", route, with([]string{"topic", topic}, span, more)...)
+			if w.Code != http.StatusForbidden {
+				t.Errorf("%s %s: status %d", route, topic, w.Code)
+			}
+			if seen == "" {
+				seen = w.Body.String()
+			}
+			if w.Body.String() != seen {
+				t.Errorf("%s %s: the answer differs from that for another topic: %s", route, topic, w.Body)
+			}
+		}
+	}
+	for _, format := range []string{"json", "csv"} {
+		for route, more := range map[string][]string{"topics": nil, "latest": nil, "events": span} {
+			w := r.get("ben", route, with([]string{"filter", "plant/#", "format", format}, more)...)
+			if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "secret") || !strings.Contains(w.Body.String(), "plant/1") {
+				t.Errorf("%s as %s: status %d, %s", route, format, w.Code, w.Body)
+			}
+		}
+	}
+	if w := r.get("live", "topics", "filter", "#"); w.Code != http.StatusForbidden {
+		t.Errorf("a token for live alone: status %d", w.Code)
+	}
+	if w := r.get("", "topics", "filter", "#"); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
+		t.Errorf("no token: status %d", w.Code)
+	}
+}
+
+// leaky is a store that forgets to ask Allow: what it gives is checked once more.
+type leaky struct{ history.Store }
+
+func (l leaky) List(ctx context.Context, q history.ListQuery) (history.ListPage, error) {
+	q.Allow = nil
+	return l.Store.List(ctx, q)
+}
+
+func (l leaky) Latest(ctx context.Context, q history.ListQuery) (history.PointPage, error) {
+	q.Allow = nil
+	return l.Store.Latest(ctx, q)
+}
+
+func (l leaky) Events(ctx context.Context, q history.EventQuery) (history.EventPage, error) {
+	q.Allow = nil
+	return l.Store.Events(ctx, q)
+}
+
+func TestN47ResultsAreCheckedAgain(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	r.store = leaky{r.store}
+	for route, more := range map[string][]string{"topics": nil, "latest": nil, "events": span} {
+		w := r.get("ben", route, with([]string{"filter", "plant/#"}, more)...)
+		if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: status %d, %s", route, w.Code, w.Body)
+		}
+	}
+}
+
+// slow is a store that waits.
+type slow struct {
+	history.Store
+	entered chan struct{}
+	release chan struct{}
+}
+
+func (s slow) List(ctx context.Context, q history.ListQuery) (history.ListPage, error) {
+	s.entered <- struct{}{}
+	select {
+	case <-s.release:
+		return s.Store.List(ctx, q)
+	case <-ctx.Done():
+		return history.ListPage{}, ctx.Err()
+	}
+}
+
+func TestN97RequestsAreBounded(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.MaxConcurrent, o.Timeout = 3, time.Minute })
+	s := slow{r.store, make(chan struct{}), make(chan struct{})}
+	r.store = s
+	r.who["carl"] = auth.Identity{Subject: "carl", Grants: auth.Viewing("#")}
+	var wg sync.WaitGroup
+	ask := func(who string) {
+		wg.Go(func() {
+			if w := r.get(who, "topics", "filter", "#"); w.Code != http.StatusOK {
+				t.Errorf("%s: status %d", who, w.Code)
+			}
+		})
+		<-s.entered
+	}
+	ask("anna")
+	ask("anna")
+	if w := r.get("anna", "topics", "filter", "#"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("a third of one subject: status %d", w.Code)
+	}
+	ask("carl")
+	if w := r.get("ben", "topics", "filter", "plant/#"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("a fourth of all: status %d", w.Code)
+	}
+	close(s.release)
+	wg.Wait()
+	go func() {
+		for range s.entered { // whoever comes
+		}
+	}()
+	defer close(s.entered)
+	if w := r.get("anna", "topics", "filter", "#"); w.Code != http.StatusOK {
+		t.Errorf("afterwards: status %d", w.Code)
+	}
+	q := newRig(t, func(o *Options) { o.Timeout = time.Millisecond })
+	q.store = slow{q.store, make(chan struct{}, 1), nil}
+	if b := q.read(q.get("anna", "topics", "filter", "#"), http.StatusServiceUnavailable); !strings.Contains(b.Detail, "longer than 1ms") {
+		t.Errorf("%+v", b)
+	}
+	q.store = nil
+	q.h.o.Store = func() history.Store { return nil }
+	if w := q.get("anna", "topics", "filter", "#"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("no store: status %d", w.Code)
+	}
+}
+
+func TestN97CSVInjection(t *testing.T) {
+	r := newRig(t, nil)
+	texts := []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a,b", `say "x"`, "two\nlines", "plain"}
+	var events []history.Event
+	var points []history.Point
+	for i, text := range texts {
+		events = append(events, event("plant/1", noon.Add(time.Duration(i)), uint64(i+1), text))
+		if i < 4 {
+			points = append(points, history.Point{Series: history.Series{Topic: "plant/" + text, Field: text, Unit: text}, Time: noon, Offset: uint64(i + 1), Value: -1})
+		}
+	}
+	r.write(points, events)
+	w := r.get("anna", "events", with([]string{"filter", "plant/1", "format", "csv"}, span)...)
+	lines, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil || len(lines) != len(texts)+1 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	for _, line := range lines[1:] {
+		if cell := line[4]; cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			t.Errorf("the cell %q begins a formula", cell)
+		}
+	}
+	if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") || w.Header().Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(w.Header().Get("Content-Disposition"), "attachment") {
+		t.Errorf("headers %v", w.Header())
+	}
+	lines, err = csv.NewReader(r.get("anna", "topics", "filter", "#", "format", "csv").Body).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		for _, cell := range line {
+			if cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
+				t.Errorf("the cell %q begins a formula", cell)
+			}
+		}
+	}
+}
+
+// N98: payloads come back as what they are, in a form that neither a browser nor a terminal obeys.
+func TestN98HostilePayloadsAreInert(t *testing.T) {
+	r := newRig(t, nil)
+	texts := []string{"<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "javascript:alert(1)", "\x1b[2J\x1b]0;owned\x07", "%s%n%x", "${jndi:ldap://x}", "{{7*7}}", "line\r\nSet-Cookie: a=b", "\u202egnp.exe", "\u2028"}
+	var events []history.Event
+	for i, text := range texts {
+		events = append(events, event("plant/1", noon.Add(time.Duration(i)*time.Second), uint64(i+1), text))
+	}
+	r.write(nil, events)
+	w := r.get("anna", "events", with([]string{"filter", "plant/1"}, span)...)
+	raw := w.Body.String()
+	for _, never := range []string{"<script", "<img", "\x1b", "\x07", "\u2028", "\r\nSet-Cookie"} {
+		if strings.Contains(raw, never) {
+			t.Errorf("the answer holds %q as it is", never)
+		}
+	}
+	if h := w.Header(); h.Get("Content-Type") != "application/json" || h.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(h.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("headers %v", h)
+	}
+	b := r.read(w, 200)
+	for i, e := range b.Events {
+		got, isText := e["payload"].(string)
+		if i == 3 {
+			if isText || e["base64"] != "G1syShtdMDtvd25lZAc=" {
+				t.Errorf("the escape sequence came as %v", e)
+			}
+			continue
+		}
+		if got != texts[i] {
+			t.Errorf("payload %q came back as %q", texts[i], got)
+		}
+	}
+	if csv := r.get("anna", "events", with([]string{"filter", "plant/1", "format", "csv"}, span)...).Body.String(); strings.ContainsAny(csv, "\x1b\x07") {
+		t.Error("csv holds an escape sequence as it is")
+	}
+}
