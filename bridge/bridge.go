@@ -60,6 +60,7 @@ type Bridge struct {
 	journal  *journal.Journal
 	hub      *hub.Hub
 	sink     *history.Sink // nil without history
+	asked    http.Handler  // the history API, nil without history
 	revoked  *auth.Revocations
 	broker   *ingest.Broker // nil without any listener of mqtt
 	external external.Sources
@@ -129,7 +130,7 @@ func (b *Bridge) build() error {
 		return err
 	}
 	b.hub = hub.New(b.journal, hub.Options{Log: b.log})
-	if err := b.buildHistory(); err != nil {
+	if err := b.buildHistory(verifier); err != nil {
 		return err
 	}
 	b.wire = wire.New(b.wireOptions(verifier))

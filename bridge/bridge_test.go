@@ -66,6 +66,12 @@ func runConfig(tb testing.TB, c Config) *running {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return start(tb, b, c)
+}
+
+// start runs a bridge that New made.
+func start(tb testing.TB, b *Bridge, c Config) *running {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: tb, b: b, cfg: c, stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- b.Run(ctx) }()

@@ -2,9 +2,15 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"strings"
 
+	"plumbline/bridge/auth"
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/api"
 	"plumbline/bridge/history/sqlite"
 )
 
@@ -13,7 +19,7 @@ const historyFile = "history.db"
 
 // buildHistory makes the sink that copies the journal into the configured store; none when history is off. The store itself is
 // opened by the running sink, as often as it takes, so that a store that is down keeps nothing else from starting.
-func (b *Bridge) buildHistory() error {
+func (b *Bridge) buildHistory(v *auth.Verifier) error {
 	c := b.cfg.History
 	if c.Store == "off" {
 		return nil
@@ -26,7 +32,41 @@ func (b *Bridge) buildHistory() error {
 		Journal: b.journal, Open: b.openHistory, Name: c.Store, Rules: rules, Flush: c.Flush.D(), Metrics: b.m, Log: b.log,
 	})
 	b.m.WatchSink(c.Store, b.sink.Lag)
+	path, err := auth.EnsureSecret(b.file("history.key"), nil)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	key, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	b.asked = api.New(api.Options{
+		Store: b.sink.Store, Identify: func(r *http.Request) (auth.Identity, bool) { return b.identify(v, r) }, PageKey: key,
+		MaxPoints: c.API.MaxPoints, MaxConcurrent: c.API.MaxConcurrent, Timeout: c.API.Timeout.D(), Metrics: b.m, Log: b.log,
+	})
 	return nil
+}
+
+// identify reads the token of a request's Authorization header and says who it names, if it is good.
+func (b *Bridge) identify(v *auth.Verifier, r *http.Request) (auth.Identity, bool) {
+	headers := r.Header["Authorization"]
+	if len(headers) != 1 {
+		return auth.Identity{}, false
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return auth.Identity{}, false
+	}
+	id, err := v.Verify(strings.TrimSpace(token))
+	result, reason := "ok", ""
+	var refusal *auth.Refusal
+	if errors.As(err, &refusal) {
+		result, reason = "refused", refusal.Reason
+	} else if b.revoked.Revoked(id) {
+		result, reason = "refused", "revoked"
+	}
+	b.m.Auth.WithLabelValues(result, reason).Inc()
+	return id, result == "ok"
 }
 
 // openHistory opens the configured store.

@@ -15,6 +15,7 @@ import (
 
 	"plumbline/bridge/config"
 	"plumbline/bridge/devca"
+	"plumbline/bridge/history/api"
 	"plumbline/bridge/ingest"
 )
 
@@ -100,6 +101,9 @@ func (b *Bridge) bindHTTP(viewerTLS *tls.Config) error {
 	b.viewLis = l
 	mux := http.NewServeMux()
 	mux.Handle(b.cfg.Viewers.Path, b.wire)
+	if b.asked != nil {
+		mux.Handle(api.Root, b.asked)
+	}
 	b.viewers = b.httpServer(mux)
 	if b.cfg.Ops.Listen == "" {
 		return nil

@@ -107,7 +107,7 @@ func (c Config) validateHistory(say sayFunc) {
 	inRange(say, "history.sqlite.maxBytes", int64(h.SQLite.MaxBytes), 1<<20, 1<<50)
 	inRange(say, "history.api.maxPoints", int64(h.API.MaxPoints), 100, 1_000_000)
 	inRange(say, "history.api.maxConcurrent", int64(h.API.MaxConcurrent), 1, 1000)
-	within(say, "history.api.timeout", h.API.Timeout, 100*time.Millisecond, time.Minute)
+	within(say, "history.api.timeout", h.API.Timeout, 100*time.Millisecond, 8*time.Second) // the listener gives an answer 10 s
 	kept := []struct {
 		key  string
 		keep Duration

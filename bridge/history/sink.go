@@ -88,7 +88,8 @@ func NewSink(o SinkOptions) *Sink {
 	return &Sink{o: o, x: Extractor{Rules: o.Rules}, kick: make(chan struct{}, 1), pause: sleep}
 }
 
-// Store returns the store while Run has it open, else nil.
+// Store returns the store while Run has it open and it has a cursor, which a new store gets with the first batch, be that empty;
+// else nil. Who reads it always learns from where live continues.
 func (s *Sink) Store() Store {
 	if p := s.store.Load(); p != nil {
 		return *p
@@ -130,7 +131,6 @@ func (s *Sink) Run(ctx context.Context) error {
 	if store == nil {
 		return nil
 	}
-	s.store.Store(&store)
 	defer func() {
 		s.store.Store(nil)
 		if err := store.Close(); err != nil {
@@ -139,6 +139,9 @@ func (s *Sink) Run(ctx context.Context) error {
 	}()
 	if !s.locate(hard, store) {
 		return nil
+	}
+	if s.cursor != (journal.Cursor{}) {
+		s.store.Store(&store)
 	}
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -235,11 +238,13 @@ func (s *Sink) copy(ctx, hard context.Context, store Store) bool {
 		return false
 	}
 	b := &s.batch
-	if b.To = (journal.Cursor{Epoch: s.o.Journal.Epoch(), Offset: end}); b.To == s.cursor || end == 0 {
+	if b.To = (journal.Cursor{Epoch: s.o.Journal.Epoch(), Offset: end}); b.To == s.cursor {
 		return false
 	}
 	stored := s.insist(ctx, "write", func() error { return s.write(hard, store) })
-	stored = stored && s.cursor == b.To
+	if stored = stored && s.cursor == b.To; stored && s.Store() == nil {
+		s.store.Store(&store)
+	}
 	clear(b.Points)
 	clear(b.Events)
 	return stored
