@@ -90,6 +90,7 @@ func TestPlainViewersShareWriters(t *testing.T) {
 				_ = leave[i].ws.Close()
 			}
 		}
+		_ = stay.ws.SetReadDeadline(time.Now().Add(patience))
 		var got []reading
 		got, cursor = stay.collect(40, cursor)
 		if len(got) != 40 {

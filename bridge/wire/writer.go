@@ -38,29 +38,32 @@ func (s *session) wake() {
 // nothing is left to write.
 func (s *session) write(w turn) {
 	defer s.writer.Done()
-	pooled := writeBuffers.Get().(*[]byte)
-	if w.s = s; w.buf == nil {
-		w.buf = (*pooled)[:0]
+	w.s = s
+	if len(w.buf) > 0 && !s.flushOut(&w) {
+		w.last = true
 	}
-	defer func() {
-		if cap(w.buf) <= keepBytes {
-			*pooled = w.buf[:0]
-		}
-		writeBuffers.Put(pooled)
-	}()
-	for begun := len(w.buf) > 0; ; begun = false {
-		if !begun {
-			s.dirty.Store(false)
-			w.fill()
-		}
+	w.buf = nil
+	if w.last {
+		s.idle(true)
+		return
+	}
+	pooled := writeBuffers.Get().(*[]byte)
+	w.buf = *pooled
+	for {
+		s.dirty.Store(false)
+		w.fill()
 		if len(w.buf) > 0 && !s.flushOut(&w) {
 			w.last = true
 		}
 		if w.last || !w.more && s.rest() {
-			s.idle(w.last)
-			return
+			break
 		}
 	}
+	s.idle(w.last)
+	if cap(w.buf) <= keepBytes {
+		*pooled = w.buf[:0]
+	}
+	writeBuffers.Put(pooled)
 }
 
 // rest ends the writer unless something came since it looked.
@@ -88,9 +91,8 @@ func (s *session) idle(last bool) {
 // flushOut writes the turn's frames, waiting for the viewer, and reports whether the connection still holds.
 func (s *session) flushOut(w *turn) bool {
 	start := time.Now()
-	err := s.nc.send(w.buf[w.done:])
+	err := s.nc.send(w.buf)
 	s.srv.m.Writes.Observe(time.Since(start).Seconds())
-	w.done = 0
 	if err != nil {
 		s.failed(err)
 		return false
@@ -122,7 +124,6 @@ func (s *session) wrote(w *turn) {
 type turn struct {
 	s        *session
 	buf      []byte
-	done     int         // how much of buf is out already
 	batches  []hub.Batch // scratch
 	subs     []*sub      // scratch
 	frames   int

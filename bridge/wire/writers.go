@@ -2,6 +2,7 @@ package wire
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -56,10 +57,10 @@ func (s *session) step(t *turn) {
 			s.failed(err)
 			t.last = true
 		case n < len(t.buf): // the socket is full, or the connection is about to end
-			slow := *t
-			slow.done = n
-			*t = turn{}
-			go s.write(slow)
+			s.srv.m.Bytes.Add(float64(n))
+			// Only what is left waits with the viewer: thousands of stalled ones must not hold a buffer each.
+			go s.write(turn{buf: slices.Clone(t.buf[n:]), frames: t.frames, readings: t.readings, more: t.more, last: t.last})
+			t.s = nil
 			return
 		default:
 			s.srv.m.Writes.Observe(time.Since(start).Seconds())
