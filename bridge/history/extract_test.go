@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"plumbline/bridge/journal"
 	"plumbline/bridge/topic"
@@ -166,7 +165,7 @@ func checkBatch(t *testing.T, b *Batch) {
 	}
 	seen := map[Series]bool{}
 	for _, p := range b.Points {
-		if !(p.Value >= -MaxAbs && p.Value <= MaxAbs) || topic.ValidName(strings.NewReplacer("+", "", "#", "").Replace(p.Field)+"x") != nil || !utf8.ValidString(p.Unit) || p.Time.Nanosecond()%1000 != 0 || seen[p.Series] {
+		if !(p.Value >= -MaxAbs && p.Value <= MaxAbs) || !topic.Clean(p.Field) || p.Unit != "" && !topic.Clean(p.Unit) || p.Time.Nanosecond()%1000 != 0 || seen[p.Series] {
 			t.Errorf("point %+v", p)
 		}
 		seen[p.Series] = true

@@ -162,7 +162,7 @@ func fieldName(pointer string) string {
 
 // validText is topic's idea of text that is safe to store and to show, with a bound.
 func validText(s string, most int) bool {
-	return s != "" && len(s) <= most && topic.ValidName(strings.NewReplacer("+", "", "#", "").Replace(s)+"x") == nil
+	return len(s) <= most && topic.Clean(s)
 }
 
 // ValidText reports whether s can be the name of a field: 1 to MaxFieldBytes bytes of UTF-8 without control characters.

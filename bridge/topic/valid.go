@@ -59,6 +59,10 @@ func ValidFilter(filter string) error {
 	return nil
 }
 
+// Clean reports whether s is text that a topic could hold, wildcards included: UTF-8 of at least one character, without control
+// characters and non-characters. It is safe to store and, as far as text can be, to show.
+func Clean(s string) bool { return validText(s) == nil }
+
 // validText checks what names and filters have in common.
 func validText(s string) error {
 	switch {

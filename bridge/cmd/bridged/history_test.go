@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
+
+	"plumbline/bridge/history"
+	"plumbline/bridge/history/sqlite"
+	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/journal"
+)
+
+// process is a bridged that is killed and started again.
+type process struct {
+	t    *testing.T
+	data string
+	cmd  *exec.Cmd
+	mqtt atomic.Pointer[string]
+	ops  string
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.cmd = exec.CommandContext(p.t.Context(), os.Args[0], "--set", "data="+p.data, "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0",
+		"--set", "ops.listen=127.0.0.1:0", "--set", "history.flush=20ms", "--set", "drain.spread=0s", "--set", "log.level=warn")
+	p.cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
+	p.cmd.Stderr = p.t.Output()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	var a struct {
+		MQTT string `json:"mqtt"`
+		Ops  string `json:"ops"`
+		PID  int    `json:"pid"`
+	}
+	eventually.Must(p.t, "the process's address file", func() bool {
+		raw, err := os.ReadFile(filepath.Join(p.data, "addresses.json"))
+		return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == p.cmd.Process.Pid
+	})
+	p.mqtt.Store(&a.MQTT)
+	p.ops = a.Ops
+}
+
+func (p *process) kill() {
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+}
+
+// metric reads one value of /metrics; -1 when it is not there.
+func (p *process) metric(name string) (value float64) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.ops+"/metrics", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return -1
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return -1
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &value); err == nil {
+				return value
+			}
+		}
+	}
+	return -1
+}
+
+// publishUntil publishes numbers until stop is closed, and connects again whenever the bridge went away. It counts what was
+// acknowledged.
+func (p *process) publishUntil(stop <-chan struct{}, id int, acked *atomic.Int64) {
+	for n := 0; ; {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", *p.mqtt.Load())
+		if err == nil {
+			c := paho.NewClient(paho.ClientConfig{Conn: conn})
+			if _, err = c.Connect(ctx, &paho.Connect{ClientID: fmt.Sprint("dev", id), CleanStart: true, KeepAlive: 30}); err == nil {
+				n = publishFrom(stop, c, id, n, acked)
+			}
+			_ = conn.Close()
+		}
+		cancel()
+		select {
+		case <-stop:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// publishFrom publishes n+1, n+2 and so on until something fails, and returns the last number.
+func publishFrom(stop <-chan struct{}, c *paho.Client, id, n int, acked *atomic.Int64) int {
+	for {
+		select {
+		case <-stop:
+			return n
+		case <-c.Done():
+			return n
+		default:
+		}
+		n++
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, err := c.Publish(ctx, &paho.Publish{Topic: fmt.Sprint("plant/", id), QoS: 1, Payload: fmt.Appendf(nil, `{"n":%d,"ok":true}`, n)})
+		cancel()
+		if err != nil {
+			return n
+		}
+		acked.Add(1)
+	}
+}
+
+// TestKilledHistoryStoresOnce kills a real bridged under load, again and again. In the end every entry of its journal is in the
+// history exactly once, with its number, and the rollups count the same.
+func TestKilledHistoryStoresOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	p := &process{t: t, data: filepath.Join(t.TempDir(), "data")}
+	p.start()
+	stop := make(chan struct{})
+	var acked atomic.Int64
+	var publishers sync.WaitGroup
+	for id := range 3 {
+		publishers.Go(func() { p.publishUntil(stop, id, &acked) })
+	}
+	random := rand.New(rand.NewPCG(5, 5))
+	for range 8 {
+		from, more := acked.Load(), 100+random.Int64N(400)
+		eventually.Must(t, "messages to be acknowledged", func() bool { return acked.Load() > from+more })
+		p.kill()
+		p.start()
+	}
+	close(stop)
+	publishers.Wait()
+	eventually.Must(t, "the history to hold everything", func() bool {
+		return p.metric(`bridge_sink_lag_offsets{sink="sqlite"}`) == 0 && p.metric("bridge_log_head") >= float64(acked.Load())
+	})
+	p.kill()
+	compare(t, p.data, acked.Load())
+}
+
+// compare reads journal and history of a bridge that is not running.
+func compare(t *testing.T, data string, acked int64) {
+	t.Helper()
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(data, "journal")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(data, "history.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	want := map[history.Series]map[uint64]float64{}
+	total := 0
+	for after := uint64(0); ; {
+		entries, err := j.Read(after, 1000, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			var v struct {
+				N float64 `json:"n"`
+			}
+			if err := json.Unmarshal(e.Payload, &v); err != nil {
+				t.Fatal(err)
+			}
+			series := history.Series{Topic: e.Topic, Field: "n"}
+			if want[series] == nil {
+				want[series] = map[uint64]float64{}
+			}
+			want[series][e.Offset] = v.N
+			total++
+			after = e.Offset
+		}
+	}
+	if int64(total) < acked {
+		t.Errorf("%d messages were acknowledged, the journal has %d", acked, total)
+	}
+	t.Logf("%d messages acknowledged, %d in the journal", acked, total)
+	for series, numbers := range want {
+		compareSeries(t, s, series, numbers)
+	}
+	if gaps, err := s.Gaps(t.Context(), time.Unix(0, 0), time.Now().Add(time.Hour), 10); err != nil || len(gaps) != 0 {
+		t.Errorf("gaps %v, %v", gaps, err)
+	}
+}
+
+func compareSeries(t *testing.T, s history.Store, series history.Series, numbers map[uint64]float64) {
+	t.Helper()
+	page, err := s.Range(t.Context(), history.RangeQuery{Series: series, From: time.Unix(0, 0), To: time.Now().Add(time.Hour), Limit: 1_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint64]bool{}
+	for _, x := range page.Points {
+		if n, ok := numbers[x.Offset]; !ok || n != x.Value || seen[x.Offset] {
+			t.Fatalf("%s: offset %d has %v, the journal %v; seen before: %t", series.Topic, x.Offset, x.Value, n, seen[x.Offset])
+		}
+		seen[x.Offset] = true
+	}
+	if len(seen) != len(numbers) {
+		t.Errorf("%s: %d points stored of %d messages", series.Topic, len(seen), len(numbers))
+	}
+	for _, step := range history.Rollups {
+		from := history.Floor(time.Now().Add(-time.Hour), step)
+		a, err := s.Aggregate(t.Context(), history.AggregateQuery{Series: series, From: from, To: from.Add(3 * time.Hour), Step: step})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, sum, wantSum := int64(0), 0.0, 0.0
+		for _, b := range a.Buckets {
+			count, sum = count+b.Count, sum+b.Sum
+		}
+		for _, n := range numbers {
+			wantSum += n
+		}
+		if count != int64(len(numbers)) || sum != wantSum {
+			t.Errorf("%s: the rollup of %s counts %d points of sum %v, want %d of %v", series.Topic, step, count, sum, len(numbers), wantSum)
+		}
+	}
+}
