@@ -131,6 +131,44 @@ func TestAroundDoesNothingAfterItsEnd(t *testing.T) {
 	}
 }
 
+// Fresh waits until each viewer has something of the time after the call, however long the viewers' line is dead, and no longer than told.
+func TestFreshWaitsForNewData(t *testing.T) {
+	b := open(t, newRig(t, nil), harness.Plan{Name: "fresh", Load: small, ViewerFault: true})
+	received := func() (least uint64) {
+		least = math.MaxUint64
+		for _, v := range b.Viewers {
+			least = min(least, v.Counters().Received)
+		}
+		return least
+	}
+	err := b.Around(t.Context(), "w", 100*time.Millisecond, 0, func(ctx context.Context) error {
+		before := received()
+		if err := b.Fresh(ctx, 20*time.Second); err != nil {
+			return err
+		}
+		if received() <= before {
+			t.Errorf("a viewer has %d readings as before", before)
+		}
+		dead := b.ViewerProxy.BlackHoleFault(fault.Downstream)
+		return fault.During(ctx, b.Recorder, dead, func(ctx context.Context) error {
+			if err := harness.Wait(ctx, 100*time.Millisecond); err != nil { // what was on its way
+				return err
+			}
+			begin, held := time.Now(), received()
+			if err := b.Fresh(ctx, 300*time.Millisecond); err != nil {
+				return err
+			}
+			if took := time.Since(begin); took < 300*time.Millisecond || received() != held {
+				t.Errorf("with a dead line Fresh came back after %s, from %d to %d readings", took, held, received())
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPeekLooksWithoutEnding(t *testing.T) {
 	b := open(t, newRig(t, nil), harness.Plan{Name: "peek", Load: small})
 	for range 2 {

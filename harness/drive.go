@@ -223,6 +223,20 @@ func (b *Bench) arrived(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Fresh waits until every viewer has more than the broker had taken when Fresh was called, so that each has seen something of the time
+// after it; at most for limit. It fails only when ctx ends: who stays behind is for the oracles to judge.
+func (b *Bench) Fresh(ctx context.Context, limit time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	accepted := b.accepted()
+	for i, v := range b.Viewers {
+		if v.WaitReceived(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // Peek returns what was recorded so far, once everything on its way has
 // arrived. Nothing is ended; the recording goes on.
 func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {

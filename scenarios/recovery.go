@@ -32,6 +32,9 @@ import (
 	"plumbline/reports"
 )
 
+// freshPatience is how long a cut waits for the data that shall follow the one before: longer than any limit of REC-01.
+const freshPatience = 10 * time.Second
+
 // heartbeat of the bridge where a scenario waits for it.
 const heartbeat = time.Second
 
@@ -61,6 +64,10 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 				return err
 			}
 			if came, err := back(ctx, b, patience); !came {
+				return err
+			}
+			// The next cut must not come before fresh data could: that would be a fault of the cut, not of the bridge.
+			if err := b.Fresh(ctx, freshPatience); err != nil {
 				return err
 			}
 			if err := harness.Wait(ctx, 300*time.Millisecond); err != nil {
