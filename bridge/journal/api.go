@@ -32,6 +32,7 @@ type Message struct {
 	Retain      bool      // the MQTT retain flag
 	Producer    string    // who counts ProducerSeq; "" for none
 	ProducerSeq uint64    // counted by the producer from 1; 0 for none
+	Meta        []byte    // what goes with the message and the journal does not read; at most MaxMeta bytes
 	Time        time.Time // ingest time, which RetainAge counts; the zero value means now. Kept in microseconds, UTC
 }
 

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -82,6 +83,7 @@ func (j *Journal) prepare(m *Message) error {
 	}
 	m.Time = time.UnixMicro(m.Time.UnixMicro()).UTC()
 	m.Payload = append(make([]byte, 0, len(m.Payload)), m.Payload...)
+	m.Meta = bytes.Clone(m.Meta)
 	return nil
 }
 
@@ -145,7 +147,7 @@ func (j *Journal) room() <-chan struct{} {
 func (j *Journal) place(m *Message) admission {
 	b := j.open
 	b.entries = append(b.entries, Entry{Message: *m})
-	b.bytes += entryBytes + int64(len(m.Payload)+len(m.Topic)+len(m.Producer))
+	b.bytes += entryBytes + int64(len(m.Payload)+len(m.Meta)+len(m.Topic)+len(m.Producer))
 	if m.Producer != "" && m.ProducerSeq != 0 {
 		j.pending[m.Producer] = claim{m.ProducerSeq, b}
 	}
@@ -277,7 +279,7 @@ func setValue(values *table[latest], e Entry) string {
 		values.remove(e.Topic)
 		return e.Topic
 	}
-	cost := int64(len(e.Payload) + len(e.Producer))
+	cost := int64(len(e.Payload) + len(e.Meta) + len(e.Producer))
 	var retained *Entry
 	if n := values.nodes[e.Topic]; n != nil && !e.Retain {
 		if retained = n.value.retained; n.value.Retain {

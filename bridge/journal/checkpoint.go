@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -137,7 +138,8 @@ func (c *checkpoint) item(p []byte, values *table[latest], producers *table[uint
 			producers.set(e.Producer, e.Offset, e.ProducerSeq, 0)
 		} else {
 			e.Payload = append([]byte{}, e.Payload...) // not to hold the whole file in memory
-			setValue(values, e)                        // a retained one comes first, as it did when it was published
+			e.Meta = bytes.Clone(e.Meta)
+			setValue(values, e) // a retained one comes first, as it did when it was published
 		}
 		return 1 + size, nil
 	}

@@ -62,12 +62,16 @@ func closeJournal(t *testing.T, j *Journal) {
 }
 
 func message(i int) Message {
-	return Message{
+	m := Message{
 		Topic:   fmt.Sprintf("plant/line%d/temp", i%7),
 		Payload: fmt.Appendf(nil, `{"seq":%d,"v":21.5}`, i),
 		QoS:     byte(i % 3), Retain: i%5 == 0,
 		Time: time.UnixMicro(1_700_000_000_000_000 + int64(i)).UTC(),
 	}
+	if i%4 == 3 {
+		m.Meta = fmt.Appendf(nil, "meta %d", i)
+	}
+	return m
 }
 
 func appendN(t *testing.T, j *Journal, from, n int) {

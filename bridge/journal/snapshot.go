@@ -8,6 +8,51 @@ import "sort"
 // value. match is called without locks, once or a few times per topic. Appends go
 // on meanwhile; the journal is locked in short slices only.
 func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) {
+	return j.snapshot(func(l *latest) *Entry { return &l.Entry }, match)
+}
+
+// Retained returns the retained message of every topic that has one, by ascending
+// offset.
+func (j *Journal) Retained() []Entry {
+	_, all := j.RetainedMatching(func(string) bool { return true })
+	return all
+}
+
+// RetainedMatching returns the retained message of every topic that has one and
+// match accepts: what a new MQTT subscriber gets. It differs from the last value
+// where messages without the retain flag came after. Otherwise it is like Snapshot.
+func (j *Journal) RetainedMatching(match func(topic string) bool) (Cursor, []Entry) {
+	return j.snapshot(retainedOf, match)
+}
+
+// RetainedOf returns the retained message of one topic, nil when it has none, as
+// of the cursor.
+func (j *Journal) RetainedOf(topic string) (Cursor, *Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := Cursor{Epoch: j.epoch, Offset: j.head}
+	n := j.values.nodes[topic]
+	if n == nil {
+		return c, nil
+	}
+	e := retainedOf(&n.value)
+	if e == nil {
+		return c, nil
+	}
+	found := *e
+	return c, &found
+}
+
+func retainedOf(l *latest) *Entry {
+	if l.Retain {
+		return &l.Entry
+	}
+	return l.retained
+}
+
+// snapshot collects what pick, called with mu held, takes of every topic; nil is
+// nothing.
+func (j *Journal) snapshot(pick func(*latest) *Entry, match func(topic string) bool) (Cursor, []Entry) {
 	const slice = 512
 	j.mu.Lock()
 	start := j.head
@@ -19,7 +64,11 @@ func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) {
 	for more := true; more; {
 		seen = seen[:0]
 		j.mu.Lock()
-		more = w.slice(slice, func(n *node[latest]) { seen = append(seen, n.value.Entry) })
+		more = w.slice(slice, func(n *node[latest]) {
+			if e := pick(&n.value); e != nil {
+				seen = append(seen, *e)
+			}
+		})
 		j.mu.Unlock()
 		for i := range seen {
 			if match(seen[i].Topic) {
@@ -27,52 +76,35 @@ func (j *Journal) Snapshot(match func(topic string) bool) (Cursor, []Entry) {
 			}
 		}
 	}
-	late, cursor, removed := j.changedSince(w, start)
-	return cursor, merge(found, late, removed, match)
-}
-
-// Retained returns the retained message of every topic that has one, by ascending
-// offset: what a broker that starts has to know. It differs from the last value
-// where messages without the retain flag came after. It locks the journal for as
-// long as it takes.
-func (j *Journal) Retained() []Entry {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var found []Entry
-	for n := j.values.oldest; n != nil; n = n.newer {
-		switch {
-		case n.value.Retain:
-			found = append(found, n.value.Entry)
-		case n.value.retained != nil:
-			found = append(found, *n.value.retained)
-		}
-	}
+	late, cursor, stale := j.changedSince(w, start, pick)
+	found = merge(found, late, stale, match)
 	sort.Slice(found, func(a, b int) bool { return found[a].Offset < found[b].Offset })
-	return found
+	return cursor, found
 }
 
-// changedSince ends the walk: everything that was set or removed while it went.
-func (j *Journal) changedSince(w *walk[latest], start uint64) (late []Entry, c Cursor, removed []string) {
+// changedSince ends the walk: what was set or removed while it went, and the
+// topics of both.
+func (j *Journal) changedSince(w *walk[latest], start uint64, pick func(*latest) *Entry) (late []Entry, c Cursor, stale map[string]bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	w.stop()
+	stale = map[string]bool{}
 	for n := j.values.newest; n != nil && n.offset > start; n = n.older {
-		late = append(late, n.value.Entry)
+		stale[n.key] = true
+		if e := pick(&n.value); e != nil {
+			late = append(late, *e)
+		}
 	}
-	return late, Cursor{Epoch: j.epoch, Offset: j.head}, w.removed
+	for _, topic := range w.removed {
+		stale[topic] = true
+	}
+	return late, Cursor{Epoch: j.epoch, Offset: j.head}, stale
 }
 
 // merge replaces in found what changed later and drops what was removed.
-func merge(found, late []Entry, removed []string, match func(string) bool) []Entry {
-	if len(late) == 0 && len(removed) == 0 {
+func merge(found, late []Entry, stale map[string]bool, match func(string) bool) []Entry {
+	if len(stale) == 0 {
 		return found
-	}
-	stale := make(map[string]bool, len(late)+len(removed))
-	for _, topic := range removed {
-		stale[topic] = true
-	}
-	for i := range late {
-		stale[late[i].Topic] = true
 	}
 	kept := found[:0]
 	for i := range found {
@@ -85,6 +117,5 @@ func merge(found, late []Entry, removed []string, match func(string) bool) []Ent
 			kept = append(kept, late[i])
 		}
 	}
-	sort.Slice(kept, func(a, b int) bool { return kept[a].Offset < kept[b].Offset })
 	return kept
 }

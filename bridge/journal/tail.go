@@ -2,7 +2,7 @@ package journal
 
 // entryBytes is what an entry in memory costs beside its payload: the struct and
 // the allocator's rounding. Topics are shared with the table of last values.
-const entryBytes = 128
+const entryBytes = 152
 
 // tail is the youngest entries in memory, a ring with consecutive offsets.
 // Guarded by Journal.mu.
@@ -14,7 +14,7 @@ type tail struct {
 	limit int64
 }
 
-func entryCost(e *Entry) int64 { return entryBytes + int64(len(e.Payload)+len(e.Producer)) }
+func entryCost(e *Entry) int64 { return entryBytes + int64(len(e.Payload)+len(e.Meta)+len(e.Producer)) }
 
 // push adds the next entry. Beyond the limit the oldest go, but none above keep:
 // those are nowhere else yet.
