@@ -36,8 +36,8 @@ func randomFilter(r *rand.Rand) string {
 	return strings.Join(parts, "/")
 }
 
-// The trie says what topic.Match says, while filters come and go.
-func TestTrieEqualsMatch(t *testing.T) {
+// The tree says what topic.Match says, while filters come and go.
+func TestTreeEqualsMatch(t *testing.T) {
 	const seed = 7
 	r := rand.New(rand.NewPCG(seed, seed))
 	var routes routes
@@ -70,19 +70,19 @@ func TestTrieEqualsMatch(t *testing.T) {
 	for filter, g := range held {
 		routes.remove(filter, g)
 	}
-	if !routes.trie.root.empty() {
-		t.Fatalf("trie keeps levels without filters: %+v", routes.trie.root)
+	if !routes.tree.Empty() {
+		t.Fatalf("tree keeps levels without filters: %+v", routes.tree)
 	}
 }
 
 func TestRemoveUnknownFilter(t *testing.T) {
-	var tr trie
+	var tr topic.Tree[*group]
 	g := &group{}
-	tr.add("a/+/b", g)
+	tr.Add("a/+/b", g)
 	for _, filter := range []string{"a/+", "a/#", "x/y", "+/+", "a/+/b/c"} {
-		tr.remove(filter, g)
+		tr.Remove(filter, g)
 	}
-	if got := tr.match(nil, "a/x/b"); len(got) != 1 {
+	if got := tr.Match(nil, "a/x/b"); len(got) != 1 {
 		t.Fatalf("after removing others: %d groups", len(got))
 	}
 }
