@@ -44,7 +44,10 @@ type Options struct {
 
 // Addresses tells where a running bridge listens. The same is in <data>/addresses.json.
 type Addresses struct {
-	MQTT    string `json:"mqtt"` // "" without embedded broker
+	MQTT    string `json:"mqtt"`            // "" without embedded broker, or when it does not listen there, as of the next three
+	MQTTS   string `json:"mqtts,omitempty"` // MQTT over TLS beside it
+	MQTTWS  string `json:"mqtt_ws,omitempty"`
+	MQTTWSS string `json:"mqtt_wss,omitempty"`
 	Viewers string `json:"viewers"`
 	Ops     string `json:"ops"` // "" when there is none
 	PID     int    `json:"pid"`

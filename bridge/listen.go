@@ -16,7 +16,6 @@ import (
 	"plumbline/bridge/config"
 	"plumbline/bridge/devca"
 	"plumbline/bridge/history/api"
-	"plumbline/bridge/ingest"
 )
 
 // addressFile is where a running bridge writes its Addresses.
@@ -123,31 +122,6 @@ func (b *Bridge) httpServer(h http.Handler) *http.Server {
 		TLSNextProto:   map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only
 		ErrorLog:       slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 	}
-}
-
-// bindMQTT binds the broker's listener, last: who connects there finds everything else working.
-func (b *Bridge) bindMQTT(users *ingest.Users, mqttTLS *tls.Config) error {
-	c := b.cfg.MQTT
-	b.addrs.PID = os.Getpid()
-	if !c.Embedded() {
-		b.watch()
-		return nil
-	}
-	l, err := listen("mqtt.listen", c.Listen)
-	if err != nil {
-		return err
-	}
-	b.addrs.MQTT = l.Addr().String()
-	b.broker, err = ingest.New(ingest.Options{
-		Journal: b.journal, Listener: l, TLS: mqttTLS, Users: users, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
-		MaxPerAddress: c.MaxPerAddress, ConnectTimeout: c.ConnectTimeout.D(), Retained: b.journal.Retained(), Metrics: b.m, Log: b.log,
-	})
-	if err != nil {
-		_ = l.Close()
-		return fmt.Errorf("bridge: %w", err)
-	}
-	b.watch()
-	return nil
 }
 
 // writeAddresses replaces the address file in one step.

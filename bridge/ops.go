@@ -86,11 +86,4 @@ func (b *Bridge) watch() {
 		head, at := b.journal.Head().Offset, b.hub.Stats().Position
 		return float64(head - min(head, at))
 	})
-	if b.broker == nil {
-		return
-	}
-	b.m.Watch("bridge_mqtt_subscriber_dropped", "Messages that MQTT subscribers (not viewers) lost to full queues.", func() float64 {
-		queue, inflight := b.broker.Dropped()
-		return float64(queue + inflight)
-	})
 }

@@ -29,7 +29,7 @@ func start(t *testing.T, change func(*Options)) (*Broker, *journal.Journal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Journal: j, Listener: l, Metrics: metrics.New(), Log: testLog()}
+	o := Options{Journal: j, Listeners: []Listener{{Name: "mqtt", Socket: l}}, Metrics: metrics.New(), Log: testLog()}
 	if change != nil {
 		change(&o)
 	}
@@ -68,7 +68,7 @@ type client struct {
 
 func dial(t *testing.T, b *Broker, version byte) *client {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", b.Addr().String(), wait)
+	c, err := net.DialTimeout("tcp", b.Addr("mqtt").String(), wait)
 	if err != nil {
 		t.Fatal(err)
 	}

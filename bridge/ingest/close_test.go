@@ -13,7 +13,7 @@ func TestClosingTellsClientsWithoutTheLibrary(t *testing.T) {
 	b, _ := start(t, nil)
 	c := dial(t, b, 5)
 	c.connect(login{id: "stays", clean: true})
-	b.lis.Close(func(string) { t.Error("the library's function was called") })
+	b.doors[0].Close(func(string) { t.Error("the library's function was called") })
 	first, body, err := c.read()
 	if err != nil || first>>4 != packets.Disconnect || len(body) == 0 || body[0] != packets.ErrServerShuttingDown.Code {
 		t.Errorf("packet %#x %x, error %v, want DISCONNECT with %#x", first, body, err, packets.ErrServerShuttingDown.Code)

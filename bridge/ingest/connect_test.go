@@ -19,8 +19,8 @@ import (
 	"plumbline/bridge/internal/eventually"
 )
 
-// TestSilentConnectionsAreCut is M9, D18, N14, N72: nothing, half a CONNECT, and a CONNECT dribbled in.
-func TestSilentConnectionsAreCut(t *testing.T) {
+// TestN83SilentConnectionsAreCut is M9, D18, N14, N72: nothing, half a CONNECT, and a CONNECT dribbled in.
+func TestN83SilentConnectionsAreCut(t *testing.T) {
 	b, _ := start(t, func(o *Options) { o.ConnectTimeout = 300 * time.Millisecond })
 	whole := (&client{v: 4}).connectPacket(login{id: "slow"})
 	for name, head := range map[string][]byte{"silent": nil, "half": whole[:len(whole)/2]} {
@@ -41,8 +41,8 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 	c.wantClosed()
 }
 
-// TestGiantPacketReservesNothing is M10, D17, N83.
-func TestGiantPacketReservesNothing(t *testing.T) {
+// TestN83GiantPacketReservesNothing is M10, D17, N83.
+func TestN83GiantPacketReservesNothing(t *testing.T) {
 	b, _ := start(t, func(o *Options) { o.MaxPacketBytes = 64 << 10 })
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -113,8 +113,8 @@ func TestConnectCodes(t *testing.T) {
 	c.wantClosed()
 }
 
-// TestKeepalive is M14 and D21.
-func TestKeepalive(t *testing.T) {
+// TestN83Keepalive is M14 and D21.
+func TestN83Keepalive(t *testing.T) {
 	b, _ := start(t, nil)
 	for _, k := range []uint16{0, 43_691, 65_535} {
 		c := dial(t, b, 5)
@@ -226,7 +226,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, j := start(t, func(o *Options) {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+		o.Listeners[0].TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 		o.ConnectTimeout = 500 * time.Millisecond
 	})
 	raw := dial(t, b, 5) // silent: the handshake is within the time for CONNECT
@@ -245,7 +245,7 @@ func TestTLS(t *testing.T) {
 	plain.wantClosed()
 }
 
-func TestLogHoldsNoSecrets(t *testing.T) { // N99
+func TestN99LogHoldsNoSecretsMQTT(t *testing.T) {
 	var buf safeBuffer
 	b, _ := start(t, func(o *Options) {
 		o.Log = slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -279,7 +279,7 @@ func TestCloseWithoutStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ := start(t, func(o *Options) { _ = o.Listener.Close(); o.Listener = l })
+	b, _ := start(t, func(o *Options) { _ = o.Listeners[0].Socket.Close(); o.Listeners[0].Socket = l })
 	for range 2 {
 		if err := b.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -287,8 +287,8 @@ func TestCloseWithoutStart(t *testing.T) {
 	}
 }
 
-// TestSessionBelongsToItsUser is N40: another user's client id gives neither its session nor its place.
-func TestSessionBelongsToItsUser(t *testing.T) {
+// TestN40SessionBelongsToItsUser is N40: another user's client id gives neither its session nor its place.
+func TestN40SessionBelongsToItsUser(t *testing.T) {
 	b, _ := start(t, func(o *Options) { o.Users = users(t) })
 	session := u32(0x11, 3600)
 	owner := dial(t, b, 5).ok(login{id: "x", user: "all", password: "pw", props: session})

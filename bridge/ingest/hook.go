@@ -1,12 +1,9 @@
 package ingest
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/hooks/storage"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plumbline/bridge/topic"
@@ -38,7 +35,7 @@ func (h *hook) ID() string { return "plumbline" }
 func (h *hook) Provides(kind byte) bool {
 	switch kind {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished, mqtt.OnDisconnect,
-		mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish, mqtt.OnWill, mqtt.StoredRetainedMessages:
+		mqtt.OnSessionEstablish, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnWill:
 		return true
 	}
 	return false
@@ -92,38 +89,37 @@ func (h *hook) refuseConnect(cl *mqtt.Client, code packets.Code, reason string) 
 
 // OnConnectAuthenticate implements mqtt.Hook.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	if h.b.opts.Users == nil || connOf(cl) == nil {
-		return true
-	}
-	if h.b.opts.Users.check(h.b.ctx, string(pk.Connect.Username), pk.Connect.Password) {
-		return h.ownsSession(cl)
-	}
-	h.b.m.MQTTRejected.WithLabelValues("password").Inc()
-	h.b.log.Warn("mqtt login refused", "remote", connOf(cl).addr)
-	return false
-}
-
-// ownsSession refuses a client id whose session is another user's: the library would hand over its subscriptions and the
-// messages that wait, without asking the access list again. It is asked after the password, so that it tells strangers nothing.
-func (h *hook) ownsSession(cl *mqtt.Client) bool {
-	old, ok := h.b.server.Clients.Get(cl.ID)
-	if !ok || bytes.Equal(old.Properties.Username, cl.Properties.Username) {
-		return true
-	}
-	h.refuseConnect(cl, packets.ErrClientIdentifierNotValid, "session")
-	connOf(cl).refused = true // the library's own answer must not follow ours
-	return false
-}
-
-// OnACLCheck implements mqtt.Hook. For reading it is asked with the filter at SUBSCRIBE and with the topic at delivery.
-func (h *hook) OnACLCheck(cl *mqtt.Client, name string, write bool) bool {
-	if name == sinkTopic {
+	c := connOf(cl)
+	if c == nil {
 		return false
 	}
-	if h.b.opts.Users == nil || cl.Net.Inline {
-		return true
+	if !h.b.authenticate(cl, c, pk) {
+		return false
 	}
-	if h.b.opts.Users.may(string(cl.Properties.Username), name, write) {
+	// After the password, so that it tells strangers nothing: another user's client id gives neither its subscriptions nor what
+	// waits for it.
+	if user, ok := h.b.sessions.owner(cl.ID); ok && user != string(cl.Properties.Username) {
+		return h.refuseQuietly(cl, packets.ErrClientIdentifierNotValid, "session")
+	}
+	if !h.b.sessions.room(cl) {
+		return h.refuseQuietly(cl, packets.ErrQuotaExceeded, "sessions")
+	}
+	return true
+}
+
+// refuseQuietly refuses a CONNECT with an answer that the library's own must not follow.
+func (h *hook) refuseQuietly(cl *mqtt.Client, code packets.Code, reason string) bool {
+	h.refuseConnect(cl, code, reason)
+	connOf(cl).answered = true
+	return false
+}
+
+// OnACLCheck implements mqtt.Hook. Everything that clients send and get is decided elsewhere; the library may do nothing.
+func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return false }
+
+// may asks the access list whether a client may publish to a topic, or subscribe to a filter.
+func (h *hook) may(cl *mqtt.Client, name string, write bool) bool {
+	if h.b.opts.Users == nil || h.b.opts.Users.may(string(cl.Properties.Username), cl.ID, name, write) {
 		return true
 	}
 	action := "subscribe"
@@ -134,9 +130,23 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, name string, write bool) bool {
 	return false
 }
 
-// OnSessionEstablished implements mqtt.Hook.
+// OnSessionEstablish implements mqtt.Hook: it comes before CONNACK.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
+	c := connOf(cl)
+	present, former := h.b.sessions.attach(cl, c, pk.Connect.Clean)
+	c.present = present
+	h.b.sessions.takeOver(former)
+}
+
+// OnSessionEstablished implements mqtt.Hook: it comes after CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
+	c := connOf(cl)
+	if c.emptyWill {
+		pk.Connect.WillPayload = nil
+	}
 	h.b.wills.connected(cl, pk)
+	c.session.saveOr("CONNECT")
+	c.session.kick()
 }
 
 // OnDisconnect implements mqtt.Hook.
@@ -152,49 +162,51 @@ func (h *hook) OnWill(cl *mqtt.Client, _ mqtt.Will) (mqtt.Will, error) {
 // hidden reports whether a topic belongs to the server [MQTT-4.7.2-1].
 func hidden(name string) bool { return name != "" && name[0] == '$' }
 
-// OnPacketRead implements mqtt.Hook: refuses what the library would swallow without an answer or accept wrongly.
+// OnPacketRead implements mqtt.Hook. It takes every packet that concerns messages away from the library, and gives it one that
+// does nothing instead. The errors that it returns end the connection; the will is due then.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	c := connOf(cl)
-	if c != nil && c.refused {
+	if c == nil || c.refused {
 		return pk, packets.ErrRejectPacket
 	}
 	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		if pk.TopicName == "" || !hidden(pk.TopicName) && topic.ValidName(pk.TopicName) == nil {
-			return pk, nil // an empty name is an alias, which PublishValidate refuses with 0x94 (D6)
+	case packets.Connect:
+		if w := &pk.Connect; c.session == nil && w.WillFlag && len(w.WillPayload) == 0 { // D8: the library refuses it
+			w.WillPayload, c.emptyWill = []byte{0}, true
 		}
-		return h.refuseTopic(cl, pk)
-	case packets.Subscribe:
-		filters := make(packets.Subscriptions, len(pk.Filters))
-		for i, f := range pk.Filters {
-			if topic.ValidFilter(f.Filter) != nil {
-				f.Filter = "##" // the library takes "a#", "a+" and, whatever its options say, $share/… (M23); this one it refuses with 0x8F
-			}
-			filters[i] = f
+		return pk, nil
+	case packets.Disconnect:
+		if pk.FixedHeader.Remaining == 1 { // D7: the library overlooks a reason code without properties
+			pk.ReasonCode = c.lastByte
 		}
-		pk.Filters = filters
+		return pk, nil
+	case packets.Publish, packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp, packets.Subscribe, packets.Unsubscribe, packets.Auth:
+	default:
+		return pk, nil
 	}
-	return pk, nil
+	if err := h.handle(cl, c, pk); err != nil {
+		var code packets.Code
+		if errors.As(err, &code) && code != packets.ErrRejectPacket {
+			_ = h.b.server.DisconnectClient(cl, code)
+		}
+		return pk, packets.ErrRejectPacket
+	}
+	return inert, nil
 }
 
-// refuseTopic answers a PUBLISH to a topic that is no valid name or belongs to the server (D12 [MQTT-4.3.2-4]).
-func (h *hook) refuseTopic(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	h.b.m.Refused.WithLabelValues("topic").Inc()
-	if pk.FixedHeader.Qos > 0 {
-		if cl.Properties.ProtocolVersion < 5 {
-			return pk, h.cut(cl)
-		}
-		h.answer(cl, pk, packets.Code{Code: packets.ErrTopicNameInvalid.Code, Reason: "topic: not a valid name, or one of the server's"})
-	}
-	inert := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish}, ProtocolVersion: pk.ProtocolVersion, TopicName: "$SYS/refused"}
-	return inert, nil // the library drops a QoS 0 publish to $SYS in silence
-}
+// inert is a packet that the library drops in silence.
+var inert = packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish}, TopicName: "$SYS/inert"}
 
-// answer ends a QoS 1 or 2 publish with a reason code.
+// answer acknowledges a QoS 1 or 2 publish with a reason code; QoS 0 has no answer.
 func (h *hook) answer(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
-	kind := packets.Puback
-	if pk.FixedHeader.Qos == 2 { // M6: the library answers a PUBACK
+	var kind byte
+	switch pk.FixedHeader.Qos {
+	case 1:
+		kind = packets.Puback
+	case 2:
 		kind = packets.Pubrec
+	default:
+		return
 	}
 	ack := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: pk.PacketID, ReasonCode: code.Code}
 	ack.Properties.ReasonString = code.Reason
@@ -215,29 +227,39 @@ const noPacket byte = packets.Reserved
 
 // OnPacketEncode implements mqtt.Hook: mends what goes out.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	if c == nil {
+		return pk
+	}
 	switch pk.FixedHeader.Type {
 	case packets.Disconnect:
+		c.lingers.Store(true)
 		if cl.Properties.ProtocolVersion < 5 {
 			pk.FixedHeader.Type = noPacket // a 3.1.1 server never sends DISCONNECT (3.1.1 section 3.14)
 		}
 	case packets.Connack:
-		if c := connOf(cl); c != nil && c.refused {
+		if c.answered {
 			pk.FixedHeader.Type = noPacket
-		} else if cl.Properties.ProtocolVersion < 5 && pk.ReasonCode >= 0x80 {
-			pk = connack3(pk)
+			return pk
 		}
-	case packets.Puback, packets.Pubrec:
-		if pk.FixedHeader.Type == packets.Pubrec && pk.ReasonCode == packets.ErrPacketIdentifierInUse.Code {
-			pk.ReasonCode, pk.Properties.ReasonString = packets.CodeSuccess.Code, "" // resent before PUBREL: no fault, and stored already [MQTT-4.3.3-10]
-		}
-		if pk.ReasonCode < packets.CodeNoMatchingSubscribers.Code {
-			pk.ReasonCode = packets.CodeSuccess.Code // the library puts the QoS there (MQTT 5 table 3.4)
-		}
-		if c := connOf(cl); c != nil && c.note != "" && c.noteID == pk.PacketID {
-			pk.Properties.ReasonString = c.note
-			c.note = ""
-		}
+		return h.connack(cl, c, pk)
 	}
+	return pk
+}
+
+// connack completes the answer to a CONNECT with what the library does not know.
+func (h *hook) connack(cl *mqtt.Client, c *conn, pk packets.Packet) packets.Packet {
+	if pk.ReasonCode >= 0x80 {
+		c.lingers.Store(true)
+		if cl.Properties.ProtocolVersion < 5 {
+			return connack3(pk)
+		}
+		return pk
+	}
+	pk.SessionPresent = c.present
+	pk.Properties.ReceiveMaximum = maxReceive
+	pk.Properties.MaximumPacketSize = uint32(h.b.opts.MaxPacketBytes)
+	pk.Properties.SharedSubAvailable, pk.Properties.SharedSubAvailableFlag = 0, true
 	return pk
 }
 
@@ -256,28 +278,4 @@ func connack3(pk packets.Packet) packets.Packet {
 		pk.FixedHeader.Type = noPacket // a malformed CONNECT gets no answer [MQTT-3.1.4-1]
 	}
 	return pk
-}
-
-// StoredRetainedMessages implements mqtt.Hook: the broker's retained messages come back from the journal after a restart.
-func (h *hook) StoredRetainedMessages() ([]storage.Message, error) {
-	var out []storage.Message
-	for _, e := range h.b.opts.Retained {
-		if !e.Retain || len(e.Payload) == 0 {
-			continue
-		}
-		out = append(out, storage.Message{
-			T: storage.RetainedKey, ID: storage.RetainedKey + "_" + e.Topic, TopicName: e.Topic, Payload: e.Payload, Created: e.Time.Unix(),
-			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: e.QoS, Retain: true},
-		})
-	}
-	return out, nil
-}
-
-// asCode turns an error of the journal into an answer that PUBACK may carry (MQTT 5 table 3.4).
-func asCode(err error) packets.Code {
-	var code packets.Code
-	if errors.As(err, &code) {
-		return code
-	}
-	return packets.Code{Code: packets.ErrUnspecifiedError.Code, Reason: fmt.Sprintf("not stored: %v", err)}
 }

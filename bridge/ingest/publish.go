@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plumbline/bridge/journal"
+	"plumbline/bridge/topic"
 )
 
 // SequenceProperty is the MQTT 5 user property that carries a producer's own sequence number, decimal, from 1, rising with
@@ -18,52 +20,119 @@ import (
 // anew, it takes the next number.
 const SequenceProperty = "plumbline-seq"
 
-// OnPublish implements mqtt.Hook. It runs before PUBACK and PUBREC, so an acknowledged message is in the journal (M4).
-func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	c := connOf(cl)
-	if c != nil && c.refused {
-		return pk, packets.ErrRejectPacket
+// publish takes a PUBLISH of a client. Its acknowledgement leaves after the journal has the message (M4).
+func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) error {
+	qos := pk.FixedHeader.Qos
+	switch {
+	case pk.TopicName == "" && pk.Properties.TopicAlias > 0, pk.Properties.TopicAliasFlag: // none was allowed (M12, D6)
+		return packets.ErrTopicAliasInvalid
+	case pk.TopicName != "" && (hidden(pk.TopicName) || topic.ValidName(pk.TopicName) != nil && !strings.ContainsAny(pk.TopicName, "+#")):
+		return h.refuse(cl, pk, packets.Code{Code: packets.ErrTopicNameInvalid.Code, Reason: "topic: not a valid name, or one of the server's"}, "topic") // D12
 	}
+	if code := pk.PublishValidate(0); code != packets.CodeSuccess {
+		return code
+	}
+	if qos == 2 && s.hasTaken(pk.PacketID) { // sent again before PUBREC came: no fault, and stored already [MQTT-4.3.3-10]
+		h.acknowledge(cl, pk, "")
+		return nil
+	}
+	if qos == 2 && s.full() {
+		return packets.ErrReceiveMaximum // D14
+	}
+	if !h.may(cl, pk.TopicName, true) {
+		return h.refuse(cl, pk, packets.ErrNotAuthorized, "")
+	}
+	note, refusal, reason := h.b.store(cl, &pk, s.hearsItself())
+	if refusal != nil {
+		return h.refuse(cl, pk, *refusal, reason)
+	}
+	if qos == 2 {
+		s.take2(pk.PacketID)
+	}
+	h.acknowledge(cl, pk, note)
+	return nil
+}
+
+// store puts a message into the journal. It returns a remark for its publisher, or why the message is refused.
+func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note string, refusal *packets.Code, reason string) {
 	start := time.Now()
 	m := journal.Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Time: start}
+	origin := ""
+	if marked {
+		origin = cl.ID
+	}
+	if m.Meta = appendMeta(origin, pk.Properties); len(m.Meta) > maxMeta {
+		return "", &packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: fmt.Sprintf("properties of more than %d bytes", maxMeta)}, "properties"
+	}
 	seq, err := sequence(pk.Properties.User)
 	if err != nil {
-		return h.refuse(cl, pk, packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: err.Error()}, "sequence")
+		return "", &packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: err.Error()}, "sequence"
 	}
 	if seq > 0 {
 		m.Producer, m.ProducerSeq = producer(cl), seq
 	}
-	_, duplicate, err := h.b.opts.Journal.Append(h.b.ctx, m)
-	h.b.m.Ingest.Observe(time.Since(start).Seconds())
+	_, duplicate, err := b.opts.Journal.Append(b.ctx, m)
+	b.m.Ingest.Observe(time.Since(start).Seconds())
 	switch {
 	case errors.Is(err, journal.ErrDegraded):
-		return h.refuse(cl, pk, packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: "the journal is not writable at the moment, try again later"}, "degraded")
+		return "", &packets.Code{Code: packets.ErrQuotaExceeded.Code, Reason: "the journal is not writable at the moment, try again later"}, "degraded"
 	case errors.Is(err, journal.ErrTooLarge):
-		return h.refuse(cl, pk, packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "the message is too large for the journal"}, "size")
+		return "", &packets.Code{Code: packets.ErrImplementationSpecificError.Code, Reason: "the message is too large for the journal"}, "size"
 	case err != nil:
-		return h.refuse(cl, pk, asCode(err), "journal")
+		return "", &packets.Code{Code: packets.ErrUnspecifiedError.Code, Reason: fmt.Sprintf("not stored: %v", err)}, "journal"
 	case duplicate:
-		h.b.m.Duplicates.Inc()
-		if c != nil {
-			c.noteID, c.note = pk.PacketID, fmt.Sprintf("duplicate: %s %d is stored already", SequenceProperty, seq)
-		}
-		return pk, packets.CodeSuccessIgnore // acknowledged, sent to nobody
+		b.m.Duplicates.Inc()
+		return fmt.Sprintf("duplicate: %s %d is stored already", SequenceProperty, seq), nil, ""
 	}
-	h.received(pk)
-	return pk, nil
+	b.m.Received.WithLabelValues(qosLabels[m.QoS%3], boolLabels[m.Retain], boolLabels[pk.FixedHeader.Dup]).Inc()
+	return "", nil, ""
 }
 
-// refuse declines a publish in the way its protocol version has (M5: a plain error would publish and acknowledge).
-func (h *hook) refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code, reason string) (packets.Packet, error) {
-	h.b.m.Refused.WithLabelValues(reason).Inc()
+// acknowledge sends PUBACK or PUBREC, with a remark for those who understand it.
+func (h *hook) acknowledge(cl *mqtt.Client, pk packets.Packet, note string) {
+	h.answer(cl, pk, packets.Code{Reason: note})
+}
+
+// refuse declines a publish in the way its protocol version has (M5, M6). A reason of "" is counted elsewhere.
+func (h *hook) refuse(cl *mqtt.Client, pk packets.Packet, code packets.Code, reason string) error {
+	if reason != "" {
+		h.b.m.Refused.WithLabelValues(reason).Inc()
+	}
 	switch {
-	case cl.Net.Inline || pk.FixedHeader.Qos == 0:
-		return pk, packets.ErrRejectPacket
+	case pk.FixedHeader.Qos == 0:
+		return nil
 	case cl.Properties.ProtocolVersion < 5:
-		return pk, h.cut(cl)
+		return h.cut(cl)
 	}
 	h.answer(cl, pk, code)
-	return pk, packets.ErrRejectPacket
+	return nil
+}
+
+// hasTaken reports whether the QoS 2 message is stored and not released yet.
+func (s *session) hasTaken(id uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.taken[id]
+	return ok
+}
+
+// full reports whether the client has as many QoS 2 messages under way as it may.
+func (s *session) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.taken) >= maxReceive
+}
+
+// take2 notes that a QoS 2 message is stored, before PUBREC says so.
+func (s *session) take2(id uint16) {
+	s.mu.Lock()
+	s.taken[id] = struct{}{}
+	lasting := s.keep
+	s.dirty = true
+	s.mu.Unlock()
+	if lasting {
+		s.saveOr("PUBREC")
+	}
 }
 
 // producer names who counts the sequence. The user is part of it, so that nobody can spoil another's numbering.
@@ -93,7 +162,3 @@ var (
 	qosLabels  = [...]string{"0", "1", "2"}
 	boolLabels = map[bool]string{false: "0", true: "1"}
 )
-
-func (h *hook) received(pk packets.Packet) {
-	h.b.m.Received.WithLabelValues(qosLabels[pk.FixedHeader.Qos%3], boolLabels[pk.FixedHeader.Retain], boolLabels[pk.FixedHeader.Dup]).Inc()
-}

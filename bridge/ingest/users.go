@@ -6,99 +6,186 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/goccy/go-yaml"
-	"golang.org/x/crypto/bcrypt"
 
 	"plumbline/bridge/topic"
 )
 
-// User is one entry of the users file.
+// User is one entry of the users file. In filters %u stands for its name and %c for the client id, when they hold no wildcard
+// and no slash. What a deny covers is denied, whatever is allowed.
 type User struct {
-	Name      string   `yaml:"name"`
-	Hash      string   `yaml:"hash"`      // bcrypt, as `htpasswd -nB name` makes it
-	Publish   []string `yaml:"publish"`   // filters of the topics it may publish to
-	Subscribe []string `yaml:"subscribe"` // filters it may subscribe to, or to parts of
+	Name          string   `yaml:"name"`
+	Hash          string   `yaml:"hash"`          // bcrypt or argon2id; "" = it comes with a certificate only
+	Publish       []string `yaml:"publish"`       // filters of the topics it may publish to
+	Subscribe     []string `yaml:"subscribe"`     // filters it may subscribe to, or to parts of
+	DenyPublish   []string `yaml:"denyPublish"`   // filters of topics it may not publish to
+	DenySubscribe []string `yaml:"denySubscribe"` // filters of topics it never gets
 }
 
-// Users holds who may connect and what each may do. It is safe for concurrent use.
+// Users holds who may connect and what each may do. A nil one is everybody. It is safe for concurrent use.
 type Users struct {
-	byName map[string]User
-	absent []byte        // hash that a login under an unknown name is checked against
-	slots  chan struct{} // bounds the CPU that logins may take
-	key    []byte        // for known
+	file  *followed     // nil when made from a list
+	slots chan struct{} // bounds the CPU and memory that logins may take
+	key   []byte        // for digests
+	table atomic.Pointer[userTable]
 
 	mu    sync.Mutex
-	known map[string][]byte // name → keyed digest of the password that bcrypt accepted; spares reconnects the cost
+	known map[string]knownLogin
 }
 
-// LoadUsers reads a users file. Unknown keys, double names, bad hashes and bad filters are errors that name the user.
+// userTable is one state of the file.
+type userTable struct {
+	byName map[string]User
+	absent []hash // what logins under unknown names are checked against: the hashes' costs, with nobody's password
+}
+
+// knownLogin is a login that was good: it spares a reconnect the cost of the hash, and others' guesses do not lock it out.
+type knownLogin struct {
+	sum  []byte // keyed digest of name, hash and password
+	addr string
+}
+
+// LoadUsers reads a users file, which [Broker.Reload] follows. Unknown keys, double names, bad hashes and bad filters are errors
+// that name the user and no hash.
 func LoadUsers(path string) (*Users, error) {
-	raw, err := os.ReadFile(path)
+	u, err := newUsers()
 	if err != nil {
-		return nil, fmt.Errorf("ingest: read mqtt.usersFile: %w", err)
+		return nil, err
 	}
-	var file struct {
-		Users []User `yaml:"users"`
-	}
-	if err := yaml.UnmarshalWithOptions(raw, &file, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("ingest: mqtt.usersFile %q: %s", path, yaml.FormatError(err, false, false)) // without the source lines: they hold hashes
-	}
-	u, err := NewUsers(file.Users)
-	if err != nil {
-		return nil, fmt.Errorf("ingest: mqtt.usersFile %q: %w", path, err)
+	u.file = &followed{path: path, key: "mqtt.usersFile", parse: u.parse}
+	if err := u.file.first(); err != nil {
+		return nil, err
 	}
 	return u, nil
 }
 
 // NewUsers checks the list and returns it ready for use.
 func NewUsers(list []User) (*Users, error) {
-	u := &Users{byName: map[string]User{}, slots: make(chan struct{}, 2), key: make([]byte, 32), known: map[string][]byte{}}
+	u, err := newUsers()
+	if err != nil {
+		return nil, err
+	}
+	return u, u.set(list)
+}
+
+func newUsers() (*Users, error) {
+	u := &Users{slots: make(chan struct{}, 2), key: make([]byte, 32), known: map[string]knownLogin{}}
 	if _, err := rand.Read(u.key); err != nil {
 		return nil, fmt.Errorf("random key: %w", err)
-	}
-	cost := bcrypt.DefaultCost
-	for _, one := range list {
-		if one.Name == "" {
-			return nil, errors.New("a user has no name")
-		}
-		if _, double := u.byName[one.Name]; double {
-			return nil, fmt.Errorf("user %q is there twice", one.Name)
-		}
-		c, err := bcrypt.Cost([]byte(one.Hash))
-		if err != nil {
-			return nil, fmt.Errorf("user %q: hash: %w: make one with htpasswd -nB %s", one.Name, err, one.Name)
-		}
-		cost = c
-		for _, f := range append(append([]string{}, one.Publish...), one.Subscribe...) {
-			if err := topic.ValidFilter(f); err != nil {
-				return nil, fmt.Errorf("user %q: %w", one.Name, err)
-			}
-		}
-		u.byName[one.Name] = one
-	}
-	var err error
-	if u.absent, err = bcrypt.GenerateFromPassword(u.key, cost); err != nil { // an unknown name costs what a known one does
-		return nil, fmt.Errorf("hash: %w", err)
 	}
 	return u, nil
 }
 
-// check reports whether the password is the user's. It takes as long for an unknown user.
-func (u *Users) check(ctx context.Context, name string, password []byte) bool {
-	user, ok := u.byName[name]
+func (u *Users) parse(raw []byte) error {
+	var file struct {
+		Users []User `yaml:"users"`
+	}
+	if err := yaml.UnmarshalWithOptions(raw, &file, yaml.Strict()); err != nil {
+		return errors.New(yaml.FormatError(err, false, false)) // without the source lines: they hold hashes
+	}
+	return u.set(file.Users)
+}
+
+func (u *Users) set(list []User) error {
+	t := &userTable{byName: map[string]User{}}
+	kinds := map[string]bool{}
+	for _, one := range list {
+		if one.Name == "" {
+			return errors.New("a user has no name")
+		}
+		if _, double := t.byName[one.Name]; double {
+			return fmt.Errorf("user %q is there twice", one.Name)
+		}
+		if one.Hash != "" {
+			h, err := parseHash(one.Hash)
+			if err != nil {
+				return fmt.Errorf("user %q: hash: %w: make one with htpasswd -nB %s", one.Name, err, one.Name)
+			}
+			if !kinds[h.cost()] {
+				kinds[h.cost()] = true
+				t.absent = append(t.absent, h.dummy())
+			}
+		}
+		for _, f := range slices.Concat(one.Publish, one.Subscribe, one.DenyPublish, one.DenySubscribe) {
+			if err := topic.ValidFilter(expand(f, "u", "c")); err != nil {
+				return fmt.Errorf("user %q: %w", one.Name, err)
+			}
+		}
+		t.byName[one.Name] = one
+	}
+	if len(t.absent) == 0 {
+		t.absent = []hash{bcryptHash{"$2a$10$"}.dummy()}
+	}
+	u.table.Store(t)
+	return nil
+}
+
+// reload looks at the file and reports whether another state is in force.
+func (u *Users) reload(log *slog.Logger) bool { return u != nil && u.file != nil && u.file.again(log) }
+
+func (u *Users) stale() float64 {
+	if u == nil || u.file == nil {
+		return 0
+	}
+	return u.file.stale()
+}
+
+// has reports whether there is such a user.
+func (u *Users) has(name string) bool {
+	_, ok := u.table.Load().byName[name]
+	return ok
+}
+
+// mark changes when the user is removed or gets another password; "" for a nil Users.
+func (u *Users) mark(name string) string {
+	if u == nil {
+		return ""
+	}
+	one, ok := u.table.Load().byName[name]
+	if !ok {
+		return "gone"
+	}
+	return base64.StdEncoding.EncodeToString(u.digest("mark", one.Hash))
+}
+
+func (u *Users) digest(parts ...string) []byte {
 	mac := hmac.New(sha256.New, u.key)
-	mac.Write([]byte(name + "\x00"))
-	mac.Write(password)
-	sum := mac.Sum(nil)
+	for _, p := range parts {
+		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
+		mac.Write([]byte(p))
+	}
+	return mac.Sum(nil)
+}
+
+// trusts reports whether the last good login of the account came from this address.
+func (u *Users) trusts(name, addr string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	k, ok := u.known[name]
+	return ok && k.addr == addr
+}
+
+// check reports whether the password is the user's. It takes as long for an unknown user as for a known one whose hash has the
+// same cost. It blocks while two other logins are being checked, until ctx ends.
+func (u *Users) check(ctx context.Context, name string, password []byte, addr string) bool {
+	t := u.table.Load()
+	user, ok := t.byName[name]
+	ok = ok && user.Hash != ""
+	sum := u.digest(name, user.Hash, string(password))
 	u.mu.Lock()
 	known := u.known[name]
 	u.mu.Unlock()
-	if ok && subtle.ConstantTimeCompare(known, sum) == 1 {
+	if ok && known.addr == addr && subtle.ConstantTimeCompare(known.sum, sum) == 1 {
 		return true
 	}
 	select {
@@ -107,33 +194,48 @@ func (u *Users) check(ctx context.Context, name string, password []byte) bool {
 	case <-ctx.Done():
 		return false
 	}
-	hash := u.absent
+	against := t.absent[int(binary.BigEndian.Uint32(u.digest("absent", name)))%len(t.absent)] // the same one for the same name
 	if ok {
-		hash = []byte(user.Hash)
+		var err error
+		if against, err = parseHash(user.Hash); err != nil {
+			return false
+		}
 	}
-	if bcrypt.CompareHashAndPassword(hash, password) != nil || !ok {
+	if !against.matches(password) || !ok {
 		return false
 	}
 	u.mu.Lock()
-	u.known[name] = sum
+	u.known[name] = knownLogin{sum, addr}
 	u.mu.Unlock()
 	return true
 }
 
-// may reports whether the user may publish to the topic, or subscribe to the filter.
-func (u *Users) may(name, filter string, write bool) bool {
-	user, ok := u.byName[name]
+// may reports whether the user, as this client, may publish to the topic, or subscribe to the filter.
+func (u *Users) may(name, client, filter string, write bool) bool {
+	user, ok := u.table.Load().byName[name]
 	if !ok {
 		return false
 	}
-	grants := user.Subscribe
+	grants, denies := user.Subscribe, user.DenySubscribe
 	if write {
-		grants = user.Publish
+		grants, denies = user.Publish, user.DenyPublish
 	}
-	for _, g := range grants {
-		if topic.Contains(g, filter) {
-			return true
-		}
+	return !slices.ContainsFunc(denies, func(rule string) bool {
+		rule = expand(rule, name, client)
+		return rule == "" || topic.Contains(rule, filter) // what cannot be said is denied
+	}) && slices.ContainsFunc(grants, func(rule string) bool {
+		rule = expand(rule, name, client)
+		return rule != "" && topic.Contains(rule, filter)
+	})
+}
+
+// expand fills in the placeholders of a filter. It returns "" when a name would change what the filter means.
+func expand(filter, name, client string) string {
+	if !strings.Contains(filter, "%") {
+		return filter
 	}
-	return false
+	if strings.Contains(filter, "%u") && strings.ContainsAny(name, "+#/") || strings.Contains(filter, "%c") && strings.ContainsAny(client, "+#/") {
+		return ""
+	}
+	return strings.NewReplacer("%u", name, "%c", client).Replace(filter)
 }

@@ -115,26 +115,20 @@ func (w *wills) later(cl *mqtt.Client, delay time.Duration, send func()) {
 
 // send publishes a will as its client would have.
 func (w *wills) send(id, user string, p packets.ConnectParams) {
-	if u := w.b.opts.Users; u != nil && !u.may(user, p.WillTopic, true) { // M11: the list of now, not that of CONNECT
+	if u := w.b.opts.Users; u != nil && !u.may(user, id, p.WillTopic, true) { // M11: the list of now, not that of CONNECT
 		w.count("denied")
 		w.b.m.Denied.WithLabelValues("will").Inc()
 		return
 	}
-	cl := w.b.server.NewClient(nil, mqtt.LocalListener, id, true)
-	cl.Properties.ProtocolVersion = 5
+	cl := &mqtt.Client{ID: id}
 	cl.Properties.Username = []byte(user)
-	wp := p.WillProperties
 	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.WillQos, Retain: p.WillRetain},
-		TopicName:   p.WillTopic, Payload: p.WillPayload, PacketID: uint16(p.WillQos),
-		Properties: packets.Properties{ // D9
-			PayloadFormat: wp.PayloadFormat, PayloadFormatFlag: wp.PayloadFormatFlag, MessageExpiryInterval: wp.MessageExpiryInterval,
-			ContentType: wp.ContentType, ResponseTopic: wp.ResponseTopic, CorrelationData: wp.CorrelationData, User: wp.User,
-		},
+		TopicName:   p.WillTopic, Payload: p.WillPayload, Properties: p.WillProperties, // D9; D10: the delay is not among what is kept
 	}
-	if err := w.b.server.InjectPacket(cl, pk); err != nil {
+	if _, refusal, reason := w.b.store(cl, &pk, false); refusal != nil {
 		w.count("failed")
-		w.b.log.Warn("will not sent", "error", err)
+		w.b.log.Warn("will not sent", "reason", reason, "error", refusal.Reason)
 		return
 	}
 	w.count("sent")

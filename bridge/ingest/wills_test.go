@@ -86,7 +86,8 @@ func TestWillIsStoredAndSent(t *testing.T) { // D9
 	}
 }
 
-func TestWillIsCheckedAgainstTheList(t *testing.T) { // M11, N52
+// TestN52WillIsCheckedAgainstTheList is M11; nor does a CONNECT that was refused leave a will.
+func TestN52WillIsCheckedAgainstTheList(t *testing.T) {
 	b, j := start(t, func(o *Options) { o.Users = users(t) })
 	c := dial(t, b, 5).ok(login{id: "d", user: "dev", password: "pw", clean: true, will: &willSpec{topic: "other/will", payload: "x", retain: true}})
 	_ = c.Close()
@@ -95,6 +96,14 @@ func TestWillIsCheckedAgainstTheList(t *testing.T) { // M11, N52
 	_ = c.Close()
 	if e := waitStored(t, j, 1); e[0].Topic != "dev/will" {
 		t.Errorf("stored %q", e[0].Topic)
+	}
+	stranger := dial(t, b, 5)
+	if body := stranger.connect(login{id: "d", user: "dev", password: "wrong", clean: true, will: &willSpec{topic: "dev/never", payload: "x"}}); body[1] != 0x86 {
+		t.Errorf("CONNACK %#x", body[1])
+	}
+	stranger.wantClosed()
+	if e := stored(t, j); len(e) != 1 {
+		t.Errorf("%d stored after a refused CONNECT, want 1", len(e))
 	}
 	all := dial(t, b, 5).ok(login{id: "a", user: "all", password: "pw", clean: true})
 	if code := all.subscribe(sinkTopic); code < 0x80 {

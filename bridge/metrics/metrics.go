@@ -18,6 +18,10 @@ type Set struct {
 	Wills         *prometheus.CounterVec // wills, by result
 	MQTTClients   prometheus.Gauge       // MQTT connections
 	MQTTRejected  *prometheus.CounterVec // MQTT connections refused, by reason
+	MQTTSessions  prometheus.Gauge       // sessions that outlive their connection
+	MQTTSent      prometheus.Counter     // publishes written to MQTT subscribers
+	MQTTLost      *prometheus.CounterVec // what MQTT subscribers will not get, by reason
+	StaleFiles    *prometheus.GaugeVec   // 1 while a followed file cannot be used and the last good one is in force, by key
 	Ingest        prometheus.Histogram   // seconds from publish hook to journal answer
 	Connections   *prometheus.GaugeVec   // viewer connections, by state
 	Subscriptions prometheus.Gauge       // viewer subscriptions
@@ -56,6 +60,10 @@ func (s *Set) ingest() {
 	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled, failed).", "result")
 	s.MQTTClients = s.gauge("bridge_mqtt_connections", "MQTT connections open now.")
 	s.MQTTRejected = s.counterVec("bridge_mqtt_rejected_total", "MQTT connections refused, by reason.", "reason")
+	s.MQTTSessions = s.gauge("bridge_mqtt_sessions", "MQTT sessions that outlive their connection.")
+	s.MQTTSent = s.counter("bridge_mqtt_subscriber_sent_total", "Publishes written to MQTT subscribers (not viewers).")
+	s.MQTTLost = s.counterVec("bridge_mqtt_subscriber_lost_total", "What MQTT subscribers will not get, by reason (retention and epoch count once per hole, expired and size per message).", "reason")
+	s.StaleFiles = s.gaugeVec("bridge_stale_file", "1 while a followed file cannot be used and the last good one is in force, by configuration key.", "key")
 	s.Ingest = s.histogram("bridge_ingest_seconds", "Time of one message between its arrival and the journal's answer.", prometheus.ExponentialBuckets(2e-6, 2, 20))
 }
 
@@ -71,7 +79,7 @@ func (s *Set) viewers() {
 	s.Closed = s.counterVec("bridge_ws_closed_total", "Viewer connections ended, by close code (0 = connection lost, peer = a private code of the viewer's own).", "code")
 	s.Handshakes = s.counterVec("bridge_ws_refused_total", "Handshakes refused before the upgrade, by reason.", "reason")
 	s.Auth = s.counterVec("bridge_auth_total", "Token checks, by result and reason.", "result", "reason")
-	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, snapshot, history, publish, subscribe, will).", "action")
+	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, snapshot, history, publish, subscribe, deliver, will).", "action")
 	s.CertNotAfter = s.gauge("bridge_tls_not_after_seconds", "Unix time at which the viewers' certificate expires, 0 without TLS.")
 	s.Drain = s.gauge("bridge_drain_state", "0 serving, 1 draining.")
 }

@@ -1,0 +1,199 @@
+package ingest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+)
+
+// Special values of conn.keepalive.
+const (
+	waitingForConnect = -1
+	noKeepalive       = 0
+)
+
+// How a connection ends that was told why: its peer gets time to read it. A socket closed under bytes that nobody read is reset,
+// and the peer's system may throw away what it has not handed over (D14).
+const (
+	lingerTime  = 200 * time.Millisecond
+	lingerBytes = 1 << 20
+)
+
+// corkBytes is how much is gathered into one write.
+const corkBytes = 32 << 10
+
+// conn is one MQTT connection. It sets its own deadlines: the library's share one for both directions, round the keepalive
+// down (D21) and overflow above 43,690 s (M14).
+type conn struct {
+	net.Conn           // the stream of MQTT packets: raw, TLS over it, or WebSocket over either
+	raw       net.Conn // the socket
+	gate      *gate
+	addr      string
+	connectBy time.Time
+	keepalive atomic.Int64 // seconds, or one of the special values
+	lingers   atomic.Bool
+	closing   atomic.Bool
+
+	// Owned by the goroutine that reads the connection.
+	client    *mqtt.Client
+	session   *session
+	userMark  string // what Users knew of its user when it came
+	present   bool   // it found a session
+	refused   bool   // nothing more is taken: a 3.1.1 client learns of a refusal only by the cut
+	answered  bool   // CONNACK has been sent
+	emptyWill bool
+	lastByte  byte // read last
+
+	writing sync.Mutex
+	corked  bool
+	held    []byte
+}
+
+// SetDeadline is called by the library before each packet: one and a half keepalives to read it [MQTT-3.1.2-22].
+func (c *conn) SetDeadline(time.Time) error {
+	if c.closing.Load() {
+		return net.ErrClosed
+	}
+	switch k := c.keepalive.Load(); k {
+	case waitingForConnect:
+		return nil // the deadline of the accept stands
+	case noKeepalive:
+		return c.SetReadDeadline(time.Time{})
+	default:
+		return c.SetReadDeadline(time.Now().Add(time.Duration(k) * 3 * time.Second / 2))
+	}
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.closing.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.lastByte = p[n-1]
+	}
+	return n, err
+}
+
+// Write implements net.Conn. While corked it only gathers.
+func (c *conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.corked && len(c.held)+len(p) <= corkBytes {
+		c.held = append(c.held, p...)
+		return len(p), nil
+	}
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	return c.write(p)
+}
+
+// cork makes writes gather until uncork.
+func (c *conn) cork() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.corked = true
+}
+
+func (c *conn) uncork() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.corked = false
+	return c.flush()
+}
+
+func (c *conn) flush() error {
+	if len(c.held) == 0 {
+		return nil
+	}
+	_, err := c.write(c.held)
+	c.held = nil
+	return err
+}
+
+// write gives a write its own deadline, so that a client that does not read cannot live for ever (M14).
+func (c *conn) write(p []byte) (int, error) {
+	limit := c.gate.b.opts.WriteTimeout
+	if c.gate.hurry.Load() {
+		limit = 250 * time.Millisecond
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil { // part of a packet may be out: the stream cannot be mended
+		_ = c.raw.Close()
+	}
+	return n, err
+}
+
+// Close ends the connection for its users: nothing is read any more, and the peer sees the end after what was written. The
+// socket goes with finish, when the reader has returned.
+func (c *conn) Close() error {
+	if c.closing.Swap(true) {
+		return nil
+	}
+	if c.gate.hurry.Load() || !c.lingers.Load() {
+		if c.gate.hurry.Load() { // TLS tries to write an alert first, for up to five seconds
+			return c.raw.Close()
+		}
+		return c.Conn.Close()
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
+	c.closeWrite()
+	return c.raw.SetReadDeadline(time.Now().Add(lingerTime)) // finish reads what is left
+}
+
+// closeWrite says that nothing more comes, layer by layer.
+func (c *conn) closeWrite() {
+	type half interface{ CloseWrite() error }
+	switch s := c.Conn.(type) {
+	case *socket:
+		s.sayClose()
+	case half:
+		_ = s.CloseWrite()
+	}
+	if h, ok := c.raw.(half); ok {
+		_ = h.CloseWrite()
+	}
+}
+
+// finish closes the socket. A connection that was told why it ends is read out first, for a moment.
+func (c *conn) finish() {
+	_ = c.Close()
+	if c.lingers.Load() && !c.gate.hurry.Load() {
+		_ = c.raw.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.raw, lingerBytes)
+	}
+	_ = c.raw.Close()
+}
+
+// peer returns the certificate that the client showed and that was found good, nil when there is none.
+func (c *conn) peer() *x509.Certificate {
+	if c == nil {
+		return nil
+	}
+	inner := c.Conn
+	if s, ok := inner.(*socket); ok {
+		inner = s.ws.NetConn()
+	}
+	t, ok := inner.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 {
+		return certs[0]
+	}
+	return nil
+}
+
+var errText = errors.New("ingest: text frame: MQTT is binary (MQTT 5 section 6)")

@@ -1,0 +1,103 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// followEvery is how often followed files are looked at: a change holds at most this much later.
+const followEvery = 200 * time.Millisecond
+
+// maxFollowed bounds a followed file.
+const maxFollowed = 64 << 20
+
+// followed is a file whose content is parsed again when it changes; what is wrong leaves the last good content in force.
+type followed struct {
+	path  string
+	key   string // of the configuration, for messages
+	parse func(raw []byte) error
+
+	mu   sync.Mutex
+	size int64
+	mod  time.Time
+	sum  string // content of a small file: a rewrite within one tick of the file system's clock is seen too
+	bad  error  // what is wrong with that content
+	err  string // what was said last
+}
+
+// smallFile is the size up to which the content itself is compared.
+const smallFile = 256 << 10
+
+// first reads the file, which must be there and good.
+func (f *followed) first() error {
+	_, err := f.look()
+	return err
+}
+
+// again reads the file if it changed and reports whether something new is in force. Each problem is said once.
+func (f *followed) again(log *slog.Logger) bool {
+	changed, err := f.look()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	f.mu.Lock()
+	fresh := text != f.err
+	f.err = text
+	f.mu.Unlock()
+	switch {
+	case fresh && err != nil:
+		log.Error("a followed file cannot be used, the last good one stays in force", "key", f.key, "error", err)
+	case changed || fresh:
+		log.Info("a followed file is in force anew", "key", f.key)
+	}
+	return changed
+}
+
+// stale returns 1 while the last good content is in force instead of the file's.
+func (f *followed) stale() float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != "" {
+		return 1
+	}
+	return 0
+}
+
+func (f *followed) look() (changed bool, err error) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return false, fmt.Errorf("ingest: %s: %w", f.key, err)
+	}
+	if info.Size() > maxFollowed {
+		return false, fmt.Errorf("ingest: %s: %q has %d bytes, at most %d are read", f.key, f.path, info.Size(), maxFollowed)
+	}
+	f.mu.Lock()
+	same := !f.mod.IsZero() && f.size == info.Size() && f.mod.Equal(info.ModTime())
+	sum, bad := f.sum, f.bad
+	f.mu.Unlock()
+	if same && info.Size() > smallFile {
+		return false, bad
+	}
+	raw, err := os.ReadFile(f.path)
+	if err != nil {
+		return false, fmt.Errorf("ingest: %s: %w", f.key, err)
+	}
+	if same && string(raw) == sum {
+		return false, bad
+	}
+	err = f.parse(raw)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size, f.mod, f.sum = info.Size(), info.ModTime(), ""
+	if len(raw) <= smallFile {
+		f.sum = string(raw)
+	}
+	if f.bad = nil; err != nil {
+		f.bad = fmt.Errorf("ingest: %s %q: %w", f.key, f.path, err)
+	}
+	return err == nil, f.bad
+}

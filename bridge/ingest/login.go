@@ -1,0 +1,100 @@
+package ingest
+
+import (
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// authenticate decides a CONNECT. The answer to a stranger is the same whatever is wrong.
+func (b *Broker) authenticate(cl *mqtt.Client, c *conn, pk packets.Packet) bool {
+	users := b.opts.Users
+	name := string(pk.Connect.Username)
+	certified, byCertificate := b.opts.Certificates.user(c.peer())
+	switch {
+	case byCertificate:
+		if pk.Connect.UsernameFlag && name != certified || users == nil || !users.has(certified) {
+			return b.loginRefused(c, "certificate")
+		}
+		cl.Properties.Username = []byte(certified)
+		name = certified
+	case users == nil:
+		return true
+	default:
+		if !users.trusts(name, c.addr) && !b.logins.allow(c.addr, name) {
+			return b.loginRefused(c, "throttled")
+		}
+		if !users.check(b.ctx, name, pk.Connect.Password, c.addr) {
+			b.logins.failed(c.addr, name)
+			return b.loginRefused(c, "password")
+		}
+	}
+	c.userMark = users.mark(name)
+	return true
+}
+
+func (b *Broker) loginRefused(c *conn, reason string) bool {
+	b.m.MQTTRejected.WithLabelValues(reason).Inc()
+	b.log.Warn("mqtt login refused", "remote", c.addr, "reason", reason)
+	return false
+}
+
+// throttle counts failed logins per address and per account, in windows of a minute: who failed too often is refused without a
+// look at the password until the window is over. A known device is not locked out by others who guess at its account, see
+// Users.trusts.
+type throttle struct {
+	limit int
+	now   func() time.Time
+
+	mu     sync.Mutex
+	begin  time.Time
+	counts map[string]int
+}
+
+// throttleWindow is how long failures count.
+const throttleWindow = time.Minute
+
+// maxThrottled bounds the addresses and accounts in one window; beyond it all others share one count.
+const maxThrottled = 100_000
+
+func newThrottle(limit int, now func() time.Time) *throttle {
+	return &throttle{limit: limit, now: now, counts: map[string]int{}}
+}
+
+// allow reports whether a login from the address to the account may be tried.
+func (t *throttle) allow(addr, account string) bool {
+	if t.limit <= 0 {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn()
+	return t.counts[t.key("a"+addr)] < t.limit && t.counts[t.key("u"+account)] < t.limit
+}
+
+// failed counts a login that failed.
+func (t *throttle) failed(addr, account string) {
+	if t.limit <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn()
+	t.counts[t.key("a"+addr)]++
+	t.counts[t.key("u"+account)]++
+}
+
+func (t *throttle) key(k string) string {
+	if _, known := t.counts[k]; known || len(t.counts) < maxThrottled {
+		return k
+	}
+	return ""
+}
+
+func (t *throttle) turn() {
+	if now := t.now(); now.Sub(t.begin) >= throttleWindow {
+		t.begin, t.counts = now, map[string]int{}
+	}
+}

@@ -1,0 +1,386 @@
+package ingest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/journal"
+	"plumbline/bridge/topic"
+)
+
+// pumpBatch is how many packets go to a client in one write at most.
+const pumpBatch = 64
+
+// retainedChunk is how many retained messages wait in memory for one new subscription.
+const retainedChunk = 4096
+
+// kick makes the session send what it can. It never blocks.
+func (s *session) kick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil || s.ended {
+		return
+	}
+	s.again = true
+	if !s.pumping {
+		s.pumping = true
+		s.ss.pumps.Add(1)
+		go s.pump()
+	}
+}
+
+// pump sends until nothing can be sent: the client has enough under way, or everything.
+func (s *session) pump() {
+	defer s.ss.pumps.Done()
+	for {
+		s.mu.Lock()
+		s.again = false
+		s.mu.Unlock()
+		more := s.fill()
+		cl, c, out, lasting := s.take()
+		if len(out) > 0 {
+			if lasting {
+				s.saveOr("sending") // a message sent once must be known as such after a crash: identifier and DUP
+			}
+			if s.write(cl, c, out) {
+				continue
+			}
+		} else if more {
+			continue
+		}
+		s.mu.Lock()
+		if !s.again || s.client == nil {
+			s.pumping = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+	}
+}
+
+// fill brings the next messages into memory when none is there, and reports whether it may bring more.
+func (s *session) fill() bool {
+	s.mu.Lock()
+	if s.client == nil {
+		s.mu.Unlock()
+		return false
+	}
+	var lost []*flight // known by their offset only, since a restart
+	for _, f := range s.flights {
+		if f.Topic == "" {
+			lost = append(lost, f)
+		}
+	}
+	var fresh *subscription
+	var from, to uint64
+	for _, sub := range s.subs {
+		if len(s.retained) == 0 && sub.retainedFrom < sub.retainedTo {
+			fresh, from, to = sub, sub.retainedFrom, sub.retainedTo
+			break
+		}
+	}
+	read, after := s.behind && len(s.queue) == 0, s.seen
+	s.mu.Unlock()
+	switch {
+	case len(lost) > 0:
+		s.recover(lost)
+		return true
+	case fresh != nil:
+		s.loadRetained(fresh, from, to)
+		return true
+	case read:
+		return s.catchUp(after)
+	}
+	return false
+}
+
+// loadRetained brings the next retained messages of a new subscription [MQTT-3.3.1-9].
+func (s *session) loadRetained(sub *subscription, from, to uint64) {
+	var found []journal.Entry
+	if exact(sub.filter) {
+		if _, e := s.ss.log.RetainedOf(sub.filter); e != nil {
+			found = []journal.Entry{*e}
+		}
+	} else {
+		_, found = s.ss.log.RetainedMatching(func(name string) bool { return topic.Match(sub.filter, name) }) // D11
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub.retainedFrom != from || sub.retainedTo != to {
+		return // subscribed anew meanwhile
+	}
+	s.loading = sub
+	var ids []int
+	if sub.Identifier > 0 {
+		ids = []int{sub.Identifier}
+	}
+	for i := range found {
+		e := &found[i]
+		if e.Offset <= from || e.Offset > to || len(e.Payload) == 0 {
+			continue
+		}
+		if len(s.retained) == retainedChunk {
+			sub.retainedFrom = s.retained[retainedChunk-1].Offset
+			return
+		}
+		s.retained = append(s.retained, item{Entry: *e, qos: min(e.QoS, sub.QoS), retain: true, stored: true, ids: ids})
+	}
+	sub.retainedFrom = to
+}
+
+// exact reports whether a filter is the name of one topic.
+func exact(filter string) bool { return !strings.ContainsAny(filter, "+#") }
+
+// catchUp reads on in the journal, and returns to being offered what comes when it has reached the dispatcher.
+func (s *session) catchUp(after uint64) bool {
+	entries, err := s.ss.log.ReadInto(nil, after, maxQueue, maxQueueBytes)
+	var gone journal.ErrEvicted
+	switch {
+	case errors.As(err, &gone):
+		s.mu.Lock()
+		s.seen = gone.First - 1
+		s.dirty = true
+		s.mu.Unlock()
+		s.ss.b.m.MQTTLost.WithLabelValues("retention").Inc()
+		s.ss.b.log.Warn("mqtt session: what waited is older than the journal keeps", "client", s.id, "from", after+1, "to", gone.First-1)
+		return true
+	case err != nil:
+		s.ss.b.log.Error("mqtt session: journal not read", "client", s.id, "error", err)
+		return false
+	}
+	s.ss.mu.Lock()
+	defer s.ss.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != after || !s.behind || len(s.queue) > 0 {
+		return true
+	}
+	for i := range entries {
+		if it, ok := s.match(&entries[i]); ok {
+			s.push(it)
+		}
+		s.seen = entries[i].Offset
+	}
+	if s.seen >= s.ss.position.Load() {
+		s.behind = false // the dispatcher holds sessions.mu while it goes on, so nothing falls between
+	}
+	return len(entries) > 0
+}
+
+// recover reads the messages of flights from before a restart.
+func (s *session) recover(lost []*flight) {
+	found := map[*flight]journal.Entry{}
+	for _, f := range lost {
+		entries, err := s.ss.log.ReadInto(nil, f.Offset-1, 1, 1)
+		if err == nil && len(entries) == 1 && entries[0].Offset == f.Offset {
+			found[f] = entries[0]
+		} else if _, e := s.ss.log.RetainedOf(f.wanted); e != nil && e.Offset == f.Offset {
+			found[f] = *e
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.flights[:0]
+	for _, f := range s.flights {
+		if f.Topic == "" {
+			e, ok := found[f]
+			if !ok && !f.released {
+				s.ss.b.m.MQTTLost.WithLabelValues("retention").Inc()
+				s.dirty = true
+				continue
+			}
+			if f.Entry = e; !ok {
+				f.Topic = "-" // PUBREL needs no message
+			}
+		}
+		kept = append(kept, f)
+	}
+	s.flights = kept
+}
+
+// outgoing is a packet for the client; flight is nil for QoS 0.
+type outgoing struct {
+	packets.Packet
+	flight *flight
+}
+
+// take chooses what goes out now: first what has to be sent again, then what is new, within the client's Receive Maximum. It
+// returns as well whether the state must be saved before.
+func (s *session) take() (cl *mqtt.Client, c *conn, out []outgoing, lasting bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		return nil, nil, nil, false
+	}
+	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool { return !f.sent && !f.released && !s.allowed(f.Topic) })
+	under, bytes := 0, 0
+	for _, f := range s.flights {
+		if f.sent {
+			under++
+			bytes += len(f.Payload)
+		}
+	}
+	room := func() bool { return under < s.quota && (under == 0 || bytes < maxWindowBytes) && len(out) < pumpBatch }
+	for _, f := range s.flights {
+		if f.sent {
+			continue
+		}
+		if !room() {
+			return s.client, s.conn, out, lasting
+		}
+		f.sent = true
+		under++
+		bytes += len(f.Payload)
+		out = append(out, outgoing{f.packet(), f})
+	}
+	now := time.Now()
+	for len(out) < pumpBatch {
+		it := s.front()
+		if it == nil || it.qos > 0 && !room() {
+			break
+		}
+		ready, ok := s.ready(it, now)
+		if ok && it.qos > 0 {
+			f := &flight{item: *it, id: s.freeID(), sent: true}
+			s.flights = append(s.flights, f)
+			ready.PacketID = f.id
+			under++
+			bytes += len(f.Payload)
+			out = append(out, outgoing{ready, f})
+			lasting = lasting || s.keep
+		} else if ok {
+			out = append(out, outgoing{ready, nil})
+		}
+		s.pop()
+	}
+	return s.client, s.conn, out, lasting
+}
+
+func (s *session) front() *item {
+	switch {
+	case len(s.retained) > 0:
+		return &s.retained[0]
+	case len(s.queue) > 0:
+		return &s.queue[0]
+	}
+	return nil
+}
+
+func (s *session) pop() {
+	if len(s.retained) > 0 {
+		s.retained[0] = item{}
+		s.retained = s.retained[1:]
+		return
+	}
+	s.queued -= len(s.queue[0].Payload)
+	s.queue[0] = item{}
+	if s.queue = s.queue[1:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+}
+
+// ready makes the packet of a message, or says that it is not for the client any more: its time is over [MQTT-3.3.2-5], or the
+// access list says so by now.
+func (s *session) ready(it *item, now time.Time) (packets.Packet, bool) {
+	lost := func(reason string) { s.ss.b.m.MQTTLost.WithLabelValues(reason).Inc() }
+	if !s.allowed(it.Topic) {
+		return packets.Packet{}, false
+	}
+	pk := it.packet()
+	if limit := pk.Properties.MessageExpiryInterval; limit > 0 {
+		age := now.Sub(it.Time) / time.Second
+		if age >= time.Duration(limit) {
+			lost("expired")
+			return pk, false
+		}
+		pk.Properties.MessageExpiryInterval = limit - uint32(max(age, 0)) // [MQTT-3.3.2-6]
+	}
+	return pk, true
+}
+
+// allowed asks the access list of now, also for what waited from before.
+func (s *session) allowed(name string) bool {
+	u := s.ss.b.opts.Users
+	if u == nil || u.may(s.user, s.id, name, false) {
+		return true
+	}
+	s.ss.b.m.Denied.WithLabelValues("deliver").Inc()
+	return false
+}
+
+func (it *item) packet() packets.Packet {
+	_, props, err := parseMeta(it.Meta)
+	if err != nil {
+		props = packets.Properties{}
+	}
+	props.SubscriptionIdentifier = it.ids
+	return packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: it.qos, Retain: it.retain}, TopicName: it.Topic, Payload: it.Payload, Properties: props,
+	}
+}
+
+func (f *flight) packet() packets.Packet {
+	if f.released {
+		return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: f.id}
+	}
+	pk := f.item.packet()
+	pk.PacketID, pk.FixedHeader.Dup = f.id, f.dup // D1 [MQTT-3.3.1-1]
+	return pk
+}
+
+// freeID returns the next packet identifier that no message to the client has. It is no matter which ones the client uses for
+// its own (M3). Called with mu held; there are more identifiers than flights.
+func (s *session) freeID() uint16 {
+	for {
+		if s.lastID++; s.lastID != 0 && s.find(s.lastID) == nil {
+			return s.lastID
+		}
+	}
+}
+
+func (s *session) find(id uint16) *flight {
+	for _, f := range s.flights {
+		if f.id == id {
+			return f
+		}
+	}
+	return nil
+}
+
+// write sends the packets and reports whether the connection still takes more.
+func (s *session) write(cl *mqtt.Client, c *conn, out []outgoing) bool {
+	c.cork()
+	for i := range out {
+		switch err := cl.WritePacket(out[i].Packet); {
+		case errors.Is(err, packets.ErrPacketTooLarge): // as if it had been delivered [MQTT-3.1.2-25]
+			s.ss.b.m.MQTTLost.WithLabelValues("size").Inc()
+			if out[i].flight != nil {
+				s.done(out[i].flight.id)
+			}
+		case err != nil:
+			_ = c.uncork()
+			return false
+		default:
+			s.ss.b.m.MQTTSent.Inc()
+		}
+	}
+	return c.uncork() == nil
+}
+
+// done takes a message off that the client has, or does not want.
+func (s *session) done(id uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.flights {
+		if f.id == id {
+			s.flights = slices.Delete(s.flights, i, i+1)
+			s.dirty = true
+			return
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/journal"
+	"plumbline/bridge/topic"
+)
+
+// Bounds of one session.
+const (
+	maxFilters     = 1000    // subscriptions
+	maxReceive     = 1024    // QoS 2 messages that a client may have under way, its Receive Maximum (MQTT 5 section 3.2.2.3.3)
+	maxWindow      = 1024    // messages under way to a client that does not say how many it takes
+	maxWindowBytes = 4 << 20 // payloads under way to a client
+	maxQueue       = 256     // entries that wait in memory; what does not fit waits in the journal
+	maxQueueBytes  = 1 << 20 // their payloads
+	roundEntries   = 1024    // read from the journal in one go
+	roundBytes     = 1 << 20 // of the same
+	upkeepEvery    = time.Second
+)
+
+// sessions holds the MQTT sessions and gives them what the journal has for them. A session is a reader of the journal: it has a
+// cursor, the messages under way, and while it keeps up a short queue. What waits for a client that is slow or away waits in
+// the journal, as safely as every message, and costs nothing.
+//
+// The broker library has sessions of its own, which lose the order, the window and the packet identifiers of what waits (M1,
+// M2, M3, M7, D1, D4, D5). It never sees a packet that concerns them.
+type sessions struct {
+	b     *Broker
+	log   Journal
+	store *store // nil: sessions end with the process
+
+	position atomic.Uint64 // every entry up to it was offered; written with mu held
+
+	mu      sync.Mutex // before session.mu
+	byID    map[string]*session
+	kept    int                       // sessions that outlive their connection
+	tree    topic.Tree[*subscription] // of connected sessions
+	entries []journal.Entry           // scratch of the dispatcher, as are the next two
+	hits    []*subscription
+	touched []*session
+
+	wake  chan struct{}
+	pumps sync.WaitGroup
+}
+
+// subscription is one filter of one session. Its options change with both locks held and are read with either.
+type subscription struct {
+	s      *session
+	filter string
+	subOptions
+	since uint64 // messages up to this offset are not for it
+
+	// Retained messages that a new subscription gets: those with offsets in (retainedFrom, retainedTo]. Guarded by session.mu.
+	retainedFrom, retainedTo uint64
+}
+
+// subOptions are the options of MQTT 5 section 3.8.3.1, and the identifier.
+type subOptions struct {
+	QoS               byte `json:"qos,omitempty"`
+	NoLocal           bool `json:"noLocal,omitempty"`
+	RetainAsPublished bool `json:"retainAsPublished,omitempty"`
+	Identifier        int  `json:"identifier,omitempty"`
+}
+
+func newSessions(b *Broker, log Journal, st *store) (*sessions, error) {
+	ss := &sessions{b: b, log: log, store: st, byID: map[string]*session{}, wake: make(chan struct{}, 1)}
+	head := log.Head()
+	ss.position.Store(head.Offset)
+	if st == nil {
+		return ss, nil
+	}
+	kept, err := st.load(b.log)
+	if err != nil {
+		return nil, err
+	}
+	for i := range kept {
+		s := restore(ss, &kept[i], head)
+		ss.byID[s.id] = s
+		ss.kept++
+	}
+	b.m.MQTTSessions.Set(float64(ss.kept))
+	return ss, nil
+}
+
+// run offers what comes into the journal to the sessions until ctx ends, and ends the sessions whose time is over.
+func (ss *sessions) run(ctx context.Context) {
+	cancel := ss.log.Watch(ss.poke)
+	defer cancel()
+	tick := time.NewTicker(upkeepEvery)
+	defer tick.Stop()
+	for {
+		for ss.round() {
+			if ctx.Err() != nil {
+				return
+			}
+		}
+		select {
+		case <-ss.wake:
+		case <-tick.C:
+			ss.upkeep(time.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// poke makes run look at the journal. It never blocks.
+func (ss *sessions) poke() {
+	select {
+	case ss.wake <- struct{}{}:
+	default:
+	}
+}
+
+// round offers the next entries and reports whether there may be more.
+func (ss *sessions) round() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	at := ss.position.Load()
+	if ss.tree.Empty() {
+		ss.position.Store(ss.log.Head().Offset) // nobody listens
+		return false
+	}
+	entries, err := ss.log.ReadInto(ss.entries[:0], at, roundEntries, roundBytes)
+	ss.entries = entries
+	var gone journal.ErrEvicted
+	switch {
+	case errors.As(err, &gone): // the sessions find out by themselves
+		ss.position.Store(gone.First - 1)
+		for _, s := range ss.byID {
+			s.fallBehind()
+		}
+		return true
+	case err != nil:
+		ss.b.log.Error("mqtt subscribers: journal not read", "error", err)
+		return false
+	case len(entries) == 0:
+		return false
+	}
+	for i := range entries {
+		ss.offer(&entries[i])
+	}
+	ss.position.Store(entries[len(entries)-1].Offset)
+	clear(entries)
+	for _, s := range ss.touched {
+		s.kick()
+	}
+	clear(ss.touched)
+	ss.touched = ss.touched[:0]
+	return true
+}
+
+// offer gives one entry to every session that subscribed to its topic, once to each. Called with mu held.
+func (ss *sessions) offer(e *journal.Entry) {
+	ss.hits = ss.tree.Match(ss.hits[:0], e.Topic)
+	first := len(ss.touched)
+	for _, sub := range ss.hits {
+		s := sub.s
+		if s.hitAt != e.Offset {
+			s.hitAt, s.hits = e.Offset, s.hits[:0]
+			ss.touched = append(ss.touched, s)
+		}
+		s.hits = append(s.hits, sub)
+	}
+	clear(ss.hits)
+	for _, s := range ss.touched[first:] {
+		s.offer(e, s.hits)
+	}
+}
+
+// attach gives the session of the client's id to its new connection, or makes one. It returns whether there was one that goes
+// on, and the client that had it until now.
+func (ss *sessions) attach(cl *mqtt.Client, c *conn, clean bool) (present bool, former *mqtt.Client) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[cl.ID]
+	if s != nil {
+		former = s.holder()
+		if clean || former != nil && s.expirySeconds() == 0 { // D19: that session ends with its connection, which ends here
+			ss.end(s)
+			s = nil
+		}
+	}
+	present = s != nil
+	if s == nil {
+		s = newSession(ss, cl.ID, string(cl.Properties.Username))
+		ss.byID[cl.ID] = s
+	}
+	wasKept := s.keep
+	s.attach(cl, c, ss.expiryOf(cl), ss.log.Head().Offset)
+	if s.keep != wasKept {
+		ss.count(s.keep)
+	}
+	for _, sub := range s.subs {
+		if wasAway := former == nil; present && wasAway {
+			ss.tree.Add(sub.filter, sub)
+		}
+	}
+	return present, former
+}
+
+// count follows how many sessions outlive their connections. Called with mu held.
+func (ss *sessions) count(more bool) {
+	if more {
+		ss.kept++
+	} else {
+		ss.kept--
+	}
+	ss.b.m.MQTTSessions.Set(float64(ss.kept))
+}
+
+// room reports whether the client may have the session that it asks for.
+func (ss *sessions) room(cl *mqtt.Client) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[cl.ID]
+	return s != nil && s.keep || ss.expiryOf(cl) == 0 || ss.kept < ss.b.opts.MaxSessions
+}
+
+// owner returns whose session the client id has.
+func (ss *sessions) owner(id string) (user string, ok bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[id]
+	if s == nil {
+		return "", false
+	}
+	return s.user, true
+}
+
+// expiryOf returns how many seconds the client's session lives on without it.
+func (ss *sessions) expiryOf(cl *mqtt.Client) uint32 {
+	most := uint32(ss.b.opts.SessionExpiry / time.Second)
+	if cl.Properties.ProtocolVersion == 5 {
+		return min(cl.Properties.Props.SessionExpiryInterval, most)
+	}
+	if cl.Properties.Clean {
+		return 0
+	}
+	return most
+}
+
+// detach takes the session from a connection that has ended; it lives on for its expiry interval.
+func (ss *sessions) detach(c *conn) {
+	s := c.session
+	if s == nil {
+		return
+	}
+	ss.mu.Lock()
+	if !s.detach(c, ss.expiryOf(c.client), time.Now()) { // it has another connection since
+		ss.mu.Unlock()
+		return
+	}
+	for _, sub := range s.subs {
+		ss.tree.Remove(sub.filter, sub)
+	}
+	if s.expirySeconds() == 0 {
+		ss.end(s)
+	}
+	ss.mu.Unlock()
+	s.saveOr("disconnect")
+}
+
+// end forgets a session and everything that waits for it. Called with mu held.
+func (ss *sessions) end(s *session) {
+	for _, sub := range s.subs {
+		ss.tree.Remove(sub.filter, sub)
+	}
+	if ss.byID[s.id] == s {
+		delete(ss.byID, s.id)
+	}
+	if s.finish() {
+		ss.count(false)
+	}
+}
+
+// upkeep ends the sessions that were left alone for too long, and writes down what clients acknowledged.
+func (ss *sessions) upkeep(now time.Time) {
+	ss.mu.Lock()
+	var dirty []*session
+	for _, s := range ss.byID {
+		switch over, changed := s.due(now); {
+		case over:
+			ss.end(s)
+		case changed:
+			dirty = append(dirty, s)
+		}
+	}
+	ss.mu.Unlock()
+	for _, s := range dirty {
+		s.saveOr("upkeep")
+	}
+}
+
+// connected returns the clients that have a session now.
+func (ss *sessions) connected() []*mqtt.Client {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	var out []*mqtt.Client
+	for _, s := range ss.byID {
+		if cl := s.holder(); cl != nil {
+			out = append(out, cl)
+		}
+	}
+	return out
+}
+
+// takeOver ends the connection that a session had before [MQTT-3.1.4-3].
+func (ss *sessions) takeOver(former *mqtt.Client) {
+	if former != nil && !former.Closed() {
+		_ = ss.b.server.DisconnectClient(former, packets.ErrSessionTakenOver)
+	}
+}
