@@ -25,6 +25,7 @@ import (
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 	"plumbline/bridge/wire"
+	"plumbline/bridge/wire/httpwire"
 )
 
 // Config is the bridge's configuration; see package config for its file form.
@@ -68,6 +69,7 @@ type Bridge struct {
 	broker   *ingest.Broker // nil without any listener of mqtt
 	external external.Sources
 	wire     *wire.Server
+	httpwire *httpwire.Server
 	viewers  *http.Server
 	ops      *http.Server // nil without listener
 	viewLis  net.Listener
@@ -137,6 +139,7 @@ func (b *Bridge) build() error {
 		return err
 	}
 	b.wire = wire.New(b.wireOptions(verifier))
+	b.httpwire = httpwire.New(b.httpwireOptions(verifier))
 	if err := b.bindHTTP(viewerTLS); err != nil {
 		return err
 	}
@@ -278,12 +281,13 @@ func (b *Bridge) drain(stopExternal func()) {
 			b.log.Warn("broker", "error", err)
 		}
 	}
-	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
-		b.log.Debug("viewers' listener", "error", err)
-	}
 	spread := b.cfg.Drain.Spread.D()
 	whole, cancel := context.WithTimeout(context.Background(), spread+drainRest)
 	defer cancel()
+	defer b.drainHTTP(whole, spread)()                // at the same time: the listener's shutdown waits for its requests
+	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
+		b.log.Debug("viewers' listener", "error", err)
+	}
 	if err := b.wire.Drain(whole, spread); err != nil {
 		b.log.Warn("some viewers were cut while draining", "error", err)
 	}
@@ -306,6 +310,9 @@ func (b *Bridge) release() error {
 	}
 	if b.wire != nil {
 		errs = append(errs, b.wire.Close())
+	}
+	if b.httpwire != nil {
+		errs = append(errs, b.httpwire.Close())
 	}
 	if b.viewers != nil {
 		errs = append(errs, b.viewers.Close())

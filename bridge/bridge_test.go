@@ -69,8 +69,14 @@ func runConfig(tb testing.TB, c Config) *running {
 	return start(tb, b, c)
 }
 
-// start runs a bridge that New made.
+// runMade runs a bridge that New made.
 func start(tb testing.TB, b *Bridge, c Config) *running {
+	tb.Helper()
+	return runMade(tb, c, b)
+}
+
+// runMade runs a bridge that was made already.
+func runMade(tb testing.TB, c Config, b *Bridge) *running {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: tb, b: b, cfg: c, stop: cancel, done: make(chan error, 1)}

@@ -15,9 +15,9 @@ func CheckLimits(c Config) []string {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return nil // nothing is known, so nothing can be said
 	}
-	need := uint64(c.Viewers.MaxConnections) + uint64(c.MQTT.MaxClients) + reservedFiles
+	need := uint64(c.Viewers.MaxConnections) + uint64(c.Viewers.MaxStreams) + uint64(c.MQTT.MaxClients) + reservedFiles
 	if have := uint64(lim.Cur); have < need { //nolint:unconvert // the field is signed on some systems
-		return []string{fmt.Sprintf("the process may open %d files and could need %d: raise the limit (ulimit -n %d, or LimitNOFILE=%d in the systemd unit) or lower viewers.maxConnections and mqtt.maxClients", have, need, need, need)}
+		return []string{fmt.Sprintf("the process may open %d files and could need %d: raise the limit (ulimit -n %d, or LimitNOFILE=%d in the systemd unit) or lower viewers.maxConnections, viewers.maxStreams and mqtt.maxClients", have, need, need, need)}
 	}
 	return nil
 }

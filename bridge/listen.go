@@ -100,6 +100,7 @@ func (b *Bridge) bindHTTP(viewerTLS *tls.Config) error {
 	b.viewLis = l
 	mux := http.NewServeMux()
 	mux.Handle(b.cfg.Viewers.Path, b.wire)
+	b.routeHTTP(mux)
 	if b.asked != nil {
 		mux.Handle(api.Root, b.asked)
 	}

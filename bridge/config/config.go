@@ -114,6 +114,7 @@ type Viewers struct {
 	Compression      string   `yaml:"compression"`   // off or on: permessage-deflate for viewers that offer it
 	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"` // largest message a viewer may send
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
+	MaxStreams       int      `yaml:"maxStreams"` // requests for events and polls under way
 }
 
 // Auth configures tokens and revocation.
@@ -172,7 +173,7 @@ func Default() Config {
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000,
-			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100,
+			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000,
 		},
 		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},

@@ -66,6 +66,11 @@ func (c Config) validateViewers(say sayFunc) {
 	oneOf(say, "viewers.compression", v.Compression, "off", "on")
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
+	inRange(say, "viewers.maxStreams", int64(v.MaxStreams), 1, 1_000_000)
+	switch v.Path {
+	case "/sse", "/poll", "/publish":
+		say("viewers.path", "%q is the path of another endpoint: choose another, as /ws", v.Path)
+	}
 }
 
 func (c Config) validateRest(say sayFunc) {
