@@ -277,6 +277,7 @@ type latest struct {
 func setValue(values *table[latest], e Entry) string {
 	if e.Retain && len(e.Payload) == 0 {
 		values.remove(e.Topic)
+		values.lost = max(values.lost, e.Offset)
 		return e.Topic
 	}
 	cost := int64(len(e.Payload) + len(e.Meta) + len(e.Producer))

@@ -67,6 +67,7 @@ func (j *Journal) recover() error {
 		return err
 	}
 	j.checkpoint = saved.offset
+	j.values.lost = max(j.values.lost, saved.offset) // which topics were cleared before is not in it
 	j.written = r.next - 1
 	j.head = j.written
 	j.visible.Store(j.head)

@@ -10,6 +10,7 @@ type table[V any] struct {
 	oldest, newest *node[V]
 	bytes, limit   int64
 	evicted        uint64
+	lost           uint64 // changes of keys up to this offset may be here no more
 	walks          []*walk[V]
 }
 
@@ -52,6 +53,7 @@ func (t *table[V]) set(key string, offset uint64, value V, bytes int64) *node[V]
 	t.newest = n
 	for t.bytes > t.limit && t.oldest != n {
 		t.evicted++
+		t.lost = max(t.lost, t.oldest.offset)
 		t.remove(t.oldest.key)
 	}
 	return n
@@ -116,6 +118,26 @@ func (w *walk[V]) slice(n int, visit func(*node[V])) bool {
 		w.next = w.next.newer
 	}
 	return true
+}
+
+// seek moves the walk to the oldest node set after offset, in at most n steps, and
+// reports whether it is there.
+func (w *walk[V]) seek(offset uint64, n int) bool {
+	if w.next == nil {
+		w.next = w.t.newest
+	}
+	if w.next == nil || w.next.offset <= offset { // it is the newest: nothing was set after offset
+		w.next = nil
+		return true
+	}
+	for ; n > 0; n-- {
+		older := w.next.older
+		if older == nil || older.offset <= offset {
+			return true
+		}
+		w.next = older
+	}
+	return false
 }
 
 func (w *walk[V]) stop() {
