@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -111,22 +112,58 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// appendBody appends a batch's body around its readings.
-func appendBody(dst []byte, epoch string, from, to uint64, readings []byte) []byte {
-	dst = append(dst, `"epoch":"`...)
-	dst = append(dst, epoch...)
-	dst = append(dst, `","from":`...)
-	dst = strconv.AppendUint(dst, from, 10)
-	dst = append(dst, `,"to":`...)
-	dst = strconv.AppendUint(dst, to, 10)
-	dst = append(dst, `,"readings":[`...)
-	dst = append(dst, readings...)
-	return append(dst, ']', '}')
+// span is what a batch says of its interval.
+type span struct {
+	from, to  uint64
+	conflates bool   // the subscription conflates: one of the next two is said
+	conflated uint64 // entries left out for newer ones
+	open      bool   // how many were is said later
 }
 
-// newBatch makes a batch with a body of exactly its size.
-func newBatch(epoch string, from, to uint64, count int, readings []byte) Batch {
-	const around = len(`"epoch":"","from":,"to":,"readings":[]}`) + 2*20
-	body := make([]byte, 0, around+len(epoch)+len(readings))
-	return Batch{From: from, To: to, Count: count, Body: appendBody(body, epoch, from, to, readings)}
+// newBatch makes a batch of the readings, with a body of about its size.
+func newBatch(epoch string, s span, r *Readings) Batch {
+	const around = len(`"epoch":"","from":,"to":,"conflated":,"t":,"readings":[]}`) + 4*20
+	b := Batch{From: s.from, To: s.to, Count: r.Count, Conflated: s.conflated, Open: s.open, Members: 2 + r.Members()}
+	if len(r.Names) > 0 {
+		b.Names = slices.Clone(r.Names)
+	}
+	body := make([]byte, 0, around+len(epoch)+r.Len())
+	if r.Format == CBOR {
+		body = AppendCBORText(body, "from")
+		body = AppendCBOR(body, CBORUint, s.from)
+		body = AppendCBORText(body, "to")
+		body = AppendCBOR(body, CBORUint, s.to)
+	} else {
+		if r.Format == JSON {
+			body = append(body, `"epoch":"`...)
+			body = append(body, epoch...)
+			body = append(body, '"', ',')
+		}
+		body = append(body, `"from":`...)
+		body = strconv.AppendUint(body, s.from, 10)
+		body = append(body, `,"to":`...)
+		body = strconv.AppendUint(body, s.to, 10)
+		body = append(body, ',')
+	}
+	if s.conflates {
+		body = s.appendCount(body, r.Format)
+		b.Members++
+	}
+	b.Body = r.AppendTail(body)
+	return b
+}
+
+// appendCount says how many were conflated, or that it is still open.
+func (s *span) appendCount(body []byte, f Format) []byte {
+	switch {
+	case f == CBOR && s.open:
+		return append(AppendCBORText(body, "open"), 0xF5) // true, RFC 8949 section 3.3
+	case f == CBOR:
+		return AppendCBOR(AppendCBORText(body, "conflated"), CBORUint, s.conflated)
+	case s.open:
+		return append(body, `"open":true,`...)
+	}
+	body = append(body, `"conflated":`...)
+	body = strconv.AppendUint(body, s.conflated, 10)
+	return append(body, ',')
 }

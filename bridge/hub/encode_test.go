@@ -3,9 +3,13 @@ package hub
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"plumbline/bridge/journal"
 )
@@ -95,13 +99,93 @@ func FuzzReading(f *testing.F) {
 }
 
 func TestBody(t *testing.T) {
-	b := newBatch("e1", 3, 9, 2, []byte(`{"o":4},{"o":9}`))
-	const want = `"epoch":"e1","from":3,"to":9,"readings":[{"o":4},{"o":9}]}`
-	if string(b.Body) != want || b.From != 3 || b.To != 9 || b.Count != 2 {
-		t.Fatalf("batch %+v, body %s", b, b.Body)
+	read := func(f Format, base uint64, entries ...journal.Entry) *Readings {
+		var n names
+		r := &Readings{Format: f, base: base}
+		for i := range entries {
+			name := n.of(entries[i].Topic)
+			r.add(&entries[i], f.shared(nil, &entries[i], appendTopic(nil, entries[i].Topic), name), name)
+		}
+		return r
 	}
-	if b = newBatch("e1", 0, 1<<64-1, 0, nil); cap(b.Body) < len(b.Body) || !json.Valid(append([]byte("{"), b.Body...)) {
-		t.Fatalf("empty batch %s", b.Body)
+	two := []journal.Entry{entry(4, "a/b", []byte("21"), 1, false, 1000), entry(9, "c", []byte{0xff}, 0, true, 990)}
+	for _, c := range []struct {
+		name string
+		got  Batch
+		want string
+	}{
+		{"json", newBatch("e1", span{from: 3, to: 9}, read(JSON, 3, two[0])), `"epoch":"e1","from":3,"to":9,"readings":[{"o":4,"t":1000,"topic":"a/b","qos":1,"payload":"21"}]}`},
+		{"json empty", newBatch("e1", span{from: 0, to: 1<<64 - 1}, read(JSON, 0)), `"epoch":"e1","from":0,"to":18446744073709551615,"readings":[]}`},
+		{"json conflated", newBatch("e1", span{from: 3, to: 9, conflates: true, conflated: 7}, read(JSON, 3)), `"epoch":"e1","from":3,"to":9,"conflated":7,"readings":[]}`},
+		{"json open", newBatch("e1", span{from: 3, to: 9, conflates: true, open: true}, read(JSON, 3)), `"epoch":"e1","from":3,"to":9,"open":true,"readings":[]}`},
+		{"compact", newBatch("e1", span{from: 3, to: 9}, read(Compact, 3, two...)), `"from":3,"to":9,"t":1000,"readings":[[1,0,1,1,"21"],[5,-10,2,12,"/w=="]]}`},
+		{"compact empty", newBatch("e1", span{from: 3, to: 9, conflates: true}, read(Compact, 3)), `"from":3,"to":9,"conflated":0,"readings":[]}`},
+		{"cbor", newBatch("e1", span{from: 3, to: 9, conflates: true, conflated: 2}, read(CBOR, 3, two...)), `{"from":3,"to":9,"conflated":2,"t":1000,"readings":[[1,0,1,1,"MjE="],[5,-10,2,4,"/w=="]]}`},
+		{"cbor empty", newBatch("e1", span{from: 3, to: 500, conflates: true, open: true}, read(CBOR, 3)), `{"from":3,"to":500,"open":true,"readings":[]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := string(c.got.Body)
+			if strings.HasPrefix(c.name, "cbor") {
+				got = cborAsJSON(t, append(AppendCBOR(nil, CBORMap, uint64(c.got.Members)), c.got.Body...))
+				var a, b any
+				if json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal([]byte(c.want), &b) != nil || !reflect.DeepEqual(a, b) {
+					t.Errorf("got  %s\nwant %s", got, c.want)
+				}
+				return
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// cborAsJSON decodes with a library that is not ours; bytes become base64.
+func cborAsJSON(t *testing.T, data []byte) string {
+	t.Helper()
+	mode, err := cbor.DecOptions{DefaultMapType: reflect.TypeFor[map[string]any]()}.DecMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := mode.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%x: %v", data, err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestNamesRunOut: topics beyond the bound stand by name, and numbers never change.
+func TestNamesRunOut(t *testing.T) {
+	n := names{bytes: nameBytes - 300}
+	a, b := n.of("a"), n.of(strings.Repeat("x", 300))
+	if a == nil || b == nil || a.ID == b.ID || n.of("a") != a {
+		t.Fatalf("%v %v", a, b)
+	}
+	if c := n.of("c"); c != nil {
+		t.Fatalf("%v beyond the bound", c)
+	}
+	e := entry(1, "c", nil, 0, false, 0)
+	if got := string(Compact.shared(nil, &e, nil, nil)); got != `"c",0,""]` {
+		t.Errorf("%s", got)
+	}
+	if got := CBOR.shared(nil, &e, nil, nil); string(got) != "\x61c\x00\x40" {
+		t.Errorf("%x", got)
+	}
+}
+
+func TestAppendCBOR(t *testing.T) {
+	for _, n := range []int64{0, 23, 24, 255, 256, 65535, 65536, 1<<32 - 1, 1 << 32, 1<<63 - 1, -1, -24, -25, -1 << 40, -1 << 63} {
+		var got int64
+		if err := cbor.Unmarshal(AppendCBORInt(nil, n), &got); err != nil || got != n {
+			t.Errorf("%d: %d %v", n, got, err)
+		}
+		if want, err := cbor.Marshal(n); err != nil || string(want) != string(AppendCBORInt(nil, n)) {
+			t.Errorf("%d: %x, want %x", n, AppendCBORInt(nil, n), want)
+		}
 	}
 }
 

@@ -29,19 +29,22 @@ type Hub struct {
 	ended    bool
 	groups   map[groupKey]*group
 	routes   routes
+	held     int64           // bytes that groups hold for their ticks
 	position uint64          // everything up to here was fanned out
 	fresh    []*Subscription // begin behind and have to be told
 	stuck    []*Subscription // could not read the journal and try again at the next progress
 	stats    Stats
 
 	catchUps, gaps, denied atomic.Uint64
+	names                  names
 
 	// The fields below belong to the goroutine of Run.
 	entries []journal.Entry
-	reading []byte
+	shared  [formats]sharedPart
 	touched []*group
 	due     []*Subscription
 	pace    pacer
+	ticks   ticks
 }
 
 // Stats are counters and sizes for metrics. Counters start at New.
@@ -52,6 +55,7 @@ type Stats struct {
 	Rounds                uint64
 	Batches               uint64 // encoded, each once for its whole group
 	Readings              uint64 // in those batches
+	Conflated             uint64 // entries left out of those batches for newer ones
 	Notified              uint64
 	CatchUps              uint64 // reads of the journal for one subscription
 	Gaps                  uint64 // declared
@@ -66,6 +70,7 @@ func New(j *journal.Journal, opts Options) *Hub {
 		catchUp:  slots{free: opts.CatchUps},
 		groups:   make(map[groupKey]*group),
 		position: j.Head().Offset,
+		ticks:    ticks{start: time.Now()},
 		pace:     newPacer(opts.FrameRate, opts.BatchDelay, time.Now()),
 	}
 }
@@ -105,6 +110,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	progress := time.NewTicker(h.opts.Progress)
 	defer progress.Stop()
 	for {
+		tick := h.tick(time.Now())
 		wait, err := h.step()
 		if err != nil {
 			return err
@@ -114,9 +120,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		if wait > 0 {
 			kick = nil // more entries do not make the time come sooner
 		}
-		if w := h.catchUp.urge(); w != idle && (wait == idle || w < wait) {
-			wait = w
-		}
+		wait = sooner(sooner(wait, tick), h.catchUp.urge())
 		if !h.rest(ctx, wait, kick, progress.C) {
 			return nil
 		}
@@ -127,6 +131,14 @@ const (
 	retryRead = 100 * time.Millisecond // the pause after a read of the journal failed
 	idle      = -1                     // nothing to do until something comes
 )
+
+// sooner returns the shorter of two waits, of which idle is the longest.
+func sooner(a, b time.Duration) time.Duration {
+	if a == idle || b != idle && b < a {
+		return b
+	}
+	return a
+}
 
 // step runs the next round when its time has come, and returns how long to wait
 // before the one that follows, or idle.
@@ -214,49 +226,72 @@ func (h *Hub) round() (frames int, err error) {
 	return frames, nil
 }
 
+// sharedPart is the part of one entry's reading that all groups of a format share.
+type sharedPart struct {
+	buf  []byte
+	name *Name
+	made bool
+}
+
 // spread adds one entry to the batches of all groups that want it. The entry is
-// encoded once. Called with h.mu held.
+// encoded once for each format. Called with h.mu held.
 func (h *Hub) spread(e *journal.Entry) {
 	r := h.routes.find(e.Topic)
 	if len(r.groups) == 0 {
 		return
 	}
-	h.reading = appendHead(h.reading[:0], e)
-	h.reading = append(h.reading, r.field...)
-	h.reading = appendRest(h.reading, e)
+	for f := range h.shared {
+		h.shared[f].made = false
+	}
 	for _, g := range r.groups {
 		if g.access.Allow != nil && !g.access.Allow(e.Topic) {
 			h.denied.Add(1)
 			continue
 		}
-		if g.count > 0 && len(g.readings)+len(h.reading) > h.opts.BatchBytes {
+		if g.late != nil {
+			h.hold(g, e)
+			continue
+		}
+		part := h.part(g.key.format, e, r)
+		if g.batch.Count > 0 && g.batch.Len()+len(part.buf) > h.opts.BatchBytes {
 			h.finish(g, e.Offset-1)
 		}
 		if !g.building {
 			g.building = true
 			h.touched = append(h.touched, g)
 		}
-		if g.count > 0 {
-			g.readings = append(g.readings, ',')
+		if g.batch.Count == 0 {
+			g.batch.base = g.to
 		}
-		g.readings = append(g.readings, h.reading...)
-		if g.count++; g.access.Allow != nil {
+		g.batch.add(e, part.buf, part.name)
+		if g.access.Allow != nil {
 			g.topics = append(g.topics, e.Topic)
 		}
 	}
 }
 
+// part encodes what all groups of a format share, at its first use. Called with h.mu held.
+func (h *Hub) part(f Format, e *journal.Entry, r *route) *sharedPart {
+	part := &h.shared[f]
+	if !part.made {
+		if part.made, part.name = true, nil; f != JSON {
+			part.name = h.names.of(e.Topic)
+		}
+		part.buf = f.shared(part.buf[:0], e, r.field, part.name)
+	}
+	return part
+}
+
 // finish makes what g gathered a batch up to offset to. Called with h.mu held.
 func (h *Hub) finish(g *group, to uint64) {
-	if g.count == 0 {
+	if g.batch.Count == 0 {
 		return
 	}
-	h.push(g, kept{newBatch(h.journal.Epoch(), g.to, to, g.count, g.readings), slices.Clone(g.topics)})
-	h.stats.Readings += uint64(g.count)
+	h.push(g, kept{Batch: newBatch(h.journal.Epoch(), span{from: g.to, to: to}, &g.batch), topics: slices.Clone(g.topics)})
 	clear(g.topics)
 	g.topics = g.topics[:0]
-	if g.readings, g.count = g.readings[:0], 0; cap(g.readings) > 4*h.opts.BatchBytes {
-		g.readings = nil // one huge reading must not hold its memory for ever
+	if g.batch.reset(to); cap(g.batch.buf) > 4*h.opts.BatchBytes {
+		g.batch.buf = nil // one huge reading must not hold its memory for ever
 	}
 }
 
@@ -268,6 +303,8 @@ func (h *Hub) push(g *group, b kept) {
 	h.due = g.takeWaiting(h.due)
 	g.mu.Unlock()
 	h.stats.Batches++
+	h.stats.Readings += uint64(b.Count)
+	h.stats.Conflated += b.Conflated
 }
 
 // notifyDue tells those that were collected, without any lock.
@@ -300,6 +337,11 @@ func (h *Hub) skipTo(to uint64) {
 	for _, g := range h.groups {
 		g.mu.Lock()
 		h.stats.RingBytes -= g.reset(to)
+		if g.late != nil {
+			h.held -= g.late.forget()
+			g.sent = g.late.matched
+		}
+		g.skips++ // what lies between is not counted
 		h.due = g.takeWaiting(h.due)
 		g.mu.Unlock()
 	}
@@ -323,10 +365,10 @@ func (h *Hub) moveQuietGroups() {
 	h.notifyDue()
 }
 
-// align brings g up to the hub's position. Called with h.mu held, by the loop.
+// align brings g up to the hub's position, unless its tick will. Called with h.mu held, by the loop.
 func (h *Hub) align(g *group) {
-	if g.to < h.position {
-		h.push(g, kept{Batch: newBatch(h.journal.Epoch(), g.to, h.position, 0, nil)})
+	if g.to < h.position && !g.armed {
+		h.push(g, g.empty(h.journal.Epoch(), h.position))
 	}
 }
 

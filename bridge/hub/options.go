@@ -88,7 +88,11 @@ type SubscribeOptions struct {
 	Filter   string          // a valid topic filter
 	Since    *journal.Cursor // where an earlier subscription ended; nil for none
 	Snapshot bool            // give last values, unless Since is recovered
-	Access   Access
+	// Every conflates: of each topic the newest value at most once in this time.
+	// Zero gives every entry.
+	Every  time.Duration
+	Format Format // of the bodies
+	Access Access
 	// Notify is called when Pull may give something: once, and again only after a
 	// Pull that returned more == false. It may fire without need and even before
 	// Subscribe has returned. It must not block and must not call the hub.
@@ -113,10 +117,19 @@ const (
 
 // Batch is a part of a stream. It covers the journal interval (From, To]: all
 // that the filter and the access list let through there is in it.
+//
+// Of a subscription that conflates, each entry let through is in exactly one of
+// Count and Conflated. Where Open is set, Conflated is not known yet: it comes with
+// the next batch that is not open, for all open ones before it; a gap, whose
+// interval may be empty, says that it will not come.
 type Batch struct {
-	From, To uint64
-	Count    int    // readings in it; 0 when nothing was let through
-	Body     []byte // `"epoch":"…","from":1,"to":9,"readings":[…]}`; shared, must not be changed
+	From, To  uint64
+	Count     int     // readings in it; 0 when nothing was let through
+	Conflated uint64  // entries left out for newer ones of their topics
+	Open      bool    // Conflated comes later
+	Members   int     // members in Body
+	Names     []*Name // of topics that stand by number in Body; one may come more than once
+	Body      []byte  // `"epoch":"…","from":1,"to":9,"readings":[…]}`, or the members as CBOR; shared, must not be changed
 }
 
 // Gap declares that the journal interval (From, To] cannot be delivered.

@@ -23,6 +23,9 @@ type Subscription struct {
 	place   int  // in group.waiting, or notWaiting; guarded by group.mu
 	queued  bool // waits for a slot to catch up; guarded by slots.mu
 	retries bool // is in Hub.stuck; guarded by Hub.mu
+
+	// Owned by Pull, and used when the group conflates only.
+	count count
 }
 
 const notWaiting = -1
@@ -60,21 +63,23 @@ func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, Subscribed, error) {
 	if h.ended {
 		return nil, Subscribed{}, ErrClosed
 	}
-	if !answer.Recovered && !snapshot {
-		answer.Cursor.Offset = h.position
-	}
 	s := &Subscription{hub: h, allow: o.Access.Allow, notify: o.Notify, place: notWaiting}
-	s.cursor.Store(answer.Cursor.Offset)
 	s.group = h.join(o)
 	h.stats.Subscriptions++
-	s.group.mu.Lock()
-	if answer.Cursor.Offset < s.group.to {
+	g := s.group
+	g.mu.Lock()
+	if !answer.Recovered && !snapshot {
+		answer.Cursor.Offset = g.to
+		s.count = count{known: true, sent: g.sent, skips: g.skips}
+	}
+	s.cursor.Store(answer.Cursor.Offset)
+	if answer.Cursor.Offset < g.to {
 		h.fresh = append(h.fresh, s)
 		h.wake()
 	} else {
-		s.group.wait(s)
+		g.wait(s)
 	}
-	s.group.mu.Unlock()
+	g.mu.Unlock()
 	return s, answer, nil
 }
 
@@ -95,18 +100,22 @@ func (h *Hub) whyNot(since *journal.Cursor) string {
 
 // join finds or makes the group of a subscription. Called with h.mu held.
 func (h *Hub) join(o SubscribeOptions) *group {
-	key := groupKey{filter: o.Filter, access: o.Access.Key}
+	key := groupKey{o.Filter, o.Access.Key, max(o.Every, 0), o.Format}
 	g := h.groups[key]
 	if g == nil {
-		key = groupKey{filter: strings.Clone(o.Filter), access: strings.Clone(o.Access.Key)}
-		g = &group{key: key, access: o.Access, to: h.position}
+		key.filter, key.access = strings.Clone(key.filter), strings.Clone(key.access)
+		g = &group{key: key, access: o.Access, to: h.position, batch: Readings{Format: o.Format}}
+		if key.every > 0 {
+			g.late = new(conflator)
+		}
 		h.groups[key] = g
 		h.routes.add(key.filter, g)
-	} else if g.to < h.position {
+	} else if g.to < h.position && !g.armed {
 		// Batches have to begin where a newcomer does. The others take the empty
-		// one along with the next.
+		// one along with the next. A group that holds entries has a newcomer begin
+		// where they do.
 		g.mu.Lock()
-		h.stats.RingBytes += g.push(kept{Batch: newBatch(h.journal.Epoch(), g.to, h.position, 0, nil)}, h.opts.RingBytes)
+		h.stats.RingBytes += g.push(g.empty(h.journal.Epoch(), h.position), h.opts.RingBytes)
 		g.mu.Unlock()
 	}
 	g.subscribers++
@@ -132,6 +141,9 @@ func (s *Subscription) Close() {
 		g.mu.Lock()
 		h.stats.RingBytes -= g.reset(g.to)
 		g.mu.Unlock()
+		if g.late != nil {
+			h.held -= g.late.forget()
+		}
 	}
 }
 
@@ -167,7 +179,7 @@ func (s *Subscription) PullInto(dst []Batch, maxBytes int) (batches []Batch, gap
 		return dst, nil, false
 	}
 	i, found, limit := g.find(cursor)
-	if !found {
+	if !found || s.count.open {
 		g.mu.Unlock()
 		return s.catchUp(dst, cursor, limit, maxBytes)
 	}
@@ -180,11 +192,13 @@ func (s *Subscription) PullInto(dst []Batch, maxBytes int) (batches []Batch, gap
 			if len(dst) > start {
 				break
 			}
+			limit = edge{b.To, b.after, g.skips, false}
 			g.mu.Unlock()
-			return s.catchUp(dst, cursor, b.To, maxBytes) // without what is denied by now
+			return s.catchUp(dst, cursor, limit, maxBytes) // without what is denied by now
 		}
 		dst = append(dst, b.Batch)
 		cursor = b.To
+		s.count = count{known: true, sent: b.after, skips: g.skips}
 	}
 	s.cursor.Store(cursor)
 	if more = cursor < g.to; !more {
@@ -217,60 +231,83 @@ const (
 
 // catchUp encodes batches for this subscription alone, from the journal, up to
 // limit, where the group's batches take over.
-func (s *Subscription) catchUp(dst []Batch, from, limit uint64, maxBytes int) ([]Batch, *Gap, bool) {
+func (s *Subscription) catchUp(dst []Batch, from uint64, limit edge, maxBytes int) ([]Batch, *Gap, bool) {
 	h := s.hub
 	if !h.catchUp.take(s) {
 		return dst, nil, false
 	}
 	defer h.giveSlot()
 	h.catchUps.Add(1)
-	c := collector{epoch: h.journal.Epoch(), out: dst, from: from, at: from, most: maxBytes, batch: h.opts.BatchBytes}
-	var entries []journal.Entry
-	for scanned := 0; c.at < limit && scanned < catchUpEntries && !c.full; scanned += len(entries) {
-		var err error
-		want := int(min(catchUpChunk, limit-c.at))
-		entries, err = h.journal.ReadInto(entries[:0], c.at, want, catchUpBytes)
-		var gone journal.ErrEvicted
-		if errors.As(err, &gone) {
-			if c.at > from {
-				break // first what could be read
-			}
-			return dst, s.declare(from, min(gone.First-1, limit)), true
+	if s.group.late != nil {
+		return s.conflateUp(dst, from, limit, maxBytes)
+	}
+	c := collector{printer: h.printer(s.group.key.format), out: dst, from: from, at: from, most: maxBytes}
+	c.readings = Readings{Format: c.printer.format, base: from}
+	err := s.readUp(from, limit.offset, func(e *journal.Entry, wanted bool) (more bool) {
+		if !wanted {
+			c.at = e.Offset
+			return true
 		}
-		if err != nil || len(entries) == 0 {
-			return dst, nil, s.stuck(err)
-		}
-		s.collect(&c, entries)
+		c.add(e)
+		return !c.full
+	})
+	if err != nil && c.at == from {
+		return s.couldNotRead(dst, from, limit.offset, err)
 	}
 	c.finish()
 	s.cursor.Store(c.at)
 	return c.out, nil, true
 }
 
-// collect encodes what the subscription may see of entries.
-func (s *Subscription) collect(c *collector, entries []journal.Entry) {
-	access := Access{Allow: s.allow}
-	for i := range entries {
-		e := &entries[i]
-		if !topic.Match(s.group.key.filter, e.Topic) {
-			c.at = e.Offset
-			continue
+// errNoEntries: the journal gave nothing where it has something.
+var errNoEntries = errors.New("hub: the journal gave no entries")
+
+// readUp hands entries of (from, limit] to take, a bounded number of them, until
+// it wants no more. wanted says that the subscription may see the entry. An error
+// may follow entries.
+func (s *Subscription) readUp(from, limit uint64, take func(e *journal.Entry, wanted bool) (more bool)) error {
+	h, filter, at := s.hub, s.group.key.filter, from
+	var entries []journal.Entry
+	for scanned := 0; at < limit && scanned < catchUpEntries; scanned += len(entries) {
+		var err error
+		entries, err = h.journal.ReadInto(entries[:0], at, int(min(catchUpChunk, limit-at)), catchUpBytes)
+		if err == nil && len(entries) == 0 {
+			err = errNoEntries
 		}
-		if !allowed(s.group.key.filter, access, e.Topic) {
-			s.hub.denied.Add(1)
-			c.at = e.Offset
-			continue
+		if err != nil {
+			return err
 		}
-		if c.add(e); c.full {
-			return
+		for i := range entries {
+			e := &entries[i]
+			wanted := topic.Match(filter, e.Topic)
+			if wanted && s.allow != nil && !s.allow(e.Topic) {
+				h.denied.Add(1)
+				wanted = false
+			}
+			if !take(e, wanted) {
+				return nil
+			}
+			at = e.Offset
 		}
 	}
+	return nil
+}
+
+// couldNotRead says why a catch-up got nothing: a gap when what it needs is gone,
+// else it is tried again.
+func (s *Subscription) couldNotRead(dst []Batch, from, limit uint64, err error) ([]Batch, *Gap, bool) {
+	var gone journal.ErrEvicted
+	if errors.As(err, &gone) {
+		return dst, s.declare(from, min(gone.First-1, limit)), true
+	}
+	return dst, nil, s.stuck(err)
 }
 
 // declare moves the cursor over what is gone.
 func (s *Subscription) declare(from, to uint64) *Gap {
 	s.hub.gaps.Add(1)
 	s.cursor.Store(to)
+	s.count = count{}
 	return &Gap{From: from, To: to, Count: to - from, Reason: ReasonEvicted}
 }
 
@@ -293,14 +330,12 @@ func (s *Subscription) stuck(err error) (more bool) {
 
 // collector builds the batches of one catch-up.
 type collector struct {
-	epoch    string
+	printer  printer
 	out      []Batch
 	from     uint64 // where the batch being built begins
 	at       uint64 // everything up to here is in a batch or in readings
-	readings []byte
-	count    int
+	readings Readings
 	bytes    int // in out
-	batch    int // size of a batch
 	most     int // size of all
 	full     bool
 }
@@ -308,21 +343,15 @@ type collector struct {
 // add takes one entry along. It closes the batch before when the entry does not
 // fit, and sets full, without taking the entry, when no more is wanted.
 func (c *collector) add(e *journal.Entry) {
-	mark := len(c.readings)
-	if c.count > 0 {
-		c.readings = append(c.readings, ',')
-	}
-	c.readings = AppendReading(c.readings, *e)
-	if c.count > 0 && len(c.readings) > c.batch {
-		c.readings = c.readings[:mark]
+	part, name := c.printer.print(e)
+	if c.readings.Count > 0 && c.readings.Len()+len(part) > c.printer.limit {
 		c.at = e.Offset - 1
 		c.finish()
 		if c.full = c.bytes >= c.most; c.full {
 			return
 		}
-		c.readings = AppendReading(c.readings, *e)
 	}
-	c.count++
+	c.readings.add(e, part, name)
 	c.at = e.Offset
 }
 
@@ -331,7 +360,8 @@ func (c *collector) finish() {
 	if c.at == c.from {
 		return
 	}
-	c.out = append(c.out, newBatch(c.epoch, c.from, c.at, c.count, c.readings))
-	c.bytes += len(c.readings)
-	c.from, c.readings, c.count = c.at, c.readings[:0], 0
+	c.out = append(c.out, newBatch(c.printer.epoch, span{from: c.from, to: c.at}, &c.readings))
+	c.bytes += c.readings.Len()
+	c.from = c.at
+	c.readings.reset(c.at)
 }
