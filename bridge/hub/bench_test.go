@@ -103,3 +103,33 @@ func BenchmarkRound(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCatchUp is the cost of one entry for a viewer that reads it from the
+// journal's memory, alone.
+func BenchmarkCatchUp(b *testing.B) {
+	j, err := journal.Open(journal.Options{Dir: b.TempDir(), Sync: journal.SyncMemory})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	const entries = 50_000
+	payload := bytes.Repeat([]byte(`{"seq":12,"v":1}`), 8)
+	for range entries {
+		if _, _, err := j.Append(context.Background(), journal.Message{Topic: "plant/line1/temp", Payload: payload}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	h := New(j, Options{})
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += entries {
+		s, _, err := h.Subscribe(SubscribeOptions{Filter: "#", Since: &journal.Cursor{Epoch: j.Epoch()}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var batches []Batch
+		for more := true; more; {
+			batches, _, more = s.PullInto(batches[:0], 64<<10)
+		}
+		s.Close()
+	}
+}

@@ -122,12 +122,16 @@ type span struct {
 
 // newBatch makes a batch of the readings, with a body of about its size.
 func newBatch(epoch string, s span, r *Readings) Batch {
-	const around = len(`"epoch":"","from":,"to":,"conflated":,"t":,"readings":[]}`) + 4*20
+	const around = len(`"epoch":"","from":,"to":,"readings":[]}`) + 2*20
 	b := Batch{From: s.from, To: s.to, Count: r.Count, Conflated: s.conflated, Open: s.open, Members: 2 + r.Members()}
 	if len(r.Names) > 0 {
 		b.Names = slices.Clone(r.Names)
 	}
-	body := make([]byte, 0, around+len(epoch)+r.Len())
+	size := around + len(epoch) + r.Len()
+	if s.conflates || r.Format != JSON {
+		size += len(`"conflated":,"t":,`) + 2*20
+	}
+	body := make([]byte, 0, size)
 	if r.Format == CBOR {
 		body = AppendCBORText(body, "from")
 		body = AppendCBOR(body, CBORUint, s.from)

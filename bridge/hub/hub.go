@@ -41,6 +41,7 @@ type Hub struct {
 	// The fields below belong to the goroutine of Run.
 	entries []journal.Entry
 	shared  [formats]sharedPart
+	made    [formats]bool // which of shared are of the present entry
 	touched []*group
 	due     []*Subscription
 	pace    pacer
@@ -230,7 +231,6 @@ func (h *Hub) round() (frames int, err error) {
 type sharedPart struct {
 	buf  []byte
 	name *Name
-	made bool
 }
 
 // spread adds one entry to the batches of all groups that want it. The entry is
@@ -240,9 +240,7 @@ func (h *Hub) spread(e *journal.Entry) {
 	if len(r.groups) == 0 {
 		return
 	}
-	for f := range h.shared {
-		h.shared[f].made = false
-	}
+	h.made = [formats]bool{}
 	for _, g := range r.groups {
 		if g.access.Allow != nil && !g.access.Allow(e.Topic) {
 			h.denied.Add(1)
@@ -273,12 +271,13 @@ func (h *Hub) spread(e *journal.Entry) {
 // part encodes what all groups of a format share, at its first use. Called with h.mu held.
 func (h *Hub) part(f Format, e *journal.Entry, r *route) *sharedPart {
 	part := &h.shared[f]
-	if !part.made {
-		if part.made, part.name = true, nil; f != JSON {
-			part.name = h.names.of(e.Topic)
-		}
-		part.buf = f.shared(part.buf[:0], e, r.field, part.name)
+	if h.made[f] {
+		return part
 	}
+	if h.made[f] = true; f != JSON {
+		part.name = h.names.of(e.Topic)
+	}
+	part.buf = f.shared(part.buf[:0], e, r.field, part.name)
 	return part
 }
 
