@@ -259,7 +259,7 @@ func TestAccess(t *testing.T) {
 		}
 	}
 	v = r.open(map[string]any{"grants": []string{"a/#"}, "denies": []string{"a/secret/#"}})
-	v.send(map[string]any{"type": "sub", "id": 1, "filter": "a/#", "mode": "latest"})
+	v.send(map[string]any{"type": "sub", "id": 1, "filter": "a/#", "mode": "newest"})
 	if m, err := v.next(); err != nil || m.Reason != "mode" {
 		t.Errorf("mode: %+v %v", m, err)
 	}

@@ -65,6 +65,7 @@ type Bridge struct {
 	hub      *hub.Hub
 	sink     *history.Sink // nil without history
 	asked    http.Handler  // the history API, nil without history
+	packer   *hub.Packer   // nil without compression
 	revoked  *auth.Revocations
 	broker   *ingest.Broker // nil without any listener of mqtt
 	external external.Sources
@@ -134,7 +135,10 @@ func (b *Bridge) build() error {
 	if err := b.openExternal(); err != nil {
 		return err
 	}
-	b.hub = hub.New(b.journal, hub.Options{Log: b.log})
+	if b.cfg.Viewers.Compression == "on" {
+		b.packer = hub.NewPacker()
+	}
+	b.hub = hub.New(b.journal, hub.Options{Packer: b.packer, Log: b.log})
 	if err := b.buildHistory(verifier); err != nil {
 		return err
 	}
@@ -190,7 +194,7 @@ func (b *Bridge) wireOptions(v *auth.Verifier) wire.Options {
 	return wire.Options{
 		Hub: b.hub, Journal: b.journal, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Origins: c.Origins,
 		Heartbeat: c.Heartbeat.D(), AuthTimeout: c.AuthTimeout.D(), WriteTimeout: c.WriteTimeout.D(), MaxConnections: c.MaxConnections,
-		MaxPerAddress: c.MaxPerAddress, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
+		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, HandshakeRate: c.HandshakeRate, Packer: b.packer, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *conflator) drain(p printer, from, to, before uint64, emit func(b Batch,
 	last := slot{}
 	flush := func(to, after uint64) {
 		s := span{from: from, to: to, conflates: true, conflated: after - before - uint64(r.Count)}
-		emit(newBatch(p.epoch, s, &r), topics, after)
+		emit(p.batch(s, &r), topics, after)
 		from, before, topics = to, after, nil
 		r.reset(from)
 	}
@@ -98,7 +98,7 @@ func (c *conflator) drain(p printer, from, to, before uint64, emit func(b Batch,
 		if s.Offset == 0 {
 			continue
 		}
-		part, name := p.print(&s.Entry)
+		part, name := p.write(&s.Entry)
 		if r.Count > 0 && r.Len()+len(part) > p.limit {
 			flush(last.Offset, last.number)
 		}
@@ -119,16 +119,36 @@ type printer struct {
 	limit  int  // bytes of readings in a batch
 	topics bool // wanted beside
 	names  *names
+	packer *Packer
 	buf    []byte
 }
 
 func (h *Hub) printer(f Format) printer {
-	return printer{format: f, epoch: h.journal.Epoch(), limit: h.opts.BatchBytes, names: &h.names}
+	return printer{format: f, epoch: h.journal.Epoch(), limit: h.opts.BatchBytes, names: &h.names, packer: h.opts.Packer}
 }
 
-// print returns the shared part of a reading, good until the next call, and the
+// batch makes a batch of the readings.
+func (p *printer) batch(s span, r *Readings) Batch {
+	b := newBatch(p.epoch, s, r)
+	p.packer.offer(&b)
+	return b
+}
+
+// Printer writes readings outside of any stream, such as those of a snapshot.
+type Printer struct{ printer printer }
+
+// Printer returns one that numbers topics as the hub's batches do.
+func (h *Hub) Printer(f Format) *Printer { return &Printer{h.printer(f)} }
+
+// Add adds an entry to r, which must be of the printer's format.
+func (p *Printer) Add(r *Readings, e *journal.Entry) {
+	part, name := p.printer.write(e)
+	r.add(e, part, name)
+}
+
+// write returns the shared part of a reading, good until the next call, and the
 // name it stands by.
-func (p *printer) print(e *journal.Entry) (part []byte, name *Name) {
+func (p *printer) write(e *journal.Entry) (part []byte, name *Name) {
 	if p.format == JSON {
 		p.buf = AppendReading(p.buf[:0], *e)
 		return p.buf, nil

@@ -128,7 +128,7 @@ func AppendCBORText(dst []byte, s string) []byte {
 }
 
 // Readings gathers the readings of one message. The zero value is empty and
-// writes [JSON].
+// writes [JSON]; Format may be set before the first.
 type Readings struct {
 	Format Format
 	Count  int

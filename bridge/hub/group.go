@@ -45,7 +45,13 @@ type kept struct {
 	tick   int64    // the tick that made it
 }
 
-func (k *kept) cost() int64 { return int64(160 + cap(k.Body) + 8*cap(k.Names) + 16*cap(k.topics)) }
+func (k *kept) cost() int64 {
+	n := int64(160 + cap(k.Body) + 8*cap(k.Names) + 16*cap(k.topics))
+	if k.Packed != nil {
+		n += int64(len(k.Body)) // the most that the compressed form takes
+	}
+	return n
+}
 
 // keepTicks is how many ticks a group that conflates keeps. Who is further behind
 // gets the present instead of all that he missed.

@@ -286,7 +286,9 @@ func (h *Hub) finish(g *group, to uint64) {
 	if g.batch.Count == 0 {
 		return
 	}
-	h.push(g, kept{Batch: newBatch(h.journal.Epoch(), span{from: g.to, to: to}, &g.batch), topics: slices.Clone(g.topics)})
+	b := newBatch(h.journal.Epoch(), span{from: g.to, to: to}, &g.batch)
+	h.opts.Packer.offer(&b)
+	h.push(g, kept{Batch: b, topics: slices.Clone(g.topics)})
 	clear(g.topics)
 	g.topics = g.topics[:0]
 	if g.batch.reset(to); cap(g.batch.buf) > 4*h.opts.BatchBytes {

@@ -48,14 +48,14 @@ func (s *Subscription) give(dst []Batch, from, to uint64, entries []journal.Entr
 	r := Readings{Format: p.format, base: from}
 	flush := func(sp span) {
 		sp.from, sp.conflates = from, true
-		dst = append(dst, newBatch(p.epoch, sp, &r))
+		dst = append(dst, p.batch(sp, &r))
 		from = sp.to
 		r.reset(from)
 	}
 	last := from
 	for i := range entries {
 		e := &entries[i]
-		part, name := p.print(e)
+		part, name := p.write(e)
 		if r.Count > 0 && r.Len()+len(part) > p.limit {
 			flush(span{to: last, open: true})
 		}

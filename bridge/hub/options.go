@@ -41,6 +41,8 @@ type Options struct {
 	// default half the processors, at least one. The others wait their turn, so
 	// that a crowd that comes back does not starve live delivery.
 	CatchUps int
+	// Packer compresses bodies for viewers that want it; nil for none.
+	Packer *Packer
 	// Log receives what an operator should know; default none.
 	Log *slog.Logger
 }
@@ -129,6 +131,7 @@ type Batch struct {
 	Open      bool    // Conflated comes later
 	Members   int     // members in Body
 	Names     []*Name // of topics that stand by number in Body; one may come more than once
+	Packed    *Packed // Body compressed, on demand; nil when it is too small or nobody may want it
 	Body      []byte  // `"epoch":"…","from":1,"to":9,"readings":[…]}`, or the members as CBOR; shared, must not be changed
 }
 

@@ -150,6 +150,10 @@ func (s *Subscription) Close() {
 // Cursor returns the offset up to which everything was pulled.
 func (s *Subscription) Cursor() uint64 { return s.cursor.Load() }
 
+// Open reports whether the last batch pulled was open. It must not be called
+// concurrently with Pull.
+func (s *Subscription) Open() bool { return s.count.open }
+
 // Lag returns how many entries of the journal lie between the cursor and the
 // head, whatever the filter.
 func (s *Subscription) Lag() uint64 {
@@ -343,7 +347,7 @@ type collector struct {
 // add takes one entry along. It closes the batch before when the entry does not
 // fit, and sets full, without taking the entry, when no more is wanted.
 func (c *collector) add(e *journal.Entry) {
-	part, name := c.printer.print(e)
+	part, name := c.printer.write(e)
 	if c.readings.Count > 0 && c.readings.Len()+len(part) > c.printer.limit {
 		c.at = e.Offset - 1
 		c.finish()
@@ -360,7 +364,7 @@ func (c *collector) finish() {
 	if c.at == c.from {
 		return
 	}
-	c.out = append(c.out, newBatch(c.printer.epoch, span{from: c.from, to: c.at}, &c.readings))
+	c.out = append(c.out, c.printer.batch(span{from: c.from, to: c.at}, &c.readings))
 	c.bytes += c.readings.Len()
 	c.from = c.at
 	c.readings.reset(c.at)

@@ -26,6 +26,7 @@ type Set struct {
 	Connections   *prometheus.GaugeVec   // viewer connections, by state
 	Subscriptions prometheus.Gauge       // viewer subscriptions
 	Delivered     prometheus.Counter     // readings written to viewers
+	Conflated     prometheus.Counter     // messages that newer ones of their topics stood for
 	Frames        prometheus.Counter     // data frames written to viewers
 	Bytes         prometheus.Counter     // bytes written to viewers
 	Gaps          *prometheus.CounterVec // messages declared missing to viewers, by reason
@@ -72,6 +73,7 @@ func (s *Set) viewers() {
 	s.Connections = s.gaugeVec("bridge_ws_connections", "Viewer connections, by state (handshake, live).", "state")
 	s.Subscriptions = s.gauge("bridge_ws_subscriptions", "Subscriptions of all viewers.")
 	s.Delivered = s.counter("bridge_ws_delivered_total", "Readings written to viewers.")
+	s.Conflated = s.counter("bridge_ws_conflated_total", "Messages that viewers in the modes latest and sample were told are replaced by newer ones.")
 	s.Frames = s.counter("bridge_ws_frames_total", "Data frames written to viewers.")
 	s.Bytes = s.counter("bridge_ws_bytes_total", "Bytes written to viewers, frame headers included, TLS not.")
 	s.Gaps = s.counterVec("bridge_ws_gap_total", "Messages declared missing to viewers, by reason.", "reason")

@@ -13,11 +13,12 @@ type CloseCode uint16
 const (
 	CloseGoingAway    CloseCode = 1001 // the process ends at once
 	CloseProtocol     CloseCode = 1002 // RFC 6455 was broken
-	CloseUnsupported  CloseCode = 1003 // a binary message
-	CloseUTF8         CloseCode = 1007 // text that is not UTF-8
+	CloseUnsupported  CloseCode = 1003 // a message of the other kind than the subprotocol's
+	CloseUTF8         CloseCode = 1007 // text that is not UTF-8, or no DEFLATE stream where one was announced
 	CloseTooBig       CloseCode = 1009 // a message above limits.max_frame_bytes
 	CloseInternal     CloseCode = 1011
 	CloseDrain        CloseCode = 1012 // the bridge restarts: come back after retry_ms
+	CloseOverload     CloseCode = 1013 // too many sessions of this subject: come back after retry_ms
 	CloseNoAuth       CloseCode = 4001 // no hello in time, or a command before it
 	CloseBadToken     CloseCode = 4002
 	CloseForbidden    CloseCode = 4003 // a refresh with another subject
@@ -26,6 +27,7 @@ const (
 	CloseRevoked      CloseCode = 4007
 	CloseSlow         CloseCode = 4100 // the viewer does not read
 	CloseRate         CloseCode = 4101 // too many frames
+	CloseAdmission    CloseCode = 4102 // this subject's sessions had to be closed for its own fault too often
 	CloseTokenExpired CloseCode = 4200
 )
 

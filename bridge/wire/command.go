@@ -1,10 +1,8 @@
 package wire
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -14,29 +12,29 @@ import (
 	"plumbline/bridge/strictjson"
 )
 
-// maxDepth bounds the nesting of a command; the deepest one needs 2.
-const maxDepth = 8
-
 // command is any message from a viewer. Fields that a type does not have are ignored.
 type command struct {
 	kind, token, client, filter, mode string
-	id, since                         json.RawMessage
-	snapshot                          bool
+	id, since, tick, every            raw
+	snapshot, compact                 bool
 }
 
 func (c *command) members() map[string]any {
 	return map[string]any{
 		"type": &c.kind, "token": &c.token, "client": &c.client, "id": &c.id, "filter": &c.filter, "mode": &c.mode,
-		"snapshot": &c.snapshot, "since": &c.since,
+		"snapshot": &c.snapshot, "since": &c.since, "tick_ms": &c.tick, "every_ms": &c.every, "compact": &c.compact,
 	}
 }
 
-// handle executes one message of the viewer, on the reader's goroutine.
+// handle executes one message of the viewer, while the reader waits.
 func (s *session) handle(text []byte) {
 	var c command
-	switch err := strictjson.Decode(text, maxDepth, c.members()); {
+	switch err := s.dialect.decode(text, c.members()); {
 	case errors.Is(err, strictjson.ErrType):
 		s.misuse("a field has the wrong type")
+		return
+	case err != nil && s.dialect.binary:
+		s.misuse("malformed CBOR")
 		return
 	case err != nil:
 		s.misuse("malformed JSON")
@@ -48,16 +46,16 @@ func (s *session) handle(text []byte) {
 	}
 	switch c.kind {
 	case "hello":
-		s.hello(c)
+		s.hello(&c)
 	case "sub":
-		s.subscribe(c)
+		s.subscribe(&c)
 	case "unsub":
-		s.unsubscribe(c)
+		s.unsubscribe(&c)
 	case "auth":
-		s.refresh(c)
+		s.refresh(&c)
 	case "ping":
 		var id string
-		if json.Unmarshal(c.id, &id) != nil || len(id) > 128 {
+		if c.id.read(&id) != nil || len(id) > 128 {
 			s.misuse("ping: id must be a string of at most 128 bytes")
 			return
 		}
@@ -69,17 +67,8 @@ func (s *session) handle(text []byte) {
 
 func (s *session) misuse(reason string) { s.shut(CloseMisuse, reason, 0) }
 
-// subID reads the id of a subscription: a whole number from 0 that JavaScript holds exactly.
-func (c command) subID() (int64, bool) {
-	var id int64
-	if json.Unmarshal(c.id, &id) != nil || id < 0 || id > 1<<53 || string(c.id) == "null" {
-		return 0, false
-	}
-	return id, true
-}
-
 // hello opens the session.
-func (s *session) hello(c command) {
+func (s *session) hello(c *command) {
 	if _, live := s.identity(); live {
 		s.misuse("hello twice")
 		return
@@ -98,17 +87,24 @@ func (s *session) hello(c command) {
 		s.shut(CloseRevoked, "revoked", 0)
 		return
 	}
+	if !s.admitted(id.Subject) {
+		return
+	}
+	if c.compact && !s.dialect.binary {
+		s.dialect.format = hub.Compact
+	}
 	head := o.Journal.Head()
-	welcome := appendFrame(nil, frameText, encode(welcomeMsg{
+	welcome := s.frame(welcomeMsg{
 		Type: "welcome", Session: s.id, Protocol: 1, Node: o.Node, Epoch: head.Epoch, Head: head.Offset,
 		HeartbeatMS: o.Heartbeat.Milliseconds(),
 		Limits:      limitsMsg{o.MaxFrameBytes, o.MaxSubscriptions},
 		Time:        time.Now().UTC().Format(time.RFC3339Nano), Expires: stamp(id.Expires),
-	}))
+		Compact: s.dialect.format == hub.Compact,
+	})
 	s.limit = o.MaxFrameBytes
 	s.ws.SetReadLimit(s.limit)
 	s.mu.Lock()
-	s.ident, s.live = id, true
+	s.ident, s.live, s.counted, s.times.auth = id, true, true, 0
 	s.control = append(s.control, welcome...) // in one step: no heartbeat comes before it
 	s.mu.Unlock()
 	s.srv.m.Connections.WithLabelValues("handshake").Dec()
@@ -120,6 +116,19 @@ func (s *session) hello(c command) {
 	s.wake()
 	s.watchExpiry(id)
 	s.srv.log.Debug("session open", "session", s.id, "remote", s.remote, "client", cutText(c.client, 128))
+}
+
+// admitted takes a place for a session of the subject, or closes this one.
+func (s *session) admitted(subject string) bool {
+	if wait := s.srv.faults.wait(subject, time.Now()); wait > 0 {
+		s.shut(CloseAdmission, "closed for its own fault too often", wait.Milliseconds()+randomUpTo(wait).Milliseconds())
+		return false
+	}
+	if !s.srv.admitSubject(subject) {
+		s.shut(CloseOverload, "too many sessions of this subject", (time.Second + randomUpTo(4*time.Second)).Milliseconds())
+		return false
+	}
+	return true
 }
 
 // verify checks a token, counts the result and closes the session when it is bad.
@@ -143,34 +152,8 @@ func (s *session) verify(token string) (auth.Identity, bool) {
 	return id, false
 }
 
-// expiryNotice is how long before the end a viewer is told; a shorter life is told at its half.
-const expiryNotice = time.Minute
-
-// watchExpiry arranges the notice and the cut. The cut comes at exp plus the leeway, the first moment at which the token would
-// be refused; the clock that counts is monotonic from now on, so a step of the wall clock changes nothing.
-func (s *session) watchExpiry(id auth.Identity) {
-	v := s.srv.opts.Verifier
-	left := id.Expires.Sub(v.Now())
-	notice := left - expiryNotice
-	if notice < left/2 {
-		notice = left / 2
-	}
-	s.mu.Lock()
-	for _, t := range s.expiry {
-		t.Stop()
-	}
-	s.expiry = nil
-	s.mu.Unlock()
-	s.later(notice, func() { s.pushMessage(expiresMsg{"auth-expiring", stamp(id.Expires)}) })
-	s.later(min(left, math.MaxInt64-v.Leeway())+v.Leeway(), func() { // Sub saturates at some 292 years
-		if now, _ := s.identity(); now.Expires.Equal(id.Expires) && now.TokenID == id.TokenID {
-			s.shut(CloseTokenExpired, "token expired", 0)
-		}
-	})
-}
-
 // refresh takes a new token for the same subject. Subscriptions that it does not cover end; the others see by its denies.
-func (s *session) refresh(c command) {
+func (s *session) refresh(c *command) {
 	id, ok := s.verify(c.token)
 	if !ok {
 		return
@@ -181,7 +164,7 @@ func (s *session) refresh(c command) {
 		return
 	}
 	s.mu.Lock()
-	s.ident = id
+	s.ident, s.times.notice, s.times.cut = id, 0, 0 // those of the old token
 	s.mu.Unlock()
 	if s.srv.opts.Revocations.Revoked(id) {
 		s.shut(CloseRevoked, "revoked", 0)
@@ -231,8 +214,8 @@ func accessOf(id auth.Identity, filter string) *access {
 }
 
 // subscribe opens a stream.
-func (s *session) subscribe(c command) {
-	id, ok := c.subID()
+func (s *session) subscribe(c *command) {
+	id, ok := c.id.whole()
 	if !ok {
 		s.misuse("sub: id must be a whole number")
 		return
@@ -241,11 +224,15 @@ func (s *session) subscribe(c command) {
 		s.misuse("sub: the id is in use")
 		return
 	}
-	if reason, detail := s.mayOpen(c); reason != "" {
+	every, says, reason, detail := c.pace()
+	if reason == "" {
+		reason, detail = s.mayOpen(c)
+	}
+	if reason != "" {
 		s.pushMessage(suberrMsg{"suberr", id, reason, detail})
 		return
 	}
-	b := &sub{id: id, filter: c.filter, prefix: batchPrefix(id), release: func() {}}
+	b := &sub{id: id, filter: c.filter, every: every, prefix: s.dialect.batchPrefix(id), release: func() {}}
 	if c.snapshot {
 		if b.release, ok = s.place(); !ok {
 			return
@@ -255,7 +242,7 @@ func (s *session) subscribe(c command) {
 	ident, _ := s.identity()
 	may := accessOf(ident, c.filter)
 	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{
-		Filter: c.filter, Since: since, Snapshot: c.snapshot, Access: may.live, Notify: s.notify(b),
+		Filter: c.filter, Since: since, Snapshot: c.snapshot, Every: every, Format: s.dialect.format, Access: may.live, Notify: s.notify(b),
 	})
 	if err != nil {
 		b.release()
@@ -271,22 +258,19 @@ func (s *session) subscribe(c command) {
 	}
 	b.stream, b.cursor = stream, got.Cursor.Offset
 	if c.snapshot && !got.Recovered {
-		b.snapshot = newSnapshot(id, got.Snapshot, may.snapshot)
+		b.snapshot = newSnapshot(id, s.dialect, s.srv.opts.Hub.Printer(s.dialect.format), got.Snapshot, may.snapshot)
 	} else {
 		b.release()
 	}
 	b.ready.Store(true)
-	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason})
+	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason, says})
 }
 
 // maxLevels bounds the levels of a viewer's filter: each costs a node of the hub's trie, and 65,535 slashes would be 20 MB.
 const maxLevels = 128
 
 // mayOpen says why a subscription is refused; reason is "" when it is not.
-func (s *session) mayOpen(c command) (reason, detail string) {
-	if c.mode != "" && c.mode != "all" {
-		return "mode", "known is \"all\""
-	}
+func (s *session) mayOpen(c *command) (reason, detail string) {
 	actions := []auth.Action{auth.Live}
 	if c.snapshot {
 		actions = append(actions, auth.Snapshot)
@@ -312,21 +296,20 @@ func (s *session) mayOpen(c command) (reason, detail string) {
 }
 
 // cursor returns where to resume. A cursor without epoch or offset is broken: the answer is not recovered, never a guess.
-func (c command) cursor() (since *journal.Cursor, broken bool) {
+func (c *command) cursor() (since *journal.Cursor, broken bool) {
 	if !c.resumes() {
 		return nil, false
 	}
-	at := journal.Cursor{}
-	offset := json.RawMessage("null")
-	err := strictjson.Decode(c.since, maxDepth, map[string]any{"epoch": &at.Epoch, "offset": &offset})
-	if err != nil || at.Epoch == "" || string(offset) == "null" || json.Unmarshal(offset, &at.Offset) != nil {
+	at, offset := journal.Cursor{}, raw{}
+	err := c.since.object(map[string]any{"epoch": &at.Epoch, "offset": &offset})
+	if err != nil || at.Epoch == "" || offset.read(&at.Offset) != nil {
 		return nil, true
 	}
 	return &at, false
 }
 
 // resumes reports whether a cursor was given, good or not.
-func (c command) resumes() bool { return len(c.since) > 0 && string(c.since) != "null" }
+func (c *command) resumes() bool { return c.since.there() }
 
 func verdict(got hub.Subscribed) string {
 	if got.Recovered {
@@ -337,7 +320,7 @@ func verdict(got hub.Subscribed) string {
 
 // open adds b, its answer first.
 func (s *session) open(b *sub, ok subokMsg) {
-	frame := appendFrame(nil, frameText, encode(ok))
+	frame := s.frame(ok)
 	s.mu.Lock()
 	s.subs = append(s.subs, b)
 	full := !s.queue(frame) // in one step: no batch comes before it
@@ -362,8 +345,8 @@ func (s *session) find(id int64) *sub {
 }
 
 // unsubscribe ends a stream. Ending one that is not there is no error: the answer says that it is gone.
-func (s *session) unsubscribe(c command) {
-	id, ok := c.subID()
+func (s *session) unsubscribe(c *command) {
+	id, ok := c.id.whole()
 	if !ok {
 		s.misuse("unsub: id must be a whole number")
 		return

@@ -18,10 +18,14 @@ import (
 // reader are kept back and remembered, so that there is one writer and every close has our reason.
 type viewerConn struct {
 	net.Conn
-	idle         time.Duration // no sign of life for so long: the viewer is gone
+	deflate      bool // permessage-deflate was negotiated
+	clock        *clock
+	seen         atomic.Int64 // the last sign of life, a time of clock
 	writeTimeout time.Duration
 
 	// Owned by the reading goroutine.
+	n        int   // of the last read
+	err      error // of the last read
 	guard    guard
 	guardErr error
 	heldCode CloseCode // of the close frame kept back from gorilla, 0 = none
@@ -62,12 +66,18 @@ func (c *viewerConn) take(conn net.Conn) {
 	}
 }
 
-// Read implements net.Conn.
+// Read implements net.Conn. What it holds while it waits is part of what an idle viewer costs; see session.reader.
 func (c *viewerConn) Read(p []byte) (int, error) {
 	if c.guardErr != nil {
 		return 0, c.guardErr
 	}
-	n, err := c.Conn.Read(p)
+	c.n, c.err = c.Conn.Read(p)
+	return c.took(p)
+}
+
+// took looks at what was read into p.
+func (c *viewerConn) took(p []byte) (int, error) {
+	n, err := c.n, c.err
 	if n == 0 || !c.upgraded.Load() {
 		return n, err
 	}
@@ -83,16 +93,8 @@ func (c *viewerConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// alive notes a sign of life: the viewer has its whole idle time again.
-func (c *viewerConn) alive() {
-	if c.closing.Load() {
-		return
-	}
-	_ = c.Conn.SetReadDeadline(time.Now().Add(c.idle))
-	if c.closing.Load() { // beginClose came between: its deadline counts
-		_ = c.Conn.SetReadDeadline(time.Now().Add(closeWait))
-	}
-}
+// alive notes a sign of life. The clock finds out who gave none for long: a deadline moved at every read would cost more.
+func (c *viewerConn) alive() { c.seen.Store(int64(c.clock.now())) }
 
 // SetReadDeadline does nothing: Read and beginClose own it.
 func (c *viewerConn) SetReadDeadline(time.Time) error { return nil }

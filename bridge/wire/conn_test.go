@@ -27,7 +27,7 @@ func TestEndWritesIsBounded(t *testing.T) {
 	if err := <-shaken; err != nil {
 		t.Fatal(err)
 	}
-	c := &viewerConn{Conn: server, idle: time.Minute, writeTimeout: time.Minute}
+	c := &viewerConn{Conn: server, clock: newClock(), writeTimeout: time.Minute}
 	begin := time.Now()
 	if c.endWrites() {
 		t.Error("the alert went out to nobody")
@@ -60,7 +60,7 @@ func (l *lateClose) Write(p []byte) (int, error) { return len(p), nil }
 // TestSendKeepsTheClosingDeadline: a write that begins while the closing does ends with it.
 func TestSendKeepsTheClosingDeadline(t *testing.T) {
 	l := &lateClose{}
-	c := &viewerConn{Conn: l, idle: time.Minute, writeTimeout: time.Minute}
+	c := &viewerConn{Conn: l, clock: newClock(), writeTimeout: time.Minute}
 	l.begin = c.beginClose
 	if err := c.send([]byte("x")); err != nil {
 		t.Fatal(err)

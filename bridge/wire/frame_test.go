@@ -86,7 +86,7 @@ func TestGuard(t *testing.T) {
 		{"close with one byte", append(text(1), clientFrame(0x88, []byte{3})...), len(text(1)), errCloseLen},
 	} {
 		for _, chunk := range []int{1, 2, 7, 1 << 20} {
-			g := newGuard(time.Now)
+			g := newGuard(time.Now, false)
 			total := 0
 			var err error
 			for at := 0; at < len(tc.in) && err == nil; at += chunk {
@@ -104,7 +104,7 @@ func TestGuard(t *testing.T) {
 // TestGuardRate: empty fragments and pings count like messages (N62, N63, N68).
 func TestGuardRate(t *testing.T) {
 	clock := time.Unix(0, 0)
-	g := newGuard(func() time.Time { return clock })
+	g := newGuard(func() time.Time { return clock }, false)
 	flood := bytes.Repeat(clientFrame(0x89, nil), frameBurst)
 	if _, err := g.feed(flood); err != nil {
 		t.Fatalf("the burst: %v", err)
@@ -112,7 +112,7 @@ func TestGuardRate(t *testing.T) {
 	if _, err := g.feed(clientFrame(0x00, nil)); !errors.Is(err, errRate) {
 		t.Fatalf("one more: %v, want errRate", err)
 	}
-	g = newGuard(func() time.Time { return clock })
+	g = newGuard(func() time.Time { return clock }, false)
 	if _, err := g.feed(flood); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestGuardRate(t *testing.T) {
 	}
 }
 
-func TestReadText(t *testing.T) {
+func TestReadMessage(t *testing.T) {
 	for _, tc := range []struct {
 		in  string
 		err error
@@ -131,28 +131,28 @@ func TestReadText(t *testing.T) {
 		{"\xff", errUTF8}, {"a\xc3", errUTF8}, {"\xc3\x28", errUTF8}, {"\xed\xa0\x80", errUTF8}, {"\xf4\x90\x80\x80", errUTF8}, {"\xc0\x80", errUTF8}, {"x\xe2\x82", errUTF8},
 	} {
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(tc.in), "bytes": iotest.OneByteReader(strings.NewReader(tc.in)), "with EOF": iotest.DataErrReader(strings.NewReader(tc.in))} {
-			got, err := readText(r, 1<<20)
+			got, err := readMessage(r, 1<<20, true)
 			if !errors.Is(err, tc.err) || err == nil && string(got) != tc.in {
-				t.Errorf("readText(%q, %s) = %q, %v, want %v", tc.in, name, got, err, tc.err)
+				t.Errorf("readMessage(%q, %s) = %q, %v, want %v", tc.in, name, got, err, tc.err)
 			}
 		}
 	}
 	// Fail fast: the fault is told before the message has ended.
 	r := io.MultiReader(strings.NewReader("ok\xff"), iotest.ErrReader(errors.New("read too far")))
-	if _, err := readText(iotest.OneByteReader(r), 1<<20); !errors.Is(err, errUTF8) {
+	if _, err := readMessage(iotest.OneByteReader(r), 1<<20, true); !errors.Is(err, errUTF8) {
 		t.Errorf("%v, want errUTF8 at the first bad byte", err)
 	}
-	if _, err := readText(strings.NewReader(strings.Repeat("x", 4096)), 100); !errors.Is(err, websocket.ErrReadLimit) {
+	if _, err := readMessage(strings.NewReader(strings.Repeat("x", 4096)), 100, true); !errors.Is(err, websocket.ErrReadLimit) {
 		t.Errorf("over the limit: %v", err)
 	}
 }
 
-func FuzzReadText(f *testing.F) {
+func FuzzReadMessage(f *testing.F) {
 	f.Add("a\u20ac\xff")
 	f.Fuzz(func(t *testing.T, in string) {
-		got, err := readText(iotest.OneByteReader(strings.NewReader(in)), 1<<20)
+		got, err := readMessage(iotest.OneByteReader(strings.NewReader(in)), 1<<20, true)
 		if (err == nil) != utf8.ValidString(in) || err == nil && string(got) != in {
-			t.Fatalf("readText(%q) = %q, %v", in, got, err)
+			t.Fatalf("readMessage(%q) = %q, %v", in, got, err)
 		}
 	})
 }
@@ -160,10 +160,10 @@ func FuzzReadText(f *testing.F) {
 func FuzzGuard(f *testing.F) {
 	f.Add([]byte{0x81, 0x80, 0, 0, 0, 0}, 3)
 	f.Fuzz(func(t *testing.T, in []byte, cut int) {
-		whole := newGuard(time.Now)
+		whole := newGuard(time.Now, false)
 		n1, err1 := whole.feed(in)
 		cut = max(0, min(cut, len(in)))
-		parts := newGuard(time.Now)
+		parts := newGuard(time.Now, false)
 		_, err2 := parts.feed(in[:cut])
 		if err2 == nil {
 			_, err2 = parts.feed(in[cut:])

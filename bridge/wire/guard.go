@@ -9,8 +9,9 @@ import (
 // What the guard refuses before the frame reader sees it.
 var (
 	errRate     = errors.New("wire: too many frames")
-	errLength   = errors.New("wire: frame length not in its shortest form") // RFC 6455 section 5.2
-	errCloseLen = errors.New("wire: close frame with one byte of payload")  // RFC 6455 section 5.5.1
+	errLength   = errors.New("wire: frame length not in its shortest form")        // RFC 6455 section 5.2
+	errRSV      = errors.New("wire: RSV1 outside of the first frame of a message") // RFC 7692 section 6.1
+	errCloseLen = errors.New("wire: close frame with one byte of payload")         // RFC 6455 section 5.5.1
 )
 
 // Inbound frames that one viewer may send: a burst, refilled at a rate. Commands, fragments, pings and pongs all count, so
@@ -29,10 +30,11 @@ type guard struct {
 	tokens float64
 	at     time.Time
 	now    func() time.Time
+	rsv1   bool // permessage-deflate was negotiated; without it the frame reader refuses RSV1
 }
 
-func newGuard(now func() time.Time) guard {
-	return guard{tokens: frameBurst, at: now(), now: now}
+func newGuard(now func() time.Time, deflate bool) guard {
+	return guard{tokens: frameBurst, at: now(), now: now, rsv1: deflate}
 }
 
 // feed reads p and returns how many bytes of it are fine; the rest follows a frame that breaks err's rule.
@@ -92,8 +94,12 @@ func (g *guard) header() error {
 			return errLength
 		}
 	}
-	if g.hdr[0]&0x0F == 0x8 && length == 1 {
+	opcode := g.hdr[0] & 0x0F
+	if opcode == 0x8 && length == 1 {
 		return errCloseLen
+	}
+	if g.rsv1 && g.hdr[0]&rsv1 != 0 && opcode != 0x1 && opcode != 0x2 {
+		return errRSV
 	}
 	g.skip = length
 	now := g.now()

@@ -4,13 +4,11 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gorilla/websocket"
 )
-
-// Subprotocol is the one name that a handshake must offer.
-const Subprotocol = "plumbline.v1.json"
 
 // maxHeaders bounds the header fields of a handshake.
 const maxHeaders = 64
@@ -42,12 +40,62 @@ func (s *Server) checkHandshake(r *http.Request) *refusal {
 		return &refusal{http.StatusUpgradeRequired, "version"}
 	case !goodKey(r.Header["Sec-Websocket-Key"]):
 		return &refusal{http.StatusBadRequest, "key"}
-	case !slices.Contains(websocket.Subprotocols(r), Subprotocol):
+	case !slices.ContainsFunc(websocket.Subprotocols(r), spoken):
 		return &refusal{http.StatusBadRequest, "subprotocol"}
 	case len(r.Header["Authorization"]) > 1:
 		return &refusal{http.StatusBadRequest, "authorization"}
 	}
 	return nil
+}
+
+func spoken(subprotocol string) bool {
+	return subprotocol == Subprotocol || subprotocol == SubprotocolCBOR
+}
+
+// deflateOffered reports whether the handshake offers permessage-deflate in a way that the bridge honours (RFC 7692 section
+// 7.1): without server_max_window_bits, for its window is always the whole one, and with no parameter that is unknown, repeated
+// or out of range. client_max_window_bits is a hint that needs no answer.
+func deflateOffered(headers []string) bool {
+	for _, line := range headers {
+		if strings.Contains(line, `"`) {
+			return false // no value here needs quotes
+		}
+	}
+	for offer := range strings.SplitSeq(strings.Join(headers, ","), ",") {
+		name, params, _ := strings.Cut(offer, ";")
+		if strings.TrimSpace(name) == "permessage-deflate" && deflateParams(params) {
+			return true
+		}
+	}
+	return false
+}
+
+func deflateParams(params string) bool {
+	if strings.TrimSpace(params) == "" {
+		return true
+	}
+	seen := map[string]bool{}
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, given := strings.Cut(strings.TrimSpace(param), "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+		switch name {
+		case "server_no_context_takeover", "client_no_context_takeover":
+			if given {
+				return false
+			}
+		case "client_max_window_bits":
+			if bits, err := strconv.Atoi(value); given && (err != nil || bits < 8 || bits > 15 || strconv.Itoa(bits) != value) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func countHeaders(h http.Header) (n int) {

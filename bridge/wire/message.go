@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 )
 
@@ -19,6 +18,7 @@ type (
 		Limits      limitsMsg `json:"limits"`
 		Time        string    `json:"time"`
 		Expires     string    `json:"expires"`
+		Compact     bool      `json:"compact,omitempty"`
 	}
 	limitsMsg struct {
 		MaxFrameBytes    int64 `json:"max_frame_bytes"`
@@ -32,6 +32,12 @@ type (
 		Offset    uint64 `json:"offset"`
 		Recovered bool   `json:"recovered"`
 		Reason    string `json:"reason"`
+		subokMode
+	}
+	subokMode struct {
+		Mode    string `json:"mode,omitempty"`
+		TickMS  int64  `json:"tick_ms,omitempty"`
+		EveryMS int64  `json:"every_ms,omitempty"`
 	}
 	suberrMsg struct {
 		Type   string `json:"type"`
@@ -70,18 +76,20 @@ type (
 		Cursors   map[string]uint64 `json:"cursors"`
 		Delivered map[string]uint64 `json:"delivered"`
 		Gaps      map[string]uint64 `json:"gaps"`
+		Conflated map[string]uint64 `json:"conflations,omitempty"` // of those that conflate
+	}
+	topicsMsg struct {
+		Type   string      `json:"type"`
+		Topics []topicName `json:"topics"`
+	}
+	topicName struct {
+		_     struct{} `cbor:",toarray"`
+		ID    uint32
+		Topic string
 	}
 )
 
-// encode returns a message's JSON. The types above always encode.
-func encode(msg any) []byte {
-	b, _ := json.Marshal(msg) // strings, integers and maps of them cannot fail
-	return b
-}
-
-// batchPrefix is what stands before a shared batch body.
-func batchPrefix(id int64) []byte {
-	return append(strconv.AppendInt([]byte(`{"type":"batch","id":`), id, 10), ',')
-}
+// MarshalJSON writes [id,"topic"].
+func (n topicName) MarshalJSON() ([]byte, error) { return json.Marshal([]any{n.ID, n.Topic}) }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -45,6 +45,9 @@ type Options struct {
 	WriteTimeout     time.Duration // 0 = DefaultWriteTimeout, for one write
 	MaxConnections   int           // 0 = DefaultMaxConnections
 	MaxPerAddress    int           // 0 = no limit
+	MaxPerSubject    int           // 0 = no limit, of sessions
+	HandshakeRate    int           // 0 = no limit, of new connections a second
+	Packer           *hub.Packer   // nil = permessage-deflate is declined
 	MaxFrameBytes    int64         // 0 = DefaultMaxFrameBytes, of a message from a viewer
 	MaxSubscriptions int           // 0 = DefaultMaxSubscriptions, of one session
 
@@ -79,7 +82,12 @@ type Server struct {
 	log      *slog.Logger
 	m        *metrics.Set
 	upgrader websocket.Upgrader
+	deflater websocket.Upgrader // with permessage-deflate
+	packer   *hub.Packer
 	unwatch  func()
+	clock    *clock
+	gate     *gate
+	faults   faults
 
 	writers   *writers
 	ended     sync.Once     // of the writers
@@ -89,6 +97,7 @@ type Server struct {
 	draining bool
 	places   int            // connections admitted, in handshake or later
 	perAddr  map[string]int // of these, by address
+	perSub   map[string]int // sessions whose hello was accepted, by subject
 	sessions map[*session]struct{}
 	wg       sync.WaitGroup
 }
@@ -96,17 +105,20 @@ type Server struct {
 // New returns a Server that is ready to serve.
 func New(o Options) *Server {
 	o.fill()
-	s := &Server{opts: o, log: o.Log, m: o.Metrics, perAddr: map[string]int{}, sessions: map[*session]struct{}{},
-		snapshots: make(chan struct{}, maxSnapshots), writers: newWriters(o.MaxConnections)}
+	s := &Server{opts: o, log: o.Log, m: o.Metrics, packer: o.Packer, clock: newClock(), gate: newGate(o.HandshakeRate, time.Now()),
+		perAddr: map[string]int{}, perSub: map[string]int{}, sessions: map[*session]struct{}{}, snapshots: make(chan struct{}, maxSnapshots),
+		writers: newWriters(o.MaxConnections)}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.WriteTimeout,
-		ReadBufferSize:   1024,
+		ReadBufferSize:   256, // larger messages are read past it; a control frame has to fit
 		WriteBufferPool:  &sync.Pool{},
 		WriteBufferSize:  512,
-		Subprotocols:     []string{Subprotocol},
+		Subprotocols:     []string{Subprotocol, SubprotocolCBOR},
 		CheckOrigin:      func(*http.Request) bool { return true }, // checkHandshake has done it, on scheme, host and port
-		// EnableCompression stays off: every offer of permessage-deflate is declined (RFC 7692 section 5).
+		// EnableCompression stays off: an offer of permessage-deflate is declined (RFC 7692 section 5).
 	}
+	s.deflater = s.upgrader
+	s.deflater.EnableCompression = true // without context takeover, the only way it knows
 	s.unwatch = o.Revocations.Watch(s.revoke)
 	return s
 }
@@ -121,13 +133,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		addr = r.RemoteAddr
 	}
-	if reason := s.admit(addr); reason != "" {
-		w.Header().Set("Retry-After", strconv.Itoa(1+int(randomUpTo(4*time.Second)/time.Second)))
-		s.refuse(w, r, &refusal{http.StatusServiceUnavailable, reason})
+	if spread, ok := s.gate.pass(time.Now()); !ok {
+		s.refuseForNow(w, r, "rate", spread)
 		return
 	}
-	vc := &viewerConn{idle: s.opts.Heartbeat * 3 / 2, writeTimeout: s.opts.WriteTimeout}
-	ws, err := s.upgrader.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.take(c); return vc }}, r, nil)
+	if reason := s.admit(addr); reason != "" {
+		s.refuseForNow(w, r, reason, 4*time.Second)
+		return
+	}
+	up := &s.upgrader
+	if s.packer != nil && deflateOffered(r.Header["Sec-Websocket-Extensions"]) {
+		up = &s.deflater
+		r.Header["Sec-Websocket-Extensions"] = []string{"permessage-deflate"} // of all offers, the one that is honoured
+	}
+	vc := &viewerConn{clock: s.clock, writeTimeout: s.opts.WriteTimeout, deflate: up == &s.deflater}
+	ws, err := up.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.take(c); return vc }}, r, nil)
 	if err != nil {
 		s.release(addr)
 		s.m.Handshakes.WithLabelValues("upgrade").Inc()
@@ -147,6 +167,31 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	}
 	w.Header().Set("Connection", "close")
 	http.Error(w, "plumbline: handshake refused: "+no.reason, no.status)
+}
+
+// refuseForNow turns away who may come back, at a random moment within spread.
+func (s *Server) refuseForNow(w http.ResponseWriter, r *http.Request, reason string, spread time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(1+int(randomUpTo(spread)/time.Second)))
+	s.refuse(w, r, &refusal{http.StatusServiceUnavailable, reason})
+}
+
+// admitSubject takes a place for a session of the subject, if there is one.
+func (s *Server) admitSubject(subject string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.MaxPerSubject > 0 && s.perSub[subject] >= s.opts.MaxPerSubject {
+		return false
+	}
+	s.perSub[subject]++
+	return true
+}
+
+func (s *Server) releaseSubject(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perSub[subject]--; s.perSub[subject] <= 0 {
+		delete(s.perSub, subject)
+	}
 }
 
 // admit takes a place for a connection, or says why there is none.
@@ -187,13 +232,16 @@ func (s *Server) begin(ses *session) {
 	if late { // it came in while Drain made its list
 		ses.shut(CloseDrain, "draining", 0)
 	}
-	go func() {
-		ses.run()
-		s.mu.Lock()
-		delete(s.sessions, ses)
-		s.mu.Unlock()
-		s.release(ses.remote)
-	}()
+	ses.start()
+	go ses.reader()()
+}
+
+// forget ends what begin began.
+func (s *Server) forget(ses *session) {
+	s.mu.Lock()
+	delete(s.sessions, ses)
+	s.mu.Unlock()
+	s.release(ses.remote)
 }
 
 func (s *Server) list() []*session {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"compress/flate"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -34,8 +35,15 @@ type session struct {
 	remote string
 	header string // token of the handshake's Authorization header
 
-	limit  int64          // of a message, in bytes; grows with hello; used by the reader only
-	own    chan struct{}  // holds a token while a snapshot of this session is under way
+	dialect dialect // used by the reader, and by the writer once hello is answered
+	deflate bool    // frames may be compressed
+
+	limit   int64     // of a message, in bytes; grows with hello; used by the reader only
+	kind    int       // what the reader found
+	message io.Reader // the same
+	err     error     // the same
+
+	own    chan struct{}  // holds a token while a snapshot of this session is under way; nil until its first; used by the reader
 	dirty  atomic.Bool    // something may be there to write
 	writer sync.WaitGroup // the writer goroutine; only finish waits for it
 	last   chan struct{}  // closed when nothing more will be written: the close frame is out, or writing has failed
@@ -43,6 +51,7 @@ type session struct {
 	mu       sync.Mutex
 	live     bool // hello was accepted
 	ident    auth.Identity
+	counted  bool // has a place of its subject
 	subs     []*sub
 	first    int    // the subscription that is asked first; moves on so that none starves; owned by the writer
 	control  []byte // encoded frames to write before anything else
@@ -55,14 +64,17 @@ type session struct {
 	byPeer   bool      // the viewer closed it
 	finished bool
 
-	authTimer, beatTimer, drainTimer *time.Timer
-	expiry                           []*time.Timer
+	told idSet // topics that the viewer knows by number; owned by the writer
+
+	times times
+	alarm alarm // guarded by clock.mu
 }
 
 // sub is one subscription of a session.
 type sub struct {
 	id     int64
 	filter string
+	every  time.Duration
 	prefix []byte
 	ready  atomic.Bool // Pull may have something
 
@@ -78,15 +90,19 @@ type sub struct {
 	cursor    uint64
 	delivered uint64
 	missing   uint64
+	conflated uint64
 }
 
 func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header string) *session {
 	var raw [12]byte
 	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
 	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header,
-		limit: min(srv.opts.MaxFrameBytes, helloBytes), own: make(chan struct{}, 1), last: make(chan struct{})}
-	nc.guard = newGuard(time.Now)
-	_ = nc.Conn.SetReadDeadline(time.Now().Add(nc.idle))
+		limit: min(srv.opts.MaxFrameBytes, helloBytes), last: make(chan struct{}), deflate: nc.deflate}
+	if ws.Subprotocol() == SubprotocolCBOR {
+		s.dialect = dialect{binary: true, format: hub.CBOR}
+	}
+	nc.guard = newGuard(time.Now, nc.deflate)
+	nc.alive()
 	_ = nc.Conn.SetWriteDeadline(time.Time{}) // the handshake's: send sets its own, try has none
 	nc.upgraded.Store(true)
 	ws.SetReadLimit(s.limit)
@@ -99,74 +115,69 @@ func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header 
 	return s
 }
 
-// run reads until the connection ends and then tidies up. It returns when the session's goroutines have ended.
-func (s *session) run() {
-	o := s.srv.opts
-	s.mu.Lock()
-	s.authTimer = time.AfterFunc(o.AuthTimeout, func() {
-		if _, live := s.identity(); !live {
-			s.shut(CloseNoAuth, "no hello in time", 0)
+// reader returns what reads until the connection ends and then tidies up. It returns when the session's goroutines have ended.
+//
+// Its goroutine lives as long as the session, and keeps the largest stack that it ever needed. So it only waits for the next
+// message: whatever is done with one, on a goroutine of its own, would cost each idle viewer several KiB. A function without
+// arguments saves the frame that the go statement puts before others: what waits here fits the smallest stack by a few words.
+func (s *session) reader() func() {
+	return func() {
+		for more := true; more; more = s.came() {
+			s.kind, s.message, s.err = s.ws.NextReader()
 		}
-	})
-	// The first heartbeat comes between a half and a whole interval, so that sessions that began together spread out.
-	s.beatTimer = time.AfterFunc(o.Heartbeat/2+randomUpTo(o.Heartbeat/2), s.tick)
-	s.mu.Unlock()
-	err := s.read()
-	s.conclude(err)
+	}
+}
+
+// came handles the message that the reader found, on another goroutine, and waits for it. When the connection has ended it ends
+// the session and returns false.
+func (s *session) came() (more bool) {
+	if s.err == nil {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.err = s.receive(s.kind, s.message)
+			s.message = nil
+		}()
+		<-done
+	}
+	if s.err == nil {
+		return true
+	}
+	s.conclude(s.err)
 	s.finish()
+	s.srv.forget(s)
+	return false
 }
 
-// tick makes a heartbeat due and arranges the next one.
-func (s *session) tick() {
-	s.mu.Lock()
-	s.beat = true
-	if !s.finished {
-		s.beatTimer.Reset(s.srv.opts.Heartbeat)
+// receive reads and handles one message. Its error is the connection's.
+func (s *session) receive(kind int, r io.Reader) error {
+	if s.isClosing() {
+		return nil // data after our close frame counts for nothing (RFC 6455 section 1.4)
 	}
-	s.mu.Unlock()
-	s.wake()
-}
-
-// later arranges f as one of the token's timers, unless the session has finished.
-func (s *session) later(wait time.Duration, f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.finished {
-		s.expiry = append(s.expiry, time.AfterFunc(max(wait, 0), f))
+	if (kind == websocket.BinaryMessage) != s.dialect.binary {
+		s.shut(CloseUnsupported, "text for JSON, binary for CBOR", 0)
+		return nil
 	}
-}
-
-// read handles messages until the connection fails or the peer closes.
-func (s *session) read() error {
-	for {
-		kind, r, err := s.ws.NextReader()
-		if err != nil {
-			return err
-		}
-		if s.isClosing() {
-			continue // data after our close frame counts for nothing (RFC 6455 section 1.4)
-		}
-		if kind == websocket.BinaryMessage {
-			s.shut(CloseUnsupported, "text only", 0)
-			continue
-		}
-		text, err := readText(r, s.limit)
-		if errors.Is(err, errUTF8) {
-			s.shut(CloseUTF8, "not UTF-8", 0)
-			continue
-		}
-		if err != nil {
-			return err
-		}
+	text, err := readMessage(r, s.limit, !s.dialect.binary)
+	if errors.Is(err, errUTF8) || errors.Is(err, errInflate) {
+		s.shut(CloseUTF8, err.Error(), 0)
+		return nil
+	}
+	if err == nil {
 		s.handle(text)
 	}
+	return err
 }
 
-var errUTF8 = errors.New("wire: text is not UTF-8")
+// The errors that close with 1007.
+var (
+	errUTF8    = errors.New("not UTF-8")
+	errInflate = errors.New("not a DEFLATE stream")
+)
 
-// readText reads one message and fails at the first byte that cannot be UTF-8 (RFC 6455 section 8.1), which gorilla does not
-// check. The reader's own limit bounds it.
-func readText(r io.Reader, limit int64) ([]byte, error) {
+// readMessage reads one message of at most limit bytes, counted as they are after decompression, which gorilla does not count.
+// Text fails at the first byte that cannot be UTF-8 (RFC 6455 section 8.1), which gorilla does not check.
+func readMessage(r io.Reader, limit int64, text bool) ([]byte, error) {
 	buf := make([]byte, 0, 512)
 	valid := 0
 	for {
@@ -175,7 +186,7 @@ func readText(r io.Reader, limit int64) ([]byte, error) {
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		for valid < len(buf) {
+		for text && valid < len(buf) {
 			c, size := utf8.DecodeRune(buf[valid:])
 			if c == utf8.RuneError && size == 1 {
 				if utf8.FullRune(buf[valid:]) {
@@ -185,15 +196,18 @@ func readText(r io.Reader, limit int64) ([]byte, error) {
 			}
 			valid += size
 		}
+		var corrupt flate.CorruptInputError
 		switch {
-		case errors.Is(err, io.EOF) && valid < len(buf):
+		case int64(len(buf)) > limit:
+			return nil, websocket.ErrReadLimit
+		case errors.Is(err, io.EOF) && text && valid < len(buf):
 			return nil, errUTF8
 		case errors.Is(err, io.EOF):
 			return buf, nil
+		case errors.As(err, &corrupt), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errInflate
 		case err != nil:
 			return nil, err
-		case int64(len(buf)) > limit:
-			return nil, websocket.ErrReadLimit
 		}
 	}
 }
@@ -207,16 +221,12 @@ func (s *session) conclude(err error) {
 		return
 	case errors.Is(err, errRate):
 		s.shut(CloseRate, "too many frames", 1000)
-	case errors.Is(err, errLength), errors.Is(err, errCloseLen):
+	case errors.Is(err, errLength), errors.Is(err, errCloseLen), errors.Is(err, errRSV):
 		s.shut(CloseProtocol, "protocol", 0)
 	case errors.Is(err, websocket.ErrReadLimit):
 		s.shut(CloseTooBig, "message too big", 0)
 	case s.nc.heldCode != 0: // gorilla found the fault and held the close frame back
 		s.shut(CloseProtocol, "protocol", 0)
-	case isTimeout(err) && !s.isClosing(): // gorilla hides the error itself
-		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
-		s.nc.cut()
-		return
 	default: // lost, or our own closing has taken its time
 		s.nc.cut()
 		return
@@ -276,27 +286,29 @@ func (s *session) drain(retryMS int64, wait time.Duration) {
 	s.pushMessage(drainingMsg{"draining", retryMS})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.finished {
-		s.drainTimer = time.AfterFunc(wait, func() { s.shut(CloseDrain, "draining", retryMS) })
-	}
+	s.times.drain, s.times.retryMS = s.after(wait), retryMS
+	s.wind()
 }
 
 // finish releases everything. Only run calls it.
 func (s *session) finish() {
 	s.mu.Lock()
 	s.finished = true
-	for _, t := range append(s.expiry, s.authTimer, s.beatTimer, s.drainTimer) {
-		if t != nil {
-			t.Stop()
-		}
-	}
+	s.wind()
 	subs := s.subs
 	s.subs = nil
 	code, state := strconv.Itoa(int(s.code)), s.state()
 	if s.byPeer && s.code >= privateCodes {
 		code = "peer"
 	}
+	fault, subject := s.live && !s.byPeer && s.code.ownFault(), s.ident.Subject
 	s.mu.Unlock()
+	if s.counted {
+		s.srv.releaseSubject(subject)
+	}
+	if fault {
+		s.srv.faults.note(subject, time.Now())
+	}
 	s.nc.part()
 	s.writer.Wait()
 	for _, b := range subs {
@@ -349,7 +361,12 @@ func (s *session) queue(frames []byte) bool {
 	return true
 }
 
-func (s *session) pushMessage(msg any) { s.push(appendFrame(nil, frameText, encode(msg))) }
+func (s *session) pushMessage(msg any) { s.push(s.frame(msg)) }
+
+// frame returns the frame of a message.
+func (s *session) frame(msg any) []byte {
+	return appendFrame(nil, s.dialect.frame(), s.dialect.encode(msg))
+}
 
 // isTimeout reports whether reading or writing took longer than its deadline.
 func isTimeout(err error) bool {

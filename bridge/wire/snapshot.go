@@ -20,6 +20,9 @@ const maxSnapshots = 16
 // connection ended meanwhile. A viewer that reads slowly keeps the others waiting for the write timeout at most. The reader
 // waits here, so what the viewer sends next waits too.
 func (s *session) place() (release func(), ok bool) {
+	if s.own == nil {
+		s.own = make(chan struct{}, 1)
+	}
 	for _, queue := range []chan struct{}{s.own, s.srv.snapshots} {
 		select {
 		case queue <- struct{}{}:
@@ -37,6 +40,8 @@ func (s *session) place() (release func(), ok bool) {
 // viewer has room for it, so that a slow viewer with many topics costs no encoded copy.
 type snapshot struct {
 	id      int64
+	dialect dialect
+	printer *hub.Printer
 	entries []journal.Entry
 	ends    []int // index after the last entry of each part
 	part    int   // parts handed out
@@ -45,12 +50,12 @@ type snapshot struct {
 }
 
 // newSnapshot splits the entries into parts. Nil entries make one empty part, so that the viewer learns that there is nothing.
-func newSnapshot(id int64, entries []journal.Entry, allow func(topic string) bool) *snapshot {
-	s := &snapshot{id: id, entries: entries, allow: allow}
+func newSnapshot(id int64, d dialect, p *hub.Printer, entries []journal.Entry, allow func(topic string) bool) *snapshot {
+	s := &snapshot{id: id, dialect: d, printer: p, entries: entries, allow: allow}
 	var scratch []byte
 	size := 0
 	for i, e := range entries {
-		scratch = hub.AppendReading(scratch[:0], e)
+		scratch = hub.AppendReading(scratch[:0], e) // no other format makes it longer
 		if size > 0 && size+len(scratch)+1 > partBytes {
 			s.ends = append(s.ends, i)
 			size = 0
@@ -63,32 +68,33 @@ func newSnapshot(id int64, entries []journal.Entry, allow func(topic string) boo
 
 func (s *snapshot) done() bool { return s.part == len(s.ends) }
 
-// next appends the frame of the next part.
-func (s *snapshot) next(dst []byte) []byte {
+// next returns the next part and the topics that stand in it by number.
+func (s *snapshot) next() (body []byte, names []*hub.Name) {
 	from := 0
 	if s.part > 0 {
 		from = s.ends[s.part-1]
 	}
-	body := append([]byte(`{"type":"snapshot","id":`), strconv.FormatInt(s.id, 10)...)
-	body = append(body, `,"part":`...)
-	body = strconv.AppendInt(body, int64(s.part+1), 10)
-	body = append(body, `,"parts":`...)
-	body = strconv.AppendInt(body, int64(len(s.ends)), 10)
-	body = append(body, `,"readings":[`...)
-	empty := true
+	r := hub.Readings{Format: s.dialect.format}
 	for i := from; i < s.ends[s.part]; i++ {
 		e := s.entries[i]
 		s.entries[i] = journal.Entry{} // handed out: let it go
-		if s.allow != nil && !s.allow(e.Topic) {
-			continue
+		if s.allow == nil || s.allow(e.Topic) {
+			s.printer.Add(&r, &e)
 		}
-		if !empty {
-			body = append(body, ',')
-		}
-		empty = false
-		body = hub.AppendReading(body, e)
 	}
-	body = append(body, "]}"...)
 	s.part++
-	return appendFrame(dst, frameText, body)
+	if s.dialect.binary {
+		body = hub.AppendCBOR(body, hub.CBORMap, uint64(4+r.Members()))
+		body = appendCBORHead(body, "snapshot", s.id)
+		body = hub.AppendCBORInt(hub.AppendCBORText(body, "part"), int64(s.part))
+		body = hub.AppendCBORInt(hub.AppendCBORText(body, "parts"), int64(len(s.ends)))
+		return r.AppendTail(body), r.Names
+	}
+	body = append(body, `{"type":"snapshot","id":`...)
+	body = strconv.AppendInt(body, s.id, 10)
+	body = append(body, `,"part":`...)
+	body = strconv.AppendInt(body, int64(s.part), 10)
+	body = append(body, `,"parts":`...)
+	body = strconv.AppendInt(body, int64(len(s.ends)), 10)
+	return r.AppendTail(append(body, ',')), r.Names
 }

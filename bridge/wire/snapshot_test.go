@@ -7,26 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/bridge/hub"
 	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 )
-
-// payloads splits server frames into their payloads.
-func payloads(t *testing.T, frames []byte) (out [][]byte) {
-	t.Helper()
-	for len(frames) > 0 {
-		n, head := int(frames[1]), 2
-		switch n {
-		case 126:
-			n, head = int(frames[2])<<8|int(frames[3]), 4
-		case 127:
-			n, head = int(frames[6])<<24|int(frames[7])<<16|int(frames[8])<<8|int(frames[9]), 10
-		}
-		out = append(out, frames[head:head+n])
-		frames = frames[head+n:]
-	}
-	return out
-}
 
 func TestSnapshotParts(t *testing.T) {
 	entry := func(o, size int) journal.Entry {
@@ -48,16 +32,15 @@ func TestSnapshotParts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := len(tc.entries)
-			s := newSnapshot(7, append([]journal.Entry(nil), tc.entries...), nil)
-			var frames []byte
+			s := newSnapshot(7, dialect{}, new(hub.Printer), append([]journal.Entry(nil), tc.entries...), nil)
+			var got [][]byte
 			for !s.done() {
-				before := len(frames)
-				frames = s.next(frames)
-				if size := len(frames) - before; size > partBytes+100_200 {
-					t.Errorf("a part of %d bytes", size)
+				part, _ := s.next()
+				got = append(got, part)
+				if len(part) > partBytes+100_200 {
+					t.Errorf("a part of %d bytes", len(part))
 				}
 			}
-			got := payloads(t, frames)
 			if len(got) < tc.min {
 				t.Errorf("%d parts, want at least %d", len(got), tc.min)
 			}
@@ -95,10 +78,11 @@ func TestSnapshotFollowsTheAccessList(t *testing.T) { // N45, N48
 		{Offset: 2, Message: journal.Message{Topic: "seen", Payload: []byte("x")}},
 		{Offset: 3, Message: journal.Message{Topic: "hidden", Payload: []byte("x")}},
 	}
-	s := newSnapshot(1, entries, nil)
+	s := newSnapshot(1, dialect{}, new(hub.Printer), entries, nil)
 	s.allow = func(topic string) bool { return topic != "hidden" }
 	var m struct{ Readings []struct{ Topic string } }
-	if err := json.Unmarshal(payloads(t, s.next(nil))[0], &m); err != nil {
+	part, _ := s.next()
+	if err := json.Unmarshal(part, &m); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.Readings) != 1 || m.Readings[0].Topic != "seen" {
@@ -110,7 +94,7 @@ func TestSnapshotFollowsTheAccessList(t *testing.T) { // N45, N48
 func TestSnapshotPlaces(t *testing.T) {
 	srv := &Server{opts: Options{WriteTimeout: time.Hour}, snapshots: make(chan struct{}, 1)}
 	open := func() *session {
-		return &session{srv: srv, nc: &viewerConn{Conn: &lateClose{}}, own: make(chan struct{}, 1), last: make(chan struct{})}
+		return &session{srv: srv, nc: &viewerConn{Conn: &lateClose{}, clock: newClock()}, own: make(chan struct{}, 1), last: make(chan struct{})}
 	}
 	got := make(chan bool, 1)
 	ask := func(s *session) { _, ok := s.place(); got <- ok }

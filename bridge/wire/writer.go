@@ -118,32 +118,35 @@ func (s *session) wrote(w *turn) {
 	m.Bytes.Add(float64(len(w.buf)))
 	m.Frames.Add(float64(w.frames))
 	m.Delivered.Add(float64(w.readings))
+	if w.conflated > 0 {
+		m.Conflated.Add(float64(w.conflated))
+	}
 }
 
 // turn is one round of the writer: what fits into one write.
 type turn struct {
-	s        *session
-	buf      []byte
-	batches  []hub.Batch // scratch
-	subs     []*sub      // scratch
-	frames   int
-	readings int
-	more     bool // something is left that did not fit
-	last     bool // the close frame is in buf
+	s         *session
+	buf       []byte
+	batches   []hub.Batch // scratch
+	subs      []*sub      // scratch
+	frames    int
+	readings  int
+	conflated uint64
+	head      [1]byte // scratch
+	stored    [5]byte // scratch
+	more      bool    // something is left that did not fit
+	last      bool    // the close frame is in buf
 }
 
 // fill collects what to write: answers, then a heartbeat, then data, then the close frame.
 func (w *turn) fill() {
 	s := w.s
-	w.buf, w.frames, w.readings, w.more, w.last = w.buf[:0], 0, 0, false, false
+	w.buf, w.frames, w.readings, w.conflated, w.more, w.last = w.buf[:0], 0, 0, 0, false, false
 	s.mu.Lock()
 	w.subs = append(w.subs[:0], s.subs...)
 	renewed := s.takeReauth()
 	w.buf = append(w.buf, s.control...)
-	s.control = s.control[:0]
-	if cap(s.control) > 4<<10 {
-		s.control = nil
-	}
+	s.control = nil // answers are rare: their memory is not kept
 	beat := s.beat && s.live && !s.closing
 	ping := s.beat && !s.closing
 	s.beat = false
@@ -201,10 +204,13 @@ func (w *turn) pull(b *sub) {
 		w.gap(b, gap.From, gap.To, gap.Count, gap.Reason)
 	}
 	for _, bt := range batches {
-		w.buf = appendFrame(w.buf, frameText, b.prefix, bt.Body)
+		w.announce(bt.Names)
+		w.batch(b, &bt)
 		b.cursor = bt.To
 		b.delivered += uint64(bt.Count)
+		b.conflated += bt.Conflated
 		w.readings += bt.Count
+		w.conflated += bt.Conflated
 		w.frames++
 	}
 	clear(batches) // the scratch must not keep bodies alive
@@ -215,9 +221,41 @@ func (w *turn) pull(b *sub) {
 	}
 }
 
+// announce tells which numbers stand for the topics that the viewer has not been told yet.
+func (w *turn) announce(names []*hub.Name) {
+	var fresh []topicName
+	for _, n := range names {
+		if w.s.told.add(n.ID) {
+			fresh = append(fresh, topicName{ID: n.ID, Topic: n.Topic})
+		}
+	}
+	if len(fresh) > 0 {
+		w.buf = append(w.buf, w.s.frame(topicsMsg{"topics", fresh})...)
+	}
+}
+
+// batch appends the frame of one batch: what is the viewer's own of it and the body that it shares. Compressed, its own part
+// is a stored block before the blocks of the shared body (RFC 1951 section 3.2.4).
+func (w *turn) batch(b *sub, bt *hub.Batch) {
+	head := w.head[:0]
+	if w.s.dialect.binary {
+		head = hub.AppendCBOR(head, hub.CBORMap, uint64(2+bt.Members))
+	}
+	first := w.s.dialect.frame()
+	if w.s.deflate {
+		if packed := bt.Packed.Get(bt.Body); packed != nil {
+			n := uint16(len(head) + len(b.prefix))
+			stored := append(w.stored[:0], 0, byte(n), byte(n>>8), ^byte(n), ^byte(n>>8))
+			w.buf = appendFrame(w.buf, first|rsv1, stored, head, b.prefix, packed)
+			return
+		}
+	}
+	w.buf = appendFrame(w.buf, first, head, b.prefix, bt.Body)
+}
+
 // gap declares what is missing.
 func (w *turn) gap(b *sub, from, to, count uint64, reason string) {
-	w.buf = appendFrame(w.buf, frameText, encode(gapMsg{"gap", b.id, from, to, count, reason}))
+	w.buf = append(w.buf, w.s.frame(gapMsg{"gap", b.id, from, to, count, reason})...)
 	b.cursor = to
 	b.missing += count
 	w.s.srv.m.Gaps.WithLabelValues(reason).Add(float64(count))
@@ -229,7 +267,17 @@ func (w *turn) snapshot(b *sub) bool {
 		if len(w.buf) >= writeBytes {
 			return false
 		}
-		w.buf = b.snapshot.next(w.buf)
+		body, names := b.snapshot.next()
+		w.announce(names)
+		first, packed := w.s.dialect.frame(), []byte(nil)
+		if w.s.deflate {
+			packed = w.s.srv.packer.Pack(body)
+		}
+		if packed != nil {
+			w.buf = appendFrame(w.buf, first|rsv1, packed)
+		} else {
+			w.buf = appendFrame(w.buf, first, body)
+		}
 		w.frames++
 	}
 	b.snapshot = nil
@@ -244,8 +292,14 @@ func (w *turn) heartbeat() {
 	for _, b := range w.subs {
 		key := strconv.FormatInt(b.id, 10)
 		msg.Cursors[key], msg.Delivered[key], msg.Gaps[key] = b.cursor, b.delivered, b.missing
+		if b.every > 0 {
+			if msg.Conflated == nil {
+				msg.Conflated = map[string]uint64{}
+			}
+			msg.Conflated[key] = b.conflated
+		}
 	}
-	w.buf = appendFrame(w.buf, frameText, encode(msg))
+	w.buf = append(w.buf, w.s.frame(msg)...)
 }
 
 // renewal is a subscription whose access list has changed.
@@ -272,9 +326,12 @@ func (w *turn) resubscribe(b *sub, access *access) {
 	if b.snapshot != nil {
 		b.snapshot.allow = access.snapshot
 	}
+	if b.stream.Open() { // what it conflated so far will not be counted
+		w.gap(b, b.cursor, b.cursor, 0, "acl")
+	}
 	b.stream.Close()
 	since := journal.Cursor{Epoch: s.srv.opts.Journal.Epoch(), Offset: b.cursor}
-	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Access: access.live, Notify: s.notify(b)})
+	stream, got, err := s.srv.opts.Hub.Subscribe(hub.SubscribeOptions{Filter: b.filter, Since: &since, Every: b.every, Format: s.dialect.format, Access: access.live, Notify: s.notify(b)})
 	if err != nil {
 		s.shut(CloseInternal, "hub", 1000)
 		return

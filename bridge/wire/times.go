@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"math"
+	"time"
+
+	"plumbline/bridge/auth"
+)
+
+// times are the moments at which something happens to a session without the viewer, on the server's clock; 0 is never. Guarded
+// by session.mu.
+type times struct {
+	auth   time.Duration // no hello until then: closed
+	beat   time.Duration // the next heartbeat
+	silent time.Duration // look whether the viewer gave a sign of life
+	notice time.Duration // tell that the token ends
+	cut    time.Duration // the token has ended
+	drain  time.Duration // close for the restart
+
+	retryMS int64 // said with drain
+}
+
+// next returns the first of them.
+func (t *times) next() (at time.Duration) {
+	for _, one := range [...]time.Duration{t.auth, t.beat, t.silent, t.notice, t.cut, t.drain} {
+		if one != 0 && (at == 0 || one < at) {
+			at = one
+		}
+	}
+	return at
+}
+
+// take reports whether the time has come, and clears it then.
+func take(at *time.Duration, now time.Duration) bool {
+	if *at == 0 || *at > now {
+		return false
+	}
+	*at = 0
+	return true
+}
+
+// wind tells the clock what comes next. The caller holds mu.
+func (s *session) wind() {
+	if s.finished {
+		s.srv.clock.set(s, 0)
+		return
+	}
+	s.srv.clock.set(s, s.times.next())
+}
+
+// patience is how long a viewer may give no sign of life.
+func (s *session) patience() time.Duration { return s.srv.opts.Heartbeat * 3 / 2 }
+
+// start sets the times of a new session.
+func (s *session) start() {
+	o := s.srv.opts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.auth = s.after(o.AuthTimeout)
+	// The first heartbeat comes between a half and a whole interval, so that sessions that began together spread out.
+	s.times.beat = s.after(o.Heartbeat/2 + randomUpTo(o.Heartbeat/2))
+	s.times.silent = s.after(s.patience())
+	s.wind()
+}
+
+// after returns the moment that lies wait ahead.
+func (s *session) after(wait time.Duration) time.Duration {
+	return max(1, s.srv.clock.now()+min(max(wait, 0), math.MaxInt64/2))
+}
+
+// ring does what is due. The clock calls it.
+func (s *session) ring() {
+	now := s.srv.clock.now()
+	s.mu.Lock()
+	late := take(&s.times.auth, now) && !s.live
+	beat := take(&s.times.beat, now)
+	notice, cut, drain := take(&s.times.notice, now), take(&s.times.cut, now), take(&s.times.drain, now)
+	silent := take(&s.times.silent, now) && !s.closing
+	if next := time.Duration(s.nc.seen.Load()) + s.patience(); silent && next > now {
+		silent, s.times.silent = false, next
+	}
+	expires, retryMS := s.ident.Expires, s.times.retryMS
+	if beat {
+		s.beat = true
+		s.times.beat = s.after(s.srv.opts.Heartbeat)
+	}
+	s.wind()
+	s.mu.Unlock()
+	switch {
+	case silent:
+		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
+		s.nc.cut()
+	case late:
+		s.shut(CloseNoAuth, "no hello in time", 0)
+	case cut:
+		s.shut(CloseTokenExpired, "token expired", 0)
+	case drain:
+		s.shut(CloseDrain, "draining", retryMS)
+	}
+	if notice {
+		s.pushMessage(expiresMsg{"auth-expiring", stamp(expires)})
+	}
+	if beat {
+		s.wake()
+	}
+}
+
+// expiryNotice is how long before the end a viewer is told; a shorter life is told at its half.
+const expiryNotice = time.Minute
+
+// watchExpiry arranges the notice and the cut. The cut comes at exp plus the leeway, the first moment at which the token would
+// be refused; the clock that counts is monotonic from now on, so a step of the wall clock changes nothing.
+func (s *session) watchExpiry(id auth.Identity) {
+	v := s.srv.opts.Verifier
+	left := id.Expires.Sub(v.Now())
+	notice := left - expiryNotice
+	if notice < left/2 {
+		notice = left / 2
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.notice = s.after(notice)
+	s.times.cut = s.after(min(left, math.MaxInt64-v.Leeway()) + v.Leeway()) // Sub saturates at some 292 years
+	s.wind()
+}
