@@ -26,17 +26,20 @@ type rawViewer struct {
 
 func (r *running) raw(t *testing.T) *rawViewer {
 	t.Helper()
-	host := r.b.Addresses().Viewers
-	conn, err := net.Dial("tcp", host)
-	if err == nil && !r.cfg.Viewers.Plaintext {
-		conn = tls.Client(conn, r.tls())
-	}
+	conn, err := tls.Dial("tcp", r.b.Addresses().Viewers, r.tls())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return shake(t, conn, upgrade())
+}
+
+// shake makes the handshake on a connection.
+func shake(t *testing.T, conn net.Conn, h http.Header) *rawViewer {
+	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: host, Path: "/ws"}, Host: host, Header: upgrade(), ProtoMajor: 1, ProtoMinor: 1}
+	host := conn.RemoteAddr().String()
+	req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: host, Path: "/ws"}, Host: host, Header: h, ProtoMajor: 1, ProtoMinor: 1}
 	if err := req.Write(conn); err != nil {
 		t.Fatal(err)
 	}
@@ -116,17 +119,11 @@ func (v *rawViewer) wantClose(code uint16) {
 	}
 }
 
-// TestFrames holds N55 to N63, N66, N68: the first fault closes with its code, in one close frame, and nothing follows.
-func TestFrames(t *testing.T) {
-	r := run(t, nil)
-	hello := `{"type":"hello","token":"` + r.token(nil) + `"}`
+// badFrames are what a viewer sends after a good hello, and the code of the one close frame that answers.
+func badFrames() []badFrame {
 	long := func(n uint64) []byte { return append(binary.BigEndian.AppendUint64([]byte{0x81, 0xFF}, n), 0, 0, 0, 0) }
 	unmasked := []byte{0x81, 2, '{', '}'}
-	for _, tc := range []struct {
-		name string
-		in   []byte
-		code uint16
-	}{
+	return []badFrame{
 		{"N55 unmasked", unmasked, 1002},
 		{"N56 RSV1", frame(0xC1, "{}"), 1002},
 		{"N56 RSV2", frame(0xA1, "{}"), 1002},
@@ -158,14 +155,32 @@ func TestFrames(t *testing.T) {
 		{"N62 flood of empty fragments", append(frame(0x01, ""), bytes.Repeat(frame(0x00, ""), 3000)...), 4101},
 		{"N63 too long", frame(0x81, strings.Repeat(" ", 65537)), 1009},
 		{"N63 too long in fragments", append(frame(0x01, strings.Repeat(" ", 40_000)), frame(0x80, strings.Repeat(" ", 40_000))...), 1009},
-		{"N66 binary", frame(0x82, "{}"), 1003},
 		{"N68 ping flood", bytes.Repeat(frame(0x89, "x"), 3000), 4101},
 		{"N68 pong flood", bytes.Repeat(frame(0x8A, "x"), 3000), 4101},
-		{"close answered", frame(0x88, "\x03\xe8bye"), 1000},
-		{"close with a private code answered", frame(0x88, "\x0f\xa1"), 4001},
+		{"N60 good code answered", frame(0x88, "\x03\xe8bye"), 1000},
+		{"N60 private code answered", frame(0x88, "\x0f\xa1"), 4001},
 		{"N69 data after close", append(frame(0x88, "\x03\xe8"), frame(0x81, `{"type":"ping","id":"x"}`)...), 1000},
-		{"close without a body", frame(0x88, ""), 0},
-	} {
+		{"N60 no body", frame(0x88, ""), 0},
+	}
+}
+
+type badFrame struct {
+	name string
+	in   []byte
+	code uint16
+}
+
+// misframe sends the frames of one number: the first fault closes with its code, in one close frame, and nothing follows.
+func misframe(t *testing.T, number string) {
+	t.Helper()
+	r := run(t, nil)
+	hello := `{"type":"hello","token":"` + r.token(nil) + `"}`
+	ran := 0
+	for _, tc := range badFrames() {
+		if !strings.HasPrefix(tc.name, number+" ") {
+			continue
+		}
+		ran++
 		t.Run(tc.name, func(t *testing.T) {
 			v := r.raw(t)
 			if _, err := v.conn.Write(append(frame(0x81, hello), tc.in...)); err != nil {
@@ -174,24 +189,41 @@ func TestFrames(t *testing.T) {
 			v.wantClose(tc.code)
 		})
 	}
-	t.Run("pings inside a fragmented hello", func(t *testing.T) {
-		v := r.raw(t)
-		in := append(frame(0x01, hello[:10]), frame(0x89, "between")...)
-		in = append(in, frame(0x80, hello[10:])...)
-		if _, err := v.conn.Write(in); err != nil {
-			t.Fatal(err)
-		}
-		if first, p, err := v.read(); err != nil || first != 0x8A || string(p) != "between" {
-			t.Errorf("%x %q %v, want the pong", first, p, err)
-		}
-		if _, p, err := v.read(); err != nil || !bytes.Contains(p, []byte(`"welcome"`)) {
-			t.Errorf("%q %v, want welcome", p, err)
-		}
-	})
+	if ran == 0 {
+		t.Fatalf("no case of %q", number)
+	}
 }
 
-// TestPeerThatDoesNotClose is N70.
-func TestPeerThatDoesNotClose(t *testing.T) {
+func TestN55Unmasked(t *testing.T)       { misframe(t, "N55") }
+func TestN56Reserved(t *testing.T)       { misframe(t, "N56") }
+func TestN57ControlFrames(t *testing.T)  { misframe(t, "N57") }
+func TestN58Continuation(t *testing.T)   { misframe(t, "N58") }
+func TestN59InvalidUTF8(t *testing.T)    { misframe(t, "N59") }
+func TestN60CloseCodes(t *testing.T)     { misframe(t, "N60") }
+func TestN61Lengths(t *testing.T)        { misframe(t, "N61") }
+func TestN62EmptyFrames(t *testing.T)    { misframe(t, "N62") }
+func TestN63OverTheLimit(t *testing.T)   { misframe(t, "N63") }
+func TestN68ControlFlood(t *testing.T)   { misframe(t, "N68") }
+func TestN69DataAfterClose(t *testing.T) { misframe(t, "N69") }
+
+func TestPingsInsideAFragmentedHello(t *testing.T) {
+	r := run(t, nil)
+	hello := `{"type":"hello","token":"` + r.token(nil) + `"}`
+	v := r.raw(t)
+	in := append(frame(0x01, hello[:10]), frame(0x89, "between")...)
+	in = append(in, frame(0x80, hello[10:])...)
+	if _, err := v.conn.Write(in); err != nil {
+		t.Fatal(err)
+	}
+	if first, p, err := v.read(); err != nil || first != 0x8A || string(p) != "between" {
+		t.Errorf("%x %q %v, want the pong", first, p, err)
+	}
+	if _, p, err := v.read(); err != nil || !bytes.Contains(p, []byte(`"welcome"`)) {
+		t.Errorf("%q %v, want welcome", p, err)
+	}
+}
+
+func TestN70PeerThatDoesNotClose(t *testing.T) {
 	r := run(t, nil)
 	v := r.raw(t)
 	if _, err := v.conn.Write(frame(0x81, `{"type":"x"}`)); err != nil {
@@ -204,8 +236,8 @@ func TestPeerThatDoesNotClose(t *testing.T) {
 	}
 }
 
-// TestSilentViewerIsCut is N73: no byte for one and a half heartbeats.
-func TestSilentViewerIsCut(t *testing.T) {
+// TestN73SilentViewerIsCut: no byte for one and a half heartbeats.
+func TestN73SilentViewerIsCut(t *testing.T) {
 	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(300 * time.Millisecond) })
 	v := r.raw(t)
 	if _, err := v.conn.Write(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)); err != nil {

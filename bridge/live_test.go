@@ -169,8 +169,8 @@ func TestPeersCodeIsNoLabel(t *testing.T) {
 	}
 }
 
-// TestStalledViewer is N74 and N75: one that does not read costs bounded memory and is cut; the others get everything.
-func TestStalledViewer(t *testing.T) {
+// TestN74StalledViewer: one that does not read costs bounded memory and is cut; the others get everything.
+func TestN74StalledViewer(t *testing.T) {
 	r := run(t, func(c *Config) {
 		c.Viewers.WriteTimeout = config.Duration(3 * time.Second) // the good one must make it on a loaded machine
 		c.Viewers.Heartbeat = config.Duration(time.Minute)        // not silence is under test
@@ -247,8 +247,8 @@ func TestManySubscriptionsInterleave(t *testing.T) {
 	}
 }
 
-// TestSubscribeStorm is N76: subscribing and unsubscribing while messages flow leaves nothing behind.
-func TestSubscribeStorm(t *testing.T) {
+// TestN76SubscribeStorm: subscribing and unsubscribing while messages flow leaves nothing behind.
+func TestN76SubscribeStorm(t *testing.T) {
 	r := run(t, nil)
 	p := r.publisher("dev")
 	ctx, cancel := context.WithCancel(context.Background())

@@ -115,8 +115,8 @@ func TestResumeAcrossRestart(t *testing.T) {
 	}
 }
 
-// TestBadCursors is N92: never a guess, never other data.
-func TestBadCursors(t *testing.T) {
+// TestN92BadCursors: never a guess, never other data.
+func TestN92BadCursors(t *testing.T) {
 	r := run(t, nil)
 	p := r.publisher("dev")
 	for i := range 5 {
@@ -147,7 +147,7 @@ func TestBadCursors(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) { // N103
+func TestN103Drain(t *testing.T) {
 	r := run(t, func(c *Config) { c.Drain.Spread = 300_000_000 })
 	p := r.publisher("dev")
 	var vs []*viewer

@@ -66,7 +66,7 @@ func TestHubFellBehindRetention(t *testing.T) {
 
 // Those who find no slot to catch up are called, in order, when one is free; who
 // has gone is passed over.
-func TestCatchUpSlots(t *testing.T) {
+func TestN78CatchUpSlots(t *testing.T) {
 	var called []int
 	subs := make([]*Subscription, 5)
 	for i := range subs {

@@ -48,6 +48,24 @@ func (s *session) wind() {
 	s.srv.clock.set(s, s.times.next())
 }
 
+// isSilent reports whether the viewer gave no sign of life for too long, and else when to look again. When this process itself
+// came late, as after the machine was frozen, the viewer gets time for the ping that it could not be sent. The caller holds mu.
+func (s *session) isSilent(now time.Duration) bool {
+	due := s.times.silent
+	if !take(&s.times.silent, now) || s.closing {
+		return false
+	}
+	next := time.Duration(s.nc.seen.Load()) + s.patience()
+	if late := s.srv.opts.Heartbeat / 2; now-due > late {
+		next = max(next, now+late)
+	}
+	if next <= now {
+		return true
+	}
+	s.times.silent = next
+	return false
+}
+
 // patience is how long a viewer may give no sign of life.
 func (s *session) patience() time.Duration { return s.srv.opts.Heartbeat * 3 / 2 }
 
@@ -75,10 +93,7 @@ func (s *session) ring() {
 	late := take(&s.times.auth, now) && !s.live
 	beat := take(&s.times.beat, now)
 	notice, cut, drain := take(&s.times.notice, now), take(&s.times.cut, now), take(&s.times.drain, now)
-	silent := take(&s.times.silent, now) && !s.closing
-	if next := time.Duration(s.nc.seen.Load()) + s.patience(); silent && next > now {
-		silent, s.times.silent = false, next
-	}
+	silent := s.isSilent(now)
 	expires, retryMS := s.ident.Expires, s.times.retryMS
 	if beat {
 		s.beat = true
