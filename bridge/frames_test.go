@@ -26,7 +26,10 @@ type rawViewer struct {
 
 func (r *running) raw(t *testing.T) *rawViewer {
 	t.Helper()
-	conn, err := tls.Dial("tcp", r.b.Addresses().Viewers, r.tls())
+	conn, err := net.Dial("tcp", r.b.Addresses().Viewers)
+	if err == nil && !r.cfg.Viewers.Plaintext {
+		conn = tls.Client(conn, r.tls())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

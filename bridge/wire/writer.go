@@ -203,9 +203,10 @@ func (w *turn) pull(b *sub) {
 	if gap != nil {
 		w.gap(b, gap.From, gap.To, gap.Count, gap.Reason)
 	}
-	for _, bt := range batches {
+	for i := range batches {
+		bt := &batches[i]
 		w.announce(bt.Names)
-		w.batch(b, &bt)
+		w.batch(b, bt)
 		b.cursor = bt.To
 		b.delivered += uint64(bt.Count)
 		b.conflated += bt.Conflated
