@@ -241,7 +241,7 @@ func TestN70PeerThatDoesNotClose(t *testing.T) {
 
 // TestN73SilentViewerIsCut: no byte for one and a half heartbeats.
 func TestN73SilentViewerIsCut(t *testing.T) {
-	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(300 * time.Millisecond) })
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(time.Second) })
 	v := r.raw(t)
 	if _, err := v.conn.Write(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)); err != nil {
 		t.Fatal(err)
@@ -259,11 +259,11 @@ func TestN73SilentViewerIsCut(t *testing.T) {
 			beats++
 		}
 	}
-	if took := time.Since(begin); took < 400*time.Millisecond || took > 10*time.Second || pings == 0 || beats == 0 {
+	if took := time.Since(begin); took < 1400*time.Millisecond || took > patience || pings == 0 || beats == 0 {
 		t.Errorf("cut after %s with %d pings and %d heartbeats", took, pings, beats)
 	}
 	good := r.open(nil) // one that answers pings lives
-	for range 6 {
+	for range 3 {
 		good.want("heartbeat")
 	}
 }
