@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/command"
 	"plumbline/bridge/config"
 	"plumbline/bridge/history"
 	"plumbline/bridge/hub"
@@ -71,6 +72,7 @@ type Bridge struct {
 	external external.Sources
 	wire     *wire.Server
 	httpwire *httpwire.Server
+	commands *command.Desk
 	viewers  *http.Server
 	ops      *http.Server // nil without listener
 	viewLis  net.Listener
@@ -142,6 +144,7 @@ func (b *Bridge) build() error {
 	if err := b.buildHistory(verifier); err != nil {
 		return err
 	}
+	b.commands = b.newCommands()
 	b.wire = wire.New(b.wireOptions(verifier))
 	b.httpwire = httpwire.New(b.httpwireOptions(verifier))
 	if err := b.bindHTTP(viewerTLS); err != nil {
@@ -192,7 +195,7 @@ func (b *Bridge) openJournal() error {
 func (b *Bridge) wireOptions(v *auth.Verifier) wire.Options {
 	c := b.cfg.Viewers
 	return wire.Options{
-		Hub: b.hub, Journal: b.journal, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Origins: c.Origins,
+		Hub: b.hub, Journal: b.journal, Commands: b.commands, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Origins: c.Origins,
 		Heartbeat: c.Heartbeat.D(), AuthTimeout: c.AuthTimeout.D(), WriteTimeout: c.WriteTimeout.D(), MaxConnections: c.MaxConnections,
 		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, HandshakeRate: c.HandshakeRate, Packer: b.packer, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
 	}
@@ -279,6 +282,7 @@ func (b *Bridge) drain(stopExternal func()) {
 	b.draining.Store(true)
 	short, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	b.commands.Close()
 	stopExternal()
 	if b.broker != nil {
 		if err := b.broker.Close(); err != nil {

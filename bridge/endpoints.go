@@ -7,21 +7,31 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/command"
 	"plumbline/bridge/wire/httpwire"
 )
 
 func (b *Bridge) httpwireOptions(v *auth.Verifier) httpwire.Options {
 	c := b.cfg.Viewers
 	return httpwire.Options{
-		Hub: b.hub, Journal: b.journal, Door: door{b, v}, Heartbeat: c.Heartbeat.D(), WriteTimeout: c.WriteTimeout.D(), MaxStreams: c.MaxStreams,
+		Hub: b.hub, Journal: b.journal, Commands: b.commands, MaxBodyBytes: int64(c.MaxFrameBytes), Door: door{b, v}, Heartbeat: c.Heartbeat.D(), WriteTimeout: c.WriteTimeout.D(), MaxStreams: c.MaxStreams,
 		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, Metrics: b.m, Log: b.log,
 	}
+}
+
+// newCommands makes the desk that takes what viewers send to devices.
+func (b *Bridge) newCommands() *command.Desk {
+	c := b.cfg.Viewers.Commands
+	return command.New(command.Options{
+		Journal: b.journal, External: b.external, Rate: c.Rate, Burst: c.Burst, MaxBytes: int(b.cfg.MQTT.MaxPacketBytes), Metrics: b.m, Log: b.log,
+	})
 }
 
 // routeHTTP adds the endpoints for viewers that speak plain HTTP.
 func (b *Bridge) routeHTTP(mux *http.ServeMux) {
 	mux.Handle("/sse", b.httpwire.Events())
 	mux.Handle("/poll", b.httpwire.Poll())
+	mux.Handle("/publish", b.httpwire.Publish())
 }
 
 // drainHTTP begins to end the viewers that speak plain HTTP; wait returns when they are gone.

@@ -115,6 +115,13 @@ type Viewers struct {
 	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"` // largest message a viewer may send
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
 	MaxStreams       int      `yaml:"maxStreams"` // requests for events and polls under way
+	Commands         Commands `yaml:"commands"`
+}
+
+// Commands configures what viewers may send upstream; who may is in their tokens.
+type Commands struct {
+	Rate  int `yaml:"rate"` // a second, of one subject; 0 = none are taken
+	Burst int `yaml:"burst"`
 }
 
 // Auth configures tokens and revocation.
@@ -173,7 +180,7 @@ func Default() Config {
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000,
-			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000,
+			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
 		},
 		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},

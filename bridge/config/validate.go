@@ -67,6 +67,8 @@ func (c Config) validateViewers(say sayFunc) {
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
 	inRange(say, "viewers.maxStreams", int64(v.MaxStreams), 1, 1_000_000)
+	inRange(say, "viewers.commands.rate", int64(v.Commands.Rate), 0, 100_000)
+	inRange(say, "viewers.commands.burst", int64(v.Commands.Burst), 1, 100_000)
 	switch v.Path {
 	case "/sse", "/poll", "/publish":
 		say("viewers.path", "%q is the path of another endpoint: choose another, as /ws", v.Path)

@@ -34,6 +34,7 @@ type Set struct {
 	Writes        prometheus.Histogram   // seconds per write to a viewer
 	Closed        *prometheus.CounterVec // viewer connections ended, by code
 	Handshakes    *prometheus.CounterVec // handshakes refused before upgrade, by reason
+	Commands      *prometheus.CounterVec // messages from viewers to devices, by result
 	HTTPStreams   *prometheus.GaugeVec   // viewers' HTTP requests under way, by kind
 	Auth          *prometheus.CounterVec // token checks, by result and reason
 	Denied        *prometheus.CounterVec // requests outside the access list, by action
@@ -81,7 +82,8 @@ func (s *Set) viewers() {
 	s.Writes = s.histogram("bridge_ws_write_seconds", "Time of one coalesced write to a viewer.", prometheus.ExponentialBuckets(4e-6, 2, 20))
 	s.Closed = s.counterVec("bridge_ws_closed_total", "Viewer connections ended, by close code (0 = connection lost, peer = a private code of the viewer's own).", "code")
 	s.Handshakes = s.counterVec("bridge_ws_refused_total", "Handshakes refused before the upgrade, by reason.", "reason")
-	s.HTTPStreams = s.gaugeVec("bridge_http_streams", "Requests of viewers under way over plain HTTP, by kind (sse, poll).", "kind")
+	s.Commands = s.counterVec("bridge_commands_total", "Commands of viewers, by result (ok, forbidden, topic, qos, rate, refused).", "result")
+	s.HTTPStreams = s.gaugeVec("bridge_http_streams", "Requests of viewers under way over plain HTTP, by kind (sse, poll, publish).", "kind")
 	s.Auth = s.counterVec("bridge_auth_total", "Token checks, by result and reason.", "result", "reason")
 	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, snapshot, history, publish, subscribe, deliver, will).", "action")
 	s.CertNotAfter = s.gauge("bridge_tls_not_after_seconds", "Unix time at which the viewers' certificate expires, 0 without TLS.")

@@ -51,6 +51,8 @@ func (s *session) handle(text []byte) {
 		s.subscribe(&c)
 	case "unsub":
 		s.unsubscribe(&c)
+	case "pub":
+		s.publish(text)
 	case "auth":
 		s.refresh(&c)
 	case "ping":

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/bridge/auth"
+	upstream "plumbline/bridge/command"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
@@ -31,10 +32,11 @@ const (
 	DefaultMaxSubscriptions = 100
 )
 
-// Options configures a Server. Hub, Journal, Verifier, Revocations, Metrics and Log are required.
+// Options configures a Server. Hub, Journal, Commands, Verifier, Revocations, Metrics and Log are required.
 type Options struct {
 	Hub         *hub.Hub
 	Journal     *journal.Journal
+	Commands    *upstream.Desk // takes what viewers send to devices
 	Verifier    *auth.Verifier
 	Revocations *auth.Revocations
 	Node        string

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/command"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
@@ -23,6 +24,7 @@ const (
 	DefaultHeartbeat    = 25 * time.Second
 	DefaultWriteTimeout = 5 * time.Second
 	DefaultMaxStreams   = 1000
+	DefaultMaxBodyBytes = 64 << 10
 )
 
 // Door finds out who sends a request.
@@ -37,17 +39,19 @@ type Door interface {
 	CORS(next http.Handler) http.Handler
 }
 
-// Options configures a Server. Hub, Journal, Door, Metrics and Log are required.
+// Options configures a Server. Hub, Journal, Commands, Door, Metrics and Log are required.
 type Options struct {
-	Hub     *hub.Hub
-	Journal *journal.Journal
-	Door    Door
+	Hub      *hub.Hub
+	Journal  *journal.Journal
+	Commands *command.Desk
+	Door     Door
 
 	Heartbeat     time.Duration // 0 = DefaultHeartbeat; a stream that has nothing to say says so this often
 	WriteTimeout  time.Duration // 0 = DefaultWriteTimeout, for one write of some 64 KiB
 	MaxStreams    int           // requests under way; 0 = DefaultMaxStreams
 	MaxPerAddress int           // of these, of one address; 0 = no limit
 	MaxPerSubject int           // of these, of one token subject; 0 = no limit
+	MaxBodyBytes  int64         // of a command; 0 = DefaultMaxBodyBytes
 
 	Metrics *metrics.Set
 	Log     *slog.Logger
@@ -82,6 +86,9 @@ func New(o Options) *Server {
 	}
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = DefaultMaxStreams
+	}
+	if o.MaxBodyBytes <= 0 {
+		o.MaxBodyBytes = DefaultMaxBodyBytes
 	}
 	return &Server{
 		opts: o, log: o.Log, m: o.Metrics, snapshots: make(chan struct{}, maxSnapshots), draining: make(chan struct{}),

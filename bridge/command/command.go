@@ -1,0 +1,186 @@
+// Package command takes messages that viewers send upstream, to devices: it checks who may, how often, and what, and sends each
+// the way of a publish. What an external broker owns goes to that broker; everything else into the journal, from where MQTT
+// subscribers and viewers get it.
+package command
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/ingest/external"
+	"plumbline/bridge/journal"
+	"plumbline/bridge/metrics"
+	"plumbline/bridge/topic"
+)
+
+// Defaults for Options.
+const (
+	DefaultBurst = 20
+	timeout      = 3 * time.Second // for the journal or the external broker to accept
+)
+
+// Appender is the journal as seen from here. Append returns only when the message is as safe as the policy says.
+type Appender interface {
+	Append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error)
+}
+
+// Options configures a Desk. Journal, Metrics and Log are required.
+type Options struct {
+	Journal  Appender
+	External external.Sources // brokers that own topics by their prefix
+	Rate     int              // commands a second of one subject, whatever its sessions; 0 = no commands are taken
+	Burst    int              // of these at once; 0 = DefaultBurst
+	MaxBytes int              // of a payload; 0 = no limit of its own
+	Metrics  *metrics.Set
+	Log      *slog.Logger
+	Now      func() time.Time // nil = time.Now
+}
+
+// Desk takes commands. It is safe for concurrent use.
+type Desk struct {
+	o     Options
+	rates rates
+	ctx   context.Context // ends with Close
+	end   context.CancelFunc
+}
+
+// New returns a Desk that takes commands until Close.
+func New(o Options) *Desk {
+	if o.Burst <= 0 {
+		o.Burst = DefaultBurst
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	d := &Desk{o: o, rates: rates{rate: float64(o.Rate), burst: float64(o.Burst), buckets: map[string]bucket{}}}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	return d
+}
+
+// Close refuses commands from now on, and ends those that wait.
+func (d *Desk) Close() { d.end() }
+
+// Sender is who sends a command, for the rights and for the record.
+type Sender struct {
+	auth.Identity
+	Session string // id of the viewer's session, "" over HTTP
+	Remote  string // address of the peer
+}
+
+// Message is one command.
+type Message struct {
+	Topic   string
+	Payload []byte
+	QoS     int // 0 or 1, as MQTT subscribers and an external broker get it
+}
+
+// Refusal is the error of Publish.
+type Refusal struct {
+	Reason string // forbidden, topic, qos, rate or refused
+	Detail string // what, and how to mend it
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return "command: " + r.Reason + ": " + r.Detail }
+
+func refuse(reason, format string, args ...any) error {
+	return &Refusal{reason, fmt.Sprintf(format, args...)}
+}
+
+// Publish sends one command. It returns nil when the journal, or the external broker that owns the topic, has accepted it, and
+// waits for that three seconds at most. Every error is a *Refusal; but for refused, nothing was sent.
+func (d *Desk) Publish(ctx context.Context, from Sender, m Message) error {
+	err := d.check(from, m)
+	if err == nil {
+		err = d.send(ctx, m)
+	}
+	result := "ok"
+	var no *Refusal
+	if errors.As(err, &no) {
+		result = no.Reason
+	}
+	d.o.Metrics.Commands.WithLabelValues(result).Inc()
+	who := []any{"topic", m.Topic, "bytes", len(m.Payload), "qos", m.QoS, "subject", from.Subject, "session", from.Session, "remote", from.Remote}
+	if err != nil { // the same event as every refusal leaves
+		d.o.Log.Warn("refused", append([]any{"action", "pub", "reason", result}, who...)...)
+		return err
+	}
+	d.o.Log.Info("command sent", who...)
+	return nil
+}
+
+// check says why a command is not sent, before anything is touched by it.
+func (d *Desk) check(from Sender, m Message) error {
+	switch {
+	case d.o.Rate <= 0:
+		return refuse("refused", "this bridge takes no commands: viewers.commands.rate is 0")
+	case d.ctx.Err() != nil:
+		return refuse("refused", "the bridge is about to restart: send it again later")
+	}
+	if !d.rates.take(from.Subject, d.o.Now()) { // first: refused ones count too
+		return refuse("rate", "more than %d commands a second: wait", d.o.Rate)
+	}
+	if d.o.MaxBytes > 0 && len(m.Payload) > d.o.MaxBytes {
+		return refuse("refused", "the payload is longer than the %d bytes of mqtt.maxPacketBytes", d.o.MaxBytes)
+	}
+	if m.QoS != 0 && m.QoS != 1 {
+		return refuse("qos", "%d: want 0 or 1", m.QoS)
+	}
+	if err := topic.ValidName(m.Topic); err != nil {
+		return refuse("topic", "%v", err)
+	}
+	if topic.Reserved(m.Topic) {
+		return refuse("topic", "topics that begin with $ are the broker's own")
+	}
+	if from.May(auth.Publish, m.Topic) != nil {
+		d.o.Metrics.Denied.WithLabelValues(auth.Publish.String()).Inc()
+		return refuse("forbidden", "the token does not allow to publish to this topic")
+	}
+	return nil
+}
+
+// send hands a command to who takes it.
+func (d *Desk) send(ctx context.Context, m Message) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	if d.o.External.For(m.Topic) != nil {
+		switch err := d.o.External.Publish(ctx, m.Topic, m.Payload, byte(m.QoS)); {
+		case errors.Is(err, external.ErrUnknownOutcome):
+			return refuse("refused", "the broker of this topic did not answer in time: it may have taken the command")
+		case err != nil:
+			return refuse("refused", "the broker of this topic does not take it now")
+		}
+		return nil
+	}
+	_, _, err := d.o.Journal.Append(ctx, journal.Message{Topic: m.Topic, Payload: m.Payload, QoS: byte(m.QoS), Time: d.o.Now()})
+	switch {
+	case errors.Is(err, journal.ErrDegraded):
+		return refuse("refused", "the journal is not writable at the moment: send it again later")
+	case errors.Is(err, journal.ErrTooLarge):
+		return refuse("refused", "the payload is too large")
+	case err != nil:
+		return refuse("refused", "it was not stored")
+	}
+	return nil
+}
+
+// Payload returns the bytes of a command whose text or base64 was given; exactly one must not be nil.
+func Payload(text, coded *string) ([]byte, error) {
+	switch {
+	case (text == nil) == (coded == nil):
+		return nil, errors.New("give payload or base64, and not both")
+	case text != nil:
+		return []byte(*text), nil
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(*coded)
+	if err != nil {
+		return nil, errors.New("base64 is malformed (RFC 4648 section 4, with padding)")
+	}
+	return raw, nil
+}

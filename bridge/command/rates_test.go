@@ -1,0 +1,32 @@
+package command
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRates(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := rates{rate: 2, burst: 3, buckets: map[string]bucket{}}
+	take := func(subject string, want ...bool) {
+		t.Helper()
+		for i, w := range want {
+			if got := r.take(subject, now); got != w {
+				t.Errorf("%s, number %d: %v, want %v", subject, i, got, w)
+			}
+		}
+	}
+	take("anna", true, true, true, false, false)
+	take("ben", true)
+	now = now.Add(499 * time.Millisecond)
+	take("anna", false)
+	now = now.Add(time.Millisecond)
+	take("anna", true, false)
+	now = now.Add(-time.Hour) // a step back refills nothing and takes nothing
+	take("anna", false)
+	now = now.Add(2 * time.Hour)
+	take("anna", true, true, true, false)
+	if len(r.buckets) != 1 {
+		t.Errorf("%d buckets are kept, want only the one that says something", len(r.buckets))
+	}
+}
