@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -108,18 +110,24 @@ func TestEventsHeartbeat(t *testing.T) {
 	}
 }
 
-// TestEventsOutliveTheListenersTimeouts: the deadlines of an ordinary request end no stream.
-func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
+// runShort runs a bridge whose listener gives an ordinary request two seconds.
+func runShort(t *testing.T, change func(*Config)) *running {
+	t.Helper()
 	c := testConfig(t.TempDir())
-	c.Viewers.Heartbeat = config.Duration(100 * time.Millisecond)
+	change(&c)
 	b, err := New(Options{Config: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.viewers.ReadTimeout, b.viewers.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
-	r := runMade(t, c, b)
+	b.viewers.ReadTimeout, b.viewers.WriteTimeout = 2*time.Second, 2*time.Second // for the TLS handshake too
+	return runMade(t, c, b)
+}
+
+// TestEventsOutliveTheListenersTimeouts: the deadlines of an ordinary request end no stream.
+func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
+	r := runShort(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(100 * time.Millisecond) })
 	e := r.follower(nil).events(filter("#"))
-	for beats := 0; beats < 8; {
+	for beats := 0; beats < 30; {
 		ev, ok := e.next()
 		if !ok {
 			t.Fatalf("the stream ended after %d heartbeats: %v", beats, e.lines.Err())
@@ -127,6 +135,55 @@ func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
 		if ev.comment == "heartbeat" {
 			beats++
 		}
+	}
+}
+
+// TestWaitingOutlivesTheListenersTimeouts: an answer that had to wait still finds its way, and so does a refusal.
+func TestWaitingOutlivesTheListenersTimeouts(t *testing.T) {
+	r := runShort(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
+	anna := r.follower(nil)
+	now := anna.poll(filter("#"))
+	if a := anna.poll(filter("#", "since", at(now.Epoch, now.To), "wait", "3s")); !a.Recovered {
+		t.Errorf("%+v", a)
+	}
+	ben := r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(5 * time.Second).Unix()})
+	ben.refused(http.StatusUnauthorized, "expired", "/poll", filter("#", "since", at(now.Epoch, now.To), "wait", "30s"))
+}
+
+// TestPollGivenUp: a client that leaves while it waits is forgotten, and is no refusal on record.
+func TestPollGivenUp(t *testing.T) {
+	var log kept
+	c := testConfig(t.TempDir())
+	b, err := New(Options{Config: c, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runMade(t, c, b)
+	f := r.follower(nil)
+	now := f.poll(filter("#"))
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+b.Addresses().Viewers+"/poll?wait=30s&filter=a&since="+at(now.Epoch, now.To), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.token)
+	left := make(chan error)
+	go func() {
+		resp, err := f.http.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		left <- err
+	}()
+	eventually.Must(t, "the poll to wait", func() bool { return r.openHTTP("poll") == 1 })
+	leave()
+	if err := <-left; err == nil {
+		t.Error("the poll was answered")
+	}
+	eventually.Must(t, "the poll to be forgotten", func() bool { return r.openHTTP("poll") == 0 })
+	r.drain()
+	if text := log.buf.String(); strings.Contains(text, "msg=refused") {
+		t.Errorf("on record: %s", text)
 	}
 }
 

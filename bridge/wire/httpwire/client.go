@@ -77,6 +77,9 @@ func (c *client) arm() {
 	}
 }
 
+// reasonGone: the client has left.
+const reasonGone = "gone"
+
 // reason is the word for why the request has to end.
 func (c *client) reason() string {
 	cause := context.Cause(c.ctx)
@@ -87,7 +90,7 @@ func (c *client) reason() string {
 	case errors.Is(cause, errClosing):
 		return errClosing.Error()
 	}
-	return "gone"
+	return reasonGone
 }
 
 // subscribe opens the stream that a query asks for. wake has room for one and gets one when Pull may give something.

@@ -47,8 +47,8 @@ func (s *Server) poll(c *client) {
 	a := &answer{from: got.Cursor.Offset, to: got.Cursor.Offset}
 	switch {
 	case got.Recovered:
-		if no := c.collect(q, a, sub, wake, reached); no != nil {
-			s.refuse(c.w, c.r, c.id, *no)
+		if !c.collect(q, a, sub, wake, reached) {
+			c.ended()
 			return
 		}
 	case got.Reason == hub.ReasonEvicted: // how much is missing is known
@@ -62,8 +62,9 @@ func (s *Server) poll(c *client) {
 	c.send(a, got, q.snapshot && !got.Recovered)
 }
 
-// collect pulls until there is something to answer, and then what else is ready. A problem says that the token ended meanwhile.
-func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan struct{}, reached uint64) *problem {
+// collect pulls until there is something to answer, and then what else is ready. It reports false when the request ended
+// meanwhile.
+func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan struct{}, reached uint64) (ok bool) {
 	patience := max(q.wait, c.srv.opts.WriteTimeout) // for a turn to read the journal, while msome catch up
 	waited := time.NewTimer(q.wait)
 	defer waited.Stop()
@@ -72,7 +73,7 @@ func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan s
 	var batches []hub.Batch
 	for {
 		if c.ctx.Err() != nil {
-			return c.ended()
+			return false
 		}
 		found, gap, more := sub.PullInto(batches[:0], 1) // one batch at a time: what is left over stays where it is
 		for i := range found {
@@ -84,14 +85,14 @@ func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan s
 		batches = found
 		if a.full(q.limit) || gap != nil {
 			a.more = true
-			return nil
+			return true
 		}
 		if more {
 			continue
 		}
 		due := waited.C
 		if behind := a.to < reached; !behind && (a.count > 0 || q.wait == 0) {
-			return nil
+			return true
 		} else if behind {
 			due = slot.C
 		}
@@ -99,20 +100,23 @@ func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan s
 		case <-wake:
 		case <-c.ctx.Done():
 		case <-c.srv.draining:
-			return nil
+			return true
 		case <-due:
-			return nil
+			return true
 		}
 	}
 }
 
-// ended says why a request that waited gets no answer.
-func (c *client) ended() *problem {
-	reason := c.reason()
-	if reason == errClosing.Error() {
-		return &problem{http.StatusServiceUnavailable, reason, "the bridge ends: come back later"}
+// ended says why a request that waited gets no answer. A client that has gone is told nothing.
+func (c *client) ended() {
+	c.arm()
+	switch reason := c.reason(); reason {
+	case reasonGone:
+	case errClosing.Error():
+		c.srv.refuse(c.w, c.r, c.id, problem{http.StatusServiceUnavailable, reason, "the bridge ends: come back later"})
+	default:
+		c.srv.refuse(c.w, c.r, c.id, problem{http.StatusUnauthorized, reason, "the token ended while the request waited: get another"})
 	}
-	return &problem{http.StatusUnauthorized, reason, "the token ended while the request waited: get another"}
 }
 
 func (a *answer) full(limit int) bool { return a.count >= limit || len(a.readings) >= answerBytes }
