@@ -11,6 +11,7 @@ import (
 	"plumbline/bridge/auth"
 	"plumbline/bridge/history"
 	"plumbline/bridge/history/api"
+	"plumbline/bridge/history/postgres"
 	"plumbline/bridge/history/sqlite"
 )
 
@@ -72,13 +73,22 @@ func (b *Bridge) identify(v *auth.Verifier, r *http.Request) (auth.Identity, boo
 // openHistory opens the configured store.
 func (b *Bridge) openHistory(ctx context.Context) (history.Store, error) {
 	c := b.cfg.History
+	if c.Store == "postgres" {
+		return opened(postgres.Open(ctx, postgres.Options{
+			DSN: c.Postgres.DSN, Schema: c.Postgres.Schema, Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries, NoTimescale: !c.Postgres.Timescale,
+		}))
+	}
 	path := c.SQLite.File
 	if path == "" {
 		path = b.file(historyFile)
 	}
-	s, err := sqlite.Open(ctx, sqlite.Options{Path: path, Retain: c.Retain.Durations(), MaxBytes: int64(c.SQLite.MaxBytes), MaxSeries: c.MaxSeries})
+	return opened(sqlite.Open(ctx, sqlite.Options{Path: path, Retain: c.Retain.Durations(), MaxBytes: int64(c.SQLite.MaxBytes), MaxSeries: c.MaxSeries}))
+}
+
+// opened keeps a nil pointer from becoming an interface that is not nil.
+func opened[S history.Store](s S, err error) (history.Store, error) {
 	if err != nil {
-		return nil, err // not s: a nil pointer in an interface is not nil
+		return nil, err
 	}
 	return s, nil
 }

@@ -144,8 +144,7 @@ func (e External) validateURL(say sayFunc) {
 	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
 		say("url", "the port is not a number from 1 to 65535")
 	}
-	ip := net.ParseIP(u.Hostname())
-	loop := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	loop := loopbackHost(u.Hostname())
 	switch {
 	case u.Scheme == "mqtt" && !loop && !e.Plaintext:
 		say("url", "is mqtt:// to a host that is not loopback, so anyone on the way could read and change everything: use mqtts://, or allow it with plaintext: true")

@@ -19,13 +19,14 @@ const HistoryPath = "/api/v1/"
 
 // History configures what is kept for longer than the journal.
 type History struct {
-	Store     string        `yaml:"store"`     // sqlite, or off
-	Flush     Duration      `yaml:"flush"`     // how long messages gather before they are stored
-	MaxSeries int           `yaml:"maxSeries"` // beyond it values of new series are not stored, and counted
-	Retain    HistoryRetain `yaml:"retain"`
-	SQLite    HistorySQLite `yaml:"sqlite"`
-	API       HistoryAPI    `yaml:"api"`
-	Rules     []HistoryRule `yaml:"rules"` // the first whose filter matches holds
+	Store     string          `yaml:"store"`     // sqlite, postgres, or off
+	Flush     Duration        `yaml:"flush"`     // how long messages gather before they are stored
+	MaxSeries int             `yaml:"maxSeries"` // beyond it values of new series are not stored, and counted
+	Retain    HistoryRetain   `yaml:"retain"`
+	SQLite    HistorySQLite   `yaml:"sqlite"`
+	Postgres  HistoryPostgres `yaml:"postgres"`
+	API       HistoryAPI      `yaml:"api"`
+	Rules     []HistoryRule   `yaml:"rules"` // the first whose filter matches holds
 }
 
 // HistoryRetain says how long each resolution is kept; 0 is for ever.
@@ -41,6 +42,14 @@ type HistoryRetain struct {
 type HistorySQLite struct {
 	File     string `yaml:"file"`     // "" = history.db in data
 	MaxBytes Bytes  `yaml:"maxBytes"` // beyond it the oldest points go before their time
+}
+
+// HistoryPostgres configures the store in PostgreSQL. The DSN holds a password, so it is given by reference.
+type HistoryPostgres struct {
+	DSNFile   string `yaml:"dsnFile"`   // file that holds the DSN; read anew at each connection
+	DSNEnv    string `yaml:"dsnEnv"`    // name of the environment variable that holds it
+	Schema    string `yaml:"schema"`    // made when missing; each bridge needs its own
+	Timescale bool   `yaml:"timescale"` // use TimescaleDB where the server has it
 }
 
 // HistoryAPI bounds what one request may ask, and how many are answered at a time.
@@ -76,8 +85,9 @@ func defaultHistory() History {
 		Retain: HistoryRetain{
 			Points: Duration(7 * day), Rollup1s: Duration(7 * day), Rollup1m: Duration(90 * day), Rollup1h: Duration(5 * 365 * day), Events: Duration(30 * day),
 		},
-		SQLite: HistorySQLite{MaxBytes: 8 << 30},
-		API:    HistoryAPI{MaxPoints: 10_000, MaxConcurrent: 4, Timeout: Duration(5 * time.Second)},
+		SQLite:   HistorySQLite{MaxBytes: 8 << 30},
+		Postgres: HistoryPostgres{Schema: "plumbline", Timescale: true},
+		API:      HistoryAPI{MaxPoints: 10_000, MaxConcurrent: 4, Timeout: Duration(5 * time.Second)},
 	}
 }
 
@@ -101,7 +111,10 @@ func (h History) Checked() (history.Rules, error) {
 
 func (c Config) validateHistory(say sayFunc) {
 	h := c.History
-	oneOf(say, "history.store", h.Store, "sqlite", "off")
+	oneOf(say, "history.store", h.Store, "sqlite", "postgres", "off")
+	if h.Store == "postgres" {
+		h.Postgres.validate(say)
+	}
 	within(say, "history.flush", h.Flush, 10*time.Millisecond, time.Minute)
 	inRange(say, "history.maxSeries", int64(h.MaxSeries), 1, 10_000_000)
 	inRange(say, "history.sqlite.maxBytes", int64(h.SQLite.MaxBytes), 1<<20, 1<<50)

@@ -63,6 +63,10 @@ func TestHistoryErrorsSayWhereAndHow(t *testing.T) {
 		{"history: {rules: [{filter: a, time: ts}]}\n", []string{"rule 1: time", "JSON pointer"}},
 		{"history: {retain: {rollup1m: 1h}}\n", []string{"history.retain.rollup1m", "shorter than history.retain.rollup1s"}},
 		{"history: {retain: {points: 0}}\n", []string{"history.retain.rollup1s", "shorter than history.retain.points"}},
+		{"history: {store: postgres}\n", []string{"history.postgres.dsnFile", "sslmode=verify-full"}},
+		{"history: {store: postgres, postgres: {dsnFile: a, dsnEnv: B}}\n", []string{"history.postgres.dsnEnv", "keep one"}},
+		{"history: {store: postgres, postgres: {dsnFile: \"postgres://u:p@h/d\"}}\n", []string{"history.postgres", "put it into a file"}},
+		{"history: {store: postgres, postgres: {dsnFile: a, schema: pg_x}}\n", []string{"history.postgres.schema", "pg_"}},
 		{"history: {flush: 1ms}\n", []string{"history.flush", "allowed is 10ms"}},
 		{"viewers: {path: /api/v1/live}\n", []string{"viewers.path", "history API"}},
 	} {
