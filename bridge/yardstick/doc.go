@@ -1,5 +1,5 @@
 // Package yardstick holds benchmarks that measure bridged as a process, beside other servers in the same run: fan-out beside
-// nats-server and Mosquitto, memory of idle and of stalled viewers. They need Linux and the Debian packages nats-server and mosquitto.
+// nats-server and Mosquitto, the cost of stalled viewers, and what is left after SIGKILL. They need Linux and the Debian packages nats-server and mosquitto.
 //
 //	go test -run '^$' -bench . -benchtime 1x -timeout 30m ./bridge/yardstick
 //

@@ -4,21 +4,19 @@ package yardstick
 
 import (
 	"bufio"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// holding is the task of a process that opens viewers and keeps them: idle ones read what comes, stalled ones never read again.
+// holding is the task of a process that opens viewers which then read nothing.
 type holding struct {
 	Target  target
 	Viewers int
-	Stalled bool
 }
 
-// holdRole opens the viewers, says how many, and keeps them until it is told to end. A stalled viewer that is cut comes back and stalls anew.
+// holdRole opens the viewers, says how many, and keeps them until it is told to end. One that is cut comes back and stalls anew.
 func holdRole(in *bufio.Reader) error {
 	var task holding
 	if err := listen(in, &task); err != nil {
@@ -63,14 +61,6 @@ func (h *holder) hold() {
 
 // keep holds one viewer until the process ends.
 func (h *holder) keep(s *socket) {
-	if !h.task.Stalled {
-		s.r.Reset(s.Conn)
-		for {
-			if _, err := s.message(); err != nil {
-				return
-			}
-		}
-	}
 	for {
 		if !h.stall(s) {
 			return
@@ -118,43 +108,24 @@ func steady(b *testing.B, s server) int64 {
 	return last
 }
 
-// BenchmarkIdleViewers measures the resident memory of one idle viewer: 19,000 at once on one process, with a session and no subscription.
-func BenchmarkIdleViewers(b *testing.B) {
-	const viewers = 19_000
-	for _, secure := range []bool{false, true} {
-		b.Run(map[bool]string{false: "plain", true: "tls"}[secure], func(b *testing.B) {
-			s := startBridged(b, fmt.Sprintf("viewers.plaintext=%v", !secure))
-			before := s.rss(b)
-			s.viewer.TLS, s.viewer.Filter = secure, ""
-			c := startRole(b, "hold", holding{Target: s.viewer, Viewers: viewers})
-			var open int64
-			c.hear(b, &open)
-			if open != viewers {
-				b.Fatalf("%d of %d viewers connected", open, viewers)
-			}
-			after := steady(b, s)
-			b.ReportMetric(float64(after-before)/float64(viewers)/1024, "KiB/viewer")
-			b.ReportMetric(0, "ns/op")
-			b.Logf("RSS %d MiB before, %d MiB with %d viewers", before>>20, after>>20, viewers)
-		})
-	}
-}
-
 // BenchmarkStalledViewers measures what 1,000 viewers that do not read cost the process and 50 viewers that do: 4 KiB payloads, the same
 // window with and without them, in turn.
 func BenchmarkStalledViewers(b *testing.B) {
 	const stalled, healthy, rounds = 1000, 50, 3
-	s := startBridged(b)
+	s := startBridged(b, "viewers.writeTimeout=1m", "viewers.handshakeRate=0") // or they would be cut after 5 s
 	l := load{Rate: 100, Seconds: 8, PayloadBytes: 4096, Topics: 100}
+	filling := l
+	filling.Seconds = 3
 	var without, with []float64
 	var most int64
 	window(b, s, l, healthy) // warm up
 	before := s.rss(b)
 	for range rounds {
 		without = append(without, window(b, s, l, healthy).P99.Seconds()*1e3)
-		c := startRole(b, "hold", holding{Target: s.viewer, Viewers: stalled, Stalled: true})
+		c := startRole(b, "hold", holding{Target: s.viewer, Viewers: stalled})
 		var open, cut int64
 		c.hear(b, &open)
+		window(b, s, filling, 1) // until every socket is full: before that nobody is stalled
 		stop := make(chan struct{})
 		peak := make(chan int64)
 		go func() { peak <- highest(b, s, stop) }()
