@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.golang/paho"
 	dto "github.com/prometheus/client_model/go"
@@ -139,7 +140,7 @@ func TestN80CommandFlood(t *testing.T) {
 	r := run(t, func(c *Config) { c.Viewers.Commands.Rate, c.Viewers.Commands.Burst = 1, 5 })
 	one, two := r.open(operator()), r.open(operator())
 	const each = 100
-	sent := 0
+	sent, begin := 0, time.Now()
 	for _, v := range []*viewer{one, two} {
 		for i := range each {
 			v.sendText(fmt.Sprintf(`{"type":"pub","id":%d,"topic":"command/1","payload":"on"}`, i))
@@ -160,8 +161,8 @@ func TestN80CommandFlood(t *testing.T) {
 		v.send(map[string]any{"type": "ping", "id": "still here"})
 		v.want("pong")
 	}
-	if sent < 5 || sent > each || float64(sent) != r.commands("ok") {
-		t.Errorf("%d commands sent, %v counted, of a burst of 5 and one a second", sent, r.commands("ok"))
+	if most := 6 + int(time.Since(begin).Seconds()); sent < 5 || sent > most || float64(sent) != r.commands("ok") {
+		t.Errorf("%d commands sent, %v counted, want at most %d: a burst of 5 and one a second, whatever the session", sent, r.commands("ok"), most)
 	}
 	if status, body := r.follower(operator()).command(map[string]any{"topic": "command/1", "payload": "on"}); body.Type != "pubok" && status != http.StatusTooManyRequests {
 		t.Errorf("over HTTP: %d %+v", status, body)

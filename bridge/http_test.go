@@ -29,10 +29,11 @@ func (r *running) follower(change map[string]any) *follower {
 	return &follower{r: r, t: r.t, token: r.token(change), http: &http.Client{Transport: transport}}
 }
 
-// get asks with the token and extra header fields, given as name and value in turn. The answer's body ends after the patience.
+// get asks with the token and extra header fields, given as name and value in turn. The answer's body ends after several
+// times the patience, so that no wait for something else is over just because of that.
 func (f *follower) get(path string, query url.Values, header ...string) *http.Response {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	f.t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+f.r.b.Addresses().Viewers+path+"?"+query.Encode(), nil)
 	if err != nil {

@@ -244,3 +244,28 @@ func TestHTTPForPages(t *testing.T) {
 		t.Errorf("another page may read from %q", got)
 	}
 }
+
+// TestN78PollStorm: all who come back with the oldest cursor wait their turn to read the journal, and none is told that there is
+// nothing.
+func TestN78PollStorm(t *testing.T) {
+	r := run(t, nil)
+	p := r.publisher("dev")
+	f := r.follower(nil)
+	begin := f.poll(filter("a"))
+	const total = 300
+	for i := range total {
+		r.publish(p, "a", strings.Repeat("x", 2000)+strconv.Itoa(i))
+	}
+	eventually.Must(t, "the hub to have all", func() bool { return r.b.hub.Stats().Position == begin.To+total })
+	const viewers = 60
+	answers := make(chan polled)
+	for i := range viewers {
+		query := filter("a", "since", at(begin.Epoch, begin.To), "limit", strconv.Itoa(1+i))
+		go func() { answers <- f.poll(query) }()
+	}
+	for range viewers {
+		if a := <-answers; len(a.Readings) == 0 || a.From != begin.To || !a.More {
+			t.Errorf("(%d,%d] with %d readings, more %v: want some from the beginning", a.From, a.To, len(a.Readings), a.More)
+		}
+	}
+}

@@ -241,6 +241,30 @@ func TestN74StalledEventStream(t *testing.T) {
 	}
 }
 
+// TestRevocationEndsStalledEventStream: it does not have to wait for the write that its viewer does not take.
+func TestRevocationEndsStalledEventStream(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	r := run(t, func(c *Config) { c.Auth.RevocationFile, c.Viewers.WriteTimeout = path, config.Duration(time.Minute) })
+	stalled := r.follower(nil).events(filter("#"))
+	stalled.want("subok")
+	good := r.follower(map[string]any{"sub": "ben"}).events(filter("#"))
+	ok := good.want("subok")
+	p := r.publisher("dev")
+	const count, size = 400, 50_000 // beyond what the sockets' buffers hold
+	go func() {
+		for range count {
+			if send(p, "a", strings.Repeat("x", size)) != nil {
+				return
+			}
+		}
+	}()
+	good.collect(count, ok.Epoch, ok.Offset)
+	if err := os.WriteFile(path, []byte("sub:anna\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Must(t, "the stalled stream to end", func() bool { return r.openHTTP("sse") == 1 })
+}
+
 // TestN103DrainEndsEvents: told, ended, and nothing lost when it comes back to the bridge's successor.
 func TestN103DrainEndsEvents(t *testing.T) {
 	dir := t.TempDir()
