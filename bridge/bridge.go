@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/certificate"
 	"plumbline/bridge/command"
 	"plumbline/bridge/config"
+	"plumbline/bridge/gate"
 	"plumbline/bridge/history"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/ingest"
@@ -78,6 +80,10 @@ type Bridge struct {
 	viewLis  net.Listener
 	opsLis   net.Listener
 
+	keys  *auth.Keys // nil when there is one key only
+	gate  *gate.Gate
+	certs []*certificate.Source
+
 	ready     atomic.Bool
 	draining  atomic.Bool
 	readyCh   chan struct{}
@@ -118,8 +124,8 @@ func (b *Bridge) build() error {
 	if err != nil {
 		return err
 	}
-	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.log); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	if err := b.buildGate(verifier); err != nil {
+		return err
 	}
 	var users *ingest.Users
 	if b.cfg.MQTT.Embedded() && b.cfg.MQTT.UsersFile != "" {
@@ -127,7 +133,7 @@ func (b *Bridge) build() error {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}
-	viewerTLS, mqttTLS, err := b.certificates(time.Now())
+	tlsOf, err := b.certificates()
 	if err != nil {
 		return err
 	}
@@ -141,39 +147,16 @@ func (b *Bridge) build() error {
 		b.packer = hub.NewPacker()
 	}
 	b.hub = hub.New(b.journal, hub.Options{Packer: b.packer, Log: b.log})
-	if err := b.buildHistory(verifier); err != nil {
+	if err := b.buildHistory(); err != nil {
 		return err
 	}
 	b.commands = b.newCommands()
 	b.wire = wire.New(b.wireOptions(verifier))
-	b.httpwire = httpwire.New(b.httpwireOptions(verifier))
-	if err := b.bindHTTP(viewerTLS); err != nil {
+	b.httpwire = httpwire.New(b.httpwireOptions())
+	if err := b.bindHTTP(tlsOf.viewers, tlsOf.ops); err != nil {
 		return err
 	}
-	return b.bindMQTT(users, mqttTLS)
-}
-
-// verifier makes the token check, with a secret of its own when none is configured.
-func (b *Bridge) verifier() (*auth.Verifier, error) {
-	j := b.cfg.Auth.JWT
-	if j.SecretFile == "" && j.PublicKeyFile == "" {
-		path, err := auth.EnsureSecret(b.file("jwt.key"), nil)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		j.SecretFile = path
-	}
-	key, err := auth.LoadKey(j.Alg, j.SecretFile, j.PublicKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	v, err := auth.NewVerifier(auth.Options{
-		Alg: j.Alg, Key: key, Issuer: j.Issuer, Audience: j.Audience, SubjectClaim: j.SubjectClaim, GrantsClaim: j.GrantsClaim, Leeway: j.Leeway.D(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return v, nil
+	return b.bindMQTT(users, tlsOf.mqtt)
 }
 
 func (b *Bridge) openJournal() error {
@@ -195,7 +178,7 @@ func (b *Bridge) openJournal() error {
 func (b *Bridge) wireOptions(v *auth.Verifier) wire.Options {
 	c := b.cfg.Viewers
 	return wire.Options{
-		Hub: b.hub, Journal: b.journal, Commands: b.commands, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Origins: c.Origins,
+		Hub: b.hub, Journal: b.journal, Commands: b.commands, Gate: b.gate, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node,
 		Heartbeat: c.Heartbeat.D(), AuthTimeout: c.AuthTimeout.D(), WriteTimeout: c.WriteTimeout.D(), MaxConnections: c.MaxConnections,
 		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, HandshakeRate: c.HandshakeRate, Packer: b.packer, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
 	}
@@ -225,6 +208,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 		})
 	}
 	part(&readers, "hub", func() error { return b.hub.Run(inner) })
+	if b.keys != nil {
+		part(&readers, "token keys", func() error { return b.keys.Run(inner) })
+	}
+	for _, s := range b.certs {
+		part(&readers, "certificate", func() error { return s.Run(inner) })
+	}
 	part(&readers, "revocations", func() error { return b.revoked.Run(inner) })
 	if b.sink != nil {
 		part(&readers, "history", func() error { return b.sink.Run(inner) })

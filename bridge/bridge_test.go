@@ -62,6 +62,11 @@ func runConfig(tb testing.TB, c Config) *running {
 	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	return runLogged(tb, c, log)
+}
+
+func runLogged(tb testing.TB, c Config, log *slog.Logger) *running {
+	tb.Helper()
 	b, err := New(Options{Config: c, Log: log})
 	if err != nil {
 		tb.Fatal(err)
@@ -211,6 +216,7 @@ type message struct {
 	Count     uint64            `json:"count"`
 	Recovered bool              `json:"recovered"`
 	Reason    string            `json:"reason"`
+	Detail    string            `json:"detail"`
 	Part      int               `json:"part"`
 	Parts     int               `json:"parts"`
 	RetryMS   int64             `json:"retry_ms"`

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestN08CrossSitePage(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: a real browser is needed: make deps-test installs it", err)
 	}
-	var target string
+	var target atomic.Value
 	said := make(chan string, 8)
 	site := func() *httptest.Server {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +35,7 @@ const s = new WebSocket(%q, %q);
 s.onopen = () => fetch("/said?open");
 s.onmessage = () => fetch("/said?data");
 s.onerror = () => fetch("/said?error");
-</script>`, target, wire.Subprotocol)
+</script>`, target.Load(), wire.Subprotocol)
 		}))
 		t.Cleanup(s.Close)
 		return s
@@ -44,7 +45,7 @@ s.onerror = () => fetch("/said?error");
 		c.Viewers.Plaintext = true // the browser does not know the development authority
 		c.Viewers.Origins = []string{good.URL}
 	})
-	target = "ws://" + r.b.Addresses().Viewers + "/ws"
+	target.Store("ws://" + r.b.Addresses().Viewers + "/ws")
 	for _, tc := range []struct{ site, want string }{{good.URL, "open"}, {evil.URL, "error"}} {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", tc.site)

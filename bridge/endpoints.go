@@ -6,15 +6,14 @@ import (
 	"sync"
 	"time"
 
-	"plumbline/bridge/auth"
 	"plumbline/bridge/command"
 	"plumbline/bridge/wire/httpwire"
 )
 
-func (b *Bridge) httpwireOptions(v *auth.Verifier) httpwire.Options {
+func (b *Bridge) httpwireOptions() httpwire.Options {
 	c := b.cfg.Viewers
 	return httpwire.Options{
-		Hub: b.hub, Journal: b.journal, Commands: b.commands, MaxBodyBytes: int64(c.MaxFrameBytes), Door: door{b, v}, Heartbeat: c.Heartbeat.D(), WriteTimeout: c.WriteTimeout.D(), MaxStreams: c.MaxStreams,
+		Hub: b.hub, Journal: b.journal, Commands: b.commands, MaxBodyBytes: int64(c.MaxFrameBytes), Door: b.gate, Heartbeat: c.Heartbeat.D(), WriteTimeout: c.WriteTimeout.D(), MaxStreams: c.MaxStreams,
 		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, Metrics: b.m, Log: b.log,
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -187,20 +186,6 @@ func (r *running) write(tc request) {
 }
 
 func TestHandshakes(t *testing.T) { refuse(t, "") }
-
-func TestN01PlaintextOnTheTLSPort(t *testing.T) {
-	r := run(t, nil)
-	host := r.b.Addresses().Viewers
-	plain, err := net.Dial("tcp", host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = plain.Close() }()
-	req := &http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: host, Path: "/ws"}, Host: host, Header: upgrade(), ProtoMajor: 1, ProtoMinor: 1}
-	if resp := roundTrip(t, plain, req); resp.StatusCode != 400 {
-		t.Errorf("plaintext on the TLS port: %d", resp.StatusCode)
-	}
-}
 
 func TestN02ForeignOrigin(t *testing.T)      { refuse(t, "N02") }
 func TestN03NullOrigin(t *testing.T)         { refuse(t, "N03") }

@@ -2,13 +2,13 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
+	"plumbline/bridge/gate"
 	"plumbline/bridge/history"
 	"plumbline/bridge/history/api"
 	"plumbline/bridge/history/postgres"
@@ -20,7 +20,7 @@ const historyFile = "history.db"
 
 // buildHistory makes the sink that copies the journal into the configured store; none when history is off. The store itself is
 // opened by the running sink, as often as it takes, so that a store that is down keeps nothing else from starting.
-func (b *Bridge) buildHistory(v *auth.Verifier) error {
+func (b *Bridge) buildHistory() error {
 	c := b.cfg.History
 	if c.Store == "off" {
 		return nil
@@ -42,32 +42,19 @@ func (b *Bridge) buildHistory(v *auth.Verifier) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b.asked = api.New(api.Options{
-		Store: b.sink.Store, Identify: func(r *http.Request) (auth.Identity, bool) { return b.identify(v, r) }, PageKey: key,
+		Store: b.sink.Store, Identify: b.identify, PageKey: key,
 		MaxPoints: c.API.MaxPoints, MaxConcurrent: c.API.MaxConcurrent, Timeout: c.API.Timeout.D(), Metrics: b.m, Log: b.log,
 	})
 	return nil
 }
 
-// identify reads the token of a request's Authorization header and says who it names, if it is good.
-func (b *Bridge) identify(v *auth.Verifier, r *http.Request) (auth.Identity, bool) {
-	headers := r.Header["Authorization"]
-	if len(headers) != 1 {
-		return auth.Identity{}, false
+// identify says who asks, in whatever way the token came.
+func (b *Bridge) identify(r *http.Request) (auth.Identity, bool) {
+	id, err := b.gate.FromRequest(r)
+	if err != nil {
+		audit.Refused(b.log, audit.Event{Action: r.Method + " " + r.URL.Path, Reason: gate.Reason(err), Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return auth.Identity{}, false
-	}
-	id, err := v.Verify(strings.TrimSpace(token))
-	result, reason := "ok", ""
-	var refusal *auth.Refusal
-	if errors.As(err, &refusal) {
-		result, reason = "refused", refusal.Reason
-	} else if b.revoked.Revoked(id) {
-		result, reason = "refused", "revoked"
-	}
-	b.m.Auth.WithLabelValues(result, reason).Inc()
-	return id, result == "ok"
+	return id, err == nil
 }
 
 // openHistory opens the configured store.

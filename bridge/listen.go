@@ -12,10 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"plumbline/bridge/config"
-	"plumbline/bridge/devca"
-	"plumbline/bridge/history/api"
 )
 
 // addressFile is where a running bridge writes its Addresses.
@@ -29,49 +25,6 @@ const (
 )
 
 func (b *Bridge) file(name string) string { return filepath.Join(b.cfg.Data, name) }
-
-// certificates returns the TLS settings of the viewers (nil with plaintext) and of MQTT (nil without certificate).
-func (b *Bridge) certificates(now time.Time) (viewers, mqtt *tls.Config, err error) {
-	if !b.cfg.Viewers.Plaintext {
-		var cert tls.Certificate
-		if t := b.cfg.Viewers.TLS; t.Cert != "" {
-			cert, err = loadPair("viewers.tls", t, now)
-		} else if cert, err = devca.Ensure(b.file("tls"), now); err != nil {
-			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		b.m.CertNotAfter.Set(float64(cert.Leaf.NotAfter.Unix()))
-		viewers = serverTLS(cert)
-		viewers.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 (RFC 8441) is not spoken here
-	}
-	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" && b.cfg.MQTT.Embedded() {
-		cert, err := loadPair("mqtt.tls", t, now)
-		if err != nil {
-			return nil, nil, err
-		}
-		mqtt = serverTLS(cert)
-	}
-	return viewers, mqtt, nil
-}
-
-// serverTLS allows TLS 1.2 and 1.3 with Go's own choice of suites (RFC 9325).
-func serverTLS(cert tls.Certificate) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-}
-
-func loadPair(key string, t config.TLS, now time.Time) (tls.Certificate, error) {
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return cert, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
-	}
-	if now.Before(cert.Leaf.NotBefore) || now.After(cert.Leaf.NotAfter) {
-		return cert, fmt.Errorf("%w: %s: the certificate %q is valid from %s to %s only: renew it", ErrConfig, key, t.Cert,
-			cert.Leaf.NotBefore.Format(time.RFC3339), cert.Leaf.NotAfter.Format(time.RFC3339))
-	}
-	return cert, nil
-}
 
 // listen binds a TCP address, or says which setting names it and what to do.
 func listen(key, addr string) (net.Listener, error) {
@@ -88,7 +41,7 @@ func listen(key, addr string) (net.Listener, error) {
 }
 
 // bindHTTP binds the viewers' and the operators' listeners.
-func (b *Bridge) bindHTTP(viewerTLS *tls.Config) error {
+func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	l, err := listen("viewers.listen", b.cfg.Viewers.Listen)
 	if err != nil {
 		return err
@@ -98,13 +51,7 @@ func (b *Bridge) bindHTTP(viewerTLS *tls.Config) error {
 		l = tls.NewListener(l, viewerTLS)
 	}
 	b.viewLis = l
-	mux := http.NewServeMux()
-	mux.Handle(b.cfg.Viewers.Path, b.wire)
-	b.routeHTTP(mux)
-	if b.asked != nil {
-		mux.Handle(api.Root, b.asked)
-	}
-	b.viewers = b.httpServer(mux)
+	b.viewers = b.httpServer(b.viewerRoutes())
 	if b.cfg.Ops.Listen == "" {
 		return nil
 	}
@@ -112,6 +59,9 @@ func (b *Bridge) bindHTTP(viewerTLS *tls.Config) error {
 		return err
 	}
 	b.addrs.Ops = b.opsLis.Addr().String()
+	if opsTLS != nil {
+		b.opsLis = tls.NewListener(b.opsLis, opsTLS)
+	}
 	b.ops = b.httpServer(b.opsHandler())
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 	"plumbline/bridge/internal/eventually"
 )
 
-func TestExpiryCutsTheSession(t *testing.T) { // N37, SEC-04
+func TestN37ExpiryCutsTheSession(t *testing.T) { // SEC-04
 	r := run(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
 	exp := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	v := r.open(map[string]any{"exp": exp.Unix()})
@@ -93,7 +93,7 @@ func TestMembersAreNamedExactly(t *testing.T) {
 	v.wantClose(4005, "unknown type")
 }
 
-func TestRefresh(t *testing.T) { // N36
+func TestN36RefreshNarrowsTheSession(t *testing.T) {
 	r := run(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
 	p := r.publisher("dev")
 	exp := time.Now().Add(2 * time.Second).Truncate(time.Second)
@@ -122,7 +122,7 @@ func TestRefresh(t *testing.T) { // N36
 	v.want("unsubok")
 }
 
-func TestRevocation(t *testing.T) { // N38, SEC-05
+func TestN38Revocation(t *testing.T) { // SEC-05
 	path := filepath.Join(t.TempDir(), "revoked")
 	r := run(t, func(c *Config) { c.Auth.RevocationFile = path })
 	anna, ben, token := r.open(nil), r.open(map[string]any{"sub": "ben"}), r.open(map[string]any{"sub": "carl", "jti": "t-1"})

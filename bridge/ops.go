@@ -52,11 +52,12 @@ type readiness struct {
 	Status   string            `json:"status"`
 	Reason   string            `json:"reason,omitempty"`
 	External []external.Status `json:"external,omitempty"`
+	Alarms   []string          `json:"alarms,omitempty"` // what to mend while it goes on serving
 }
 
 func (b *Bridge) readiness(status, reason string) readiness {
 	all, _ := b.external.Status()
-	return readiness{status, reason, all}
+	return readiness{status, reason, all, b.alarms()}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -72,6 +72,7 @@ func TestPlainViewersShareWriters(t *testing.T) {
 	cursor := stay.sub(1, "#", nil).Offset
 	payload := strings.Repeat("x", 120_000) // plain text: escaping takes the race detector seconds
 	for n := range rounds {
+		_ = stay.ws.SetReadDeadline(time.Now().Add(patience)) // for a round, however long they all take on a busy machine
 		misuses, stalls := r.open(nil), r.raw(t)
 		var leave [8]*viewer
 		for i := range leave {

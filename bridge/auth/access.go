@@ -45,11 +45,15 @@ func Viewing(filters ...string) Lists {
 type Identity struct {
 	Subject string
 	TokenID string    // jti, "" when absent
+	Key     string    // names the token itself, a digest of it
 	Tenant  string    // "" without tenants
 	Grants  Lists     // filters that the holder may use
 	Denies  Lists     // filters whose topics are out of its reach, whatever Grants says
 	Expires time.Time // exp, leeway not added
 }
+
+// Account names the subject within its tenant, as a key for what each may use of the bridge.
+func (id Identity) Account() string { return id.Tenant + "/" + id.Subject } // no tenant holds a slash
 
 // May reports whether the action is granted for every topic that filter can match; a topic's name is a filter too. A filter
 // that only overlaps a grant is forbidden, and so is one that a deny covers whole. A filter that a deny covers in part is

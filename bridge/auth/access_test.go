@@ -15,7 +15,7 @@ import (
 	"plumbline/bridge/internal/eventually"
 )
 
-// TestN41FilterContainment holds N41 to N44.
+// TestN41FilterContainment holds N42 and N43 too: a wider filter that overlaps, and filters that are none.
 func TestN41FilterContainment(t *testing.T) {
 	id := Identity{Grants: Viewing("plant/1/#", "shared/+/temp"), Denies: Viewing("plant/1/secret/#")}
 	for filter, want := range map[string]string{
@@ -136,6 +136,31 @@ func TestRevocationsRefuseMalformedAtStart(t *testing.T) {
 	}
 }
 
+func TestN44DenyBeatsAllow(t *testing.T) {
+	for _, tc := range []struct {
+		deny, filter string
+		may, hidden  bool // whether the filter is allowed, and whether a/b is hidden then
+	}{
+		{"a/b", "a/b", false, true},
+		{"a/#", "a/b", false, true},
+		{"#", "a/b", false, true},
+		{"a/b", "a/+", true, true},
+		{"a/b/#", "a/#", true, true}, // a/b itself too (MQTT 5.0 section 4.7.1.2)
+		{"b/#", "a/b", true, false},
+		{"+/b/c", "a/b", true, false},
+	} {
+		id := Identity{Grants: Viewing("#", "a/b"), Denies: Viewing(tc.deny)}
+		for _, action := range []Action{Live, Snapshot, History} {
+			if may := id.May(action, tc.filter) == nil; may != tc.may {
+				t.Errorf("%s, deny %s: %s allowed = %v", action, tc.deny, tc.filter, may)
+			}
+			if hidden := !id.Allow(action)("a/b"); hidden != tc.hidden {
+				t.Errorf("%s, deny %s: a/b hidden = %v", action, tc.deny, hidden)
+			}
+		}
+	}
+}
+
 // TestGrantsByAction: a list of grants is for looking, never for publishing; an object names each action; what is misspelt or of
 // another shape refuses the token, for a deny that is overlooked lets pass.
 func TestGrantsByAction(t *testing.T) {
@@ -152,8 +177,8 @@ func TestGrantsByAction(t *testing.T) {
 		{"none", nil, nil, [actions]string{"nn", "nn", "nn", "nn"}},
 		{"a list", []string{"a/#"}, nil, [actions]string{"yy", "yy", "yy", "nn"}},
 		{"an object", object{"live": []string{"a/b"}, "publish": []string{"a/c"}}, nil, [actions]string{"yn", "nn", "nn", "ny"}},
-		{"N44 a list of denies is for all", object{"live": []string{"a/#"}, "publish": []string{"a/#"}}, []string{"a/c"}, [actions]string{"yn", "nn", "nn", "yn"}},
-		{"N44 denies by action", []string{"a/#"}, object{"history": []string{"a/+"}, "snapshot": []string{"a/b"}}, [actions]string{"yy", "ny", "nn", "nn"}},
+		{"a list of denies is for all", object{"live": []string{"a/#"}, "publish": []string{"a/#"}}, []string{"a/c"}, [actions]string{"yn", "nn", "nn", "yn"}},
+		{"denies by action", []string{"a/#"}, object{"history": []string{"a/+"}, "snapshot": []string{"a/b"}}, [actions]string{"yy", "ny", "nn", "nn"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			id, err := read(tc.grants, tc.denies)

@@ -15,6 +15,7 @@ const maxGrants = 256
 // reader reads the lists of one token.
 type reader struct {
 	claims jwt.MapClaims
+	prefix string // begins every filter, whatever the token says
 }
 
 // lists reads a claim that holds MQTT filters: a list, which stands for the actions in plain, or an object with a list for each
@@ -24,7 +25,7 @@ func (r reader) lists(name string, plain ...Action) (Lists, error) {
 	switch claim := r.claims[name].(type) {
 	case nil:
 		if _, null := r.claims[name]; null {
-			return out, refuse("grants", "%s is null", name)
+			return out, Refuse("grants", "%s is null", name)
 		}
 	case []any:
 		filters, err := r.filters(name, claim)
@@ -39,7 +40,7 @@ func (r reader) lists(name string, plain ...Action) (Lists, error) {
 			a, known := actionNamed(key)
 			list, isList := value.([]any)
 			if !known || !isList { // a misspelt deny must not let pass
-				return out, refuse("grants", "%s: want lists of filters by live, snapshot, history and publish", name)
+				return out, Refuse("grants", "%s: want lists of filters by live, snapshot, history and publish", name)
 			}
 			var err error
 			if out[a], err = r.filters(name, list); err != nil {
@@ -47,7 +48,7 @@ func (r reader) lists(name string, plain ...Action) (Lists, error) {
 			}
 		}
 	default:
-		return out, refuse("grants", "%s is neither a list nor an object of lists", name)
+		return out, Refuse("grants", "%s is neither a list nor an object of lists", name)
 	}
 	return out, nil
 }
@@ -64,15 +65,15 @@ func actionNamed(name string) (Action, bool) {
 // filters checks one list.
 func (r reader) filters(name string, list []any) ([]string, error) {
 	if len(list) > maxGrants {
-		return nil, refuse("grants", "%s has more than %d filters", name, maxGrants)
+		return nil, Refuse("grants", "%s has more than %d filters", name, maxGrants)
 	}
 	out := make([]string, 0, len(list))
 	for _, one := range list {
 		f, ok := one.(string)
-		if !ok || topic.ValidFilter(f) != nil {
-			return nil, refuse("grants", "%s holds something that is not an MQTT filter", name)
+		if !ok || topic.ValidFilter(f) != nil || topic.ValidFilter(r.prefix+f) != nil {
+			return nil, Refuse("grants", "%s holds something that is not an MQTT filter", name)
 		}
-		out = append(out, f)
+		out = append(out, r.prefix+f)
 	}
 	return out, nil
 }

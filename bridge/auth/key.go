@@ -15,17 +15,23 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// MinSecretBytes is the shortest HMAC secret that is accepted: the output size of SHA-256 (RFC 7518 section 3.2).
+// MinSecretBytes is the shortest HMAC secret that HS256 accepts, the output size of its hash; HS384 and HS512 want theirs, 48 and
+// 64 (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
 // minRSABits is the smallest RSA modulus that is accepted (RFC 7518 section 3.3).
 const minRSABits = 2048
 
 // Algorithms lists the values that alg may have.
-func Algorithms() []string { return []string{"HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"} }
+func Algorithms() []string {
+	return []string{
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+	}
+}
 
 // LoadKey reads the key for alg: the secret for HS*, trimmed of white space at both ends, else a PEM public key or
 // certificate. The error says which setting to mend.
@@ -77,42 +83,58 @@ func parsePublic(raw []byte) (any, error) {
 
 // checkKey holds the key to the algorithm (RFC 8725 section 3.2: a public key must never serve as an HMAC secret).
 func checkKey(alg string, key any) error {
-	switch alg {
-	case "HS256", "HS384", "HS512":
+	if !slices.Contains(Algorithms(), alg) {
+		return fmt.Errorf("auth: algorithm %q: use one of %s", alg, strings.Join(Algorithms(), ", "))
+	}
+	switch alg[:2] {
+	case "HS":
 		secret, ok := key.([]byte)
 		if !ok {
 			return fmt.Errorf("auth: algorithm %s needs a secret, not a %T", alg, key)
 		}
 		return checkSecret(alg, secret)
-	case "RS256":
+	case "RS", "PS":
 		k, ok := key.(*rsa.PublicKey)
 		if !ok {
-			return fmt.Errorf("auth: algorithm RS256 needs an RSA public key, not a %T", key)
+			return fmt.Errorf("auth: algorithm %s needs an RSA public key, not a %T", alg, key)
 		}
 		if k.N.BitLen() < minRSABits {
 			return fmt.Errorf("auth: the RSA key has %d bits: use at least %d", k.N.BitLen(), minRSABits)
 		}
-	case "ES256":
-		k, ok := key.(*ecdsa.PublicKey)
-		if !ok || k.Curve != elliptic.P256() {
-			return errors.New("auth: algorithm ES256 needs an EC public key on P-256")
+		if k.E < 3 || k.E&1 == 0 {
+			return fmt.Errorf("auth: the RSA key has the exponent %d, which protects nothing: make another", k.E)
 		}
-	case "EdDSA":
+	case "ES":
+		curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[alg]
+		if k, ok := key.(*ecdsa.PublicKey); !ok || k.Curve != curve {
+			return fmt.Errorf("auth: algorithm %s needs an EC public key on %s", alg, curve.Params().Name)
+		}
+	default:
 		if _, ok := key.(ed25519.PublicKey); !ok {
 			return fmt.Errorf("auth: algorithm EdDSA needs an Ed25519 public key, not a %T", key)
 		}
-	default:
-		return fmt.Errorf("auth: algorithm %q: use one of %s", alg, strings.Join(Algorithms(), ", "))
 	}
 	return nil
 }
 
+// minDistinct is how many different bytes a secret must have. Random text has far more; "aaaa" and "12121212" have not.
+const minDistinct = 8
+
 func checkSecret(alg string, secret []byte) error {
-	if len(secret) < MinSecretBytes {
-		return fmt.Errorf("auth: the %s secret has %d bytes: use at least %d random ones (openssl rand -hex 32)", alg, len(secret), MinSecretBytes)
+	least := map[string]int{"HS256": MinSecretBytes, "HS384": 48, "HS512": 64}[alg]
+	if len(secret) < least {
+		return fmt.Errorf("auth: the %s secret has %d bytes: use at least %d random ones (openssl rand -hex 32)", alg, len(secret), least)
 	}
-	if bytes.Count(secret, secret[:1]) == len(secret) {
-		return errors.New("auth: the secret is one byte repeated: use random bytes (openssl rand -hex 32)")
+	var seen [256]bool
+	distinct := 0
+	for _, b := range secret {
+		if !seen[b] {
+			seen[b] = true
+			distinct++
+		}
+	}
+	if distinct < minDistinct {
+		return fmt.Errorf("auth: the secret has only %d different bytes: use random ones (openssl rand -hex 32)", distinct)
 	}
 	if block, _ := pem.Decode(secret); block != nil {
 		return errors.New("auth: the secret is a PEM file: a key that others may read is no secret; set auth.jwt.alg and publicKeyFile instead")

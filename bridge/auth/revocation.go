@@ -22,11 +22,13 @@ const RevocationInterval = 200 * time.Millisecond
 const maxRevocationBytes = 64 << 20
 
 // Revocations is the set of revoked subjects and token ids read from a file, one `sub:NAME` or `jti:ID` a line; empty lines
-// and lines starting with # count for nothing. The zero value is not usable; see NewRevocations. Safe for concurrent use.
+// and lines starting with # count for nothing. To it come the tokens that their holders ended. The zero value is not usable; see
+// NewRevocations. Safe for concurrent use.
 type Revocations struct {
-	path string
-	log  *slog.Logger
-	set  atomic.Pointer[map[string]struct{}]
+	path  string
+	log   *slog.Logger
+	set   atomic.Pointer[map[string]struct{}]
+	ended *ended
 
 	mu       sync.Mutex
 	last     fileState
@@ -46,7 +48,7 @@ type fileState struct {
 // NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
 // it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force.
 func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
-	r := &Revocations{path: path, log: log, watchers: map[int]func(){}}
+	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: &ended{until: map[string]time.Time{}, now: time.Now}}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
 	if path == "" {
@@ -58,8 +60,11 @@ func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
 	return r, nil
 }
 
-// Revoked reports whether id's subject or token id is on the list.
+// Revoked reports whether id's subject or token id is on the list, or its token was ended.
 func (r *Revocations) Revoked(id Identity) bool {
+	if r.ended.has(id.Key) {
+		return true
+	}
 	set := *r.set.Load()
 	if len(set) == 0 {
 		return false
@@ -74,7 +79,7 @@ func (r *Revocations) Revoked(id Identity) bool {
 	return ok
 }
 
-// Watch calls f after each change of the list, from Run's goroutine. The returned function ends that.
+// Watch calls f after each change of the list, from Run's or End's goroutine. The returned function ends that.
 func (r *Revocations) Watch(f func()) (cancel func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -124,24 +124,6 @@ type Commands struct {
 	Burst int `yaml:"burst"`
 }
 
-// Auth configures tokens and revocation.
-type Auth struct {
-	JWT            JWT    `yaml:"jwt"`
-	RevocationFile string `yaml:"revocationFile"`
-}
-
-// JWT configures which tokens are good.
-type JWT struct {
-	Alg           string   `yaml:"alg"`
-	SecretFile    string   `yaml:"secretFile"`
-	PublicKeyFile string   `yaml:"publicKeyFile"`
-	Issuer        string   `yaml:"issuer"`
-	Audience      string   `yaml:"audience"`
-	SubjectClaim  string   `yaml:"subjectClaim"`
-	GrantsClaim   string   `yaml:"grantsClaim"`
-	Leeway        Duration `yaml:"leeway"`
-}
-
 // Journal configures the log on disk.
 type Journal struct {
 	Sync         string   `yaml:"sync"` // memory, os or durable: what must hold before a publisher gets its acknowledgement
@@ -155,6 +137,7 @@ type Journal struct {
 type Ops struct {
 	Listen string `yaml:"listen"` // "" = none
 	Pprof  bool   `yaml:"pprof"`  // Go's profiles under /debug/pprof/ of this listener, which must be loopback then
+	TLS    TLS    `yaml:"tls"`    // none = plain HTTP
 }
 
 // Drain configures the way out.
@@ -182,7 +165,7 @@ func Default() Config {
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000,
 			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
 		},
-		Auth:    Auth{JWT: JWT{Alg: "HS256", Issuer: "plumbline", Audience: "bridge", SubjectClaim: "sub", GrantsClaim: "grants", Leeway: Duration(2 * time.Second)}},
+		Auth:    defaultAuth(),
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},
 		History: defaultHistory(),
 		Ops:     Ops{Listen: "127.0.0.1:9464"},

@@ -99,7 +99,7 @@ func fromEnv(c *Config, environ []string) error {
 func anchor(c *Config, dir string) {
 	paths := []*string{
 		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
-		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.RevocationFile, &c.History.SQLite.File,
+		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.JWT.KeySetFile, &c.Auth.JWT.KeySetCA, &c.Auth.RevocationFile, &c.Ops.TLS.Cert, &c.Ops.TLS.Key, &c.History.SQLite.File,
 	}
 	for i := range c.External {
 		e := &c.External[i]

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"plumbline/bridge/auth"
 )
 
 // Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
@@ -31,6 +29,7 @@ func (c Config) Validate() error {
 	c.validateMQTT(say)
 	c.validateExternal(say)
 	c.validateViewers(say)
+	c.validateAuth(say)
 	c.validateRest(say)
 	return errors.Join(bad...)
 }
@@ -70,23 +69,12 @@ func (c Config) validateViewers(say sayFunc) {
 	inRange(say, "viewers.commands.rate", int64(v.Commands.Rate), 0, 100_000)
 	inRange(say, "viewers.commands.burst", int64(v.Commands.Burst), 1, 100_000)
 	switch v.Path {
-	case "/sse", "/poll", "/publish":
+	case "/sse", "/poll", "/publish", "/session", "/ticket":
 		say("viewers.path", "%q is the path of another endpoint: choose another, as /ws", v.Path)
 	}
 }
 
 func (c Config) validateRest(say sayFunc) {
-	oneOf(say, "auth.jwt.alg", c.Auth.JWT.Alg, auth.Algorithms()...)
-	within(say, "auth.jwt.leeway", c.Auth.JWT.Leeway, 0, time.Minute)
-	if c.Auth.JWT.Issuer == "" {
-		say("auth.jwt.issuer", "is empty: name the issuer that tokens must have")
-	}
-	if c.Auth.JWT.Audience == "" {
-		say("auth.jwt.audience", "is empty: name the audience that tokens must have")
-	}
-	if !strings.HasPrefix(c.Auth.JWT.Alg, "HS") && c.Auth.JWT.PublicKeyFile == "" {
-		say("auth.jwt.publicKeyFile", "is empty: algorithm %s checks with a public key", c.Auth.JWT.Alg)
-	}
 	oneOf(say, "journal.sync", c.Journal.Sync, "memory", "os", "durable")
 	inRange(say, "journal.segmentBytes", int64(c.Journal.SegmentBytes), 64<<10, 1<<30)
 	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
@@ -106,6 +94,7 @@ func (c Config) validateOps(say sayFunc) {
 		}
 		return
 	}
+	checkPair(say, "ops.tls", c.Ops.TLS)
 	if loop := checkListen(say, "ops.listen", c.Ops.Listen); !loop && c.Ops.Pprof {
 		say("ops.pprof", "is allowed only when ops.listen (%s) is a loopback address: profiles show memory, and taking them costs time", c.Ops.Listen)
 	}

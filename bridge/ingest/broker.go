@@ -20,6 +20,7 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -252,7 +253,7 @@ func (b *Broker) Reload() {
 	for _, cl := range b.sessions.connected() {
 		if c := connOf(cl); c != nil && !b.stillMay(cl, c) {
 			b.m.MQTTRejected.WithLabelValues("revoked").Inc()
-			b.log.Warn("mqtt client cut: it may not connect any more", "remote", c.addr)
+			audit.Refused(b.log, audit.Event{Action: "mqtt session", Reason: "revoked", Subject: string(cl.Properties.Username), Remote: c.addr})
 			_ = b.server.DisconnectClient(cl, packets.ErrNotAuthorized)
 		}
 	}

@@ -48,12 +48,22 @@ type conn struct {
 	present   bool   // it found a session
 	refused   bool   // nothing more is taken: a 3.1.1 client learns of a refusal only by the cut
 	answered  bool   // CONNACK has been sent
+	recorded  bool   // why it may not connect is in the audit
 	emptyWill bool
 	lastByte  byte // read last
+
+	said atomic.Int64 // unix second of its last event in the audit
 
 	writing sync.Mutex
 	corked  bool
 	held    []byte
+}
+
+// mayRecord reports whether the audit takes another event of what the client is denied: one a second, so that a device that
+// publishes where it may not does not fill the disk. The metrics count all.
+func (c *conn) mayRecord() bool {
+	now := time.Now().Unix()
+	return c.said.Swap(now) != now
 }
 
 // SetDeadline is called by the library before each packet: one and a half keepalives to read it [MQTT-3.1.2-22].

@@ -269,7 +269,7 @@ func TestN99LogHoldsNoSecretsMQTT(t *testing.T) {
 			t.Errorf("the log holds %q:\n%s", bad, log)
 		}
 	}
-	if !strings.Contains(log, "login refused") {
+	if !strings.Contains(log, `"msg":"refused","action":"mqtt login"`) {
 		t.Errorf("the log lacks the refused login:\n%s", log)
 	}
 }

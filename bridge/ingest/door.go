@@ -13,6 +13,8 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/audit"
 )
 
 var _ listeners.Listener = (*door)(nil)
@@ -98,6 +100,7 @@ func (d *door) accept() (*conn, error) {
 		c, reason := d.b.gate.admit(raw)
 		if reason != "" {
 			d.b.m.MQTTRejected.WithLabelValues(reason).Inc()
+			audit.Refused(d.b.log, audit.Event{Action: "mqtt connection", Reason: reason, Remote: raw.RemoteAddr().String(), Detail: d.ID()})
 			_ = raw.Close()
 			continue
 		}
@@ -118,7 +121,9 @@ func (d *door) run(c *conn, establish listeners.EstablishFn) {
 	d.b.gate.release(c)
 	if err != nil && c.keepalive.Load() == waitingForConnect {
 		d.b.m.MQTTRejected.WithLabelValues("connect").Inc()
-		d.b.log.Warn("mqtt connection refused", "listener", d.ID(), "remote", c.addr, "error", err)
+		if !c.recorded {
+			audit.Refused(d.b.log, audit.Event{Action: "mqtt connection", Reason: "connect", Remote: c.addr, Detail: d.ID() + ": " + err.Error()})
+		}
 	} else {
 		d.b.log.Debug("mqtt connection ended", "listener", d.ID(), "remote", c.addr, "error", err)
 	}

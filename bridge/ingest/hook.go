@@ -6,6 +6,7 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/topic"
 )
 
@@ -84,6 +85,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 
 func (h *hook) refuseConnect(cl *mqtt.Client, code packets.Code, reason string) {
 	h.b.m.MQTTRejected.WithLabelValues(reason).Inc()
+	c := connOf(cl)
+	c.recorded = true
+	audit.Refused(h.b.log, audit.Event{Action: "mqtt connection", Reason: reason, Remote: c.addr})
 	_ = h.b.server.SendConnack(cl, code, false, nil) // the connection ends either way
 }
 
@@ -127,6 +131,9 @@ func (h *hook) may(cl *mqtt.Client, name string, write bool) bool {
 		action = "publish"
 	}
 	h.b.m.Denied.WithLabelValues(action).Inc()
+	if c := connOf(cl); c != nil && c.mayRecord() {
+		audit.Refused(h.b.log, audit.Event{Action: "mqtt " + action, Reason: "not on the list", Subject: string(cl.Properties.Username), Remote: c.addr})
+	}
 	return false
 }
 

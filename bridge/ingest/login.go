@@ -6,6 +6,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/audit"
 )
 
 // authenticate decides a CONNECT. The answer to a stranger is the same whatever is wrong.
@@ -37,7 +39,7 @@ func (b *Broker) authenticate(cl *mqtt.Client, c *conn, pk packets.Packet) bool 
 
 func (b *Broker) loginRefused(c *conn, reason string) bool {
 	b.m.MQTTRejected.WithLabelValues(reason).Inc()
-	b.log.Warn("mqtt login refused", "remote", c.addr, "reason", reason)
+	audit.Refused(b.log, audit.Event{Action: "mqtt login", Reason: reason, Remote: c.addr})
 	return false
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"plumbline/bridge/audit"
 )
 
 // Subprotocol is what a WebSocket client must offer [MQTT-6.0.0-3].
@@ -67,7 +69,7 @@ func (d *door) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 	}
 	if status, reason := d.opts.WebSocket.refuse(r); status != 0 {
 		d.b.m.MQTTRejected.WithLabelValues("websocket-" + reason).Inc()
-		d.b.log.Warn("mqtt websocket refused", "listener", d.ID(), "remote", p.c.addr, "reason", reason)
+		audit.Refused(d.b.log, audit.Event{Action: "mqtt handshake", Reason: reason, Remote: p.c.addr, Detail: d.ID()})
 		if status == http.StatusUpgradeRequired {
 			w.Header().Set("Sec-WebSocket-Version", "13")
 		}

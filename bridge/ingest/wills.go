@@ -6,6 +6,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/audit"
 )
 
 // wills sends the wills instead of the library, which loses their properties (D9), turns the delay into an expiry (D10), asks
@@ -118,6 +120,7 @@ func (w *wills) send(id, user string, p packets.ConnectParams) {
 	if u := w.b.opts.Users; u != nil && !u.may(user, id, p.WillTopic, true) { // M11: the list of now, not that of CONNECT
 		w.count("denied")
 		w.b.m.Denied.WithLabelValues("will").Inc()
+		audit.Refused(w.b.log, audit.Event{Action: "mqtt will", Reason: "not on the list", Subject: user})
 		return
 	}
 	cl := &mqtt.Client{ID: id}

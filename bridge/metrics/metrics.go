@@ -42,7 +42,9 @@ type Set struct {
 	Drain         prometheus.Gauge       // 0 serving, 1 draining
 	External      *External              // of external brokers
 
-	history // of sinks and of the history API
+	history                             // of sinks and of the history API
+	KeyFetchFailures prometheus.Counter // key sets that could not be read
+	CertFailures     prometheus.Counter // new certificates that were not taken
 }
 
 // New makes a Set with a registry of its own.
@@ -86,6 +88,8 @@ func (s *Set) viewers() {
 	s.HTTPStreams = s.gaugeVec("bridge_http_streams", "Requests of viewers under way over plain HTTP, by kind (sse, poll, publish).", "kind")
 	s.Auth = s.counterVec("bridge_auth_total", "Token checks, by result and reason.", "result", "reason")
 	s.Denied = s.counterVec("bridge_acl_denied_total", "Requests outside the access list, by action (live, snapshot, history, publish, subscribe, deliver, will).", "action")
+	s.KeyFetchFailures = s.counter("bridge_auth_key_fetch_failures_total", "Fetches of the token keys that failed; the last good keys stay in force.")
+	s.CertFailures = s.counter("bridge_tls_reload_failures_total", "New certificates that were not taken; the old ones stay in force.")
 	s.CertNotAfter = s.gauge("bridge_tls_not_after_seconds", "Unix time at which the viewers' certificate expires, 0 without TLS.")
 	s.Drain = s.gauge("bridge_drain_state", "0 serving, 1 draining.")
 }

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// gate lets handshakes pass at a rate, after a burst of twice as many, and tells those it turns away when to come back: spread
+// turnstile lets handshakes pass at a rate, after a burst of twice as many, and tells those it turns away when to come back: spread
 // over the time that it takes to let all of them in.
-type gate struct {
+type turnstile struct {
 	rate float64 // a second; 0 lets everyone pass
 
 	mu     sync.Mutex
@@ -17,15 +17,15 @@ type gate struct {
 	at     time.Time
 }
 
-// longestReturn bounds what the gate tells.
+// longestReturn bounds what the turnstile tells.
 const longestReturn = 2 * time.Minute
 
-func newGate(rate int, now time.Time) *gate {
-	return &gate{rate: float64(rate), tokens: 2 * float64(rate), at: now}
+func newTurnstile(rate int, now time.Time) *turnstile {
+	return &turnstile{rate: float64(rate), tokens: 2 * float64(rate), at: now}
 }
 
 // pass reports whether a handshake may go on; if not, the time over which to spread the return.
-func (g *gate) pass(now time.Time) (spread time.Duration, ok bool) {
+func (g *turnstile) pass(now time.Time) (spread time.Duration, ok bool) {
 	if g.rate == 0 {
 		return 0, true
 	}

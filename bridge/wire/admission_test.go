@@ -10,7 +10,7 @@ import (
 // of them in takes.
 func TestGate(t *testing.T) {
 	now := time.Unix(0, 0)
-	g := newGate(100, now)
+	g := newTurnstile(100, now)
 	count := func(n int) (passed int, spread time.Duration) {
 		for range n {
 			if wait, ok := g.pass(now); ok {
@@ -32,7 +32,7 @@ func TestGate(t *testing.T) {
 	if passed, spread := count(201); passed != 200 || spread != time.Second {
 		t.Errorf("an hour later: %d passed, spread %s", passed, spread)
 	}
-	if _, ok := newGate(0, now).pass(now); !ok {
+	if _, ok := newTurnstile(0, now).pass(now); !ok {
 		t.Error("no limit, and not passed")
 	}
 }

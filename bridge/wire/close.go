@@ -18,7 +18,7 @@ const (
 	CloseTooBig       CloseCode = 1009 // a message above limits.max_frame_bytes
 	CloseInternal     CloseCode = 1011
 	CloseDrain        CloseCode = 1012 // the bridge restarts: come back after retry_ms
-	CloseOverload     CloseCode = 1013 // too many sessions of this subject: come back after retry_ms
+	CloseOverload     CloseCode = 1013 // too many sessions of this subject, or no keys yet to check tokens with: come back after retry_ms
 	CloseNoAuth       CloseCode = 4001 // no hello in time, or a command before it
 	CloseBadToken     CloseCode = 4002
 	CloseForbidden    CloseCode = 4003 // a refresh with another subject
@@ -30,6 +30,15 @@ const (
 	CloseAdmission    CloseCode = 4102 // this subject's sessions had to be closed for its own fault too often
 	CloseTokenExpired CloseCode = 4200
 )
+
+// refuses reports whether the code says that the viewer did or wanted what it may not, which is an event of the audit.
+func (c CloseCode) refuses() bool {
+	switch c {
+	case CloseGoingAway, CloseInternal, CloseDrain, CloseSlow:
+		return false
+	}
+	return true
+}
 
 // privateCodes is where the codes begin that RFC 6455 does not define (section 7.4.2).
 const privateCodes CloseCode = 3000

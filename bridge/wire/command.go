@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
+	"plumbline/bridge/gate"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/strictjson"
@@ -75,21 +77,19 @@ func (s *session) hello(c *command) {
 		s.misuse("hello twice")
 		return
 	}
-	token := c.token
-	if token == "" {
-		token = s.header
+	credential := s.shown
+	if c.token != "" {
+		credential = gate.Token(c.token)
 	}
-	s.header = ""
-	id, ok := s.verify(token)
-	if !ok {
-		return
-	}
+	s.shown = gate.Credential{}
 	o := s.srv.opts
-	if o.Revocations.Revoked(id) {
-		s.shut(CloseRevoked, "revoked", 0)
+	id, err := o.Gate.Open(credential, s.remote)
+	if err != nil {
+		s.refuseToken(id, err)
 		return
 	}
-	if !s.admitted(id.Subject) {
+	s.name(id)
+	if !s.admitted(id.Account()) {
 		return
 	}
 	if c.compact && !s.dialect.binary {
@@ -133,42 +133,54 @@ func (s *session) admitted(subject string) bool {
 	return true
 }
 
-// verify checks a token, counts the result and closes the session when it is bad.
-func (s *session) verify(token string) (auth.Identity, bool) {
-	id, err := s.srv.opts.Verifier.Verify(token)
-	if err == nil {
-		s.srv.m.Auth.WithLabelValues("ok", "").Inc()
-		return id, true
+// name keeps who a session's token names, for the record, and reports whether the session is open already, when it keeps nothing.
+// It opens nothing by itself.
+func (s *session) name(id auth.Identity) (live bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live {
+		s.ident = id
 	}
-	reason := "other"
-	var no *auth.Refusal
-	if errors.As(err, &no) {
-		reason = no.Reason
-	}
-	s.srv.m.Auth.WithLabelValues("refused", reason).Inc()
-	code := CloseBadToken
-	if _, live := s.identity(); live && reason == "expired" {
-		code = CloseTokenExpired
-	}
-	s.shut(code, "token: "+reason, 0)
-	return id, false
+	return s.live
 }
+
+// refuseToken closes the session for a credential that was refused; id is who it named, if it held as such.
+func (s *session) refuseToken(id auth.Identity, err error) {
+	reason := gate.Reason(err)
+	live := s.name(id)
+	switch {
+	case reason == gate.ReasonRevoked:
+		s.shut(CloseRevoked, reason, 0)
+	case reason == gate.ReasonThrottled:
+		s.shut(CloseRate, "too many bad tokens", s.srv.opts.Gate.Wait(s.remote).Milliseconds()+1)
+	case reason == auth.ReasonKeys:
+		s.shut(CloseOverload, "token: "+reason, keysRetryMS+randomUpTo(time.Second).Milliseconds())
+	case reason == "expired" && live:
+		s.shut(CloseTokenExpired, "token: "+reason, 0)
+	default:
+		s.shut(CloseBadToken, "token: "+reason, 0)
+	}
+}
+
+// keysRetryMS is when a viewer may try again after the keys were not there.
+const keysRetryMS = 5000
 
 // refresh takes a new token for the same subject. Subscriptions that it does not cover end; the others see by its denies.
 func (s *session) refresh(c *command) {
-	id, ok := s.verify(c.token)
-	if !ok {
+	id, err := s.srv.opts.Gate.Check(gate.Token(c.token), s.remote)
+	if err != nil {
+		s.refuseToken(id, err)
 		return
 	}
 	old, _ := s.identity()
-	if id.Subject != old.Subject {
+	if id.Subject != old.Subject || id.Tenant != old.Tenant {
 		s.shut(CloseForbidden, "another subject", 0)
 		return
 	}
 	s.mu.Lock()
 	s.ident, s.times.notice, s.times.cut = id, 0, 0 // those of the old token
 	s.mu.Unlock()
-	if s.srv.opts.Revocations.Revoked(id) {
+	if s.srv.opts.Revocations.Revoked(id) { // again, as in hello
 		s.shut(CloseRevoked, "revoked", 0)
 		return
 	}
@@ -178,6 +190,7 @@ func (s *session) refresh(c *command) {
 	for _, b := range dropped {
 		s.end(b)
 		s.srv.m.Denied.WithLabelValues("live").Inc()
+		s.record(id, "refresh", "subscription not covered any more")
 		s.pushMessage(suberrMsg{"suberr", b.id, "forbidden", "the new token does not cover it: the subscription has ended"})
 	}
 }
@@ -268,6 +281,11 @@ func (s *session) subscribe(c *command) {
 	s.open(b, subokMsg{"subok", id, c.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason, says})
 }
 
+// record writes the audit event of a refusal that the session survives.
+func (s *session) record(id auth.Identity, action, reason string) {
+	audit.Refused(s.srv.log, audit.Event{Action: action, Reason: reason, Subject: id.Subject, Tenant: id.Tenant, Session: s.id, Remote: s.remote})
+}
+
 // maxLevels bounds the levels of a viewer's filter: each costs a node of the hub's trie, and 65,535 slashes would be 20 MB.
 const maxLevels = 128
 
@@ -281,6 +299,7 @@ func (s *session) mayOpen(c *command) (reason, detail string) {
 	for _, action := range actions {
 		if err := ident.May(action, c.filter); errors.Is(err, auth.ErrForbidden) {
 			s.srv.m.Denied.WithLabelValues(action.String()).Inc()
+			s.record(ident, "sub", action.String()+" not granted")
 			return "forbidden", "the token does not cover this filter (" + action.String() + ")"
 		} else if err != nil {
 			return "filter", cutText(err.Error(), 200)

@@ -15,8 +15,10 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	upstream "plumbline/bridge/command"
+	"plumbline/bridge/gate"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
@@ -32,15 +34,15 @@ const (
 	DefaultMaxSubscriptions = 100
 )
 
-// Options configures a Server. Hub, Journal, Commands, Verifier, Revocations, Metrics and Log are required.
+// Options configures a Server. Hub, Journal, Commands, Gate, Verifier, Revocations, Metrics and Log are required.
 type Options struct {
 	Hub         *hub.Hub
 	Journal     *journal.Journal
 	Commands    *upstream.Desk // takes what viewers send to devices
-	Verifier    *auth.Verifier
+	Gate        *gate.Gate     // says who comes
+	Verifier    *auth.Verifier // the clock by which tokens end
 	Revocations *auth.Revocations
 	Node        string
-	Origins     []string // exact origins of the pages that may connect; none = only clients without Origin
 
 	Heartbeat        time.Duration // 0 = DefaultHeartbeat; a viewer silent for 1.5 of them is cut
 	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to a good hello
@@ -80,16 +82,16 @@ func (o *Options) fill() {
 // Server is the http.Handler of the viewers' endpoint. It keeps its sessions after their handlers returned; Drain or Close
 // ends them.
 type Server struct {
-	opts     Options
-	log      *slog.Logger
-	m        *metrics.Set
-	upgrader websocket.Upgrader
-	deflater websocket.Upgrader // with permessage-deflate
-	packer   *hub.Packer
-	unwatch  func()
-	clock    *clock
-	gate     *gate
-	faults   faults
+	opts      Options
+	log       *slog.Logger
+	m         *metrics.Set
+	upgrader  websocket.Upgrader
+	deflater  websocket.Upgrader // with permessage-deflate
+	packer    *hub.Packer
+	unwatch   func()
+	clock     *clock
+	turnstile *turnstile
+	faults    faults
 
 	writers   *writers
 	ended     sync.Once     // of the writers
@@ -107,7 +109,7 @@ type Server struct {
 // New returns a Server that is ready to serve.
 func New(o Options) *Server {
 	o.fill()
-	s := &Server{opts: o, log: o.Log, m: o.Metrics, packer: o.Packer, clock: newClock(), gate: newGate(o.HandshakeRate, time.Now()),
+	s := &Server{opts: o, log: o.Log, m: o.Metrics, packer: o.Packer, clock: newClock(), turnstile: newTurnstile(o.HandshakeRate, time.Now()),
 		perAddr: map[string]int{}, perSub: map[string]int{}, sessions: map[*session]struct{}{}, snapshots: make(chan struct{}, maxSnapshots),
 		writers: newWriters(o.MaxConnections)}
 	s.upgrader = websocket.Upgrader{
@@ -135,12 +137,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		addr = r.RemoteAddr
 	}
-	if spread, ok := s.gate.pass(time.Now()); !ok {
+	if wait := s.opts.Gate.Wait(addr); wait > 0 {
+		w.Header().Set("Retry-After", gate.RetryAfter(wait))
+		s.refuse(w, r, &refusal{http.StatusTooManyRequests, gate.ReasonThrottled})
+		return
+	}
+	if spread, ok := s.turnstile.pass(time.Now()); !ok {
 		s.refuseForNow(w, r, "rate", spread)
 		return
 	}
 	if reason := s.admit(addr); reason != "" {
 		s.refuseForNow(w, r, reason, 4*time.Second)
+		return
+	}
+	credential, err := s.opts.Gate.Read(r) // after admit: it uses a ticket up
+	if err != nil {
+		s.release(addr)
+		s.refuse(w, r, &refusal{gate.Status(err), gate.Reason(err)})
 		return
 	}
 	up := &s.upgrader
@@ -149,20 +162,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header["Sec-Websocket-Extensions"] = []string{"permessage-deflate"} // of all offers, the one that is honoured
 	}
 	vc := &viewerConn{clock: s.clock, writeTimeout: s.opts.WriteTimeout, deflate: up == &s.deflater}
-	ws, err := up.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.take(c); return vc }}, r, nil)
+	ws, err := up.Upgrade(hijack{w, func(c net.Conn) net.Conn { vc.take(c); return vc }}, r, w.Header())
 	if err != nil {
 		s.release(addr)
 		s.m.Handshakes.WithLabelValues("upgrade").Inc()
 		s.log.Info("handshake failed", "remote", addr, "error", err)
 		return
 	}
-	s.begin(newSession(s, ws, vc, addr, bearer(r)))
+	s.begin(newSession(s, ws, vc, addr, credential))
 }
 
 // refuse answers a handshake with an HTTP error. The URL's query is never logged.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	s.m.Handshakes.WithLabelValues(no.reason).Inc()
-	s.log.Info("handshake refused", "remote", r.RemoteAddr, "status", no.status, "reason", no.reason)
+	audit.Refused(s.log, audit.Event{Action: "handshake", Reason: no.reason, Remote: r.RemoteAddr})
 	if no.status == http.StatusUpgradeRequired {
 		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.2.2
 		w.Header().Set("Upgrade", "websocket")        // RFC 9110 section 15.5.22

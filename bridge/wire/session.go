@@ -15,7 +15,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
+	"plumbline/bridge/gate"
 	"plumbline/bridge/hub"
 )
 
@@ -33,7 +35,7 @@ type session struct {
 	nc     *viewerConn
 	id     string
 	remote string
-	header string // token of the handshake's Authorization header
+	shown  gate.Credential // what the handshake brought
 
 	dialect dialect // used by the reader, and by the writer once hello is answered
 	deflate bool    // frames may be compressed
@@ -93,10 +95,10 @@ type sub struct {
 	conflated uint64
 }
 
-func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote, header string) *session {
+func newSession(srv *Server, ws *websocket.Conn, nc *viewerConn, remote string, shown gate.Credential) *session {
 	var raw [12]byte
 	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
-	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, header: header,
+	s := &session{srv: srv, ws: ws, nc: nc, id: hex.EncodeToString(raw[:]), remote: remote, shown: shown,
 		limit: min(srv.opts.MaxFrameBytes, helloBytes), last: make(chan struct{}), deflate: nc.deflate}
 	if ws.Subprotocol() == SubprotocolCBOR {
 		s.dialect = dialect{binary: true, format: hub.CBOR}
@@ -275,8 +277,15 @@ func (s *session) shut(code CloseCode, reason string, retryMS int64) {
 		s.flush = time.Now().Add(closeWait / 2) // the rest of closeWait is for the close frame and its answer
 	}
 	s.closeMsg = appendFrame(nil, frameClose, closeBody(code, reason, retryMS))
+	who := s.ident
 	s.mu.Unlock()
-	s.srv.log.Info("closing session", "session", s.id, "remote", s.remote, "code", int(code), "reason", reason)
+	if code.refuses() {
+		audit.Refused(s.srv.log, audit.Event{
+			Action: "session", Reason: reason, Subject: who.Subject, Tenant: who.Tenant, Session: s.id, Remote: s.remote, Detail: "code " + strconv.Itoa(int(code)),
+		})
+	} else {
+		s.srv.log.Info("closing session", "session", s.id, "remote", s.remote, "code", int(code), "reason", reason)
+	}
 	s.nc.beginClose()
 	s.wake()
 }
@@ -301,7 +310,7 @@ func (s *session) finish() {
 	if s.byPeer && s.code >= privateCodes {
 		code = "peer"
 	}
-	fault, subject := s.live && !s.byPeer && s.code.ownFault(), s.ident.Subject
+	fault, subject := s.live && !s.byPeer && s.code.ownFault(), s.ident.Account()
 	s.mu.Unlock()
 	if s.counted {
 		s.srv.releaseSubject(subject)

@@ -3,7 +3,7 @@
 //	bridged [--config FILE] [--set key=value]... [--version]
 //	bridged check-config [--config FILE] [--set key=value]...
 //
-// SIGTERM or SIGINT drains and exits 0, a second one exits at once. Exit codes: 0 good end, 2 usage or configuration,
+// SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP looks for new certificates. Exit codes: 0 good end, 2 usage or configuration,
 // 4 something needed is not available (a port in use, a data folder held by another bridge), 5 internal fault, 130 second signal.
 package main
 
@@ -93,6 +93,9 @@ func serve(cfg config.Config, stderr io.Writer) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	for n := 0; ; {
@@ -102,6 +105,9 @@ func serve(cfg config.Config, stderr io.Writer) int {
 				return fail(stderr, err)
 			}
 			return exitOK
+		case <-hangup:
+			log.Info("signal, looking for new certificates", "signal", "SIGHUP")
+			b.Reload()
 		case sig := <-signals:
 			if n++; n > 1 {
 				log.Warn("second signal, leaving at once", "signal", sig.String())

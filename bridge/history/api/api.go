@@ -172,7 +172,7 @@ func (h *Handler) ask(q *request, rt *route) (*answer, error) {
 	if q.store = h.o.Store(); q.store == nil {
 		return nil, &problem{status: http.StatusServiceUnavailable, detail: "the history store is not open yet; the bridge keeps trying"}
 	}
-	leave, ok := h.slots.enter(q.id.Subject)
+	leave, ok := h.slots.enter(q.id.Account())
 	if !ok {
 		return nil, &problem{status: http.StatusTooManyRequests, detail: "too many requests to history at this moment"}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/hub"
 )
@@ -135,7 +136,7 @@ type problem struct {
 
 // refuse answers with a problem and records it. The URL's query is never logged.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, id auth.Identity, no problem) {
-	s.log.Warn("refused", "action", r.Method+" "+r.URL.Path, "reason", no.reason, "subject", id.Subject, "remote", r.RemoteAddr)
+	audit.Refused(s.log, audit.Event{Action: r.Method + " " + r.URL.Path, Reason: no.reason, Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

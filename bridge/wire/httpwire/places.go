@@ -101,7 +101,7 @@ func (p *places) tell() {
 	}
 }
 
-func subjectKey(id auth.Identity) string { return "s" + id.Subject }
+func subjectKey(id auth.Identity) string { return "s" + id.Account() }
 
 // host returns the address without its port.
 func host(remote string) string {

@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ended holds the tokens that their holders logged out, by Identity.Key, until they expire. A file keeps them over a restart.
+type ended struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	path  string // "" = memory only
+	until map[string]time.Time
+}
+
+// KeepEnded reads the file at path, which holds the ended tokens from now on; without it End holds until the process ends. Call
+// it before anything else. A missing file is made at the first End. A line that a crash left incomplete is passed over.
+func (r *Revocations) KeepEnded(path string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("auth: ended tokens: %w", err)
+	}
+	e := r.ended
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.path = path
+	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
+		key, end, ok := strings.Cut(lines.Text(), " ")
+		unix, err := strconv.ParseInt(end, 10, 64)
+		if until := time.Unix(unix, 0); ok && err == nil && key != "" && e.now().Before(until) {
+			e.until[key] = until
+		}
+	}
+	return e.rewrite()
+}
+
+// End makes the token behind id count for nothing from now on, here and after a restart, and calls the watchers. The error is
+// that of the file; the token is ended in memory all the same.
+func (r *Revocations) End(id Identity) error {
+	if id.Key == "" {
+		return errors.New("auth: end: the identity is not of a token")
+	}
+	err := r.ended.add(id.Key, id.Expires.Add(time.Minute)) // the leeway is at most that
+	r.tell()
+	return err
+}
+
+func (e *ended) has(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.until[key]
+	return ok
+}
+
+// add appends one token; now and then it writes the file anew, without those that have expired.
+func (e *ended) add(key string, until time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.until[key]; ok {
+		return nil
+	}
+	e.until[key] = until
+	if n := len(e.until); n >= 1024 && n&(n-1) == 0 {
+		for key, until := range e.until {
+			if !e.now().Before(until) {
+				delete(e.until, key)
+			}
+		}
+		return e.rewrite()
+	}
+	if e.path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(e.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("auth: ended tokens: %w", err)
+	}
+	_, err = f.WriteString(endedLine(key, until))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("auth: ended tokens: %w", err)
+	}
+	return nil
+}
+
+// rewrite replaces the file in one step, if there is anything to keep or to drop. The caller holds mu.
+func (e *ended) rewrite() error {
+	if e.path == "" {
+		return nil
+	}
+	if _, err := os.Stat(e.path); errors.Is(err, fs.ErrNotExist) && len(e.until) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	for key, until := range e.until {
+		text.WriteString(endedLine(key, until))
+	}
+	if err := replace(e.path, []byte(text.String())); err != nil {
+		return fmt.Errorf("auth: ended tokens: %w", err)
+	}
+	return nil
+}
+
+func endedLine(key string, until time.Time) string {
+	return key + " " + strconv.FormatInt(until.Unix(), 10) + "\n"
+}

@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"plumbline/bridge/topic"
+)
+
+// tenants makes a verifier with tenants.
+func tenants(t *testing.T) *Verifier {
+	t.Helper()
+	v, err := NewVerifier(Options{Alg: "HS256", Key: secret, Issuer: "plumbline", Audience: "bridge", TenantPrefix: "tenants/{tenant}/", Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestN50TenantsStayBelowTheirPrefix: whatever a token of one tenant grants, no filter that it allows matches a topic of another.
+func TestN50TenantsStayBelowTheirPrefix(t *testing.T) {
+	v := tenants(t)
+	read := func(tenant any, grants ...string) (Identity, error) {
+		return v.Verify(sign(t, jwt.SigningMethodHS256, secret, claims(map[string]any{"tenant": tenant, "grants": grants}), nil))
+	}
+	for _, grant := range []string{"#", "+", "+/#", "$SYS/#", "../b/#", "a", "/#", "//", "tenants/b/#"} {
+		id, err := read("a", grant)
+		if err != nil {
+			t.Errorf("grant %q: %v", grant, err)
+			continue
+		}
+		for _, filter := range []string{"#", "+/#", "+/b/#", "tenants/#", "tenants/+/x", "tenants/b/#", "tenants/b/x", "tenants/b", "tenants", "$SYS/#", "tenants/aa/x", "tenants/a/../b/x"} {
+			if id.May(Live, filter) == nil && topic.Overlaps(filter, "tenants/b/#") {
+				t.Errorf("grant %q of a allows %q", grant, filter)
+			}
+		}
+	}
+	id, err := read("a", "#")
+	if err != nil || id.Tenant != "a" || id.May(Live, "tenants/a/x/y") != nil || id.May(History, "tenants/a/#") != nil {
+		t.Errorf("its own topics: %+v, %v", id, err)
+	}
+	other, err := read("b", "#")
+	if err != nil || id.May(Live, "tenants/b/there") != ErrForbidden || id.May(Live, "tenants/b/not-there") != other.May(Live, "tenants/a/x") { //nolint:errorlint // the very same: no oracle
+		t.Errorf("what is refused differs: %v", err)
+	}
+	for _, bad := range []any{nil, "", "a/b", "+", "#", "a+", "$SYS", " a", "a\x00", "a\n", "{tenant}", 7, []string{"a"}, string(make([]byte, 129))} {
+		if _, err := read(bad, "#"); err == nil {
+			t.Errorf("tenant %q is taken", bad)
+		}
+	}
+}
+
+// FuzzContainment: what May allows under a tenant's prefix, no topic outside of it matches, and containment implies the match of
+// every topic.
+func FuzzContainment(f *testing.F) {
+	for _, s := range [][3]string{{"#", "tenants/a/+", "tenants/b/x"}, {"a/#", "a", "a/b"}, {"+/+", "#", "x"}, {"$SYS/#", "+/#", "$SYS/x"}, {"a//+", "a//b", "a//b"}} {
+		f.Add(s[0], s[1], s[2])
+	}
+	f.Fuzz(func(t *testing.T, grant, filter, name string) {
+		if topic.ValidFilter(grant) != nil || topic.ValidName(name) != nil {
+			return
+		}
+		id := Identity{Grants: Viewing(grant)}
+		if id.May(Live, filter) == nil && topic.Match(filter, name) && !topic.Match(grant, name) {
+			t.Fatalf("grant %q allows %q, which sees %q", grant, filter, name)
+		}
+		const prefix = "tenants/a/"
+		if topic.ValidFilter(prefix+grant) != nil {
+			return
+		}
+		under := Identity{Grants: Viewing(prefix + grant)}
+		if under.May(Live, filter) == nil && topic.Match(filter, name) && name != "tenants/a" && (len(name) < len(prefix) || name[:len(prefix)] != prefix) {
+			t.Fatalf("grant %q below the prefix allows %q, which sees %q", grant, filter, name)
+		}
+	})
+}

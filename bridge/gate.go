@@ -1,0 +1,94 @@
+package bridge
+
+import (
+	"fmt"
+	"net/http"
+
+	"plumbline/bridge/auth"
+	"plumbline/bridge/gate"
+	"plumbline/bridge/history/api"
+)
+
+// verifier makes the token check, with a secret of its own when no key is configured.
+func (b *Bridge) verifier() (*auth.Verifier, error) {
+	j := b.cfg.Auth.JWT
+	o := auth.Options{
+		Alg: j.Alg, Issuer: j.Issuer, Audience: j.Audience, SubjectClaim: j.SubjectClaim, GrantsClaim: j.GrantsClaim,
+		TenantClaim: j.TenantClaim, TenantPrefix: b.cfg.Auth.TenantPrefix, Leeway: j.Leeway.D(),
+	}
+	var err error
+	if j.KeySet() {
+		b.keys, err = auth.NewKeys(auth.KeysOptions{
+			File: j.KeySetFile, URL: j.KeySetURL, CA: j.KeySetCA, Cache: b.file("keyset.json"), Refresh: j.KeySetRefresh.D(),
+			Log: b.log, Failed: b.m.KeyFetchFailures.Inc,
+		})
+		o.Keys = b.keys
+	} else {
+		if j.SecretFile == "" && j.PublicKeyFile == "" {
+			if j.SecretFile, err = auth.EnsureSecret(b.file("jwt.key"), nil); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+		}
+		o.Key, err = auth.LoadKey(j.Alg, j.SecretFile, j.PublicKeyFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	v, err := auth.NewVerifier(o)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return v, nil
+}
+
+// buildGate makes the list of revocations and the gate.
+func (b *Bridge) buildGate(v *auth.Verifier) error {
+	var err error
+	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.log); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := b.revoked.KeepEnded(b.file("ended.tokens")); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	a := b.cfg.Auth
+	b.gate = gate.New(gate.Options{
+		Verifier: v, Revocations: b.revoked, Origins: b.cfg.Viewers.Origins, Cookie: a.Cookie, Tickets: a.Tickets, Subprotocol: a.SubprotocolToken,
+		FreeFailures: a.FreeFailures, Metrics: b.m, Log: b.log,
+	})
+	return nil
+}
+
+// viewerRoutes are the endpoints of the viewers' listener.
+func (b *Bridge) viewerRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(b.cfg.Viewers.Path, b.wire)
+	b.routeHTTP(mux)
+	if b.asked != nil {
+		mux.Handle(api.Root, b.gate.CORS(b.asked))
+	}
+	if b.cfg.Auth.Cookie != "" {
+		mux.Handle("/session", b.gate.Session())
+	}
+	if b.cfg.Auth.Tickets {
+		mux.Handle("/ticket", b.gate.Ticket())
+	}
+	return b.secured(mux)
+}
+
+// strictTransport makes browsers use nothing but TLS with this host for a year (RFC 6797).
+const strictTransport = "max-age=31536000"
+
+// secured adds the headers that every answer of the viewers' listener has. Strict transport is for a certificate of the
+// operator's: with the development certificate it would bind all of localhost.
+func (b *Bridge) secured(next http.Handler) http.Handler {
+	strict := !b.cfg.Viewers.Plaintext && b.cfg.Viewers.TLS.Cert != ""
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		if strict {
+			h.Set("Strict-Transport-Security", strictTransport)
+		}
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}
