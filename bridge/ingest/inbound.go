@@ -88,6 +88,9 @@ func (h *hook) subscribe(cl *mqtt.Client, s *session, pk packets.Packet) error {
 			return packets.ErrProtocolViolation
 		}
 	}
+	// The standard allows messages of a subscription before its SUBACK (MQTT 5 section 3.8.4); few clients expect them.
+	s.answering.Lock()
+	defer s.answering.Unlock()
 	codes := make([]byte, len(pk.Filters))
 	var added []*subscription
 	for i, f := range pk.Filters {

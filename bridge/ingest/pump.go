@@ -42,15 +42,8 @@ func (s *session) pump() {
 		s.again = false
 		s.mu.Unlock()
 		more := s.fill()
-		cl, c, out, lasting := s.take()
-		if len(out) > 0 {
-			if lasting {
-				s.saveOr("sending") // a message sent once must be known as such after a crash: identifier and DUP
-			}
-			if s.write(cl, c, out) {
-				continue
-			}
-		} else if more {
+		sent, broken := s.emit()
+		if !broken && (sent || more) {
 			continue
 		}
 		s.mu.Lock()
@@ -61,6 +54,20 @@ func (s *session) pump() {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// emit sends the next packets, if there are any.
+func (s *session) emit() (sent, broken bool) {
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	cl, c, out, lasting := s.take()
+	if len(out) == 0 {
+		return false, false
+	}
+	if lasting {
+		s.saveOr("sending") // a message sent once must be known as such after a crash: identifier and DUP
+	}
+	return true, !s.write(cl, c, out)
 }
 
 // fill brings the next messages into memory when none is there, and reports whether it may bring more.

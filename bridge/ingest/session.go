@@ -21,6 +21,7 @@ type session struct {
 	hitAt uint64
 	hits  []*subscription
 
+	answering  sync.Mutex // around a subscription with its SUBACK, and around what the pump sends; before all others
 	saving     sync.Mutex // around a save, so that a newer state is never replaced by an older; before mu
 	appendable bool       // the file is there and ends with a line; guarded by saving
 
