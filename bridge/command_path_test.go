@@ -83,7 +83,7 @@ func TestCommandsAreOnRecord(t *testing.T) {
 		case !strings.Contains(line, "subject=anna") || !strings.Contains(line, "remote=127.0.0.1"):
 		case strings.Contains(line, `msg="command sent"`):
 			sent++
-		case strings.Contains(line, "msg=refused") && strings.Contains(line, "action=pub") && strings.Contains(line, "reason=forbidden") && strings.Contains(line, "topic=plant/1"):
+		case strings.Contains(line, "msg=refused") && strings.Contains(line, "action=pub") && strings.Contains(line, "reason=forbidden") && strings.Contains(line, `detail="topic plant/1"`):
 			refused++
 		}
 	}

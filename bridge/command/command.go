@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/ingest/external"
 	"plumbline/bridge/journal"
@@ -105,12 +106,14 @@ func (d *Desk) Publish(ctx context.Context, from Sender, m Message) error {
 		result = no.Reason
 	}
 	d.o.Metrics.Commands.WithLabelValues(result).Inc()
-	who := []any{"topic", m.Topic, "bytes", len(m.Payload), "qos", m.QoS, "subject", from.Subject, "session", from.Session, "remote", from.Remote}
-	if err != nil { // the same event as every refusal leaves
-		d.o.Log.Warn("refused", append([]any{"action", "pub", "reason", result}, who...)...)
+	if err != nil {
+		audit.Refused(d.o.Log, audit.Event{
+			Action: "pub", Reason: result, Subject: from.Subject, Tenant: from.Tenant, Session: from.Session, Remote: from.Remote, Detail: "topic " + m.Topic,
+		})
 		return err
 	}
-	d.o.Log.Info("command sent", who...)
+	d.o.Log.Info("command sent", "topic", m.Topic, "bytes", len(m.Payload), "qos", m.QoS, "subject", from.Subject, "tenant", from.Tenant,
+		"session", from.Session, "remote", from.Remote)
 	return nil
 }
 
@@ -122,7 +125,7 @@ func (d *Desk) check(from Sender, m Message) error {
 	case d.ctx.Err() != nil:
 		return refuse("refused", "the bridge is about to restart: send it again later")
 	}
-	if !d.rates.take(from.Subject, d.o.Now()) { // first: refused ones count too
+	if !d.rates.take(from.Account(), d.o.Now()) { // first: refused ones count too
 		return refuse("rate", "more than %d commands a second: wait", d.o.Rate)
 	}
 	if d.o.MaxBytes > 0 && len(m.Payload) > d.o.MaxBytes {
