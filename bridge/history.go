@@ -11,6 +11,7 @@ import (
 	"plumbline/bridge/gate"
 	"plumbline/bridge/history"
 	"plumbline/bridge/history/api"
+	"plumbline/bridge/history/influx"
 	"plumbline/bridge/history/postgres"
 	"plumbline/bridge/history/sqlite"
 )
@@ -60,9 +61,16 @@ func (b *Bridge) identify(r *http.Request) (auth.Identity, bool) {
 // openHistory opens the configured store.
 func (b *Bridge) openHistory(ctx context.Context) (history.Store, error) {
 	c := b.cfg.History
-	if c.Store == "postgres" {
+	switch c.Store {
+	case "postgres":
 		return opened(postgres.Open(ctx, postgres.Options{
 			DSN: c.Postgres.DSN, Schema: c.Postgres.Schema, Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries, NoTimescale: !c.Postgres.Timescale,
+		}))
+	case "influx":
+		i := c.Influx
+		return opened(influx.Open(ctx, influx.Options{
+			URL: i.URL, Version: i.Version, Database: i.Database, State: i.State(), Org: i.Org, Credentials: i.Credentials(), CA: i.CA,
+			Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries,
 		}))
 	}
 	path := c.SQLite.File

@@ -19,12 +19,13 @@ const HistoryPath = "/api/v1/"
 
 // History configures what is kept for longer than the journal.
 type History struct {
-	Store     string          `yaml:"store"`     // sqlite, postgres, or off
+	Store     string          `yaml:"store"`     // sqlite, postgres, influx, or off
 	Flush     Duration        `yaml:"flush"`     // how long messages gather before they are stored
 	MaxSeries int             `yaml:"maxSeries"` // beyond it values of new series are not stored, and counted
 	Retain    HistoryRetain   `yaml:"retain"`
 	SQLite    HistorySQLite   `yaml:"sqlite"`
 	Postgres  HistoryPostgres `yaml:"postgres"`
+	Influx    HistoryInflux   `yaml:"influx"`
 	API       HistoryAPI      `yaml:"api"`
 	Rules     []HistoryRule   `yaml:"rules"` // the first whose filter matches holds
 }
@@ -87,6 +88,7 @@ func defaultHistory() History {
 		},
 		SQLite:   HistorySQLite{MaxBytes: 8 << 30},
 		Postgres: HistoryPostgres{Schema: "plumbline", Timescale: true},
+		Influx:   HistoryInflux{Version: 1, Database: "plumbline"},
 		API:      HistoryAPI{MaxPoints: 10_000, MaxConcurrent: 4, Timeout: Duration(5 * time.Second)},
 	}
 }
@@ -111,9 +113,12 @@ func (h History) Checked() (history.Rules, error) {
 
 func (c Config) validateHistory(say sayFunc) {
 	h := c.History
-	oneOf(say, "history.store", h.Store, "sqlite", "postgres", "off")
-	if h.Store == "postgres" {
+	oneOf(say, "history.store", h.Store, "sqlite", "postgres", "influx", "off")
+	switch h.Store {
+	case "postgres":
 		h.Postgres.validate(say)
+	case "influx":
+		h.Influx.validate(say)
 	}
 	within(say, "history.flush", h.Flush, 10*time.Millisecond, time.Minute)
 	inRange(say, "history.maxSeries", int64(h.MaxSeries), 1, 10_000_000)

@@ -67,6 +67,13 @@ func TestHistoryErrorsSayWhereAndHow(t *testing.T) {
 		{"history: {store: postgres, postgres: {dsnFile: a, dsnEnv: B}}\n", []string{"history.postgres.dsnEnv", "keep one"}},
 		{"history: {store: postgres, postgres: {dsnFile: \"postgres://u:p@h/d\"}}\n", []string{"history.postgres", "put it into a file"}},
 		{"history: {store: postgres, postgres: {dsnFile: a, schema: pg_x}}\n", []string{"history.postgres.schema", "pg_"}},
+		{"history: {store: influx}\n", []string{"history.influx.url", "https://HOST:8086"}},
+		{"history: {store: influx, influx: {url: \"http://db.example:8086\"}}\n", []string{"history.influx.url", "use https://"}},
+		{"history: {store: influx, influx: {url: \"https://u:p@db.example\"}}\n", []string{"history.influx.url", "credentialsFile"}},
+		{"history: {store: influx, influx: {url: \"https://db.example\", version: 2}}\n", []string{"history.influx.org", "history.influx.credentialsFile"}},
+		{"history: {store: influx, influx: {url: \"https://db.example\", version: 4}}\n", []string{"history.influx.version"}},
+		{"history: {store: influx, influx: {url: \"https://db.example\", database: \"a b\"}}\n", []string{"history.influx.database"}},
+		{"history: {store: influx, influx: {url: \"https://db.example\", stateDatabase: plumbline}}\n", []string{"history.influx.stateDatabase", "retention"}},
 		{"history: {flush: 1ms}\n", []string{"history.flush", "allowed is 10ms"}},
 		{"viewers: {path: /api/v1/live}\n", []string{"viewers.path", "history API"}},
 	} {
