@@ -324,3 +324,26 @@ func TestN104EachRefusalIsOneEvent(t *testing.T) {
 		t.Errorf("%d events for %d refusals: %v", len(got), len(kinds), got)
 	}
 }
+
+func TestN104RefusalsOfMQTTClients(t *testing.T) {
+	c := testConfig(t.TempDir())
+	c.MQTT.Anonymous, c.MQTT.UsersFile = false, users(t, "press", "pass-4711-word", "a/#")
+	log := &journaled{}
+	r := runLogged(t, c, log.logger())
+	if _, err := r.login("one", "press", "wrong"); err == nil {
+		t.Error("a wrong password is good")
+	}
+	p, err := r.login("two", "press", "pass-4711-word")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.publish(p, "a/1", "granted")
+	if err := send(p, "b/1", "not granted"); err == nil {
+		t.Error("a publish outside the list is taken")
+	}
+	r.drain()
+	got := log.events(t)
+	if len(got) != 2 || got[0]["action"] != "mqtt login" || got[0]["reason"] != "password" || got[1]["action"] != "mqtt publish" || got[1]["subject"] != "press" {
+		t.Errorf("events %v, want one of the login and one of the publish", got)
+	}
+}

@@ -88,11 +88,18 @@ func serverTLS(s *certificate.Source) *tls.Config {
 	}
 }
 
-// Reload looks at once for new certificates, which are otherwise seen within a second: what SIGHUP asks for. It returns when
-// they are in force or refused; the log says which. Safe for concurrent use, while running or not.
+// Reload looks at once for new certificates, token keys, and MQTT users and revocations, which are otherwise seen when their time
+// comes: what SIGHUP asks for. It returns when they are in force or refused, within auth.FetchTimeout; the log says which. Safe
+// for concurrent use, while running or not.
 func (b *Bridge) Reload() {
 	for _, s := range b.certs {
 		s.Reload()
+	}
+	if b.keys != nil {
+		b.keys.Reload()
+	}
+	if b.broker != nil {
+		b.broker.Reload()
 	}
 }
 

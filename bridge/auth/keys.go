@@ -120,6 +120,9 @@ func (k *Keys) Run(ctx context.Context) error {
 	}
 }
 
+// Reload reads the source now, or waits for the read under way; FetchTimeout bounds it.
+func (k *Keys) Reload() { k.refresh(true) }
+
 // settle waits for the fetch under way, which FetchTimeout bounds.
 func (k *Keys) settle() {
 	k.mu.Lock()

@@ -3,7 +3,7 @@
 //	bridged [--config FILE] [--set key=value]... [--version]
 //	bridged check-config [--config FILE] [--set key=value]...
 //
-// SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP looks for new certificates. Exit codes: 0 good end, 2 usage or configuration,
+// SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP looks for new certificates, token keys and MQTT users. Exit codes: 0 good end, 2 usage or configuration,
 // 4 something needed is not available (a port in use, a data folder held by another bridge), 5 internal fault, 130 second signal.
 package main
 
@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"plumbline/bridge"
@@ -96,18 +97,20 @@ func serve(cfg config.Config, stderr io.Writer) int {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	var reloads sync.WaitGroup
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	for n := 0; ; {
 		select {
 		case err := <-ended:
+			reloads.Wait()
 			if err != nil {
 				return fail(stderr, err)
 			}
 			return exitOK
 		case <-hangup:
-			log.Info("signal, looking for new certificates", "signal", "SIGHUP")
-			b.Reload()
+			log.Info("signal, looking for new certificates, keys and users", "signal", "SIGHUP")
+			reloads.Go(b.Reload) // it may take a while, and the next signal may be the end
 		case sig := <-signals:
 			if n++; n > 1 {
 				log.Warn("second signal, leaving at once", "signal", sig.String())
