@@ -19,8 +19,12 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"plumbline/bridge/config"
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/influx"
+	"plumbline/bridge/history/postgres"
 	"plumbline/bridge/history/sqlite"
+	"plumbline/bridge/internal/dbtest"
 	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 )
@@ -29,6 +33,7 @@ import (
 type process struct {
 	t    *testing.T
 	data string
+	sets []string // further settings
 	cmd  *exec.Cmd
 	mqtt atomic.Pointer[string]
 	ops  string
@@ -36,8 +41,12 @@ type process struct {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.CommandContext(p.t.Context(), os.Args[0], "--set", "data="+p.data, "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0",
-		"--set", "ops.listen=127.0.0.1:0", "--set", "history.flush=20ms", "--set", "drain.spread=0s", "--set", "log.level=warn")
+	args := []string{"--set", "data=" + p.data, "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0",
+		"--set", "ops.listen=127.0.0.1:0", "--set", "history.flush=20ms", "--set", "drain.spread=0s", "--set", "log.level=warn"}
+	for _, set := range p.sets {
+		args = append(args, "--set", set)
+	}
+	p.cmd = exec.CommandContext(p.t.Context(), os.Args[0], args...)
 	p.cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
 	p.cmd.Stderr = p.t.Output()
 	if err := p.cmd.Start(); err != nil {
@@ -133,13 +142,39 @@ func publishFrom(stop <-chan struct{}, c *paho.Client, id, n int, acked *atomic.
 	}
 }
 
-// TestKilledHistoryStoresOnce kills a real bridged under load, again and again. In the end every entry of its journal is in the
-// history exactly once, with its number, and the rollups count the same.
+// TestKilledHistoryStoresOnce kills a real bridged under load, again and again, with each kind of store. In the end every entry of
+// its journal is in the history exactly once, with its number, and the rollups count the same.
 func TestKilledHistoryStoresOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	p := &process{t: t, data: filepath.Join(t.TempDir(), "data")}
+	t.Run("sqlite", func(t *testing.T) {
+		data := filepath.Join(t.TempDir(), "data")
+		killed(t, &process{t: t, data: data, sets: []string{"history.store=sqlite"}}, "sqlite", func() (history.Store, error) {
+			return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(data, "history.db")})
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		server := dbtest.NewPostgres(t, "fsync=off")
+		data, dsn := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "dsn")
+		if err := os.WriteFile(dsn, []byte(server.DSN("127.0.0.1", "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reference := config.HistoryPostgres{DSNFile: dsn}
+		killed(t, &process{t: t, data: data, sets: []string{"history.store=postgres", "history.postgres.dsnFile=" + dsn}}, "postgres", func() (history.Store, error) {
+			return postgres.Open(t.Context(), postgres.Options{DSN: reference.DSN})
+		})
+	})
+	t.Run("influx", func(t *testing.T) {
+		server := dbtest.NewInflux(t, false)
+		killed(t, &process{t: t, data: filepath.Join(t.TempDir(), "data"), sets: []string{"history.store=influx", "history.influx.url=" + server.URL()}}, "influx", func() (history.Store, error) {
+			return influx.Open(t.Context(), influx.Options{URL: server.URL(), Version: 1, Database: "plumbline"})
+		})
+	})
+}
+
+func killed(t *testing.T, p *process, store string, open func() (history.Store, error)) {
+	t.Helper()
 	p.start()
 	stop := make(chan struct{})
 	var acked atomic.Int64
@@ -157,25 +192,25 @@ func TestKilledHistoryStoresOnce(t *testing.T) {
 	close(stop)
 	publishers.Wait()
 	eventually.Must(t, "the history to hold everything", func() bool {
-		return p.metric(`bridge_sink_lag_offsets{sink="sqlite"}`) == 0 && p.metric("bridge_log_head") >= float64(acked.Load())
+		return p.metric(`bridge_sink_lag_offsets{sink="`+store+`"}`) == 0 && p.metric("bridge_log_head") >= float64(acked.Load())
 	})
 	p.kill()
-	compare(t, p.data, acked.Load())
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	compare(t, p.data, s, acked.Load())
 }
 
 // compare reads journal and history of a bridge that is not running.
-func compare(t *testing.T, data string, acked int64) {
+func compare(t *testing.T, data string, s history.Store, acked int64) {
 	t.Helper()
 	j, err := journal.Open(journal.Options{Dir: filepath.Join(data, "journal")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(data, "history.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
 	want := map[history.Series]map[uint64]float64{}
 	total := 0
 	for after := uint64(0); ; {

@@ -1,109 +1,26 @@
 package sqlite
 
 import (
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"testing"
-	"time"
 
-	"plumbline/bridge/history"
-	"plumbline/bridge/journal"
+	"plumbline/bridge/history/storetest"
 )
 
-// benchPoints is the size of the benchmark, 10 million unless PLUMBLINE_HISTORY_POINTS says otherwise.
-func benchPoints(b *testing.B) int {
-	b.Helper()
-	text := os.Getenv("PLUMBLINE_HISTORY_POINTS")
-	if text == "" {
-		return 10_000_000
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 100_000 {
-		b.Fatalf("PLUMBLINE_HISTORY_POINTS=%s: want a whole number, at least 100000", text)
-	}
-	return n
-}
-
-const benchSeries = 100
-
-var benchDay = time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
-
-func benchName(i int) history.Series {
-	return history.Series{Topic: "plant/line/" + strconv.Itoa(i), Field: "temperature", Unit: "°C"}
-}
-
-// BenchmarkTenMillion stores a day of 100 series, 10 million points in batches of 10,000 with all their rollups, and then asks for
-// a day of one series as 1,000 points. One op is one point, and one question. The figures that count are points/s, p50-ms and p99-ms.
+// BenchmarkTenMillion is with all rollups.
 func BenchmarkTenMillion(b *testing.B) {
-	n := benchPoints(b)
 	path := filepath.Join(b.TempDir(), "history.db")
 	s, err := Open(b.Context(), Options{Path: path})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	b.Run("insert", func(b *testing.B) {
-		if c, err := s.Cursor(b.Context()); err != nil || c.Offset > 0 {
-			return // the package calls it again to find b.N; the file is full
+	storetest.TenMillion(b, s, func() (int64, error) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, err
 		}
-		insertDay(b, s, n)
+		return info.Size(), nil
 	})
-	if info, err := os.Stat(path); err == nil {
-		b.Logf("%d points take %d MiB, %d bytes each, rollups included", n, info.Size()>>20, info.Size()/int64(n))
-	}
-	for _, method := range []history.Method{history.MinMax, history.LTTB} {
-		b.Run("day to 1000 points "+string(method), func(b *testing.B) { askDays(b, s, method) })
-	}
-}
-
-func insertDay(b *testing.B, s *Store, n int) {
-	b.Helper()
-	const batch = 10_000
-	random := rand.New(rand.NewPCG(1, 1))
-	value := make([]float64, benchSeries)
-	points := make([]history.Point, 0, batch)
-	var at journal.Cursor
-	step := 24 * time.Hour / time.Duration(n/benchSeries)
-	began := time.Now()
-	for i := 0; i < n; {
-		points = points[:0]
-		for range batch {
-			k := i % benchSeries
-			value[k] += random.Float64() - 0.5
-			points = append(points, history.Point{Series: benchName(k), Time: benchDay.Add(time.Duration(i/benchSeries) * step), Offset: uint64(i + 1), Value: value[k]})
-			i++
-		}
-		to := journal.Cursor{Epoch: "bench", Offset: uint64(i)}
-		if _, err := s.Write(b.Context(), &history.Batch{From: at, To: to, Points: points}); err != nil {
-			b.Fatal(err)
-		}
-		at = to
-	}
-	took := time.Since(began)
-	b.ReportMetric(float64(n)/took.Seconds(), "points/s")
-	b.ReportMetric(0, "ns/op")
-}
-
-func askDays(b *testing.B, s *Store, method history.Method) {
-	b.Helper()
-	random := rand.New(rand.NewPCG(2, 2))
-	var took []time.Duration
-	for b.Loop() {
-		began := time.Now()
-		p, err := history.Downsample(b.Context(), s, history.PlotQuery{
-			Series: benchName(random.IntN(benchSeries)), From: benchDay, To: benchDay.Add(24 * time.Hour), Points: 1000, Method: method,
-		})
-		took = append(took, time.Since(began))
-		if err != nil || len(p.Points) < 900 || len(p.Points) > 1000 {
-			b.Fatalf("%d points, %v", len(p.Points), err)
-		}
-	}
-	slices.Sort(took)
-	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
-	b.ReportMetric(at(0.5), "p50-ms")
-	b.ReportMetric(at(0.99), "p99-ms")
-	b.ReportMetric(at(1), "max-ms")
 }

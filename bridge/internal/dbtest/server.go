@@ -4,6 +4,7 @@ package dbtest
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +123,21 @@ func (s *Server) Restart(settings ...string) {
 
 // Log returns the end of what the server wrote.
 func (s *Server) Log() string { return s.log.String() }
+
+// Size returns how many bytes the files of the server have.
+func (s *Server) Size() (n int64, err error) {
+	err = filepath.WalkDir(s.Dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
+}
 
 // find returns the path of a program: on PATH or as one of the patterns says, the last that is there.
 func find(tb testing.TB, name, pkg string, patterns ...string) string {
