@@ -30,6 +30,15 @@ func roundTrip(tb testing.TB, conn net.Conn, req *http.Request) *http.Response {
 	return resp
 }
 
+func decode64(tb testing.TB, text string) []byte {
+	tb.Helper()
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
 func TestWholePath(t *testing.T) {
 	r := run(t, nil)
 	p := r.publisher("dev")
@@ -193,7 +202,7 @@ func TestN103Drain(t *testing.T) {
 			t.Errorf("%s still listens", a)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(r.cfg.Data, addressFile)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(r.cfg.Data, AddressFile)); !os.IsNotExist(err) {
 		t.Errorf("address file: %v", err)
 	}
 }
@@ -227,7 +236,7 @@ func TestOps(t *testing.T) {
 	_, text := get(ops, "/metrics")
 	for _, want := range []string{
 		`bridge_mqtt_received_total{dup="0",qos="1",retain="0"} 1`, "bridge_log_head 1", `bridge_ws_connections{state="live"} 1`,
-		"bridge_ws_subscriptions 1", `bridge_auth_total{reason="",result="ok"} 1`, "bridge_tls_not_after_seconds", "bridge_drain_state 0", "bridge_ingest_seconds_count 1",
+		"bridge_ws_subscriptions 1", `bridge_auth_total{reason="",result="ok"} 1`, "bridge_tls_not_after_seconds", "bridge_drain_state 0", "bridge_ingest_seconds_count 1", "bridge_fanout_seconds_count 1",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %q", want)
@@ -237,7 +246,7 @@ func TestOps(t *testing.T) {
 		t.Error("a topic or subject is in the metrics")
 	}
 	var a Addresses
-	raw, err := os.ReadFile(filepath.Join(r.cfg.Data, addressFile))
+	raw, err := os.ReadFile(filepath.Join(r.cfg.Data, AddressFile))
 	if err != nil || json.Unmarshal(raw, &a) != nil || a != r.b.Addresses() || a.PID != os.Getpid() {
 		t.Errorf("addresses %s, %v", raw, err)
 	}
