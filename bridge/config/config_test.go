@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,9 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"profiles nowhere", "ops: {listen: \"\", pprof: true}\n", nil, nil, []string{"ops.pprof", "ops.listen"}},
 		{"unknown variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN=x"}, nil, []string{"PLUMBLINE_BRIDGE_VIEWERS_LISTN", "did you mean", "PLUMBLINE_BRIDGE_VIEWERS_LISTEN"}},
 		{"bad variable", "", []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD=soon"}, nil, []string{"PLUMBLINE_BRIDGE_DRAIN_SPREAD", "time span"}},
+		{"impossible variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_HEARTBEAT=1h"}, nil, []string{"environment variable PLUMBLINE_BRIDGE_VIEWERS_HEARTBEAT: viewers.heartbeat"}},
+		{"impossible setting", "", nil, []string{"viewers.heartbeat=1h"}, []string{"--set viewers.heartbeat: viewers.heartbeat"}},
+		{"two faults", "node: a\nviewers:\n  heartbeat: 1h\nlog:\n  level: loud\n", nil, nil, []string{"bridge.yaml:3: viewers.heartbeat", "bridge.yaml:5: log.level"}},
 		{"no way in", "mqtt: {listen: \"\"}\n", nil, nil, []string{"mqtt.listen", "external"}},
 		{"setting without value", "", nil, []string{"node"}, []string{"--set", "key=value"}},
 		{"unknown setting", "", nil, []string{"journal.snyc=os"}, []string{"--set", `did you mean "journal.sync"`}},
@@ -158,6 +162,14 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 			for _, part := range tc.want {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("%q lacks %q", err, part)
+				}
+			}
+			if tc.text == "" {
+				return
+			}
+			for one := range strings.SplitSeq(err.Error(), "\n") {
+				if !regexp.MustCompile(`bridge\.yaml:[1-9]\d*: `).MatchString(one) {
+					t.Errorf("%q names no line", one)
 				}
 			}
 		})
@@ -203,7 +215,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("a: &x [*x]")
 	f.Fuzz(func(t *testing.T, text string) {
 		c := Default()
-		if err := parse(&c, "f", []byte(text)); err == nil {
+		if err := parse(&c, "f", []byte(text), places{}); err == nil {
 			_ = c.Validate()
 		}
 	})

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // ErrConfig is wrapped by every error that the user mends in the configuration.
@@ -17,20 +19,21 @@ var ErrConfig = errors.New("configuration")
 
 // Load reads the file at path ("" = none, the defaults), then the variables of environ (as os.Environ gives them), then the
 // settings, each "key=value" with the key's path joined by dots. Relative file names in the file are taken from the file's own
-// folder. The result is validated. Every error wraps ErrConfig.
+// folder. The result is validated. Every error wraps ErrConfig and says where the setting stands: file and line, variable or flag.
 func Load(path string, environ, settings []string) (Config, error) {
-	c := Default()
+	c, given := Default(), places{}
 	if path != "" {
+		given[""] = path
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			return c, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
-		if err := parse(&c, path, raw); err != nil {
+		if err := parse(&c, path, raw, given); err != nil {
 			return c, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 		anchor(&c, filepath.Dir(path))
 	}
-	if err := fromEnv(&c, environ); err != nil {
+	if err := fromEnv(&c, environ, given); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	for _, s := range settings {
@@ -41,11 +44,9 @@ func Load(path string, environ, settings []string) (Config, error) {
 		if err := assign(&c, key, value); err != nil {
 			return c, fmt.Errorf("%w: --set %s: %w", ErrConfig, key, err)
 		}
+		given[key] = "--set " + key
 	}
-	if err := c.Validate(); err != nil {
-		return c, err
-	}
-	return c, nil
+	return c, given.join(c.problems())
 }
 
 // assign sets one value by path.
@@ -71,7 +72,7 @@ func unknown(what, name string, known []string) error {
 	return fmt.Errorf("unknown %s %q: known are %s", what, name, strings.Join(known, ", "))
 }
 
-func fromEnv(c *Config, environ []string) error {
+func fromEnv(c *Config, environ []string, given places) error {
 	leaves, _ := fields(c)
 	byName := map[string]field{}
 	names := make([]string, 0, len(leaves))
@@ -91,6 +92,7 @@ func fromEnv(c *Config, environ []string) error {
 		if err := f.set(value); err != nil {
 			return fmt.Errorf("environment variable %s: %w", name, err)
 		}
+		given[f.path] = "environment variable " + name
 	}
 	return nil
 }
@@ -148,34 +150,48 @@ type reader struct {
 	leaves map[string]field
 	groups map[string]bool
 	seen   map[string]bool
+	given  places
 }
 
-func parse(c *Config, file string, raw []byte) error {
+func parse(c *Config, file string, raw []byte, given places) error {
 	doc, err := parser.ParseBytes(raw, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %s", file, strings.TrimSpace(err.Error()))
+		return syntaxError(file, err)
 	}
 	if len(doc.Docs) > 1 {
-		return fmt.Errorf("%s: more than one YAML document: keep the first", file)
+		return fmt.Errorf("%s: more than one YAML document: keep the first", line(file, doc.Docs[1].Start))
 	}
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
 		return nil
 	}
 	c.declareAll(doc.Docs[0].Body)
 	leaves, groups := fields(c)
-	r := reader{file: file, leaves: map[string]field{}, groups: groups, seen: map[string]bool{}}
+	r := reader{file: file, leaves: map[string]field{}, groups: groups, seen: map[string]bool{}, given: given}
 	for _, f := range leaves {
 		r.leaves[f.path] = f
 	}
 	return r.mapping("", doc.Docs[0].Body)
 }
 
-func (r reader) at(n ast.Node, format string, args ...any) error {
-	line := 0
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		line = t.Position.Line
+// syntaxError says in one line what the parser draws over several.
+func syntaxError(file string, err error) error {
+	var yerr yaml.Error
+	if !errors.As(err, &yerr) {
+		return fmt.Errorf("%s: %s", file, strings.TrimSpace(err.Error()))
 	}
-	return fmt.Errorf("%s:%d: %w", r.file, line, fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: not YAML: %s: keys and their values stand as key: value, groups are indented by spaces", line(file, yerr.GetToken()), yerr.GetMessage())
+}
+
+// line names the line of t.
+func line(file string, t *token.Token) string {
+	if t == nil || t.Position == nil {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, t.Position.Line)
+}
+
+func (r reader) at(n ast.Node, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", line(r.file, n.GetToken()), fmt.Errorf(format, args...))
 }
 
 // mapping reads the entries of the group at prefix.
@@ -195,6 +211,7 @@ func (r reader) mapping(prefix string, n ast.Node) error {
 			return r.at(v.Key, "%s is given twice: keep one", path)
 		}
 		r.seen[path] = true
+		r.given[path] = line(r.file, v.Key.GetToken())
 		if err := r.entry(prefix, key, path, v); err != nil {
 			return err
 		}

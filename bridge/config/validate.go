@@ -12,10 +12,11 @@ import (
 )
 
 // Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
-func (c Config) Validate() error {
-	var bad []error
+func (c Config) Validate() error { return places{}.join(c.problems()) }
+
+func (c Config) problems() (bad []problem) {
 	say := func(key, format string, args ...any) {
-		bad = append(bad, fmt.Errorf("%w: %s: %s", ErrConfig, key, fmt.Sprintf(format, args...)))
+		bad = append(bad, problem{key, fmt.Sprintf(format, args...)})
 	}
 	if c.APIVersion != Version {
 		say("apiVersion", "%q: this program reads %s", c.APIVersion, Version)
@@ -31,7 +32,7 @@ func (c Config) Validate() error {
 	c.validateViewers(say)
 	c.validateAuth(say)
 	c.validateRest(say)
-	return errors.Join(bad...)
+	return bad
 }
 
 type sayFunc func(key, format string, args ...any)
