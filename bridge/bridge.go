@@ -44,6 +44,9 @@ var ErrUnavailable = errors.New("unavailable")
 type Options struct {
 	Config Config       // as config.Load or config.Default gives it; New validates it
 	Log    *slog.Logger // nil discards
+
+	// Now is the wall clock of ingest times, retention and tokens; nil = time.Now. Time spans are measured by the system.
+	Now func() time.Time
 }
 
 // Addresses tells where a running bridge listens. The same is in <data>/addresses.json.
@@ -61,6 +64,7 @@ type Addresses struct {
 type Bridge struct {
 	cfg   Config
 	log   *slog.Logger
+	now   func() time.Time
 	m     *metrics.Set
 	addrs Addresses
 
@@ -84,6 +88,9 @@ type Bridge struct {
 	gate  *gate.Gate
 	certs []*certificate.Source
 
+	ration ration       // of files
+	fresh  atomic.Int64 // viewers' connections that are not served yet
+
 	ready     atomic.Bool
 	draining  atomic.Bool
 	readyCh   chan struct{}
@@ -101,7 +108,11 @@ func New(o Options) (*Bridge, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Bridge{cfg: o.Config, log: o.Log, m: metrics.New(), readyCh: make(chan struct{})}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
+	b.cfg.Viewers.MaxConnections, b.cfg.Viewers.MaxStreams, b.cfg.MQTT.MaxClients = b.ration.viewers, b.ration.streams, b.ration.clients
 	if b.cfg.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -146,7 +157,7 @@ func (b *Bridge) build() error {
 	if b.cfg.Viewers.Compression == "on" {
 		b.packer = hub.NewPacker()
 	}
-	b.hub = hub.New(b.journal, hub.Options{Packer: b.packer, Log: b.log})
+	b.hub = hub.New(b.journal, hub.Options{Packer: b.packer, Log: b.log, Fanout: func(took time.Duration) { b.m.Fanout.Observe(took.Seconds()) }})
 	if err := b.buildHistory(); err != nil {
 		return err
 	}
@@ -163,13 +174,13 @@ func (b *Bridge) openJournal() error {
 	c := b.cfg.Journal
 	j, err := journal.Open(journal.Options{
 		Dir: b.file("journal"), Sync: journal.SyncPolicy(c.Sync), SegmentBytes: int64(c.SegmentBytes), RetainBytes: int64(c.RetainBytes),
-		RetainAge: c.RetainAge.D(), TailBytes: int64(c.TailBytes), Log: b.log,
+		RetainAge: c.RetainAge.D(), TailBytes: int64(c.TailBytes), Now: b.now, Log: b.log,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: open the journal: %w", ErrUnavailable, err)
 	}
 	b.journal = j
-	if err := os.Remove(b.file(addressFile)); err != nil && !errors.Is(err, os.ErrNotExist) { // of a bridge that was killed
+	if err := os.Remove(b.file(AddressFile)); err != nil && !errors.Is(err, os.ErrNotExist) { // of a bridge that was killed
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
@@ -275,7 +286,7 @@ func (b *Bridge) drain(stopExternal func()) {
 	stopExternal()
 	if b.broker != nil {
 		if err := b.broker.Close(); err != nil {
-			b.log.Warn("broker", "error", err)
+			b.log.Warn("mqtt broker did not end in order", "error", err)
 		}
 	}
 	spread := b.cfg.Drain.Spread.D()
@@ -283,7 +294,7 @@ func (b *Bridge) drain(stopExternal func()) {
 	defer cancel()
 	defer b.drainHTTP(whole, spread)()                // at the same time: the listener's shutdown waits for its requests
 	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
-		b.log.Debug("viewers' listener", "error", err)
+		b.log.Debug("viewers' listener did not end in time", "error", err)
 	}
 	if err := b.wire.Drain(whole, spread); err != nil {
 		b.log.Warn("some viewers were cut while draining", "error", err)
@@ -324,7 +335,7 @@ func (b *Bridge) release() error {
 	}
 	if b.journal != nil {
 		errs = append(errs, b.journal.Close())
-		if err := os.Remove(b.file(addressFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(b.file(AddressFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -11,34 +11,14 @@ import (
 
 // verifier makes the token check, with a secret of its own when no key is configured.
 func (b *Bridge) verifier() (*auth.Verifier, error) {
-	j := b.cfg.Auth.JWT
-	o := auth.Options{
-		Alg: j.Alg, Issuer: j.Issuer, Audience: j.Audience, SubjectClaim: j.SubjectClaim, GrantsClaim: j.GrantsClaim,
-		TenantClaim: j.TenantClaim, TenantPrefix: b.cfg.Auth.TenantPrefix, Leeway: j.Leeway.D(),
-	}
-	var err error
-	if j.KeySet() {
-		b.keys, err = auth.NewKeys(auth.KeysOptions{
-			File: j.KeySetFile, URL: j.KeySetURL, CA: j.KeySetCA, Cache: b.file("keyset.json"), Refresh: j.KeySetRefresh.D(),
-			Log: b.log, Failed: b.m.KeyFetchFailures.Inc,
-		})
-		o.Keys = b.keys
-	} else {
-		if j.SecretFile == "" && j.PublicKeyFile == "" {
-			if j.SecretFile, err = auth.EnsureSecret(b.file("jwt.key"), nil); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-			}
+	if needsSecret(b.cfg) {
+		if _, err := auth.EnsureSecret(SecretFile(b.cfg), nil); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		o.Key, err = auth.LoadKey(j.Alg, j.SecretFile, j.PublicKeyFile)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	v, err := auth.NewVerifier(o)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return v, nil
+	v, keys, err := newVerifier(b.cfg, auth.KeysOptions{Cache: b.file("keyset.json"), Now: b.now, Log: b.log, Failed: b.m.KeyFetchFailures.Inc})
+	b.keys = keys
+	return v, err
 }
 
 // buildGate makes the list of revocations and the gate.

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// addressFile is where a running bridge writes its Addresses.
-const addressFile = "addresses.json"
+// AddressFile is where a running bridge writes its Addresses, in the data folder.
+const AddressFile = "addresses.json"
 
 // Limits of the HTTP listeners.
 const (
@@ -52,6 +52,7 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	}
 	b.viewLis = l
 	b.viewers = b.httpServer(b.viewerRoutes())
+	b.viewers.ConnState = b.admit
 	if b.cfg.Ops.Listen == "" {
 		return nil
 	}
@@ -64,6 +65,21 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	}
 	b.ops = b.httpServer(b.opsHandler())
 	return nil
+}
+
+// admit closes a new connection of a viewer when the files for viewers are used up. The handshake's own limits come later; this one
+// holds for who says nothing at all.
+func (b *Bridge) admit(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if b.fresh.Add(1)+int64(b.wire.Sessions()) > int64(b.ration.viewers)+int64(b.ration.handshakes) {
+			b.m.Handshakes.WithLabelValues("files").Inc()
+			_ = c.Close() // the server sees it and reports StateClosed
+		}
+	case http.StateClosed, http.StateHijacked:
+		b.fresh.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
 }
 
 func (b *Bridge) httpServer(h http.Handler) *http.Server {
@@ -81,11 +97,11 @@ func (b *Bridge) writeAddresses() error {
 	if err != nil {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
-	tmp := b.file(addressFile + ".new")
+	tmp := b.file(AddressFile + ".new")
 	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
-	if err := os.Rename(tmp, b.file(addressFile)); err != nil {
+	if err := os.Rename(tmp, b.file(AddressFile)); err != nil {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
 	return nil

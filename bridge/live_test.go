@@ -322,7 +322,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	v := r.open(nil) // the one that runs is unharmed
 	v.sub(1, "#", nil)
-	if _, err := os.Stat(filepath.Join(r.cfg.Data, addressFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(r.cfg.Data, AddressFile)); err != nil {
 		t.Errorf("the running bridge lost its address file: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func TestMQTTListeners(t *testing.T) {
 		c.MQTT.TLS.Cert, c.MQTT.TLS.Key = filepath.Join(certs, devca.ServerFile), filepath.Join(certs, devca.ServerKeyFile)
 	})
 	var a Addresses
-	raw, err := os.ReadFile(filepath.Join(r.cfg.Data, addressFile))
+	raw, err := os.ReadFile(filepath.Join(r.cfg.Data, AddressFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,13 @@ func (b *Bridge) opsHandler() http.Handler {
 	return mux
 }
 
+// Alive returns once every part of the bridge has answered. It hangs when one does: a watchdog that asks learns by it.
+func (b *Bridge) Alive() {
+	_ = b.journal.Head()
+	_ = b.hub.Stats()
+	_ = b.wire.Sessions()
+}
+
 // notReady says why the bridge should get no new clients; "" when it should.
 func (b *Bridge) notReady() string {
 	switch {

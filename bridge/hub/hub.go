@@ -147,10 +147,12 @@ func (h *Hub) step() (wait time.Duration, err error) {
 	if h.position >= h.journal.Head().Offset {
 		return idle, nil
 	}
-	if wait = h.pace.wait(time.Now()); wait > 0 {
+	start := time.Now()
+	if wait = h.pace.wait(start); wait > 0 {
 		return wait, nil
 	}
 	frames, err := h.round()
+	h.opts.Fanout(time.Since(start))
 	h.pace.spend(frames)
 	if errors.Is(err, journal.ErrClosed) {
 		return idle, fmt.Errorf("hub: run: %w", err)

@@ -43,6 +43,8 @@ type Options struct {
 	CatchUps int
 	// Packer compresses bodies for viewers that want it; nil for none.
 	Packer *Packer
+	// Fanout is told how long each round took that gave new entries to the subscriptions; default nobody.
+	Fanout func(time.Duration)
 	// Log receives what an operator should know; default none.
 	Log *slog.Logger
 }
@@ -68,6 +70,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CatchUps <= 0 {
 		o.CatchUps = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Fanout == nil {
+		o.Fanout = func(time.Duration) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -49,18 +49,19 @@ type Journal interface {
 type Options struct {
 	Journal        Journal
 	Listeners      []Listener
-	Users          *Users        // nil = anonymous: every client may publish and subscribe
-	Certificates   *Certificates // what is asked of clients on TLS listeners; nil = nothing
-	MaxPacketBytes int64         // 0 = DefaultMaxPacketBytes
-	MaxClients     int           // 0 = DefaultMaxClients
-	MaxPerAddress  int           // 0 = no limit
-	LoginFailures  int           // a minute, for an address and for an account; 0 = no limit
-	ConnectTimeout time.Duration // 0 = DefaultConnectTimeout
-	WriteTimeout   time.Duration // 0 = DefaultWriteTimeout
-	SessionDir     string        // where sessions are kept over a restart; "" = nowhere
-	SessionSync    bool          // make sessions safe against a crash of the machine, not only of the process
-	MaxSessions    int           // that outlive their connection; 0 = DefaultMaxSessions
-	SessionExpiry  time.Duration // the longest that one does; 0 = DefaultSessionExpiry
+	Users          *Users           // nil = anonymous: every client may publish and subscribe
+	Certificates   *Certificates    // what is asked of clients on TLS listeners; nil = nothing
+	MaxPacketBytes int64            // 0 = DefaultMaxPacketBytes
+	MaxClients     int              // 0 = DefaultMaxClients
+	MaxPerAddress  int              // 0 = no limit
+	LoginFailures  int              // a minute, for an address and for an account; 0 = no limit
+	ConnectTimeout time.Duration    // 0 = DefaultConnectTimeout
+	WriteTimeout   time.Duration    // 0 = DefaultWriteTimeout
+	SessionDir     string           // where sessions are kept over a restart; "" = nowhere
+	SessionSync    bool             // make sessions safe against a crash of the machine, not only of the process
+	MaxSessions    int              // that outlive their connection; 0 = DefaultMaxSessions
+	SessionExpiry  time.Duration    // the longest that one does; 0 = DefaultSessionExpiry
+	Now            func() time.Time // the wall clock of messages; nil = time.Now
 	Metrics        *metrics.Set
 	Log            *slog.Logger
 }
@@ -138,6 +139,9 @@ func (b *Broker) build() error {
 }
 
 func defaults(o *Options) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.MaxPacketBytes <= 0 {
 		o.MaxPacketBytes = DefaultMaxPacketBytes
 	}

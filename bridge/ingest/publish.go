@@ -56,7 +56,7 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 // store puts a message into the journal. It returns a remark for its publisher, or why the message is refused.
 func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note string, refusal *packets.Code, reason string) {
 	start := time.Now()
-	m := journal.Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Time: start}
+	m := journal.Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Time: b.opts.Now()}
 	origin := ""
 	if marked {
 		origin = cl.ID

@@ -23,6 +23,7 @@ type Set struct {
 	MQTTLost      *prometheus.CounterVec // what MQTT subscribers will not get, by reason
 	StaleFiles    *prometheus.GaugeVec   // 1 while a followed file cannot be used and the last good one is in force, by key
 	Ingest        prometheus.Histogram   // seconds from publish hook to journal answer
+	Fanout        prometheus.Histogram   // seconds per round of the fan-out
 	Connections   *prometheus.GaugeVec   // viewer connections, by state
 	Subscriptions prometheus.Gauge       // viewer subscriptions
 	Delivered     prometheus.Counter     // readings written to viewers
@@ -73,6 +74,7 @@ func (s *Set) ingest() {
 }
 
 func (s *Set) viewers() {
+	s.Fanout = s.histogram("bridge_fanout_seconds", "Time of one round of the fan-out: new entries read, encoded and given to all subscriptions.", prometheus.ExponentialBuckets(4e-6, 2, 20))
 	s.Connections = s.gaugeVec("bridge_ws_connections", "Viewer connections, by state (handshake, live).", "state")
 	s.Subscriptions = s.gauge("bridge_ws_subscriptions", "Subscriptions of all viewers.")
 	s.Delivered = s.counter("bridge_ws_delivered_total", "Readings written to viewers.")

@@ -1,26 +1,18 @@
-// Command bridged is the bridge as a daemon.
+// Command bridged is the bridge as a daemon, with the helpers of those who run it. "bridged help" lists them.
 //
-//	bridged [--config FILE] [--set key=value]... [--version]
-//	bridged check-config [--config FILE] [--set key=value]...
-//
-// SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP looks for new certificates, token keys and MQTT users. Exit codes: 0 good end, 2 usage or configuration,
-// 4 something needed is not available (a port in use, a data folder held by another bridge), 5 internal fault, 130 second signal.
+// SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP reads log.level anew and looks for new
+// certificates, token keys and MQTT users. Exit codes: 0 good end, 1 refused (a bad token, not ready), 2 usage or configuration, 4 something needed is not available (a port in use, a data folder held by
+// another bridge), 5 internal fault, 130 second signal.
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"syscall"
 
 	"plumbline/bridge"
 	"plumbline/bridge/config"
@@ -29,97 +21,117 @@ import (
 // Exit codes.
 const (
 	exitOK          = 0
+	exitRefused     = 1
 	exitUsage       = 2
 	exitUnavailable = 4
 	exitInternal    = 5
 	exitInterrupted = 130
 )
 
+// version is set by the linker (see the Makefile).
+var version = ""
+
 func main() {
-	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(call{args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
 }
 
-// settings is the repeatable --set flag.
+// call is what a command gets from the outside.
+type call struct {
+	args, environ  []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	cost           int // of new password hashes; 0 = bcrypt's default
+}
+
+// command is one verb.
+type command struct {
+	name, synopsis, about string
+	run                   func(call) int
+}
+
+func commands() []command {
+	return []command{
+		{"check-config", "[flags]", "read the configuration and the files it names, say what is wrong", checkConfig},
+		{"token", "--sub NAME --grants FILTER... | --verify FILE", "make a token for a viewer, or say what one is worth", token},
+		{"user", "add|passwd|remove NAME | list", "keep the users file of the MQTT side", user},
+		{"schema", "", "print the JSON schema of the configuration", printSchema},
+		{"health", "[flags]", "ask the running bridge whether it is ready", health},
+		{"version", "", "print the version", printVersion},
+	}
+}
+
+func run(c call) int {
+	if len(c.args) == 0 || strings.HasPrefix(c.args[0], "-") {
+		return daemon(c)
+	}
+	name := c.args[0]
+	c.args = c.args[1:]
+	for _, one := range commands() {
+		if one.name == name {
+			return one.run(c)
+		}
+	}
+	if name == "help" {
+		usage(c.stdout)
+		return exitOK
+	}
+	_, _ = fmt.Fprintf(c.stderr, "bridged: unknown command %q; known are:\n", name)
+	usage(c.stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	_, _ = fmt.Fprintf(w, "  %-14s %s\n", "bridged", "run the bridge; bridged --help lists its flags")
+	for _, one := range commands() {
+		_, _ = fmt.Fprintf(w, "  %-14s %s\n", one.name, one.about)
+	}
+	_, _ = fmt.Fprintf(w, "  %-14s %s\n", "help", "this list; COMMAND --help tells more")
+}
+
+// settings is a repeatable flag.
 type settings []string
 
 func (s *settings) String() string     { return strings.Join(*s, " ") }
 func (s *settings) Set(v string) error { *s = append(*s, v); return nil }
 
-func run(args, environ []string, stdout, stderr io.Writer) int {
-	check := len(args) > 0 && args[0] == "check-config"
-	if check {
-		args = args[1:]
-	}
-	flags := flag.NewFlagSet("bridged", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	file := flags.String("config", "", "configuration `file`; without one the defaults hold")
-	version := flags.Bool("version", false, "print the version and exit")
-	var sets settings
-	flags.Var(&sets, "set", "override one setting, as `key=value`; repeatable")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		_, _ = fmt.Fprintf(stderr, "bridged: unexpected argument %q: known is check-config, before the flags\n", flags.Arg(0))
-		return exitUsage
-	case *version:
-		_, _ = fmt.Fprintln(stdout, versionText())
-		return exitOK
-	}
-	cfg, err := config.Load(*file, environ, sets)
-	if err != nil {
-		return fail(stderr, err)
-	}
-	if check {
-		_, _ = fmt.Fprintln(stdout, "configuration is good")
-		return exitOK
-	}
-	return serve(cfg, stderr)
+// flags are a command's own flags and those that name the configuration.
+type flags struct {
+	*flag.FlagSet
+	c    call
+	file *string
+	sets settings
 }
 
-func serve(cfg config.Config, stderr io.Writer) int {
-	log := logger(cfg.Log, stderr)
-	log.Info("starting", "version", versionText(), "go", runtime.Version())
-	for _, advice := range bridge.CheckLimits(cfg) {
-		log.Warn("operating system limit", "advice", advice)
+// newFlags begins the flags of a command. name is as the user types it.
+func newFlags(c call, name string) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet("bridged "+name, flag.ContinueOnError), c: c}
+	f.SetOutput(c.stderr)
+	f.file = f.String("config", "", "configuration `file`; without one the defaults hold")
+	f.Var(&f.sets, "set", "override one setting, as `key=value`; repeatable")
+	return f
+}
+
+// parse reads the arguments, of which more may be no flags. Without ok the command ends with code.
+func (f *flags) parse(args []string, more int) (code int, ok bool) {
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitUsage, false
+	case f.NArg() > more:
+		_, _ = fmt.Fprintf(f.c.stderr, "%s: unexpected argument %q\n", f.Name(), f.Arg(more))
+		return exitUsage, false
 	}
-	b, err := bridge.New(bridge.Options{Config: cfg, Log: log})
-	if err != nil {
-		return fail(stderr, err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	var reloads sync.WaitGroup
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx) }()
-	for n := 0; ; {
-		select {
-		case err := <-ended:
-			reloads.Wait()
-			if err != nil {
-				return fail(stderr, err)
-			}
-			return exitOK
-		case <-hangup:
-			log.Info("signal, looking for new certificates, keys and users", "signal", "SIGHUP")
-			reloads.Go(b.Reload) // it may take a while, and the next signal may be the end
-		case sig := <-signals:
-			if n++; n > 1 {
-				log.Warn("second signal, leaving at once", "signal", sig.String())
-				return exitInterrupted
-			}
-			log.Info("signal", "signal", sig.String())
-			cancel()
-		}
-	}
+	return exitOK, true
+}
+
+// load reads the configuration.
+func (f *flags) load() (config.Config, error) { return config.Load(*f.file, f.c.environ, f.sets) }
+
+// bad says what was wrong with the command line.
+func (f *flags) bad(format string, args ...any) int {
+	_, _ = fmt.Fprintf(f.c.stderr, "%s: %s\n", f.Name(), fmt.Sprintf(format, args...))
+	return exitUsage
 }
 
 // fail prints the error and returns its exit code.
@@ -134,21 +146,45 @@ func fail(stderr io.Writer, err error) int {
 	return exitInternal
 }
 
-func logger(c config.Log, w io.Writer) *slog.Logger {
-	level := slog.LevelInfo
-	_ = level.UnmarshalText([]byte(c.Level)) // Validate has seen it
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, o))
+func checkConfig(c call) int {
+	f := newFlags(c, "check-config")
+	if code, ok := f.parse(c.args, 0); !ok {
+		return code
 	}
-	return slog.New(slog.NewJSONHandler(w, o))
+	cfg, err := f.load()
+	if err == nil {
+		err = bridge.Check(cfg)
+	}
+	if err != nil {
+		return fail(c.stderr, err)
+	}
+	_, _ = fmt.Fprintln(c.stdout, "configuration is good")
+	return exitOK
+}
+
+func printSchema(c call) int {
+	f := newFlags(c, "schema")
+	if code, ok := f.parse(c.args, 0); !ok {
+		return code
+	}
+	_, _ = c.stdout.Write(config.Schema())
+	return exitOK
+}
+
+func printVersion(c call) int {
+	f := newFlags(c, "version")
+	if code, ok := f.parse(c.args, 0); !ok {
+		return code
+	}
+	_, _ = fmt.Fprintln(c.stdout, versionText())
+	return exitOK
 }
 
 func versionText() string {
-	version, revision := "devel", ""
+	text, revision := version, ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
+		if text == "" {
+			text = info.Main.Version
 		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
@@ -156,5 +192,8 @@ func versionText() string {
 			}
 		}
 	}
-	return "bridged " + version + revision
+	if text == "" {
+		text = "devel"
+	}
+	return "bridged " + text + revision
 }

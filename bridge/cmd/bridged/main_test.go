@@ -2,17 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
-
-	"plumbline/bridge/internal/eventually"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -36,6 +30,13 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"version", []string{"--version"}, nil, exitOK, []string{"bridged "}},
 		{"help", []string{"--help"}, nil, exitOK, []string{"-config", "-set"}},
+		{"version as a command", []string{"version"}, nil, exitOK, []string{"bridged "}},
+		{"list of commands", []string{"help"}, nil, exitOK, []string{"check-config", "token", "user", "schema", "health", "version"}},
+		{"help of a command", []string{"token", "--help"}, nil, exitOK, []string{"-sub", "-grants", "-ttl"}},
+		{"schema", []string{"schema"}, nil, exitOK, []string{"json-schema.org", `"drain"`}},
+		{"takeover", []string{"--takeover", "-1s"}, nil, exitUsage, []string{"takeover", "30s"}},
+		{"health of nobody", []string{"health", "--set", "ops.listen=127.0.0.1:1"}, nil, exitUnavailable, []string{"refused"}},
+		{"health without listener", []string{"health", "--set", "ops.listen="}, nil, exitUsage, []string{"ops.listen"}},
 		{"check", []string{"check-config"}, nil, exitOK, []string{"good"}},
 		{"check a bad file", []string{"check-config", "--config", bad}, nil, exitUsage, []string{"bad.yaml:2", "heartbeat"}},
 		{"unknown flag", []string{"--prot", "1"}, nil, exitUsage, []string{"prot"}},
@@ -46,7 +47,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
-			if code := run(tc.args, tc.env, &out, &out); code != tc.code {
+			if code := run(call{args: tc.args, environ: tc.env, stdin: strings.NewReader(""), stdout: &out, stderr: &out}); code != tc.code {
 				t.Errorf("exit %d, want %d: %s", code, tc.code, &out)
 			}
 			for _, part := range tc.out {
@@ -61,59 +62,7 @@ func TestExitCodes(t *testing.T) {
 // TestMain lets the test binary be bridged itself, so that the real process is under test.
 func TestMain(m *testing.M) {
 	if os.Getenv("BRIDGED_AS_TEST") != "" {
-		os.Exit(run(os.Args[1:], nil, os.Stdout, os.Stderr))
+		os.Exit(run(call{args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
 	}
 	os.Exit(m.Run())
-}
-
-// TestProcess starts the daemon, kills it without mercy, starts it again on the same folder and ends it by signal.
-func TestProcess(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("SIGTERM cannot be sent on Windows")
-	}
-	data := filepath.Join(t.TempDir(), "data")
-	begin := func() (*exec.Cmd, *bytes.Buffer) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "--set", "data="+data, "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0", "--set", "ops.listen=127.0.0.1:0")
-		cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
-		var log bytes.Buffer
-		cmd.Stderr = &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var a struct {
-			MQTT string `json:"mqtt"`
-			PID  int    `json:"pid"`
-		}
-		eventually.Must(t, "the process's address file", func() bool {
-			raw, err := os.ReadFile(filepath.Join(data, "addresses.json"))
-			return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == cmd.Process.Pid
-		})
-		c, err := net.Dial("tcp", a.MQTT)
-		if err != nil {
-			t.Fatalf("the address file is there, nobody listens: %v", err)
-		}
-		_ = c.Close()
-		return cmd, &log
-	}
-	cmd, _ := begin()
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	cmd, log := begin()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("after SIGTERM: %v\n%s", err, log)
-	}
-	for _, part := range []string{`"msg":"ready"`, `"msg":"draining"`, `"msg":"stopped"`} {
-		if !strings.Contains(log.String(), part) {
-			t.Errorf("the log lacks %s:\n%s", part, log)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(data, "addresses.json")); !os.IsNotExist(err) {
-		t.Errorf("address file after the end: %v", err)
-	}
 }

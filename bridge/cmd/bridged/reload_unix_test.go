@@ -60,10 +60,10 @@ func TestHangupReloads(t *testing.T) {
 	log := &lines{}
 	done := make(chan int, 1)
 	go func() {
-		done <- run([]string{
+		done <- run(call{args: []string{
 			"--set", "data=" + filepath.Join(dir, "data"), "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0", "--set", "ops.listen=",
 			"--set", "viewers.tls.cert=" + filepath.Join(dir, "cert.pem"), "--set", "viewers.tls.key=" + filepath.Join(dir, "key.pem"), "--set", "drain.spread=0",
-		}, nil, log, log)
+		}, stdin: &bytes.Buffer{}, stdout: log, stderr: log})
 	}()
 	eventually.Must(t, "the bridge to serve", func() bool { return log.has(`"msg":"ready"`) })
 	var addrs struct{ Viewers string }
