@@ -32,6 +32,10 @@ var ErrRecording = errors.New("recording cannot be played")
 // port, a recording, this machine's sensors.
 var ErrBench = errors.New("bench is not available")
 
+// ErrSpace is the ErrBench of a disk that has filled up: nothing more can be
+// recorded, in no scenario.
+var ErrSpace = fmt.Errorf("%w: the disk of the run directory is full", ErrBench)
+
 // dataFile returns a recording of a real receiver from the folder named by
 // DataVariable, "" when there is none.
 func dataFile() string {

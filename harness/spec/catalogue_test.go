@@ -3,7 +3,9 @@ package spec_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/onsi/gomega"
@@ -23,6 +25,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
 	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
 	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
+	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -94,6 +97,12 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 	add("after-sut-gone", func(_ context.Context, t *spec.Trial) {
 		t.Judge(passed("RES-02")) // must not be reached when sut-gone was in the run
 	}, "RES-02")
+	add("disk-full", func(_ context.Context, t *spec.Trial) {
+		t.Check(&fs.PathError{Op: "write", Path: "records.bin", Err: syscall.ENOSPC})
+	}, "RES-03")
+	add("after-disk-full", func(_ context.Context, t *spec.Trial) {
+		t.Judge(passed("RES-04")) // must not be reached when disk-full was in the run
+	}, "RES-04")
 })
 
 const profileText = `apiVersion: plumbline/v1

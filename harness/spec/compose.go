@@ -28,6 +28,7 @@ type composer struct {
 	partial []string
 	// Of the last scenario that met it, "" for none.
 	unavailable, noBench, brokeOff string
+	noSpace                        bool
 }
 
 func (c *composer) compose(ctx context.Context, report types.Report) (*reports.Run, error) {
@@ -73,6 +74,8 @@ func (c *composer) err(interrupted bool, evidence error) error {
 		return fmt.Errorf("spec: %w: %s", ErrFault, c.brokeOff)
 	case c.unavailable != "":
 		return fmt.Errorf("spec: %s: %w", c.unavailable, sut.ErrUnavailable)
+	case c.noSpace:
+		return fmt.Errorf("spec: %w", harness.ErrSpace)
 	case c.noBench != "":
 		return fmt.Errorf("spec: %s: %w", c.noBench, harness.ErrBench)
 	default:
@@ -105,6 +108,7 @@ func (c *composer) outcomes(report types.Report) {
 				c.partial = append(c.partial, *problem.keep)
 			}
 		}
+		c.noSpace = c.noSpace || out.NoSpace
 		c.run.Results = append(c.run.Results, out.Results...)
 		c.figures(out.Figures)
 	}

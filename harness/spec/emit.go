@@ -38,6 +38,7 @@ type emitter struct {
 
 	mu   sync.Mutex
 	down error // the system under test could not be started: no use to go on
+	full bool  // the disk is: whatever else is recorded is lost
 }
 
 // Emit turns the scenarios of the catalogue into Ginkgo nodes bound to rig.
@@ -120,13 +121,17 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	returned = true
 }
 
-// ready refuses to start a scenario when the run is over or the system under
-// test has proved that it cannot be started.
+// ready refuses to start a scenario when the run is over, the system under
+// test has proved that it cannot be started, or nothing more can be recorded.
 func (e *emitter) ready(t *Trial) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.down != nil {
 		t.unavailable = e.down
+		return false
+	}
+	if e.full {
+		t.noBench = harness.ErrSpace
 		return false
 	}
 	return !e.interrupted()

@@ -160,6 +160,26 @@ func TestExecuteWhenAPartOfTheBenchIsGone(t *testing.T) {
 	}
 }
 
+// A full disk is the bench's fault, said once with its mend; whatever would
+// still be recorded would be lost, so no further scenario begins.
+func TestExecuteWhenTheDiskFillsUp(t *testing.T) {
+	run, err := execute(t, "disk-full || after-disk-full", nil)
+	if !errors.Is(err, harness.ErrSpace) || spec.ExitCode(run, err) != reports.ExitUnavailable {
+		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	}
+	for _, id := range []string{"RES-03", "RES-04"} {
+		if r := resultOf(t, run, id); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || !strings.Contains(r.Sentence, "is full") {
+			t.Errorf("%s is %s(%s): %s", id, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+	if !strings.Contains(run.Partial, "records.bin") {
+		t.Errorf("partial is %q", run.Partial)
+	}
+	if run, err := execute(t, "after-disk-full", nil); err != nil || resultOf(t, run, "RES-04").Verdict != reports.Pass {
+		t.Errorf("on its own it gives %v", err)
+	}
+}
+
 func TestExecuteInterrupted(t *testing.T) {
 	run, err := execute(t, "interrupted || sut-gone", nil)
 	if !errors.Is(err, spec.ErrInterrupted) || spec.ExitCode(run, err) != reports.ExitInterrupted {

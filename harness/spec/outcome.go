@@ -20,6 +20,7 @@ type Outcome struct {
 	Figures     Figures          `json:"figures"`
 	Unavailable string           `json:"unavailable,omitempty"` // why the system under test was not there
 	NoBench     string           `json:"no_bench,omitempty"`    // which part of the bench was not there
+	NoSpace     bool             `json:"no_space,omitempty"`    // that part is the disk of the run directory, which is full
 	BrokeOff    string           `json:"broke_off,omitempty"`   // why the body did not reach its end although it had judged everything
 }
 

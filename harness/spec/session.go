@@ -2,12 +2,14 @@ package spec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
 
+	"plumbline/harness"
 	"plumbline/reports"
 )
 
@@ -41,11 +43,12 @@ func (s *session) take(ctx context.Context, panicked any) {
 	}
 	out.Results = append(s.outcome.Results, out.Results...)
 	s.outcome = out
+	s.emitter.mu.Lock()
+	defer s.emitter.mu.Unlock()
 	if s.trial.unavailable != nil && !s.trial.opened {
-		s.emitter.mu.Lock()
 		s.emitter.down = s.trial.unavailable
-		s.emitter.mu.Unlock()
 	}
+	s.emitter.full = s.emitter.full || errors.Is(s.trial.noBench, harness.ErrSpace)
 }
 
 // voiding returns the validity gate that voided an attempt, "" for none.

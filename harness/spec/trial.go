@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -121,7 +123,17 @@ func (t *Trial) note(err error) {
 		t.unavailable = err
 	case errors.Is(err, harness.ErrBench):
 		t.noBench = err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		t.noBench = fmt.Errorf("%w (%w)", harness.ErrSpace, pathError(err))
 	}
+}
+
+// pathError returns the part of err that names the operation and the file.
+func pathError(err error) error {
+	if e, found := errors.AsType[*fs.PathError](err); found {
+		return e
+	}
+	return err
 }
 
 // close ends what the body opened, the last first, so that nothing of this
@@ -200,7 +212,7 @@ func (t *Trial) finish(ctx context.Context, panicked any) Outcome {
 		out.Unavailable = t.unavailable.Error()
 	}
 	if t.noBench != nil {
-		out.NoBench = t.noBench.Error()
+		out.NoBench, out.NoSpace = t.noBench.Error(), errors.Is(t.noBench, harness.ErrSpace)
 	}
 	verdict, reason, why := t.open(ctx, panicked)
 	judged, left := map[string]bool{}, 0

@@ -27,6 +27,8 @@ func classify(err error) error {
 		return exit.Usage(err, "")
 	case errors.Is(err, harness.ErrRecording):
 		return exit.With(reports.ExitUnavailable, err, "name a recording that is there and whole; plumbline watch replay:FILE shows what it holds")
+	case errors.Is(err, harness.ErrSpace):
+		return exit.With(reports.ExitUnavailable, err, "free space there, or choose another folder with --output-dir; what was recorded so far is kept and says that it is partial")
 	case errors.Is(err, harness.ErrBench):
 		return exit.With(reports.ExitUnavailable, err, "plumbline devices shows what is plugged in, plumbline doctor checks this machine")
 	case errors.Is(err, sut.ErrUnavailable):

@@ -261,7 +261,7 @@ func TestClassify(t *testing.T) {
 		want int
 	}{
 		{nil, 0}, {spec.ErrEmpty, 3}, {spec.ErrUsage, 2}, {spec.ErrInterrupted, 130}, {spec.ErrFault, 5},
-		{sut.ErrUnavailable, 4}, {sut.ErrUsage, 2}, {harness.ErrBench, 4}, {harness.ErrRecording, 4}, {source.ErrSpec, 2},
+		{sut.ErrUnavailable, 4}, {sut.ErrUsage, 2}, {harness.ErrBench, 4}, {harness.ErrSpace, 4}, {harness.ErrRecording, 4}, {source.ErrSpec, 2},
 	} {
 		if got := exit.Code(classify(c.err)); got != c.want {
 			t.Errorf("%v has exit code %d, want %d", c.err, got, c.want)

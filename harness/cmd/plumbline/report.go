@@ -25,7 +25,8 @@ func newReport(s streams) *cobra.Command {
 		Example: "plumbline report reports/out/latest",
 		Long: `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
 A partial run is readable and says that it is partial. In a sealed directory nothing is replaced by
-different bytes: if this version of plumbline renders differently, --to names another folder.`,
+different bytes: if this version of plumbline renders differently, --to names another folder.
+The exit code is that of the run's verdict, as its last line says.`,
 		Args: oneArg("a run directory"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			run, err := render.Load(args[0])
@@ -39,9 +40,13 @@ different bytes: if this version of plumbline renders differently, --to names an
 			if err := rewrite(target, run); err != nil {
 				return err
 			}
-			return console.Summary(s.out, s.style(), run, console.Ending{
-				Verdict: exit.Verdict(run), Code: exit.OfRun(run), Report: filepath.Join(target, render.HTMLFile),
-			})
+			code := exit.OfRun(run)
+			if err := console.Summary(s.out, s.style(), run, console.Ending{
+				Verdict: exit.Verdict(run), Code: code, Report: filepath.Join(target, render.HTMLFile),
+			}); err != nil {
+				return err
+			}
+			return leave(code)
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")

@@ -55,8 +55,8 @@ and no failure. DEVICE is one of:
 	return cmd
 }
 
-// unusable classifies why a device did not open or stopped: a wrong word or
-// file is the user's, a part of the bench that is not there is 4.
+// unusable classifies why a device did not open or stopped: a wrong word is
+// the user's, a part of the bench that is not there, or a file, is 4 as in a run.
 func unusable(ctx context.Context, kind string, err error) error {
 	switch {
 	case err == nil:
@@ -66,7 +66,7 @@ func unusable(ctx context.Context, kind string, err error) error {
 	case errors.Is(err, source.ErrSpec):
 		return exit.Usage(err, "plumbline watch --help shows the forms")
 	case kind == "replay":
-		return exit.Usage(err, "name a recording that is there and whole")
+		return exit.With(reports.ExitUnavailable, err, "name a recording that is there and whole")
 	case kind == "mqtt":
 		return exit.With(reports.ExitUnavailable, err, "check that the broker runs and is reachable from here")
 	default:
