@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 
-	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/gate"
 	"plumbline/bridge/history"
@@ -50,12 +49,12 @@ func (b *Bridge) buildHistory() error {
 }
 
 // identify says who asks, in whatever way the token came.
-func (b *Bridge) identify(r *http.Request) (auth.Identity, bool) {
+func (b *Bridge) identify(w http.ResponseWriter, r *http.Request) (id auth.Identity, status int, reason string) {
 	id, err := b.gate.FromRequest(r)
 	if err != nil {
-		audit.Refused(b.log, audit.Event{Action: r.Method + " " + r.URL.Path, Reason: gate.Reason(err), Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
+		return id, b.gate.Deny(w, r, id, err), gate.Reason(err)
 	}
-	return id, err == nil
+	return id, 0, ""
 }
 
 // openHistory opens the configured store.

@@ -273,3 +273,33 @@ func TestHistoryOff(t *testing.T) {
 		t.Errorf("a history file: %v", err)
 	}
 }
+
+// TestHistoryRefusesAsTheGateDoes: a client learns whether to mend its request, get another token or wait.
+func TestHistoryRefusesAsTheGateDoes(t *testing.T) {
+	r := run(t, func(c *Config) { c.Auth.FreeFailures = 1 })
+	const path = "/api/v1/history/topics?filter=%23"
+	tok := r.token(operator())
+	for _, tc := range []struct {
+		name, path string
+		header     []string
+		status     int
+		reason     string
+	}{
+		{"nothing", path, nil, http.StatusUnauthorized, "missing"},
+		{"another page", path, []string{"Authorization", "Bearer " + tok, "Origin", "https://evil.example"}, http.StatusForbidden, "origin"},
+		{"in the URL", path + "&access_token=" + tok, nil, http.StatusBadRequest, "token-in-url"},
+		{"two", path, []string{"Authorization", "Bearer " + tok, "Authorization", "Bearer " + tok}, http.StatusBadRequest, "credentials"},
+		{"one bad", path, []string{"Authorization", "Bearer a.b.c"}, http.StatusUnauthorized, "header"},
+		{"another bad", path, []string{"Authorization", "Bearer a.b.c"}, http.StatusUnauthorized, "header"},
+		{"a good one too soon", path, []string{"Authorization", "Bearer " + tok}, http.StatusTooManyRequests, "throttled"},
+	} {
+		resp := r.ask(http.MethodGet, tc.path, "", tc.header...)
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != tc.status || !strings.Contains(string(raw), tc.reason) || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s (%v), want %d %s", tc.name, resp.StatusCode, raw, err, tc.status, tc.reason)
+		}
+		if resp.Header.Get("WWW-Authenticate") == "" && tc.status == http.StatusUnauthorized || resp.Header.Get("Retry-After") == "" && tc.status == http.StatusTooManyRequests {
+			t.Errorf("%s: headers %v", tc.name, resp.Header)
+		}
+	}
+}

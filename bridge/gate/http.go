@@ -83,7 +83,13 @@ func (g *Gate) CORS(next http.Handler) http.Handler {
 // Refuse answers a request with the status, the reason and the headers that belong to err, and records it. id is who it was, as
 // far as that is known.
 func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, id auth.Identity, err error) {
-	status := Status(err)
+	answer(w, g.Deny(w, r, id, err), map[string]string{"error": Reason(err)})
+}
+
+// Deny is Refuse for who has a form of its own for refusals: it sets the headers, records, and returns the status of the answer
+// that is still to be written.
+func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, id auth.Identity, err error) (status int) {
+	status = Status(err)
 	h := w.Header()
 	switch status {
 	case http.StatusUnauthorized:
@@ -96,7 +102,7 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, id auth.Identity, 
 	audit.Refused(g.opts.Log, audit.Event{
 		Action: r.Method + " " + r.URL.Path, Reason: Reason(err), Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr,
 	})
-	answer(w, status, map[string]string{"error": Reason(err)})
+	return status
 }
 
 // RetryAfter spells a wait as whole seconds, at least one (RFC 9110 section 10.2.3).

@@ -37,9 +37,11 @@ const (
 
 // Options configures a Handler. Store and Identify are required.
 type Options struct {
-	Store    func() history.Store                              // nil while there is none: 503
-	Identify func(r *http.Request) (id auth.Identity, ok bool) // who asks; false is answered with 401
-	PageKey  []byte                                            // signs page tokens; nil = a random one, and tokens end with the process
+	Store func() history.Store // nil while there is none: 503
+	// Identify says who asks. Whom it refuses it records, sets the header fields for, and returns the status and a word for why;
+	// otherwise the status is 0.
+	Identify func(w http.ResponseWriter, r *http.Request) (id auth.Identity, status int, reason string)
+	PageKey  []byte // signs page tokens; nil = a random one, and tokens end with the process
 	// MaxPoints bounds the points, buckets, events or series of one answer; 0 = DefaultMaxPoints.
 	MaxPoints int
 	// MaxConcurrent bounds the requests that use the store at a time, and half of it, rounded up, those of one subject; 0 =
@@ -135,10 +137,9 @@ func (h *Handler) serve(rt *route) http.Handler {
 
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, rt *route) (status int) {
 	secure(w)
-	id, ok := h.o.Identify(r)
-	if !ok {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		return answerProblem(w, &problem{status: http.StatusUnauthorized, detail: "a token is needed, as Authorization: Bearer …"})
+	id, refused, reason := h.o.Identify(w, r)
+	if refused != 0 {
+		return answerProblem(w, &problem{status: refused, detail: "a token is needed, as Authorization: Bearer …; this request is refused: " + reason})
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

@@ -45,9 +45,13 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	}}
 	o := Options{
 		Store: func() history.Store { return r.store }, PageKey: []byte("0123456789abcdef0123456789abcdef"), Now: func() time.Time { return noon.Add(time.Hour) },
-		Identify: func(q *http.Request) (auth.Identity, bool) {
+		Identify: func(w http.ResponseWriter, q *http.Request) (auth.Identity, int, string) {
 			id, ok := r.who[strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer ")]
-			return id, ok
+			if !ok {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				return id, http.StatusUnauthorized, "unknown"
+			}
+			return id, 0, ""
 		},
 	}
 	if change != nil {
