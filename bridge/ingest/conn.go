@@ -11,6 +11,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // Special values of conn.keepalive.
@@ -40,6 +41,8 @@ type conn struct {
 	keepalive atomic.Int64 // seconds, or one of the special values
 	lingers   atomic.Bool
 	closing   atomic.Bool
+	hurry     atomic.Bool   // writes get little time
+	gone      chan struct{} // closed when the reader has returned and the session has no part in the connection any more
 
 	// Owned by the goroutine that reads the connection.
 	client    *mqtt.Client
@@ -50,6 +53,7 @@ type conn struct {
 	answered  bool   // CONNACK has been sent
 	recorded  bool   // why it may not connect is in the audit
 	emptyWill bool
+	farewell  bool // it sent DISCONNECT 0x00, which takes its will back
 	lastByte  byte // read last
 
 	said atomic.Int64 // unix second of its last event in the audit
@@ -133,8 +137,8 @@ func (c *conn) flush() error {
 // write gives a write its own deadline, so that a client that does not read cannot live for ever (M14).
 func (c *conn) write(p []byte) (int, error) {
 	limit := c.gate.b.opts.WriteTimeout
-	if c.gate.hurry.Load() {
-		limit = 250 * time.Millisecond
+	if c.hurry.Load() || c.gate.hurry.Load() {
+		limit = lingerTime
 	}
 	if err := c.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 		return 0, err
@@ -160,7 +164,18 @@ func (c *conn) Close() error {
 	}
 	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
 	c.closeWrite()
-	return c.raw.SetReadDeadline(time.Now().Add(lingerTime)) // finish reads what is left
+	return c.raw.SetReadDeadline(time.Now()) // the reader ends; finish reads what is left
+}
+
+// takeOver ends a connection whose session has another one now [MQTT-3.1.4-3], and returns when it has no part in it any more:
+// what it is storing is stored, its will is settled. It waits for the journal, and not for a client that does not read.
+func (c *conn) takeOver() {
+	c.hurry.Store(true)
+	_ = c.raw.SetWriteDeadline(time.Now().Add(lingerTime)) // of a write that waits
+	if !c.client.Closed() {
+		_ = c.gate.b.server.DisconnectClient(c.client, packets.ErrSessionTakenOver)
+	}
+	<-c.gone
 }
 
 // closeWrite says that nothing more comes, layer by layer.

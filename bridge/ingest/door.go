@@ -113,11 +113,12 @@ func (d *door) accept() (*conn, error) {
 func (d *door) run(c *conn, establish listeners.EstablishFn) {
 	defer d.wg.Done()
 	err := safely(establish, d.ID(), c)
-	c.finish()
-	d.b.sessions.detach(c)
+	d.b.sessions.detach(c) // before the socket is read out: a client may be back already
 	if c.client != nil {
 		d.forget(c.client)
 	}
+	close(c.gone)
+	c.finish()
 	d.b.gate.release(c)
 	if err != nil && c.keepalive.Load() == waitingForConnect {
 		d.b.m.MQTTRejected.WithLabelValues("connect").Inc()

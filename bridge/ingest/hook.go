@@ -36,7 +36,7 @@ func (h *hook) ID() string { return "plumbline" }
 func (h *hook) Provides(kind byte) bool {
 	switch kind {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished, mqtt.OnDisconnect,
-		mqtt.OnSessionEstablish, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnWill:
+		mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnWill:
 		return true
 	}
 	return false
@@ -100,22 +100,15 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	if !h.b.authenticate(cl, c, pk) {
 		return false
 	}
-	// After the password, so that it tells strangers nothing: another user's client id gives neither its subscriptions nor what
-	// waits for it.
-	if user, ok := h.b.sessions.owner(cl.ID); ok && user != string(cl.Properties.Username) {
-		return h.refuseQuietly(cl, packets.ErrClientIdentifierNotValid, "session")
+	// After the password, so that it tells strangers nothing.
+	present, refusal, reason := h.b.sessions.attach(cl, c, pk.Connect.Clean)
+	if reason != "" {
+		h.refuseConnect(cl, refusal, reason)
+		c.answered = true // the library's own answer must not follow
+		return false
 	}
-	if !h.b.sessions.room(cl) {
-		return h.refuseQuietly(cl, packets.ErrQuotaExceeded, "sessions")
-	}
+	c.present = present
 	return true
-}
-
-// refuseQuietly refuses a CONNECT with an answer that the library's own must not follow.
-func (h *hook) refuseQuietly(cl *mqtt.Client, code packets.Code, reason string) bool {
-	h.refuseConnect(cl, code, reason)
-	connOf(cl).answered = true
-	return false
 }
 
 // OnACLCheck implements mqtt.Hook. Everything that clients send and get is decided elsewhere; the library may do nothing.
@@ -137,14 +130,6 @@ func (h *hook) may(cl *mqtt.Client, name string, write bool) bool {
 	return false
 }
 
-// OnSessionEstablish implements mqtt.Hook: it comes before CONNACK.
-func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
-	c := connOf(cl)
-	present, former := h.b.sessions.attach(cl, c, pk.Connect.Clean)
-	c.present = present
-	h.b.sessions.takeOver(former)
-}
-
 // OnSessionEstablished implements mqtt.Hook: it comes after CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
 	c := connOf(cl)
@@ -153,11 +138,17 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
 	}
 	h.b.wills.connected(cl, pk)
 	c.session.saveOr("CONNECT")
-	c.session.kick()
+	c.session.begin()
 }
 
-// OnDisconnect implements mqtt.Hook.
-func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) { h.b.wills.disconnected(cl) }
+// OnDisconnect implements mqtt.Hook. Any end but DISCONNECT 0x00 is one for which the will was left [MQTT-3.14.4-3]; of those the
+// library overlooks the other reason codes, and a cut that comes while the reader is busy.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
+	if c := connOf(cl); c != nil && !c.farewell {
+		h.b.wills.died(cl)
+	}
+	h.b.wills.disconnected(cl)
+}
 
 // OnWill implements mqtt.Hook: the will goes our way, the library's copy goes nowhere (M11, M25, D9, D10).
 func (h *hook) OnWill(cl *mqtt.Client, _ mqtt.Will) (mqtt.Will, error) {
@@ -186,6 +177,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if pk.FixedHeader.Remaining == 1 { // D7: the library overlooks a reason code without properties
 			pk.ReasonCode = c.lastByte
 		}
+		c.farewell = pk.ReasonCode == packets.CodeSuccess.Code
 		return pk, nil
 	case packets.Publish, packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp, packets.Subscribe, packets.Unsubscribe, packets.Auth:
 	default:

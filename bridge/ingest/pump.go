@@ -23,7 +23,7 @@ const retainedChunk = 4096
 func (s *session) kick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == nil || s.ended {
+	if !s.up {
 		return
 	}
 	s.again = true
@@ -47,7 +47,7 @@ func (s *session) pump() {
 			continue
 		}
 		s.mu.Lock()
-		if !s.again || s.client == nil {
+		if !s.again || !s.up {
 			s.pumping = false
 			s.mu.Unlock()
 			return
@@ -73,7 +73,7 @@ func (s *session) emit() (sent, broken bool) {
 // fill brings the next messages into memory when none is there, and reports whether it may bring more.
 func (s *session) fill() bool {
 	s.mu.Lock()
-	if s.client == nil {
+	if !s.up {
 		s.mu.Unlock()
 		return false
 	}
@@ -221,7 +221,7 @@ type outgoing struct {
 func (s *session) take() (cl *mqtt.Client, c *conn, out []outgoing, lasting bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == nil {
+	if !s.up || s.conn.closing.Load() { // what is never sent is no duplicate later
 		return nil, nil, nil, false
 	}
 	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool { return !f.sent && !f.released && !s.allowed(f.Topic) })

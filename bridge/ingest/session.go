@@ -28,6 +28,7 @@ type session struct {
 	mu      sync.Mutex
 	client  *mqtt.Client // nil while away
 	conn    *conn        // of client
+	up      bool         // client has its CONNACK, and packets may follow
 	expiry  uint32       // seconds that the session outlives its connection
 	keep    bool         // counted in sessions.kept
 	left    time.Time    // when the last connection ended
@@ -77,7 +78,6 @@ func newSession(ss *sessions, id, user string) *session {
 func (s *session) attach(cl *mqtt.Client, c *conn, expiry uint32, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rewind()
 	s.client, s.conn, s.expiry, s.keep = cl, c, expiry, expiry > 0
 	s.awayTo = head
 	s.quota = maxWindow
@@ -112,16 +112,20 @@ func (s *session) cursor() uint64 {
 	return max(s.seen, s.ss.position.Load())
 }
 
-// detach takes the connection away and reports whether it was the session's present one. Called with sessions.mu held.
-func (s *session) detach(c *conn, expiry uint32, now time.Time) bool {
+// begin lets packets follow: the client has its CONNACK.
+func (s *session) begin() {
+	s.mu.Lock()
+	s.up = true
+	s.mu.Unlock()
+	s.kick()
+}
+
+// detach takes the connection away. Called with sessions.mu held.
+func (s *session) detach(expiry uint32, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != c {
-		return false
-	}
 	s.rewind()
-	s.client, s.conn, s.left, s.expiry, s.dirty = nil, nil, now, expiry, true
-	return true
+	s.client, s.conn, s.up, s.left, s.expiry, s.dirty = nil, nil, false, now, expiry, true
 }
 
 // finish ends the session for good and reports whether it was one that outlives its connections.
@@ -130,7 +134,7 @@ func (s *session) finish() (kept bool) {
 	defer s.saving.Unlock()
 	s.mu.Lock()
 	kept = s.keep && !s.ended
-	s.ended, s.client, s.conn, s.keep = true, nil, nil, false
+	s.ended, s.client, s.conn, s.up, s.keep = true, nil, nil, false, false
 	s.mu.Unlock()
 	if s.ss.store != nil && kept {
 		s.ss.store.remove(s.id)
@@ -154,10 +158,14 @@ func (s *session) holder() *mqtt.Client {
 	return s.client
 }
 
-func (s *session) expirySeconds() uint32 {
+// connection returns the connection that the session has; nil is no session.
+func (s *session) connection() *conn {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.expiry
+	return s.conn
 }
 
 func (s *session) fallBehind() {

@@ -177,18 +177,30 @@ func (ss *sessions) offer(e *journal.Entry) {
 	}
 }
 
-// attach gives the session of the client's id to its new connection, or makes one. It returns whether there was one that goes
-// on, and the client that had it until now.
-func (ss *sessions) attach(cl *mqtt.Client, c *conn, clean bool) (present bool, former *mqtt.Client) {
+// attach gives the session of the client's id to its new connection, or makes one. A connection that has the session is ended
+// and waited for first. It returns whether the session was there before, or why the client may not have it.
+func (ss *sessions) attach(cl *mqtt.Client, c *conn, clean bool) (present bool, refusal packets.Code, reason string) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s := ss.byID[cl.ID]
-	if s != nil {
-		former = s.holder()
-		if clean || former != nil && s.expirySeconds() == 0 { // D19: that session ends with its connection, which ends here
-			ss.end(s)
-			s = nil
+	for ; ; s = ss.byID[cl.ID] {
+		switch {
+		case s != nil && s.user != string(cl.Properties.Username): // neither its subscriptions nor what waits for it
+			return false, packets.ErrClientIdentifierNotValid, "session"
+		case (s == nil || !s.keep) && ss.expiryOf(cl) > 0 && ss.kept >= ss.b.opts.MaxSessions:
+			return false, packets.ErrQuotaExceeded, "sessions"
 		}
+		former := s.connection()
+		if former == nil {
+			break
+		}
+		ss.mu.Unlock()
+		former.takeOver()
+		ss.mu.Lock()
+	}
+	if s != nil && clean {
+		ss.end(s)
+		s = nil
 	}
 	present = s != nil
 	if s == nil {
@@ -201,11 +213,9 @@ func (ss *sessions) attach(cl *mqtt.Client, c *conn, clean bool) (present bool, 
 		ss.count(s.keep)
 	}
 	for _, sub := range s.subs {
-		if wasAway := former == nil; present && wasAway {
-			ss.tree.Add(sub.filter, sub)
-		}
+		ss.tree.Add(sub.filter, sub)
 	}
-	return present, former
+	return present, packets.CodeSuccess, ""
 }
 
 // count follows how many sessions outlive their connections. Called with mu held.
@@ -216,25 +226,6 @@ func (ss *sessions) count(more bool) {
 		ss.kept--
 	}
 	ss.b.m.MQTTSessions.Set(float64(ss.kept))
-}
-
-// room reports whether the client may have the session that it asks for.
-func (ss *sessions) room(cl *mqtt.Client) bool {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	s := ss.byID[cl.ID]
-	return s != nil && s.keep || ss.expiryOf(cl) == 0 || ss.kept < ss.b.opts.MaxSessions
-}
-
-// owner returns whose session the client id has.
-func (ss *sessions) owner(id string) (user string, ok bool) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	s := ss.byID[id]
-	if s == nil {
-		return "", false
-	}
-	return s.user, true
 }
 
 // expiryOf returns how many seconds the client's session lives on without it.
@@ -256,14 +247,11 @@ func (ss *sessions) detach(c *conn) {
 		return
 	}
 	ss.mu.Lock()
-	if !s.detach(c, ss.expiryOf(c.client), time.Now()) { // it has another connection since
-		ss.mu.Unlock()
-		return
-	}
+	s.detach(ss.expiryOf(c.client), time.Now())
 	for _, sub := range s.subs {
 		ss.tree.Remove(sub.filter, sub)
 	}
-	if s.expirySeconds() == 0 {
+	if s.expiry == 0 { // changed with sessions.mu held only
 		ss.end(s)
 	}
 	ss.mu.Unlock()
@@ -312,11 +300,4 @@ func (ss *sessions) connected() []*mqtt.Client {
 		}
 	}
 	return out
-}
-
-// takeOver ends the connection that a session had before [MQTT-3.1.4-3].
-func (ss *sessions) takeOver(former *mqtt.Client) {
-	if former != nil && !former.Closed() {
-		_ = ss.b.server.DisconnectClient(former, packets.ErrSessionTakenOver)
-	}
 }

@@ -59,7 +59,7 @@ func (w *wills) disconnected(cl *mqtt.Client) {
 	delete(w.alive, cl)
 }
 
-// died sends the client's will, at once or after its delay. The library calls it when a connection ends without DISCONNECT.
+// died sends the client's will, at once or after its delay. Later calls for the same client do nothing.
 func (w *wills) died(cl *mqtt.Client) {
 	w.mu.Lock()
 	params, ok := w.alive[cl]
@@ -81,20 +81,16 @@ func (w *wills) died(cl *mqtt.Client) {
 		send()
 		return
 	}
-	w.later(cl, time.Duration(delay)*time.Second, send)
+	w.later(id, time.Duration(delay)*time.Second, send)
 }
 
-// later keeps the will of cl, whose connection ends now, for its delay.
-func (w *wills) later(cl *mqtt.Client, delay time.Duration, send func()) {
-	id := cl.ID
+// later keeps the will of a client, whose connection ends now, for its delay. The session's next connection, which waits for this
+// one's end, settles it in connected.
+func (w *wills) later(id string, delay time.Duration, send func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
 		w.count("draining")
-		return
-	}
-	if now, ok := w.b.server.Clients.Get(id); ok && now != cl && !now.Closed() { // taken over: the session has a connection again
-		w.count("cancelled")
 		return
 	}
 	d := &delayedWill{send: send}
