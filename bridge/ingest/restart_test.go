@@ -17,16 +17,18 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/bridge/internal/brokertest"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
 
 // restartable is a broker whose folder outlives it.
 type restartable struct {
-	t   *testing.T
-	dir string
-	b   *Broker
-	j   *journal.Journal
+	t      *testing.T
+	dir    string
+	change func(*Options)
+	b      *Broker
+	j      *journal.Journal
 }
 
 func (r *restartable) start() *Broker {
@@ -39,8 +41,11 @@ func (r *restartable) start() *Broker {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.b, err = New(Options{Journal: r.j, Listeners: []Listener{{Name: "mqtt", Socket: l}}, SessionDir: filepath.Join(r.dir, "sessions"), Metrics: metrics.New(), Log: testLog()})
-	if err != nil {
+	o := Options{Journal: r.j, Listeners: []Listener{{Name: "mqtt", Socket: l}}, SessionDir: filepath.Join(r.dir, "sessions"), Metrics: metrics.New(), Log: testLog()}
+	if r.change != nil {
+		r.change(&o)
+	}
+	if r.b, err = New(o); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.b.Start(); err != nil {
@@ -197,6 +202,7 @@ func spawn(t *testing.T, dir string) (addr string, kill func()) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), "PLUMBLINE_TEST_BROKER="+dir)
 	cmd.Stderr = os.Stderr
+	brokertest.DieWithTest(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func FreePort(tb testing.TB) string {
 func (m *Mosquitto) Start() {
 	m.tb.Helper()
 	m.cmd = exec.Command(m.binary, "-c", m.conf) //nolint:noctx // it ends by Stop
+	DieWithTest(m.cmd)
 	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
 		m.cmd.Stderr = os.Stderr
 	}
