@@ -9,7 +9,6 @@ package ingest
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -180,6 +179,7 @@ func (b *Broker) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.runs.Go(func() { b.sessions.run(ctx) })
+	b.runs.Go(func() { b.sessions.keep(ctx) })
 	b.runs.Go(func() { b.follow(ctx) })
 	if err := b.server.Serve(); err != nil {
 		return fmt.Errorf("ingest: serve: %w", err)
@@ -320,6 +320,3 @@ func safeAttr(a slog.Attr) bool {
 	}
 	return false
 }
-
-// errDraining ends a CONNECT that comes while the bridge goes down.
-var errDraining = errors.New("ingest: draining")

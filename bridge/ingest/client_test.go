@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
@@ -173,6 +175,16 @@ func (c *client) want(kind byte) []byte {
 		c.t.Fatalf("read type %d, body %x, error %v; want type %d", first>>4, body, err, kind)
 	}
 	return body
+}
+
+// rejected returns how many connections were refused for the reason.
+func rejected(t *testing.T, b *Broker, reason string) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := b.m.MQTTRejected.WithLabelValues(reason).Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
 }
 
 // wantClosed reads until the broker has closed the connection and returns the packets before that.

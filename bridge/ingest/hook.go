@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
+	"unicode/utf8"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -54,21 +56,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if c == nil {
 		return nil
 	}
-	if h.b.draining.Load() {
-		h.refuseConnect(cl, packets.ErrServerUnavailable, "draining")
-		return errDraining
-	}
-	if cl.Properties.ProtocolVersion == 5 && pk.Properties.AuthenticationMethod != "" { // D13 [MQTT-4.12.0-1]
-		h.refuseConnect(cl, packets.ErrBadAuthenticationMethod, "auth-method")
-		return packets.ErrBadAuthenticationMethod
-	}
-	if len(cl.ID) > maxClientID {
-		h.refuseConnect(cl, packets.ErrClientIdentifierNotValid, "client-id")
-		return packets.ErrClientIdentifierTooLong
-	}
-	if w := pk.Connect; w.WillFlag && (topic.ValidName(w.WillTopic) != nil || hidden(w.WillTopic)) {
-		h.refuseConnect(cl, packets.ErrTopicNameInvalid, "will-topic")
-		return packets.ErrTopicNameInvalid
+	if code, reason := h.checkConnect(cl, &pk); reason != "" {
+		h.refuseConnect(cl, code, reason)
+		return code
 	}
 	keepalive := int64(pk.Connect.Keepalive)
 	if keepalive == 0 || keepalive > maxKeepalive { // M14
@@ -81,6 +71,26 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	c.keepalive.Store(keepalive)
 	return nil
+}
+
+// checkConnect says what is wrong with a CONNECT; reason is "" when nothing is.
+func (h *hook) checkConnect(cl *mqtt.Client, pk *packets.Packet) (code packets.Code, reason string) {
+	p, v5 := pk.Connect, cl.Properties.ProtocolVersion == 5
+	switch {
+	case h.b.draining.Load():
+		return packets.ErrServerUnavailable, "draining"
+	case v5 && pk.Properties.AuthenticationMethod != "": // D13 [MQTT-4.12.0-1]
+		return packets.ErrBadAuthenticationMethod, "auth-method"
+	case len(cl.ID) > maxClientID:
+		return packets.ErrClientIdentifierNotValid, "client-id"
+	case !utf8.Valid(p.Username) || bytes.IndexByte(p.Username, 0) >= 0: // [MQTT-3.1.3-11]
+		return packets.ErrMalformedUsername, "user-name"
+	case !p.WillFlag && p.WillQos > 0, !v5 && p.PasswordFlag && !p.UsernameFlag: // [MQTT-3.1.2-11], 3.1.1 [MQTT-3.1.2-22]
+		return packets.ErrMalformedFlags, "flags"
+	case p.WillFlag && (topic.ValidName(p.WillTopic) != nil || hidden(p.WillTopic)):
+		return packets.ErrTopicNameInvalid, "will-topic"
+	}
+	return packets.CodeSuccess, ""
 }
 
 func (h *hook) refuseConnect(cl *mqtt.Client, code packets.Code, reason string) {
@@ -108,6 +118,9 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 		return false
 	}
 	c.present = present
+	if !h.b.stillMay(cl, c) { // changed since it was looked at, and Reload has not met this client
+		return h.b.loginRefused(c, "revoked")
+	}
 	return true
 }
 
@@ -172,6 +185,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if w := &pk.Connect; c.session == nil && w.WillFlag && len(w.WillPayload) == 0 { // D8: the library refuses it
 			w.WillPayload, c.emptyWill = []byte{0}, true
 		}
+		if len(pk.Connect.Password) == 0 { // an empty one is one (MQTT 5 section 3.1.3.6), and the library refuses it
+			pk.Connect.PasswordFlag = false
+		}
 		return pk, nil
 	case packets.Disconnect:
 		if pk.FixedHeader.Remaining == 1 { // D7: the library overlooks a reason code without properties
@@ -231,6 +247,8 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 		return pk
 	}
 	switch pk.FixedHeader.Type {
+	case packets.Publish: // its properties are the publisher's [MQTT-3.3.2-17]; tooLarge has looked at its size
+		pk.Mods.DisallowProblemInfo, pk.Mods.MaxSize = false, 0
 	case packets.Disconnect:
 		c.lingers.Store(true)
 		if cl.Properties.ProtocolVersion < 5 {
@@ -248,9 +266,14 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 
 // connack completes the answer to a CONNECT with what the library does not know.
 func (h *hook) connack(cl *mqtt.Client, c *conn, pk packets.Packet) packets.Packet {
-	if pk.ReasonCode >= 0x80 {
+	if pk.ReasonCode != packets.CodeSuccess.Code {
 		c.lingers.Store(true)
-		if cl.Properties.ProtocolVersion < 5 {
+		switch v := cl.Properties.ProtocolVersion; {
+		case v > 5: // [MQTT-3.1.2-2], for versions that there are not yet
+			pk.ReasonCode = packets.ErrUnsupportedProtocolVersion.Code
+		case v < 3: // 3.1.1 [MQTT-3.1.2-2]
+			pk.ReasonCode = packets.Err3UnsupportedProtocolVersion.Code
+		case v < 5 && pk.ReasonCode >= 0x80: // some the library has turned already
 			return connack3(pk)
 		}
 		return pk

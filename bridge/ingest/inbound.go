@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"strings"
+
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -70,6 +72,15 @@ func (s *session) release(cl *mqtt.Client, pk packets.Packet) error {
 	delete(s.taken, pk.PacketID)
 	s.dirty = s.dirty || known
 	s.mu.Unlock()
+	if known {
+		if err := s.save(); err != nil { // after a crash the next message with this identifier would count as this one, and be lost
+			s.ss.b.log.Error("mqtt session not saved, so the message is not completed", "client", s.id, "error", err)
+			s.mu.Lock()
+			s.taken[pk.PacketID] = struct{}{}
+			s.mu.Unlock()
+			return packets.ErrQuotaExceeded
+		}
+	}
 	comp := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubcomp}, PacketID: pk.PacketID}
 	if !known {
 		comp.ReasonCode = packets.ErrPacketIdentifierNotFound.Code
@@ -82,6 +93,9 @@ func (s *session) release(cl *mqtt.Client, pk packets.Packet) error {
 func (h *hook) subscribe(cl *mqtt.Client, s *session, pk packets.Packet) error {
 	if code := pk.SubscribeValidate(); code != packets.CodeSuccess {
 		return code
+	}
+	if len(pk.Properties.SubscriptionIdentifier) > 1 { // MQTT 5 section 3.8.2.1.2
+		return packets.ErrProtocolViolation
 	}
 	for _, f := range pk.Filters {
 		if f.RetainHandling > 2 || f.Identifier == 0 && len(pk.Properties.SubscriptionIdentifier) > 0 {
@@ -126,8 +140,12 @@ func (h *hook) subscribe(cl *mqtt.Client, s *session, pk packets.Packet) error {
 // mayFilter checks a filter and asks the access list for it.
 func (h *hook) mayFilter(cl *mqtt.Client, filter string) packets.Code {
 	switch {
-	case topic.ValidFilter(filter) != nil: // shared groups too, which park messages at absent members (M23)
+	case filter == "$share" || strings.HasPrefix(filter, "$share/"): // they park messages at absent members (M23)
+		return packets.ErrSharedSubscriptionsNotSupported
+	case topic.ValidFilter(filter) != nil:
 		return packets.ErrTopicFilterInvalid
+	case strings.Count(filter, "/") >= maxLevels:
+		return packets.ErrQuotaExceeded
 	case !h.may(cl, filter, false):
 		return packets.ErrNotAuthorized
 	}
@@ -145,11 +163,12 @@ func (s *session) subscribe(f packets.Subscription) (*subscription, packets.Code
 	switch {
 	case s.ended:
 		return nil, packets.ErrUnspecifiedError
-	case !existed && len(s.subs) >= maxFilters:
+	case !existed && (len(s.subs) >= maxFilters || s.filters+len(f.Filter) > maxFilterBytes):
 		return nil, packets.ErrQuotaExceeded
 	case !existed:
 		sub = &subscription{s: s, filter: f.Filter, since: head}
 		s.subs[f.Filter] = sub
+		s.filters += len(f.Filter)
 		s.ss.tree.Add(sub.filter, sub)
 	}
 	sub.subOptions = subOptions{f.Qos, f.NoLocal, f.RetainAsPublished, f.Identifier}
@@ -183,6 +202,7 @@ func (s *session) unsubscribe(filter string) bool {
 	}
 	s.dropLoading(sub)
 	delete(s.subs, filter)
+	s.filters -= len(filter)
 	s.ss.tree.Remove(filter, sub)
 	s.dirty = true
 	return true

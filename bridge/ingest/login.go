@@ -12,28 +12,23 @@ import (
 
 // authenticate decides a CONNECT. The answer to a stranger is the same whatever is wrong.
 func (b *Broker) authenticate(cl *mqtt.Client, c *conn, pk packets.Packet) bool {
-	users := b.opts.Users
-	name := string(pk.Connect.Username)
+	users, name, password := b.opts.Users, string(pk.Connect.Username), pk.Connect.Password
 	certified, byCertificate := b.opts.Certificates.user(c.peer())
-	switch {
-	case byCertificate:
+	if byCertificate {
 		if pk.Connect.UsernameFlag && name != certified || users == nil || !users.has(certified) {
 			return b.loginRefused(c, "certificate")
 		}
-		cl.Properties.Username = []byte(certified)
-		name = certified
-	case users == nil:
-		return true
-	default:
-		if !users.trusts(name, c.addr) && !b.logins.allow(c.addr, name) {
-			return b.loginRefused(c, "throttled")
-		}
-		if !users.check(b.ctx, name, pk.Connect.Password, c.addr) {
-			b.logins.failed(c.addr, name)
-			return b.loginRefused(c, "password")
-		}
+		name, cl.Properties.Username = certified, []byte(certified)
 	}
-	c.userMark = users.mark(name)
+	c.userMark = users.mark(name) // before the password is looked at: a change since shows
+	switch {
+	case byCertificate, users == nil, users.knows(name, password, c.addr):
+	case !b.logins.allow(c.addr, name):
+		return b.loginRefused(c, "throttled")
+	case !users.check(b.ctx, name, password, c.addr):
+		b.logins.failed(c.addr, name)
+		return b.loginRefused(c, "password")
+	}
 	return true
 }
 
@@ -45,7 +40,7 @@ func (b *Broker) loginRefused(c *conn, reason string) bool {
 
 // throttle counts failed logins per address and per account, in windows of a minute: who failed too often is refused without a
 // look at the password until the window is over. A known device is not locked out by others who guess at its account, see
-// Users.trusts.
+// Users.knows.
 type throttle struct {
 	limit int
 	now   func() time.Time

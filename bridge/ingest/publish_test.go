@@ -244,8 +244,8 @@ func TestN93QoS2IsResent(t *testing.T) {
 
 func TestSharedSubscriptionsAreRefused(t *testing.T) { // M23
 	b, _ := start(t, nil)
-	if code := dial(t, b, 5).ok(login{id: "f", clean: true}).subscribe("$share/g/t"); code != 0x8F {
-		t.Errorf("SUBSCRIBE $share/g/t: %#x, want 0x8F", code)
+	if code := dial(t, b, 5).ok(login{id: "f", clean: true}).subscribe("$share/g/t"); code != 0x9E {
+		t.Errorf("SUBSCRIBE $share/g/t: %#x, want 0x9E", code)
 	}
 	if code := dial(t, b, 4).ok(login{id: "f4", clean: true}).subscribe("$share/g/t"); code != 0x80 {
 		t.Errorf("3.1.1 SUBSCRIBE $share/g/t: %#x, want 0x80", code)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -95,8 +96,7 @@ func (s *session) fill() bool {
 	s.mu.Unlock()
 	switch {
 	case len(lost) > 0:
-		s.recover(lost)
-		return true
+		return s.recover(lost)
 	case fresh != nil:
 		s.loadRetained(fresh, from, to)
 		return true
@@ -179,15 +179,22 @@ func (s *session) catchUp(after uint64) bool {
 	return len(entries) > 0
 }
 
-// recover reads the messages of flights from before a restart.
-func (s *session) recover(lost []*flight) {
+// recover reads the messages of flights from before a restart, and reports whether that could be done: else upkeep has it tried
+// again.
+func (s *session) recover(lost []*flight) bool {
 	found := map[*flight]journal.Entry{}
 	for _, f := range lost {
-		entries, err := s.ss.log.ReadInto(nil, f.Offset-1, 1, 1)
-		if err == nil && len(entries) == 1 && entries[0].Offset == f.Offset {
+		var gone journal.ErrEvicted
+		switch entries, err := s.ss.log.ReadInto(nil, f.Offset-1, 1, 1); {
+		case err != nil && !errors.As(err, &gone):
+			s.ss.b.log.Error("mqtt session: journal not read", "client", s.id, "error", err)
+			return false
+		case len(entries) == 1 && entries[0].Offset == f.Offset:
 			found[f] = entries[0]
-		} else if _, e := s.ss.log.RetainedOf(f.wanted); e != nil && e.Offset == f.Offset {
-			found[f] = *e
+		default:
+			if _, e := s.ss.log.RetainedOf(f.wanted); e != nil && e.Offset == f.Offset {
+				found[f] = *e
+			}
 		}
 	}
 	s.mu.Lock()
@@ -208,6 +215,7 @@ func (s *session) recover(lost []*flight) {
 		kept = append(kept, f)
 	}
 	s.flights = kept
+	return true
 }
 
 // outgoing is a packet for the client; flight is nil for QoS 0.
@@ -224,28 +232,38 @@ func (s *session) take() (cl *mqtt.Client, c *conn, out []outgoing, lasting bool
 	if !s.up || s.conn.closing.Load() { // what is never sent is no duplicate later
 		return nil, nil, nil, false
 	}
-	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool { return !f.sent && !f.released && !s.allowed(f.Topic) })
-	under, bytes := 0, 0
+	under, size := 0, 0
 	for _, f := range s.flights {
+		if f.Topic == "" { // not recovered yet
+			return nil, nil, nil, false
+		}
 		if f.sent {
 			under++
-			bytes += len(f.Payload)
+			size += f.size()
 		}
 	}
-	room := func() bool { return under < s.quota && (under == 0 || bytes < maxWindowBytes) && len(out) < pumpBatch }
-	for _, f := range s.flights {
+	now := time.Now()
+	room := func() bool { return under < s.quota && (under == 0 || size < maxWindowBytes) && len(out) < pumpBatch }
+	for i := 0; i < len(s.flights); i++ {
+		f := s.flights[i]
 		if f.sent {
 			continue
 		}
 		if !room() {
 			return s.client, s.conn, out, lasting
 		}
+		pk, ok := s.resend(f, now)
+		if !ok {
+			s.flights = slices.Delete(s.flights, i, i+1)
+			i--
+			s.dirty = true
+			continue
+		}
 		f.sent = true
 		under++
-		bytes += len(f.Payload)
-		out = append(out, outgoing{f.packet(), f})
+		size += f.size()
+		out = append(out, outgoing{pk, f})
 	}
-	now := time.Now()
 	for len(out) < pumpBatch {
 		it := s.front()
 		if it == nil || it.qos > 0 && !room() {
@@ -257,7 +275,7 @@ func (s *session) take() (cl *mqtt.Client, c *conn, out []outgoing, lasting bool
 			s.flights = append(s.flights, f)
 			ready.PacketID = f.id
 			under++
-			bytes += len(f.Payload)
+			size += f.size()
 			out = append(out, outgoing{ready, f})
 			lasting = lasting || s.keep
 		} else if ok {
@@ -284,7 +302,7 @@ func (s *session) pop() {
 		s.retained = s.retained[1:]
 		return
 	}
-	s.queued -= len(s.queue[0].Payload)
+	s.queued -= s.queue[0].size()
 	s.queue[0] = item{}
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {
 		s.queue = nil
@@ -331,13 +349,14 @@ func (it *item) packet() packets.Packet {
 	}
 }
 
-func (f *flight) packet() packets.Packet {
+// resend makes the packet of a message that was under way on an earlier connection, like ready.
+func (s *session) resend(f *flight, now time.Time) (packets.Packet, bool) {
 	if f.released {
-		return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: f.id}
+		return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: f.id}, true
 	}
-	pk := f.item.packet()
+	pk, ok := s.ready(&f.item, now)
 	pk.PacketID, pk.FixedHeader.Dup = f.id, f.dup // D1 [MQTT-3.3.1-1]
-	return pk
+	return pk, ok
 }
 
 // freeID returns the next packet identifier that no message to the client has. It is no matter which ones the client uses for
@@ -363,20 +382,31 @@ func (s *session) find(id uint16) *flight {
 func (s *session) write(cl *mqtt.Client, c *conn, out []outgoing) bool {
 	c.cork()
 	for i := range out {
-		switch err := cl.WritePacket(out[i].Packet); {
-		case errors.Is(err, packets.ErrPacketTooLarge): // as if it had been delivered [MQTT-3.1.2-25]
+		if tooLarge(cl, out[i].Packet) { // as if it had been delivered [MQTT-3.1.2-25]
 			s.ss.b.m.MQTTLost.WithLabelValues("size").Inc()
 			if out[i].flight != nil {
 				s.done(out[i].flight.id)
 			}
-		case err != nil:
+			continue
+		}
+		if err := cl.WritePacket(out[i].Packet); err != nil {
 			_ = c.uncork()
 			return false
-		default:
-			s.ss.b.m.MQTTSent.Inc()
 		}
+		s.ss.b.m.MQTTSent.Inc()
 	}
 	return c.uncork() == nil
+}
+
+// tooLarge reports whether a packet is larger than the client takes. The library leaves out properties instead.
+func tooLarge(cl *mqtt.Client, pk packets.Packet) bool {
+	limit := cl.Properties.Props.MaximumPacketSize
+	if limit == 0 || pk.FixedHeader.Type != packets.Publish {
+		return false
+	}
+	pk.ProtocolVersion, pk.Mods.AllowResponseInfo = cl.Properties.ProtocolVersion, true
+	var buf bytes.Buffer
+	return pk.PublishEncode(&buf) == nil && buf.Len() > int(limit)
 }
 
 // done takes a message off that the client has, or does not want.

@@ -35,6 +35,7 @@ type session struct {
 	ended   bool
 	dirty   bool // differs from what is saved, in what may be saved later
 	subs    map[string]*subscription
+	filters int                 // bytes of them
 	quota   int                 // messages that may be under way to the client
 	lastID  uint16              // packet identifier given last
 	flights []*flight           // under way to the client, in the order of sending
@@ -194,7 +195,17 @@ func (s *session) offer(e *journal.Entry, hits []*subscription) {
 
 func (s *session) push(it item) {
 	s.queue = append(s.queue, it)
-	s.queued += len(it.Payload)
+	s.queued += it.size()
+}
+
+// size is what a message holds of memory, about.
+func (it *item) size() int { return len(it.Topic) + len(it.Payload) + len(it.Meta) }
+
+// lags reports whether the client waits for what the journal has already.
+func (s *session) lags() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up && s.behind
 }
 
 // combine makes one message of an entry that several subscriptions may match: with the highest QoS, and all identifiers

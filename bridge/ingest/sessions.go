@@ -16,12 +16,14 @@ import (
 
 // Bounds of one session.
 const (
-	maxFilters     = 1000    // subscriptions
+	maxFilters     = 1000 // subscriptions
+	maxFilterBytes = 256 << 10
+	maxLevels      = 128     // of a filter: each costs a node of the tree
 	maxReceive     = 1024    // QoS 2 messages that a client may have under way, its Receive Maximum (MQTT 5 section 3.2.2.3.3)
 	maxWindow      = 1024    // messages under way to a client that does not say how many it takes
-	maxWindowBytes = 4 << 20 // payloads under way to a client
+	maxWindowBytes = 4 << 20 // of them
 	maxQueue       = 256     // entries that wait in memory; what does not fit waits in the journal
-	maxQueueBytes  = 1 << 20 // their payloads
+	maxQueueBytes  = 1 << 20 // of them
 	roundEntries   = 1024    // read from the journal in one go
 	roundBytes     = 1 << 20 // of the same
 	upkeepEvery    = time.Second
@@ -91,12 +93,10 @@ func newSessions(b *Broker, log Journal, st *store) (*sessions, error) {
 	return ss, nil
 }
 
-// run offers what comes into the journal to the sessions until ctx ends, and ends the sessions whose time is over.
+// run offers what comes into the journal to the sessions until ctx ends.
 func (ss *sessions) run(ctx context.Context) {
 	cancel := ss.log.Watch(ss.poke)
 	defer cancel()
-	tick := time.NewTicker(upkeepEvery)
-	defer tick.Stop()
 	for {
 		for ss.round() {
 			if ctx.Err() != nil {
@@ -105,6 +105,18 @@ func (ss *sessions) run(ctx context.Context) {
 		}
 		select {
 		case <-ss.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keep does the upkeep until ctx ends, apart from run: saving takes the disk's time.
+func (ss *sessions) keep(ctx context.Context) {
+	tick := time.NewTicker(upkeepEvery)
+	defer tick.Stop()
+	for {
+		select {
 		case <-tick.C:
 			ss.upkeep(time.Now())
 		case <-ctx.Done():
@@ -271,7 +283,8 @@ func (ss *sessions) end(s *session) {
 	}
 }
 
-// upkeep ends the sessions that were left alone for too long, and writes down what clients acknowledged.
+// upkeep ends the sessions that were left alone for too long, writes down what clients acknowledged, and sets those going again
+// that could not read the journal.
 func (ss *sessions) upkeep(now time.Time) {
 	ss.mu.Lock()
 	var dirty []*session
@@ -281,6 +294,9 @@ func (ss *sessions) upkeep(now time.Time) {
 			ss.end(s)
 		case changed:
 			dirty = append(dirty, s)
+		}
+		if s.lags() {
+			s.kick()
 		}
 	}
 	ss.mu.Unlock()

@@ -29,8 +29,8 @@ type store struct {
 const (
 	sessionSuffix   = ".session"
 	freshSuffix     = ".new"
-	maxSessionBytes = 16 << 20
-	growBytes       = 256 << 10
+	maxSessionBytes = 16 << 20  // of one state
+	growBytes       = 256 << 10 // up to which another is added
 )
 
 // kept is a session on disk.
@@ -85,6 +85,9 @@ func (st *store) save(k *kept, anew bool) error {
 		return fmt.Errorf("ingest: session: %w", err)
 	}
 	line := fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(body), body)
+	if len(line) > maxSessionBytes {
+		return fmt.Errorf("ingest: session: %d bytes, at most %d can be kept", len(line), maxSessionBytes)
+	}
 	path := st.path(k.ID)
 	if info, err := os.Stat(path); !anew && err == nil && info.Size() < growBytes { //nolint:gosec // the name is a digest in our own folder
 		return st.write(path, os.O_APPEND, line)
@@ -170,7 +173,7 @@ func (st *store) read(path string) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxSessionBytes {
+	if info.Size() > growBytes+maxSessionBytes {
 		return nil, fmt.Errorf("%d bytes", info.Size())
 	}
 	raw, err := os.ReadFile(path)
@@ -277,7 +280,7 @@ func (s *session) state() kept {
 // restore makes the session that was kept. When the journal is another since, what waited is gone and what was subscribed stays.
 func restore(ss *sessions, k *kept, head journal.Cursor) *session {
 	s := newSession(ss, k.ID, k.User)
-	s.expiry, s.keep, s.left, s.lastID = k.Expiry, true, time.Now(), k.LastID
+	s.expiry, s.keep, s.left, s.lastID = min(k.Expiry, uint32(ss.b.opts.SessionExpiry/time.Second)), true, time.Now(), k.LastID
 	same := k.Epoch == head.Epoch && k.Cursor <= head.Offset
 	if same {
 		s.seen = k.Cursor
@@ -291,6 +294,7 @@ func restore(ss *sessions, k *kept, head journal.Cursor) *session {
 			one.since = min(one.since, head.Offset)
 		}
 		s.subs[sub.Filter] = one
+		s.filters += len(sub.Filter)
 	}
 	for _, f := range k.Flights {
 		if same || f.Released {
