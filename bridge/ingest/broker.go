@@ -181,6 +181,7 @@ func (b *Broker) Start() error {
 	b.runs.Go(func() { b.sessions.run(ctx) })
 	b.runs.Go(func() { b.sessions.keep(ctx) })
 	b.runs.Go(func() { b.follow(ctx) })
+	b.wills.resume(b.sessions)
 	if err := b.server.Serve(); err != nil {
 		return fmt.Errorf("ingest: serve: %w", err)
 	}
@@ -227,6 +228,7 @@ func (b *Broker) Close() error {
 			b.stop()
 		}
 		b.runs.Wait()
+		b.wills.wg.Wait()
 		b.sessions.pumps.Wait()
 	})
 	return b.closeErr

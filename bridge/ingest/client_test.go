@@ -264,13 +264,18 @@ func ackCode(body []byte) (id uint16, code byte, props string) {
 }
 
 // stored returns all entries of the journal.
-func stored(t *testing.T, j *journal.Journal) []journal.Entry {
+func stored(t *testing.T, j *journal.Journal) (all []journal.Entry) {
 	t.Helper()
-	e, err := j.Read(0, 10_000, 64<<20)
-	if err != nil {
-		t.Fatal(err)
+	for last := uint64(0); ; last = all[len(all)-1].Offset {
+		e, err := j.Read(last, 10_000, 64<<20) // of one segment at a time
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(e) == 0 {
+			return all
+		}
+		all = append(all, e...)
 	}
-	return e
 }
 
 // waitStored waits until the journal holds n entries.

@@ -24,8 +24,11 @@ func parseHash(text string) (hash, error) {
 	if strings.HasPrefix(text, "$argon2id$") {
 		return parseArgon(text)
 	}
-	if _, err := bcrypt.Cost([]byte(text)); err != nil {
+	switch cost, err := bcrypt.Cost([]byte(text)); {
+	case err != nil:
 		return nil, errors.New("neither bcrypt nor argon2id")
+	case cost > maxBcryptCost:
+		return nil, fmt.Errorf("bcrypt: cost %d takes minutes at each login, allowed is up to %d", cost, maxBcryptCost)
 	}
 	return bcryptHash{text}, nil
 }
@@ -42,8 +45,9 @@ func (h bcryptHash) dummy() hash {
 	return bcryptHash{"$2a$" + h.text[4:7] + strings.Repeat(".", 53)}
 }
 
-// Bounds of argon2id parameters: what one login may cost.
+// Bounds of parameters: what one login may cost.
 const (
+	maxBcryptCost  = 16        // some seconds
 	maxArgonMemory = 128 << 10 // KiB
 	maxArgonTime   = 16
 	maxArgonLanes  = 16

@@ -150,6 +150,7 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
 		pk.Connect.WillPayload = nil
 	}
 	h.b.wills.connected(cl, pk)
+	c.session.setWill(nil)
 	c.session.saveOr("CONNECT")
 	c.session.begin()
 }
@@ -232,6 +233,7 @@ func (h *hook) answer(cl *mqtt.Client, pk packets.Packet, code packets.Code) {
 func (h *hook) cut(cl *mqtt.Client) error {
 	if c := connOf(cl); c != nil {
 		c.refused = true
+		c.lingers.Store(true) // so that what was acknowledged before arrives
 		_ = c.Close()
 	}
 	return packets.ErrRejectPacket

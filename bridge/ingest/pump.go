@@ -167,12 +167,7 @@ func (s *session) catchUp(after uint64) bool {
 	if s.seen != after || !s.behind || len(s.queue) > 0 {
 		return true
 	}
-	for i := range entries {
-		if it, ok := s.match(&entries[i]); ok {
-			s.push(it)
-		}
-		s.seen = entries[i].Offset
-	}
+	s.takeIn(entries)
 	if s.seen >= s.ss.position.Load() {
 		s.behind = false // the dispatcher holds sessions.mu while it goes on, so nothing falls between
 	}

@@ -15,7 +15,7 @@ import (
 type session struct {
 	ss   *sessions
 	id   string
-	user string
+	user string // changes in attach only, with both locks held
 
 	// Owned by the dispatcher, under sessions.mu.
 	hitAt uint64
@@ -33,7 +33,8 @@ type session struct {
 	keep    bool         // counted in sessions.kept
 	left    time.Time    // when the last connection ended
 	ended   bool
-	dirty   bool // differs from what is saved, in what may be saved later
+	will    *keptWill // that waits for its delay, nil for none
+	dirty   bool      // differs from what is saved, in what may be saved later
 	subs    map[string]*subscription
 	filters int                 // bytes of them
 	quota   int                 // messages that may be under way to the client
@@ -75,11 +76,17 @@ func newSession(ss *sessions, id, user string) *session {
 	return &session{ss: ss, id: id, user: user, subs: map[string]*subscription{}, taken: map[uint16]struct{}{}, seen: ss.log.Head().Offset, behind: true}
 }
 
+// abandoned reports whether nobody is the session's user any more.
+func (s *session) abandoned() bool {
+	u := s.ss.b.opts.Users
+	return u != nil && !u.has(s.user)
+}
+
 // attach gives the session a connection. Called with sessions.mu held.
 func (s *session) attach(cl *mqtt.Client, c *conn, expiry uint32, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.client, s.conn, s.expiry, s.keep = cl, c, expiry, expiry > 0
+	s.client, s.conn, s.user, s.expiry, s.keep = cl, c, string(cl.Properties.Username), expiry, expiry > 0
 	s.awayTo = head
 	s.quota = maxWindow
 	if cl.Properties.ProtocolVersion == 5 && cl.Properties.Props.ReceiveMaximum > 0 {
@@ -159,6 +166,15 @@ func (s *session) holder() *mqtt.Client {
 	return s.client
 }
 
+// setWill notes the will that waits, or that none does.
+func (s *session) setWill(w *keptWill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.will != w {
+		s.will, s.dirty = w, true
+	}
+}
+
 // connection returns the connection that the session has; nil is no session.
 func (s *session) connection() *conn {
 	if s == nil {
@@ -231,19 +247,21 @@ func (s *session) combine(e *journal.Entry, hits []*subscription) (it item, ok b
 	return it, ok
 }
 
-// match is combine for an entry that was read by the pump. Called with mu held.
-func (s *session) match(e *journal.Entry) (item, bool) {
-	var hits []*subscription
+// takeIn puts those of the entries, which the pump has read, into the queue that are for the session. Called with mu held.
+func (s *session) takeIn(entries []journal.Entry) {
+	var tree topic.Tree[*subscription] // many filters cost one walk
 	for _, sub := range s.subs {
-		if e.Offset > sub.since && topic.Match(sub.filter, e.Topic) {
-			hits = append(hits, sub)
+		tree.Add(sub.filter, sub)
+	}
+	var hits []*subscription
+	for i := range entries {
+		e := &entries[i]
+		hits = tree.Match(hits[:0], e.Topic)
+		if it, ok := s.combine(e, hits); ok && (it.qos > 0 || e.Offset > s.awayTo) {
+			s.push(it)
 		}
+		s.seen = e.Offset
 	}
-	if len(hits) == 0 {
-		return item{}, false
-	}
-	it, ok := s.combine(e, hits)
-	return it, ok && (it.qos > 0 || e.Offset > s.awayTo)
 }
 
 // hearsItself reports whether a subscription of the session wants to know who published.

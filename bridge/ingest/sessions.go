@@ -197,7 +197,7 @@ func (ss *sessions) attach(cl *mqtt.Client, c *conn, clean bool) (present bool, 
 	s := ss.byID[cl.ID]
 	for ; ; s = ss.byID[cl.ID] {
 		switch {
-		case s != nil && s.user != string(cl.Properties.Username): // neither its subscriptions nor what waits for it
+		case s != nil && s.user != string(cl.Properties.Username) && !s.abandoned(): // neither its subscriptions nor what waits for it
 			return false, packets.ErrClientIdentifierNotValid, "session"
 		case (s == nil || !s.keep) && ss.expiryOf(cl) > 0 && ss.kept >= ss.b.opts.MaxSessions:
 			return false, packets.ErrQuotaExceeded, "sessions"

@@ -44,6 +44,17 @@ type kept struct {
 	Subs    []keptSub    `json:"subscriptions,omitempty"`
 	Flights []keptFlight `json:"flights,omitempty"`
 	Taken   []uint16     `json:"taken,omitempty"`
+	Will    *keptWill    `json:"will,omitempty"`
+}
+
+// keptWill is a will whose client is gone.
+type keptWill struct {
+	Topic   string `json:"topic"`
+	Payload []byte `json:"payload,omitempty"`
+	QoS     byte   `json:"qos,omitempty"`
+	Retain  bool   `json:"retain,omitempty"`
+	Meta    []byte `json:"meta,omitempty"` // see appendMeta
+	Delay   uint32 `json:"delay"`          // seconds
 }
 
 type keptSub struct {
@@ -256,7 +267,7 @@ func (s *session) saveOr(what string) {
 
 // state is what is kept. Called with mu held.
 func (s *session) state() kept {
-	k := kept{ID: s.id, User: s.user, Expiry: s.expiry, Epoch: s.ss.log.Head().Epoch, Cursor: s.cursor(), LastID: s.lastID}
+	k := kept{ID: s.id, User: s.user, Expiry: s.expiry, Epoch: s.ss.log.Head().Epoch, Cursor: s.cursor(), LastID: s.lastID, Will: s.will}
 	for _, sub := range s.subs {
 		from := sub.retainedFrom
 		if sub == s.loading && len(s.retained) > 0 {
@@ -281,6 +292,7 @@ func (s *session) state() kept {
 func restore(ss *sessions, k *kept, head journal.Cursor) *session {
 	s := newSession(ss, k.ID, k.User)
 	s.expiry, s.keep, s.left, s.lastID = min(k.Expiry, uint32(ss.b.opts.SessionExpiry/time.Second)), true, time.Now(), k.LastID
+	s.will = k.Will
 	same := k.Epoch == head.Epoch && k.Cursor <= head.Offset
 	if same {
 		s.seen = k.Cursor

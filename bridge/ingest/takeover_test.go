@@ -42,7 +42,11 @@ func (h *held) Append(ctx context.Context, m journal.Message) (uint64, bool, err
 	h.waiting++
 	h.mu.Unlock()
 	if gate != nil {
-		<-gate
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return 0, false, ctx.Err()
+		}
 	}
 	return h.Journal.Append(ctx, m)
 }

@@ -57,6 +57,7 @@ func TestArgon2Users(t *testing.T) {
 	for _, bad := range []string{
 		strings.Replace(good, "v=19", "v=16", 1), strings.Replace(good, "m=8192", "m=9999999", 1), strings.Replace(good, "t=1", "t=0", 1),
 		strings.Replace(good, "p=1", "p=999", 1), strings.Replace(good, "m=8192", "m=08192", 1), good + "$x", good[:len(good)-40], "$argon2i" + good[9:], "plain", "",
+		strings.Replace(bcryptOf(t, "pw"), "$04$", "$17$", 1),
 	} {
 		if _, err := parseHash(bad); err == nil {
 			t.Errorf("%q is taken for a hash", bad)

@@ -73,20 +73,41 @@ func (w *wills) died(cl *mqtt.Client) {
 		w.count("draining")
 		return
 	}
-	user, id := string(cl.Properties.Username), cl.ID
-	send := func() { w.send(id, user, params) }
-	// The delay ends with the session at the latest (MQTT 5 section 3.1.3.2.2).
-	delay := min(params.WillProperties.WillDelayInterval, cl.Properties.Props.SessionExpiryInterval)
-	if delay == 0 || cl.Properties.ProtocolVersion < 5 {
-		send()
+	will := &keptWill{
+		Topic: params.WillTopic, Payload: params.WillPayload, QoS: params.WillQos, Retain: params.WillRetain, Meta: appendMeta("", params.WillProperties), // D9, D10
+		// The delay ends with the session at the latest (MQTT 5 section 3.1.3.2.2).
+		Delay: min(params.WillProperties.WillDelayInterval, cl.Properties.Props.SessionExpiryInterval),
+	}
+	if will.Delay == 0 || cl.Properties.ProtocolVersion < 5 {
+		w.send(cl.ID, string(cl.Properties.Username), will)
 		return
 	}
-	w.later(id, time.Duration(delay)*time.Second, send)
+	s := connOf(cl).session
+	s.setWill(will) // saved when the session is detached
+	w.later(s, will)
 }
 
-// later keeps the will of a client, whose connection ends now, for its delay. The session's next connection, which waits for this
-// one's end, settles it in connected.
-func (w *wills) later(id string, delay time.Duration, send func()) {
+// resume has the wills of sessions that were kept over a restart sent. Their delays begin anew, for nobody could come back
+// meanwhile.
+func (w *wills) resume(ss *sessions) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, s := range ss.byID {
+		if s.will != nil { // nobody is connected yet
+			w.later(s, s.will)
+		}
+	}
+}
+
+// later sends a session's will after its delay. The session's next connection, which waits for the end of this one, settles it in
+// connected.
+func (w *wills) later(s *session, will *keptWill) {
+	id := s.id
+	send := func() {
+		w.send(s.id, s.user, will)
+		s.setWill(nil) // afterwards: sent twice after a crash rather than never
+		s.saveOr("will")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
@@ -94,7 +115,7 @@ func (w *wills) later(id string, delay time.Duration, send func()) {
 		return
 	}
 	d := &delayedWill{send: send}
-	d.timer = time.AfterFunc(delay, func() {
+	d.timer = time.AfterFunc(time.Duration(will.Delay)*time.Second, func() {
 		w.mu.Lock()
 		due := w.delayed[id] == d && !w.stopped
 		if due {
@@ -112,8 +133,8 @@ func (w *wills) later(id string, delay time.Duration, send func()) {
 }
 
 // send publishes a will as its client would have.
-func (w *wills) send(id, user string, p packets.ConnectParams) {
-	if u := w.b.opts.Users; u != nil && !u.may(user, id, p.WillTopic, true) { // M11: the list of now, not that of CONNECT
+func (w *wills) send(id, user string, will *keptWill) {
+	if u := w.b.opts.Users; u != nil && !u.may(user, id, will.Topic, true) { // M11: the list of now, not that of CONNECT
 		w.count("denied")
 		w.b.m.Denied.WithLabelValues("will").Inc()
 		audit.Refused(w.b.log, audit.Event{Action: "mqtt will", Reason: "not on the list", Subject: user})
@@ -121,9 +142,15 @@ func (w *wills) send(id, user string, p packets.ConnectParams) {
 	}
 	cl := &mqtt.Client{ID: id}
 	cl.Properties.Username = []byte(user)
+	_, props, err := parseMeta(will.Meta)
+	if err != nil {
+		w.count("failed")
+		w.b.log.Error("will not sent", "client", id, "error", err)
+		return
+	}
 	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.WillQos, Retain: p.WillRetain},
-		TopicName:   p.WillTopic, Payload: p.WillPayload, Properties: p.WillProperties, // D9; D10: the delay is not among what is kept
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.QoS, Retain: will.Retain},
+		TopicName:   will.Topic, Payload: will.Payload, Properties: props,
 	}
 	if _, refusal, reason := w.b.store(cl, &pk, false); refusal != nil {
 		w.count("failed")
@@ -133,17 +160,17 @@ func (w *wills) send(id, user string, p packets.ConnectParams) {
 	w.count("sent")
 }
 
-// stop suppresses every will from now on and waits for those on their way.
+// stop suppresses every will from now on, but for those on their way, which wg waits for. What waits for its delay stays with its
+// session, where that is kept.
 func (w *wills) stop() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.stopped = true
 	for id, d := range w.delayed {
 		d.timer.Stop()
 		delete(w.delayed, id)
 		w.count("draining")
 	}
-	w.mu.Unlock()
-	w.wg.Wait()
 }
 
 func (w *wills) count(result string) { w.b.m.Wills.WithLabelValues(result).Inc() }
