@@ -55,8 +55,8 @@ func FuzzSegment(f *testing.F) {
 			t.Fatalf("%d entries in %d of %d bytes, last %d", j.tail.n, s.size, len(data), s.last)
 		}
 		for i := range j.tail.n {
-			if one := appendRecord(nil, &j.tail.ring[i]); !bytes.Contains(data, one) {
-				t.Fatalf("entry %d is not in the file: %+v", i, j.tail.ring[i])
+			if one := appendRecord(nil, j.tail.entry(i)); !bytes.Contains(data, one) {
+				t.Fatalf("entry %d is not in the file: %+v", i, *j.tail.entry(i))
 			}
 		}
 	})

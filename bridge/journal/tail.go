@@ -4,14 +4,22 @@ package journal
 // the allocator's rounding. Topics are shared with the table of last values.
 const entryBytes = 152
 
-// tail is the youngest entries in memory, a ring with consecutive offsets.
-// Guarded by Journal.mu.
+// chunkEntries is how many entries a chunk of the tail holds: some 150 KiB, which
+// is got and filled in microseconds.
+const chunkEntries = 1024
+
+type chunk [chunkEntries]Entry
+
+// tail is the youngest entries in memory, with consecutive offsets. It grows by
+// chunks and never moves an entry: who appends must not wait until hundreds of
+// thousands are copied. Guarded by Journal.mu.
 type tail struct {
-	ring  []Entry // length is a power of two
-	at    int     // index of the oldest
-	n     int
-	bytes int64
-	limit int64
+	chunks []*chunk
+	at     int // index of the oldest in chunks[0]
+	n      int
+	spare  *chunk // emptied, for the next that is needed
+	bytes  int64
+	limit  int64
 }
 
 func entryCost(e *Entry) int64 { return entryBytes + int64(len(e.Payload)+len(e.Meta)+len(e.Producer)) }
@@ -22,10 +30,10 @@ func (t *tail) push(e Entry, keep uint64) {
 	if t.n > 0 && e.Offset != t.oldest()+uint64(t.n) {
 		t.clear()
 	}
-	if t.n == len(t.ring) {
+	if t.at+t.n == len(t.chunks)*chunkEntries {
 		t.grow()
 	}
-	t.ring[(t.at+t.n)&(len(t.ring)-1)] = e
+	*t.entry(t.n) = e
 	t.n++
 	t.bytes += entryCost(&e)
 	for t.bytes > t.limit && t.n > 1 && t.oldest() <= keep {
@@ -34,7 +42,13 @@ func (t *tail) push(e Entry, keep uint64) {
 }
 
 // oldest returns the first offset held; only valid when n > 0.
-func (t *tail) oldest() uint64 { return t.ring[t.at].Offset }
+func (t *tail) oldest() uint64 { return t.chunks[0][t.at].Offset }
+
+// entry returns the place of entry i, counted from the oldest.
+func (t *tail) entry(i int) *Entry {
+	i += t.at
+	return &t.chunks[i/chunkEntries][i%chunkEntries]
+}
 
 // holds reports whether the entry of offset is here.
 func (t *tail) holds(offset uint64) bool {
@@ -46,7 +60,7 @@ func (t *tail) copyTo(dst []Entry, offset uint64, maxEntries, maxBytes int) []En
 	skip := int(offset - t.oldest())
 	count, bytes := min(t.n-skip, maxEntries), 0
 	for i := range count {
-		e := &t.ring[(t.at+skip+i)&(len(t.ring)-1)]
+		e := t.entry(skip + i)
 		bytes += len(e.Payload) + len(e.Topic)
 		if i > 0 && bytes > maxBytes {
 			break
@@ -64,20 +78,22 @@ func (t *tail) trim(first uint64) {
 }
 
 func (t *tail) drop() {
-	t.bytes -= entryCost(&t.ring[t.at])
-	t.ring[t.at] = Entry{}
-	t.at = (t.at + 1) & (len(t.ring) - 1)
+	oldest := t.entry(0)
+	t.bytes -= entryCost(oldest)
+	*oldest = Entry{}
 	t.n--
+	if t.at++; t.at == chunkEntries {
+		t.spare, t.chunks[0] = t.chunks[0], nil
+		t.chunks, t.at = t.chunks[1:], 0
+	}
 }
 
-func (t *tail) clear() {
-	clear(t.ring)
-	t.at, t.n, t.bytes = 0, 0, 0
-}
+func (t *tail) clear() { *t = tail{limit: t.limit} }
 
 func (t *tail) grow() {
-	next := make([]Entry, max(256, 2*len(t.ring)))
-	n := copy(next, t.ring[t.at:])
-	copy(next[n:], t.ring[:t.at])
-	t.ring, t.at = next, 0
+	next := t.spare
+	if t.spare = nil; next == nil {
+		next = new(chunk)
+	}
+	t.chunks = append(t.chunks, next)
 }
