@@ -10,7 +10,10 @@ import (
 	"plumbline/bridge/auth"
 	"plumbline/bridge/certificate"
 	"plumbline/bridge/config"
+	"plumbline/bridge/history/influx"
+	"plumbline/bridge/history/postgres"
 	"plumbline/bridge/ingest"
+	"plumbline/bridge/ingest/external"
 )
 
 // SecretFile returns the file that holds the secret which signs tokens: the one configured, or the one that the bridge makes in
@@ -63,45 +66,73 @@ func newVerifier(c Config, o auth.KeysOptions) (v *auth.Verifier, keys *auth.Key
 	return v, keys, nil
 }
 
-// Check validates the configuration and reads the files that it names, keys, certificates, users and revocations, as New does,
-// but makes, binds and changes nothing, and asks nobody over the network. The error wraps ErrConfig and holds all that was found.
+// Check validates the configuration and reads the files that it names, keys, certificates, users, revocations and credentials,
+// as the bridge with it would, but makes, binds and changes nothing, and asks nobody over the network. The error wraps ErrConfig
+// and holds all that was found.
 func Check(c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
 	var bad []error
-	if _, err := os.Stat(SecretFile(c)); c.Auth.JWT.KeySetURL == "" && (!needsSecret(c) || err == nil) {
-		_, err := NewVerifier(c)
+	add := func(err error) {
+		if err != nil && !errors.Is(err, ErrConfig) {
+			err = fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 		bad = append(bad, err)
 	}
-	if _, err := auth.NewRevocations(c.Auth.RevocationFile, slog.New(slog.DiscardHandler)); err != nil {
-		bad = append(bad, fmt.Errorf("%w: %w", ErrConfig, err))
-	}
-	if c.MQTT.UsersFile != "" {
-		if _, err := ingest.LoadUsers(c.MQTT.UsersFile); err != nil {
-			bad = append(bad, fmt.Errorf("%w: %w", ErrConfig, err))
+	add(checkKeys(c))
+	_, err := auth.NewRevocations(c.Auth.RevocationFile, slog.New(slog.DiscardHandler))
+	add(err)
+	add(checkPair("viewers.tls", c.Viewers.TLS))
+	add(checkPair("ops.tls", c.Ops.TLS))
+	if c.MQTT.Embedded() {
+		add(checkPair("mqtt.tls", c.MQTT.TLS.Pair()))
+		_, err := clientCertificates(c.MQTT.TLS)
+		add(err)
+		if c.MQTT.UsersFile != "" {
+			_, err := ingest.LoadUsers(c.MQTT.UsersFile)
+			add(err)
 		}
 	}
-	bad = append(bad, checkPair("viewers.tls", c.Viewers.TLS), checkPair("mqtt.tls", c.MQTT.TLS.Pair()), checkPair("ops.tls", c.Ops.TLS))
 	for _, e := range c.External {
-		bad = append(bad, checkExternal(e))
+		add(external.Check((&Bridge{cfg: c}).externalOptions(e)))
 	}
+	add(checkHistory(c.History))
 	return errors.Join(bad...)
 }
 
-// checkExternal reads the files of one external broker, which the bridge itself reads at each connection.
-func checkExternal(e config.External) error {
-	var bad []error
-	for key, path := range map[string]string{"credentialsFile": e.CredentialsFile, "tls.ca": e.TLS.CA} {
-		if path == "" {
-			continue
+// checkKeys reads what tokens are checked with. The secret that the first start will make cannot be read yet.
+func checkKeys(c Config) error {
+	if c.Auth.JWT.KeySetURL != "" {
+		if c.Auth.JWT.KeySetCA == "" {
+			return nil
 		}
-		if _, err := os.ReadFile(path); err != nil {
-			bad = append(bad, fmt.Errorf("%w: external.%s.%s: %w", ErrConfig, e.Name, key, err))
+		_, err := certificate.Authorities(c.Auth.JWT.KeySetCA)
+		if err != nil {
+			return fmt.Errorf("auth.jwt.keySetCA: %w", err)
 		}
+		return nil
 	}
-	bad = append(bad, checkPair("external."+e.Name+".tls", config.TLS{Cert: e.TLS.Cert, Key: e.TLS.Key}))
-	return errors.Join(bad...)
+	if _, err := os.Stat(SecretFile(c)); needsSecret(c) && errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	_, err := NewVerifier(c)
+	return err
+}
+
+// checkHistory reads how the store is to be reached.
+func checkHistory(c config.History) error {
+	var err error
+	switch c.Store {
+	case "postgres":
+		err = postgres.Check(postgresOptions(c))
+	case "influx":
+		err = influx.Check(influxOptions(c))
+	}
+	if err != nil {
+		return fmt.Errorf("history.%s: %w", c.Store, err)
+	}
+	return nil
 }
 
 // checkPair looks over a certificate and its key as a listener does before it takes them.
@@ -109,8 +140,6 @@ func checkPair(key string, t config.TLS) error {
 	if t.Cert == "" {
 		return nil
 	}
-	if _, err := certificate.New(certificate.Options{Key: key, Read: certificate.Files(t.Cert, t.Key), Log: slog.New(slog.DiscardHandler)}); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return nil
+	_, err := certificate.New(certificate.Options{Key: key, Read: certificate.Files(t.Cert, t.Key), Log: slog.New(slog.DiscardHandler)})
+	return err
 }

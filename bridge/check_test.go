@@ -30,6 +30,7 @@ func TestCheck(t *testing.T) {
 	}
 	cert, key := pair(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	oldCert, oldKey := pair(t, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
+	client, clientKey := pairFor(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	good, other := config.TLS{Cert: file("c.pem", cert), Key: file("k.pem", key)}, config.TLS{Cert: file("oc.pem", oldCert), Key: file("ok.pem", oldKey)}
 	for _, tc := range []struct {
 		name   string
@@ -58,6 +59,46 @@ func TestCheck(t *testing.T) {
 			e.TLS.Cert, e.TLS.Key = good.Cert, other.Key
 			c.External = append(c.External, e)
 		}, []string{"external.site.credentialsFile", "nowhere1", "external.site.tls.ca", "nowhere2", "external.site.tls", "match"}},
+		{"a client certificate that names no host", func(c *Config) {
+			e := config.DefaultExternal("site")
+			e.URL, e.Prefix, e.TLS.Cert, e.TLS.Key = "mqtts://broker.example", "s/", file("cc.pem", client), file("ck.pem", clientKey)
+			c.External = append(c.External, e)
+		}, nil},
+		{"external, nonsense", func(c *Config) {
+			e := config.DefaultExternal("site")
+			e.URL, e.Prefix, e.TLS.CA, e.CredentialsFile = "mqtts://broker.example", "s/", file("nca.pem", "geheim"), file("ncr", "geheim\n\nx\n")
+			c.External = append(c.External, e)
+		}, []string{"external.site.tls.ca", "PEM", "external.site.credentialsFile", "two lines"}},
+		{"authorities of clients", func(c *Config) {
+			c.MQTT.TLS.Cert, c.MQTT.TLS.Key, c.MQTT.TLS.ClientAuth = good.Cert, good.Key, "require"
+			c.MQTT.TLS.ClientCA = filepath.Join(dir, "nowhere")
+		}, []string{"mqtt.tls.clientCA", "nowhere"}},
+		{"revoked certificates", func(c *Config) {
+			c.MQTT.TLS.Cert, c.MQTT.TLS.Key, c.MQTT.TLS.ClientAuth = good.Cert, good.Key, "require"
+			c.MQTT.TLS.ClientCA, c.MQTT.TLS.RevokedFile = good.Cert, filepath.Join(dir, "nowhere")
+		}, []string{"mqtt.tls.revokedFile", "nowhere"}},
+		{"no users wanted", func(c *Config) {
+			c.MQTT.Listen, c.MQTT.UsersFile, c.External = "", filepath.Join(dir, "nowhere"), oneExternal()
+		}, nil},
+		{"authorities of the key set", func(c *Config) {
+			c.Auth.JWT.KeySetURL, c.Auth.JWT.KeySetCA = "https://login.example/keys", filepath.Join(dir, "nowhere")
+		}, []string{"auth.jwt.keySetCA", "nowhere"}},
+		{"a secret that is a folder", func(c *Config) {
+			c.Data = t.TempDir()
+			if err := os.Mkdir(filepath.Join(c.Data, "jwt.key"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"jwt.key"}},
+		{"no DSN", func(c *Config) {
+			c.History.Store, c.History.Postgres.DSNFile = "postgres", filepath.Join(dir, "nowhere")
+		}, []string{"history.postgres", "nowhere"}},
+		{"DSN without TLS", func(c *Config) {
+			c.History.Store, c.History.Postgres.DSNFile = "postgres", file("dsn", "postgres://u:geheim@db.example/d?sslmode=disable")
+		}, []string{"history.postgres", "verify-full"}},
+		{"no authority and no token of InfluxDB", func(c *Config) {
+			c.History.Store, c.History.Influx.URL = "influx", "https://db.example"
+			c.History.Influx.CA, c.History.Influx.CredentialsFile = filepath.Join(dir, "nowhere1"), filepath.Join(dir, "nowhere2")
+		}, []string{"history.influx", "nowhere1", "nowhere2"}},
 		{"a bad value", func(c *Config) { c.Log.Level = "loud" }, []string{"log.level"}},
 		{"two faults", func(c *Config) {
 			c.Viewers.TLS = other
@@ -76,21 +117,34 @@ func TestCheck(t *testing.T) {
 					t.Errorf("%q, want %q and no secret", err, part)
 				}
 			}
-			if _, err := os.Stat(c.Data); !os.IsNotExist(err) {
-				t.Errorf("the data folder was made: %v", err)
+			if _, err := os.Stat(filepath.Join(c.Data, "journal")); !os.IsNotExist(err) {
+				t.Errorf("something was made: %v", err)
 			}
 		})
 	}
 }
 
+// oneExternal is a broker that needs no file.
+func oneExternal() []config.External {
+	e := config.DefaultExternal("site")
+	e.URL = "mqtts://broker.example"
+	return []config.External{e}
+}
+
 // pair returns a certificate for localhost and its key as PEM.
 func pair(t *testing.T, from, to time.Time) (cert, key string) {
+	t.Helper()
+	return pairFor(t, from, to, "localhost")
+}
+
+// pairFor returns a certificate for some hosts and its key as PEM.
+func pairFor(t *testing.T, from, to time.Time, hosts ...string) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, NotBefore: from, NotAfter: to}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: hosts, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
 	if err != nil {
 		t.Fatal(err)

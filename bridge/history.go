@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/config"
 	"plumbline/bridge/gate"
 	"plumbline/bridge/history"
 	"plumbline/bridge/history/api"
@@ -62,21 +63,29 @@ func (b *Bridge) openHistory(ctx context.Context) (history.Store, error) {
 	c := b.cfg.History
 	switch c.Store {
 	case "postgres":
-		return opened(postgres.Open(ctx, postgres.Options{
-			DSN: c.Postgres.DSN, Schema: c.Postgres.Schema, Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries, NoTimescale: !c.Postgres.Timescale,
-		}))
+		return opened(postgres.Open(ctx, postgresOptions(c)))
 	case "influx":
-		i := c.Influx
-		return opened(influx.Open(ctx, influx.Options{
-			URL: i.URL, Version: i.Version, Database: i.Database, State: i.State(), Org: i.Org, Credentials: i.Credentials(), CA: i.CA,
-			Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries,
-		}))
+		return opened(influx.Open(ctx, influxOptions(c)))
 	}
 	path := c.SQLite.File
 	if path == "" {
 		path = b.file(historyFile)
 	}
 	return opened(sqlite.Open(ctx, sqlite.Options{Path: path, Retain: c.Retain.Durations(), MaxBytes: int64(c.SQLite.MaxBytes), MaxSeries: c.MaxSeries}))
+}
+
+func postgresOptions(c config.History) postgres.Options {
+	return postgres.Options{
+		DSN: c.Postgres.DSN, Schema: c.Postgres.Schema, Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries, NoTimescale: !c.Postgres.Timescale,
+	}
+}
+
+func influxOptions(c config.History) influx.Options {
+	i := c.Influx
+	return influx.Options{
+		URL: i.URL, Version: i.Version, Database: i.Database, State: i.State(), Org: i.Org, Credentials: i.Credentials(), CA: i.CA,
+		Retain: c.Retain.Durations(), MaxSeries: c.MaxSeries,
+	}
 }
 
 // opened keeps a nil pointer from becoming an interface that is not nil.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"plumbline/bridge/certificate"
 )
 
 // How keys are fetched.
@@ -84,12 +85,9 @@ func NewKeys(o KeysOptions) (*Keys, error) {
 func keysClient(ca string) (*http.Client, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		raw, err := os.ReadFile(ca)
-		if err != nil {
+		var err error
+		if conf.RootCAs, err = certificate.Authorities(ca); err != nil {
 			return nil, fmt.Errorf("auth: auth.jwt.keySetCA: %w", err)
-		}
-		if conf.RootCAs = x509.NewCertPool(); !conf.RootCAs.AppendCertsFromPEM(raw) {
-			return nil, fmt.Errorf("auth: auth.jwt.keySetCA %q: no certificate in it", ca)
 		}
 	}
 	return &http.Client{

@@ -197,3 +197,16 @@ func forServers(c *x509.Certificate) bool {
 	}
 	return false
 }
+
+// Authorities reads the authorities to believe from a PEM file.
+func Authorities(file string) (*x509.CertPool, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("%q holds no certificate in PEM", file)
+	}
+	return pool, nil
+}

@@ -56,13 +56,23 @@ var cookieName = regexp.MustCompile("^__Host-[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
 func (c Config) validateAuth(say sayFunc) {
 	a, j := c.Auth, c.Auth.JWT
-	oneOf(say, "auth.jwt.alg", j.Alg, auth.Algorithms()...)
+	oneOf(say, "auth.jwt.alg", j.Alg)
 	within(say, "auth.jwt.leeway", j.Leeway, 0, time.Minute)
 	if j.Issuer == "" {
 		say("auth.jwt.issuer", "is empty: name the issuer that tokens must have")
 	}
 	if j.Audience == "" {
 		say("auth.jwt.audience", "is empty: name the audience that tokens must have")
+	}
+	claims := map[string]string{}
+	for _, claim := range [][2]string{{"subjectClaim", j.SubjectClaim}, {"grantsClaim", j.GrantsClaim}, {"tenantClaim", j.TenantClaim}} {
+		key, name := "auth.jwt."+claim[0], claim[1]
+		if name == "" {
+			say(key, "is empty: name the claim, or leave the setting out")
+		} else if other := claims[name]; other != "" {
+			say(key, "%q is also %s: each has a claim of its own", name, other)
+		}
+		claims[name] = key
 	}
 	c.validateKeys(say)
 	if a.Cookie != "" && !cookieName.MatchString(a.Cookie) {
@@ -74,9 +84,6 @@ func (c Config) validateAuth(say sayFunc) {
 	}
 	if err := auth.CheckTenantPrefix(a.TenantPrefix); err != nil {
 		say("auth.tenantPrefix", "%q: %v", a.TenantPrefix, err)
-	}
-	if a.TenantPrefix != "" && j.TenantClaim == "" {
-		say("auth.jwt.tenantClaim", "is empty and auth.tenantPrefix is not: name the claim that holds the tenant")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,48 @@ func TestDefaultIsValid(t *testing.T) {
 	}
 }
 
+// TestOtherSpellingsOfYAML: what tools and editors write means the same.
+func TestOtherSpellingsOfYAML(t *testing.T) {
+	for name, text := range map[string]string{
+		"JSON":         `{"apiVersion": "plumbline/v1", "viewers": {"path": "/live"}, "external": {"a": {"url": "mqtt://127.0.0.1", "prefix": "a/"}}, "history": {"rules": [{"filter": "x", "skip": true}]}}`,
+		"quoted keys":  "'viewers':\n  \"path\": /live\n'external': {'a': {'url': 'mqtt://127.0.0.1', 'prefix': a/}}\nhistory: {rules: [{'filter': x, 'skip': true}]}\n",
+		"lines of DOS": "viewers:\r\n  path: /live\r\nexternal:\r\n  a: {url: \"mqtt://127.0.0.1\", prefix: a/}\r\nhistory: {rules: [{filter: x, skip: true}]}\r\n",
+		"a mark ahead": "\ufeffviewers: {path: /live}\nexternal: {a: {url: \"mqtt://127.0.0.1\", prefix: a/}}\nhistory: {rules: [{filter: x, skip: true}]}\n",
+	} {
+		c, err := Load(file(t, text), nil, nil)
+		if err != nil || c.Viewers.Path != "/live" || len(c.External) != 1 || c.External[0].Prefix != "a/" || len(c.History.Rules) != 1 || !c.History.Rules[0].Skip {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+}
+
+// TestFileNamesCountFromTheFile: every setting that names a file is taken from the configuration's own folder.
+func TestFileNamesCountFromTheFile(t *testing.T) {
+	c := Default()
+	c.declare("site")
+	leaves, _ := fields(&c)
+	var names []string
+	for _, f := range leaves {
+		if regexp.MustCompile(`(?i)(^data|file|\.cert|\.key|[.a-z]ca)$`).MatchString(f.path) && f.val.Kind() == reflect.String {
+			f.val.SetString("below")
+			names = append(names, f.path)
+		}
+	}
+	for _, known := range []string{"data", "mqtt.tls.clientCA", "auth.jwt.keySetCA", "external.site.tls.ca", "history.sqlite.file", "history.postgres.dsnFile", "history.influx.credentialsFile", "history.influx.ca"} {
+		if !slices.Contains(names, known) {
+			t.Fatalf("%s is not looked at: %q", known, names)
+		}
+	}
+	dir := t.TempDir()
+	anchor(&c, dir)
+	leaves, _ = fields(&c)
+	for _, f := range leaves {
+		if slices.Contains(names, f.path) && f.val.String() != filepath.Join(dir, "below") {
+			t.Errorf("%s: %q counts from where the process was started", f.path, f.val)
+		}
+	}
+}
+
 // TestErrorsSayWhereAndHow: every mistake names its place and its mend.
 func TestErrorsSayWhereAndHow(t *testing.T) {
 	for _, tc := range []struct {
@@ -103,7 +146,9 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"unknown key at the top", "viewer: {}\n", nil, nil, []string{"bridge.yaml:1", `"viewer"`, `did you mean "viewers"`}},
 		{"unknown key in a group", "viewers:\n  listen: 127.0.0.1:0\n  hartbeat: 5s\n", nil, nil, []string{"bridge.yaml:3", "viewers", `"hartbeat"`, `did you mean "heartbeat"`}},
 		{"unknown key, nothing near", "zzzzzz: 1\n", nil, nil, []string{"known are", "apiVersion"}},
-		{"duplicate key", "node: a\nnode: b\n", nil, nil, []string{"bridge.yaml", "node"}},
+		{"duplicate key", "node: a\nnode: b\n", nil, nil, []string{"bridge.yaml:2", "node is given twice", "keep one"}},
+		{"duplicate group", "viewers: {path: /a}\nviewers: {path: /b}\n", nil, nil, []string{"bridge.yaml:2", "viewers is given twice", "keep one"}},
+		{"name that is no name", "node: \"a\\nb\"\n", nil, nil, []string{"bridge.yaml:1: node", "control characters"}},
 		{"wrong unit", "journal: {segmentBytes: 64MeB}\n", nil, nil, []string{"bridge.yaml:1", "journal.segmentBytes", "64MeB", "64KiB"}},
 		{"duration without unit", "viewers:\n  heartbeat: 25\n", nil, nil, []string{"bridge.yaml:2", "viewers.heartbeat", "250ms"}},
 		{"no number", "mqtt: {maxClients: many}\n", nil, nil, []string{"mqtt.maxClients", "whole number"}},

@@ -16,7 +16,7 @@ func TestExternalErrorsSayWhereAndHow(t *testing.T) {
 		{"no settings", "  site-a:\n", []string{"external.site-a.url", "mqtts://HOST:8883"}},
 		{"unknown key", "  site-a: {urll: \"mqtt://127.0.0.1\"}\n", []string{"bridge.yaml:2", "external.site-a", `did you mean "url"`}},
 		{"bad name", "  Site_A: {url: \"mqtt://127.0.0.1\", prefix: a/}\n", []string{"external", `"Site_A"`, "lower case"}},
-		{"twice", "  a: {prefix: a/}\n  a: {prefix: b/}\n", []string{"bridge.yaml", "a"}},
+		{"twice", "  a: {prefix: a/}\n  a: {prefix: b/}\n", []string{"bridge.yaml:3", "external.a is given twice"}},
 		{"wrong scheme", "  a: {url: \"tcp://127.0.0.1\", prefix: a/}\n", []string{"external.a.url", "mqtts://HOST:PORT"}},
 		{"path", "  a: {url: \"mqtt://127.0.0.1/x\", prefix: a/}\n", []string{"external.a.url", "exactly"}},
 		{"plaintext beyond loopback", "  a: {url: \"mqtt://broker.example\", prefix: a/}\n", []string{"external.a.url", "mqtts://", "plaintext: true"}},

@@ -113,7 +113,7 @@ func (h History) Checked() (history.Rules, error) {
 
 func (c Config) validateHistory(say sayFunc) {
 	h := c.History
-	oneOf(say, "history.store", h.Store, "sqlite", "postgres", "influx", "off")
+	oneOf(say, "history.store", h.Store)
 	switch h.Store {
 	case "postgres":
 		h.Postgres.validate(say)
@@ -186,7 +186,7 @@ func (r reader) record(where string, v reflect.Value, n ast.Node) error {
 	}
 	seen := map[string]bool{}
 	for _, kv := range items {
-		key := kv.Key.String()
+		key := keyOf(kv)
 		f, ok := members[key]
 		switch {
 		case !ok:

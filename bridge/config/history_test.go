@@ -56,7 +56,7 @@ func TestHistoryErrorsSayWhereAndHow(t *testing.T) {
 		{"history:\n  rules:\n    - filter: a\n      fields:\n        - {point: /a}\n", []string{"bridge.yaml:5", "fields item 1", `did you mean "pointer"`}},
 		{"history: {rules: {filter: a}}\n", []string{"history.rules", "want a list"}},
 		{"history: {rules: [a]}\n", []string{"history.rules item 1", "keys with values"}},
-		{"history: {rules: [{filter: a, filter: b}]}\n", []string{"filter"}},
+		{"history: {rules: [{filter: a, filter: b}]}\n", []string{"bridge.yaml:1", "filter is given twice"}},
 		{"history: {rules: [{filter: a, fields: [{pointer: /x, scale: much}]}]}\n", []string{"scale", "want a number"}},
 		{"history: {rules: [{filter: a, skip: yes}]}\n", []string{"skip", "true or false"}},
 		{"history: {rules: [{filter: a+}]}\n", []string{"history.rules", "rule 1", "+"}},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -101,14 +102,15 @@ func fromEnv(c *Config, environ []string, given places) error {
 func anchor(c *Config, dir string) {
 	paths := []*string{
 		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
-		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.JWT.KeySetFile, &c.Auth.JWT.KeySetCA, &c.Auth.RevocationFile, &c.Ops.TLS.Cert, &c.Ops.TLS.Key, &c.History.SQLite.File,
+		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.JWT.KeySetFile, &c.Auth.JWT.KeySetCA, &c.Auth.RevocationFile, &c.Ops.TLS.Cert, &c.Ops.TLS.Key,
+		&c.History.SQLite.File, &c.History.Postgres.DSNFile, &c.History.Influx.CredentialsFile, &c.History.Influx.CA,
 	}
 	for i := range c.External {
 		e := &c.External[i]
 		paths = append(paths, &e.CredentialsFile, &e.TLS.CA, &e.TLS.Cert, &e.TLS.Key)
 	}
 	for _, p := range paths {
-		if *p != "" && !filepath.IsAbs(*p) {
+		if *p != "" && !filepath.IsAbs(*p) && !strings.Contains(*p, "://") { // a DSN where its file's name belongs is refused later
 			*p = filepath.Join(dir, *p)
 		}
 	}
@@ -124,11 +126,11 @@ func (c *Config) declare(name string) {
 // declareAll makes room for the external brokers that the document names, so that their settings have a place.
 func (c *Config) declareAll(top ast.Node) {
 	for _, group := range entries(top) {
-		if group.Key.String() != "external" {
+		if keyOf(group) != "external" {
 			continue
 		}
 		for _, broker := range entries(group.Value) {
-			c.declare(broker.Key.String())
+			c.declare(keyOf(broker))
 		}
 	}
 }
@@ -144,6 +146,14 @@ func entries(n ast.Node) []*ast.MappingValueNode {
 	return nil
 }
 
+// keyOf returns the key of an entry, which may stand in quotes.
+func keyOf(e *ast.MappingValueNode) string {
+	if text, ok := e.Key.(*ast.StringNode); ok {
+		return text.Value
+	}
+	return e.Key.String()
+}
+
 // reader carries what the walk through one file needs.
 type reader struct {
 	file   string
@@ -154,7 +164,8 @@ type reader struct {
 }
 
 func parse(c *Config, file string, raw []byte, given places) error {
-	doc, err := parser.ParseBytes(raw, 0)
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))                        // some editors begin UTF-8 with a mark
+	doc, err := parser.ParseBytes(raw, 0, parser.AllowDuplicateMapKey()) // the walk refuses them, and says how to mend it
 	if err != nil {
 		return syntaxError(file, err)
 	}
@@ -202,7 +213,7 @@ func (r reader) mapping(prefix string, n ast.Node) error {
 		return r.at(n, "%s: want keys with values, not a %s", orTop(prefix), strings.ToLower(n.Type().String()))
 	}
 	for _, v := range entries(n) {
-		key := v.Key.String()
+		key := keyOf(v)
 		path := key
 		if prefix != "" {
 			path = prefix + "." + key

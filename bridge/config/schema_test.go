@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,8 +13,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
-
-	"plumbline/bridge/auth"
 )
 
 var update = flag.Bool("update", false, "write bridge.schema.json and the example anew")
@@ -49,12 +48,13 @@ func makeSchema(t *testing.T) []byte {
 	external.Type, external.AdditionalProperties, external.Items = "object", external.Items, nil
 	property(t, s, "apiVersion").Const = Version
 	property(t, s, "kind").Const = Kind
-	for path, values := range map[string][]string{
-		"JWT.alg": auth.Algorithms(), "Journal.sync": {"memory", "os", "durable"}, "Log.level": {"debug", "info", "warn", "error"}, "Log.format": {"json", "text"},
-	} {
-		of, name, _ := strings.Cut(path, ".")
+	for key, values := range choices() {
+		of, parts := s, strings.Split(key, ".")
+		for _, group := range parts[:len(parts)-1] {
+			of = s.Definitions[path.Base(property(t, of, group).AnyOf[0].Ref)]
+		}
 		for _, v := range values {
-			p := property(t, s.Definitions[of], name)
+			p := property(t, of, parts[len(parts)-1])
 			p.Enum = append(p.Enum, v)
 		}
 	}
@@ -141,6 +141,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"viewers: {hartbeat: 5s}\n": "/viewers", "kind: SUT\n": "/kind", "viewers: {heartbeat: 25}\n": "/viewers/heartbeat",
 		"journal: {sync: never}\n": "/journal/sync", "journal: {segmentBytes: 64MeB}\n": "/journal/segmentBytes", "mqtt: {maxClients: many}\n": "/mqtt/maxClients",
 		"external: {a: {urll: x}}\n": "/external/a", "auth: {jwt: {alg: none}}\n": "/auth/jwt/alg", "colour: red\n": "colour", "mqtt: 1883\n": "/mqtt",
+		"mqtt: {tls: {clientAuth: maybe}}\n": "/mqtt/tls/clientAuth", "mqtt: {tls: {clientUser: uid}}\n": "/mqtt/tls/clientUser", "viewers: {compression: 9}\n": "/viewers/compression",
+		"history: {store: mysql}\n": "/history/store", "log: {level: loud}\n": "/log/level", "log: {format: xml}\n": "/log/format",
 	} {
 		if err := againstSchema(t, text); err == nil || !strings.Contains(err.Error(), where) {
 			t.Errorf("%q: the schema says %v, want a complaint about %s", text, err, where)

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"plumbline/bridge/auth"
 )
 
 // Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
@@ -23,6 +26,9 @@ func (c Config) problems() (bad []problem) {
 	}
 	if c.Kind != Kind {
 		say("kind", "%q: want %s", c.Kind, Kind)
+	}
+	if len(c.Node) > 128 || strings.ContainsFunc(c.Node, func(r rune) bool { return r < ' ' || r == utf8.RuneError || strings.ContainsRune("+#/\x7f", r) }) {
+		say("node", "%q: want up to 128 bytes without control characters, +, # and /, such as gw-1: it is part of client ids", c.Node)
 	}
 	if c.Data == "" {
 		say("data", "is empty: name the folder that holds the journal and keys")
@@ -63,7 +69,7 @@ func (c Config) validateViewers(say sayFunc) {
 	inRange(say, "viewers.maxPerAddress", int64(v.MaxPerAddress), 0, 1_000_000)
 	inRange(say, "viewers.maxPerSubject", int64(v.MaxPerSubject), 0, 1_000_000)
 	inRange(say, "viewers.handshakeRate", int64(v.HandshakeRate), 0, 1_000_000)
-	oneOf(say, "viewers.compression", v.Compression, "off", "on")
+	oneOf(say, "viewers.compression", v.Compression)
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
 	inRange(say, "viewers.maxStreams", int64(v.MaxStreams), 1, 1_000_000)
@@ -76,7 +82,7 @@ func (c Config) validateViewers(say sayFunc) {
 }
 
 func (c Config) validateRest(say sayFunc) {
-	oneOf(say, "journal.sync", c.Journal.Sync, "memory", "os", "durable")
+	oneOf(say, "journal.sync", c.Journal.Sync)
 	inRange(say, "journal.segmentBytes", int64(c.Journal.SegmentBytes), 64<<10, 1<<30)
 	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
 	inRange(say, "journal.tailBytes", int64(c.Journal.TailBytes), 64<<10, 1<<40)
@@ -84,8 +90,8 @@ func (c Config) validateRest(say sayFunc) {
 	c.validateHistory(say)
 	c.validateOps(say)
 	within(say, "drain.spread", c.Drain.Spread, 0, 10*time.Minute)
-	oneOf(say, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(say, "log.format", c.Log.Format, "json", "text")
+	oneOf(say, "log.level", c.Log.Level)
+	oneOf(say, "log.format", c.Log.Format)
 }
 
 func (c Config) validateOps(say sayFunc) {
@@ -113,9 +119,23 @@ func within(say sayFunc, key string, got Duration, lo, hi time.Duration) {
 	}
 }
 
-func oneOf(say sayFunc, key, got string, allowed ...string) {
-	if !slices.Contains(allowed, got) {
-		say(key, "%q: want one of %s", got, strings.Join(allowed, ", "))
+// choices are the settings that take one of a few words.
+func choices() map[string][]string {
+	return map[string][]string{
+		"mqtt.tls.clientAuth": {"none", "optional", "require"},
+		"mqtt.tls.clientUser": {"", "cn", "san"},
+		"viewers.compression": {"off", "on"},
+		"auth.jwt.alg":        auth.Algorithms(),
+		"journal.sync":        {"memory", "os", "durable"},
+		"history.store":       {"sqlite", "postgres", "influx", "off"},
+		"log.level":           {"debug", "info", "warn", "error"},
+		"log.format":          {"json", "text"},
+	}
+}
+
+func oneOf(say sayFunc, key, got string) {
+	if allowed := choices()[key]; !slices.Contains(allowed, got) {
+		say(key, "%q: want one of %s", got, strings.TrimPrefix(strings.Join(allowed, ", "), ", ")) // an empty one comes first
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,9 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"plumbline/bridge/certificate"
 )
 
 // ErrInsecure is returned by [Open] for a URL that would let others on the way read or change what is stored.
@@ -53,12 +53,8 @@ func newClient(o Options) (*client, error) {
 	}
 	trust := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
-		pem, err := os.ReadFile(o.CA)
-		if err != nil {
+		if trust.RootCAs, err = certificate.Authorities(o.CA); err != nil {
 			return nil, err
-		}
-		if trust.RootCAs = x509.NewCertPool(); !trust.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM", o.CA)
 		}
 	}
 	zip, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
@@ -72,6 +68,17 @@ func newClient(o Options) (*client, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // what authorizes us is for this server only
 	}}, nil
+}
+
+// Check reads the files that the options name, and asks nobody. The error holds nothing of them.
+func Check(o Options) error {
+	_, err := newClient(o)
+	if o.Credentials != nil {
+		if _, cerr := o.Credentials(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("credentials: %w", cerr))
+		}
+	}
+	return err
 }
 
 // authorize adds what the server wants to see.

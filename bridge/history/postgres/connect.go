@@ -46,6 +46,12 @@ func dsnOf(o Options) (*pgxpool.Config, error) {
 	return cfg, secure(&cfg.ConnConfig.Config)
 }
 
+// Check reads the DSN and the files that it names, and asks nobody. The error holds nothing of them.
+func Check(o Options) error {
+	_, err := dsnOf(o)
+	return err
+}
+
 // secure checks every way that the driver would try: the first, and the fallbacks of several hosts or of a lax sslmode.
 func secure(c *pgconn.Config) error {
 	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)

@@ -3,7 +3,7 @@ package external
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+
+	"plumbline/bridge/certificate"
 )
 
 // silenceFactor is how many keepalive intervals without a packet mean that the broker is dead, as it judges us [MQTT-3.1.2-22].
@@ -88,28 +90,24 @@ func (s *Source) tlsConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	var bad []error
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, Time: s.opts.Now}
 	if s.opts.ServerName != "" {
 		conf.ServerName = s.opts.ServerName
 	}
 	if s.opts.CAFile != "" {
-		pem, err := os.ReadFile(s.opts.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("%s.tls.ca: %w", s.key(), err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s.tls.ca: %q holds no certificate in PEM", s.key(), s.opts.CAFile)
+		if conf.RootCAs, err = certificate.Authorities(s.opts.CAFile); err != nil {
+			bad = append(bad, fmt.Errorf("%s.tls.ca: %w", s.key(), err))
 		}
 	}
 	if s.opts.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(s.opts.CertFile, s.opts.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("%s.tls: %w", s.key(), err)
+			bad = append(bad, fmt.Errorf("%s.tls: %w", s.key(), err))
 		}
 		conf.Certificates = []tls.Certificate{cert}
 	}
-	return conf, nil
+	return conf, errors.Join(bad...)
 }
 
 // maxCredentialBytes bounds the credentials file.

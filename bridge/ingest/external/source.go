@@ -82,18 +82,28 @@ func New(o Options) (*Source, error) {
 		o.Jitter = rand.Float64
 	}
 	s := &Source{opts: o, log: o.Log.With("broker", o.Name), status: Status{Name: o.Name, Error: "not connected yet"}}
-	if o.TLS {
-		if _, err := s.tlsConfig(); err != nil {
-			return nil, fmt.Errorf("external: %w", err)
-		}
-	}
-	if _, _, err := s.credentials(); err != nil {
-		return nil, fmt.Errorf("external: %w", err)
+	if err := Check(o); err != nil {
+		return nil, err
 	}
 	s.gauges = newGauges(s)
 	s.window = newWindow(o.Journal, o.ReceiveMaximum, o.Name, o.Address, o.ClientID)
 	s.up.init()
 	return s, nil
+}
+
+// Check reads the files that the options name, which a running source reads anew at each connection. The error says what is wrong
+// with each of them.
+func Check(o Options) error {
+	s := &Source{opts: o}
+	_, _, err := s.credentials()
+	if o.TLS {
+		_, terr := s.tlsConfig()
+		err = errors.Join(err, terr)
+	}
+	if err != nil {
+		return fmt.Errorf("external: %w", err)
+	}
+	return nil
 }
 
 // key is where the source stands in the configuration.
