@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"plumbline/bridge"
@@ -48,6 +49,12 @@ func TestUnitFile(t *testing.T) {
 	if need := bridge.NeededFiles(config.Default()); files < need {
 		t.Errorf("LimitNOFILE=%d, the defaults need %d", files, need)
 	}
+	if got := set("StartLimitIntervalSec"); got != "0" {
+		t.Errorf("StartLimitIntervalSec=%s: systemd gives the bridge up when a port or a disk is away for some seconds", got)
+	}
+	if strings.Contains(unit, "\nExecStartPre=") {
+		t.Error("what runs before the bridge ends with its own code, which RestartPreventExitStatus= does not know: a bad configuration would be started anew for ever")
+	}
 	if runtime.GOOS != "linux" {
 		t.Skip("systemd is for Linux")
 	}
@@ -61,6 +68,32 @@ func TestUnitFile(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), analyze, "verify", copied).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// TestUnitStartsACrashedBridgeAnew: neither what the watchdog sends (systemd.service(5): SIGABRT) nor a fault of Go ends the process
+// with an exit code that keeps systemd from starting it anew. A bad configuration does.
+func TestUnitStartsACrashedBridgeAnew(t *testing.T) {
+	unit := readFile(t, "../../deploy/bridged.service")
+	var environ []string
+	for _, m := range regexp.MustCompile(`(?m)^Environment=(\w+=[^%\n]*)$`).FindAllStringSubmatch(unit, -1) {
+		environ = append(environ, m[1])
+	}
+	m := regexp.MustCompile(`(?m)^RestartPreventExitStatus=(\d+)$`).FindStringSubmatch(unit)
+	if m == nil {
+		t.Fatal("the unit does not say which exit code is for good")
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGABRT, syscall.SIGQUIT} { // Go ends by the second as it does by a panic
+		p := launch(t, filepath.Join(t.TempDir(), "data"), bridge.Addresses{}, environ, nil, nil)
+		p.awaitReady()
+		p.signal(sig)
+		if err := p.awaitEnd(); err == nil || p.cmd.ProcessState.ExitCode() != -1 {
+			t.Errorf("%s: %v; want an end by signal, %s stands for a bad configuration", sig, err, m[1])
+		}
+	}
+	p := launch(t, filepath.Join(t.TempDir(), "data"), bridge.Addresses{}, environ, nil, nil, "log.level=loud")
+	if err := p.awaitEnd(); err == nil || strconv.Itoa(p.cmd.ProcessState.ExitCode()) != m[1] {
+		t.Errorf("a bad configuration: %v, want exit code %s", err, m[1])
 	}
 }
 

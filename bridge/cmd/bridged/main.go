@@ -1,8 +1,9 @@
 // Command bridged is the bridge as a daemon, with the helpers of those who run it. "bridged help" lists them.
 //
 // SIGTERM or SIGINT drains and exits 0, a second one exits at once; SIGHUP reads log.level anew and looks for new
-// certificates, token keys and MQTT users. Exit codes: 0 good end, 1 refused (a bad token, not ready), 2 usage or configuration, 4 something needed is not available (a port in use, a data folder held by
-// another bridge), 5 internal fault, 130 second signal.
+// certificates, token keys and MQTT users. Exit codes: 0 good end, 1 refused (a bad token, not ready), 2 usage or configuration
+// (and what Go ends by after a panic, unless GOTRACEBACK=crash), 4 something needed is not available (a port in use, a data
+// folder held by another bridge, a full disk), 5 internal fault, 130 second signal.
 package main
 
 import (
@@ -138,6 +139,8 @@ func (f *flags) bad(format string, args ...any) int {
 func fail(stderr io.Writer, err error) int {
 	_, _ = fmt.Fprintf(stderr, "bridged: %v\n", err)
 	switch {
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
 	case errors.Is(err, bridge.ErrConfig):
 		return exitUsage
 	case errors.Is(err, bridge.ErrUnavailable):
