@@ -3,16 +3,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
-// keepOwner gives f the owner of path, if that is there: who edits as root must not lock the bridge out.
+// keepOwner gives f the owner of path or, when root makes path, of its folder: who edits as root must not lock the bridge out.
 func keepOwner(f *os.File, path string) error {
 	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) && os.Geteuid() != 0 {
+		return nil // a new file belongs to who made it
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(path))
+	}
 	if err != nil {
-		return nil //nolint:nilerr // a new file belongs to who made it
+		return err
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) == os.Geteuid() && int(owner.Gid) == os.Getegid() {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -101,29 +103,47 @@ type newUser struct {
 
 // editUsers changes the users file in one step, or leaves it as it is.
 func editUsers(c call, path, action string, who newUser) error {
+	raw, err := os.ReadFile(path)
+	if err != nil && (action != "add" || !errors.Is(err, os.ErrNotExist)) {
+		return err
+	}
+	if _, err := usersFor(raw, path, action, who.name); err != nil { // nobody types a password for nothing
+		return err
+	}
+	var hash string
+	if action != "remove" {
+		if hash, err = readHash(c); err != nil {
+			return err
+		}
+	}
 	return replaceFile(path, action == "add", func(raw []byte) ([]byte, error) {
-		text, err := parseUsers(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", path, err)
-		}
-		if has := text.find(who.name) >= 0; has == (action == "add") {
-			if has {
-				return nil, fmt.Errorf("%q has a user %q already: bridged user passwd %s changes the password", path, who.name, who.name)
-			}
-			return nil, fmt.Errorf("%q has no user %q: bridged user list shows who is there", path, who.name)
-		}
-		if action == "remove" {
-			return text.remove(who.name)
-		}
-		hash, err := readHash(c)
+		text, err := usersFor(raw, path, action, who.name) // another edit may have come before
 		if err != nil {
 			return nil, err
 		}
-		if action == "add" {
+		switch action {
+		case "add":
 			return text.add(who, hash)
+		case "passwd":
+			return text.setHash(who.name, hash)
 		}
-		return text.setHash(who.name, hash)
+		return text.remove(who.name)
 	})
+}
+
+// usersFor reads the text of the users file for an action on a user: add needs that there is none of that name, the others need one.
+func usersFor(raw []byte, path, action, name string) (*userText, error) {
+	text, err := parseUsers(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	switch has := text.find(name) >= 0; {
+	case has && action == "add":
+		return nil, fmt.Errorf("%q has a user %q already: bridged user passwd %s changes the password", path, name, name)
+	case !has && action != "add":
+		return nil, fmt.Errorf("%q has no user %q: bridged user list shows who is there", path, name)
+	}
+	return text, nil
 }
 
 // readHash asks for a password and returns its bcrypt hash. Passwords never come from arguments: those are for everybody to see.
@@ -147,13 +167,43 @@ func readHash(c call) (string, error) {
 
 func readPassword(c call) ([]byte, error) {
 	if file, ok := c.stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return askPassword(c.stderr, func() ([]byte, error) { return term.ReadPassword(int(file.Fd())) })
+		return askPassword(c.stderr, func() ([]byte, error) { return typed(int(file.Fd())) })
 	}
 	line, err := bufio.NewReader(io.LimitReader(c.stdin, 4096)).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("password: %w", err)
 	}
 	return bytes.TrimRight(line, "\r\n"), nil
+}
+
+// errInterrupted says that the user gave up.
+var errInterrupted = errors.New("interrupted: nothing was changed")
+
+// typed reads one line that is not shown. A signal ends that, and the terminal shows again what is typed; the read itself ends with
+// the process.
+func typed(terminal int) ([]byte, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(terminal)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-signals:
+		return nil, errors.Join(errInterrupted, term.Restore(terminal, before))
+	}
 }
 
 // askPassword asks twice.
