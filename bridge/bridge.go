@@ -99,8 +99,8 @@ type Bridge struct {
 	closeErr  error
 }
 
-// New validates the configuration, reads keys and certificates, opens the journal and binds the listeners, in this order:
-// nobody can connect before the journal is open. Errors wrap ErrConfig or ErrUnavailable when the user can mend them.
+// New validates the configuration, opens the journal, reads keys and certificates and binds the listeners, in this order: a
+// folder that another bridge holds is left alone, and nobody can connect before the journal is open. Errors wrap ErrConfig or ErrUnavailable when the user can mend them.
 func New(o Options) (*Bridge, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -131,6 +131,9 @@ func (b *Bridge) build() error {
 	if err := os.MkdirAll(b.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("%w: data: %w", ErrConfig, err)
 	}
+	if err := b.openJournal(); err != nil { // before anything else: its lock holds the folder
+		return err
+	}
 	verifier, err := b.verifier()
 	if err != nil {
 		return err
@@ -146,9 +149,6 @@ func (b *Bridge) build() error {
 	}
 	tlsOf, err := b.certificates()
 	if err != nil {
-		return err
-	}
-	if err := b.openJournal(); err != nil {
 		return err
 	}
 	if err := b.openExternal(); err != nil {
@@ -239,9 +239,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		err = b.broker.Start()
 	}
 	if err == nil {
-		err = b.announce()
-	}
-	if err == nil {
+		b.announce()
 		select {
 		case <-ctx.Done():
 			b.log.Info("draining", "spread", b.cfg.Drain.Spread.D().String())
@@ -263,15 +261,14 @@ func (b *Bridge) Run(ctx context.Context) error {
 }
 
 // announce tells the world that the bridge serves.
-func (b *Bridge) announce() error {
-	if err := b.writeAddresses(); err != nil {
-		return err
+func (b *Bridge) announce() {
+	if err := b.writeAddresses(); err != nil { // a full disk: what is there can be looked at all the same
+		b.log.Error("address file not written", "error", err)
 	}
 	b.ready.Store(true)
 	close(b.readyCh)
 	head := b.journal.Head()
-	b.log.Info("ready", "mqtt", b.addrs.MQTT, "viewers", b.addrs.Viewers, "ops", b.addrs.Ops, "node", b.cfg.Node, "epoch", head.Epoch, "head", head.Offset)
-	return nil
+	b.log.Info("ready", "addresses", b.addrs, "node", b.cfg.Node, "epoch", head.Epoch, "head", head.Offset)
 }
 
 // drainRest is what draining may take beyond the spread.
@@ -334,7 +331,9 @@ func (b *Bridge) release() error {
 		}
 	}
 	if b.journal != nil {
-		errs = append(errs, b.journal.Close())
+		if err := b.journal.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %w", ErrUnavailable, err)) // a disk that is full or broken
+		}
 		if err := os.Remove(b.file(AddressFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

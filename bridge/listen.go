@@ -98,10 +98,12 @@ func (b *Bridge) writeAddresses() error {
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
 	tmp := b.file(AddressFile + ".new")
-	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
-		return fmt.Errorf("bridge: addresses: %w", err)
+	err = os.WriteFile(tmp, append(raw, '\n'), 0o600)
+	if err == nil {
+		err = os.Rename(tmp, b.file(AddressFile))
 	}
-	if err := os.Rename(tmp, b.file(AddressFile)); err != nil {
+	if err != nil {
+		_ = os.Remove(tmp) // it may be half a file
 		return fmt.Errorf("bridge: addresses: %w", err)
 	}
 	return nil

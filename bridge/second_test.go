@@ -1,0 +1,66 @@
+package bridge
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"plumbline/bridge/auth"
+)
+
+// TestSecondBridgeTouchesNothing: one that finds the data folder held, as one that waits to take over does again and again, changes no
+// file of the other's and asks nobody for keys.
+func TestSecondBridgeTouchesNothing(t *testing.T) {
+	var asked atomic.Int64
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(keys.Close)
+	r := run(t, func(c *Config) { c.Auth.JWT.KeySetURL = keys.URL })
+	if err := r.b.revoked.End(auth.Identity{Key: "k1", Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	before, times := r.files(), asked.Load()
+	if b, err := New(Options{Config: r.cfg}); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("a second bridge on the folder: %v, %v", b, err)
+	}
+	if n := asked.Load(); n != times {
+		t.Errorf("it asked %d times for keys", n-times)
+	}
+	after := r.files()
+	for name, info := range before {
+		if now := after[name]; now == nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
+			t.Errorf("it replaced %s", name)
+		}
+	}
+	for name := range after {
+		if before[name] == nil {
+			t.Errorf("it made %s", name)
+		}
+	}
+}
+
+// files lists what is in the data folder but the history, which the running bridge itself writes.
+func (r *running) files() map[string]fs.FileInfo {
+	r.t.Helper()
+	all := map[string]fs.FileInfo{}
+	err := filepath.WalkDir(r.cfg.Data, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), historyFile) {
+			return err
+		}
+		all[path], err = d.Info()
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
