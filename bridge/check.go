@@ -39,6 +39,22 @@ func NewVerifier(c Config) (*auth.Verifier, error) {
 	return v, err
 }
 
+// endedFile holds the tokens that their holders ended, in the data folder.
+const endedFile = "ended.tokens"
+
+// NewRevocations returns what the bridge with this configuration knows of tokens that count no more: the list that the operator
+// keeps, and what holders ended. It changes nothing. Errors wrap ErrConfig.
+func NewRevocations(c Config) (*auth.Revocations, error) {
+	r, err := auth.NewRevocations(c.Auth.RevocationFile, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = r.ReadEnded(filepath.Join(c.Data, endedFile))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return r, nil
+}
+
 // newVerifier makes the check, and the key set that it asks, nil when there is one key only. Of o everything but the source is
 // to be given.
 func newVerifier(c Config, o auth.KeysOptions) (v *auth.Verifier, keys *auth.Keys, err error) {

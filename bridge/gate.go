@@ -27,7 +27,7 @@ func (b *Bridge) buildGate(v *auth.Verifier) error {
 	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if err := b.revoked.KeepEnded(b.file("ended.tokens")); err != nil {
+	if err := b.revoked.KeepEnded(b.file(endedFile)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	a := b.cfg.Auth

@@ -25,6 +25,18 @@ type ended struct {
 // KeepEnded reads the file at path, which holds the ended tokens from now on; without it End holds until the process ends. Call
 // it before anything else. A missing file is made at the first End. A line that a crash left incomplete is passed over.
 func (r *Revocations) KeepEnded(path string) error {
+	if err := r.ReadEnded(path); err != nil {
+		return err
+	}
+	e := r.ended
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.path = path
+	return e.rewrite()
+}
+
+// ReadEnded takes the ended tokens from the file at path, which belongs to a bridge, and changes nothing. A missing file has none.
+func (r *Revocations) ReadEnded(path string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("auth: ended tokens: %w", err)
@@ -32,7 +44,6 @@ func (r *Revocations) KeepEnded(path string) error {
 	e := r.ended
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.path = path
 	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
 		key, end, ok := strings.Cut(lines.Text(), " ")
 		unix, err := strconv.ParseInt(end, 10, 64)
@@ -40,7 +51,7 @@ func (r *Revocations) KeepEnded(path string) error {
 			e.until[key] = until
 		}
 	}
-	return e.rewrite()
+	return nil
 }
 
 // End makes the token behind id count for nothing from now on, here and after a restart, and calls the watchers. The error is

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -156,13 +155,13 @@ func appraise(c call, cfg config.Config, v *auth.Verifier, file string) int {
 	if err != nil {
 		return fail(c.stderr, fmt.Errorf("%w: --verify: %w", bridge.ErrConfig, err))
 	}
-	revoked, err := auth.NewRevocations(cfg.Auth.RevocationFile, slog.New(slog.DiscardHandler))
+	revoked, err := bridge.NewRevocations(cfg)
 	if err != nil {
-		return fail(c.stderr, fmt.Errorf("%w: %w", bridge.ErrConfig, err))
+		return fail(c.stderr, err)
 	}
 	id, err := v.Verify(strings.TrimSpace(string(raw)))
 	if err == nil && revoked.Revoked(id) {
-		err = fmt.Errorf("auth: %w: it is revoked in %s", auth.ErrToken, cfg.Auth.RevocationFile)
+		err = fmt.Errorf("auth: %w: it is revoked, or its holder ended it", auth.ErrToken)
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(c.stdout, err)

@@ -7,10 +7,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -19,6 +21,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"plumbline/bridge"
 )
 
 // invoke runs one command in this process.
@@ -174,6 +178,34 @@ func TestTokenWithPrivateKey(t *testing.T) {
 	code, out, errs := invoke(t, "", "token", "--set", "auth.jwt.alg=ES256", "--set", "auth.jwt.publicKeyFile="+files["ES256"][1], "--sub", "a", "--grants", "#", "--key", stranger)
 	if code != exitUsage || out != "" || !strings.Contains(errs, "would refuse") {
 		t.Errorf("the key of another pair: exit %d, %q %s", code, out, errs)
+	}
+}
+
+// TestTokenThatWasEnded: what its holder logged out is refused here as the bridge refuses it.
+func TestTokenThatWasEnded(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := begin(t, data, bridge.Addresses{}, "auth.cookie=__Host-plumbline", "viewers.origins=https://good.example")
+	set := []string{"--set", "data=" + data}
+	_, token, _ := invoke(t, "", append([]string{"token", "--sub", "a", "--grants", "#"}, set...)...)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "https://"+p.addrs.Viewers+"/session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
+	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}).Do(req) //nolint:gosec // our own child
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("logout: status %d", resp.StatusCode)
+	}
+	before := readFile(t, filepath.Join(data, "ended.tokens"))
+	if code, out, _ := invoke(t, token, append([]string{"token", "--verify", "-"}, set...)...); code != exitRefused || !strings.Contains(out, "ended") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	if after := readFile(t, filepath.Join(data, "ended.tokens")); after != before {
+		t.Errorf("the running bridge's file was changed")
 	}
 }
 
