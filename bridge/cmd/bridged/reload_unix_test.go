@@ -9,11 +9,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"plumbline/bridge"
 	"plumbline/bridge/devca"
 	"plumbline/bridge/internal/eventually"
 )
@@ -34,6 +36,44 @@ func (l *lines) has(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return bytes.Contains(l.buf.Bytes(), []byte(text))
+}
+
+// TestSignalsWhileItStarts: the first lets the start come to its end and then ends it, the second ends it at once, and no number of
+// hangups hides them.
+func TestSignalsWhileItStarts(t *testing.T) {
+	for _, twice := range []bool{false, true} {
+		fifo := filepath.Join(t.TempDir(), "secret") // whose reader waits for a writer
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := launch(t, filepath.Join(t.TempDir(), "data"), bridge.Addresses{}, nil, nil, nil, "auth.jwt.secretFile="+fifo)
+		var secret *os.File
+		eventually.Must(t, "the start to read the secret", func() (ok bool) {
+			fd, err := syscall.Open(fifo, syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
+			if err == nil {
+				secret = os.NewFile(uintptr(fd), fifo)
+			}
+			return err == nil
+		})
+		for range 3 {
+			p.signal(syscall.SIGHUP)
+		}
+		p.signal(syscall.SIGTERM)
+		eventually.Must(t, "the first signal", func() bool { return strings.Contains(p.log.String(), `"msg":"signal"`) })
+		want := exitOK
+		if twice {
+			want = exitInterrupted
+			p.signal(syscall.SIGTERM)
+		} else {
+			_, _ = secret.WriteString("0123456789abcdef0123456789abcdef")
+			_ = secret.Close()
+		}
+		_ = p.awaitEnd()
+		if code := p.cmd.ProcessState.ExitCode(); code != want || strings.Contains(p.log.String(), `"msg":"ready"`) {
+			t.Errorf("twice %t: exit %d, want %d\n%s", twice, code, want, p.log)
+		}
+		_ = secret.Close()
+	}
 }
 
 // TestHangupReloads: SIGHUP brings a new certificate into force and ends nothing.

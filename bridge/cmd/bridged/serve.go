@@ -53,12 +53,13 @@ type service struct {
 	level   *slog.LevelVar
 	log     *slog.Logger
 	systemd notifier
-	signals chan os.Signal
+	ends    chan os.Signal // SIGINT and SIGTERM; there is room for the two that count
+	hangups chan os.Signal // SIGHUP, apart, so that many of them never take the place of an end
 	reloads sync.WaitGroup
 }
 
 func newService(f *flags, cfg config.Config) *service {
-	s := &service{f: f, cfg: cfg, stderr: f.c.stderr, level: new(slog.LevelVar), signals: make(chan os.Signal, 2)}
+	s := &service{f: f, cfg: cfg, stderr: f.c.stderr, level: new(slog.LevelVar), ends: make(chan os.Signal, 2), hangups: make(chan os.Signal, 1)}
 	s.setLevel(cfg.Log.Level)
 	s.log = slog.New(handler(cfg.Log.Format, s.stderr, s.level))
 	s.systemd = newNotifier(f.c.environ, os.Getpid())
@@ -80,17 +81,19 @@ func (s *service) setLevel(text string) {
 }
 
 func (s *service) run(takeover time.Duration) int {
-	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(s.signals)
+	signal.Notify(s.ends, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(s.ends)
+	signal.Notify(s.hangups, syscall.SIGHUP)
+	defer signal.Stop(s.hangups)
 	s.log.Info("starting", "version", versionText(), "go", runtime.Version())
 	for _, advice := range bridge.CheckLimits(s.cfg) {
 		s.log.Warn("operating system limit", "advice", advice)
 	}
 	b, err := s.open(takeover)
-	if errors.Is(err, errSignal) {
+	switch {
+	case errors.Is(err, errSignal):
 		return exitOK
-	}
-	if err != nil {
+	case err != nil:
 		return fail(s.stderr, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -116,21 +119,19 @@ func (s *service) follow(b *bridge.Bridge, ended <-chan error, cancel func()) in
 				return fail(s.stderr, err)
 			}
 			return exitOK
-		case sig := <-s.signals:
-			switch {
-			case sig == syscall.SIGHUP:
-				s.log.Info("signal, looking for new certificates, keys and users", "signal", "SIGHUP")
-				s.reload()
-				s.reloads.Go(b.Reload) // it may take a while, and the next signal may be the end
-			case asked:
+		case <-s.hangups:
+			s.log.Info("signal, looking for new certificates, keys and users", "signal", "SIGHUP")
+			s.reload()
+			s.reloads.Go(b.Reload) // it may take a while, and the next signal may be the end
+		case sig := <-s.ends:
+			if asked {
 				s.log.Warn("second signal, leaving at once", "signal", sig.String())
 				return exitInterrupted
-			default:
-				asked = true
-				s.log.Info("signal", "signal", sig.String())
-				s.tell("STOPPING=1\nSTATUS=draining")
-				cancel()
 			}
+			asked = true
+			s.log.Info("signal", "signal", sig.String())
+			s.tell("STOPPING=1\nSTATUS=draining")
+			cancel()
 		}
 	}
 }
@@ -165,7 +166,7 @@ func (s *service) open(takeover time.Duration) (*bridge.Bridge, error) {
 	tick := time.NewTicker(takeoverPoll)
 	defer tick.Stop()
 	for waiting := false; ; waiting = true {
-		b, err := bridge.New(bridge.Options{Config: s.cfg, Log: s.log})
+		b, err := s.build()
 		if !errors.Is(err, bridge.ErrUnavailable) || !time.Now().Before(deadline) {
 			return b, err
 		}
@@ -173,14 +174,43 @@ func (s *service) open(takeover time.Duration) (*bridge.Bridge, error) {
 			s.log.Info("waiting for another bridge to end", "limit", takeover.String(), "error", err)
 		}
 		select {
-		case sig := <-s.signals:
-			if sig == syscall.SIGHUP {
-				s.reload()
-				continue
-			}
+		case <-s.hangups:
+			s.reload()
+		case sig := <-s.ends:
 			s.log.Info("signal", "signal", sig.String())
 			return nil, errSignal
 		case <-tick.C:
+		}
+	}
+}
+
+// build makes the bridge, which takes long when the journal is large or something that is asked does not answer. A signal counts when
+// it is done, a second one at once: what is left behind then is what a kill leaves.
+func (s *service) build() (*bridge.Bridge, error) {
+	var b *bridge.Bridge
+	var err error
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		b, err = bridge.New(bridge.Options{Config: s.cfg, Log: s.log})
+	}()
+	for asked := false; ; {
+		select {
+		case <-made:
+			if asked { // nobody has been served, so that no fault matters any more
+				if err == nil {
+					_ = b.Close()
+				}
+				return nil, errSignal
+			}
+			return b, err
+		case sig := <-s.ends:
+			if asked {
+				s.log.Warn("second signal, leaving at once", "signal", sig.String())
+				return nil, errInterrupted
+			}
+			asked = true
+			s.log.Info("signal", "signal", sig.String())
 		}
 	}
 }
