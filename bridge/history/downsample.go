@@ -67,16 +67,12 @@ func Downsample(ctx context.Context, store Store, q PlotQuery) (Plot, error) {
 		}
 		return p, nil
 	}
-	if !page.KeptFrom.After(q.From) { // the steps divide the time in which there are points
-		last, err := store.Range(ctx, RangeQuery{Series: q.Series, From: q.From, To: q.To, Descending: true, Limit: 1})
-		if err != nil {
-			return Plot{}, err
-		}
-		q.From, q.To = page.Points[0].Time, last.Points[0].Time.Add(time.Microsecond)
+	if q, err = q.narrow(ctx, store, page); err != nil {
+		return Plot{}, err
 	}
 	steps := q.steps()
 	for i, step := range steps {
-		from, to := Floor(q.From, step), Floor(q.To.Add(step-time.Microsecond), step)
+		from, to := Floor(q.From, step), ceil(q.To, step)
 		a, err := store.Aggregate(ctx, AggregateQuery{Series: q.Series, From: from, To: to, Step: step})
 		if err != nil {
 			return Plot{}, err
@@ -93,32 +89,68 @@ func Downsample(ctx context.Context, store Store, q PlotQuery) (Plot, error) {
 	return Plot{}, nil // not reached: there is always a step
 }
 
+// narrow shortens the asked time to that in which there is something, so that the steps divide it alone. page is its beginning.
+func (q PlotQuery) narrow(ctx context.Context, store Store, page PointPage) (PlotQuery, error) {
+	if !page.KeptFrom.After(q.From) {
+		last, err := store.Range(ctx, RangeQuery{Series: q.Series, From: q.From, To: q.To, Descending: true, Limit: 1})
+		if err == nil && len(last.Points) > 0 { // else they expired meanwhile
+			q.From, q.To = page.Points[0].Time, last.Points[0].Time.Add(time.Microsecond)
+		}
+		return q, err
+	}
+	hour := Rollups[len(Rollups)-1]
+	for { // the points have expired: the hours know, first of all by many at once
+		step := stepOf(q.span()/rollupRows, hour)
+		a, err := store.Aggregate(ctx, AggregateQuery{Series: q.Series, From: Floor(q.From, step), To: ceil(q.To, step), Step: step})
+		if err != nil || len(a.Buckets) == 0 {
+			return q, err
+		}
+		if first := a.Buckets[0].Start; first.After(q.From) {
+			q.From = first
+		}
+		if end := a.Buckets[len(a.Buckets)-1].Start.Add(step); end.Before(q.To) {
+			q.To = end
+		}
+		if step == hour || stepOf(q.span()/rollupRows, hour) == step {
+			return q, nil
+		}
+	}
+}
+
+// span returns the microseconds that are asked for. A time.Duration ends at 292 years.
+func (q PlotQuery) span() int64 { return q.To.UnixMicro() - q.From.UnixMicro() }
+
 // steps returns the steps to try, from the finest.
 func (q PlotQuery) steps() (steps []time.Duration) {
-	span := q.To.Sub(q.From)
-	buckets := time.Duration(q.Points/2 - 1) // rounding From and To outward may add one
+	buckets := int64(q.Points/2 - 1) // rounding From and To outward may add one
 	if q.Method == LTTB {
-		buckets = time.Duration(2 * q.Points) // more than asked for, to choose from
+		buckets = int64(2 * q.Points) // more than asked for, to choose from
 	}
-	exact := max(roundUp((span+buckets-1)/buckets, time.Microsecond), time.Microsecond)
-	if exact < Rollups[0] {
-		steps = append(steps, exact)
+	exact := max((q.span()+buckets-1)/buckets, 1)
+	if exact < Rollups[0].Microseconds() {
+		steps = append(steps, time.Duration(exact)*time.Microsecond)
 	}
 	for i, unit := range Rollups {
-		if i < len(Rollups)-1 && span/unit > rollupRows {
+		if i < len(Rollups)-1 && q.span()/unit.Microseconds() > rollupRows {
 			continue
 		}
-		steps = append(steps, roundUp(exact, unit))
+		steps = append(steps, stepOf(exact, unit))
 	}
 	return steps
 }
 
-// roundUp returns the least multiple of unit that is not below d.
-func roundUp(d, unit time.Duration) time.Duration {
-	if rest := d % unit; rest > 0 {
-		return d + unit - rest
-	}
-	return d
+// maxStep bounds a step to what a time.Duration holds.
+const maxStep = 200 * 365 * 24 * time.Hour
+
+// stepOf returns the least multiple of unit that is not below us microseconds, and at least one.
+func stepOf(us int64, unit time.Duration) time.Duration {
+	n := max((us+unit.Microseconds()-1)/unit.Microseconds(), 1)
+	return time.Duration(min(n, int64(maxStep/unit))) * unit
+}
+
+// ceil returns the least multiple of step, counted from 1970, that is not before t.
+func ceil(t time.Time, step time.Duration) time.Time {
+	return Floor(t.Add(step-time.Microsecond), step)
 }
 
 // extremes returns the least and the greatest of each bucket in the order of their time, inside the asked range.

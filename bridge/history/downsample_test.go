@@ -104,3 +104,58 @@ func TestDownsampleReachesBack(t *testing.T) {
 		t.Errorf("%d points from a resolution of %s kept from %s, want the minutes", len(p.Points), p.Resolution, p.KeptFrom)
 	}
 }
+
+// The whole of time is asked for, and what is old has expired: the answer is as short as asked, and reads few rows.
+func TestDownsampleOfAllTime(t *testing.T) {
+	begin := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	s := counting{waves(t, begin, 10_800, 2*time.Second, history.Retention{Points: 3 * time.Hour, Rollup1s: 3 * time.Hour}), new(int)}
+	for more := true; more; {
+		var err error
+		if more, err = s.Expire(context.Background(), begin.Add(6*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []int{10, 1000} {
+		for _, method := range []history.Method{history.MinMax, history.LTTB} {
+			*s.most = 0
+			p, err := history.Downsample(t.Context(), s, history.PlotQuery{Series: plotted, From: time.Unix(0, 0), To: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), Points: n, Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Points) > n || len(p.Points) < min(n, 600)*6/10 || *s.most > 2*n {
+				t.Errorf("%s: %d points of %d by a step of %s, from %d buckets", method, len(p.Points), n, p.Step, *s.most)
+			}
+		}
+	}
+}
+
+// counting tells the most buckets that were asked for at once.
+type counting struct {
+	history.Store
+	most *int
+}
+
+func (c counting) Aggregate(ctx context.Context, q history.AggregateQuery) (history.Aggregates, error) {
+	a, err := c.Store.Aggregate(ctx, q)
+	*c.most = max(*c.most, len(a.Buckets))
+	return a, err
+}
+
+// expiring is a store whose last points expire between two questions.
+type expiring struct{ history.Store }
+
+func (e expiring) Range(ctx context.Context, q history.RangeQuery) (history.PointPage, error) {
+	if q.Descending {
+		return history.PointPage{}, nil
+	}
+	return e.Store.Range(ctx, q)
+}
+
+func TestDownsampleWhilePointsExpire(t *testing.T) {
+	begin := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	s := expiring{waves(t, begin, 1000, 2*time.Second, history.Retention{})}
+	p, err := history.Downsample(t.Context(), s, history.PlotQuery{Series: plotted, From: begin, To: begin.Add(time.Hour), Points: 100, Method: history.MinMax})
+	if err != nil || len(p.Points) > 100 {
+		t.Errorf("%d points, %v", len(p.Points), err)
+	}
+}
