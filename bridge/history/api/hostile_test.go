@@ -64,6 +64,7 @@ func TestN97BadRequestsSayWhatAndHow(t *testing.T) {
 		{"aggregate", "step", "time span", with(one, []string{"step", "1m) GROUP BY 1"})},
 		{"aggregate", "step", "at least", with(one, []string{"step", "10ms"})},
 		{"aggregate", "step", "at least", []string{"topic", "plant/1", "from", "0", "to", "9999-12-31T23:59:59Z", "step", "1d"}},
+		{"aggregate", "step", "266627 buckets", []string{"topic", "plant/1", "from", "0", "to", "9999-12-31T23:59:59Z", "step", "11d"}}, // more than a time.Duration holds
 		{"aggregate", "functions", "count, min", with(one, []string{"step", "1m", "functions", "mean(value)"})},
 		{"aggregate", "functions", "twice", with(one, []string{"step", "1m", "functions", "min,min"})},
 		{"downsample", "points", "at least 10", with(one, []string{"points", "9"})},

@@ -198,8 +198,9 @@ func askAggregate(ctx context.Context, q *request) (*answer, error) {
 	}
 	step := q.p.step
 	from, to = history.Floor(from, step), history.Floor(to.Add(step-time.Microsecond), step)
-	if n := to.Sub(from) / step; int(n) > q.h.o.MaxPoints {
-		return nil, bad("step", fmt.Sprintf("gives %d buckets, %d are allowed: take a step of at least %s, or a shorter time", n, q.h.o.MaxPoints, to.Sub(from)/time.Duration(q.h.o.MaxPoints)))
+	span := to.UnixMicro() - from.UnixMicro() // a time.Duration ends at 292 years
+	if n, most := span/step.Microseconds(), int64(q.h.o.MaxPoints); n > most {
+		return nil, bad("step", fmt.Sprintf("gives %d buckets, %d are allowed: take a step of at least %s, or a shorter time", n, most, time.Duration(span/most)*time.Microsecond))
 	}
 	found, err := q.store.Aggregate(ctx, history.AggregateQuery{Series: s, From: from, To: to, Step: step})
 	if err != nil {
