@@ -126,7 +126,8 @@ type Retention struct {
 	Events   time.Duration
 }
 
-// DefaultMaxSeries bounds the series of a store: each costs memory and an index entry, and publishers choose the names.
+// DefaultMaxSeries bounds the series of a store: each costs memory and an index entry, and publishers choose the names, which may
+// have 256 bytes in the mean.
 const DefaultMaxSeries = 100_000
 
 // Prefix returns the topics that filter can match as a range of bytes: from lo, which is a whole topic or its beginning, and

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/internal/tables"
 	"plumbline/bridge/journal"
 )
 
@@ -53,6 +54,7 @@ type known struct {
 	epochs map[string]int64
 	names  []history.Listed          // sorted
 	series map[history.Listed]newest // guarded by Store.write, readers must not look
+	room   tables.Room               // for more of them
 	dirty  dirt                      // where entries beyond the cursor may be
 	writes uint64                    // begun; it tells a reader that dirty changed meanwhile
 }

@@ -125,14 +125,17 @@ func (s *Store) lookUp(ctx context.Context, k known, at []instant) error {
 // remember keeps what the placed things of a committed batch say about the instants.
 func (s *Store) remember(things []thing) {
 	k := s.view()
-	added := false
+	added, room := false, k.room
 	for i := range things {
 		t := &things[i]
 		if i+1 < len(things) && things[i+1].series == t.series && things[i+1].us == t.us {
 			continue // not the last of its instant
 		}
 		n, ok := k.series[t.series]
-		added = added || !ok
+		if !ok {
+			added = true
+			room.Take(t.series)
+		}
 		if !ok || t.us >= n.us {
 			k.series[t.series] = newest{t.us, t.slot + 1}
 		}
@@ -142,14 +145,14 @@ func (s *Store) remember(things []thing) {
 	}
 	if added {
 		names := sorted(k.series)
-		s.learn(func(now *known) { now.names = names })
+		s.learn(func(now *known) { now.names, now.room = names, room })
 	}
 }
 
 // things lists what a batch holds that has room.
 func (s *Store) things(b *history.Batch, epoch int64, w *history.Written) ([]thing, error) {
 	k := s.view()
-	fresh := map[history.Listed]bool{}
+	fresh, room := map[history.Listed]bool{}, k.room
 	out := make([]thing, 0, len(b.Points)+len(b.Events))
 	var key []byte
 	add := func(l history.Listed, us int64, offset uint64, index int) error {
@@ -158,11 +161,12 @@ func (s *Store) things(b *history.Batch, epoch int64, w *history.Written) ([]thi
 			return err
 		}
 		if _, ok := k.series[l]; !ok && !fresh[l] {
-			if key = appendKey(key[:0], l); len(k.series)+len(fresh) >= s.opts.MaxSeries || len(key) > maxKey {
+			if key = appendKey(key[:0], l); !room.For(l) || len(key) > maxKey {
 				w.Refused++
 				return nil
 			}
 			fresh[l] = true
+			room.Take(l)
 		}
 		if us < 0 || us > maxMicro {
 			w.Refused++

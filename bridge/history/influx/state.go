@@ -61,7 +61,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k := known{cursor: cursorOf(first(state[0])), epochs: map[string]int64{}, series: map[history.Listed]newest{}}
+	k := known{cursor: cursorOf(first(state[0])), epochs: map[string]int64{}, series: map[history.Listed]newest{}, room: tables.Room{Most: s.opts.MaxSeries}}
 	for _, part := range state[2] {
 		for _, row := range part.Values {
 			k.epochs[text(row[1])] = integer(row[0])
@@ -81,6 +81,9 @@ func (s *Store) load(ctx context.Context) error {
 			l := history.Listed{Series: history.Series{Topic: decode(part.Tags["topic"]), Field: decode(part.Tags["field"])}, Kind: kind}
 			if kind == history.KindNumber {
 				l.Unit = decode(part.Tags["unit"])
+			}
+			if _, ok := k.series[l]; !ok {
+				k.room.Take(l)
 			}
 			for _, row := range part.Values {
 				k.series[l] = newest{floorDiv(integer(row[0]), 1000), -1}

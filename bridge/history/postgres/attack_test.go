@@ -156,8 +156,14 @@ func TestPointsThatAreThereAlready(t *testing.T) {
 		}
 	}
 	alter(t, server, `UPDATE plumbline.state SET "offset" = 10`)
-	if w, err := s.Write(t.Context(), batch(10, 30)); err != nil || w.Points != 10 {
-		t.Fatalf("%+v, %v; want the 10 points that are new", w, err)
+	b, fresh := batch(10, 30), history.Series{Topic: "new", Field: "value"}
+	b.Points = append(b.Points, history.Point{Series: fresh, Time: now, Offset: 30, Value: 7})
+	if w, err := s.Write(t.Context(), b); err != nil || w.Points != 11 {
+		t.Fatalf("%+v, %v; want the 11 points that are new", w, err)
+	}
+	page, err := s.Range(t.Context(), history.RangeQuery{Series: fresh, From: now, To: now.Add(time.Second), Limit: 2})
+	if err != nil || len(page.Points) != 1 || page.Points[0].Value != 7 {
+		t.Errorf("%+v, %v; want the point of a series that began in this batch", page.Points, err)
 	}
 	a, err := s.Aggregate(t.Context(), history.AggregateQuery{Series: series, From: now, To: now.Add(time.Hour), Step: time.Hour})
 	if err != nil || len(a.Buckets) != 1 || a.Buckets[0].Count != 30 {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/internal/tables"
 	"plumbline/bridge/journal"
 )
 
@@ -40,10 +41,9 @@ type Store struct {
 
 	closing sync.Once
 
-	write  sync.Mutex               // Write and Expire; guards what follows
-	ids    map[history.Listed]int64 // nil = not known
-	epochs map[string]int64
-	expire expiry
+	write  sync.Mutex // Write and Expire; guards what follows
+	names  tables.Names
+	expire tables.Expiry
 }
 
 var _ history.Store = (*Store)(nil)

@@ -18,17 +18,19 @@ import (
 func (s *Store) Write(ctx context.Context, b *history.Batch) (w history.Written, err error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	u := update{s: s, b: b}
-	if w, err = u.store(ctx); errors.Is(err, errDouble) {
-		u = update{s: s, b: b, sift: true}
-		w, err = u.store(ctx)
+	for _, sift := range []bool{false, true} {
+		u := update{s: s, b: b, sift: sift}
+		if w, err = u.store(ctx); err == nil {
+			return w, nil
+		}
+		// Nothing is known by heart any more: numbers that the transaction gave are free again, and perhaps another server answers
+		// next, whose last transactions are missing.
+		s.names.Forget()
+		if !errors.Is(err, errDouble) {
+			break
+		}
 	}
-	if err != nil {
-		// Perhaps another server answers next, whose last transactions are missing: nothing is known by heart any more.
-		s.ids, s.epochs = nil, nil
-		return history.Written{}, fmt.Errorf("history: postgres: write: %w", err)
-	}
-	return w, nil
+	return history.Written{}, fmt.Errorf("history: postgres: write: %w", err)
 }
 
 // errDouble says that points are there already which this batch brings.
@@ -70,36 +72,39 @@ func (u *update) store(ctx context.Context) (history.Written, error) {
 
 // load fills what the store knows by heart.
 func (u *update) load(ctx context.Context) error {
-	if u.s.ids != nil {
+	names := &u.s.names
+	if names.Known() {
 		return nil
 	}
-	ids, epochs := map[history.Listed]int64{}, map[string]int64{}
+	names.Begin(u.s.opts.MaxSeries)
 	rows, _ := u.tx.Query(ctx, "SELECT id, topic, field, unit, kind FROM series") // ForEachRow returns its error
-	var id int64
-	var l history.Listed
-	if _, err := pgx.ForEachRow(rows, []any{&id, &l.Topic, &l.Field, &l.Unit, &l.Kind}, func() error {
-		ids[l] = id
-		return nil
-	}); err != nil {
+	if err := u.learn(rows); err != nil {
 		return err
 	}
 	rows, _ = u.tx.Query(ctx, epochsQuery) // likewise
-	if err := readEpochs(rows, func(id int64, name string) { epochs[name] = id }); err != nil {
-		return err
-	}
-	u.s.ids, u.s.epochs = ids, epochs
-	return nil
+	return readEpochs(rows, func(id int64, name string) { names.Epochs[name] = id })
+}
+
+// learn adds series with their numbers to what the store knows.
+func (u *update) learn(rows pgx.Rows) error {
+	var id int64
+	var l history.Listed
+	_, err := pgx.ForEachRow(rows, []any{&id, &l.Topic, &l.Field, &l.Unit, &l.Kind}, func() error {
+		u.s.names.Add(l, id)
+		return nil
+	})
+	return err
 }
 
 func (u *update) beginEpoch(ctx context.Context) error {
 	name := u.b.To.Epoch
-	if id, ok := u.s.epochs[name]; ok {
+	if id, ok := u.s.names.Epochs[name]; ok {
 		u.epoch = id
 		return nil
 	}
 	err := u.tx.QueryRow(ctx, "INSERT INTO epochs SELECT coalesce(max(id), 0) + 1, $1 FROM epochs RETURNING id", name).Scan(&u.epoch)
 	if err == nil {
-		u.s.epochs[name] = u.epoch
+		u.s.names.Epochs[name] = u.epoch
 	}
 	return err
 }
@@ -115,10 +120,8 @@ func occasion(e *history.Event) history.Listed {
 // beginSeries gives numbers to the series that are new, as long as there is room; the others are not in the map afterwards.
 func (u *update) beginSeries(ctx context.Context) error {
 	var added []history.Listed
-	seen := map[history.Listed]bool{}
 	look := func(l history.Listed) {
-		if _, ok := u.s.ids[l]; !ok && !seen[l] && len(u.s.ids)+len(added) < u.s.opts.MaxSeries {
-			seen[l] = true
+		if _, ok := u.s.names.Series(l); !ok && u.s.names.Take(l) {
 			added = append(added, l)
 		}
 	}
@@ -144,13 +147,7 @@ func (u *update) beginSeries(ctx context.Context) error {
 		SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 		ON CONFLICT (digest) DO UPDATE SET topic = excluded.topic RETURNING id, topic, field, unit, kind`,
 		digests, columns[0], columns[1], columns[2], columns[3], columns[4]) // ForEachRow returns its error
-	var id int64
-	var l history.Listed
-	_, err := pgx.ForEachRow(rows, []any{&id, &l.Topic, &l.Field, &l.Unit, &l.Kind}, func() error {
-		u.s.ids[l] = id
-		return nil
-	})
-	return err
+	return u.learn(rows)
 }
 
 // digest is the key of a series: its names with their lengths, hashed.
@@ -179,7 +176,7 @@ func (u *update) points(ctx context.Context) error {
 	list := make([]tables.Point, 0, len(u.b.Points))
 	for i := range u.b.Points {
 		p := &u.b.Points[i]
-		id, ok := u.s.ids[number(p)]
+		id, ok := u.s.names.Series(number(p))
 		if !ok {
 			u.w.Refused++
 			continue
@@ -287,7 +284,7 @@ func (u *update) events(ctx context.Context) error {
 	var rows [][]any
 	for i := range u.b.Events {
 		e := &u.b.Events[i]
-		id, ok := u.s.ids[occasion(e)]
+		id, ok := u.s.names.Series(occasion(e))
 		if !ok {
 			u.w.Refused++
 			continue

@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite" // the driver, in Go: bridged stays one static binary
 
 	"plumbline/bridge/history"
+	"plumbline/bridge/history/internal/tables"
 	"plumbline/bridge/journal"
 )
 
@@ -30,7 +31,7 @@ const readers = 4
 type Options struct {
 	Path      string            // the file; made when missing, readable by its owner only
 	Retain    history.Retention // zero keeps for ever
-	MaxBytes  int64             // beyond it the oldest points go, whatever Retain says; 0 = DefaultMaxBytes, negative = no limit
+	MaxBytes  int64             // beyond it the oldest goes, whatever Retain says, but for the last hour; 0 = DefaultMaxBytes, negative = no limit
 	MaxSeries int               // 0 = history.DefaultMaxSeries
 }
 
@@ -43,11 +44,11 @@ type Store struct {
 	closing  sync.Once
 	closeErr error
 
-	write  sync.Mutex // Write and Expire; guards what follows
-	ids    map[history.Listed]int64
-	epochs map[string]int64
-	stmts  statements
-	expire expiry
+	write   sync.Mutex // Write and Expire; guards what follows
+	names   tables.Names
+	stmts   statements
+	expire  tables.Expiry
+	squeeze map[string]int64 // floors of this round that the size of the file asks for, by table
 }
 
 var _ history.Store = (*Store)(nil)
@@ -64,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxSeries == 0 {
 		o.MaxSeries = history.DefaultMaxSeries
 	}
-	s := &Store{opts: o, ids: map[history.Listed]int64{}, epochs: map[string]int64{}}
+	s := &Store{opts: o}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("history: open %q: %w", o.Path, err), s.Close())
 	}
@@ -88,9 +89,6 @@ func (s *Store) open(ctx context.Context) error {
 	if err := prepare(ctx, s.writer); err != nil {
 		return fmt.Errorf("%w (if the file is damaged: move it away, and history begins anew with what the journal still holds)", err)
 	}
-	if err := s.load(ctx); err != nil {
-		return err
-	}
 	return s.stmts.prepare(ctx, s.writer)
 }
 
@@ -112,31 +110,6 @@ func dial(path string, n int, more string, pragmas ...string) (*sql.DB, error) {
 	db.SetMaxOpenConns(n)
 	db.SetMaxIdleConns(n)
 	return db, nil
-}
-
-// load fills what Write must know by heart.
-func (s *Store) load(ctx context.Context) error {
-	rows, err := s.writer.QueryContext(ctx, "SELECT id, topic, field, unit, kind FROM series")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var id int64
-		var l history.Listed
-		if err := rows.Scan(&id, &l.Topic, &l.Field, &l.Unit, &l.Kind); err != nil {
-			return err
-		}
-		s.ids[l] = id
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	names, err := epochNames(ctx, s.writer)
-	for id, name := range names {
-		s.epochs[name] = id
-	}
-	return err
 }
 
 // Name implements history.Store.

@@ -121,7 +121,7 @@ func (s *Store) Write(ctx context.Context, b *history.Batch) (w history.Written,
 	}
 	if err != nil {
 		_ = tx.Rollback() // after a failed commit it does nothing
-		u.forget()
+		s.names.Forget()  // what the transaction gave numbers to has none, or the answer to the commit was lost
 		return history.Written{}, fmt.Errorf("history: sqlite: write: %w", err)
 	}
 	return w, nil
@@ -133,17 +133,7 @@ type update struct {
 	tx    *sql.Tx
 	b     *history.Batch
 	epoch int64
-	added []history.Listed // series that are only in this transaction yet
-	begun string           // the epoch that is only in this transaction yet
 	w     history.Written
-}
-
-// forget takes back what the store knows by heart of a transaction that failed.
-func (u *update) forget() {
-	for _, l := range u.added {
-		delete(u.s.ids, l)
-	}
-	delete(u.s.epochs, u.begun)
 }
 
 func (u *update) apply(ctx context.Context) (history.Written, error) {
@@ -154,7 +144,7 @@ func (u *update) apply(ctx context.Context) (history.Written, error) {
 	if at != u.b.From {
 		return u.w, fmt.Errorf("%w: it begins at %s:%d, the store is at %s:%d", history.ErrConflict, u.b.From.Epoch, u.b.From.Offset, at.Epoch, at.Offset)
 	}
-	for _, step := range []func(context.Context) error{u.beginEpoch, u.points, u.events, u.gaps} {
+	for _, step := range []func(context.Context) error{u.load, u.beginEpoch, u.points, u.events, u.gaps} {
 		if err := step(ctx); err != nil {
 			return u.w, err
 		}
@@ -163,33 +153,62 @@ func (u *update) apply(ctx context.Context) (history.Written, error) {
 	return u.w, err
 }
 
+// load fills what the store knows by heart.
+func (u *update) load(ctx context.Context) error {
+	names := &u.s.names
+	if names.Known() {
+		return nil
+	}
+	names.Begin(u.s.opts.MaxSeries)
+	rows, err := u.tx.QueryContext(ctx, "SELECT id, topic, field, unit, kind FROM series")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var l history.Listed
+		if err := rows.Scan(&id, &l.Topic, &l.Field, &l.Unit, &l.Kind); err != nil {
+			return err
+		}
+		names.Add(l, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	epochs, err := epochNames(ctx, u.tx)
+	for id, name := range epochs {
+		names.Epochs[name] = id
+	}
+	return err
+}
+
 func (u *update) beginEpoch(ctx context.Context) error {
 	name := u.b.To.Epoch
-	if id, ok := u.s.epochs[name]; ok {
+	if id, ok := u.s.names.Epochs[name]; ok {
 		u.epoch = id
 		return nil
 	}
 	err := u.tx.QueryRowContext(ctx, "INSERT INTO epochs (name) VALUES (?) RETURNING id", name).Scan(&u.epoch)
 	if err == nil {
-		u.s.epochs[name], u.begun = u.epoch, name
+		u.s.names.Epochs[name] = u.epoch
 	}
 	return err
 }
 
 // series returns the number of a series, 0 when there is no room for a new one.
 func (u *update) series(ctx context.Context, l history.Listed) (int64, error) {
-	if id, ok := u.s.ids[l]; ok {
+	if id, ok := u.s.names.Series(l); ok {
 		return id, nil
 	}
-	if len(u.s.ids) >= u.s.opts.MaxSeries {
+	if !u.s.names.Take(l) {
 		u.w.Refused++
 		return 0, nil
 	}
 	var id int64
 	err := u.tx.QueryRowContext(ctx, "INSERT INTO series (topic, field, unit, kind) VALUES (?, ?, ?, ?) RETURNING id", l.Topic, l.Field, l.Unit, l.Kind).Scan(&id)
 	if err == nil {
-		u.s.ids[l] = id
-		u.added = append(u.added, l)
+		u.s.names.Add(l, id)
 	}
 	return id, err
 }

@@ -60,6 +60,26 @@ func (s *suite) retention() {
 	}
 }
 
+// anotherWriter: a store that is written from elsewhere, by mistake, says so, and goes on when it is asked to go on from there.
+func (s *suite) anotherWriter() {
+	s.begin(Options{})
+	s.write(1, []history.Point{point(temperature, 1, 1, 1)}, nil)
+	other, fresh, before := s.open(), history.Series{Topic: "new", Field: "value"}, s.at
+	to := journal.Cursor{Epoch: "other", Offset: 1}
+	_, err := other.Write(s.ctx, &history.Batch{From: s.at, To: to, Points: []history.Point{point(fresh, 1, 1, 1)}})
+	s.must(err)
+	s.must(other.Close())
+	if _, err := s.store.Write(s.ctx, &history.Batch{From: before, To: journal.Cursor{Epoch: epoch, Offset: 2}}); !errors.Is(err, history.ErrConflict) {
+		s.Errorf("after another wrote: %v, want ErrConflict", err)
+	}
+	s.at, err = s.store.Cursor(s.ctx)
+	s.must(err)
+	s.writeIn("other", 2, []history.Point{point(fresh, 2, 2, 2)}, nil)
+	if got := s.points(all(fresh)); len(got) != 2 || got[0].Epoch != "other" || got[1].Epoch != "other" {
+		s.Errorf("%v, want both points of the series that another began", got)
+	}
+}
+
 // expire removes all that retention does not cover.
 func (s *suite) expire(now time.Time) {
 	s.Helper()

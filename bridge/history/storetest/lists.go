@@ -153,3 +153,21 @@ func (s *suite) limitOfSeries() {
 		s.Errorf("series %q", got)
 	}
 }
+
+// longNames: publishers choose names, and all that are known are in memory.
+func (s *suite) longNames() {
+	s.begin(Options{MaxSeries: 100})
+	var points []history.Point
+	for i := range uint64(30) {
+		points = append(points, point(history.Series{Topic: fmt.Sprint(i, "/", strings.Repeat("x", 50_000))}, 1, i+1, 1))
+	}
+	if w := s.write(30, points, nil); w != (history.Written{Points: 20, Refused: 10}) {
+		s.Errorf("30 names of 50,000 bytes: %+v, want room for 1 MiB", w)
+	}
+	s.must(s.store.Close())
+	s.store = s.open()
+	points = []history.Point{point(points[0].Series, 2, 31, 1), point(points[29].Series, 2, 31, 1)}
+	if w := s.write(31, points, nil); w != (history.Written{Points: 1, Refused: 1}) {
+		s.Errorf("after opening again: %+v, want one known and one refused", w)
+	}
+}

@@ -117,11 +117,6 @@ var Levels = []Level{
 	{"points", 0, "time"}, {"rollup_1s", time.Second.Microseconds(), "start"}, {"rollup_1m", time.Minute.Microseconds(), "start"}, {"rollup_1h", time.Hour.Microseconds(), "start"},
 }
 
-// Keeps returns how long each of Levels is kept.
-func Keeps(r history.Retention) []time.Duration {
-	return []time.Duration{r.Points, r.Rollup1s, r.Rollup1m, r.Rollup1h}
-}
-
 // LevelFor checks q and returns the coarsest level whose step divides the query's, with that in microseconds.
 func LevelFor(q history.AggregateQuery) (l Level, step int64, err error) {
 	step = q.Step.Microseconds()
