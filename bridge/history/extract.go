@@ -19,7 +19,7 @@ type Extractor struct {
 
 // Left counts what an entry held and was not taken.
 type Left struct {
-	Fields int // at least so many: beyond MaxFields or MaxDepth, or with a name that cannot be shown
+	Fields int // at least so many: beyond MaxFields or MaxDepth, with a name that cannot be shown, or numbers beyond MaxAbs
 	Times  int // a stated time that was missing, malformed or not believed: the bridge's was taken
 }
 
@@ -139,16 +139,20 @@ func (x *Extractor) walk(v value, path string, depth int, left *Left) {
 	}
 	v.members(func(name string, member value) bool {
 		at := path + "/" + escapeToken(name)
-		if k := member.kind(); k == '{' || k == '[' {
-			if depth == MaxDepth {
+		switch k := member.kind(); k {
+		case '{', '[':
+			if depth == MaxDepth || len(at) > MaxFieldBytes+1 { // no name below it can be shorter
 				left.Fields++
 			} else {
 				x.walk(member, at, depth+1, left)
 			}
-			return !x.full(left)
-		}
-		if n, ok := member.number(); ok {
-			x.keep(leaf{fieldName(at), unit, n}, left)
+		case '"', 'n':
+		default:
+			if n, ok := member.number(); ok {
+				x.keep(leaf{fieldName(at), unit, n}, left)
+			} else {
+				left.Fields++
+			}
 		}
 		return !x.full(left)
 	})

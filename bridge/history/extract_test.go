@@ -52,7 +52,7 @@ func TestPlainRule(t *testing.T) {
 		"21,5": `:"21,5"/4`, "1 2": `:"1 2"/3`, "1e999": `:"1e999"/5`, "1e291": `:"1e291"/5`, "+1": `:"+1"/2`, "\xff\x00": `:"\xff\x00"/2`, "{": `:"{"/1`, "{}": `:"{}"/2`, "[]": `:"[]"/2`,
 		`{"t":21.5,"ok":true,"name":"x","n":null}`: "t=21.5 ok=1", `{"a":{"b":{"c":1}},"d":[1,[2]]}`: "a/b/c=1 d/0=1 d/1/0=2", `{"state":"open"}`: `:"{\"state\":\"open\"}"/16`,
 		`{"value":20,"unit":"°C"}`: "value=20°C", `{"t":{"v":1,"unit":"K"},"p":2}`: "t/v=1K p=2", `{"v":1,"unit":7}`: "v=1 unit=7", `{"v":1,"unit":"\u0007"}`: "v=1",
-		`{"a":1,"a":2}`: "a=2", `{"a/b":1,"c~d":2,"":3}`: "a~1b=1 c~0d=2 /=3", `{"\u0000":1,"ok":2}`: "ok=2 left {Fields:1 Times:0}", `{"caf\u00e9":1}`: "café=1",
+		`{"a":1,"a":2}`: "a=2", `{"a/b":1,"c~d":2,"":3}`: "a~1b=1 c~0d=2 /=3", `{"\u0000":1,"ok":2}`: "ok=2 left {Fields:1 Times:0}", `{"caf\u00e9":1}`: "café=1", `{"a":1e291,"b":-1e999,"c":2}`: "c=2 left {Fields:2 Times:0}",
 		" { \"a\" : [ 1 , { \"b\" : -0.5 } ] , \"c\" : false } ": "a/0=1 a/1/b=-0.5 c=0", `{"s":"a\"}],{","n":1}`: "n=1",
 	} {
 		if got := told(t, nil, "t", payload); got != want {
@@ -212,5 +212,22 @@ func comparePointer(t *testing.T, payload []byte, p pointer) {
 	var g any
 	if err := json.Unmarshal(got, &g); err != nil || fmt.Sprint(g) != fmt.Sprint(v) {
 		t.Fatalf("%q in %q: found %s (%v), encoding/json %v", p, payload, got, err, v)
+	}
+}
+
+// TestLongNamesCostLittle: a payload of the broker's largest size whose names are too long is read in time that grows with its size.
+func TestLongNamesCostLittle(t *testing.T) {
+	inner := strings.Repeat(`"":1,`, 100_000)
+	payload := `{"` + strings.Repeat("k", 500_000) + `":{` + inner + `"z":1},"ok":2}`
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if got := told(t, nil, "t", payload); got != "ok=2 left {Fields:1 Times:0}" {
+				t.Fatalf("gives %s", got)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if most := int64(20 * len(payload)); allocated > most {
+		t.Errorf("%d bytes allocated for a payload of %d, want at most %d", allocated, len(payload), most)
 	}
 }

@@ -1,10 +1,12 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // pointer is a parsed JSON pointer (RFC 6901): the unescaped tokens.
@@ -64,14 +66,12 @@ func (v value) text() (string, bool) {
 		return "", false
 	}
 	body := v[1 : len(v)-1]
-	for _, c := range body {
-		if c == '\\' || c >= 0x80 {
-			var s string
-			err := json.Unmarshal(v, &s)
-			return s, err == nil
-		}
+	if bytes.IndexByte(body, '\\') < 0 && utf8.Valid(body) {
+		return string(body), true
 	}
-	return string(body), true
+	var s string
+	err := json.Unmarshal(v, &s)
+	return s, err == nil
 }
 
 // members calls each with the name ("0", "1"… in an array) and value of the members of v, an object or array in text that
