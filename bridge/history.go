@@ -31,7 +31,7 @@ func (b *Bridge) buildHistory() error {
 		return fmt.Errorf("%w: history.rules: %w", ErrConfig, err)
 	}
 	b.sink = history.NewSink(history.SinkOptions{
-		Journal: b.journal, Open: b.openHistory, Name: c.Store, Rules: rules, Flush: c.Flush.D(), Metrics: b.m, Log: b.log,
+		Journal: b.journal, Open: b.openHistory, Name: c.Store, Rules: rules, Flush: c.Flush.D(), Metrics: b.m, Log: b.log, Now: b.now,
 	})
 	b.m.WatchSink(c.Store, b.sink.Lag)
 	path, err := auth.EnsureSecret(b.file("history.key"), nil)
@@ -44,7 +44,7 @@ func (b *Bridge) buildHistory() error {
 	}
 	b.asked = api.New(api.Options{
 		Store: b.sink.Store, Identify: b.identify, PageKey: key,
-		MaxPoints: c.API.MaxPoints, MaxConcurrent: c.API.MaxConcurrent, Timeout: c.API.Timeout.D(), Metrics: b.m, Log: b.log,
+		MaxPoints: c.API.MaxPoints, MaxConcurrent: c.API.MaxConcurrent, Timeout: c.API.Timeout.D(), Metrics: b.m, Log: b.log, Now: b.now,
 	})
 	return nil
 }

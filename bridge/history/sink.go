@@ -172,7 +172,7 @@ func (s *Sink) locate(ctx context.Context, store Store) bool {
 	return s.insist(ctx, "cursor", func() error {
 		c, err := store.Cursor(ctx)
 		if err == nil {
-			s.adopt(c)
+			err = s.adopt(ctx, store, c)
 		}
 		return err
 	})
@@ -212,22 +212,68 @@ func (s *Sink) calm() {
 }
 
 // adopt goes on from the cursor of the store.
-func (s *Sink) adopt(c journal.Cursor) {
+func (s *Sink) adopt(ctx context.Context, store Store, c journal.Cursor) error {
 	j := s.o.Journal
-	s.cursor, s.next, s.gaps = c, c.Offset, nil
-	switch head := j.Head(); {
+	head, first := j.Head(), j.First()
+	next, foreign := c.Offset, c.Epoch != head.Epoch || c.Offset > head.Offset
+	var gaps []Gap
+	switch {
 	case c == (journal.Cursor{}): // a new store begins with what the journal has
-		s.next = j.First() - 1
-	case c.Epoch != head.Epoch || c.Offset > head.Offset:
-		s.next = min(j.Rejoin(c), head.Offset)
-		g := Gap{Epoch: head.Epoch, From: s.next, To: s.next, Reason: GapEpoch, End: s.o.Now()}
-		if before, err := j.Read(s.next-1, 1, 0); err == nil && s.next > 0 && len(before) > 0 {
-			g.Begin = before[0].Time
-		}
-		s.gaps = []Gap{g}
-		s.o.Log.Warn("history: the journal is not the one that was stored, messages may be missing", "store", s.o.Name, "stored", c.Epoch, "epoch", head.Epoch, "after", s.next)
+		next = first - 1
+	case foreign:
+		next = min(j.Rejoin(c), head.Offset)
+		gaps = []Gap{{Epoch: head.Epoch, From: next, To: next, Reason: GapEpoch, End: s.o.Now()}}
+		s.o.Log.Warn("history: the journal is not the one that was stored, messages may be missing", "store", s.o.Name, "stored", c.Epoch, "epoch", head.Epoch, "after", next)
 	}
-	s.at.Store(s.next)
+	if c != (journal.Cursor{}) && (foreign || next+1 < first) { // there is a gap: when does it begin?
+		before, err := s.before(ctx, store, next)
+		if err != nil {
+			return err
+		}
+		s.lastTime = before
+		for i := range gaps {
+			gaps[i].Begin = before
+		}
+	}
+	s.cursor, s.next, s.gaps = c, next, gaps
+	s.at.Store(next)
+	return nil
+}
+
+// before returns the time of the entry at offset, or, when the journal has it no longer, of the youngest that the store has; zero
+// when there is none.
+func (s *Sink) before(ctx context.Context, store Store, offset uint64) (last time.Time, err error) {
+	if offset > 0 {
+		if found, err := s.o.Journal.Read(offset-1, 1, 0); err == nil && len(found) > 0 {
+			return found[0].Time, nil
+		}
+	}
+	now := s.o.Now()
+	look := func(t time.Time) {
+		if t.After(last) && !t.After(now) { // a payload may state a time ahead
+			last = t
+		}
+	}
+	events, err := store.Events(ctx, EventQuery{Filter: "#", From: time.Unix(0, 0), To: now, Descending: true, Limit: 1})
+	if err != nil {
+		return last, err
+	}
+	for _, e := range events.Events {
+		look(e.Time)
+	}
+	for q := (ListQuery{Filter: "#", Limit: 1000}); ; {
+		page, err := store.Latest(ctx, q)
+		if err != nil {
+			return last, err
+		}
+		for _, p := range page.Points {
+			look(p.Time)
+		}
+		if !page.More || page.Last == nil {
+			return last, nil
+		}
+		q.After = page.Last
+	}
 }
 
 // copy stores one batch and reports whether it did. It tries until ctx ends; what is under way is given up when hard ends.
@@ -264,8 +310,7 @@ func (s *Sink) write(hard context.Context, store Store) error {
 			return err
 		case at != b.To:
 			s.complain(ctx, "write", err)
-			s.adopt(at)
-			return nil
+			return s.adopt(ctx, store, at)
 		}
 		w = Written{Points: len(b.Points), Events: len(b.Events)} // it was stored and the answer was lost
 	}
@@ -311,6 +356,9 @@ func (s *Sink) collect() (end uint64, err error) {
 		}
 		count += len(s.entries)
 		end, last = s.entries[len(s.entries)-1].Offset, s.entries[len(s.entries)-1].Time
+	}
+	if count > 0 {
+		err = nil // what could be read is stored; the next time begins with what could not
 	}
 	clear(s.entries) // their payloads must not stay for the next batch
 	s.full = count >= s.o.Batch || bytes >= s.o.BatchBytes

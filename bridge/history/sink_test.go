@@ -285,6 +285,68 @@ func TestSinkDeclaresWhatRetentionTook(t *testing.T) {
 	}
 }
 
+// What retention took while no sink ran begins where the store ends: what is older is whole.
+func TestGapBeginsWhereTheStoreEnds(t *testing.T) {
+	b := newBench(t)
+	b.opts.SegmentBytes, b.opts.RetainBytes, b.opts.TailBytes = 4096, 8192, 1
+	b.start()
+	b.publish(10)
+	b.caughtUp()
+	last, err := b.j.Read(9, 1, 0)
+	if err != nil || len(last) != 1 {
+		t.Fatal(last, err)
+	}
+	b.halt()
+	b.publish(2000)
+	eventually.Must(t, "retention", func() bool { return b.j.First() > 1000 })
+	b.run()
+	b.caughtUp()
+	b.end()
+	gaps := b.gaps()
+	if len(gaps) == 0 || gaps[0].From != 10 || !gaps[0].Begin.Equal(last[0].Time) {
+		t.Errorf("gaps %+v, want one after 10 that begins at %s", gaps, last[0].Time)
+	}
+}
+
+// What the disk does not give at the moment holds up what comes after it, and nothing before it.
+func TestSinkStoresUpToWhatCannotBeRead(t *testing.T) {
+	b := newBench(t)
+	b.opts.SegmentBytes, b.opts.TailBytes = 4096, 1
+	b.openJournal()
+	b.publish(400)
+	files, err := filepath.Glob(filepath.Join(b.opts.Dir, "*.seg"))
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	hidden := filepath.Join(b.dir, "hidden")
+	if err := os.Rename(files[2], hidden); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(files[2], 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var base uint64 // of the first entry that cannot be read
+	if _, err := fmt.Sscanf(filepath.Base(files[2]), "%d", &base); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	eventually.Must(t, "all that can be read to be stored", func() bool {
+		n, _ := b.sink.Lag()
+		return n == 400-(base-1)
+	})
+	if err := os.Remove(files[2]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(hidden, files[2]); err != nil {
+		t.Fatal(err)
+	}
+	b.caughtUp()
+	b.end()
+	if _, n := b.stored(); n != 400 || len(b.gaps()) != 0 {
+		t.Errorf("%d points and gaps %v, want all 400 and none", n, b.gaps())
+	}
+}
+
 // A renewed epoch is declared, and what the journal still holds is stored once.
 func TestSinkFollowsAnEpoch(t *testing.T) {
 	b := newBench(t)

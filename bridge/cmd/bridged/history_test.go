@@ -142,15 +142,15 @@ func publishFrom(stop <-chan struct{}, c *paho.Client, id, n int, acked *atomic.
 	}
 }
 
-// TestKilledHistoryStoresOnce kills a real bridged under load, again and again, with each kind of store. In the end every entry of
-// its journal is in the history exactly once, with its number, and the rollups count the same.
-func TestKilledHistoryStoresOnce(t *testing.T) {
+// eachStore runs a check with a bridged for each kind of store, whose server is a real one.
+func eachStore(t *testing.T, check func(t *testing.T, p *process, store string, open func() (history.Store, error)), sets ...string) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		data := filepath.Join(t.TempDir(), "data")
-		killed(t, &process{t: t, data: data, sets: []string{"history.store=sqlite"}}, "sqlite", func() (history.Store, error) {
+		check(t, &process{t: t, data: data, sets: append(sets, "history.store=sqlite")}, "sqlite", func() (history.Store, error) {
 			return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(data, "history.db")})
 		})
 	})
@@ -161,16 +161,53 @@ func TestKilledHistoryStoresOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		reference := config.HistoryPostgres{DSNFile: dsn}
-		killed(t, &process{t: t, data: data, sets: []string{"history.store=postgres", "history.postgres.dsnFile=" + dsn}}, "postgres", func() (history.Store, error) {
+		check(t, &process{t: t, data: data, sets: append(sets, "history.store=postgres", "history.postgres.dsnFile="+dsn)}, "postgres", func() (history.Store, error) {
 			return postgres.Open(t.Context(), postgres.Options{DSN: reference.DSN})
 		})
 	})
 	t.Run("influx", func(t *testing.T) {
 		server := dbtest.NewInflux(t, false)
-		killed(t, &process{t: t, data: filepath.Join(t.TempDir(), "data"), sets: []string{"history.store=influx", "history.influx.url=" + server.URL()}}, "influx", func() (history.Store, error) {
+		check(t, &process{t: t, data: filepath.Join(t.TempDir(), "data"), sets: append(sets, "history.store=influx", "history.influx.url="+server.URL())}, "influx", func() (history.Store, error) {
 			return influx.Open(t.Context(), influx.Options{URL: server.URL(), Version: 1, Database: "plumbline"})
 		})
 	})
+}
+
+// TestKilledHistoryStoresOnce kills a real bridged under load, again and again, with each kind of store. In the end every entry of
+// its journal is in the history exactly once, with its number, and the rollups count the same.
+func TestKilledHistoryStoresOnce(t *testing.T) { eachStore(t, killed) }
+
+// TestDrainStoresWhatTheJournalHolds ends a real bridged in order, under load, while what came waits to be stored: when the process
+// has ended, every entry of its journal is in the history.
+func TestDrainStoresWhatTheJournalHolds(t *testing.T) { eachStore(t, drained, "history.flush=1m") }
+
+func drained(t *testing.T, p *process, store string, open func() (history.Store, error)) {
+	t.Helper()
+	p.start()
+	stop := make(chan struct{})
+	var acked atomic.Int64
+	var publishers sync.WaitGroup
+	for id := range 3 {
+		publishers.Go(func() { p.publishUntil(stop, id, &acked) })
+	}
+	eventually.Must(t, "much that waits to be stored", func() bool {
+		return acked.Load() > 2000 && p.metric(`bridge_sink_lag_offsets{sink="`+store+`"}`) > 1000
+	})
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := p.cmd.Wait()
+	close(stop)
+	publishers.Wait()
+	if err != nil {
+		t.Fatalf("bridged ended by %v", err)
+	}
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	compare(t, p.data, s, acked.Load())
 }
 
 func killed(t *testing.T, p *process, store string, open func() (history.Store, error)) {
