@@ -107,6 +107,7 @@ type EventQuery struct {
 	Until      journal.Cursor          // only entries up to it; the zero value is no bound
 	Descending bool
 	Limit      int
+	Bytes      int // about how many bytes of topics and payloads, one event at the least; 0 = no bound
 }
 
 // EventPage is a part of an answer of events.
@@ -115,6 +116,18 @@ type EventPage struct {
 	More     bool
 	Cursor   journal.Cursor
 	KeptFrom time.Time
+
+	bytes int
+}
+
+// Add adds an event. When there is no room for it in an answer to q, it says that there is more, and reports false.
+func (p *EventPage) Add(q *EventQuery, e Event) bool {
+	p.More = len(p.Events) == q.Limit || q.Bytes > 0 && p.bytes >= q.Bytes
+	if !p.More {
+		p.Events = append(p.Events, e)
+		p.bytes += len(e.Topic) + len(e.Field) + len(e.Payload)
+	}
+	return !p.More
 }
 
 // Retention is how long each resolution is kept, counted from a point's time. Zero keeps for ever.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/csv"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -21,7 +20,8 @@ import (
 type answer struct {
 	cursor journal.Cursor
 	next   string         // token of the next page, "" at the end
-	gaps   []history.Gap  // that touch the asked time
+	gaps   []history.Gap  // that touch the asked time; the first of more than maxGaps is not shown
+	kept   time.Time      // what is older has expired; zero when nothing has
 	head   map[string]any // members beside the rows
 	rows   string         // name of the rows' member
 	cols   []string       // of CSV, and the members of each row in JSON
@@ -32,11 +32,14 @@ type answer struct {
 const (
 	cursorHeader = "Plumbline-Cursor" // epoch:offset
 	nextHeader   = "Plumbline-Next"   // token of the next page
-	gapsHeader   = "Plumbline-Gaps"   // how many gaps touch the asked time
+	gapsHeader   = "Plumbline-Gaps"   // how many gaps touch the asked time, with + behind when more than are shown
 )
 
+// exposed is what pages of other sites may read of an answer, if they may read it at all.
+const exposed = "ETag, Retry-After, " + cursorHeader + ", " + nextHeader + ", " + gapsHeader
+
 // write answers in the asked format, or says that the asker has it. The entity tag covers the data and neither cursor nor page
-// token: with the same data an older cursor is as good, since nothing of the asked came after it.
+// token nor since when data is kept: with the same data an older cursor is as good, since nothing of the asked came after it.
 func (q *request) write(w http.ResponseWriter, a *answer) int {
 	h := w.Header()
 	var data []byte
@@ -60,7 +63,8 @@ func (q *request) write(w http.ResponseWriter, a *answer) int {
 	h.Add("Vary", "Authorization")
 	h.Add("Vary", "Cookie")
 	h.Set(cursorHeader, a.cursor.Epoch+":"+strconv.FormatUint(a.cursor.Offset, 10))
-	h.Set(gapsHeader, strconv.Itoa(len(a.gaps)))
+	h.Set(gapsHeader, strconv.Itoa(min(len(a.gaps), maxGaps))+strings.Repeat("+", max(0, len(a.gaps)-maxGaps)))
+	h.Set("Access-Control-Expose-Headers", exposed)
 	if matches(q.Header.Values("If-None-Match"), tag) {
 		h.Del("Content-Type")
 		h.Del("Content-Disposition")
@@ -97,17 +101,22 @@ type cursorJSON struct {
 	Offset uint64 `json:"offset"`
 }
 
-// splice adds cursor and next to the object that json made.
+// splice adds cursor, next and kept_from to the object that json made.
 func (a *answer) splice(data []byte) []byte {
+	kept := int64(0)
+	if !a.kept.IsZero() {
+		kept = a.kept.UnixMicro()
+	}
 	front, _ := json.Marshal(struct { // plain data: it cannot fail
 		Cursor cursorJSON `json:"cursor"`
 		Next   string     `json:"next,omitempty"`
-	}{cursorJSON(a.cursor), a.next})
+		Kept   int64      `json:"kept_from,omitempty"`
+	}{cursorJSON(a.cursor), a.next, kept})
 	front[len(front)-1] = ','
 	return append(front, data[1:]...)
 }
 
-// json makes the object without cursor and next. Of text, what has a meaning in HTML is escaped.
+// json makes the object without cursor, next and kept_from. Of text, what has a meaning in HTML is escaped.
 func (a *answer) json() []byte {
 	var b bytes.Buffer
 	head := map[string]any{}
@@ -115,7 +124,10 @@ func (a *answer) json() []byte {
 		head[k] = v
 	}
 	if a.gaps != nil {
-		head["gaps"] = gapsJSON(a.gaps)
+		head["gaps"] = gapsJSON(a.gaps[max(0, len(a.gaps)-maxGaps):])
+	}
+	if len(a.gaps) > maxGaps {
+		head["gaps_more"] = true
 	}
 	text, _ := json.Marshal(head) // plain data: it cannot fail
 	b.Write(text[:len(text)-1])
@@ -179,21 +191,31 @@ func gapsJSON(gaps []history.Gap) []gapJSON {
 	return out
 }
 
-// csv makes RFC 4180 text with a header line. Times are RFC 3339 in UTC.
+// csv makes RFC 4180 text with a header line. Times are RFC 3339 in UTC. Package encoding/csv would change line ends in texts.
 func (a *answer) csv() []byte {
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	w.UseCRLF = true
-	_ = w.Write(a.cols) // into memory: it cannot fail
-	line := make([]string, len(a.cols))
-	for _, row := range a.cells {
-		for i, cell := range row {
-			line[i] = cellCSV(cell)
+	line := func(n int, cell func(i int) string) {
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(quoted(cell(i)))
 		}
-		_ = w.Write(line)
+		b.WriteString("\r\n")
 	}
-	w.Flush()
+	line(len(a.cols), func(i int) string { return a.cols[i] })
+	for _, row := range a.cells {
+		line(len(row), func(i int) string { return cellCSV(row[i]) })
+	}
 	return b.Bytes()
+}
+
+// quoted quotes a cell that needs it (RFC 4180 section 2).
+func quoted(s string) string {
+	if !strings.ContainsAny(s, "\",\r\n") && strings.TrimSpace(s) == s {
+		return s
+	}
+	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 }
 
 func cellCSV(cell any) string {
@@ -212,7 +234,7 @@ func cellCSV(cell any) string {
 
 // inert keeps a spreadsheet from taking text for a formula (OWASP, CSV injection): what would begin one gets a ' in front.
 func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

@@ -125,6 +125,8 @@ type body struct {
 	Buckets []map[string]any `json:"buckets"`
 	Events  []map[string]any `json:"events"`
 	Gaps    []gapJSON        `json:"gaps"`
+	More    bool             `json:"gaps_more"`
+	Kept    int64            `json:"kept_from"`
 	Detail  string           `json:"detail"`
 	Param   string           `json:"parameter"`
 }
@@ -294,5 +296,115 @@ func TestGapsAreInTheAnswer(t *testing.T) {
 	}
 	if b := r.ok("anna", "range", "topic", "plant/1", "from", "2026-03-04T13:00:00Z", "to", "2026-03-04T14:00:00Z"); len(b.Gaps) != 0 {
 		t.Errorf("a gap of another time: %+v", b.Gaps)
+	}
+}
+
+// More gaps than an answer shows are not passed over in silence.
+func TestManyGaps(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range uint64(maxGaps + 5) {
+		r.write(nil, nil, history.Gap{Epoch: epoch, From: 10 * i, To: 10*i + 1, Count: 1, Reason: history.GapEvicted, Begin: noon, End: noon.Add(time.Second)})
+		if i+1 == maxGaps {
+			if b := r.ok("anna", "range", with([]string{"topic", "plant/1"}, span)...); len(b.Gaps) != maxGaps || b.More {
+				t.Errorf("%d gaps, more %v", len(b.Gaps), b.More)
+			}
+		}
+	}
+	w := r.get("anna", "range", with([]string{"topic", "plant/1"}, span)...)
+	if b := r.read(w, 200); len(b.Gaps) != maxGaps || b.Gaps[maxGaps-1].From != 10*(maxGaps+4) || !b.More || w.Header().Get(gapsHeader) != "100+" {
+		t.Errorf("%d gaps, more %v, header %q", len(b.Gaps), b.More, w.Header().Get(gapsHeader))
+	}
+}
+
+// Retention that goes on makes no answer new whose data it does not touch.
+func TestEntityTagOutlivesRetention(t *testing.T) {
+	r := newRig(t, nil)
+	path := filepath.Join(t.TempDir(), "history.db")
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Retain: history.Retention{Points: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	r.store = s
+	r.fill()
+	ask := with([]string{"topic", "plant/1"}, span)
+	tag, kept := "", int64(0)
+	for minute := range 3 {
+		if _, err := s.Expire(t.Context(), noon.Add(time.Duration(minute)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		w := r.get("anna", "range", ask...)
+		if b := r.read(w, 200); b.Kept <= kept || tag != "" && w.Header().Get("ETag") != tag {
+			t.Errorf("kept from %d after %d, tag %s after %s", b.Kept, kept, w.Header().Get("ETag"), tag)
+		} else {
+			kept = b.Kept
+		}
+		tag = w.Header().Get("ETag")
+	}
+}
+
+// What was now for the first page is so for the others.
+func TestPagesKeepTheirNow(t *testing.T) {
+	now := noon
+	r := newRig(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	r.fill() // from noon on: a clock that is ahead
+	ask := []string{"topic", "plant/1", "from", "now", "to", "2026-03-04T12:00:40Z", "limit", "150"}
+	var values []any
+	for next := ""; ; now = now.Add(10 * time.Second) {
+		more := ask
+		if next != "" {
+			more = append(slices.Clone(ask), "page", next)
+		}
+		b := r.ok("anna", "range", more...)
+		for _, p := range b.Points {
+			values = append(values, p["v"])
+		}
+		if next = b.Next; next == "" {
+			break
+		}
+	}
+	if len(values) != 400 {
+		t.Errorf("%d points in all pages, want 400", len(values))
+	}
+}
+
+// Pages of other sites that the bridge lets in may read where to go on, whatever the format.
+func TestHeadersForOtherSites(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill()
+	h := r.get("anna", "range", with([]string{"topic", "plant/1", "format", "csv", "limit", "3"}, span)...).Header()
+	for _, name := range []string{cursorHeader, nextHeader, gapsHeader, "ETag"} {
+		if h.Get(name) == "" || !strings.Contains(strings.Join(h.Values("Access-Control-Expose-Headers"), ", "), name) {
+			t.Errorf("%s is not exposed: %v", name, h)
+		}
+	}
+}
+
+// TestEventsAreBoundedByBytes: an answer of the longest payloads ends early and says where it goes on.
+func TestEventsAreBoundedByBytes(t *testing.T) {
+	r := newRig(t, nil)
+	var events []history.Event
+	for i := range 900 {
+		events = append(events, event("plant/1", noon, uint64(i+1), strings.Repeat("<", history.MaxPayloadBytes)))
+	}
+	r.write(nil, events)
+	seen, next := 0, ""
+	for range 10 {
+		ask := with([]string{"filter", "#", "limit", "10000"}, span)
+		if next != "" {
+			ask = append(ask, "page", next)
+		}
+		w := r.get("anna", "events", ask...)
+		if w.Body.Len() > 16<<20 {
+			t.Errorf("an answer of %d bytes", w.Body.Len())
+		}
+		b := r.read(w, 200)
+		seen += len(b.Events)
+		if next = b.Next; next == "" {
+			break
+		}
+	}
+	if seen != len(events) || next != "" {
+		t.Errorf("%d events in all pages, want %d", seen, len(events))
 	}
 }

@@ -152,7 +152,7 @@ func TestN97RequestsAreBounded(t *testing.T) {
 
 func TestN97CSVInjection(t *testing.T) {
 	r := newRig(t, nil)
-	texts := []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a,b", `say "x"`, "two\nlines", "plain"}
+	texts := []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a,b", `say "x"`, "two\nlines", "plain", "＝1+1", "＠x", "a\rb\r\nc\n", " x "}
 	var events []history.Event
 	var points []history.Point
 	for i, text := range texts {
@@ -163,12 +163,17 @@ func TestN97CSVInjection(t *testing.T) {
 	}
 	r.write(points, events)
 	w := r.get("anna", "events", with([]string{"filter", "plant/1", "format", "csv"}, span)...)
+	for _, want := range []string{",\"a\rb\r\nc\n\",", ",\"two\nlines\",", ",\" x \",", `,"say ""x""",`, ",'＝1+1,", ",'@SUM(A1),"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%q is not in the answer: %q", want, w.Body)
+		}
+	}
 	lines, err := csv.NewReader(w.Body).ReadAll()
 	if err != nil || len(lines) != len(texts)+1 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
 	for _, line := range lines[1:] {
-		if cell := line[4]; cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		if cell := line[4]; cell != "" && strings.ContainsRune("=+-@\t\r＝＠", []rune(cell)[0]) {
 			t.Errorf("the cell %q begins a formula", cell)
 		}
 	}

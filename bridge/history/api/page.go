@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"plumbline/bridge/history"
 	"plumbline/bridge/journal"
@@ -17,6 +18,7 @@ type page struct {
 	Until    journal.Cursor    // of the first answer, which holds for all
 	Position *history.Position `json:",omitempty"` // of points and events
 	Listed   *history.Listed   `json:",omitempty"` // of listings
+	From, To time.Time         // as the first answer took them: now is not the same in the next
 }
 
 // macBytes is how much of the HMAC-SHA-256 is in a token (RFC 2104 section 5 asks for half at the least).
@@ -53,6 +55,7 @@ func (q *request) sign(rt *route, body []byte) []byte {
 
 // seal makes the token of the next page.
 func (q *request) seal(rt *route, p page) string {
+	p.From, p.To = q.p.time["from"], q.p.time["to"]
 	body, _ := json.Marshal(p) // plain data: it cannot fail
 	return base64.RawURLEncoding.EncodeToString(append(q.sign(rt, body), body...))
 }
@@ -71,6 +74,9 @@ func (q *request) openPage(rt *route) error {
 	q.page = new(page)
 	if err := json.Unmarshal(raw[macBytes:], q.page); err != nil {
 		return refused
+	}
+	if !q.page.To.IsZero() {
+		q.p.time["from"], q.p.time["to"] = q.page.From, q.page.To
 	}
 	return nil
 }

@@ -107,10 +107,10 @@ func pageAt(until journal.Cursor, p *history.Position, l *history.Listed) page {
 // maxGaps bounds the gaps of one answer.
 const maxGaps = 100
 
-// between returns the asked time, and the gaps that touch it.
+// between returns the asked time, and the gaps that touch it: one more than an answer may have when there are too many.
 func (q *request) between(ctx context.Context) (from, to time.Time, gaps []history.Gap, err error) {
 	from, to = q.p.time["from"], q.p.time["to"]
-	gaps, err = q.store.Gaps(ctx, from, to, maxGaps)
+	gaps, err = q.store.Gaps(ctx, from, to, maxGaps+1)
 	if gaps == nil {
 		gaps = []history.Gap{}
 	}
@@ -151,12 +151,8 @@ func (q *request) series(ctx context.Context) (history.Series, error) {
 }
 
 // about is what every answer about one series says of it.
-func about(s history.Series, keptFrom time.Time) map[string]any {
-	head := map[string]any{"topic": s.Topic, "field": s.Field, "unit": s.Unit}
-	if !keptFrom.IsZero() {
-		head["kept_from"] = keptFrom.UnixMicro()
-	}
-	return head
+func about(s history.Series) map[string]any {
+	return map[string]any{"topic": s.Topic, "field": s.Field, "unit": s.Unit}
 }
 
 func askRange(ctx context.Context, q *request) (*answer, error) {
@@ -176,7 +172,7 @@ func askRange(ctx context.Context, q *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{cursor: q.settled(page.Cursor), gaps: gaps, head: about(s, page.KeptFrom), rows: "points", cols: []string{"t", "v", "o", "epoch"}}
+	a := &answer{cursor: q.settled(page.Cursor), gaps: gaps, kept: page.KeptFrom, head: about(s), rows: "points", cols: []string{"t", "v", "o", "epoch"}}
 	for _, p := range page.Points {
 		a.cells = append(a.cells, []any{p.Time, p.Value, p.Offset, otherEpoch(p.Epoch, a.cursor)})
 	}
@@ -206,10 +202,10 @@ func askAggregate(ctx context.Context, q *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := about(s, found.KeptFrom)
+	head := about(s)
 	head["from"], head["to"] = from.UnixMicro(), to.UnixMicro()
 	head["step_ms"], head["resolution_ms"] = step.Milliseconds(), found.Resolution.Milliseconds()
-	a := &answer{cursor: found.Cursor, gaps: gaps, head: head, rows: "buckets", cols: append([]string{"t"}, q.p.chosen["functions"]...)}
+	a := &answer{cursor: found.Cursor, gaps: gaps, kept: found.KeptFrom, head: head, rows: "buckets", cols: append([]string{"t"}, q.p.chosen["functions"]...)}
 	for _, b := range found.Buckets {
 		row := []any{b.Start}
 		for _, f := range q.p.chosen["functions"] {
@@ -253,21 +249,24 @@ func askDownsample(ctx context.Context, q *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := about(s, plot.KeptFrom)
+	head := about(s)
 	head["method"], head["step_us"], head["resolution_ms"] = q.p.text["method"], plot.Step.Microseconds(), plot.Resolution.Milliseconds()
-	a := &answer{cursor: plot.Cursor, gaps: gaps, head: head, rows: "points", cols: []string{"t", "v"}}
+	a := &answer{cursor: plot.Cursor, gaps: gaps, kept: plot.KeptFrom, head: head, rows: "points", cols: []string{"t", "v"}}
 	for _, p := range plot.Points {
 		a.cells = append(a.cells, []any{p.Time, p.Value})
 	}
 	return a, nil
 }
 
+// maxEventBytes bounds the topics and payloads of one answer: in JSON a byte may need six.
+const maxEventBytes = 2 << 20
+
 func askEvents(ctx context.Context, q *request) (*answer, error) {
 	from, to, gaps, err := q.between(ctx)
 	if err != nil {
 		return nil, err
 	}
-	query := history.EventQuery{Filter: q.p.text["filter"], Allow: q.visible, From: from, To: to, Until: q.until(), Descending: q.p.text["order"] == "desc", Limit: q.p.count["limit"]}
+	query := history.EventQuery{Filter: q.p.text["filter"], Allow: q.visible, From: from, To: to, Until: q.until(), Descending: q.p.text["order"] == "desc", Limit: q.p.count["limit"], Bytes: maxEventBytes}
 	if q.page != nil {
 		query.After = q.page.Position
 	}
@@ -275,11 +274,7 @@ func askEvents(ctx context.Context, q *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := map[string]any{}
-	if !page.KeptFrom.IsZero() {
-		head["kept_from"] = page.KeptFrom.UnixMicro()
-	}
-	a := &answer{cursor: q.settled(page.Cursor), gaps: gaps, head: head, rows: "events", cols: []string{"t", "o", "topic", "field", "payload", "base64", "size", "epoch"}}
+	a := &answer{cursor: q.settled(page.Cursor), gaps: gaps, kept: page.KeptFrom, rows: "events", cols: []string{"t", "o", "topic", "field", "payload", "base64", "size", "epoch"}}
 	for _, e := range page.Events {
 		if !q.visible(e.Topic) {
 			continue

@@ -135,11 +135,8 @@ func (s *Store) Events(ctx context.Context, q history.EventQuery) (page history.
 			if !match.OK(q.Filter, q.Allow, r.topic) {
 				return true
 			}
-			if page.More = len(page.Events) == q.Limit; !page.More {
-				epoch, offset := tables.SplitSeq(r.seq)
-				page.Events = append(page.Events, history.Event{Topic: r.topic, Field: r.field, Time: tables.FromMicro(r.us), Epoch: names[epoch], Offset: offset, Payload: r.payload, Size: r.size})
-			}
-			return !page.More
+			epoch, offset := tables.SplitSeq(r.seq)
+			return page.Add(&q, history.Event{Topic: r.topic, Field: r.field, Time: tables.FromMicro(r.us), Epoch: names[epoch], Offset: offset, Payload: r.payload, Size: r.size})
 		})
 	}
 	if err != nil {

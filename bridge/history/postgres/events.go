@@ -52,14 +52,10 @@ func (v *view) someEvents(ctx context.Context, q history.EventQuery, b *span, fi
 	_, err = pgx.ForEachRow(rows, []any{&e.Topic, &e.Field, &at, &seq, &e.Size, &e.Payload}, func() error {
 		n++
 		b.afterAt, b.afterSeq, *field = at, seq, e.Field
-		switch {
-		case page.More || !match.OK(q.Filter, q.Allow, e.Topic):
-		case len(page.Events) == q.Limit:
-			page.More = true
-		default:
+		if !page.More && match.OK(q.Filter, q.Allow, e.Topic) {
 			epoch, offset := tables.SplitSeq(seq)
 			e.Time, e.Epoch, e.Offset = at.UTC(), v.epochs[epoch], offset
-			page.Events = append(page.Events, e)
+			page.Add(&q, e)
 			e.Payload = nil // the next is read to a place of its own
 		}
 		return nil

@@ -304,13 +304,11 @@ func (v *view) collectEvents(rows *sql.Rows, q history.EventQuery, b span, page 
 		if !topic.Match(q.Filter, e.Topic) || q.Allow != nil && !q.Allow(e.Topic) {
 			continue
 		}
-		if len(page.Events) == q.Limit {
-			page.More = true
-			return rows.Close()
-		}
 		epoch, offset := tables.SplitSeq(seq)
 		e.Time, e.Epoch, e.Offset = tables.FromMicro(at), v.epochs[epoch], offset
-		page.Events = append(page.Events, e)
+		if !page.Add(&q, e) {
+			return rows.Close()
+		}
 	}
 	return rows.Err()
 }

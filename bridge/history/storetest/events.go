@@ -52,9 +52,15 @@ func (s *suite) events() {
 		q.Descending, q.After = true, nil
 		s.wantText("descending", s.readEvents(q), []string{want[4], want[3], want[2], want[1], want[0]})
 	}
+	q := allEvents("#")
+	q.Bytes = 1
+	s.wantText("one by one", s.readEvents(q), want)
+	if page, err := s.store.Events(s.ctx, q); err != nil || len(page.Events) != 1 || !page.More {
+		s.Errorf("a page of one byte: %+v, %v, want one event and that there is more", page, err)
+	}
 	s.wantText("filter", s.readEvents(allEvents("a/+")), []string{want[0], want[1], want[2], want[4]})
 	s.wantText("one topic", s.readEvents(allEvents("a/2")), want[:3])
-	q := allEvents("#")
+	q = allEvents("#")
 	q.Allow = func(topic string) bool { return topic != "a/2" }
 	s.wantText("allow", s.readEvents(q), want[3:])
 	q = allEvents("#")
