@@ -23,7 +23,7 @@ func slowViewerIsNotSilent(t *testing.T, plain bool) {
 	t.Helper()
 	r := run(t, func(c *Config) {
 		c.Viewers.Plaintext = plain
-		c.Viewers.Heartbeat = config.Duration(2 * time.Second) // the stimulus takes four of them
+		c.Viewers.Heartbeat = config.Duration(time.Second) // the stimulus takes eight of them
 		c.Viewers.WriteTimeout = config.Duration(10 * time.Second)
 	})
 	p := r.publisher("dev")

@@ -134,25 +134,3 @@ func TestClock(t *testing.T) {
 		t.Error("one that has finished was rung, or stays")
 	}
 }
-
-// TestSilenceIsNotOurs: a process that was frozen itself gives the viewer time for the ping that it could not be sent.
-func TestSilenceIsNotOurs(t *testing.T) {
-	srv := &Server{opts: Options{Heartbeat: 10 * time.Second}, clock: newClock()}
-	s := &session{srv: srv, nc: &viewerConn{clock: srv.clock}}
-	s.times.silent = 15 * time.Second
-	if s.isSilent(14*time.Second) || s.times.silent != 15*time.Second {
-		t.Error("silent before its time")
-	}
-	if !s.isSilent(15*time.Second + time.Millisecond) {
-		t.Error("not silent after 15 s without a byte")
-	}
-	s.times.silent = 15 * time.Second
-	if s.isSilent(60*time.Second) || s.times.silent != 65*time.Second {
-		t.Errorf("blamed for our own absence, or asked at %s", s.times.silent)
-	}
-	s.nc.seen.Store(int64(50 * time.Second))
-	s.times.silent = 64 * time.Second
-	if s.isSilent(64*time.Second) || s.times.silent != 65*time.Second {
-		t.Errorf("heard 14 s ago, asked at %s", s.times.silent)
-	}
-}

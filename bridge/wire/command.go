@@ -30,6 +30,11 @@ func (c *command) members() map[string]any {
 
 // handle executes one message of the viewer, while the reader waits.
 func (s *session) handle(text []byte) {
+	s.nc.held.Add(1)
+	defer func() {
+		s.nc.alive() // nothing was read meanwhile, which was not the viewer's fault
+		s.nc.held.Add(-1)
+	}()
 	var c command
 	switch err := s.dialect.decode(text, c.members()); {
 	case errors.Is(err, strictjson.ErrType):

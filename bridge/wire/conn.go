@@ -21,6 +21,7 @@ type viewerConn struct {
 	deflate      bool // permessage-deflate was negotiated
 	clock        *clock
 	seen         atomic.Int64 // the last sign of life, a time of clock
+	asked        atomic.Int64 // when the first ping since then was out; one that is not after seen counts for nothing
 	writeTimeout time.Duration
 
 	// Owned by the reading goroutine.
@@ -30,6 +31,7 @@ type viewerConn struct {
 	guardErr error
 	heldCode CloseCode // of the close frame kept back from gorilla, 0 = none
 
+	held     atomic.Int32 // writes under way and messages being handled: the viewer may be waiting for us, or is yet to be heard
 	upgraded atomic.Bool
 	closing  atomic.Bool // the read deadline is fixed now
 
@@ -96,6 +98,13 @@ func (c *viewerConn) took(p []byte) (int, error) {
 // alive notes a sign of life. The clock finds out who gave none for long: a deadline moved at every read would cost more.
 func (c *viewerConn) alive() { c.seen.Store(int64(c.clock.now())) }
 
+// pinged notes that a ping went out.
+func (c *viewerConn) pinged() {
+	if c.asked.Load() <= c.seen.Load() {
+		c.asked.Store(int64(c.clock.now()))
+	}
+}
+
 // SetReadDeadline does nothing: Read and beginClose own it.
 func (c *viewerConn) SetReadDeadline(time.Time) error { return nil }
 
@@ -155,6 +164,8 @@ func (c *viewerConn) send(p []byte) error {
 	if c.closing.Load() {
 		limit = min(limit, closeWait)
 	}
+	c.held.Add(1)
+	defer c.held.Add(-1)
 	start := time.Now()
 	err := c.Conn.SetWriteDeadline(start.Add(limit))
 	if err == nil && limit > closeWait && c.closing.Load() { // beginClose came between: its deadline counts
@@ -172,6 +183,15 @@ func (c *viewerConn) send(p []byte) error {
 	c.broken = err
 	return err
 }
+
+// line is what the system knows of the bytes on their way to a viewer. The zero value knows nothing.
+type line struct {
+	arrived uint64 // bytes that the viewer's system has acknowledged
+	waiting int    // bytes written that it has not
+}
+
+// line looks at the connection's.
+func (c *viewerConn) line() line { return lineOf(c.socket()) }
 
 // socket returns the connection under TLS, or the same.
 func (c *viewerConn) socket() net.Conn {

@@ -31,7 +31,6 @@ func (s *session) publish(text []byte) {
 	}
 	ident, _ := s.identity()
 	err := s.srv.opts.Commands.Publish(context.Background(), upstream.Sender{Identity: ident, Session: s.id, Remote: s.remote}, m)
-	s.nc.alive() // nothing was read meanwhile, which was not the viewer's fault
 	var no *upstream.Refusal
 	if errors.As(err, &no) {
 		s.pushMessage(pubMsg{"puberr", number, no.Reason, no.Detail})

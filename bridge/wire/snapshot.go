@@ -30,7 +30,6 @@ func (s *session) place() (release func(), ok bool) {
 			return nil, false
 		}
 	}
-	s.nc.alive() // nothing was read meanwhile, which was not the viewer's fault
 	giveBack := sync.OnceFunc(func() { <-s.srv.snapshots })
 	time.AfterFunc(s.srv.opts.WriteTimeout, giveBack)
 	return sync.OnceFunc(func() { <-s.own; giveBack() }), true

@@ -18,6 +18,7 @@ type times struct {
 	drain  time.Duration // close for the restart
 
 	retryMS int64 // said with drain
+	ahead   line  // what stood before the last ping
 }
 
 // next returns the first of them.
@@ -48,22 +49,40 @@ func (s *session) wind() {
 	s.srv.clock.set(s, s.times.next())
 }
 
-// isSilent reports whether the viewer gave no sign of life for too long, and else when to look again. When this process itself
-// came late, as after the machine was frozen, the viewer gets time for the ping that it could not be sent. The caller holds mu.
+// isSilent reports whether the viewer gave no sign of life for too long, and else when to look again. It is silent when a ping,
+// too, stood unanswered for half a heartbeat: one that could not be sent yet, because a write waits, which the write timeout
+// ends, or because this process came late, as after the machine was frozen, is not the viewer's fault. The caller holds mu.
 func (s *session) isSilent(now time.Duration) bool {
 	due := s.times.silent
 	if !take(&s.times.silent, now) || s.closing {
 		return false
 	}
-	next := time.Duration(s.nc.seen.Load()) + s.patience()
-	if late := s.srv.opts.Heartbeat / 2; now-due > late {
-		next = max(next, now+late)
+	some := s.srv.opts.Heartbeat / 2
+	held := s.nc.held.Load() > 0 // before seen, which it ends with
+	seen, asked := time.Duration(s.nc.seen.Load()), time.Duration(s.nc.asked.Load())
+	next := max(seen+s.patience(), asked+some)
+	if held || asked <= seen || now-due > some {
+		next = max(next, now+some)
+	}
+	if next <= now && s.advances() {
+		next = now + some
 	}
 	if next <= now {
 		return true
 	}
 	s.times.silent = next
 	return false
+}
+
+// advances reports whether the viewer has taken some of what stood before the last ping since it was looked at: the ping was not
+// there to be answered. What a viewer's system takes without the viewer is bounded by what that keeps.
+func (s *session) advances() bool {
+	before := s.times.ahead
+	if before.waiting == 0 {
+		return false
+	}
+	s.times.ahead = s.nc.line()
+	return s.times.ahead.arrived > before.arrived
 }
 
 // patience is how long a viewer may give no sign of life.
@@ -96,7 +115,10 @@ func (s *session) ring() {
 	silent := s.isSilent(now)
 	expires, retryMS := s.ident.Expires, s.times.retryMS
 	if beat {
-		s.beat = true
+		if s.advances() {
+			s.nc.alive()
+		}
+		s.beat, s.times.ahead = true, s.nc.line()
 		s.times.beat = s.after(s.srv.opts.Heartbeat)
 	}
 	s.wind()

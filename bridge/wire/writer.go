@@ -118,6 +118,9 @@ func (s *session) wrote(w *turn) {
 	m.Bytes.Add(float64(len(w.buf)))
 	m.Frames.Add(float64(w.frames))
 	m.Delivered.Add(float64(w.readings))
+	if w.ping {
+		s.nc.pinged()
+	}
 	if w.conflated > 0 {
 		m.Conflated.Add(float64(w.conflated))
 	}
@@ -134,6 +137,7 @@ type turn struct {
 	conflated uint64
 	head      [1]byte // scratch
 	stored    [5]byte // scratch
+	ping      bool    // a ping is in buf
 	more      bool    // something is left that did not fit
 	last      bool    // the close frame is in buf
 }
@@ -156,7 +160,7 @@ func (w *turn) fill() {
 	for _, r := range renewed {
 		w.resubscribe(r.sub, r.access)
 	}
-	if ping {
+	if w.ping = ping; ping {
 		w.buf = appendFrame(w.buf, framePing)
 	}
 	if beat {

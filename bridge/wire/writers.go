@@ -59,7 +59,7 @@ func (s *session) step(t *turn) {
 		case n < len(t.buf): // the socket is full, or the connection is about to end
 			s.srv.m.Bytes.Add(float64(n))
 			// Only what is left waits with the viewer: thousands of stalled ones must not hold a buffer each.
-			go s.write(turn{buf: slices.Clone(t.buf[n:]), frames: t.frames, readings: t.readings, conflated: t.conflated, more: t.more, last: t.last})
+			go s.write(turn{buf: slices.Clone(t.buf[n:]), frames: t.frames, readings: t.readings, conflated: t.conflated, ping: t.ping, more: t.more, last: t.last})
 			t.s = nil
 			return
 		default:
