@@ -187,6 +187,40 @@ func (r *running) write(tc request) {
 
 func TestHandshakes(t *testing.T) { refuse(t, "") }
 
+// TestClientsFirstSubprotocol: of those that the bridge speaks the one that the client names first is taken, wherever it stands.
+func TestClientsFirstSubprotocol(t *testing.T) {
+	r := run(t, withSessions)
+	for _, tc := range []struct {
+		offer []string
+		want  string
+	}{
+		{[]string{"plumbline.v1.cbor, plumbline.v1.json"}, wire.SubprotocolCBOR},
+		{[]string{"plumbline.v1.json, plumbline.v1.cbor"}, wire.Subprotocol},
+		{[]string{"other", "plumbline.v1.cbor", "plumbline.v1.json"}, wire.SubprotocolCBOR},
+		{[]string{"other, plumbline.v1.json", "plumbline.bearer.abc"}, wire.Subprotocol},
+	} {
+		h := upgrade()
+		h["Sec-Websocket-Protocol"] = tc.offer
+		resp := r.handshake("https://"+r.b.Addresses().Viewers+"/ws", h)
+		if got := resp.Header["Sec-Websocket-Protocol"]; resp.StatusCode != 101 || len(got) != 1 || got[0] != tc.want {
+			t.Errorf("%q: %d %q, want %s", tc.offer, resp.StatusCode, got, tc.want)
+		}
+	}
+	h := upgrade()
+	h["Sec-Websocket-Protocol"] = []string{wire.Subprotocol, "plumbline.bearer.abc", "plumbline.bearer.def"}
+	if resp := r.handshake("https://"+r.b.Addresses().Viewers+"/ws", h); resp.StatusCode != 400 {
+		t.Errorf("two tokens in two lines: %d", resp.StatusCode)
+	}
+}
+
+// TestWrongMethodNamesTheRightOne as RFC 9110 section 15.5.6 has it.
+func TestWrongMethodNamesTheRightOne(t *testing.T) {
+	r := run(t, nil)
+	if resp := r.ask(http.MethodPost, "/ws", ""); resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET" {
+		t.Errorf("%d, Allow %q", resp.StatusCode, resp.Header.Get("Allow"))
+	}
+}
+
 func TestN02ForeignOrigin(t *testing.T)      { refuse(t, "N02") }
 func TestN03NullOrigin(t *testing.T)         { refuse(t, "N03") }
 func TestN04LookAlikeOrigins(t *testing.T)   { refuse(t, "N04") }

@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/base64"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -36,14 +35,28 @@ func (s *Server) checkHandshake(r *http.Request) *refusal {
 		return &refusal{http.StatusUpgradeRequired, "version"}
 	case !goodKey(r.Header["Sec-Websocket-Key"]):
 		return &refusal{http.StatusBadRequest, "key"}
-	case !slices.ContainsFunc(websocket.Subprotocols(r), spoken):
+	case chosen(r) == "":
 		return &refusal{http.StatusBadRequest, "subprotocol"}
 	}
 	return nil
 }
 
-func spoken(subprotocol string) bool {
-	return subprotocol == Subprotocol || subprotocol == SubprotocolCBOR
+// chosen returns the first subprotocol that the client names and the bridge speaks, "" for none.
+func chosen(r *http.Request) string {
+	for _, name := range websocket.Subprotocols(r) {
+		if name == Subprotocol || name == SubprotocolCBOR {
+			return name
+		}
+	}
+	return ""
+}
+
+// joinLines makes the lines of a header that is a list one line, which they mean together (RFC 9110 section 5.3): gorilla looks at
+// the first only.
+func joinLines(h http.Header, key string) {
+	if lines := h[key]; len(lines) > 1 {
+		h[key] = []string{strings.Join(lines, ", ")}
+	}
 }
 
 // deflateOffered reports whether the handshake offers permessage-deflate in a way that the bridge honours (RFC 7692 section

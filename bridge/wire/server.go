@@ -127,8 +127,11 @@ func New(o Options) *Server {
 	return s
 }
 
+const protocolHeader = "Sec-Websocket-Protocol"
+
 // ServeHTTP implements http.Handler. It returns right after the upgrade, so that the HTTP server's buffers are freed.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	joinLines(r.Header, protocolHeader) // before the gate, too: a token may stand there
 	if no := s.checkHandshake(r); no != nil {
 		s.refuse(w, r, no)
 		return
@@ -156,6 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &refusal{gate.Status(err), gate.Reason(err)})
 		return
 	}
+	r.Header[protocolHeader] = []string{chosen(r)} // gorilla would go by the order of its own list
 	up := &s.upgrader
 	if s.packer != nil && deflateOffered(r.Header["Sec-Websocket-Extensions"]) {
 		up = &s.deflater
@@ -176,7 +180,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	s.m.Handshakes.WithLabelValues(no.reason).Inc()
 	audit.Refused(s.log, audit.Event{Action: "handshake", Reason: no.reason, Remote: r.RemoteAddr})
-	if no.status == http.StatusUpgradeRequired {
+	switch no.status {
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", http.MethodGet) // RFC 9110 section 15.5.6
+	case http.StatusUpgradeRequired:
 		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.2.2
 		w.Header().Set("Upgrade", "websocket")        // RFC 9110 section 15.5.22
 	}
