@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/gorilla/websocket"
+	dto "github.com/prometheus/client_model/go"
 
 	"plumbline/bridge/config"
 	"plumbline/bridge/internal/eventually"
@@ -97,5 +99,74 @@ func TestDrainEndsWithTheCloseFrame(t *testing.T) {
 		if len(body) > 10_000 {
 			<-pace.C
 		}
+	}
+}
+
+// TestDrainBeforeHello: a session that opens while the bridge drains gets its welcome first, then the notice, then the close.
+func TestDrainBeforeHello(t *testing.T) {
+	r := run(t, func(c *Config) { c.Drain.Spread = config.Duration(2 * time.Second) })
+	var early []*viewer
+	for range 5 {
+		early = append(early, r.dial())
+	}
+	r.stop()
+	eventually.Must(t, "the viewers to be drained", func() bool {
+		var m dto.Metric
+		return r.b.m.Drain.Write(&m) == nil && m.GetGauge().GetValue() == 1
+	})
+	opened := 0
+	for _, v := range early {
+		if v.ws.WriteJSON(map[string]any{"type": "hello", "token": r.token(nil), "compact": true}) != nil {
+			continue // closed already
+		}
+		var got []string
+		m, err := v.next()
+		for ; err == nil; m, err = v.next() {
+			if got = append(got, m.Type); m.Type == "draining" && (m.RetryMS < 0 || m.RetryMS > 2000) {
+				t.Errorf("retry_ms %d", m.RetryMS)
+			}
+		}
+		if !websocket.IsCloseError(err, 1012) {
+			t.Errorf("ended with %v", err)
+		}
+		if len(got) > 0 && got[0] == "welcome" {
+			opened++
+			got = got[1:]
+			if len(got) == 0 || got[0] != "draining" {
+				t.Errorf("after welcome came %q, want draining first", got)
+			}
+		} else if len(got) > 0 {
+			t.Errorf("%q before welcome", got)
+		}
+	}
+	if opened == 0 {
+		t.Error("none was opened while draining")
+	}
+}
+
+// TestEndWithoutCloseFrame: a viewer that ends its stream without a close frame gets none with 1006, which may not stand in one
+// (RFC 6455 section 7.4.1); its session counts as lost.
+func TestEndWithoutCloseFrame(t *testing.T) {
+	for name, plain := range map[string]bool{"tls": false, "plain": true} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, func(c *Config) { c.Viewers.Plaintext = plain })
+			v := r.raw(t)
+			if _, err := v.conn.Write(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				first, body, err := v.read()
+				if err != nil {
+					break
+				}
+				if first == 0x88 {
+					t.Errorf("close frame %x", body)
+				}
+			}
+			eventually.Must(t, "the session to be counted as lost", func() bool { return r.closedCount("0") == 1 })
+		})
 	}
 }

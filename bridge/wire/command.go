@@ -113,6 +113,7 @@ func (s *session) hello(c *command) {
 	s.mu.Lock()
 	s.ident, s.live, s.counted, s.times.auth = id, true, true, 0
 	s.control = append(s.control, welcome...) // in one step: no heartbeat comes before it
+	s.tellDrain()
 	s.mu.Unlock()
 	s.srv.m.Connections.WithLabelValues("handshake").Dec()
 	s.srv.m.Connections.WithLabelValues("live").Inc()

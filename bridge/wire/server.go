@@ -99,6 +99,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	draining bool
+	spread   time.Duration  // over which those who are drained come back
 	places   int            // connections admitted, in handshake or later
 	perAddr  map[string]int // of these, by address
 	perSub   map[string]int // sessions whose hello was accepted, by subject
@@ -248,11 +249,11 @@ func (s *Server) release(addr string) {
 func (s *Server) begin(ses *session) {
 	s.mu.Lock()
 	s.sessions[ses] = struct{}{}
-	late := s.draining
+	late, spread := s.draining, s.spread
 	s.mu.Unlock()
 	s.m.Connections.WithLabelValues("handshake").Inc()
 	if late { // it came in while Drain made its list
-		ses.shut(CloseDrain, "draining", 0)
+		ses.shut(CloseDrain, "draining", randomUpTo(spread).Milliseconds())
 	}
 	ses.start()
 	go ses.reader()()
@@ -297,7 +298,7 @@ func (s *Server) Sessions() int {
 // too, so that their return does not come at once.
 func (s *Server) Drain(ctx context.Context, spread time.Duration) error {
 	s.mu.Lock()
-	s.draining = true
+	s.draining, s.spread = true, spread
 	s.mu.Unlock()
 	s.m.Drain.Set(1)
 	for _, ses := range s.list() {

@@ -218,7 +218,7 @@ func readMessage(r io.Reader, limit int64, text bool) ([]byte, error) {
 func (s *session) conclude(err error) {
 	var peer *websocket.CloseError
 	switch {
-	case errors.As(err, &peer):
+	case errors.As(err, &peer) && peer.Code != websocket.CloseAbnormalClosure: // that is how gorilla reports an end without close frame
 		s.answerClose(CloseCode(peer.Code))
 		return
 	case errors.Is(err, errRate):
@@ -290,13 +290,22 @@ func (s *session) shut(code CloseCode, reason string, retryMS int64) {
 	s.wake()
 }
 
-// drain tells the viewer and closes it after wait.
+// drain tells the viewer, once it has its welcome, and closes it after wait.
 func (s *session) drain(retryMS int64, wait time.Duration) {
-	s.pushMessage(drainingMsg{"draining", retryMS})
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.times.drain, s.times.retryMS = s.after(wait), retryMS
+	s.tellDrain()
 	s.wind()
+	s.mu.Unlock()
+	s.wake()
+}
+
+// tellDrain queues the notice for a session that is open while the bridge drains. Who has no room for it learns it by the close
+// frame. The caller holds mu.
+func (s *session) tellDrain() {
+	if s.live && s.times.drain != 0 {
+		s.queue(s.frame(drainingMsg{"draining", s.times.retryMS}))
+	}
 }
 
 // finish releases everything. Only run calls it.
