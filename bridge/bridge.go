@@ -201,6 +201,9 @@ func (b *Bridge) Addresses() Addresses { return b.addrs }
 // Ready is closed when Run has everything serving.
 func (b *Bridge) Ready() <-chan struct{} { return b.readyCh }
 
+// maxParts is how many parts Run may start.
+const maxParts = 16
+
 // Run serves until ctx ends, then drains: not ready, no new connections, MQTT clients told and closed, viewers told and closed
 // over the configured spread, journal flushed. It returns nil after a drain, or the first part's failure.
 func (b *Bridge) Run(ctx context.Context) error {
@@ -209,8 +212,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	inner, stop := context.WithCancel(context.Background()) // what must go on while draining
 	defer stop()
-	failed := make(chan error, 4)
-	var readers, servers sync.WaitGroup // the readers must end before the journal closes, the servers end by Close
+	failed := make(chan error, maxParts) // room for all: none waits to tell
+	var readers, servers sync.WaitGroup  // the readers must end before the journal closes, the servers end by Close
 	part := func(wg *sync.WaitGroup, name string, run func() error) {
 		wg.Go(func() {
 			if err := run(); err != nil {
@@ -251,10 +254,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	readers.Wait()
 	err = errors.Join(err, b.Close())
 	servers.Wait()
-	select {
-	case late := <-failed:
+	close(failed)
+	for late := range failed {
 		err = errors.Join(err, late)
-	default:
 	}
 	b.log.Info("stopped")
 	return err
@@ -277,8 +279,6 @@ const drainRest = 3 * time.Second
 func (b *Bridge) drain(stopExternal func()) {
 	b.ready.Store(false)
 	b.draining.Store(true)
-	short, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
 	b.commands.Close()
 	stopExternal()
 	if b.broker != nil {
@@ -289,7 +289,9 @@ func (b *Bridge) drain(stopExternal func()) {
 	spread := b.cfg.Drain.Spread.D()
 	whole, cancel := context.WithTimeout(context.Background(), spread+drainRest)
 	defer cancel()
-	defer b.drainHTTP(whole, spread)()                // at the same time: the listener's shutdown waits for its requests
+	defer b.drainHTTP(whole, spread)() // at the same time: the listener's shutdown waits for its requests
+	short, cancel := context.WithTimeout(whole, time.Second)
+	defer cancel()
 	if err := b.viewers.Shutdown(short); err != nil { // viewers themselves are out of its hands
 		b.log.Debug("viewers' listener did not end in time", "error", err)
 	}
