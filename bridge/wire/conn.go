@@ -153,34 +153,54 @@ func (c *viewerConn) try(p []byte) (n int, err error) {
 	return n, err
 }
 
+// sendBytes is what a viewer has to take within one write timeout at most. What the writer gathers at a time fits; only a single
+// larger reading does not.
+const sendBytes = 2 * writeBytes
+
 // send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.broken != nil {
-		return c.broken
+	c.held.Add(1)
+	defer c.held.Add(-1)
+	for first := true; len(p) > 0 && c.broken == nil; first = false {
+		n := min(len(p), sendBytes)
+		if first || !c.closing.Load() { // what is under way when the end begins has the end's deadline
+			c.broken = c.limitWrite()
+		}
+		if c.broken == nil {
+			c.broken = c.sendPart(p[:n])
+		}
+		p = p[n:]
 	}
+	if c.broken == nil && c.quick != nil {
+		c.broken = c.Conn.SetWriteDeadline(time.Time{}) // try has none; at the end send sets its own
+	}
+	return c.broken
+}
+
+// limitWrite sets the deadline of the next write.
+func (c *viewerConn) limitWrite() error {
 	limit := c.writeTimeout
 	if c.closing.Load() {
 		limit = min(limit, closeWait)
 	}
-	c.held.Add(1)
-	defer c.held.Add(-1)
 	start := time.Now()
 	err := c.Conn.SetWriteDeadline(start.Add(limit))
 	if err == nil && limit > closeWait && c.closing.Load() { // beginClose came between: its deadline counts
 		err = c.Conn.SetWriteDeadline(start.Add(closeWait))
 	}
-	if err == nil {
-		_, err = c.Conn.Write(p)
-	}
+	return err
+}
+
+// sendPart is one write. That it had to wait and went out is a sign of life: the viewer's pong may stand behind much that it has
+// yet to read.
+func (c *viewerConn) sendPart(p []byte) error {
+	start := time.Now()
+	_, err := c.Conn.Write(p)
 	if err == nil && time.Since(start) >= waited {
-		c.alive() // its pong may stand behind much that it has yet to read
+		c.alive()
 	}
-	if err == nil && c.quick != nil {
-		err = c.Conn.SetWriteDeadline(time.Time{}) // try has none; at the end send sets its own
-	}
-	c.broken = err
 	return err
 }
 

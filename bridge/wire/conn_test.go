@@ -69,3 +69,48 @@ func TestSendKeepsTheClosingDeadline(t *testing.T) {
 		t.Errorf("the write may take %s, want at most %s", left, closeWait)
 	}
 }
+
+// takesAll is a connection that takes whatever it is given, and remembers the size of each write and the deadlines set for it.
+type takesAll struct {
+	net.Conn
+	sizes     []int
+	deadlines int
+	begin     func() // called by the first write
+}
+
+func (w *takesAll) SetReadDeadline(time.Time) error { return nil }
+
+func (w *takesAll) SetWriteDeadline(time.Time) error {
+	w.deadlines++
+	return nil
+}
+
+func (w *takesAll) Write(p []byte) (int, error) {
+	if w.sizes = append(w.sizes, len(p)); w.begin != nil {
+		w.begin()
+		w.begin = nil
+	}
+	return len(p), nil
+}
+
+// TestLargeReadingHasManyTimeLimits: a viewer has the write timeout for each part of a large reading, so that one which takes it
+// slowly is not cut; once the connection is about to end there is one limit for all.
+func TestLargeReadingHasManyTimeLimits(t *testing.T) {
+	conn := &takesAll{}
+	c := &viewerConn{Conn: conn, clock: newClock(), writeTimeout: time.Minute}
+	if err := c.send(make([]byte, 5*sendBytes+1)); err != nil {
+		t.Fatal(err)
+	}
+	if len(conn.sizes) != 6 || conn.sizes[0] != sendBytes || conn.sizes[5] != 1 || conn.deadlines != 6 {
+		t.Errorf("writes of %d with %d deadlines", conn.sizes, conn.deadlines)
+	}
+	conn = &takesAll{}
+	c = &viewerConn{Conn: conn, clock: newClock(), writeTimeout: time.Minute}
+	conn.begin = c.beginClose // sets one
+	if err := c.send(make([]byte, 5*sendBytes)); err != nil {
+		t.Fatal(err)
+	}
+	if len(conn.sizes) != 5 || conn.deadlines != 2 {
+		t.Errorf("closing: writes of %d with %d deadlines", conn.sizes, conn.deadlines)
+	}
+}
