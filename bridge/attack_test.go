@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,35 @@ func greet(t *testing.T, number string) {
 
 func TestN15NoHelloInTime(t *testing.T)      { greet(t, "N15") }
 func TestN16CommandBeforeHello(t *testing.T) { greet(t, "N16") }
+
+// TestSlowCheckIsNoLateHello: a hello that came in time is not late because its check takes long, as when the server of the keys
+// does not answer.
+func TestSlowCheckIsNoLateHello(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	var slow atomic.Bool
+	asked, release := make(chan struct{}, 100), make(chan struct{})
+	c := testConfig(t.TempDir())
+	c.Viewers.AuthTimeout = config.Duration(limit)
+	b, err := New(Options{Config: c, Now: func() time.Time {
+		if slow.Load() {
+			asked <- struct{}{}
+			<-release
+		}
+		return time.Now()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, b, c)
+	v := r.dial()
+	slow.Store(true)
+	v.send(map[string]any{"type": "hello", "token": r.token(nil)})
+	<-asked
+	<-time.After(2 * limit) // the stimulus: the limit passes
+	slow.Store(false)
+	close(release)
+	v.want("welcome")
+}
 
 // TestAuthTable holds N21, N24, N25, N36 on the wire too; package auth holds all token vectors.
 func TestAuthTable(t *testing.T) { greet(t, "") }

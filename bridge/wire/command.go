@@ -82,6 +82,9 @@ func (s *session) hello(c *command) {
 		s.misuse("hello twice")
 		return
 	}
+	s.mu.Lock()
+	s.times.auth = 0 // it came in time, however long its check takes
+	s.mu.Unlock()
 	credential := s.shown
 	if c.token != "" {
 		credential = gate.Token(c.token)
@@ -111,7 +114,7 @@ func (s *session) hello(c *command) {
 	s.limit = o.MaxFrameBytes
 	s.ws.SetReadLimit(s.limit)
 	s.mu.Lock()
-	s.ident, s.live, s.counted, s.times.auth = id, true, true, 0
+	s.ident, s.live, s.counted = id, true, true
 	s.control = append(s.control, welcome...) // in one step: no heartbeat comes before it
 	s.tellDrain()
 	s.mu.Unlock()

@@ -45,7 +45,7 @@ type Options struct {
 	Node        string
 
 	Heartbeat        time.Duration // 0 = DefaultHeartbeat; a viewer silent for 1.5 of them is cut
-	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to a good hello
+	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to hello
 	WriteTimeout     time.Duration // 0 = DefaultWriteTimeout, for one write
 	MaxConnections   int           // 0 = DefaultMaxConnections
 	MaxPerAddress    int           // 0 = no limit
