@@ -220,6 +220,7 @@ func (b *Broker) Close() error {
 			b.gate.cut()
 		})
 		defer giveUp.Stop()
+		b.farewell()
 		if err := b.server.Close(); err != nil {
 			b.closeErr = fmt.Errorf("ingest: close: %w", err)
 		}
@@ -232,6 +233,15 @@ func (b *Broker) Close() error {
 		b.sessions.pumps.Wait()
 	})
 	return b.closeErr
+}
+
+// farewell tells all clients that the server shuts down, side by side: some may not read.
+func (b *Broker) farewell() {
+	var all sync.WaitGroup
+	for _, cl := range b.sessions.connected() {
+		all.Go(func() { connOf(cl).end(packets.ErrServerShuttingDown) })
+	}
+	all.Wait()
 }
 
 // follow looks at the files that say who may connect, and cuts who may not any more.

@@ -18,7 +18,8 @@ import (
 	"plumbline/bridge/metrics"
 )
 
-const wait = 10 * time.Second
+// wait is how long a client of a test waits: long, for a loaded machine.
+const wait = 30 * time.Second
 
 // start runs a Broker over a real journal on a free port.
 func start(t *testing.T, change func(*Options)) (*Broker, *journal.Journal) {

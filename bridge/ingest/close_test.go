@@ -1,21 +1,40 @@
 package ingest
 
 import (
+	"strings"
 	"testing"
-
-	"github.com/mochi-mqtt/server/v2/packets"
+	"time"
 )
 
-// The library's own way to tell clients takes the lock of its client list
-// twice over and hangs for good when a client leaves in between; the listener
-// must tell them itself.
-func TestClosingTellsClientsWithoutTheLibrary(t *testing.T) {
+// TestClosingAListenerWithoutTheLibrary: its own way to tell clients takes the lock of its client list twice over and hangs for
+// good when a client leaves in between.
+func TestClosingAListenerWithoutTheLibrary(t *testing.T) {
 	b, _ := start(t, nil)
-	c := dial(t, b, 5)
-	c.connect(login{id: "stays", clean: true})
+	c := dial(t, b, 5).ok(login{id: "stays", clean: true})
 	b.doors[0].Close(func(string) { t.Error("the library's function was called") })
-	first, body, err := c.read()
-	if err != nil || first>>4 != packets.Disconnect || len(body) == 0 || body[0] != packets.ErrServerShuttingDown.Code {
-		t.Errorf("packet %#x %x, error %v, want DISCONNECT with %#x", first, body, err, packets.ErrServerShuttingDown.Code)
+	c.wantClosed()
+}
+
+// TestAllAreTold: at the end clients of every listener read that the server shuts down, also when others do not read at all.
+func TestAllAreTold(t *testing.T) {
+	b := startWS(t, func(o *Options) { o.WriteTimeout = time.Minute })
+	for _, id := range []string{"s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"} {
+		dial(t, b, 5).ok(login{id: id, clean: true}).subscribe("big")
+	}
+	p := dial(t, b, 5).ok(login{id: "p", clean: true})
+	for n := uint16(1); n <= 60; n++ {
+		p.publish("big", strings.Repeat("x", 200<<10), 1, n, 0, nil)
+		p.want(4)
+	}
+	all := map[string]*client{"p": p}
+	for _, id := range []string{"a", "b", "c"} {
+		all["tcp "+id] = dial(t, b, 5).ok(login{id: id, clean: true})
+		all["ws "+id] = dialWS(t, b, 5).ok(login{id: "ws" + id, clean: true})
+	}
+	closesInTime(t, b)
+	for name, c := range all {
+		if first, body, err := c.read(); err != nil || first>>4 != 14 || body[0] != 0x8B {
+			t.Errorf("%s: %#x %x, error %v; want DISCONNECT 0x8B", name, first, body, err)
+		}
 	}
 }

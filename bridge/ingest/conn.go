@@ -170,12 +170,17 @@ func (c *conn) Close() error {
 // takeOver ends a connection whose session has another one now [MQTT-3.1.4-3], and returns when it has no part in it any more:
 // what it is storing is stored, its will is settled. It waits for the journal, and not for a client that does not read.
 func (c *conn) takeOver() {
+	c.end(packets.ErrSessionTakenOver)
+	<-c.gone
+}
+
+// end closes a connection that has a session, and tells the client why if it reads.
+func (c *conn) end(why packets.Code) {
 	c.hurry.Store(true)
 	_ = c.raw.SetWriteDeadline(time.Now().Add(lingerTime)) // of a write that waits
 	if !c.client.Closed() {
-		_ = c.gate.b.server.DisconnectClient(c.client, packets.ErrSessionTakenOver)
+		_ = c.gate.b.server.DisconnectClient(c.client, why)
 	}
-	<-c.gone
 }
 
 // closeWrite says that nothing more comes, layer by layer.

@@ -12,7 +12,6 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plumbline/bridge/audit"
 )
@@ -160,16 +159,12 @@ func (d *door) stopAccepting() {
 	_ = d.opts.Socket.Close()
 }
 
-// Close implements listeners.Listener: clients are told, then cut. It returns when the goroutines of all connections have ended;
-// the library's own wait group may not be waited for while connections still enter it. Its function that tells clients is not
-// called: it locks the library's client list twice over (GetByListener, then Len) and never returns when a client leaves between.
+// Close implements listeners.Listener: clients are cut, whom Broker.Close has told. It returns when the goroutines of all
+// connections have ended; the library's own wait group may not be waited for while connections still enter it. Its function that
+// tells clients is not called: it locks the library's client list twice over (GetByListener, then Len) and never returns when a
+// client leaves between.
 func (d *door) Close(listeners.CloseFn) {
 	d.stopAccepting()
-	for _, client := range d.b.server.Clients.GetAll() {
-		if client.Net.Listener == d.ID() && !client.Closed() {
-			_ = d.b.server.DisconnectClient(client, packets.ErrServerShuttingDown)
-		}
-	}
 	d.mu.Lock()
 	end, server := d.serveEnd, d.http
 	d.mu.Unlock()

@@ -300,6 +300,7 @@ func (ss *sessions) upkeep(now time.Time) {
 		}
 	}
 	ss.mu.Unlock()
+	ss.poke()
 	for _, s := range dirty {
 		s.saveOr("upkeep")
 	}

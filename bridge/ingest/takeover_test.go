@@ -164,10 +164,12 @@ func TestN40SessionIsGivenUnderItsLock(t *testing.T) {
 		cl.Properties.Username = []byte(user)
 		return cl
 	}
-	if _, _, reason := b.sessions.attach(as("one"), &conn{gone: make(chan struct{})}, false); reason != "" {
+	one := &conn{}
+	if _, _, reason := b.sessions.attach(as("one"), one, false); reason != "" {
 		t.Fatalf("refused: %s", reason)
 	}
-	if present, code, reason := b.sessions.attach(as("two"), &conn{gone: make(chan struct{})}, false); reason == "" || code.Code != 0x85 || present {
+	defer b.sessions.detach(one)
+	if present, code, reason := b.sessions.attach(as("two"), &conn{}, false); reason == "" || code.Code != 0x85 || present {
 		t.Errorf("another user is given the session: %#x %q", code.Code, reason)
 	}
 }
