@@ -220,7 +220,7 @@ func (b *Broker) Close() error {
 			b.gate.cut()
 		})
 		defer giveUp.Stop()
-		b.farewell()
+		endAll(b.sessions.connected(), packets.ErrServerShuttingDown)
 		if err := b.server.Close(); err != nil {
 			b.closeErr = fmt.Errorf("ingest: close: %w", err)
 		}
@@ -233,15 +233,6 @@ func (b *Broker) Close() error {
 		b.sessions.pumps.Wait()
 	})
 	return b.closeErr
-}
-
-// farewell tells all clients that the server shuts down, side by side: some may not read.
-func (b *Broker) farewell() {
-	var all sync.WaitGroup
-	for _, cl := range b.sessions.connected() {
-		all.Go(func() { connOf(cl).end(packets.ErrServerShuttingDown) })
-	}
-	all.Wait()
 }
 
 // follow looks at the files that say who may connect, and cuts who may not any more.
@@ -266,13 +257,15 @@ func (b *Broker) Reload() {
 	if !users && !certs {
 		return
 	}
-	for _, cl := range b.sessions.connected() {
-		if c := connOf(cl); c != nil && !b.stillMay(cl, c) {
+	var revoked []*conn
+	for _, c := range b.sessions.connected() {
+		if !b.stillMay(c) {
 			b.m.MQTTRejected.WithLabelValues("revoked").Inc()
-			audit.Refused(b.log, audit.Event{Action: "mqtt session", Reason: "revoked", Subject: string(cl.Properties.Username), Remote: c.addr})
-			_ = b.server.DisconnectClient(cl, packets.ErrNotAuthorized)
+			audit.Refused(b.log, audit.Event{Action: "mqtt session", Reason: "revoked", Subject: string(c.client.Properties.Username), Remote: c.addr})
+			revoked = append(revoked, c)
 		}
 	}
+	endAll(revoked, packets.ErrNotAuthorized)
 }
 
 // alarm shows in the metrics that a file is not what is in force.
@@ -283,8 +276,8 @@ func (b *Broker) alarm() {
 
 // stillMay reports whether a connected client would be let in now. Its password is not at hand, but a change of its hash counts
 // as one of the password.
-func (b *Broker) stillMay(cl *mqtt.Client, c *conn) bool {
-	if b.opts.Users != nil && b.opts.Users.mark(string(cl.Properties.Username)) != c.userMark {
+func (b *Broker) stillMay(c *conn) bool {
+	if b.opts.Users != nil && b.opts.Users.mark(string(c.client.Properties.Username)) != c.userMark {
 		return false
 	}
 	return b.opts.Certificates.check(c.peer()) == nil
@@ -301,6 +294,9 @@ func (d discreet) Enabled(ctx context.Context, l slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (d discreet) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == mqtt.ErrMinimumKeepalive.Error() { // at each CONNECT, before it is looked at
+		return nil
+	}
 	out := slog.NewRecord(r.Time, r.Level, "mqtt: "+r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
 		if safeAttr(a) {

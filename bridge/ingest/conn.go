@@ -174,13 +174,26 @@ func (c *conn) takeOver() {
 	<-c.gone
 }
 
-// end closes a connection that has a session, and tells the client why if it reads.
+// end closes a connection that has a session, and tells the client why if it reads and has its CONNACK [MQTT-3.14.0-1].
 func (c *conn) end(why packets.Code) {
 	c.hurry.Store(true)
 	_ = c.raw.SetWriteDeadline(time.Now().Add(lingerTime)) // of a write that waits
-	if !c.client.Closed() {
+	switch {
+	case c.client.Closed():
+	case c.session.isUp():
 		_ = c.gate.b.server.DisconnectClient(c.client, why)
+	default:
+		c.client.Stop(why)
 	}
+}
+
+// endAll ends connections side by side: some may not read.
+func endAll(conns []*conn, why packets.Code) {
+	var all sync.WaitGroup
+	for _, c := range conns {
+		all.Go(func() { c.end(why) })
+	}
+	all.Wait()
 }
 
 // closeWrite says that nothing more comes, layer by layer.

@@ -118,7 +118,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 		return false
 	}
 	c.present = present
-	if !h.b.stillMay(cl, c) { // changed since it was looked at, and Reload has not met this client
+	if !h.b.stillMay(c) { // changed since it was looked at, and Reload has not met this client
 		return h.b.loginRefused(c, "revoked")
 	}
 	return true

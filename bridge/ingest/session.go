@@ -128,6 +128,13 @@ func (s *session) begin() {
 	s.kick()
 }
 
+// isUp reports whether the client has its CONNACK.
+func (s *session) isUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
 // detach takes the connection away. Called with sessions.mu held.
 func (s *session) detach(expiry uint32, now time.Time) {
 	s.mu.Lock()
@@ -158,12 +165,6 @@ func (s *session) due(now time.Time) (over, changed bool) {
 		return true, false
 	}
 	return false, s.dirty && s.keep
-}
-
-func (s *session) holder() *mqtt.Client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client
 }
 
 // setWill notes the will that waits, or that none does.

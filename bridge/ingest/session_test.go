@@ -89,7 +89,7 @@ func leave(t *testing.T, b *Broker, c *client, id string) {
 		b.sessions.mu.Lock()
 		s := b.sessions.byID[id]
 		b.sessions.mu.Unlock()
-		return s == nil || s.holder() == nil
+		return s.connection() == nil
 	})
 }
 

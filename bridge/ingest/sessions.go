@@ -306,14 +306,13 @@ func (ss *sessions) upkeep(now time.Time) {
 	}
 }
 
-// connected returns the clients that have a session now.
-func (ss *sessions) connected() []*mqtt.Client {
+// connected returns the connections that have a session now.
+func (ss *sessions) connected() (out []*conn) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	var out []*mqtt.Client
 	for _, s := range ss.byID {
-		if cl := s.holder(); cl != nil {
-			out = append(out, cl)
+		if c := s.connection(); c != nil {
+			out = append(out, c)
 		}
 	}
 	return out

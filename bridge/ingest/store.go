@@ -304,6 +304,9 @@ func restore(ss *sessions, k *kept, head journal.Cursor) *session {
 		one := &subscription{s: s, filter: sub.Filter, subOptions: sub.subOptions, since: sub.Since, retainedFrom: sub.RetainedFrom, retainedTo: sub.RetainedTo}
 		if !same {
 			one.since = min(one.since, head.Offset)
+			if one.retainedFrom < one.retainedTo { // was still being brought
+				one.retainedFrom, one.retainedTo = 0, head.Offset
+			}
 		}
 		s.subs[sub.Filter] = one
 		s.filters += len(sub.Filter)

@@ -156,6 +156,28 @@ func TestConnackComesFirst(t *testing.T) {
 	}
 }
 
+// TestNothingBeforeConnack [MQTT-3.14.0-1]: of several that connect with one client id at once, each gets a CONNACK first or is cut.
+func TestNothingBeforeConnack(t *testing.T) {
+	b, _ := start(t, nil)
+	for range 50 {
+		var all []*client
+		for range 6 {
+			all = append(all, dial(t, b, 5))
+		}
+		var wg sync.WaitGroup
+		for _, c := range all {
+			wg.Go(func() { _, _ = c.Write(c.connectPacket(login{id: "s", props: kept1h})) })
+		}
+		wg.Wait()
+		for _, c := range all {
+			if first, body, err := c.read(); err == nil && first != 0x20 {
+				t.Fatalf("first packet %#x %x", first, body)
+			}
+			_ = c.Close()
+		}
+	}
+}
+
 // TestN40SessionIsGivenUnderItsLock: two users that connect with one client id at the same moment do not get one session.
 func TestN40SessionIsGivenUnderItsLock(t *testing.T) {
 	b, _ := start(t, nil)

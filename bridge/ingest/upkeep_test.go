@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"plumbline/bridge/journal"
 )
 
 // TestCloseDoesNotWaitForAWill: a disk that hangs under a will that is being stored does not hold up the end.
@@ -54,6 +56,18 @@ func TestSessionOfNobodyIsFree(t *testing.T) {
 	}
 	if body := dial(t, b, 5).connect(login{id: "s", user: "renamed", password: "pw", props: kept1h}); body[0] != 1 || body[1] != 0 {
 		t.Errorf("CONNACK %x, want the session of the user who is gone", body)
+	}
+}
+
+// TestRetainedOfAnotherJournal: what a new subscription had still to get is counted in the new journal's offsets.
+func TestRetainedOfAnotherJournal(t *testing.T) {
+	b, _ := start(t, nil)
+	k := &kept{ID: "s", Epoch: "gone", Cursor: 90, Subs: []keptSub{{Filter: "a", Since: 90, RetainedFrom: 50, RetainedTo: 90}, {Filter: "b", Since: 5, RetainedFrom: 5, RetainedTo: 5}}}
+	s := restore(b.sessions, k, journal.Cursor{Epoch: "new", Offset: 7})
+	for filter, want := range map[string][3]uint64{"a": {7, 0, 7}, "b": {5, 5, 5}} {
+		if sub := s.subs[filter]; [3]uint64{sub.since, sub.retainedFrom, sub.retainedTo} != want {
+			t.Errorf("%s: since %d, retained after %d to %d; want %d", filter, sub.since, sub.retainedFrom, sub.retainedTo, want)
+		}
 	}
 }
 
