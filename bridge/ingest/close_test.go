@@ -31,6 +31,9 @@ func TestAllAreTold(t *testing.T) {
 		all["tcp "+id] = dial(t, b, 5).ok(login{id: id, clean: true})
 		all["ws "+id] = dialWS(t, b, 5).ok(login{id: "ws" + id, clean: true})
 	}
+	for _, c := range all {
+		c.quiet() // its session is up
+	}
 	closesInTime(t, b)
 	for name, c := range all {
 		if first, body, err := c.read(); err != nil || first>>4 != 14 || body[0] != 0x8B {

@@ -234,20 +234,21 @@ func TestConnectAndSubscribeToTheLetter(t *testing.T) {
 		edit func(p []byte) []byte
 		code int // of CONNACK; -1 = closed without
 	}{
-		"user name that is no UTF-8":    {5, login{id: "c", user: "\xff"}, nil, 0x81},
-		"the same, 3.1.1":               {4, login{id: "c", user: "\xff"}, nil, 4},
-		"user name with NUL":            {5, login{id: "c", user: "a\x00b"}, nil, 0x81},
-		"empty password":                {5, login{id: "c", user: "u"}, func(p []byte) []byte { p[9] |= 0x40; p[1] += 2; return cat(p, []byte{0, 0}) }, 0},
-		"empty password, 3.1.1":         {4, login{id: "c2", user: "u", clean: true}, func(p []byte) []byte { p[9] |= 0x40; p[1] += 2; return cat(p, []byte{0, 0}) }, 0},
-		"will QoS without a will":       {5, login{id: "c"}, func(p []byte) []byte { p[9] |= 8; return p }, 0x81}, // [MQTT-3.1.2-11]
-		"password without a user name":  {4, login{id: "c", password: "x"}, nil, -1},                              // [MQTT-3.1.2-22]
-		"the same is fine with MQTT 5":  {5, login{id: "c", password: "x"}, nil, 0},                               // MQTT 5 section 3.1.2.9
-		"a version from the past":       {2, login{id: "c"}, nil, 1},                                              // [MQTT-3.1.2-2]
-		"a version from the future":     {6, login{id: "c"}, nil, 0x84},                                           // [MQTT-3.1.2-2]
-		"a version from the far future": {200, login{id: "c"}, nil, 0x84},
+		"user name that is no UTF-8":    {5, login{user: "\xff"}, nil, 0x81},
+		"the same, 3.1.1":               {4, login{user: "\xff"}, nil, 4},
+		"user name with NUL":            {5, login{user: "a\x00b"}, nil, 0x81},
+		"empty password":                {5, login{user: "u"}, func(p []byte) []byte { p[9] |= 0x40; p[1] += 2; return cat(p, []byte{0, 0}) }, 0},
+		"empty password, 3.1.1":         {4, login{user: "u"}, func(p []byte) []byte { p[9] |= 0x40; p[1] += 2; return cat(p, []byte{0, 0}) }, 0},
+		"will QoS without a will":       {5, login{}, func(p []byte) []byte { p[9] |= 8; return p }, 0x81}, // [MQTT-3.1.2-11]
+		"password without a user name":  {4, login{password: "x"}, nil, -1},                                // [MQTT-3.1.2-22]
+		"the same is fine with MQTT 5":  {5, login{password: "x"}, nil, 0},                                 // MQTT 5 section 3.1.2.9
+		"a version from the past":       {2, login{}, nil, 1},                                              // [MQTT-3.1.2-2]
+		"a version from the future":     {6, login{}, nil, 0x84},                                           // [MQTT-3.1.2-2]
+		"a version from the far future": {200, login{}, nil, 0x84},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dial(t, b, tc.v)
+			tc.l.clean, tc.l.id = true, strings.ReplaceAll(name, " ", "-") // one session each
 			p := c.connectPacket(tc.l)
 			if tc.edit != nil {
 				p = tc.edit(p)

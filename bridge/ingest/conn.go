@@ -44,9 +44,10 @@ type conn struct {
 	hurry     atomic.Bool   // writes get little time
 	gone      chan struct{} // closed when the reader has returned and the session has no part in the connection any more
 
+	client  *mqtt.Client // this and the next are set when the session is attached
+	session *session
+
 	// Owned by the goroutine that reads the connection.
-	client    *mqtt.Client
-	session   *session
 	userMark  string // what Users knew of its user when it came
 	present   bool   // it found a session
 	refused   bool   // nothing more is taken: a 3.1.1 client learns of a refusal only by the cut

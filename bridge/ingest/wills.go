@@ -102,9 +102,9 @@ func (w *wills) resume(ss *sessions) {
 // later sends a session's will after its delay. The session's next connection, which waits for the end of this one, settles it in
 // connected.
 func (w *wills) later(s *session, will *keptWill) {
-	id := s.id
+	id, user := s.id, s.user
 	send := func() {
-		w.send(s.id, s.user, will)
+		w.send(id, user, will)
 		s.setWill(nil) // afterwards: sent twice after a crash rather than never
 		s.saveOr("will")
 	}
