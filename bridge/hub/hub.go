@@ -46,6 +46,7 @@ type Hub struct {
 	due     []*Subscription
 	pace    pacer
 	ticks   ticks
+	pause   pause
 }
 
 // Stats are counters and sizes for metrics. Counters start at New.
@@ -106,6 +107,8 @@ func (h *Hub) Run(ctx context.Context) error {
 		h.ended = true
 		h.mu.Unlock()
 	}()
+	h.pause = newPause()
+	defer h.pause.close()
 	cancel := h.journal.Watch(h.wake)
 	defer cancel()
 	progress := time.NewTicker(h.opts.Progress)
@@ -130,6 +133,7 @@ func (h *Hub) Run(ctx context.Context) error {
 
 const (
 	retryRead = 100 * time.Millisecond // the pause after a read of the journal failed
+	mostPause = 10 * time.Millisecond  // for which ctx and progress may wait
 	idle      = -1                     // nothing to do until something comes
 )
 
@@ -167,6 +171,10 @@ func (h *Hub) step() (wait time.Duration, err error) {
 // rest waits as long as told, or until kicked. However busy the hub is, it looks at ctx, whose end
 // makes it return false, and at progress.
 func (h *Hub) rest(ctx context.Context, wait time.Duration, kick <-chan struct{}, progress <-chan time.Time) bool {
+	if kick == nil && wait > 0 && wait <= mostPause {
+		h.pause.sleep(wait)
+		wait = 0
+	}
 	var enough <-chan time.Time
 	switch {
 	case wait == 0:

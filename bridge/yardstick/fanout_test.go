@@ -38,7 +38,7 @@ func window(b *testing.B, s server, l load, viewers int) measured {
 // CPU is that of the whole server per delivery. Latency runs from the intended instant to the read in the viewer; what never came counts
 // as an hour.
 func BenchmarkFanOut(b *testing.B) {
-	const rounds, seconds = 3, 8
+	const rounds, seconds = 6, 5
 	for _, c := range []struct{ rate, viewers int }{{1000, 10}, {2000, 50}, {5000, 50}} {
 		b.Run(fmt.Sprintf("%dx%d", c.rate, c.viewers), func(b *testing.B) {
 			servers := []server{startBridged(b), startNATS(b), startMosquitto(b)}
