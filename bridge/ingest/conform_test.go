@@ -59,6 +59,38 @@ func TestReleaseIsSavedBeforePubcomp(t *testing.T) {
 	}
 }
 
+// TestQoS2StepsAreSaved: what PUBREC and PUBREL promise holds after a kill at once.
+func TestQoS2StepsAreSaved(t *testing.T) {
+	r := &restartable{t: t, dir: t.TempDir()}
+	b := r.start()
+	defer r.stop()
+	saved := func() *kept {
+		k, err := b.sessions.store.read(b.sessions.store.path("s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	c := dial(t, b, 5).ok(login{id: "s", props: kept1h})
+	c.sub("x", 2, nil)
+	c.publish("y", "up", 2, 9, 0, nil)
+	c.want(5)
+	if k := saved(); len(k.Taken) != 1 || k.Taken[0] != 9 {
+		t.Errorf("after PUBREC a restart would know %v", k.Taken)
+	}
+	p := dial(t, b, 5).ok(login{id: "p", clean: true})
+	p.publish("x", "down", 2, 1, 0, nil)
+	g := c.next()
+	if k := saved(); len(k.Flights) != 1 || k.Flights[0].ID != g.id || k.Flights[0].Released {
+		t.Errorf("after PUBLISH %d a restart would know %+v", g.id, k.Flights)
+	}
+	c.send(ackOf(0x50, g.id))
+	c.want(6)
+	if k := saved(); len(k.Flights) != 1 || !k.Flights[0].Released {
+		t.Errorf("after PUBREL a restart would know %+v", k.Flights)
+	}
+}
+
 // TestPropertiesArriveWhole [MQTT-3.3.2-17]: Request Problem Information is about answers, and a Maximum Packet Size keeps
 // messages back; neither takes properties out of them.
 func TestPropertiesArriveWhole(t *testing.T) {

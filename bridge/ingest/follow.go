@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// followEvery is how often followed files are looked at: a change holds at most this much later.
+// followEvery is how often followed files are looked at: a change holds when it is seen a second time, so that a file that is
+// being written in place is not taken half.
 const followEvery = 200 * time.Millisecond
 
 // maxFollowed bounds a followed file.
@@ -21,11 +22,17 @@ type followed struct {
 	parse func(raw []byte) error
 
 	mu   sync.Mutex
-	size int64
-	mod  time.Time
+	seen stamp  // at the last look
+	read stamp  // of what was parsed last
 	sum  string // content of a small file: a rewrite within one tick of the file system's clock is seen too
 	bad  error  // what is wrong with that content
 	err  string // what was said last
+}
+
+// stamp tells one state of a file from another.
+type stamp struct {
+	size int64
+	mod  time.Time
 }
 
 // smallFile is the size up to which the content itself is compared.
@@ -33,13 +40,13 @@ const smallFile = 256 << 10
 
 // first reads the file, which must be there and good.
 func (f *followed) first() error {
-	_, err := f.look()
+	_, err := f.look(true)
 	return err
 }
 
 // again reads the file if it changed and reports whether something new is in force. Each problem is said once.
 func (f *followed) again(log *slog.Logger) bool {
-	changed, err := f.look()
+	changed, err := f.look(false)
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -67,7 +74,8 @@ func (f *followed) stale() float64 {
 	return 0
 }
 
-func (f *followed) look() (changed bool, err error) {
+// look reads the file when it has changed and, but for the first time, has stayed so since the last look.
+func (f *followed) look(first bool) (changed bool, err error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return false, fmt.Errorf("ingest: %s: %w", f.key, err)
@@ -76,9 +84,14 @@ func (f *followed) look() (changed bool, err error) {
 		return false, fmt.Errorf("ingest: %s: %q has %d bytes, at most %d are read", f.key, f.path, info.Size(), maxFollowed)
 	}
 	f.mu.Lock()
-	same := !f.mod.IsZero() && f.size == info.Size() && f.mod.Equal(info.ModTime())
+	now := stamp{info.Size(), info.ModTime()}
+	same, settled := f.read == now, f.seen == now
+	f.seen = now
 	sum, bad := f.sum, f.bad
 	f.mu.Unlock()
+	if !first && !settled {
+		return false, bad
+	}
 	if same && info.Size() > smallFile {
 		return false, bad
 	}
@@ -92,7 +105,7 @@ func (f *followed) look() (changed bool, err error) {
 	err = f.parse(raw)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.size, f.mod, f.sum = info.Size(), info.ModTime(), ""
+	f.read, f.sum = now, ""
 	if len(raw) <= smallFile {
 		f.sum = string(raw)
 	}
