@@ -294,7 +294,7 @@ func connack3(pk packets.Packet) packets.Packet {
 		pk.ReasonCode = packets.Err3ClientIdentifierNotValid.Code
 	case packets.ErrUnsupportedProtocolVersion.Code:
 		pk.ReasonCode = packets.Err3UnsupportedProtocolVersion.Code
-	case packets.ErrServerBusy.Code, packets.ErrServerUnavailable.Code, packets.ErrServerShuttingDown.Code:
+	case packets.ErrServerBusy.Code, packets.ErrServerUnavailable.Code, packets.ErrServerShuttingDown.Code, packets.ErrQuotaExceeded.Code:
 		pk.ReasonCode = packets.Err3ServerUnavailable.Code
 	case packets.ErrNotAuthorized.Code, packets.ErrBadUsernameOrPassword.Code:
 		pk.ReasonCode = packets.Err3NotAuthorized.Code

@@ -1,10 +1,13 @@
 package ingest
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
+	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/journal"
 )
 
@@ -56,6 +59,45 @@ func TestSessionOfNobodyIsFree(t *testing.T) {
 	}
 	if body := dial(t, b, 5).connect(login{id: "s", user: "renamed", password: "pw", props: kept1h}); body[0] != 1 || body[1] != 0 {
 		t.Errorf("CONNACK %x, want the session of the user who is gone", body)
+	}
+}
+
+// TestSessionLimit: beyond MaxSessions nobody gets a session that outlives its connection; who has one may come back, and a place
+// that is free again is given.
+func TestSessionLimit(t *testing.T) {
+	b, _ := start(t, func(o *Options) { o.MaxSessions = 2 })
+	dial(t, b, 5).ok(login{id: "one", props: kept1h})
+	dial(t, b, 4).ok(login{id: "two"})
+	if body := dial(t, b, 5).connect(login{id: "three", props: kept1h}); body[1] != 0x97 {
+		t.Errorf("a third session: %#x, want 0x97", body[1])
+	}
+	if body := dial(t, b, 4).connect(login{id: "three"}); body[1] != 3 {
+		t.Errorf("a third session, 3.1.1: %d, want 3 (server unavailable)", body[1])
+	}
+	dial(t, b, 5).ok(login{id: "three"}) // which ends with its connection
+	dial(t, b, 5).ok(login{id: "one", props: kept1h})
+	dial(t, b, 5).ok(login{id: "one", clean: true})
+	dial(t, b, 5).ok(login{id: "four", props: kept1h})
+}
+
+// TestSessionExpires [MQTT-3.1.2-23]: a session left alone for its interval is gone, with its file, and its place is free.
+func TestSessionExpires(t *testing.T) {
+	r := &restartable{t: t, dir: t.TempDir()}
+	b := r.start()
+	defer r.stop()
+	c := dial(t, b, 5).ok(login{id: "s", props: u32(0x11, 1)})
+	c.sub("x", 1, nil)
+	begin := time.Now()
+	leave(t, b, c, "s")
+	eventually.Must(t, "the end of the session", func() bool {
+		_, err := os.Stat(b.sessions.store.path("s"))
+		return os.IsNotExist(err)
+	})
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("gone after %s, its interval is 1 s", took)
+	}
+	if body := dial(t, b, 5).connect(login{id: "s", props: kept1h}); body[0] != 0 || body[1] != 0 {
+		t.Errorf("CONNACK %x, want a new session", body)
 	}
 }
 
