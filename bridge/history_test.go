@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,5 +302,26 @@ func TestHistoryRefusesAsTheGateDoes(t *testing.T) {
 		if resp.Header.Get("WWW-Authenticate") == "" && tc.status == http.StatusUnauthorized || resp.Header.Get("Retry-After") == "" && tc.status == http.StatusTooManyRequests {
 			t.Errorf("%s: headers %v", tc.name, resp.Header)
 		}
+	}
+}
+
+// TestHistoryHeadersReachPages: what an answer says in headers of its own a page of another origin may read.
+func TestHistoryHeadersReachPages(t *testing.T) {
+	r := run(t, nil)
+	r.publish(r.publisher("dev"), "a", "1")
+	r.stored()
+	resp := r.ask(http.MethodGet, "/api/v1/history/topics?filter=%23", "", "Authorization", "Bearer "+r.token(nil), "Origin", goodPage)
+	exposed := strings.Split(resp.Header.Get("Access-Control-Expose-Headers"), ", ")
+	own := 0
+	for name := range resp.Header {
+		if strings.HasPrefix(name, "Plumbline-") || name == "Etag" {
+			own++
+			if !slices.ContainsFunc(exposed, func(e string) bool { return strings.EqualFold(e, name) }) {
+				t.Errorf("%s is not exposed: %v", name, exposed)
+			}
+		}
+	}
+	if resp.StatusCode != http.StatusOK || own < 3 {
+		t.Errorf("%d with %v", resp.StatusCode, resp.Header)
 	}
 }

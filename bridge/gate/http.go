@@ -65,7 +65,7 @@ func (g *Gate) CORS(next http.Handler) http.Handler {
 		if known {
 			h.Set("Access-Control-Allow-Origin", origins[0])
 			h.Set("Access-Control-Allow-Credentials", "true")
-			h.Set("Access-Control-Expose-Headers", "ETag, Link, Retry-After")
+			h.Set("Access-Control-Expose-Headers", "ETag, Plumbline-Cursor, Plumbline-Gaps, Plumbline-Next, Retry-After")
 		}
 		if r.Method != http.MethodOptions {
 			next.ServeHTTP(w, r)
