@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +18,7 @@ type ended struct {
 	mu    sync.Mutex
 	path  string // "" = memory only
 	until map[string]time.Time
+	torn  bool // the file lacks something, or ends within a line
 }
 
 // KeepEnded reads the file at path, which holds the ended tokens from now on; without it End holds until the process ends. Call
@@ -44,8 +43,8 @@ func (r *Revocations) ReadEnded(path string) error {
 	e := r.ended
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
-		key, end, ok := strings.Cut(lines.Text(), " ")
+	for line := range strings.Lines(string(raw)) {
+		key, end, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		unix, err := strconv.ParseInt(end, 10, 64)
 		if until := time.Unix(unix, 0); ok && err == nil && key != "" && e.now().Before(until) {
 			e.until[key] = until
@@ -55,7 +54,7 @@ func (r *Revocations) ReadEnded(path string) error {
 }
 
 // End makes the token behind id count for nothing from now on, here and after a restart, and calls the watchers. The error is
-// that of the file; the token is ended in memory all the same.
+// that of the file; the token is ended in memory all the same, and comes into the file as soon as Run, or the next End, can write it.
 func (r *Revocations) End(id Identity) error {
 	if id.Key == "" {
 		return errors.New("auth: end: the identity is not of a token")
@@ -76,7 +75,7 @@ func (e *ended) has(key string) bool {
 func (e *ended) add(key string, until time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, ok := e.until[key]; ok {
+	if _, ok := e.until[key]; ok && !e.torn {
 		return nil
 	}
 	e.until[key] = until
@@ -86,20 +85,33 @@ func (e *ended) add(key string, until time.Time) error {
 				delete(e.until, key)
 			}
 		}
+		e.torn = true
+	}
+	if e.torn {
 		return e.rewrite()
 	}
 	if e.path == "" {
 		return nil
 	}
 	f, err := os.OpenFile(e.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("auth: ended tokens: %w", err)
+	if err == nil {
+		_, err = f.WriteString(endedLine(key, until))
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	_, err = f.WriteString(endedLine(key, until))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err != nil {
+		e.torn = true
 		return fmt.Errorf("auth: ended tokens: %w", err)
 	}
 	return nil
+}
+
+// mend writes what could not be written.
+func (e *ended) mend() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.torn {
+		_ = e.rewrite() // End has told it, and another try follows
+	}
 }
 
 // rewrite replaces the file in one step, if there is anything to keep or to drop. The caller holds mu.
@@ -117,6 +129,7 @@ func (e *ended) rewrite() error {
 	if err := replace(e.path, []byte(text.String())); err != nil {
 		return fmt.Errorf("auth: ended tokens: %w", err)
 	}
+	e.torn = false
 	return nil
 }
 

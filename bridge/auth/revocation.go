@@ -94,12 +94,8 @@ func (r *Revocations) Watch(f func()) (cancel func()) {
 }
 
 // Run looks at the file every RevocationInterval until ctx ends, and returns nil then. A file that cannot be read or parsed
-// is logged once and the last good list stays: never fail open.
+// is logged once and the last good list stays: never fail open. It also writes ended tokens that could not be written before.
 func (r *Revocations) Run(ctx context.Context) error {
-	if r.path == "" {
-		<-ctx.Done()
-		return nil
-	}
 	tick := time.NewTicker(RevocationInterval)
 	defer tick.Stop()
 	for {
@@ -107,6 +103,10 @@ func (r *Revocations) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		r.ended.mend()
+		if r.path == "" {
+			continue
 		}
 		changed, err := r.reload()
 		r.report(err)

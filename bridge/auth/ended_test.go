@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/bridge/internal/eventually"
+)
+
+// keeper is a list with ended tokens kept at path.
+func keeper(t *testing.T, path string) *Revocations {
+	t.Helper()
+	r, err := NewRevocations("", quiet())
+	if err == nil {
+		err = r.KeepEnded(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestEndedOutlivesAFailingDisk: a token whose end could not be written, or only in part, is ended all the same, comes into the file
+// as soon as it can be written, and takes no other with it.
+func TestEndedOutlivesAFailingDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	path := filepath.Join(dir, "ended")
+	until := time.Now().Add(time.Hour)
+	id := func(key string) Identity { return Identity{Subject: "anna", Key: key, Expires: until} }
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := keeper(t, path)
+	if err := r.End(id("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // whoever tries again is told again
+		if err := r.End(id("second")); err == nil || !r.Revoked(id("second")) {
+			t.Errorf("without the folder: %v, ended %v", err, r.Revoked(id("second")))
+		}
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString("second 18") // what a full disk leaves behind
+	}
+	if err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
+	if err := r.End(id("third")); err != nil {
+		t.Fatal(err)
+	}
+	again := keeper(t, path)
+	for _, key := range []string{"first", "second", "third"} {
+		if !again.Revoked(id(key)) {
+			t.Errorf("%s counts again after a restart", key)
+		}
+	}
+}
+
+// TestEndedIsWrittenLater: nobody has to end another token for it.
+func TestEndedIsWrittenLater(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	r := keeper(t, filepath.Join(dir, "ended"))
+	id := Identity{Key: "first", Expires: time.Now().Add(time.Hour)}
+	if r.End(id) == nil {
+		t.Fatal("there is no folder, and no error")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Must(t, "the token in the file", func() bool {
+		raw, _ := os.ReadFile(filepath.Join(dir, "ended"))
+		return strings.HasPrefix(string(raw), "first ")
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEndedIsReadWhole: no line, however long, hides those after it; what has expired is dropped.
+func TestEndedIsReadWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ended")
+	until := time.Now().Add(time.Hour)
+	put(t, path, strings.Repeat("\x00", 100_000)+"\n"+endedLine("old", time.Now().Add(-time.Second))+endedLine("kept", until)+"torn 1")
+	r := keeper(t, path)
+	if !r.Revoked(Identity{Key: "kept"}) || r.Revoked(Identity{Key: "old"}) || r.Revoked(Identity{Key: "torn"}) {
+		t.Errorf("kept %v, old %v, torn %v", r.Revoked(Identity{Key: "kept"}), r.Revoked(Identity{Key: "old"}), r.Revoked(Identity{Key: "torn"}))
+	}
+	if raw, err := os.ReadFile(path); err != nil || string(raw) != endedLine("kept", until) {
+		t.Errorf("the file is %q, %v", raw, err)
+	}
+}
+
+// TestEndedForgetsWhatHasExpired: the list does not grow for ever.
+func TestEndedForgetsWhatHasExpired(t *testing.T) {
+	r := keeper(t, "") // of which the first 1023 are in memory only
+	at := time.Now()
+	r.ended.now = func() time.Time { return at }
+	for n := range 1023 {
+		if err := r.ended.add(fmt.Sprint(n), at.Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "ended")
+	at = at.Add(time.Second)
+	r.ended.path = path
+	if err := r.ended.add("last", at.Add(time.Hour)); err != nil || len(r.ended.until) != 1 {
+		t.Errorf("%d are kept, %v", len(r.ended.until), err)
+	}
+	if raw, err := os.ReadFile(path); err != nil || strings.Count(string(raw), "\n") != 1 || !strings.HasPrefix(string(raw), "last ") {
+		t.Errorf("the file has %d bytes, %v", len(raw), err)
+	}
+}
