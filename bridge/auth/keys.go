@@ -3,7 +3,10 @@ package auth
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +14,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"plumbline/bridge/certificate"
+	"plumbline/bridge/strictjson"
 )
 
 // How keys are fetched.
@@ -74,11 +79,51 @@ func NewKeys(o KeysOptions) (*Keys, error) {
 	}
 	k.refresh(true)
 	if k.set.Load() == nil && o.Cache != "" {
-		if raw, err := readBounded(o.Cache); err == nil && k.take(raw) == nil {
+		if raw, err := k.kept(); err == nil && k.take(raw) == nil {
 			o.Log.Warn("token keys taken from the last good answer", "file", o.Cache)
 		}
 	}
 	return k, nil
+}
+
+// The file Cache holds the last good answer with one more member, which says whose answer it is: keys of a source that the operator
+// has left, maybe because they were stolen, are not to come back while the new one is away.
+const sourceMember = "plumbline_source"
+
+func (k *Keys) source() string {
+	sum := sha256.Sum256([]byte(k.opts.URL)) // which may hold a key
+	return hex.EncodeToString(sum[:])
+}
+
+// kept reads the last good answer of this source.
+func (k *Keys) kept() ([]byte, error) {
+	raw, err := readBounded(k.opts.Cache)
+	if err != nil {
+		return nil, err
+	}
+	source := ""
+	if err := strictjson.Decode(raw, 8, map[string]any{sourceMember: &source}); err != nil {
+		return nil, err
+	}
+	if source != k.source() {
+		k.opts.Log.Warn("token keys kept from another source are not taken", "file", k.opts.Cache)
+		return nil, errors.New("auth: the kept answer is another source's")
+	}
+	return raw, nil
+}
+
+// keep writes a good answer for the next start.
+func (k *Keys) keep(raw []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	members[sourceMember] = json.RawMessage(strconv.Quote(k.source()))
+	raw, err := json.Marshal(members)
+	if err != nil {
+		return err
+	}
+	return replace(k.opts.Cache, raw)
 }
 
 // keysClient follows no redirect: the operator named the one place whose word counts.
@@ -134,30 +179,30 @@ func (k *Keys) settle() {
 // alg returns the algorithm of the key with that id. An id that is not known asks the source again, once in FetchPause however
 // many ask, and waits for its answer.
 func (k *Keys) alg(kid string) (alg string, set *keySet, known bool) {
-	for again := false; ; again = true {
+	for asked := false; ; asked = true {
 		if set = k.set.Load(); set != nil {
 			if alg, known = set.algs[kid]; known {
 				return alg, set, true
 			}
 		}
-		if again || !k.refresh(false) {
+		if asked {
 			return "", set, false
 		}
+		k.refresh(false) // were it too soon: the answer to another may have come since the look above
 	}
 }
 
-// refresh reads the source, or waits for who is at it already. It reports false without having done either: too soon. With now
-// set it is never too soon.
-func (k *Keys) refresh(now bool) bool {
+// refresh reads the source, or waits for who is at it already; unless now is set, not again within FetchPause.
+func (k *Keys) refresh(now bool) {
 	k.mu.Lock()
 	if flight := k.flight; flight != nil {
 		k.mu.Unlock()
 		<-flight
-		return true
+		return
 	}
 	if !now && k.opts.Now().Sub(k.last) < FetchPause {
 		k.mu.Unlock()
-		return false
+		return
 	}
 	flight := make(chan struct{})
 	k.flight, k.last = flight, k.opts.Now()
@@ -167,7 +212,6 @@ func (k *Keys) refresh(now bool) bool {
 	k.flight = nil
 	k.mu.Unlock()
 	close(flight)
-	return true
 }
 
 // load reads the source and takes what is good.
@@ -216,7 +260,7 @@ func (k *Keys) take(raw []byte) error {
 	k.mu.Unlock()
 	k.opts.Log.Info("token keys taken", "keys", len(set.algs))
 	if k.opts.URL != "" && k.opts.Cache != "" {
-		if err := replace(k.opts.Cache, raw); err != nil {
+		if err := k.keep(raw); err != nil {
 			k.opts.Log.Warn("token keys not kept for the next start", "error", err)
 		}
 	}

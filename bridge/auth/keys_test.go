@@ -295,6 +295,32 @@ func TestN35KeyRotationAndOutage(t *testing.T) {
 	bad(again, evil, "b", "signature")
 	fresh, _, _ := i.following(t, nil)
 	bad(fresh, b, "b", ReasonKeys)
+	moved, _, _ := i.following(t, func(o *KeysOptions) { o.Cache, o.URL = cache, i.URL+"/new" })
+	bad(moved, b, "b", ReasonKeys) // the keys of a source that was left
+}
+
+// TestKeyThatJustCame: a token whose key another token's question has brought meanwhile is good, although it is too soon to ask.
+func TestKeyThatJustCame(t *testing.T) {
+	aPub, _ := edKey(t)
+	bPub, b := edKey(t)
+	i := newIssuer(t, jwks(jwk("a", aPub, nil)))
+	came, err := parseKeySet([]byte(jwks(jwk("b", bPub, nil))), false, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var late func() // nil while the set is read for the first time
+	v, k, _ := i.following(t, func(o *KeysOptions) {
+		o.Now = func() time.Time { // asked after the set was looked at
+			if late != nil {
+				late()
+			}
+			return now
+		}
+	})
+	late = func() { k.set.Store(came) }
+	if _, err := v.Verify(signKid(t, jwt.SigningMethodEdDSA, b, "b")); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestN27UnknownKeyFlood: however many tokens name keys that nobody knows, the issuer is asked once in FetchPause.
