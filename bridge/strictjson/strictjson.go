@@ -1,5 +1,6 @@
 // Package strictjson checks JSON text that comes from outside for the things encoding/json lets pass and that have been
-// used to smuggle meaning past a check: duplicate member names, names in another case, trailing data and deep nesting.
+// used to smuggle meaning past a check: duplicate member names, names in another case, trailing data, deep nesting, and text that
+// is no Unicode, which it would change.
 package strictjson
 
 import (
@@ -8,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Errors that Check returns (wrapped with the place).
@@ -20,10 +24,12 @@ var (
 	ErrType = errors.New("wrong type")
 	// ErrTrailing: something follows the first JSON value.
 	ErrTrailing = errors.New("data after the value")
+	// ErrText: a string holds what is not UTF-8, or an escaped half of a surrogate pair. RFC 8259 sections 8.1 and 8.2.
+	ErrText = errors.New("not Unicode")
 )
 
 // Check reads data as exactly one JSON value and reports the first fault: a syntax error, a duplicate member name in any
-// object, nesting deeper than maxDepth, or data after the value. It keeps no state and is safe for concurrent use.
+// object, nesting deeper than maxDepth, text that is no Unicode, or data after the value. It keeps no state and is safe for concurrent use.
 func Check(data []byte, maxDepth int) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -33,7 +39,40 @@ func Check(data []byte, maxDepth int) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("strictjson: %w", ErrTrailing)
 	}
+	if !utf8.Valid(data) || loneSurrogate(data) {
+		return fmt.Errorf("strictjson: %w", ErrText)
+	}
 	return nil
+}
+
+// loneSurrogate reports whether valid JSON has an escape of a high surrogate without one of a low one after it, or the reverse.
+// A backslash is only in strings, so that nothing else has to be told apart.
+func loneSurrogate(data []byte) bool {
+	for {
+		at := bytes.IndexByte(data, '\\')
+		if at < 0 {
+			return false
+		}
+		first := unit(data[at:])
+		data = data[at+2:]
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		data = data[4:]
+		if utf16.DecodeRune(first, unit(data)) == utf8.RuneError {
+			return true
+		}
+		data = data[6:]
+	}
+}
+
+// unit returns the UTF-16 code unit of the escape that text begins with, 0 when it begins with none.
+func unit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // digits, in valid JSON
+	return rune(n)
 }
 
 // Decode checks data as Check does and then reads the members of the one object in it to the pointers given by their names.

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -23,6 +24,16 @@ func TestCheck(t *testing.T) {
 		{"two values", `{} {}`, ErrTrailing},
 		{"garbage after", `{}x`, ErrTrailing},
 		{"too deep", strings.Repeat("[", 5) + strings.Repeat("]", 5), ErrDepth},
+		{"a pair of surrogates", `{"\ud83d\ude00":"\\\ud83d\ude00\\ud800\u0041"}`, nil},
+		{"not UTF-8", "{\"a\":\"\xff\"}", ErrText},
+		{"a surrogate in UTF-8", "\"\xed\xa0\x80\"", ErrText},
+		{"half a pair", `"\ud83d"`, ErrText},
+		{"half a pair and text", `"\uD83Dude00"`, ErrText},
+		{"half a pair and a backslash", `"\ud83d\\ude00"`, ErrText},
+		{"the other half", `{"a":"x\ude00"}`, ErrText},
+		{"the halves the other way round", `"\ude00\ud83d"`, ErrText},
+		{"half a pair in a name", `{"\ud83d":1}`, ErrText},
+		{"two halves of one kind", `"\ud83d\ud83d\ude00"`, ErrText},
 		{"depth bomb", strings.Repeat("[", 100_000), ErrDepth},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -39,14 +50,20 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// FuzzCheck holds Check to encoding/json: whatever Check accepts, json.Valid accepts.
+// FuzzCheck holds Check to encoding/json: whatever Check accepts, json.Valid accepts, and reads without putting anything in place of
+// what is no text.
 func FuzzCheck(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `[]`, `{"a":1,"a":2}`, `[[[[[[]]]]]]`, "\x00"} {
+	for _, s := range []string{`{"a":1}`, `[]`, `{"a":1,"a":2}`, `[[[[[[]]]]]]`, "\x00", `"\ud83d\ude00"`, `"\ud83d"`, `"\\\ud83dx"`, "\"\xff\""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if Check(in, 16) == nil && !json.Valid(in) {
 			t.Fatalf("accepted invalid JSON %q", in)
+		}
+		var text string
+		if json.Unmarshal(in, &text) == nil && strings.Contains(text, "\ufffd") && !bytes.Contains(in, []byte("\ufffd")) &&
+			!bytes.Contains(bytes.ToLower(in), []byte(`\ufffd`)) && Check(in, 16) == nil {
+			t.Fatalf("accepted %q, which is read as %q", in, text)
 		}
 	})
 }
