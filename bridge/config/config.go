@@ -49,7 +49,7 @@ type MQTT struct {
 	UsersFile      string       `yaml:"usersFile"` // followed while running
 	MaxPacketBytes Bytes        `yaml:"maxPacketBytes"`
 	MaxClients     int          `yaml:"maxClients"`
-	MaxPerAddress  int          `yaml:"maxPerAddress"` // 0 = no limit
+	MaxPerAddress  int          `yaml:"maxPerAddress"` // of one address (IPv6: of one /64); 0 = no limit
 	ConnectTimeout Duration     `yaml:"connectTimeout"`
 	LoginFailures  int          `yaml:"loginFailures"` // per minute, for an address and for an account
 	Plaintext      bool         `yaml:"plaintext"`     // allow MQTT without TLS on an address that is not loopback
@@ -108,7 +108,7 @@ type Viewers struct {
 	AuthTimeout      Duration `yaml:"authTimeout"`
 	WriteTimeout     Duration `yaml:"writeTimeout"`
 	MaxConnections   int      `yaml:"maxConnections"`
-	MaxPerAddress    int      `yaml:"maxPerAddress"` // 0 = no limit
+	MaxPerAddress    int      `yaml:"maxPerAddress"` // of one address (IPv6: of one /64); 0 = no limit
 	MaxPerSubject    int      `yaml:"maxPerSubject"` // sessions of one token subject; 0 = no limit
 	HandshakeRate    int      `yaml:"handshakeRate"` // new connections a second; 0 = no limit
 	Compression      string   `yaml:"compression"`   // off or on: permessage-deflate for viewers that offer it

@@ -308,8 +308,8 @@ func TestThrottleIsBounded(t *testing.T) {
 	for i := range maxAddresses + 10 {
 		th.fail(time.Duration(i).String())
 	}
-	if len(th.seen) > maxAddresses {
-		t.Errorf("%d addresses are remembered", len(th.seen))
+	if n := len(th.seen); n > maxAddresses*7/8+10 || n < maxAddresses*7/8 { // nor is all of it looked at each time
+		t.Errorf("%d addresses are remembered", n)
 	}
 	never := newThrottle(0, func() time.Time { return now })
 	for range 100 {
@@ -317,17 +317,6 @@ func TestThrottleIsBounded(t *testing.T) {
 	}
 	if never.wait(here) != 0 {
 		t.Error("0 free failures mean no limit")
-	}
-}
-
-func TestAddressClass(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7:80": "192.0.2.0/24", "192.0.2.255": "192.0.2.0/24", "[::ffff:192.0.2.9]:1": "192.0.2.0/24",
-		"[2001:db8:1:2:3:4:5:6]:443": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "pipe": "pipe", "": "",
-	} {
-		if got := AddressClass(addr); got != want {
-			t.Errorf("AddressClass(%q) = %q, want %q", addr, got, want)
-		}
 	}
 }
 

@@ -1,9 +1,10 @@
 package gate
 
 import (
-	"net/netip"
 	"sync"
 	"time"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // How long who has failed too often must wait.
@@ -40,7 +41,7 @@ func newThrottle(free int, now func() time.Time) *throttle {
 func (t *throttle) wait(addr string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if one := t.seen[AddressClass(addr)]; one != nil {
+	if one := t.seen[peer.Network(addr)]; one != nil {
 		return max(0, one.until.Sub(t.now()))
 	}
 	return 0
@@ -51,7 +52,7 @@ func (t *throttle) fail(addr string) {
 	if t.free <= 0 {
 		return
 	}
-	now, class := t.now(), AddressClass(addr)
+	now, class := t.now(), peer.Network(addr)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	one := t.seen[class]
@@ -76,7 +77,8 @@ func (t *throttle) fail(addr string) {
 	one.last = one.until // waiting makes up for nothing
 }
 
-// makeRoom forgets who has been quiet and, when all are busy, anyone. The caller holds mu.
+// makeRoom forgets who has been quiet and, when too many are busy, anyone. It leaves room for many more, since it looks at all. The
+// caller holds mu.
 func (t *throttle) makeRoom(now time.Time) {
 	if len(t.seen) < maxAddresses {
 		return
@@ -87,30 +89,9 @@ func (t *throttle) makeRoom(now time.Time) {
 		}
 	}
 	for class := range t.seen {
-		if len(t.seen) < maxAddresses {
+		if len(t.seen) <= maxAddresses*7/8 {
 			return
 		}
 		delete(t.seen, class)
 	}
-}
-
-// AddressClass names the network that an address (with or without port) belongs to, as far as one household or office goes: the
-// /24 of IPv4, the /64 of IPv6. What is no address is a class of its own.
-func AddressClass(addr string) string {
-	var ip netip.Addr
-	if with, err := netip.ParseAddrPort(addr); err == nil {
-		ip = with.Addr()
-	} else if ip, err = netip.ParseAddr(addr); err != nil {
-		return addr
-	}
-	ip = ip.Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 24
-	}
-	net, err := ip.Prefix(bits)
-	if err != nil {
-		return addr
-	}
-	return net.String()
 }

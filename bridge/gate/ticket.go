@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/internal/peer"
 )
 
 // TicketLife is how long a ticket can be used, once.
@@ -59,7 +60,7 @@ func (t *tickets) issue(id auth.Identity, addr string) (text string, ok bool, er
 	if own >= maxSubjectTickets || len(t.open) >= maxTickets {
 		return "", false, nil
 	}
-	t.open[sha256.Sum256([]byte(text))] = ticket{id, AddressClass(addr), now.Add(TicketLife)}
+	t.open[sha256.Sum256([]byte(text))] = ticket{id, peer.Network(addr), now.Add(TicketLife)}
 	return text, true, nil
 }
 
@@ -71,7 +72,7 @@ func (t *tickets) redeem(text, addr string) (auth.Identity, bool) {
 	one, ok := t.open[digest]
 	delete(t.open, digest)
 	t.mu.Unlock()
-	if !ok || !t.now().Before(one.until) || one.class != AddressClass(addr) {
+	if !ok || !t.now().Before(one.until) || one.class != peer.Network(addr) {
 		return auth.Identity{}, false
 	}
 	return one.id, true

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // gate counts the connections of all listeners and holds them to the limits: in all, per address, and until CONNECT (M9, D18).
@@ -15,7 +17,7 @@ type gate struct {
 	mu      sync.Mutex
 	closed  bool
 	conns   map[*conn]struct{}
-	perAddr map[string]int
+	perAddr map[string]int // by peer.Key
 }
 
 func newGate(b *Broker) *gate {
@@ -24,13 +26,14 @@ func newGate(b *Broker) *gate {
 
 // admit registers a connection that was accepted, or says why not. A registered one must be released.
 func (g *gate) admit(raw net.Conn) (*conn, string) {
-	addr := hostOf(raw.RemoteAddr())
+	addr := peer.Host(raw.RemoteAddr().String())
+	key := peer.Key(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch limit := g.b.opts.MaxPerAddress; {
 	case g.closed:
 		return nil, "draining"
-	case limit > 0 && g.perAddr[addr] >= limit:
+	case limit > 0 && g.perAddr[key] >= limit:
 		return nil, "address-limit"
 	case len(g.conns) >= g.b.opts.MaxClients:
 		return nil, "limit"
@@ -42,7 +45,7 @@ func (g *gate) admit(raw net.Conn) (*conn, string) {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3})
 	}
 	g.conns[c] = struct{}{}
-	g.perAddr[addr]++
+	g.perAddr[key]++
 	g.b.m.MQTTClients.Inc()
 	return c, ""
 }
@@ -55,8 +58,9 @@ func (g *gate) release(c *conn) {
 		return
 	}
 	delete(g.conns, c)
-	if g.perAddr[c.addr]--; g.perAddr[c.addr] <= 0 {
-		delete(g.perAddr, c.addr)
+	key := peer.Key(c.addr)
+	if g.perAddr[key]--; g.perAddr[key] <= 0 {
+		delete(g.perAddr, key)
 	}
 	g.b.m.MQTTClients.Dec()
 }
@@ -75,12 +79,4 @@ func (g *gate) cut() {
 	for c := range g.conns {
 		_ = c.raw.Close()
 	}
-}
-
-func hostOf(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
-	}
-	return host
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plumbline/bridge/audit"
+	"plumbline/bridge/internal/peer"
 )
 
 // authenticate decides a CONNECT. The answer to a stranger is the same whatever is wrong.
@@ -68,7 +69,7 @@ func (t *throttle) allow(addr, account string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn()
-	return t.counts[t.key("a"+addr)] < t.limit && t.counts[t.key("u"+account)] < t.limit
+	return t.counts[t.key("a"+peer.Key(addr))] < t.limit && t.counts[t.key("u"+account)] < t.limit
 }
 
 // failed counts a login that failed.
@@ -79,7 +80,7 @@ func (t *throttle) failed(addr, account string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn()
-	t.counts[t.key("a"+addr)]++
+	t.counts[t.key("a"+peer.Key(addr))]++
 	t.counts[t.key("u"+account)]++
 }
 

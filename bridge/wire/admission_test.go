@@ -134,3 +134,22 @@ func TestClock(t *testing.T) {
 		t.Error("one that has finished was rung, or stays")
 	}
 }
+
+// TestOneHostIsOneAddress: a host that takes another address of its /64 for each connection has no more places for it.
+func TestOneHostIsOneAddress(t *testing.T) {
+	s := &Server{opts: Options{MaxConnections: 10, MaxPerAddress: 2}, perAddr: map[string]int{}}
+	for _, tc := range []struct{ addr, want string }{
+		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address-limit"}, {"2001:db8:0:1::1", ""},
+		{"192.0.2.1", ""}, {"192.0.2.1", ""}, {"192.0.2.1", "address-limit"}, {"192.0.2.2", ""},
+	} {
+		if got := s.admit(tc.addr); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.addr, got, tc.want)
+		}
+	}
+	for _, addr := range []string{"2001:db8::2", "2001:db8::1", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.1", "192.0.2.2"} {
+		s.release(addr)
+	}
+	if len(s.perAddr) != 0 || s.places != 0 {
+		t.Errorf("%d places are taken, by %v", s.places, s.perAddr)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	upstream "plumbline/bridge/command"
 	"plumbline/bridge/gate"
 	"plumbline/bridge/hub"
+	"plumbline/bridge/internal/peer"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -101,7 +102,7 @@ type Server struct {
 	draining bool
 	spread   time.Duration  // over which those who are drained come back
 	places   int            // connections admitted, in handshake or later
-	perAddr  map[string]int // of these, by address
+	perAddr  map[string]int // of these, by peer.Key
 	perSub   map[string]int // sessions whose hello was accepted, by subject
 	sessions map[*session]struct{}
 	wg       sync.WaitGroup
@@ -137,10 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, no)
 		return
 	}
-	addr, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		addr = r.RemoteAddr
-	}
+	addr := peer.Host(r.RemoteAddr)
 	if wait := s.opts.Gate.Wait(addr); wait > 0 {
 		w.Header().Set("Retry-After", gate.RetryAfter(wait))
 		s.refuse(w, r, &refusal{http.StatusTooManyRequests, gate.ReasonThrottled})
@@ -219,6 +217,7 @@ func (s *Server) releaseSubject(subject string) {
 
 // admit takes a place for a connection, or says why there is none.
 func (s *Server) admit(addr string) string {
+	addr = peer.Key(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -236,6 +235,7 @@ func (s *Server) admit(addr string) string {
 }
 
 func (s *Server) release(addr string) {
+	addr = peer.Key(addr)
 	s.mu.Lock()
 	s.places--
 	if s.perAddr[addr]--; s.perAddr[addr] <= 0 {

@@ -1,13 +1,13 @@
 package httpwire
 
 import (
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/internal/peer"
 )
 
 // places counts the requests under way and admits new ones within the limits.
@@ -25,7 +25,7 @@ type places struct {
 func (p *places) take(addr string) *problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := "a" + addr
+	key := addressKey(addr)
 	switch {
 	case p.ended:
 		return &problem{http.StatusServiceUnavailable, "draining", "the bridge is about to restart: come back later"}
@@ -42,7 +42,7 @@ func (p *places) take(addr string) *problem {
 func (p *places) give(addr string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop("a" + addr)
+	p.drop(addressKey(addr))
 	p.all--
 	p.tell()
 }
@@ -101,15 +101,9 @@ func (p *places) tell() {
 	}
 }
 
-func subjectKey(id auth.Identity) string { return "s" + id.Account() }
+func addressKey(addr string) string { return "a" + peer.Key(addr) }
 
-// host returns the address without its port.
-func host(remote string) string {
-	if addr, _, err := net.SplitHostPort(remote); err == nil {
-		return addr
-	}
-	return remote
-}
+func subjectKey(id auth.Identity) string { return "s" + id.Account() }
 
 // retryAfter spells a wait of 1 to 5 s (RFC 9110 section 10.2.3).
 func retryAfter() string { return strconv.Itoa(1 + int(randomUpTo(4*time.Second)/time.Second)) }

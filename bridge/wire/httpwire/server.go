@@ -110,13 +110,12 @@ func (s *Server) endpoint(kind, method string, serve func(*client)) http.Handler
 			s.refuse(w, r, auth.Identity{}, problem{http.StatusMethodNotAllowed, "method", r.Method + " is not served here: use " + method})
 			return
 		}
-		addr := host(r.RemoteAddr)
-		if no := s.places.take(addr); no != nil {
+		if no := s.places.take(r.RemoteAddr); no != nil {
 			w.Header().Set("Retry-After", retryAfter())
 			s.refuse(w, r, auth.Identity{}, *no)
 			return
 		}
-		defer s.places.give(addr)
+		defer s.places.give(r.RemoteAddr)
 		id, err := s.opts.Door.FromRequest(r)
 		if err != nil {
 			s.opts.Door.Refuse(w, r, id, err)
