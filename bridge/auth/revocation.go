@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,8 @@ const RevocationInterval = 200 * time.Millisecond
 // maxRevocationBytes bounds the file.
 const maxRevocationBytes = 64 << 20
 
-// Revocations is the set of revoked subjects and token ids read from a file, one `sub:NAME` or `jti:ID` a line; empty lines
-// and lines starting with # count for nothing. To it come the tokens that their holders ended. The zero value is not usable; see
+// Revocations is the set of revoked subjects, token ids and tenants read from a file, one `sub:NAME`, `sub:TENANT/NAME`, `jti:ID` or
+// `tenant:TENANT` a line; a NAME without tenant is that of every tenant. Empty lines and lines starting with # count for nothing. To it come the tokens that their holders ended. The zero value is not usable; see
 // NewRevocations. Safe for concurrent use.
 type Revocations struct {
 	path  string
@@ -60,7 +61,7 @@ func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
 	return r, nil
 }
 
-// Revoked reports whether id's subject or token id is on the list, or its token was ended.
+// Revoked reports whether id's subject, token id or tenant is on the list, or its token was ended.
 func (r *Revocations) Revoked(id Identity) bool {
 	if r.ended.has(id.Key) {
 		return true
@@ -69,14 +70,14 @@ func (r *Revocations) Revoked(id Identity) bool {
 	if len(set) == 0 {
 		return false
 	}
-	if _, ok := set["sub:"+id.Subject]; ok {
-		return true
+	names := []string{"sub:" + id.Subject}
+	if id.TokenID != "" {
+		names = append(names, "jti:"+id.TokenID)
 	}
-	if id.TokenID == "" {
-		return false
+	if id.Tenant != "" {
+		names = append(names, "tenant:"+id.Tenant, "sub:"+id.Account())
 	}
-	_, ok := set["jti:"+id.TokenID]
-	return ok
+	return slices.ContainsFunc(names, func(name string) bool { _, ok := set[name]; return ok })
 }
 
 // Watch calls f after each change of the list, from Run's or End's goroutine. The returned function ends that.
@@ -210,8 +211,8 @@ func parseRevocations(path string, raw []byte) (map[string]struct{}, error) {
 		}
 		kind, name, ok := strings.Cut(line, ":")
 		name = strings.TrimSpace(name) // "sub: NAME" is what hands that write YAML give
-		if !ok || name == "" || kind != "sub" && kind != "jti" {
-			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME or jti:ID", path, n)
+		if !ok || name == "" || kind != "sub" && kind != "jti" && kind != "tenant" {
+			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME, sub:TENANT/NAME, jti:ID or tenant:TENANT", path, n)
 		}
 		set[kind+":"+name] = struct{}{}
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -48,6 +49,33 @@ func TestN50TenantsStayBelowTheirPrefix(t *testing.T) {
 	for _, bad := range []any{nil, "", "a/b", "+", "#", "a+", "$SYS", " a", "a\x00", "a\n", "{tenant}", 7, []string{"a"}, string(make([]byte, 129))} {
 		if _, err := read(bad, "#"); err == nil {
 			t.Errorf("tenant %q is taken", bad)
+		}
+	}
+}
+
+// TestRevocationOfATenant: a tenant's subject, or the tenant whole, without anybody of another; a name alone is every tenant's.
+func TestRevocationOfATenant(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	for list, want := range map[string]string{
+		"sub:anna":     "yyn",
+		"sub:a/anna":   "ynn",
+		"tenant:a":     "yny",
+		"tenant:a/ben": "nnn",
+		"tenant:anna":  "nnn",
+		"sub:a":        "nnn",
+		"sub:/anna":    "nnn",
+	} {
+		put(t, path, list+"\n")
+		r, err := NewRevocations(path, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, id := range []Identity{{Tenant: "a", Subject: "anna"}, {Tenant: "b", Subject: "anna"}, {Tenant: "a", Subject: "ben"}} {
+			got += map[bool]string{true: "y", false: "n"}[r.Revoked(id)]
+		}
+		if got != want || r.Revoked(Identity{Subject: "carl"}) {
+			t.Errorf("%s: %s, want %s", list, got, want)
 		}
 	}
 }
