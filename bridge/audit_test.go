@@ -289,6 +289,10 @@ func refusals(revoked string) []refused {
 		{"no session", ask(401, "POST", "/session"), "POST /session", "missing", ""},
 		{"bad session", ask(401, "POST", "/session", "Authorization", "Bearer x"), "POST /session", "form", ""},
 		{"logout without origin", ask(403, "DELETE", "/session", "Cookie", testCookie+"=x"), "DELETE /session", "origin", ""},
+		{"session by another method", ask(405, "PUT", "/session"), "PUT /session", "method", ""},
+		{"history beyond the grants", func(r *running) {
+			ask(403, "GET", "/api/v1/history/topics?filter=b", "Authorization", "Bearer "+r.token(map[string]any{"grants": []string{"a"}}))(r)
+		}, "GET /api/v1/history/topics", "forbidden", "anna"},
 		{"no ticket", ask(401, "POST", "/ticket"), "POST /ticket", "missing", ""},
 		{"two credentials", ask(400, "POST", "/ticket?ticket=x", "Authorization", "Bearer x"), "POST /ticket", "credentials", ""},
 	}

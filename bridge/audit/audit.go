@@ -4,7 +4,9 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 )
 
 // Message is the message of every event; what else is logged never has it.
@@ -34,3 +36,7 @@ func Refused(log *slog.Logger, e Event) {
 	}
 	log.LogAttrs(context.Background(), slog.LevelWarn, Message, attrs...)
 }
+
+// Request names an HTTP request as an action: method and path, cut to what tells it from others. The query is left out: there may be
+// a secret in it.
+func Request(r *http.Request) string { return fmt.Sprintf("%.16s %.128s", r.Method, r.URL.Path) }

@@ -59,6 +59,7 @@ const (
 	ReasonOrigin      = "origin"       // not on the list, or missing with a cookie
 	ReasonTicket      = "ticket"       // unknown, used, too old or from elsewhere
 	ReasonBody        = "body"         // of a request to the session endpoint
+	ReasonMethod      = "method"       // not served there
 	ReasonRevoked     = "revoked"
 	ReasonThrottled   = "throttled"
 	ReasonSubprotocol = "token-in-subprotocol" // not enabled

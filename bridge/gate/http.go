@@ -25,6 +25,8 @@ func Status(err error) int {
 		return http.StatusBadRequest
 	case ReasonOrigin:
 		return http.StatusForbidden
+	case ReasonMethod:
+		return http.StatusMethodNotAllowed
 	case ReasonThrottled:
 		return http.StatusTooManyRequests
 	case auth.ReasonKeys:
@@ -100,7 +102,7 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, id auth.Identity, er
 		h.Set("Retry-After", "5")
 	}
 	audit.Refused(g.opts.Log, audit.Event{
-		Action: r.Method + " " + r.URL.Path, Reason: Reason(err), Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr,
+		Action: audit.Request(r), Reason: Reason(err), Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr,
 	})
 	return status
 }
@@ -128,10 +130,7 @@ const maxCookieToken = 3800
 // {"token":…}, answers with the cookie; DELETE clears it, and ends the token: its connections close and it is refused from then
 // on. It is for Options.Cookie.
 func (g *Gate) Session() http.Handler {
-	return g.CORS(methods{
-		http.MethodPost:   g.login,
-		http.MethodDelete: g.logout,
-	})
+	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.login, http.MethodDelete: g.logout}))
 }
 
 func (g *Gate) login(w http.ResponseWriter, r *http.Request) {
@@ -173,15 +172,16 @@ func (g *Gate) logout(w http.ResponseWriter, r *http.Request) {
 }
 
 // methods serves by the request's method.
-type methods map[string]http.HandlerFunc
-
-func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if serve := m[r.Method]; serve != nil {
-		serve(w, r)
-		return
-	}
-	w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(m)), ", "))
-	answer(w, http.StatusMethodNotAllowed, map[string]string{"error": "method"})
+func (g *Gate) methods(by map[string]http.HandlerFunc) http.Handler {
+	allow := strings.Join(slices.Sorted(maps.Keys(by)), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if serve := by[r.Method]; serve != nil {
+			serve(w, r)
+			return
+		}
+		w.Header().Set("Allow", allow)
+		g.Refuse(w, r, auth.Identity{}, auth.Refuse(ReasonMethod, "the method is not served"))
+	})
 }
 
 // sessionToken reads the token of a POST: never a ticket or the cookie itself.
@@ -229,7 +229,7 @@ func (g *Gate) cookie(value string, expires time.Time) *http.Cookie {
 // Ticket serves POST: who shows a good credential, save another ticket, gets a ticket for one use within TicketLife from the
 // same address class. It is for Options.Tickets.
 func (g *Gate) Ticket() http.Handler {
-	return g.CORS(methods{http.MethodPost: g.ticket})
+	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.ticket}))
 }
 
 func (g *Gate) ticket(w http.ResponseWriter, r *http.Request) {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/history"
 	"plumbline/bridge/metrics"
@@ -151,10 +152,21 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, rt *route) (sta
 		return q.write(w, out)
 	}
 	p := h.explain(q, rt, err)
+	switch p.status {
+	case http.StatusForbidden:
+		h.record(q, "forbidden")
+	case http.StatusTooManyRequests:
+		h.record(q, "limit")
+	}
 	if p.status == http.StatusServiceUnavailable || p.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
 	return answerProblem(w, p)
+}
+
+// record writes the audit event of a refusal that is the API's own.
+func (h *Handler) record(q *request, reason string) {
+	audit.Refused(h.o.Log, audit.Event{Action: audit.Request(q.Request), Reason: reason, Subject: q.id.Subject, Tenant: q.id.Tenant, Remote: q.RemoteAddr})
 }
 
 // ask checks the request and puts it to the store.

@@ -28,7 +28,7 @@ type client struct {
 }
 
 // lastWrite is what a stream that has to end may take for its last words, if the viewer reads at all.
-const lastWrite = 500 * time.Millisecond
+const lastWrite = 200 * time.Millisecond
 
 // client registers a request; nil when the server has closed. done must be called when its handler returns.
 func (s *Server) client(w http.ResponseWriter, r *http.Request, id auth.Identity) (c *client, done func()) {
@@ -136,7 +136,7 @@ type problem struct {
 
 // refuse answers with a problem and records it. The URL's query is never logged.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, id auth.Identity, no problem) {
-	audit.Refused(s.log, audit.Event{Action: r.Method + " " + r.URL.Path, Reason: no.reason, Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
+	audit.Refused(s.log, audit.Event{Action: audit.Request(r), Reason: no.reason, Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
