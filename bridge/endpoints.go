@@ -14,7 +14,7 @@ func (b *Bridge) httpwireOptions() httpwire.Options {
 	c := b.cfg.Viewers
 	return httpwire.Options{
 		Hub: b.hub, Journal: b.journal, Commands: b.commands, MaxBodyBytes: int64(c.MaxFrameBytes), Door: b.gate, Heartbeat: c.Heartbeat.D(), WriteTimeout: c.WriteTimeout.D(), MaxStreams: c.MaxStreams,
-		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, Metrics: b.m, Log: b.log,
+		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, RequestRate: c.RequestRate, Metrics: b.m, Log: b.log,
 	}
 }
 

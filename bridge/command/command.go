@@ -14,6 +14,7 @@ import (
 	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/ingest/external"
+	"plumbline/bridge/internal/rates"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 	"plumbline/bridge/topic"
@@ -45,7 +46,7 @@ type Options struct {
 // Desk takes commands. It is safe for concurrent use.
 type Desk struct {
 	o     Options
-	rates rates
+	rates *rates.Rates
 	ctx   context.Context // ends with Close
 	end   context.CancelFunc
 }
@@ -58,7 +59,7 @@ func New(o Options) *Desk {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Desk{o: o, rates: rates{rate: float64(o.Rate), burst: float64(o.Burst), buckets: map[string]bucket{}}}
+	d := &Desk{o: o, rates: rates.New(o.Rate, o.Burst)}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -125,7 +126,7 @@ func (d *Desk) check(from Sender, m Message) error {
 	case d.ctx.Err() != nil:
 		return refuse("refused", "the bridge is about to restart: send it again later")
 	}
-	if !d.rates.take(from.Account(), d.o.Now()) { // first: refused ones count too
+	if !d.rates.Take(from.Account(), d.o.Now()) { // first: refused ones count too
 		return refuse("rate", "more than %d commands a second: wait", d.o.Rate)
 	}
 	if d.o.MaxBytes > 0 && len(m.Payload) > d.o.MaxBytes {

@@ -108,11 +108,13 @@ type Viewers struct {
 	AuthTimeout      Duration `yaml:"authTimeout"`
 	WriteTimeout     Duration `yaml:"writeTimeout"`
 	MaxConnections   int      `yaml:"maxConnections"`
-	MaxPerAddress    int      `yaml:"maxPerAddress"` // of one address (IPv6: of one /64); 0 = no limit
-	MaxPerSubject    int      `yaml:"maxPerSubject"` // sessions of one token subject; 0 = no limit
-	HandshakeRate    int      `yaml:"handshakeRate"` // new connections a second; 0 = no limit
-	Compression      string   `yaml:"compression"`   // off or on: permessage-deflate for viewers that offer it
-	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"` // largest message a viewer may send
+	MaxPerAddress    int      `yaml:"maxPerAddress"`  // of one address (IPv6: of one /64); 0 = no limit
+	MaxPerSubject    int      `yaml:"maxPerSubject"`  // sessions of one token subject; 0 = no limit
+	HandshakeRate    int      `yaml:"handshakeRate"`  // new connections a second; 0 = no limit
+	RequestRate      int      `yaml:"requestRate"`    // requests for events and polls a second of one token subject; 0 = no limit
+	TrustedProxies   []string `yaml:"trustedProxies"` // addresses and networks whose X-Forwarded-For counts
+	Compression      string   `yaml:"compression"`    // off or on: permessage-deflate for viewers that offer it
+	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"`  // largest message a viewer may send
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
 	MaxStreams       int      `yaml:"maxStreams"` // requests for events and polls under way
 	Commands         Commands `yaml:"commands"`
@@ -162,7 +164,7 @@ func Default() Config {
 		},
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
-			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000,
+			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000, RequestRate: 100,
 			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
 		},
 		Auth:    defaultAuth(),

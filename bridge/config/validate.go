@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/internal/peer"
 )
 
 // Validate reports every setting that cannot work, each with its mend. The error wraps ErrConfig.
@@ -69,6 +70,10 @@ func (c Config) validateViewers(say sayFunc) {
 	inRange(say, "viewers.maxPerAddress", int64(v.MaxPerAddress), 0, 1_000_000)
 	inRange(say, "viewers.maxPerSubject", int64(v.MaxPerSubject), 0, 1_000_000)
 	inRange(say, "viewers.handshakeRate", int64(v.HandshakeRate), 0, 1_000_000)
+	inRange(say, "viewers.requestRate", int64(v.RequestRate), 0, 1_000_000)
+	if _, err := peer.ParseProxies(v.TrustedProxies); err != nil {
+		say("viewers.trustedProxies", "%v", err)
+	}
 	oneOf(say, "viewers.compression", v.Compression)
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)

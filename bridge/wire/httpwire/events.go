@@ -55,6 +55,9 @@ func (s *Server) events(c *client) {
 	release()
 	got.Snapshot = nil
 	st.run()
+	if st.failed != nil {
+		panic(http.ErrAbortHandler) // net/http would keep the connection for half a second more, as if its viewer still read
+	}
 }
 
 // begin sends the answer to the subscription, and the snapshot. The id comes with the last part: who was cut off before it must

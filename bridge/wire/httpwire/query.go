@@ -38,9 +38,14 @@ var (
 	pollParameters  = []string{"filter", "since", "snapshot", "wait", "limit", "ticket"} //nolint:gochecknoglobals // a constant list
 )
 
-// ask reads the query and checks it against the grants; a problem is answered.
+// ask reads the query and checks it against the rate and the grants; a problem is answered.
 func (c *client) ask(known []string) (*query, bool) {
-	_ = c.rc.SetReadDeadline(time.Time{}) // that of the request, which is read; it would end the connection meanwhile
+	_ = c.rc.SetReadDeadline(time.Time{})              // that of the request, which is read; it would end the connection meanwhile
+	if !c.srv.rates.Take(c.id.Account(), time.Now()) { // each costs a look at the token and a subscription
+		c.w.Header().Set("Retry-After", "1")
+		c.srv.refuse(c.w, c.r, c.id, problem{http.StatusTooManyRequests, "rate", "too many requests of this subject a second: wait longer in between, or use wait or a stream"})
+		return nil, false
+	}
 	q, no := parse(c.r, known)
 	if no == nil {
 		no = c.may(q)

@@ -15,6 +15,7 @@ import (
 	"plumbline/bridge/auth"
 	"plumbline/bridge/command"
 	"plumbline/bridge/hub"
+	"plumbline/bridge/internal/rates"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -51,6 +52,7 @@ type Options struct {
 	MaxStreams    int           // requests under way; 0 = DefaultMaxStreams
 	MaxPerAddress int           // of these, of one address; 0 = no limit
 	MaxPerSubject int           // of these, of one token subject; 0 = no limit
+	RequestRate   int           // requests for events and polls a second of one subject, bursts of twice as many; 0 = no limit
 	MaxBodyBytes  int64         // of a command; 0 = DefaultMaxBodyBytes
 
 	Metrics *metrics.Set
@@ -66,6 +68,7 @@ type Server struct {
 	log       *slog.Logger
 	m         *metrics.Set
 	places    places
+	rates     *rates.Rates  // of events and polls, by subject
 	snapshots chan struct{} // a token for each under way
 	draining  chan struct{} // closed when Drain begins, after spread was set
 	spread    time.Duration
@@ -93,6 +96,7 @@ func New(o Options) *Server {
 	return &Server{
 		opts: o, log: o.Log, m: o.Metrics, snapshots: make(chan struct{}, maxSnapshots), draining: make(chan struct{}),
 		places: places{most: o.MaxStreams, perAddress: o.MaxPerAddress, perSubject: o.MaxPerSubject, taken: map[string]int{}}, clients: map[*client]struct{}{},
+		rates: rates.New(o.RequestRate, 2*o.RequestRate),
 	}
 }
 
@@ -107,7 +111,7 @@ func (s *Server) endpoint(kind, method string, serve func(*client)) http.Handler
 	return s.opts.Door.CORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method {
 			w.Header().Set("Allow", method)
-			s.refuse(w, r, auth.Identity{}, problem{http.StatusMethodNotAllowed, "method", r.Method + " is not served here: use " + method})
+			s.refuse(w, r, auth.Identity{}, problem{http.StatusMethodNotAllowed, "method", "only " + method + " is served here"})
 			return
 		}
 		if no := s.places.take(r.RemoteAddr); no != nil {

@@ -1,4 +1,4 @@
-package command
+package rates
 
 import (
 	"testing"
@@ -7,11 +7,11 @@ import (
 
 func TestRates(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := rates{rate: 2, burst: 3, buckets: map[string]bucket{}}
+	r := New(2, 3)
 	take := func(subject string, want ...bool) {
 		t.Helper()
 		for i, w := range want {
-			if got := r.take(subject, now); got != w {
+			if got := r.Take(subject, now); got != w {
 				t.Errorf("%s, number %d: %v, want %v", subject, i, got, w)
 			}
 		}
@@ -28,5 +28,11 @@ func TestRates(t *testing.T) {
 	take("anna", true, true, true, false)
 	if len(r.buckets) != 1 {
 		t.Errorf("%d buckets are kept, want only the one that says something", len(r.buckets))
+	}
+	none := New(0, 1)
+	for range 10 {
+		if !none.Take("anna", now) {
+			t.Error("0 is no limit")
+		}
 	}
 }

@@ -1,0 +1,64 @@
+package bridge
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"plumbline/bridge/internal/eventually"
+)
+
+// TestPollRate: a subject that asks without pause is told to wait, for streams too; others are not.
+func TestPollRate(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.RequestRate = 1 })
+	f, other := r.follower(nil), r.follower(map[string]any{"sub": "ben"})
+	f.poll(filter("a")) // one of the burst of two
+	refused := 0
+	for range 50 { // many more than a slow machine refills meanwhile
+		resp := f.get("/poll", filter("a"))
+		if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "1" {
+			refused++
+		}
+		_ = resp.Body.Close()
+	}
+	if refused == 0 {
+		t.Error("50 polls at once are all answered")
+	}
+	other.poll(filter("a"))
+	eventually.Must(t, "its next turn", func() bool {
+		resp := f.get("/sse", filter("a"))
+		defer func() { _ = resp.Body.Close() }()
+		return resp.StatusCode == http.StatusOK
+	})
+	eventually.Must(t, "a stream to be refused", func() bool {
+		resp := f.get("/sse", filter("a"))
+		defer func() { _ = resp.Body.Close() }()
+		return resp.StatusCode == http.StatusTooManyRequests
+	})
+}
+
+// stuck is the connection of a viewer that takes nothing any more.
+type stuck struct{ httptest.ResponseRecorder }
+
+func (*stuck) Write([]byte) (int, error)         { return 0, errors.New("stuck") }
+func (*stuck) FlushError() error                 { return errors.New("stuck") }
+func (*stuck) SetWriteDeadline(time.Time) error  { return nil }
+func (*stuck) SetReadDeadline(t time.Time) error { return nil }
+
+// TestStalledStreamIsClosedAtOnce: net/http is told to close the connection, not to end it in order, which takes its time.
+func TestStalledStreamIsClosedAtOnce(t *testing.T) {
+	r := run(t, nil)
+	req := httptest.NewRequest(http.MethodGet, "/sse?"+filter("a").Encode(), nil)
+	req.Header.Set("Authorization", "Bearer "+r.token(nil))
+	defer func() {
+		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // the very value
+			t.Errorf("recovered %v, want http.ErrAbortHandler", p)
+		}
+		if n := r.openHTTP("sse"); n != 0 {
+			t.Errorf("%v streams are open", n)
+		}
+	}()
+	r.b.httpwire.Events().ServeHTTP(&stuck{}, req)
+}
