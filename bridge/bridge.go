@@ -25,6 +25,7 @@ import (
 	"plumbline/bridge/hub"
 	"plumbline/bridge/ingest"
 	"plumbline/bridge/ingest/external"
+	"plumbline/bridge/internal/peer"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 	"plumbline/bridge/wire"
@@ -88,8 +89,9 @@ type Bridge struct {
 	gate  *gate.Gate
 	certs []*certificate.Source
 
-	ration ration       // of files
-	fresh  atomic.Int64 // viewers' connections that are not served yet
+	ration  ration // of files
+	crowd   *crowd
+	proxies peer.Proxies
 
 	ready     atomic.Bool
 	draining  atomic.Bool
@@ -113,6 +115,8 @@ func New(o Options) (*Bridge, error) {
 	}
 	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
 	b.cfg.Viewers.MaxConnections, b.cfg.Viewers.MaxStreams, b.cfg.MQTT.MaxClients = b.ration.viewers, b.ration.streams, b.ration.clients
+	b.proxies, _ = peer.ParseProxies(b.cfg.Viewers.TrustedProxies) // Validate has read them
+	b.crowd = newCrowd(b.cfg, b.ration, b.proxies)
 	if b.cfg.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {

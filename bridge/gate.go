@@ -52,7 +52,7 @@ func (b *Bridge) viewerRoutes() http.Handler {
 	if b.cfg.Auth.Tickets {
 		mux.Handle("/ticket", b.gate.Ticket())
 	}
-	return b.secured(mux)
+	return b.secured(b.proxies.Serve(mux))
 }
 
 // strictTransport makes browsers use nothing but TLS with this host for a year (RFC 6797).

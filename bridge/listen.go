@@ -67,21 +67,6 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	return nil
 }
 
-// admit closes a new connection of a viewer when the files for viewers are used up. The handshake's own limits come later; this one
-// holds for who says nothing at all.
-func (b *Bridge) admit(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if b.fresh.Add(1)+int64(b.wire.Sessions()) > int64(b.ration.viewers)+int64(b.ration.handshakes) {
-			b.m.Handshakes.WithLabelValues("files").Inc()
-			_ = c.Close() // the server sees it and reports StateClosed
-		}
-	case http.StateClosed, http.StateHijacked:
-		b.fresh.Add(-1)
-	case http.StateActive, http.StateIdle:
-	}
-}
-
 func (b *Bridge) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: 2 * headerTimeout, WriteTimeout: 2 * headerTimeout, IdleTimeout: idleTimeout,

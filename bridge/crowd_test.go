@@ -1,0 +1,154 @@
+package bridge
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"plumbline/bridge/config"
+	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/internal/peer"
+)
+
+func TestCrowd(t *testing.T) {
+	c := config.Default()
+	c.Viewers.MaxPerAddress, c.Viewers.HandshakeRate = 4, 10
+	proxies, err := peer.ParseProxies([]string{"192.0.2.99"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	w := newCrowd(c, ration{viewers: 100, streams: 20, handshakes: 50}, proxies)
+	const each = 4 + browserConns
+	var inside []string
+	come := func(n int, from string, sessions int, want string) {
+		t.Helper()
+		for i := range n {
+			if got := w.enter(from, sessions, now); got != want {
+				t.Fatalf("number %d of %s: %q, want %q", i, from, got, want)
+			}
+			inside = append(inside, from)
+		}
+	}
+	come(each, "192.0.2.1:1", 0, "")
+	come(1, "192.0.2.1:1", 0, "address-crowd")
+	come(each, "[2001:db8::1]:1", 0, "")
+	come(1, "[2001:db8::2]:1", 0, "address-crowd") // the same host
+	come(each+5, "192.0.2.99:1", 0, "")
+	come(1, "192.0.2.2:1", 150-len(inside), "files")
+	come(4*10+suddenConns-2*each-each-5, "192.0.2.99:1", 0, "")
+	come(1, "192.0.2.3:1", 0, "storm")
+	now = now.Add(time.Second)
+	come(2*10, "192.0.2.99:1", 0, "")
+	come(1, "192.0.2.3:1", 0, "storm")
+	for _, from := range inside {
+		w.leave(from)
+	}
+	if w.all != 0 || len(w.from) != 0 {
+		t.Errorf("%d are counted, by %v", w.all, w.from)
+	}
+	c.Viewers.MaxPerAddress, c.Viewers.Plaintext = 0, true
+	w = newCrowd(c, ration{viewers: 1000, streams: 20, handshakes: 500}, nil)
+	come(20+480/2, "192.0.2.1:1", 0, "") // half of what is not for streams, and plain TCP costs too little to close it at any rate
+	come(1, "192.0.2.1:1", 0, "address-crowd")
+}
+
+// TestSilentCrowdLeavesRoom: one host that opens connections and says nothing keeps no other out, and each is closed before any TLS.
+func TestSilentCrowdLeavesRoom(t *testing.T) {
+	const limit = 3
+	r := run(t, func(c *Config) { c.Viewers.MaxPerAddress = limit })
+	host := r.b.Addresses().Viewers
+	var silent []net.Conn
+	for range limit + browserConns {
+		c, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		silent = append(silent, c)
+	}
+	eventually.Must(t, "the silent ones to be counted", func() bool {
+		r.b.crowd.mu.Lock()
+		defer r.b.crowd.mu.Unlock()
+		return r.b.crowd.all == len(silent)
+	})
+	if c, err := tls.Dial("tcp", host, r.tls()); err == nil {
+		_ = c.Close()
+		t.Error("one more has its TLS handshake")
+	}
+	other, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shaken := tls.Client(other, r.tls())
+	defer func() { _ = shaken.Close() }()
+	if err := shaken.HandshakeContext(t.Context()); err != nil {
+		t.Errorf("another host: %v", err)
+	}
+	_ = silent[0].Close()
+	eventually.Must(t, "a place of its own again", func() bool {
+		c, err := tls.Dial("tcp", host, r.tls())
+		return err == nil && c.Close() == nil
+	})
+}
+
+// TestHandshakeRateHoldsBeforeTLS: a storm far beyond the rate is not answered at all, which costs next to nothing.
+func TestHandshakeRateHoldsBeforeTLS(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.HandshakeRate = 1 })
+	good := r.open(nil)
+	closed := 0
+	for range 3 * suddenConns {
+		c, err := net.Dial("tcp", r.b.Addresses().Viewers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shaken := tls.Client(c, r.tls())
+		if err := shaken.HandshakeContext(t.Context()); err != nil {
+			closed++
+		}
+		_ = shaken.Close()
+	}
+	var m dto.Metric
+	if err := r.b.m.Handshakes.WithLabelValues("storm").Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.GetCounter().GetValue(); n < float64(closed) || closed == 0 {
+		t.Errorf("%d were closed, %v by the rate", closed, n)
+	}
+	good.sub(1, "a", nil)
+}
+
+// TestBehindProxy: limits and records go by whom a listed proxy names; anybody else's word counts for nothing.
+func TestBehindProxy(t *testing.T) {
+	for _, listed := range []bool{true, false} {
+		t.Run(fmt.Sprint(listed), func(t *testing.T) {
+			c := testConfig(t.TempDir())
+			c.Auth.FreeFailures = 1
+			if listed {
+				c.Viewers.TrustedProxies = []string{"127.0.0.0/8"}
+			}
+			log := &journaled{}
+			r := runLogged(t, c, log.logger())
+			const path = "/poll?filter=a"
+			tok := r.token(nil)
+			ask := func(token, from string) int {
+				return r.ask("GET", path, "", "Authorization", "Bearer "+token, "X-Forwarded-For", "203.0.113.1, "+from).StatusCode
+			}
+			for range 2 {
+				ask("a.b.c", "192.0.2.1")
+			}
+			bad, good := ask(tok, "192.0.2.1"), ask(tok, "198.51.100.1")
+			if want := map[bool]int{true: 200, false: 429}[listed]; bad != 429 || good != want {
+				t.Errorf("%d to who guessed, want 429, and %d to another, want %d", bad, good, want)
+			}
+			remote, _ := log.events(t)[0]["remote"].(string)
+			if (remote == "192.0.2.1") != listed {
+				t.Errorf("on record is %s", remote)
+			}
+		})
+	}
+}
