@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -131,6 +133,13 @@ func TestRevocationsRefuseMalformedAtStart(t *testing.T) {
 			t.Errorf("%q was taken", text)
 		}
 	}
+	put(t, path, "")
+	if err := os.Truncate(path, maxRevocationBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewRevocations(path, quiet()); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("a file without end: %v", err)
+	}
 	if r, err := NewRevocations("", quiet()); err != nil || r.Revoked(Identity{Subject: "a"}) {
 		t.Errorf("no file: %v", err)
 	}
@@ -203,7 +212,7 @@ func TestGrantsByAction(t *testing.T) {
 	for name, bad := range map[string]any{
 		"a string": "#", "a number": 7, "misspelt action": object{"Live": []string{"#"}}, "unknown action": object{"all": []string{"#"}},
 		"no list in it": object{"live": "#"}, "bad filter": object{"live": []string{"a/#/b"}}, "null list": object{"live": nil},
-		"too many": object{"live": make([]string, maxGrants+1)},
+		"too many": object{"live": slices.Repeat([]string{"a"}, maxGrants+1)},
 	} {
 		if _, err := read(bad, nil); err == nil {
 			t.Errorf("grants %s: accepted", name)

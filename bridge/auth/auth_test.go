@@ -237,6 +237,31 @@ func TestLoadKeyAndEnsureSecret(t *testing.T) {
 	}
 }
 
+// TestKeyIsOfWhatIsSigned: who ended a token cannot go on with another signature under it.
+func TestKeyIsOfWhatIsSigned(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := verifier(t, "ES256", &private.PublicKey, 0)
+	keys := map[string]int{}
+	tokens := map[string]int{}
+	for range 3 {
+		for _, sub := range []string{"anna", "ben"} {
+			tok := sign(t, jwt.SigningMethodES256, private, claims(map[string]any{"sub": sub}), nil)
+			id, err := v.Verify(tok)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys[id.Key]++
+			tokens[tok]++
+		}
+	}
+	if len(tokens) != 6 || len(keys) != 2 {
+		t.Errorf("%d tokens have %d keys, want 6 and one for each of the two that were signed", len(tokens), len(keys))
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	v, err := NewVerifier(Options{Alg: "HS256", Key: secret, Issuer: "plumbline", Audience: "bridge"})
 	if err != nil {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -12,7 +13,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -202,27 +202,27 @@ func TestKeySetsThatAreRefused(t *testing.T) {
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	pub, _ := edKey(t)
 	good := jwk("good", pub, nil)
-	hugeE := base64.RawURLEncoding.EncodeToString(append([]byte{1}, 0, 0, 0, 0, 0, 0, 0, 1)) // 2^64 + 1
+	hugeE := base64.RawURLEncoding.EncodeToString([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1}) // 2^64 + 65537
 	for name, set := range map[string]string{
-		"nothing":           "",
-		"no object":         "[]",
-		"no keys":           `{"keys":[]}`,
-		"keys an object":    `{"keys":{}}`,
-		"two keys members":  `{"keys":[],"keys":[]}`,
-		"same kid twice":    jwks(good, jwk("good", &ec.PublicKey, nil)),
-		"no kid":            jwks(jwk("", pub, nil)),
-		"for encryption":    jwks(jwk("k", pub, map[string]any{"use": "enc"})),
-		"not for verifying": jwks(jwk("k", pub, map[string]any{"key_ops": []string{"sign"}})),
-		"small RSA":         jwks(jwk("k", &small.PublicKey, nil)),
-		"exponent 1":        jwks(jwk("k", &rsa.PublicKey{N: large.N, E: 1}, nil)),
-		"exponent cut to 1": jwks(jwk("k", &large.PublicKey, map[string]any{"e": hugeE})),
-		"alg of another":    jwks(jwk("k", &ec.PublicKey, map[string]any{"alg": "ES384"})),
-		"alg none":          jwks(jwk("k", pub, map[string]any{"alg": "none"})),
-		"alg HS256 on RSA":  jwks(jwk("k", &large.PublicKey, map[string]any{"alg": "HS256"})),
-		"a secret by URL":   jwks(jwk("k", secret, map[string]any{"alg": "HS256"})),
-		"off the curve":     jwks(jwk("k", &ec.PublicKey, map[string]any{"x": "AAAA"})),
-		"another case":      `{"keys":[{"KID":"k","KTY":"OKP"}]}`,
-		"too many":          jwks(make([]map[string]any, maxSetKeys+1)...),
+		"nothing":                    "",
+		"no object":                  "[]",
+		"no keys":                    `{"keys":[]}`,
+		"keys an object":             `{"keys":{}}`,
+		"two keys members":           `{"keys":[],"keys":[]}`,
+		"same kid twice":             jwks(good, jwk("good", &ec.PublicKey, nil)),
+		"no kid":                     jwks(jwk("", pub, nil)),
+		"for encryption":             jwks(jwk("k", pub, map[string]any{"use": "enc"})),
+		"not for verifying":          jwks(jwk("k", pub, map[string]any{"key_ops": []string{"sign"}})),
+		"small RSA":                  jwks(jwk("k", &small.PublicKey, nil)),
+		"exponent 1":                 jwks(jwk("k", &rsa.PublicKey{N: large.N, E: 1}, nil)),
+		"exponent cut to a good one": jwks(jwk("k", &large.PublicKey, map[string]any{"e": hugeE})),
+		"alg of another":             jwks(jwk("k", &ec.PublicKey, map[string]any{"alg": "ES384"})),
+		"alg none":                   jwks(jwk("k", pub, map[string]any{"alg": "none"})),
+		"alg HS256 on RSA":           jwks(jwk("k", &large.PublicKey, map[string]any{"alg": "HS256"})),
+		"a secret by URL":            jwks(jwk("k", secret, map[string]any{"alg": "HS256"})),
+		"off the curve":              jwks(jwk("k", &ec.PublicKey, map[string]any{"x": "AAAA"})),
+		"another case":               `{"keys":[{"KID":"k","KTY":"OKP"}]}`,
+		"too many":                   jwks(make([]map[string]any, maxSetKeys+1)...),
 	} {
 		if _, err := parseKeySet([]byte(set), false, quiet()); err == nil {
 			t.Errorf("%s: taken", name)
@@ -270,12 +270,18 @@ func TestN35KeyRotationAndOutage(t *testing.T) {
 	bad(v, a, "a", "kid") // withdrawn
 	advance(FetchPause)
 	outages := map[string]http.HandlerFunc{
-		"an error":   func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", http.StatusInternalServerError) },
-		"nonsense":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
-		"no keys":    func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[]}`) },
-		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
-		"too much":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat(" ", 2<<20)) },
-		"hanging up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", http.StatusInternalServerError) },
+		"nonsense": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
+		"no keys":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[]}`) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/elsewhere" {
+				http.Redirect(w, r, "/elsewhere", http.StatusFound)
+				return
+			}
+			_, _ = io.WriteString(w, jwks(jwk("c", evil.Public(), nil)))
+		},
+		"without end": endless(t),
+		"hanging up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	}
 	for why, reply := range outages {
 		i.reply(reply)
@@ -299,27 +305,18 @@ func TestN35KeyRotationAndOutage(t *testing.T) {
 	bad(moved, b, "b", ReasonKeys) // the keys of a source that was left
 }
 
-// TestKeyThatJustCame: a token whose key another token's question has brought meanwhile is good, although it is too soon to ask.
-func TestKeyThatJustCame(t *testing.T) {
-	aPub, _ := edKey(t)
-	bPub, b := edKey(t)
-	i := newIssuer(t, jwks(jwk("a", aPub, nil)))
-	came, err := parseKeySet([]byte(jwks(jwk("b", bPub, nil))), false, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var late func() // nil while the set is read for the first time
-	v, k, _ := i.following(t, func(o *KeysOptions) {
-		o.Now = func() time.Time { // asked after the set was looked at
-			if late != nil {
-				late()
+// endless answers more than anybody should read, and wants to be stopped long before.
+func endless(t *testing.T) http.HandlerFunc {
+	t.Helper()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		const most = 64 // MiB; what is on the way is a few
+		chunk := bytes.Repeat([]byte(" "), 1<<20)
+		for range most {
+			if _, err := w.Write(chunk); err != nil {
+				return
 			}
-			return now
 		}
-	})
-	late = func() { k.set.Store(came) }
-	if _, err := v.Verify(signKid(t, jwt.SigningMethodEdDSA, b, "b")); err != nil {
-		t.Error(err)
+		t.Errorf("%d MiB are read as a set of keys", most)
 	}
 }
 
@@ -406,31 +403,5 @@ func TestKeysFollowTheirFile(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
-	}
-}
-
-// TestKeysByTLS: the operator's authority counts, and the URL, which may hold a key of its own, is in no message.
-func TestKeysByTLS(t *testing.T) {
-	pub, private := edKey(t)
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, jwks(jwk("a", pub, nil))) }))
-	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	defer srv.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	put(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
-	for _, tc := range []struct{ ca, reason string }{{ca, ""}, {"", ReasonKeys}} {
-		var log strings.Builder
-		k, err := NewKeys(KeysOptions{URL: srv.URL + "/keys?code=hidden", CA: tc.ca, Refresh: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = byKeys(t, k).Verify(signKid(t, jwt.SigningMethodEdDSA, private, "a"))
-		if tc.reason == "" && err != nil {
-			t.Errorf("with its authority: %v", err)
-		} else if tc.reason != "" {
-			wantReason(t, err, tc.reason)
-		}
-		if strings.Contains(log.String(), "hidden") {
-			t.Errorf("the URL is in the log: %s", log.String())
-		}
 	}
 }

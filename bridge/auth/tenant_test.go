@@ -2,6 +2,7 @@ package auth
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,28 @@ func TestN50TenantsStayBelowTheirPrefix(t *testing.T) {
 			t.Errorf("tenant %q is taken", bad)
 		}
 	}
+}
+
+// TestTenantPrefixes: a prefix under which one tenant could reach into another's, or that makes filters that are none.
+func TestTenantPrefixes(t *testing.T) {
+	for _, good := range []string{"", "{tenant}/", "tenants/{tenant}/", "a/{tenant}/b/"} {
+		if err := CheckTenantPrefix(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"tenants/{tenant}", "tenants/", "{tenant}/{tenant}/", "x{tenant}/", "{tenant}x/", "{TENANT}/", "{tenant}/{/", "+/{tenant}/", "#/{tenant}/", "$x/{tenant}/", "a\x00/{tenant}/",
+	} {
+		if CheckTenantPrefix(bad) == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	v, err := NewVerifier(Options{Alg: "HS256", Key: secret, Issuer: "plumbline", Audience: "bridge", TenantPrefix: strings.Repeat("x", 65_000) + "/{tenant}/", Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Verify(sign(t, jwt.SigningMethodHS256, secret, claims(map[string]any{"tenant": "a", "grants": []string{strings.Repeat("y", 1000)}}), nil))
+	wantReason(t, err, "grants")
 }
 
 // TestRevocationOfATenant: a tenant's subject, or the tenant whole, without anybody of another; a name alone is every tenant's.

@@ -171,7 +171,9 @@ func TestN87BadPairIsNeverTaken(t *testing.T) {
 		t.Errorf("without its file: %v", s.Err())
 	}
 	put(firstCert, firstKey)
-	s.Reload()
+	if s.Reload(); s.Err() != nil {
+		t.Errorf("with its file again: %v", s.Err())
+	}
 	nextCert, nextKey := a.issue(template(11))
 	put(append(nextCert, block("CERTIFICATE", a.cert.Raw)...), nextKey)
 	if s.Reload(); s.Err() != nil || serial() != 11 {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,6 +31,34 @@ func ensure(t *testing.T, dir string, now time.Time) tls.Certificate {
 	return c
 }
 
+func ca(t *testing.T, dir string) tls.Certificate {
+	t.Helper()
+	c, err := load(dir, CAFile, CAKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestAuthorityVouchesForLoopbackOnly: what a stolen authority's key signs for another name is not believed.
+func TestAuthorityVouchesForLoopbackOnly(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	ensure(t, dir, now)
+	stolen := ca(t, dir)
+	pool := x509.NewCertPool()
+	pool.AddCert(stolen.Leaf)
+	for n, names := range []x509.Certificate{{DNSNames: []string{"example.org"}}, {IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}, {DNSNames: []string{"localhost"}}} {
+		names.NotBefore, names.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
+		leaf, err := issue(dir, fmt.Sprint(n, ".pem"), fmt.Sprint(n, "-key.pem"), &names, &stolen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{Roots: pool}); (err == nil) != (n == 2) {
+			t.Errorf("%v %v: %v", names.DNSNames, names.IPAddresses, err)
+		}
+	}
+}
+
 func TestEnsureServesLoopbackNames(t *testing.T) {
 	dir, now := filepath.Join(t.TempDir(), "tls"), time.Now()
 	leaf := ensure(t, dir, now)
@@ -40,6 +70,11 @@ func TestEnsureServesLoopbackNames(t *testing.T) {
 		_, err := leaf.Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: pool})
 		if (err == nil) != good {
 			t.Errorf("certificate for %s: %v, want good = %v", name, err, good)
+		}
+	}
+	for _, e := range ca(t, dir).Leaf.Extensions { // whoever does not know the limits of the authority must not trust it (RFC 5280 section 4.2.1.10)
+		if e.Id.String() == "2.5.29.30" && !e.Critical {
+			t.Error("the name constraints are not critical")
 		}
 	}
 	if runtime.GOOS == "windows" {

@@ -122,6 +122,11 @@ func TestN06CookieNeedsOrigin(t *testing.T) {
 		{"two subprotocols", upgrade("Sec-Websocket-Protocol", TokenSubprotocol+tok+", "+TokenSubprotocol+tok), ReasonAmbiguous},
 		{"subprotocol and bearer", upgrade("Sec-Websocket-Protocol", TokenSubprotocol+tok, "Authorization", "Bearer "+tok), ReasonAmbiguous},
 		{"token in the URL", request("GET", "/ws?access_token="+tok), ReasonURL},
+		{"token in the URL under another name", request("GET", "/ws?x="+tok), ReasonURL},
+		{"where the URL is not looked at", request("GET", "/ws?a=1;access_token="+tok), ReasonURL},
+		{"two tickets", request("GET", "/ws?ticket=a&ticket=b"), ReasonURL},
+		{"an empty ticket", request("GET", "/ws?ticket="), ReasonURL},
+		{"a ticket in another case", request("GET", "/ws?Ticket=a"), ReasonURL},
 		{"nothing", upgrade(), ReasonMissing},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -198,6 +203,14 @@ func TestN32Tickets(t *testing.T) {
 	}
 	if resp := serve(b.Ticket(), request("POST", "/ticket?ticket="+b.ask())); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a ticket for a ticket: %d", resp.StatusCode)
+	}
+	short, ok, err := b.tickets.issue(auth.Identity{Subject: "anna", Key: "k", Expires: b.now.Add(time.Second)}, here)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	b.now = b.now.Add(time.Second)
+	if err := use(short, here); Reason(err) != "expired" {
+		t.Errorf("of a token that has expired meanwhile: %v", err)
 	}
 	last := b.ask()
 	b.revoke("sub:anna\n")
@@ -299,6 +312,31 @@ func TestN39BadTokensSlowTheAddressDown(t *testing.T) {
 	}
 	if b.Wait(here) != 0 {
 		t.Error("who shows nothing has to wait")
+	}
+}
+
+// TestKeysAwayIsNobodysFault: while the keys are not there, nobody's address is slowed down for it.
+func TestKeysAwayIsNobodysFault(t *testing.T) {
+	keys, err := auth.NewKeys(auth.KeysOptions{URL: "http://127.0.0.1:1", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := auth.NewVerifier(auth.Options{Keys: keys, Issuer: "plumbline", Audience: "bridge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, func(o *Options) { o.Verifier = v })
+	tok := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{})
+	tok.Header["kid"] = "a"
+	text, err := tok.SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		resp := serve(b.Require(http.NotFoundHandler()), request("GET", "/", "Authorization", "Bearer "+text))
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || b.Wait(here) != 0 {
+			t.Fatalf("%d, Retry-After %q, wait %s", resp.StatusCode, resp.Header.Get("Retry-After"), b.Wait(here))
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"plumbline/bridge/auth"
 )
 
@@ -57,6 +59,32 @@ func TestN91SessionCookie(t *testing.T) {
 			if c.Value != "" && tc.status != 200 || tc.status == 403 {
 				t.Errorf("%s: cookie %+v", name, c)
 			}
+		}
+	}
+}
+
+// TestSessionOfWhatIsNoToken: a cookie is made of a token that fits into one, never of a ticket, and a page that is not listed may not
+// read the answer.
+func TestSessionOfWhatIsNoToken(t *testing.T) {
+	b := newBench(t, nil)
+	long, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": "anna", "iss": "plumbline", "aud": "bridge", "exp": b.now.Unix() + 60, "more": strings.Repeat("x", maxCookieToken),
+	}).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reason, r := range map[string]*http.Request{
+		"size":       request("POST", "/session", "Authorization", "Bearer "+long),
+		ReasonTicket: request("POST", "/session?ticket="+b.ask()),
+		ReasonOrigin: request("POST", "/session", "Authorization", "Bearer "+b.token("anna"), "Origin", "https://evil.example"),
+	} {
+		resp := b.login(r, "")
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode < 400 || !strings.Contains(string(raw), `"`+reason+`"`) || len(resp.Cookies()) != 0 {
+			t.Errorf("%s: %d %s, cookies %v", reason, resp.StatusCode, raw, resp.Cookies())
+		}
+		if allowed := resp.Header.Get("Access-Control-Allow-Origin"); allowed != "" {
+			t.Errorf("%s: %s may read it", reason, allowed)
 		}
 	}
 }
