@@ -214,6 +214,18 @@ func TestLoadKeyAndEnsureSecret(t *testing.T) {
 	if again, _ := LoadKey("HS256", path, ""); string(again.([]byte)) != string(first.([]byte)) {
 		t.Error("an existing secret was changed")
 	}
+	if err := os.Truncate(path, 0); err != nil { // what a crash at the first start may leave
+		t.Fatal(err)
+	}
+	if _, err := EnsureSecret(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := LoadKey("HS256", path, ""); err != nil || len(k.([]byte)) != 64 || string(k.([]byte)) == string(first.([]byte)) {
+		t.Errorf("an empty file: %v, %v", k, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
 	pub, private, _ := ed25519.GenerateKey(rand.Reader)
 	der, _ := x509.MarshalPKIXPublicKey(pub)
 	write := func(name, kind string, der []byte) string {

@@ -142,13 +142,14 @@ func checkSecret(alg string, secret []byte) error {
 	return nil
 }
 
-// EnsureSecret returns path after making sure that it holds a secret: when the file is missing, 32 bytes from random (nil =
-// crypto/rand) are written to it as hex text, readable by the owner only. An existing file is never changed.
+// EnsureSecret returns path after making sure that it holds a secret: when the file is missing, or empty as a crash may leave it, 32
+// bytes from random (nil = crypto/rand) are written to it as hex text, readable by the owner only. A file that holds anything is
+// never changed. It is meant for one process at a time.
 func EnsureSecret(path string, random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	if _, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 		return path, nil
 	}
 	raw := make([]byte, MinSecretBytes)
@@ -158,16 +159,8 @@ func EnsureSecret(path string, random io.Reader) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("auth: make secret: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return path, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("auth: make secret: %w", err)
-	}
-	_, err = f.WriteString(hex.EncodeToString(raw) + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", fmt.Errorf("auth: make secret %q: %w", path, errors.Join(err, os.Remove(path)))
+	if err := replace(path, []byte(hex.EncodeToString(raw)+"\n")); err != nil {
+		return "", fmt.Errorf("auth: make secret %q: %w", path, err)
 	}
 	return path, nil
 }
