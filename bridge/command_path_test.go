@@ -71,6 +71,8 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	v.answer("pubok", "1")
 	v.sendText(`{"type":"pub","id":2,"topic":"plant/1","payload":"pin 4711"}`)
 	v.answer("puberr", "2")
+	v.sendText(`{"type":"pub","id":3,"topic":"` + strings.Repeat("x", 40_000) + `/+","payload":"pin 4711"}`)
+	v.answer("puberr", "3")
 	if status, got := r.follower(operator()).command(map[string]any{"topic": "command/2", "payload": "pin 4711"}); status != 200 {
 		t.Fatalf("%d %+v", status, got)
 	}
@@ -78,6 +80,8 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	var sent, refused int
 	for line := range strings.Lines(log.buf.String()) {
 		switch {
+		case len(line) > 1000:
+			t.Errorf("a line of %d bytes: %.200s", len(line), line)
 		case strings.Contains(line, "4711"):
 			t.Errorf("a payload is in the log: %s", line)
 		case !strings.Contains(line, "subject=anna") || !strings.Contains(line, "remote=127.0.0.1"):

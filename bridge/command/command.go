@@ -109,7 +109,8 @@ func (d *Desk) Publish(ctx context.Context, from Sender, m Message) error {
 	d.o.Metrics.Commands.WithLabelValues(result).Inc()
 	if err != nil {
 		audit.Refused(d.o.Log, audit.Event{
-			Action: "pub", Reason: result, Subject: from.Subject, Tenant: from.Tenant, Session: from.Session, Remote: from.Remote, Detail: "topic " + m.Topic,
+			Action: "pub", Reason: result, Subject: from.Subject, Tenant: from.Tenant, Session: from.Session, Remote: from.Remote,
+			Detail: fmt.Sprintf("topic %.256s", m.Topic), // it may be no topic, and 64 KiB of it
 		})
 		return err
 	}
