@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"plumbline/bridge/wire/httpwire"
 )
 
 // AddressFile is where a running bridge writes its Addresses, in the data folder.
@@ -52,7 +54,7 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	}
 	b.viewLis = l
 	b.viewers = b.httpServer(b.viewerRoutes())
-	b.viewers.ConnState = b.admit
+	b.viewers.ConnState, b.viewers.ConnContext = b.admit, httpwire.WithConn
 	if b.cfg.Ops.Listen == "" {
 		return nil
 	}

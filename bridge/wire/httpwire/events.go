@@ -3,6 +3,7 @@ package httpwire
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -46,6 +47,9 @@ func (s *Server) events(c *client) {
 		return
 	}
 	defer sub.Close()
+	if conn, ok := c.r.Context().Value(connKey{}).(net.Conn); ok {
+		giveUp(conn, max(s.opts.Heartbeat*3/2, s.opts.WriteTimeout))
+	}
 	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")

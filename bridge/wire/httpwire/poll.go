@@ -65,7 +65,7 @@ func (s *Server) poll(c *client) {
 // collect pulls until there is something to answer, and then what else is ready. It reports false when the request ended
 // meanwhile.
 func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan struct{}, reached uint64) (ok bool) {
-	patience := max(q.wait, c.srv.opts.WriteTimeout) // for a turn to read the journal, while msome catch up
+	patience := max(q.wait, c.srv.opts.WriteTimeout) // for a turn to read the journal, while many catch up
 	waited := time.NewTimer(q.wait)
 	defer waited.Stop()
 	slot := time.NewTimer(patience)
@@ -90,11 +90,11 @@ func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan s
 		if more {
 			continue
 		}
-		due := waited.C
-		if behind := a.to < reached; !behind && (a.count > 0 || q.wait == 0) {
-			return true
-		} else if behind {
+		due, behind := waited.C, a.to < reached
+		if behind {
 			due = slot.C
+		} else if a.count > 0 || q.wait == 0 {
+			return true
 		}
 		select {
 		case <-wake:
@@ -102,6 +102,7 @@ func (c *client) collect(q *query, a *answer, sub *hub.Subscription, wake chan s
 		case <-c.srv.draining:
 			return true
 		case <-due:
+			a.more = behind
 			return true
 		}
 	}

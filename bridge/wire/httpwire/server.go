@@ -5,9 +5,11 @@ package httpwire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -47,7 +49,9 @@ type Options struct {
 	Commands *command.Desk
 	Door     Door
 
-	Heartbeat     time.Duration // 0 = DefaultHeartbeat; a stream that has nothing to say says so this often
+	// Heartbeat is how often a stream that has nothing to say says so. A viewer that acknowledges nothing for one and a half of it,
+	// and for WriteTimeout, is cut where the system can do that (Linux). 0 = DefaultHeartbeat.
+	Heartbeat     time.Duration
 	WriteTimeout  time.Duration // 0 = DefaultWriteTimeout, for one write of some 64 KiB
 	MaxStreams    int           // requests under way; 0 = DefaultMaxStreams
 	MaxPerAddress int           // of these, of one address; 0 = no limit
@@ -98,6 +102,18 @@ func New(o Options) *Server {
 		places: places{most: o.MaxStreams, perAddress: o.MaxPerAddress, perSubject: o.MaxPerSubject, taken: map[string]int{}}, clients: map[*client]struct{}{},
 		rates: rates.New(o.RequestRate, 2*o.RequestRate),
 	}
+}
+
+// connKey is where a request's connection stands in its context.
+type connKey struct{}
+
+// WithConn is for http.Server.ConnContext: streams then find their connection, and those whose viewer is out of reach end (see
+// Options.Heartbeat).
+func WithConn(ctx context.Context, conn net.Conn) context.Context {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, conn)
 }
 
 // Events serves GET /sse: server-sent events as the HTML standard's EventSource reads them, until the viewer leaves.
