@@ -81,7 +81,7 @@ func (b *Bridge) watch() {
 	b.m.Watch("bridge_log_disk_bytes", "Size of the journal on disk.", func() float64 { return float64(b.journal.Stats().DiskBytes) })
 	b.m.Watch("bridge_log_tail_bytes", "Size of the journal's memory tail.", func() float64 { return float64(b.journal.Stats().TailBytes) })
 	b.m.Watch("bridge_log_topics", "Topics with a last value.", func() float64 { return float64(b.journal.Stats().Topics) })
-	b.m.Watch("bridge_log_syncs", "fsync calls of the journal.", func() float64 { return float64(b.journal.Stats().Syncs) })
+	b.m.WatchTotal("bridge_log_syncs_total", "fsync calls of the journal.", func() float64 { return float64(b.journal.Stats().Syncs) })
 	b.m.Watch("bridge_log_degraded", "1 while the journal refuses messages.", func() float64 {
 		if b.journal.Err() != nil {
 			return 1

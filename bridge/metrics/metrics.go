@@ -101,6 +101,11 @@ func (s *Set) Watch(name, help string, read func() float64) {
 	s.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 }
 
+// WatchTotal registers a counter whose value is read at scrape time.
+func (s *Set) WatchTotal(name, help string, read func() float64) {
+	s.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+}
+
 func (s *Set) counter(name, help string) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	s.Registry.MustRegister(c)
