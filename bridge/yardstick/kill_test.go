@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-var kills = flag.Int("kills", 6, "how often TestKilledUnderLoad kills bridged under each sync policy") //nolint:gochecknoglobals // a flag
+var kills = flag.Int("kills", 6, "how often TestN102KilledAtRandomPoints kills bridged under each sync policy") //nolint:gochecknoglobals // a flag
 
-// TestKilledUnderLoad: bridged is killed at random points, also while it starts, under QoS 1 publishes from four clients. Whatever it
+// TestN102KilledAtRandomPoints: bridged is killed at random points, also while it starts, under QoS 1 publishes from four clients. Whatever it
 // acknowledged is there after the restart, once and in order, and the epoch goes on: the viewer's cursor holds over all kills.
-func TestKilledUnderLoad(t *testing.T) {
+func TestN102KilledAtRandomPoints(t *testing.T) {
 	for _, policy := range []string{"os", "durable"} {
 		t.Run(policy, func(t *testing.T) {
 			c := &crash{t: t, dir: t.TempDir(), policy: policy, random: rand.New(rand.NewPCG(7, uint64(len(policy))))}

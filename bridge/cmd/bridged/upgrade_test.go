@@ -69,9 +69,9 @@ func TestN103ProcessDrainUnderLoad(t *testing.T) {
 	b.whole()
 }
 
-// TestKilledUnderLoad: SIGKILL again and again; with the policy os nothing that was acknowledged is missing, and viewers come back
+// TestN102KilledUnderLoad: SIGKILL again and again; with the policy os nothing that was acknowledged is missing, and viewers come back
 // where they were.
-func TestKilledUnderLoad(t *testing.T) {
+func TestN102KilledUnderLoad(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	p := begin(t, data, bridge.Addresses{})
 	b := load(p, 1500)
