@@ -2,11 +2,9 @@ package main
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -14,22 +12,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
 
+	"plumbline/bridge"
 	"plumbline/bridge/internal/brokertest"
 	"plumbline/bridge/internal/eventually"
 )
 
 // life is one bridged process after another on the same data, killed in between, and a viewer that resumes where it was.
 type life struct {
-	t    *testing.T
-	data string
-	args []string
-	cmd  *exec.Cmd
+	*child // of the life that goes on
+	sets   []string
 
 	ws     *websocket.Conn
-	ended  chan struct{} // closed when the viewer's connection is no more
+	gone   chan struct{} // closed when the viewer's connection is no more
 	epoch  string
 	offset uint64
 	last   map[string]int // per topic; the publisher counts from 1
@@ -40,37 +36,17 @@ type life struct {
 // begin starts the process and the viewer.
 func (l *life) begin() {
 	l.t.Helper()
-	l.cmd = exec.CommandContext(l.t.Context(), os.Args[0], l.args...)
-	l.cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
-	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {
-		l.cmd.Stderr = os.Stderr
-	}
-	if err := l.cmd.Start(); err != nil {
-		l.t.Fatal(err)
-	}
-	var a struct {
-		Viewers string `json:"viewers"`
-		PID     int    `json:"pid"`
-	}
-	eventually.Must(l.t, "the process's address file", func() bool {
-		raw, err := os.ReadFile(filepath.Join(l.data, "addresses.json"))
-		return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == l.cmd.Process.Pid
-	})
-	l.view("wss://" + a.Viewers + "/ws")
+	l.child = begin(l.t, l.data, bridge.Addresses{}, l.sets...)
+	l.view("wss://" + l.addrs.Viewers + "/ws")
 }
 
 func (l *life) token() string {
 	l.t.Helper()
-	secret, err := os.ReadFile(filepath.Join(l.data, "jwt.key"))
-	if err != nil {
-		l.t.Fatal(err)
+	code, token, errs := invoke(l.t, "", "token", "--set", "data="+l.data, "--sub", "anna", "--grants", "#")
+	if code != exitOK {
+		l.t.Fatalf("token: exit %d, %s", code, errs)
 	}
-	c := jwt.MapClaims{"sub": "anna", "iss": "plumbline", "aud": "bridge", "exp": time.Now().Add(time.Hour).Unix(), "grants": []string{"#"}}
-	s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(strings.TrimSpace(string(secret))))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return s
+	return strings.TrimSpace(token)
 }
 
 // event is any message of the bridge.
@@ -95,7 +71,7 @@ func (l *life) view(url string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.ws, l.ended = ws, make(chan struct{})
+	l.ws, l.gone = ws, make(chan struct{})
 	sub := map[string]any{"type": "sub", "id": 1, "filter": "site-a/#"}
 	if l.epoch != "" {
 		sub["since"] = map[string]any{"epoch": l.epoch, "offset": l.offset}
@@ -116,7 +92,7 @@ func (l *life) view(url string) {
 	}
 	l.epoch, l.offset = e.Epoch, e.Offset
 	_ = ws.SetReadDeadline(time.Time{})
-	go l.follow(ws, l.ended)
+	go l.follow(ws, l.gone)
 }
 
 func (l *life) follow(ws *websocket.Conn, ended chan<- struct{}) {
@@ -152,12 +128,10 @@ func (l *life) follow(ws *websocket.Conn, ended chan<- struct{}) {
 // kill ends the process without mercy and waits for the end of its viewer.
 func (l *life) kill() {
 	l.t.Helper()
-	if err := l.cmd.Process.Kill(); err != nil {
-		l.t.Fatal(err)
-	}
-	_ = l.cmd.Wait()
+	l.signal(os.Kill)
+	_ = l.awaitEnd()
 	select {
-	case <-l.ended:
+	case <-l.gone:
 	case <-time.After(eventually.Patience):
 		l.t.Fatal("the viewer's connection outlives the process")
 	}
@@ -178,13 +152,10 @@ func TestN102ExternalKill(t *testing.T) {
 				kills = 5
 			}
 			broker := brokertest.New(t, brokertest.Lines)
-			l := &life{t: t, data: filepath.Join(t.TempDir(), "data"), last: map[string]int{}}
-			for _, set := range []string{
-				"data=" + l.data, "mqtt.listen=", "viewers.listen=127.0.0.1:0", "ops.listen=", "journal.sync=" + sync, "external.a.url=mqtt://" + broker.Addr,
+			l := &life{child: &child{t: t, data: filepath.Join(t.TempDir(), "data")}, last: map[string]int{}, sets: []string{
+				"mqtt.listen=", "ops.listen=", "journal.sync=" + sync, "external.a.url=mqtt://" + broker.Addr,
 				"external.a.prefix=site-a/", "external.a.receiveMaximum=20", "external.a.clientId=k", "external.a.reconnectMin=20ms",
-			} {
-				l.args = append(l.args, "--set", set)
-			}
+			}}
 			l.begin()
 			eventually.Must(t, "the bridge to subscribe", func() bool {
 				_, err := os.Stat(filepath.Join(l.data, "external", "a.json"))
@@ -224,7 +195,7 @@ func (l *life) finish(counts map[string]int) {
 		}
 		l.begin()
 		select {
-		case <-l.ended:
+		case <-l.gone:
 		case <-time.After(300 * time.Millisecond):
 		case <-l.t.Context().Done():
 			l.t.Fatal("the viewer never got everything")

@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"plumbline/bridge"
 	"plumbline/bridge/config"
 	"plumbline/bridge/history"
 	"plumbline/bridge/history/influx"
@@ -31,65 +29,32 @@ import (
 
 // process is a bridged that is killed and started again.
 type process struct {
-	t    *testing.T
-	data string
-	sets []string // further settings
-	cmd  *exec.Cmd
-	mqtt atomic.Pointer[string]
-	ops  string
+	*child // of the life that goes on
+	sets   []string
+	mqtt   atomic.Pointer[string]
+}
+
+func newProcess(t *testing.T, sets ...string) *process {
+	t.Helper()
+	return &process{child: &child{t: t, data: filepath.Join(t.TempDir(), "data")}, sets: append([]string{"history.flush=20ms", "drain.spread=0s", "log.level=warn"}, sets...)}
 }
 
 func (p *process) start() {
 	p.t.Helper()
-	args := []string{"--set", "data=" + p.data, "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0",
-		"--set", "ops.listen=127.0.0.1:0", "--set", "history.flush=20ms", "--set", "drain.spread=0s", "--set", "log.level=warn"}
-	for _, set := range p.sets {
-		args = append(args, "--set", set)
-	}
-	p.cmd = exec.CommandContext(p.t.Context(), os.Args[0], args...)
-	p.cmd.Env = append(os.Environ(), "BRIDGED_AS_TEST=1")
-	p.cmd.Stderr = p.t.Output()
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	var a struct {
-		MQTT string `json:"mqtt"`
-		Ops  string `json:"ops"`
-		PID  int    `json:"pid"`
-	}
-	eventually.Must(p.t, "the process's address file", func() bool {
-		raw, err := os.ReadFile(filepath.Join(p.data, "addresses.json"))
-		return err == nil && json.Unmarshal(raw, &a) == nil && a.PID == p.cmd.Process.Pid
-	})
-	p.mqtt.Store(&a.MQTT)
-	p.ops = a.Ops
+	p.child = begin(p.t, p.data, bridge.Addresses{}, p.sets...)
+	p.mqtt.Store(&p.addrs.MQTT)
 }
 
 func (p *process) kill() {
 	p.t.Helper()
-	if err := p.cmd.Process.Kill(); err != nil {
-		p.t.Fatal(err)
-	}
-	_ = p.cmd.Wait()
+	p.signal(os.Kill)
+	_ = p.awaitEnd()
 }
 
 // metric reads one value of /metrics; -1 when it is not there.
 func (p *process) metric(name string) (value float64) {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.ops+"/metrics", nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return -1
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return -1
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(metrics(p.t, p.child), "\n") {
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {
 			if _, err := fmt.Sscan(rest, &value); err == nil {
 				return value
@@ -149,25 +114,22 @@ func eachStore(t *testing.T, check func(t *testing.T, p *process, store string, 
 		t.Skip("starts processes")
 	}
 	t.Run("sqlite", func(t *testing.T) {
-		data := filepath.Join(t.TempDir(), "data")
-		check(t, &process{t: t, data: data, sets: append(sets, "history.store=sqlite")}, "sqlite", func() (history.Store, error) {
-			return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(data, "history.db")})
+		p := newProcess(t, append(sets, "history.store=sqlite")...)
+		check(t, p, "sqlite", func() (history.Store, error) {
+			return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(p.data, "history.db")})
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
 		server := dbtest.NewPostgres(t, "fsync=off")
-		data, dsn := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "dsn")
-		if err := os.WriteFile(dsn, []byte(server.DSN("127.0.0.1", "")), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		dsn := write(t, "dsn", server.DSN("127.0.0.1", ""))
 		reference := config.HistoryPostgres{DSNFile: dsn}
-		check(t, &process{t: t, data: data, sets: append(sets, "history.store=postgres", "history.postgres.dsnFile="+dsn)}, "postgres", func() (history.Store, error) {
+		check(t, newProcess(t, append(sets, "history.store=postgres", "history.postgres.dsnFile="+dsn)...), "postgres", func() (history.Store, error) {
 			return postgres.Open(t.Context(), postgres.Options{DSN: reference.DSN})
 		})
 	})
 	t.Run("influx", func(t *testing.T) {
 		server := dbtest.NewInflux(t, false)
-		check(t, &process{t: t, data: filepath.Join(t.TempDir(), "data"), sets: append(sets, "history.store=influx", "history.influx.url="+server.URL())}, "influx", func() (history.Store, error) {
+		check(t, newProcess(t, append(sets, "history.store=influx", "history.influx.url="+server.URL())...), "influx", func() (history.Store, error) {
 			return influx.Open(t.Context(), influx.Options{URL: server.URL(), Version: 1, Database: "plumbline"})
 		})
 	})
@@ -193,10 +155,8 @@ func drained(t *testing.T, p *process, store string, open func() (history.Store,
 	eventually.Must(t, "much that waits to be stored", func() bool {
 		return acked.Load() > 2000 && p.metric(`bridge_sink_lag_offsets{sink="`+store+`"}`) > 1000
 	})
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	err := p.cmd.Wait()
+	p.signal(os.Interrupt)
+	err := p.awaitEnd()
 	close(stop)
 	publishers.Wait()
 	if err != nil {

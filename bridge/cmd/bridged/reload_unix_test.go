@@ -3,14 +3,15 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,24 +20,6 @@ import (
 	"plumbline/bridge/devca"
 	"plumbline/bridge/internal/eventually"
 )
-
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Contains(l.buf.Bytes(), []byte(text))
-}
 
 // TestSignalsWhileItStarts: the first lets the start come to its end and then ends it, the second ends it at once, and no number of
 // hangups hides them.
@@ -76,7 +59,7 @@ func TestSignalsWhileItStarts(t *testing.T) {
 	}
 }
 
-// TestHangupReloads: SIGHUP brings a new certificate into force and ends nothing.
+// TestHangupReloads: SIGHUP looks for new certificates and keys, long before the keys' own time comes, and ends nothing.
 func TestHangupReloads(t *testing.T) {
 	dirs, dir := []string{t.TempDir(), t.TempDir()}, t.TempDir()
 	for _, d := range dirs {
@@ -97,23 +80,14 @@ func TestHangupReloads(t *testing.T) {
 		}
 	}
 	put(0)
-	log := &lines{}
-	done := make(chan int, 1)
-	go func() {
-		done <- run(call{args: []string{
-			"--set", "data=" + filepath.Join(dir, "data"), "--set", "mqtt.listen=127.0.0.1:0", "--set", "viewers.listen=127.0.0.1:0", "--set", "ops.listen=",
-			"--set", "viewers.tls.cert=" + filepath.Join(dir, "cert.pem"), "--set", "viewers.tls.key=" + filepath.Join(dir, "key.pem"), "--set", "drain.spread=0",
-		}, stdin: &bytes.Buffer{}, stdout: log, stderr: log})
-	}()
-	eventually.Must(t, "the bridge to serve", func() bool { return log.has(`"msg":"ready"`) })
-	var addrs struct{ Viewers string }
-	raw, err := os.ReadFile(filepath.Join(dir, "data", "addresses.json"))
-	if err == nil {
-		err = json.Unmarshal(raw, &addrs)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	var asked atomic.Int64
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = io.WriteString(w, `{"keys":[]}`)
+	}))
+	t.Cleanup(keys.Close)
+	p := launch(t, filepath.Join(dir, "data"), bridge.Addresses{}, nil, nil, nil, "auth.jwt.keySetURL="+keys.URL, "viewers.tls.cert="+filepath.Join(dir, "cert.pem"), "viewers.tls.key="+filepath.Join(dir, "key.pem"))
+	p.awaitReady()
 	shows := func(n int) bool {
 		pem, err := os.ReadFile(filepath.Join(dirs[n], devca.CAFile))
 		if err != nil {
@@ -121,7 +95,7 @@ func TestHangupReloads(t *testing.T) {
 		}
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(pem)
-		c, err := tls.Dial("tcp", addrs.Viewers, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		c, err := tls.Dial("tcp", p.addrs.Viewers, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
 		if err == nil {
 			_ = c.Close()
 		}
@@ -131,17 +105,14 @@ func TestHangupReloads(t *testing.T) {
 		t.Error("the first certificate is not shown")
 	}
 	put(1)
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(syscall.SIGHUP)
+	eventually.Must(t, "the question for keys", func() bool { return asked.Load() == 2 })
 	eventually.Must(t, "the new certificate", func() bool { return shows(1) })
-	if !log.has("SIGHUP") {
+	if !strings.Contains(p.log.String(), "SIGHUP") {
 		t.Error("the signal is not in the log")
 	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if code := <-done; code != exitOK {
-		t.Errorf("exit code %d", code)
+	p.signal(syscall.SIGTERM)
+	if err := p.awaitEnd(); err != nil {
+		t.Errorf("end: %v", err)
 	}
 }
