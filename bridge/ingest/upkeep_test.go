@@ -135,7 +135,10 @@ func TestDelayedWillSurvivesARestart(t *testing.T) {
 		t.Errorf("stored %+v", e[0])
 	}
 	waitWill(t, b, "cancelled", 1)
-	waitWill(t, b, "sent", 1)
+	eventually.Must(t, "the will to be settled in the file", func() bool {
+		k, err := b.sessions.store.read(b.sessions.store.path("dead"))
+		return err == nil && k.Will == nil
+	})
 	r.stop()
 
 	b = r.start() // what was sent, or settled, is not sent once more; what is due later still is
@@ -144,6 +147,7 @@ func TestDelayedWillSurvivesARestart(t *testing.T) {
 	if e := waitStored(t, r.j, 2); e[1].Topic != "w/later" || len(e) != 2 {
 		t.Errorf("stored %d, the second to %s", len(e), e[1].Topic)
 	}
+	waitWill(t, b, "sent", 1)
 	if got := counted(t, b, "sent"); got != 1 {
 		t.Errorf("%v wills sent after the second restart, want one", got)
 	}
