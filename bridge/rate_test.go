@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,4 +62,26 @@ func TestStalledStreamIsClosedAtOnce(t *testing.T) {
 		}
 	}()
 	r.b.httpwire.Events().ServeHTTP(&stuck{}, req)
+}
+
+// TestSnapshotNeedsItsGrantOverHTTP: who may follow live may not therefore see the last values.
+func TestSnapshotNeedsItsGrantOverHTTP(t *testing.T) {
+	r := run(t, nil)
+	r.publish(r.publisher("dev"), "a", "hidden")
+	f := r.follower(map[string]any{"grants": map[string]any{"live": []string{"#"}, "snapshot": []string{"b"}}})
+	f.poll(filter("a"))
+	f.refused(http.StatusForbidden, "forbidden", "/poll", filter("a", "snapshot", "true"))
+	f.refused(http.StatusForbidden, "forbidden", "/sse", filter("a", "snapshot", "true"))
+	f.poll(filter("b", "snapshot", "true"))
+}
+
+// TestCommandIsNoLargerThanAPublish: what MQTT clients could not get is not taken for them.
+func TestCommandIsNoLargerThanAPublish(t *testing.T) {
+	r := run(t, func(c *Config) { c.MQTT.MaxPacketBytes = 1024 })
+	f := r.follower(operator())
+	for size, want := range map[int]int{1024: http.StatusOK, 1025: http.StatusServiceUnavailable} {
+		if status, got := f.command(map[string]any{"topic": "command/1", "payload": strings.Repeat("x", size)}); status != want {
+			t.Errorf("%d bytes: %d %+v, want %d", size, status, got, want)
+		}
+	}
 }
