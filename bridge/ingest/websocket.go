@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,16 +16,14 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"plumbline/bridge/audit"
+	"plumbline/bridge/internal/upgrade"
 )
 
 // Subprotocol is what a WebSocket client must offer [MQTT-6.0.0-3].
 const Subprotocol = "mqtt"
 
-// Bounds of a handshake.
-const (
-	maxHeaders     = 64
-	maxHeaderBytes = 16 << 10
-)
+// maxHeaderBytes bounds a handshake.
+const maxHeaderBytes = 16 << 10
 
 // WebSocket makes a listener speak MQTT over WebSocket (MQTT 5 section 6).
 type WebSocket struct {
@@ -70,11 +67,7 @@ func (d *door) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 	if status, reason := d.opts.WebSocket.refuse(r); status != 0 {
 		d.b.m.MQTTRejected.WithLabelValues("websocket-" + reason).Inc()
 		audit.Refused(d.b.log, audit.Event{Action: "mqtt handshake", Reason: reason, Remote: p.c.addr, Detail: d.ID()})
-		if status == http.StatusUpgradeRequired {
-			w.Header().Set("Sec-WebSocket-Version", "13")
-		}
-		w.Header().Set("Connection", "close")
-		http.Error(w, reason, status)
+		upgrade.Answer(w, status, reason)
 		return
 	}
 	ws, err := up.Upgrade(w, r, nil)
@@ -93,35 +86,14 @@ func (d *door) upgrade(up *websocket.Upgrader, w http.ResponseWriter, r *http.Re
 
 // refuse says why a handshake is not taken: an HTTP status and a reason; 0 when it is.
 func (o *WebSocket) refuse(r *http.Request) (status int, reason string) {
-	headers := 0
-	for _, v := range r.Header {
-		headers += len(v)
-	}
 	origins := r.Header["Origin"]
-	key, keyErr := base64.StdEncoding.Strict().DecodeString(r.Header.Get("Sec-Websocket-Key"))
 	switch {
-	case r.Method != http.MethodGet:
-		return http.StatusMethodNotAllowed, "method"
-	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
-		return http.StatusBadRequest, "http-version"
-	case headers > maxHeaders:
-		return http.StatusRequestHeaderFieldsTooLarge, "headers"
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		return http.StatusBadRequest, "body"
 	case len(origins) > 1 || len(origins) == 1 && !slices.Contains(o.Origins, origins[0]): // byte by byte (RFC 6455 section 10.2)
 		return http.StatusForbidden, "origin"
 	case r.URL.RawQuery != "":
 		return http.StatusBadRequest, "query" // nothing is asked there, and secrets would be logged on the way
-	case !websocket.IsWebSocketUpgrade(r):
-		return http.StatusUpgradeRequired, "upgrade"
-	case !slices.Equal(r.Header["Sec-Websocket-Version"], []string{"13"}):
-		return http.StatusUpgradeRequired, "version"
-	case len(r.Header["Sec-Websocket-Key"]) != 1 || keyErr != nil || len(key) != 16:
-		return http.StatusBadRequest, "key"
-	case !slices.Contains(websocket.Subprotocols(r), Subprotocol):
-		return http.StatusBadRequest, "subprotocol"
 	}
-	return 0, ""
+	return upgrade.Refuse(r, func(name string) bool { return name == Subprotocol })
 }
 
 // entrance gives admitted connections to net/http.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,54 +8,24 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// maxHeaders bounds the header fields of a handshake.
-const maxHeaders = 64
-
 // refusal is a handshake that is answered with an HTTP error.
 type refusal struct {
 	status int
 	reason string // for metrics and the body
 }
 
-// checkHandshake refuses what gorilla would take or would answer with another status (RFC 6455 section 4.2.1).
-func (s *Server) checkHandshake(r *http.Request) *refusal {
-	switch {
-	case r.Method != http.MethodGet:
-		return &refusal{http.StatusMethodNotAllowed, "method"}
-	case !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1:
-		return &refusal{http.StatusBadRequest, "http-version"}
-	case countHeaders(r.Header) > maxHeaders:
-		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "headers"}
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		return &refusal{http.StatusBadRequest, "body"}
-	case !websocket.IsWebSocketUpgrade(r):
-		return &refusal{http.StatusUpgradeRequired, "upgrade"}
-	case len(r.Header["Sec-Websocket-Version"]) != 1 || r.Header.Get("Sec-Websocket-Version") != "13":
-		return &refusal{http.StatusUpgradeRequired, "version"}
-	case !goodKey(r.Header["Sec-Websocket-Key"]):
-		return &refusal{http.StatusBadRequest, "key"}
-	case chosen(r) == "":
-		return &refusal{http.StatusBadRequest, "subprotocol"}
-	}
-	return nil
+func spoken(subprotocol string) bool {
+	return subprotocol == Subprotocol || subprotocol == SubprotocolCBOR
 }
 
 // chosen returns the first subprotocol that the client names and the bridge speaks, "" for none.
 func chosen(r *http.Request) string {
 	for _, name := range websocket.Subprotocols(r) {
-		if name == Subprotocol || name == SubprotocolCBOR {
+		if spoken(name) {
 			return name
 		}
 	}
 	return ""
-}
-
-// joinLines makes the lines of a header that is a list one line, which they mean together (RFC 9110 section 5.3): gorilla looks at
-// the first only.
-func joinLines(h http.Header, key string) {
-	if lines := h[key]; len(lines) > 1 {
-		h[key] = []string{strings.Join(lines, ", ")}
-	}
 }
 
 // deflateOffered reports whether the handshake offers permessage-deflate in a way that the bridge honours (RFC 7692 section
@@ -103,19 +72,4 @@ func deflateParams(params string) bool {
 		}
 	}
 	return true
-}
-
-func countHeaders(h http.Header) (n int) {
-	for _, v := range h {
-		n += len(v)
-	}
-	return n
-}
-
-func goodKey(keys []string) bool {
-	if len(keys) != 1 {
-		return false
-	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(keys[0])
-	return err == nil && len(raw) == 16
 }

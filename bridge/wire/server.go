@@ -21,6 +21,7 @@ import (
 	"plumbline/bridge/gate"
 	"plumbline/bridge/hub"
 	"plumbline/bridge/internal/peer"
+	"plumbline/bridge/internal/upgrade"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -120,7 +121,7 @@ func New(o Options) *Server {
 		WriteBufferPool:  &sync.Pool{},
 		WriteBufferSize:  512,
 		Subprotocols:     []string{Subprotocol, SubprotocolCBOR},
-		CheckOrigin:      func(*http.Request) bool { return true }, // checkHandshake has done it, on scheme, host and port
+		CheckOrigin:      func(*http.Request) bool { return true }, // the gate has done it, on scheme, host and port
 		// EnableCompression stays off: an offer of permessage-deflate is declined (RFC 7692 section 5).
 	}
 	s.deflater = s.upgrader
@@ -133,9 +134,8 @@ const protocolHeader = "Sec-Websocket-Protocol"
 
 // ServeHTTP implements http.Handler. It returns right after the upgrade, so that the HTTP server's buffers are freed.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	joinLines(r.Header, protocolHeader) // before the gate, too: a token may stand there
-	if no := s.checkHandshake(r); no != nil {
-		s.refuse(w, r, no)
+	if status, reason := upgrade.Refuse(r, spoken); status != 0 {
+		s.refuse(w, r, &refusal{status, reason})
 		return
 	}
 	addr := peer.Host(r.RemoteAddr)
@@ -179,15 +179,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	s.m.Handshakes.WithLabelValues(no.reason).Inc()
 	audit.Refused(s.log, audit.Event{Action: "handshake", Reason: no.reason, Remote: r.RemoteAddr})
-	switch no.status {
-	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", http.MethodGet) // RFC 9110 section 15.5.6
-	case http.StatusUpgradeRequired:
-		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.2.2
-		w.Header().Set("Upgrade", "websocket")        // RFC 9110 section 15.5.22
-	}
-	w.Header().Set("Connection", "close")
-	http.Error(w, "plumbline: handshake refused: "+no.reason, no.status)
+	upgrade.Answer(w, no.status, "plumbline: handshake refused: "+no.reason)
 }
 
 // refuseForNow turns away who may come back, at a random moment within spread.
