@@ -18,11 +18,9 @@ func (s *Store) Events(ctx context.Context, q history.EventQuery) (page history.
 		if err != nil {
 			return err
 		}
-		field := "" // of the last event that was looked at
+		field := tables.BeginField(q.Descending) // then that of the last event that was looked at
 		if q.After != nil {
 			field = q.After.Field
-		} else if q.Descending {
-			field = "\U0010FFFF"
 		}
 		for {
 			n, err := v.someEvents(ctx, q, &b, &field, &page)
@@ -36,11 +34,8 @@ func (s *Store) Events(ctx context.Context, q history.EventQuery) (page history.
 
 // someEvents looks at the next chunk of events, keeps what is asked for, and moves b and field to the last it looked at.
 func (v *view) someEvents(ctx context.Context, q history.EventQuery, b *span, field *string, page *history.EventPage) (n int, err error) {
-	beyond, order := direction(q.Descending)
-	lo, hi := history.Prefix(q.Filter)
-	if hi == "" {
-		hi = "\U0010FFFF"
-	}
+	beyond, order := tables.Direction(q.Descending)
+	lo, hi := tables.Prefix(q.Filter)
 	rows, _ := v.Query(ctx, `SELECT s.topic, s.field, e.time, e.seq, e.size, e.payload FROM events e JOIN series s ON s.id = e.series
 		WHERE e.time >= $1 AND e.time < $2 AND e.time `+beyond+`= $3 AND (e.time, e.seq, s.field) `+beyond+` ($3, $4, $5) AND e.seq <= $6 AND s.topic >= $7 AND s.topic < $8
 		ORDER BY e.time`+order+`, e.seq`+order+`, s.field`+order+` LIMIT $9`,
@@ -53,8 +48,8 @@ func (v *view) someEvents(ctx context.Context, q history.EventQuery, b *span, fi
 		n++
 		b.afterAt, b.afterSeq, *field = at, seq, e.Field
 		if !page.More && match.OK(q.Filter, q.Allow, e.Topic) {
-			epoch, offset := tables.SplitSeq(seq)
-			e.Time, e.Epoch, e.Offset = at.UTC(), v.epochs[epoch], offset
+			e.Time = at.UTC()
+			e.Epoch, e.Offset = v.epochs.Split(seq)
 			page.Add(&q, e)
 			e.Payload = nil // the next is read to a place of its own
 		}

@@ -45,14 +45,14 @@ func later(a, b time.Time) time.Time {
 type view struct {
 	pgx.Tx
 	cursor journal.Cursor
-	epochs map[int64]string
+	epochs tables.Epochs
 	floors map[string]time.Time // by table: what is before has expired
 }
 
 // look calls read with a view, which ends with it.
 func (s *Store) look(ctx context.Context, what string, read func(v *view) error) error {
 	err := pgx.BeginTxFunc(ctx, s.reader, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		v := &view{Tx: tx, epochs: map[int64]string{}, floors: map[string]time.Time{}}
+		v := &view{Tx: tx, epochs: tables.Epochs{}, floors: map[string]time.Time{}}
 		if err := v.begin(ctx); err != nil {
 			return err
 		}
@@ -88,16 +88,6 @@ func (v *view) begin(ctx context.Context) error {
 	return v.SendBatch(ctx, &all).Close()
 }
 
-// seq finds the place of a cursor among the entries.
-func (v *view) seq(epoch string, offset uint64) (int64, error) {
-	for id, name := range v.epochs {
-		if name == epoch {
-			return tables.Seq(id, offset)
-		}
-	}
-	return 0, history.ErrCursor
-}
-
 // series finds the number of a series of numbers; 0 when there is none.
 func (v *view) series(ctx context.Context, s history.Series) (id int64, err error) {
 	err = v.QueryRow(ctx, "SELECT id FROM series WHERE digest = $1", digest(history.Listed{Series: s, Kind: history.KindNumber})).Scan(&id)
@@ -115,20 +105,14 @@ type listed struct {
 
 // list returns the series of the query, of one kind unless kind is "".
 func (v *view) list(ctx context.Context, q history.ListQuery, kind history.Kind) (found []listed, more bool, err error) {
-	lo, hi := history.Prefix(q.Filter)
-	if hi == "" {
-		hi = "\U0010FFFF"
-	}
-	var after history.Listed
-	if q.After != nil {
-		after = *q.After
-	}
+	lo, hi, after := tables.Listing(q)
 	var match tables.Matcher
 	for {
+		lo = max(lo, after.Topic)
 		rows, _ := v.Query(ctx, `SELECT id, topic, field, unit, kind FROM series
 			WHERE head >= $1 AND head <= $2 AND topic >= $3 AND topic < $4 AND (topic, field, unit, kind) > ($5, $6, $7, $8) AND ($9 = '' OR kind = $9)
 			ORDER BY head, topic, field, unit, kind LIMIT $10`,
-			head(max(lo, after.Topic)), head(hi), max(lo, after.Topic), hi, after.Topic, after.Field, after.Unit, string(after.Kind), string(kind), chunk) // ForEachRow returns its error
+			head(lo), head(hi), lo, hi, after.Topic, after.Field, after.Unit, string(after.Kind), string(kind), chunk) // ForEachRow returns its error
 		n := 0
 		var l listed
 		_, err := pgx.ForEachRow(rows, []any{&l.id, &l.Topic, &l.Field, &l.Unit, &l.Kind}, func() error {
@@ -199,8 +183,8 @@ func (s *Store) Latest(ctx context.Context, q history.ListQuery) (page history.P
 
 // place completes a point that was read.
 func (v *view) place(p history.Point, seq int64) history.Point {
-	epoch, offset := tables.SplitSeq(seq)
-	p.Time, p.Epoch, p.Offset = p.Time.UTC(), v.epochs[epoch], offset
+	p.Time = p.Time.UTC()
+	p.Epoch, p.Offset = v.epochs.Split(seq)
 	return p
 }
 
@@ -212,30 +196,20 @@ type span struct {
 
 // span finds the bounds of a query, clipped to what has not expired.
 func (v *view) span(table string, from, to time.Time, after *history.Position, until journal.Cursor, descending bool) (b span, err error) {
-	b = span{from: later(clamp(from), v.floors[table]), to: clamp(to), until: math.MaxInt64}
-	if until != (journal.Cursor{}) {
-		if b.until, err = v.seq(until.Epoch, until.Offset); err != nil {
-			return b, err
-		}
+	b = span{from: later(clamp(from), v.floors[table]), to: clamp(to)}
+	if b.until, err = v.epochs.Until(until); err != nil {
+		return b, err
 	}
 	switch {
 	case after != nil:
 		b.afterAt = clamp(after.Time)
-		b.afterSeq, err = v.seq(after.Epoch, after.Offset)
+		b.afterSeq, err = v.epochs.Seq(journal.Cursor{Epoch: after.Epoch, Offset: after.Offset})
 	case descending:
 		b.afterAt, b.afterSeq = end, math.MaxInt64
 	default:
 		b.afterAt, b.afterSeq = beginning, math.MinInt64
 	}
 	return b, err
-}
-
-// direction returns the words of SQL for an order.
-func direction(descending bool) (beyond, order string) {
-	if descending {
-		return "<", " DESC"
-	}
-	return ">", ""
 }
 
 // Range implements history.Store.
@@ -250,7 +224,7 @@ func (s *Store) Range(ctx context.Context, q history.RangeQuery) (page history.P
 		if err != nil || id == 0 {
 			return err
 		}
-		beyond, order := direction(q.Descending)
+		beyond, order := tables.Direction(q.Descending)
 		rows, _ := v.Query(ctx, `SELECT time, seq, value FROM points WHERE series = $1 AND time >= $2 AND time < $3 AND (time, seq) `+beyond+` ($4, $5) AND seq <= $6
 			ORDER BY time`+order+`, seq`+order+` LIMIT $7`, id, b.from, b.to, b.afterAt, b.afterSeq, b.until, q.Limit+1) // ForEachRow returns its error
 		p, seq := history.Point{Series: q.Series}, int64(0)

@@ -19,7 +19,7 @@ import (
 type view struct {
 	tx     *sql.Tx
 	cursor journal.Cursor
-	epochs map[int64]string
+	epochs tables.Epochs
 }
 
 // look calls read with a view, which ends with it.
@@ -39,24 +39,6 @@ func (s *Store) look(ctx context.Context, what string, read func(v *view) error)
 		return fmt.Errorf("history: sqlite: %s: %w", what, err)
 	}
 	return nil
-}
-
-// seq finds the place of a cursor among the entries.
-func (v *view) seq(epoch string, offset uint64) (int64, error) {
-	for id, name := range v.epochs {
-		if name == epoch {
-			return tables.Seq(id, offset)
-		}
-	}
-	return 0, history.ErrCursor
-}
-
-// until is the greatest seq that the query may return.
-func (v *view) until(c journal.Cursor) (int64, error) {
-	if c == (journal.Cursor{}) {
-		return math.MaxInt64, nil
-	}
-	return v.seq(c.Epoch, c.Offset)
 }
 
 // floor returns the time before which a table has expired, as a time and in microseconds.
@@ -85,17 +67,10 @@ type listed struct {
 
 // list returns the series of the query, of one kind unless kind is "".
 func (v *view) list(ctx context.Context, q history.ListQuery, kind history.Kind) (found []listed, more bool, err error) {
-	lo, hi := history.Prefix(q.Filter)
-	if hi == "" {
-		hi = "\U0010FFFF"
-	}
-	var after history.Listed
-	if q.After != nil {
-		after = *q.After
-	}
+	lo, hi, after := tables.Listing(q)
 	rows, err := v.tx.QueryContext(ctx, `SELECT id, topic, field, unit, kind FROM series
 		WHERE topic >= ? AND topic < ? AND (topic, field, unit, kind) > (?, ?, ?, ?) ORDER BY topic, field, unit, kind`,
-		max(lo, after.Topic), hi, after.Topic, after.Field, after.Unit, after.Kind)
+		lo, hi, after.Topic, after.Field, after.Unit, after.Kind)
 	if err != nil {
 		return nil, false, err
 	}
@@ -176,8 +151,8 @@ func (v *view) scanPoint(row interface{ Scan(dest ...any) error }, p *history.Po
 	if err := row.Scan(&at, &seq, &p.Value); err != nil {
 		return err
 	}
-	epoch, offset := tables.SplitSeq(seq)
-	p.Time, p.Epoch, p.Offset = tables.FromMicro(at), v.epochs[epoch], offset
+	p.Time = tables.FromMicro(at)
+	p.Epoch, p.Offset = v.epochs.Split(seq)
 	return nil
 }
 
@@ -190,13 +165,18 @@ type span struct {
 // span finds the bounds of a query, clipped to what has not expired.
 func (v *view) span(floor int64, from, to time.Time, after *history.Position, until journal.Cursor, descending bool) (b span, err error) {
 	b = span{from: max(from.UnixMicro(), floor), to: to.UnixMicro()}
-	if b.until, err = v.until(until); err != nil {
+	if b.until, err = v.epochs.Until(until); err != nil {
 		return b, err
 	}
 	switch {
-	case after != nil:
+	case after != nil: // SQLite takes its bounds of an index from from and to
 		b.afterAt = after.Time.UnixMicro()
-		b.afterSeq, err = v.seq(after.Epoch, after.Offset)
+		if descending {
+			b.to = min(b.to, b.afterAt+1)
+		} else {
+			b.from = max(b.from, b.afterAt)
+		}
+		b.afterSeq, err = v.epochs.Seq(journal.Cursor{Epoch: after.Epoch, Offset: after.Offset})
 	case descending:
 		b.afterAt, b.afterSeq = math.MaxInt64, math.MaxInt64
 	default:
@@ -221,14 +201,9 @@ func (s *Store) Range(ctx context.Context, q history.RangeQuery) (page history.P
 		if err != nil || id == 0 {
 			return err
 		}
-		text, lo, hi := `SELECT time, seq, value FROM points WHERE series = ? AND time >= ? AND time < ? AND (time, seq) > (?, ?) AND seq <= ? ORDER BY time, seq LIMIT ?`, max(b.from, b.afterAt), b.to
-		if q.Descending {
-			text, lo, hi = `SELECT time, seq, value FROM points WHERE series = ? AND time >= ? AND time < ? AND (time, seq) < (?, ?) AND seq <= ? ORDER BY time DESC, seq DESC LIMIT ?`, b.from, b.to
-			if q.After != nil {
-				hi = min(hi, b.afterAt+1)
-			}
-		}
-		rows, err := v.tx.QueryContext(ctx, text, id, lo, hi, b.afterAt, b.afterSeq, b.until, q.Limit+1)
+		beyond, order := tables.Direction(q.Descending)
+		rows, err := v.tx.QueryContext(ctx, `SELECT time, seq, value FROM points WHERE series = ? AND time >= ? AND time < ? AND (time, seq) `+beyond+` (?, ?) AND seq <= ?
+			ORDER BY time`+order+`, seq`+order+` LIMIT ?`, id, b.from, b.to, b.afterAt, b.afterSeq, b.until, q.Limit+1)
 		if err != nil {
 			return err
 		}
@@ -261,18 +236,14 @@ func (s *Store) Events(ctx context.Context, q history.EventQuery) (page history.
 		if err != nil {
 			return err
 		}
-		order, beyond := "ASC", ">="
-		if q.Descending {
-			order, beyond = "DESC", "<="
-		}
+		beyond, order := tables.Direction(q.Descending)
 		which, args := "", []any{b.from, b.to, b.afterAt, b.afterSeq, b.until}
 		if !strings.ContainsAny(q.Filter, "+#") { // one topic: by the index of series, which may be far fewer rows
-			which, args = "AND e.series IN (SELECT id FROM series WHERE topic = ? AND kind = 'event')", append(args, q.Filter)
+			which, args = " AND e.series IN (SELECT id FROM series WHERE topic = ? AND kind = 'event')", append(args, q.Filter)
 		}
-		text := strings.NewReplacer("BEYOND", beyond, "WHICH", which, "ASC", order).Replace(`SELECT s.topic, s.field, e.time, e.seq, e.size, e.payload
-			FROM events e JOIN series s ON s.id = e.series WHERE e.time >= ? AND e.time < ? AND (e.time, e.seq) BEYOND (?, ?) AND e.seq <= ? WHICH
-			ORDER BY e.time ASC, e.seq ASC, s.field ASC LIMIT ?`)
-		rows, err := v.tx.QueryContext(ctx, text, append(args, scanLimit(q, which != ""))...)
+		rows, err := v.tx.QueryContext(ctx, `SELECT s.topic, s.field, e.time, e.seq, e.size, e.payload FROM events e JOIN series s ON s.id = e.series
+			WHERE e.time >= ? AND e.time < ? AND (e.time, e.seq) `+beyond+`= (?, ?) AND e.seq <= ?`+which+`
+			ORDER BY e.time`+order+`, e.seq`+order+`, s.field`+order+` LIMIT ?`, append(args, scanLimit(q, which != ""))...)
 		if err != nil {
 			return err
 		}
@@ -304,8 +275,8 @@ func (v *view) collectEvents(rows *sql.Rows, q history.EventQuery, b span, page 
 		if !topic.Match(q.Filter, e.Topic) || q.Allow != nil && !q.Allow(e.Topic) {
 			continue
 		}
-		epoch, offset := tables.SplitSeq(seq)
-		e.Time, e.Epoch, e.Offset = tables.FromMicro(at), v.epochs[epoch], offset
+		e.Time = tables.FromMicro(at)
+		e.Epoch, e.Offset = v.epochs.Split(seq)
 		if !page.Add(&q, e) {
 			return rows.Close()
 		}
