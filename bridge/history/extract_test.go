@@ -86,7 +86,7 @@ func TestRules(t *testing.T) {
 		{"time/ms", `{"ts":1772625600500,"v":1}`, "ts=1.7726256005e+12@12:00:00.5 v=1@12:00:00.5"}, {"time/s", `{"ts":1772625600.25,"v":1}`, "ts=1.77262560025e+09@12:00:00.25 v=1@12:00:00.25"},
 		{"time/ns", `{"ts":1772625600500000000}`, "ts=1.7726256005e+18@12:00:00.5"}, {"time/ms", `{"ts":"2026-03-04T13:00:00.000001+01:00","v":1}`, "v=1@12:00:00.000001"},
 		{"time/ms", `{"ts":1,"v":1}`, "ts=1 v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"v":1}`, "v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":"soon","v":1}`, "v=1 left {Fields:0 Times:1}"},
-		{"time/ms", `{"ts":true,"v":1}`, "ts=1 v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":"2026-03-06T13:00:00Z","v":1}`, "v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":1e30}`, "ts=1e+30 left {Fields:0 Times:1}"},
+		{"time/ms", `{"ts":true,"v":1}`, "ts=1 v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":"2026-03-06T13:00:00Z","v":1}`, "v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":"1999-12-31T23:59:59Z","v":1}`, "v=1 left {Fields:0 Times:1}"}, {"time/ms", `{"ts":1e30}`, "ts=1e+30 left {Fields:0 Times:1}"},
 		{"time/ms", "on", `:"on"/2 left {Fields:0 Times:1}`},
 	} {
 		if got := told(t, rules, c.topic, c.payload); got != c.want {

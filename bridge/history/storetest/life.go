@@ -25,8 +25,14 @@ func (s *suite) retention() {
 	}
 	offset++
 	points = append(points, point(old, -20*3600e6, offset, 1), point(other, -3*3600e6, offset, 1))
+	young := points[len(points)-1] // of the series other
 	s.write(offset, points, []history.Event{{Topic: "e", Time: at(-90 * 60e6), Offset: offset}, {Topic: "e", Time: at(-30 * 60e6), Offset: offset}})
+	offset++
+	s.write(offset, []history.Point{point(other, -3*3600e6-1e6, offset, 2)}, nil) // it comes late
 	s.expire(noon)
+	latest, err := s.store.Latest(s.ctx, history.ListQuery{Filter: other.Topic, Limit: 1})
+	s.must(err)
+	s.wantPoints("latest of what only statistics know", latest.Points, []history.Point{young})
 	page, err := s.store.Range(s.ctx, all(temperature))
 	s.must(err)
 	if len(page.Points) != 360 || page.Points[0].Time.Before(noon.Add(-time.Hour)) || page.KeptFrom.Before(noon.Add(-time.Hour)) || page.KeptFrom.After(noon) {
@@ -57,6 +63,26 @@ func (s *suite) retention() {
 	s.write(offset, []history.Point{point(old, 0, offset, 5)}, nil) // it comes back
 	if got := s.points(all(old)); len(got) != 1 {
 		s.Errorf("%d points of a series that came back, want 1", len(got))
+	}
+}
+
+// retentionInParts: what is to go is not given out any more before it is gone.
+func (s *suite) retentionInParts() {
+	if s.traits.ExpiresByItself {
+		s.Skip("the database has its own retention")
+	}
+	s.begin(Options{Retain: history.Retention{Points: time.Hour, Rollup1s: time.Hour, Rollup1m: time.Hour, Rollup1h: time.Hour}})
+	var points []history.Point
+	for i := range uint64(12_000) { // of four hours, three of which are more than one Expire removes
+		points = append(points, point(temperature, int64(i)*1_200_000-4*3600e6, i+1, 1))
+	}
+	s.write(12_000, points, nil)
+	more, err := s.store.Expire(s.ctx, noon)
+	s.must(err)
+	page, err := s.store.Range(s.ctx, all(temperature))
+	s.must(err)
+	if !more || len(page.Points) != 3000 || page.Points[0].Time.Before(page.KeptFrom) {
+		s.Errorf("%d points from %s, more %v; want the 3000 of an hour while more is to be removed", len(page.Points), page.KeptFrom, more)
 	}
 }
 

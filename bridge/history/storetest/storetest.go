@@ -37,7 +37,7 @@ func Run(t *testing.T, place Place, traits Traits) {
 		{"range pages both ways", (*suite).rangePages}, {"range until", (*suite).rangeUntil}, {"epochs", (*suite).epochs},
 		{"aggregate", (*suite).aggregate}, {"aggregate refuses", (*suite).aggregateRefuses}, {"latest", (*suite).latest},
 		{"list", (*suite).list}, {"hostile names", (*suite).hostileNames}, {"events", (*suite).events}, {"hostile payloads", (*suite).hostilePayloads},
-		{"gaps", (*suite).gaps}, {"limit of series", (*suite).limitOfSeries}, {"long names", (*suite).longNames}, {"another writer", (*suite).anotherWriter}, {"retention", (*suite).retention},
+		{"gaps", (*suite).gaps}, {"limit of series", (*suite).limitOfSeries}, {"long names", (*suite).longNames}, {"another writer", (*suite).anotherWriter}, {"retention", (*suite).retention}, {"retention in parts", (*suite).retentionInParts},
 		{"context", (*suite).context}, {"readers beside a writer", (*suite).readersBesideWriter}, {"large batch", (*suite).largeBatch},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(&suite{T: t, place: place, traits: traits, ctx: t.Context()}) })
