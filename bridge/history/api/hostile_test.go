@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"plumbline/bridge/auth"
 )
 
 // N97: what is no filter, time, step, choice or count is refused by name with a mend, and what would be unbounded too.
@@ -98,6 +100,8 @@ func TestN97PageTokensCannotBeForged(t *testing.T) {
 	}
 	r.ok("ben", "range", with(ask, []string{"page", next})...)
 	refused("another's", "anna", "range", with(ask, []string{"page", next})...)
+	r.who["ben of another tenant"] = auth.Identity{Subject: "ben", Tenant: "other", Grants: auth.Viewing("plant/#")}
+	refused("another tenant's", "ben of another tenant", "range", with(ask, []string{"page", next})...)
 	refused("another topic", "ben", "range", with([]string{"topic", "plant/2", "limit", "5", "page", next}, span)...)
 	refused("another limit", "ben", "range", with([]string{"topic", "plant/1", "limit", "6", "page", next}, span)...)
 	refused("another order", "ben", "range", with(ask, []string{"order", "desc", "page", next})...)

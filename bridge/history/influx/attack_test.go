@@ -198,6 +198,7 @@ func whole(t *testing.T, s *Store, series history.Series, n uint64) {
 	for _, descending := range []bool{false, true} {
 		var got []uint64
 		q := history.RangeQuery{Series: series, From: noon, To: noon.Add(time.Hour), Limit: 700, Descending: descending}
+		q.Until = journal.Cursor{Epoch: "e", Offset: n + 1000} // which is beyond what is committed, and tells nothing
 		for more := true; more; {
 			page, err := s.Range(t.Context(), q)
 			if err != nil {
@@ -304,4 +305,20 @@ func TestN89InfluxServerThatIsNotTheOneMeant(t *testing.T) {
 			t.Errorf("%v, want %q", err, what)
 		}
 	}
+}
+
+// TestTimesThatInfluxCannotCount: they are refused and counted, and harm nothing beside them.
+func TestTimesThatInfluxCannotCount(t *testing.T) {
+	server := dbtest.NewInflux(t, false)
+	s := open(t, Options{URL: server.URL(), Version: 1, Database: "plumbline"})
+	defer func() { _ = s.Close() }()
+	series := history.Series{Topic: "t", Field: "value"}
+	b := &history.Batch{To: journal.Cursor{Epoch: "e", Offset: 3}}
+	for i, at := range []time.Time{time.Unix(-1, 0), noon, time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		b.Points = append(b.Points, history.Point{Series: series, Time: at, Offset: uint64(i + 1), Value: 1})
+	}
+	if w, err := s.Write(t.Context(), b); err != nil || w != (history.Written{Points: 1, Refused: 2}) {
+		t.Errorf("%+v, %v; want one stored and two refused", w, err)
+	}
+	whole(t, s, series, 1)
 }
