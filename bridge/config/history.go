@@ -42,7 +42,7 @@ type HistoryRetain struct {
 // HistorySQLite configures the embedded store.
 type HistorySQLite struct {
 	File     string `yaml:"file"`     // "" = history.db in data
-	MaxBytes Bytes  `yaml:"maxBytes"` // beyond it the oldest points go before their time
+	MaxBytes Bytes  `yaml:"maxBytes"` // beyond it the oldest goes before its time, first of the points
 }
 
 // HistoryPostgres configures the store in PostgreSQL. The DSN holds a password, so it is given by reference.

@@ -202,8 +202,9 @@ func (s *Store) Range(ctx context.Context, q history.RangeQuery) (page history.P
 			return err
 		}
 		beyond, order := tables.Direction(q.Descending)
-		rows, err := v.tx.QueryContext(ctx, `SELECT time, seq, value FROM points WHERE series = ? AND time >= ? AND time < ? AND (time, seq) `+beyond+` (?, ?) AND seq <= ?
-			ORDER BY time`+order+`, seq`+order+` LIMIT ?`, id, b.from, b.to, b.afterAt, b.afterSeq, b.until, q.Limit+1)
+		text := strings.NewReplacer("BEYOND", beyond, "DOWN", order).Replace(`SELECT time, seq, value FROM points
+			WHERE series = ? AND time >= ? AND time < ? AND (time, seq) BEYOND (?, ?) AND seq <= ? ORDER BY timeDOWN, seqDOWN LIMIT ?`)
+		rows, err := v.tx.QueryContext(ctx, text, id, b.from, b.to, b.afterAt, b.afterSeq, b.until, q.Limit+1)
 		if err != nil {
 			return err
 		}
@@ -241,9 +242,10 @@ func (s *Store) Events(ctx context.Context, q history.EventQuery) (page history.
 		if !strings.ContainsAny(q.Filter, "+#") { // one topic: by the index of series, which may be far fewer rows
 			which, args = " AND e.series IN (SELECT id FROM series WHERE topic = ? AND kind = 'event')", append(args, q.Filter)
 		}
-		rows, err := v.tx.QueryContext(ctx, `SELECT s.topic, s.field, e.time, e.seq, e.size, e.payload FROM events e JOIN series s ON s.id = e.series
-			WHERE e.time >= ? AND e.time < ? AND (e.time, e.seq) `+beyond+`= (?, ?) AND e.seq <= ?`+which+`
-			ORDER BY e.time`+order+`, e.seq`+order+`, s.field`+order+` LIMIT ?`, append(args, scanLimit(q, which != ""))...)
+		text := strings.NewReplacer("BEYOND", beyond, "WHICH", which, "DOWN", order).Replace(`SELECT s.topic, s.field, e.time, e.seq, e.size, e.payload
+			FROM events e JOIN series s ON s.id = e.series WHERE e.time >= ? AND e.time < ? AND (e.time, e.seq) BEYOND= (?, ?) AND e.seq <= ?WHICH
+			ORDER BY e.timeDOWN, e.seqDOWN, s.fieldDOWN LIMIT ?`)
+		rows, err := v.tx.QueryContext(ctx, text, append(args, scanLimit(q, which != ""))...)
 		if err != nil {
 			return err
 		}

@@ -24,11 +24,11 @@ func (s *suite) retention() {
 		points = append(points, point(temperature, us, offset, 1))
 	}
 	offset++
-	points = append(points, point(old, -20*3600e6, offset, 1), point(other, -3*3600e6, offset, 1))
+	points = append(points, point(old, -20*3600e6, offset, 1), point(other, -3*3600e6+5e6, offset, 1))
 	young := points[len(points)-1] // of the series other
 	s.write(offset, points, []history.Event{{Topic: "e", Time: at(-90 * 60e6), Offset: offset}, {Topic: "e", Time: at(-30 * 60e6), Offset: offset}})
 	offset++
-	s.write(offset, []history.Point{point(other, -3*3600e6-1e6, offset, 2)}, nil) // it comes late
+	s.write(offset, []history.Point{point(other, -3*3600e6+1e6, offset, 2)}, nil) // it comes late
 	s.expire(noon)
 	latest, err := s.store.Latest(s.ctx, history.ListQuery{Filter: other.Topic, Limit: 1})
 	s.must(err)
