@@ -50,6 +50,7 @@ func TestCheck(t *testing.T) {
 		{"bad users", func(c *Config) { c.MQTT.UsersFile = file("u", "users: [{name: a, hash: geheim}]\n") }, []string{"mqtt.usersFile", `"a"`, "hash"}},
 		{"bad revocations", func(c *Config) { c.Auth.RevocationFile = file("x", "anna\n") }, []string{"line 1"}},
 		{"expired", func(c *Config) { c.Viewers.TLS = other }, []string{"viewers.tls", "renew"}},
+		{"expired, of operators", func(c *Config) { c.Ops.TLS = other }, []string{"ops.tls", "renew"}},
 		{"key of another", func(c *Config) { c.Viewers.TLS = config.TLS{Cert: good.Cert, Key: other.Key} }, []string{"viewers.tls", "match"}},
 		{"no certificate", func(c *Config) { c.MQTT.TLS.Cert, c.MQTT.TLS.Key = filepath.Join(dir, "nowhere"), good.Key }, []string{"mqtt.tls", "nowhere"}},
 		{"external, nothing there", func(c *Config) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"plumbline/bridge/auth"
+	"plumbline/bridge/config"
+	"plumbline/bridge/internal/eventually"
 )
 
 // TestSecondBridgeTouchesNothing: one that finds the data folder held, as one that waits to take over does again and again, changes no
@@ -63,4 +65,33 @@ func (r *running) files() map[string]fs.FileInfo {
 		r.t.Fatal(err)
 	}
 	return all
+}
+
+// TestReadinessByState: /readyz says why nobody should come, from the first moment to the last, and what a killed bridge wrote down
+// about itself is gone by then.
+func TestReadinessByState(t *testing.T) {
+	c := testConfig(t.TempDir())
+	c.Drain.Spread = config.Duration(time.Minute)
+	stale := filepath.Join(c.Data, AddressFile)
+	if err := os.WriteFile(stale, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stale); !os.IsNotExist(err) {
+		t.Errorf("the address file of a killed bridge: %v", err)
+	}
+	if why := b.notReady(); why != "starting" {
+		t.Errorf("not running: %q", why)
+	}
+	r := runMade(t, c, b)
+	if body := r.get("/readyz"); !strings.Contains(body, `"status":"ready"`) {
+		t.Errorf("serving: %s", body)
+	}
+	v := r.open(nil)
+	r.stop()
+	eventually.Must(t, "the drain", func() bool { return strings.Contains(r.get("/readyz"), `"reason":"draining"`) })
+	_ = v.ws.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // everySeries gives each metric with labels in v one series, so that it is gathered, and returns how many there are.
@@ -55,6 +56,11 @@ func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, name := range []string{"go_goroutines", "go_memstats_heap_alloc_bytes", "bridge_drain_state"} {
+		if !slices.ContainsFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name }) {
+			t.Errorf("%s is not there", name)
+		}
 	}
 	known := []string{"qos", "retain", "dup", "reason", "result", "key", "state", "code", "kind", "verdict", "action", "sink", "route", "status", "broker", "by", "version", "quantile"}
 	for _, f := range families {

@@ -158,6 +158,18 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestSecondSignal: who does not want to wait for the drain's end gets it at once.
+func TestSecondSignal(t *testing.T) {
+	p := begin(t, filepath.Join(t.TempDir(), "data"), bridge.Addresses{}, "drain.spread=10m")
+	load(p, 1) // viewers, to be closed one by one
+	p.signal(syscall.SIGTERM)
+	eventually.Must(t, "the drain", func() bool { return strings.Contains(p.log.String(), `"msg":"draining"`) })
+	p.signal(syscall.SIGTERM)
+	if err := p.awaitEnd(); err == nil || p.cmd.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("ended with %v, want exit code %d\n%s", err, exitInterrupted, p.log)
+	}
+}
+
 // TestHangup: SIGHUP changes the log level, and a configuration that cannot be read changes nothing.
 func TestHangup(t *testing.T) {
 	file := write(t, "bridge.yaml", "log: {level: info}\n")
