@@ -54,6 +54,7 @@ func TestN65Deflate(t *testing.T) {
 		"permessage-deflate; server_max_window_bits=14":                             false,
 		"permessage-deflate; server_max_window_bits=15":                             false,
 		"permessage-deflate; unknown":                                               false,
+		"permessage-deflate;":                                                       false,
 		"permessage-deflate; client_max_window_bits=7":                              false,
 		"permessage-deflate; client_max_window_bits=09":                             false,
 		"permessage-deflate; client_max_window_bits; client_max_window_bits":        false,

@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -102,12 +104,28 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
+// deflateGrammar is an offer that can be honoured, as RFC 7692 section 7.1 spells it; that no parameter comes twice it cannot say.
+var deflateGrammar = regexp.MustCompile( //nolint:gochecknoglobals // a constant
+	`^[ \t]*permessage-deflate[ \t]*(;[ \t]*((server|client)_no_context_takeover|client_max_window_bits([ \t]*=[ \t]*([89]|1[0-5]))?)[ \t]*)*$`)
+
+// FuzzDeflateOffer: an offer is taken if and only if the grammar and the count of its parameters say that it can be honoured.
 func FuzzDeflateOffer(f *testing.F) {
 	f.Add("permessage-deflate; client_max_window_bits=10")
+	f.Add("permessage-deflate;server_no_context_takeover ; client_no_context_takeover;client_max_window_bits = 15")
+	f.Add("x, permessage-deflate; client_max_window_bits; client_max_window_bits")
+	f.Add("permessage-deflate; server_max_window_bits=10, permessage-deflate;")
 	f.Add(`a;b="c,d", permessage-deflate`)
-	f.Fuzz(func(t *testing.T, offer string) {
-		if deflateOffered([]string{offer}) && !bytes.Contains([]byte(offer), []byte("permessage-deflate")) {
-			t.Fatal(offer)
+	f.Fuzz(func(t *testing.T, offers string) {
+		want := false
+		for _, offer := range strings.Split(offers, ",") {
+			good := deflateGrammar.MatchString(offer) && !strings.ContainsAny(offer, "\n\r")
+			for _, name := range []string{"server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits"} {
+				good = good && strings.Count(offer, name) <= 1
+			}
+			want = want || good
+		}
+		if want = want && !strings.Contains(offers, `"`); deflateOffered([]string{offers}) != want {
+			t.Fatalf("%q: taken %v, want %v", offers, !want, want)
 		}
 	})
 }

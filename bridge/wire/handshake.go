@@ -38,8 +38,8 @@ func deflateOffered(headers []string) bool {
 		}
 	}
 	for offer := range strings.SplitSeq(strings.Join(headers, ","), ",") {
-		name, params, _ := strings.Cut(offer, ";")
-		if strings.TrimSpace(name) == "permessage-deflate" && deflateParams(params) {
+		name, params, more := strings.Cut(offer, ";")
+		if trim(name) == "permessage-deflate" && (!more || deflateParams(params)) {
 			return true
 		}
 	}
@@ -47,13 +47,10 @@ func deflateOffered(headers []string) bool {
 }
 
 func deflateParams(params string) bool {
-	if strings.TrimSpace(params) == "" {
-		return true
-	}
 	seen := map[string]bool{}
 	for param := range strings.SplitSeq(params, ";") {
-		name, value, given := strings.Cut(strings.TrimSpace(param), "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		name, value, given := strings.Cut(param, "=")
+		name, value = trim(name), trim(value)
 		if seen[name] {
 			return false
 		}
@@ -73,3 +70,6 @@ func deflateParams(params string) bool {
 	}
 	return true
 }
+
+// trim takes off what may stand around an element of a header (RFC 9110 section 5.6.3), and no other white space.
+func trim(s string) string { return strings.Trim(s, " \t") }
