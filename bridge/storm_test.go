@@ -265,3 +265,22 @@ func TestN80MessageFlood(t *testing.T) {
 	go func() { _, _ = v.conn.Write(flood) }() // it ends with the connection
 	v.wantClose(4101)
 }
+
+// TestUnreadAnswersAreLimited: a viewer that asks and asks and reads no answer is closed before the answers fill the memory.
+func TestUnreadAnswersAreLimited(t *testing.T) {
+	for name, plain := range map[string]bool{"tls": false, "plain": true} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, func(c *Config) { patient(c); c.Viewers.Plaintext = plain })
+			v := r.raw(t)
+			if _, err := v.conn.Write(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)); err != nil {
+				t.Fatal(err)
+			}
+			for id := range 100 { // each answer repeats its filter: 6 MB in all
+				if _, err := v.conn.Write(frame(0x81, fmt.Sprintf(`{"type":"sub","id":%d,"filter":"%s"}`, id, strings.Repeat("t", 60_000)))); err != nil {
+					break // closed already
+				}
+			}
+			eventually.Must(t, "the viewer to be closed for its answers", func() bool { return r.closedCount("4006") == 1 })
+		})
+	}
+}
