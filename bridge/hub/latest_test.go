@@ -305,3 +305,46 @@ func TestSampleIsOncePerInterval(t *testing.T) {
 		t.Errorf("%d and %d batches", len(first.runs), len(second.runs))
 	}
 }
+
+// TestCountBreaksWhereTheHubSkips: what the hub itself never saw is in a gap, and in no count of conflated entries.
+func TestCountBreaksWhereTheHubSkips(t *testing.T) {
+	b := newBench(t, journal.Options{Sync: journal.SyncOS, SegmentBytes: 4096, RetainBytes: 8192, TailBytes: 1}, Options{})
+	a := account{t: t, v: b.subscribe(SubscribeOptions{Filter: "#", Every: time.Millisecond}), topics: map[uint64]string{}}
+	for range 400 {
+		b.publish("a", strings.Repeat("x", 200))
+	}
+	waitFor(t, "retention", func() bool { return b.j.Stats().DiskBytes <= 8192 })
+	b.run()
+	last := b.publish("a", "end")
+	a.until(last)
+	all := uint64(0)
+	for _, r := range a.runs {
+		all += uint64(len(r.delivered)) + r.conflated
+	}
+	for _, g := range a.gaps {
+		all += g.Count
+	}
+	if len(a.gaps) == 0 || all != last {
+		t.Errorf("%d delivered, conflated or in one of %d gaps, want %d", all, len(a.gaps), last)
+	}
+}
+
+// TestSentAt: how many entries were let through up to an offset is known on both sides of where the hub stands.
+func TestSentAt(t *testing.T) {
+	b := newBench(t, journal.Options{}, Options{})
+	v := b.subscribe(SubscribeOptions{Filter: "a", Every: time.Hour})
+	var last uint64
+	for i := range 30 {
+		last = b.publish([]string{"a", "a", "b"}[i%3], "x")
+	}
+	if sent, ok := v.s.sentAt(last); !ok || sent != 20 {
+		t.Errorf("before the hub was there: %d, %v, want 20", sent, ok)
+	}
+	b.run()
+	waitFor(t, "fan-out", func() bool { return b.h.Stats().Position == last })
+	for offset, want := range map[uint64]uint64{last: 20, last - 1: 20, last - 2: 19, last - 15: 10, 0: 0} {
+		if sent, ok := v.s.sentAt(offset); !ok || sent != want {
+			t.Errorf("at %d: %d, %v, want %d", offset, sent, ok, want)
+		}
+	}
+}

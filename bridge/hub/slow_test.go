@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"plumbline/bridge/journal"
 )
@@ -113,5 +114,49 @@ func TestCatchUpWaitsForItsTurn(t *testing.T) {
 	v.until(20)
 	if len(v.got) != 20 {
 		t.Fatalf("%d readings", len(v.got))
+	}
+}
+
+// What the groups keep for their viewers is bounded for all of them together.
+func TestRingsShareTheirBound(t *testing.T) {
+	const total, batch = 20_000, 500
+	b := newBench(t, journal.Options{}, Options{TotalBytes: total, BatchBytes: batch})
+	b.run()
+	filters := []string{"#", "+", "a", "a/#", "+/#"}
+	for _, filter := range filters {
+		b.subscribe(SubscribeOptions{Filter: filter})
+	}
+	var last uint64
+	for range 500 {
+		last = b.publish("a", strings.Repeat("x", 100))
+	}
+	waitFor(t, "fan-out", func() bool { return b.h.Stats().Position == last })
+	if st := b.h.Stats(); st.RingBytes > total+int64(len(filters))*(2*batch+400) {
+		t.Errorf("%d groups keep %d bytes, bound is %d", st.Groups, st.RingBytes, total)
+	}
+}
+
+// What is held for ticks that are far off is bounded, and given back with its group.
+func TestHeldForTicksIsBounded(t *testing.T) {
+	const total = 20_000
+	b := newBench(t, journal.Options{}, Options{TotalBytes: total})
+	b.run()
+	v := b.subscribe(SubscribeOptions{Filter: "#", Every: time.Hour})
+	held := func() int64 {
+		b.h.mu.Lock()
+		defer b.h.mu.Unlock()
+		return b.h.held
+	}
+	var last uint64
+	for i := range 500 {
+		last = b.publish(fmt.Sprint("t/", i), strings.Repeat("x", 100))
+	}
+	waitFor(t, "fan-out", func() bool { return b.h.Stats().Position == last })
+	if n := held(); n == 0 || n > total+slotBytes+100 {
+		t.Errorf("%d bytes are held, bound is %d", n, total)
+	}
+	v.s.Close()
+	if n := held(); n != 0 {
+		t.Errorf("%d bytes are held for nobody", n)
 	}
 }
