@@ -123,7 +123,7 @@ func TestTokenInTheHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = ws.Close() }()
-	v := &viewer{t, ws}
+	v := &viewer{t: t, ws: ws}
 	v.send(map[string]any{"type": "hello", "role": "admin", "grants": []string{"#"}}) // N54: ignored
 	v.want("welcome")
 }

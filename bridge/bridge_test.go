@@ -154,8 +154,9 @@ func (r *running) url() string {
 
 // viewer is a client of the protocol.
 type viewer struct {
-	t  testing.TB
-	ws *websocket.Conn
+	t     testing.TB
+	ws    *websocket.Conn
+	early []message // batches that came before an answer
 }
 
 func (r *running) dial() *viewer {
@@ -178,7 +179,7 @@ func (r *running) dialURL(u string, conf *tls.Config) *viewer {
 	}
 	r.t.Cleanup(func() { _ = ws.Close() })
 	_ = ws.SetReadDeadline(time.Now().Add(patience))
-	return &viewer{r.t, ws}
+	return &viewer{t: r.t, ws: ws}
 }
 
 // open dials and says hello.
@@ -290,11 +291,22 @@ func (v *viewer) sub(id int, filter string, more map[string]any) message {
 	return v.want("subok")
 }
 
+// batch returns the next one.
+func (v *viewer) batch() message {
+	v.t.Helper()
+	if len(v.early) > 0 {
+		m := v.early[0]
+		v.early = v.early[1:]
+		return m
+	}
+	return v.want("batch")
+}
+
 // collect reads batches of one subscription until n readings, checking the chain from cursor, and returns the new cursor.
 func (v *viewer) collect(n int, cursor uint64) (out []reading, at uint64) {
 	v.t.Helper()
 	for len(out) < n {
-		m := v.want("batch")
+		m := v.batch()
 		if m.From != cursor || m.To < m.From {
 			v.t.Fatalf("batch (%d,%d] after cursor %d: the chain is broken", m.From, m.To, cursor)
 		}

@@ -49,7 +49,15 @@ func (r *running) commands(result string) float64 {
 // answer is pubok or puberr, by the id of its pub.
 func (v *viewer) answer(kind, id string) message {
 	v.t.Helper()
-	m := v.want(kind)
+	m, err := v.next()
+	for ; err == nil && m.Type != kind && m.Type != "suberr"; m, err = v.next() {
+		if m.Type == "batch" { // what is asked for may come to its viewers before the answer: it is kept for collect
+			v.early = append(v.early, m)
+		}
+	}
+	if err != nil || m.Type != kind {
+		v.t.Fatalf("waiting for %s: %s %s %v", kind, m.Type, m.Reason, err)
+	}
 	if string(m.ID) != id {
 		v.t.Fatalf("%s for %s, want %s", kind, m.ID, id)
 	}

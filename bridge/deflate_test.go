@@ -21,7 +21,7 @@ func TestN64DecompressionBomb(t *testing.T) {
 	if _, err := s.ws.NetConn().Write(frame(0xC1, string(bomb))); err != nil {
 		t.Fatal(err)
 	}
-	(&viewer{t, s.ws}).wantClose(1009, "too big")
+	(&viewer{t: t, ws: s.ws}).wantClose(1009, "too big")
 }
 
 // deflated returns a message as RFC 7692 section 7.2.1 has it.
@@ -85,7 +85,7 @@ func TestN65Deflate(t *testing.T) {
 			if _, err := s.ws.NetConn().Write(tc.frame); err != nil {
 				t.Fatal(err)
 			}
-			(&viewer{t, s.ws}).wantClose(tc.code, "")
+			(&viewer{t: t, ws: s.ws}).wantClose(tc.code, "")
 		})
 	}
 	s := r.speak(tongue{compress: true})
@@ -107,7 +107,7 @@ func TestN66WrongType(t *testing.T) {
 		if err := s.ws.WriteMessage(kind, []byte(`{"type":"ping","id":"x"}`)); err != nil {
 			t.Fatal(err)
 		}
-		(&viewer{t, s.ws}).wantClose(1003, "")
+		(&viewer{t: t, ws: s.ws}).wantClose(1003, "")
 	}
 }
 
@@ -140,7 +140,7 @@ func TestN67MalformedCBOR(t *testing.T) {
 			if err := s.ws.WriteMessage(websocket.BinaryMessage, []byte(raw)); err != nil {
 				t.Fatal(err)
 			}
-			(&viewer{t, s.ws}).wantClose(4005, "")
+			(&viewer{t: t, ws: s.ws}).wantClose(4005, "")
 		})
 	}
 	s := r.speak(tongues[2])

@@ -70,7 +70,7 @@ func (r *running) shake(query string, protocols []string, h http.Header) *viewer
 	}
 	r.t.Cleanup(func() { _ = ws.Close() })
 	_ = ws.SetReadDeadline(time.Now().Add(patience))
-	return &viewer{r.t, ws}
+	return &viewer{t: r.t, ws: ws}
 }
 
 // ways opens one session in each way that a token can come, but the first message.
