@@ -191,6 +191,45 @@ func TestClientAndRawProtocolAgree(t *testing.T) {
 	}
 }
 
+// TestClientConflates: with the modes that leave messages out, what came and what the bridge says it left out are all that was
+// published, and the heartbeats agree.
+func TestClientConflates(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(500 * time.Millisecond) })
+	p := r.publisher("dev")
+	w := r.watch(nil)
+	for _, o := range []client.SubscribeOptions{{Mode: client.ModeLatest, Every: 30 * time.Millisecond}, {Mode: client.ModeSample, Every: 40 * time.Millisecond}} {
+		s := w.sub("plant/#", o)
+		step(t, s)
+		const n = 500
+		var publishing sync.WaitGroup
+		publishing.Go(func() {
+			for i := range n {
+				if err := send(p, fmt.Sprintf("plant/%d", i%3), fmt.Sprint(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		last := map[string]string{}
+		for stats := s.Stats(); stats.Delivered+stats.Conflated < n; stats = s.Stats() {
+			for _, x := range step(t, s).Readings {
+				last[x.Topic] = string(x.Payload)
+			}
+		}
+		publishing.Wait()
+		if stats := s.Stats(); stats.Delivered+stats.Conflated != n || stats.Conflated == 0 || last["plant/1"] != fmt.Sprint(n-1) {
+			t.Errorf("%s: %+v of %d, last %v", o.Mode, stats, n, last)
+		}
+		for range 2 { // nothing else goes out now
+			sent := r.metric("bridge_ws_bytes_total")
+			eventually.Must(t, "a heartbeat", func() bool { return r.metric("bridge_ws_bytes_total") > sent })
+		}
+		_ = s.Close()
+	}
+	if e := append(w.of(client.EventBroken), w.of(client.EventDisconnected)...); len(e) != 0 {
+		t.Errorf("events %+v", e)
+	}
+}
+
 // TestClientOutlivesCuts: cut again and again under load, at any moment; nothing is lost, nothing comes twice, in order.
 func TestClientOutlivesCuts(t *testing.T) {
 	r := run(t, nil)

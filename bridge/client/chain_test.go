@@ -83,6 +83,8 @@ func TestBrokenChains(t *testing.T) {
 		"heartbeat: less was sent":       {`{"type":"heartbeat","epoch":"E","head":20,"cursors":{"1":12},"delivered":{"1":1},"gaps":{"1":0}}`},
 		"heartbeat: the cursor is ahead": {`{"type":"heartbeat","epoch":"E","head":20,"cursors":{"1":13},"delivered":{"1":2},"gaps":{"1":0}}`},
 		"heartbeat: a gap was not told":  {`{"type":"heartbeat","epoch":"E","head":20,"cursors":{"1":12},"delivered":{"1":2},"gaps":{"1":4}}`},
+		"heartbeat: not a word of it":    {`{"type":"heartbeat","epoch":"E","head":20,"cursors":{},"delivered":{},"gaps":{}}`},
+		"a batch that conflates":         {strings.Replace(batch(12, 14, 13), `"to":14`, `"to":14,"conflated":1`, 1)},
 		"not JSON":                       {`{"type":"batch"`},
 		"not an object":                  {`[]`},
 		"null":                           {`null`},
@@ -213,8 +215,6 @@ func TestGaps(t *testing.T) {
 		{"while live", Cursor{"E", 9}, []string{fmt.Sprintf(resumed, 9), `{"type":"gap","id":1,"from":9,"to":20,"count":11,"reason":"acl"}`,
 			`{"type":"heartbeat","cursors":{"1":20},"delivered":{"1":0},"gaps":{"1":11}}`},
 			Gap{Cursor{"E", 9}, Cursor{"E", 20}, 11, "acl"}, Stats{Gaps: 11, Resumes: 1}},
-		{"conflated", Cursor{"E", 9}, []string{fmt.Sprintf(resumed, 9), `{"type":"gap","id":1,"from":9,"to":20,"count":3,"reason":"conflated"}`},
-			Gap{Cursor{"E", 9}, Cursor{"E", 20}, 3, "conflated"}, Stats{Conflated: 3, Resumes: 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var l eventLog
@@ -232,6 +232,66 @@ func TestGaps(t *testing.T) {
 				t.Errorf("gap %+v, cursor %s, stats %+v", u.Gap, u.Cursor, s.Stats())
 			}
 		})
+	}
+}
+
+// TestConflates: with a mode that leaves messages out each batch says how many, the heartbeat says it too, and both are held to it.
+func TestConflates(t *testing.T) {
+	with := func(from, to int, says string, offsets ...int) string {
+		return strings.Replace(batch(from, to, offsets...), `"readings"`, says+`,"readings"`, 1)
+	}
+	heartbeat := `{"type":"heartbeat","cursors":{"1":20},"delivered":{"1":2},"gaps":{"1":0},"conflations":{"1":%d}}`
+	good := []string{fresh, with(9, 14, `"open":true`, 14), with(14, 20, `"conflated":4`, 19), fmt.Sprintf(heartbeat, 4)}
+	for name, bad := range map[string]string{
+		"neither":                  batch(20, 21, 21),
+		"both":                     with(20, 21, `"open":true,"conflated":1`, 21),
+		"open false":               with(20, 21, `"open":false`, 21),
+		"not a count":              with(20, 21, `"conflated":-1`, 21),
+		"heartbeat: more left out": fmt.Sprintf(heartbeat, 5),
+		"heartbeat: not a word":    strings.Replace(fmt.Sprintf(heartbeat, 4), "conflations", "x", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l eventLog
+			sub := make(chan string, 1)
+			url := scripted(t, func(p *peer) {
+				p.greet(time.Minute)
+				cmd := p.hear()
+				if p.n == 0 {
+					sub <- cmd
+					p.say(good...)
+					p.say(bad)
+				}
+				p.drain()
+			})
+			c := dial(t, l.options(url))
+			s, err := c.Subscribe("#", SubscribeOptions{Mode: ModeSample, Every: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := <-sub; got != `{"type":"sub","id":1,"filter":"#","mode":"sample","every_ms":1000}`+"\n" {
+				t.Errorf("command %s", got)
+			}
+			next(t, s)
+			if u := next(t, s); !u.Open || u.Conflated != 0 || len(u.Readings) != 1 {
+				t.Errorf("open batch %+v", u)
+			}
+			if u := next(t, s); u.Open || u.Conflated != 4 || u.Cursor != (Cursor{"E", 20}) {
+				t.Errorf("batch %+v", u)
+			}
+			waits(t, &l, 1)
+			if got := s.Stats(); got != (Stats{Delivered: 2, Conflated: 4, Broken: 1}) {
+				t.Errorf("stats %+v", got)
+			}
+		})
+	}
+}
+
+// TestModesRefused: a time that the mode does not have, or lacks, is refused before the bridge is asked.
+func TestModesRefused(t *testing.T) {
+	for _, o := range []SubscribeOptions{{Every: time.Second}, {Mode: ModeAll, Every: time.Second}, {Mode: ModeSample}, {Mode: ModeLatest, Every: -time.Second}, {Mode: ModeLatest, Every: 1500 * time.Microsecond}} {
+		if _, err := (&Client{}).Subscribe("#", o); err == nil || !strings.Contains(err.Error(), "Every") {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }
 

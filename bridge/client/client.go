@@ -65,7 +65,8 @@ func (c *Client) Close() error {
 // Done is closed when the client has ended: by Close, or because connecting unchanged would be refused again.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err returns nil while the client runs, then why it ended: ErrClosed, a *CloseError or a *HandshakeError.
+// Err returns nil while the client runs, then why it ended: ErrClosed, a *CloseError, a *HandshakeError, or that a message was
+// larger than Options.MaxMessageBytes.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,10 +75,37 @@ func (c *Client) Err() error {
 
 // SubscribeOptions says what a Subscription gets.
 type SubscribeOptions struct {
-	Mode     string // "" = "all": every message in order; other modes as the bridge knows them
-	Snapshot bool   // the last value of every topic first, unless Since is recovered
-	Since    Cursor // where an earlier subscription ended; zero = from now on
+	Mode     Mode          // "" = ModeAll
+	Every    time.Duration // of ModeLatest, 0 = the bridge's; needed with ModeSample. At least, and in whole, milliseconds
+	Snapshot bool          // the last value of every topic first, unless Since is recovered
+	Since    Cursor        // where an earlier subscription ended; zero = from now on
 }
+
+// Mode says what to give of a topic that changes often.
+type Mode string
+
+// The modes (PROTOCOL.md section 2.2). ModeLatest and ModeSample differ in their bounds for SubscribeOptions.Every only.
+const (
+	ModeAll    Mode = "all"    // every message, in order
+	ModeLatest Mode = "latest" // of each topic the newest message, at most once in Every
+	ModeSample Mode = "sample" // the same, for times of up to an hour
+)
+
+// check returns what is wrong with the options.
+func (o SubscribeOptions) check() error {
+	switch {
+	case o.Every != 0 && o.Mode != ModeLatest && o.Mode != ModeSample:
+		return fmt.Errorf("Every: the mode %q has none", o.Mode)
+	case o.Every == 0 && o.Mode == ModeSample, o.Every < 0, o.Every%time.Millisecond != 0:
+		return fmt.Errorf("Every: %s, want whole milliseconds", o.Every)
+	case !o.Since.IsZero() && o.Since.Valid() != nil:
+		return fmt.Errorf("Since: %w", o.Since.Valid())
+	}
+	return nil
+}
+
+// conflates reports whether messages are left out and counted.
+func (o SubscribeOptions) conflates() bool { return o.Mode == ModeLatest || o.Mode == ModeSample }
 
 // Subscribe asks for the messages that match an MQTT topic filter. It does not wait for the bridge: a refusal comes out of Next.
 // The filter is the bridge's to judge; a Since that is no place is refused here, with an error that wraps ErrCursor.
@@ -85,10 +113,8 @@ func (c *Client) Subscribe(filter string, o SubscribeOptions) (*Subscription, er
 	if filter == "" || len(filter) > 65535 || !utf8.ValidString(filter) { // MQTT 5 section 4.7.3
 		return nil, errors.New("client: subscribe: the filter is empty, longer than 65,535 bytes or not UTF-8")
 	}
-	if !o.Since.IsZero() {
-		if err := o.Since.Valid(); err != nil {
-			return nil, fmt.Errorf("client: subscribe %q: Since: %w", filter, err)
-		}
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("client: subscribe %q: %w", filter, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -103,6 +103,8 @@ func advise(err error) advice {
 		default:
 			return stop
 		}
+	case errors.Is(err, errTooBig):
+		return stop
 	case errors.Is(err, ErrBroken):
 		return grow
 	}

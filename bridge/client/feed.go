@@ -10,6 +10,7 @@ type feed struct {
 
 	stands     bool   // subok came
 	delivered  uint64 // readings in batches of this session
+	conflated  uint64 // messages left out, as batches of this session say
 	missing    uint64 // counts of gaps of this session
 	part, many int    // of the snapshot: the last one that came, and how many there are
 }
@@ -151,8 +152,28 @@ func (f *feed) batch(ses *session, m message) error {
 		}
 		before = r.Offset
 	}
+	conflated, open, err := f.leftOut(m)
+	if err != nil {
+		return err
+	}
 	f.delivered += uint64(len(readings))
-	return f.put(ses, step{Update: Update{Kind: KindData, Readings: readings}, at: to})
+	f.conflated += conflated
+	return f.put(ses, step{Update: Update{Kind: KindData, Readings: readings, Conflated: conflated, Open: open}, at: to})
+}
+
+// leftOut reads what a batch says of messages that newer ones replaced (PROTOCOL.md section 3.1).
+func (f *feed) leftOut(m message) (conflated uint64, open bool, err error) {
+	_, counted := m["conflated"]
+	open, ok := m.flag("open")
+	if counted {
+		var whole bool
+		conflated, whole = m.whole("conflated")
+		ok = ok && whole
+	}
+	if !ok || counted && open || (counted || open) != f.sub.opts.conflates() {
+		return 0, false, broken("a batch with conflated %s, open %s in the mode %q", m["conflated"], m["open"], f.sub.opts.Mode)
+	}
+	return conflated, open, nil
 }
 
 func (f *feed) gap(ses *session, m message) error {
@@ -169,8 +190,12 @@ func (f *feed) gap(ses *session, m message) error {
 	return f.put(ses, step{Update: Update{Kind: KindGap, Gap: Gap{From: from, To: to, Count: count, Reason: reason}}, at: to})
 }
 
-// audit compares the bridge's account in a heartbeat with what came.
-func (f *feed) audit(id int64, cursors, delivered, gaps map[int64]uint64) error {
+// account is what a heartbeat says, by subscription.
+type account struct{ cursors, delivered, gaps, conflations map[int64]uint64 }
+
+// audit compares the bridge's account with what came. One that leaves the subscription out is of a bridge that does not know it
+// any more.
+func (f *feed) audit(id int64, a account) error {
 	at, _ := f.place()
 	if !f.stands {
 		return nil
@@ -179,9 +204,13 @@ func (f *feed) audit(id int64, cursors, delivered, gaps map[int64]uint64) error 
 		what string
 		said map[int64]uint64
 		have uint64
-	}{{"cursor", cursors, at.Offset}, {"readings", delivered, f.delivered}, {"missing entries", gaps, f.missing}} {
-		if said, ok := one.said[id]; ok && said != one.have {
-			return broken("the heartbeat says %s %d, here it is %d", one.what, said, one.have)
+	}{{"cursor", a.cursors, at.Offset}, {"readings", a.delivered, f.delivered}, {"missing entries", a.gaps, f.missing}, {"conflated", a.conflations, f.conflated}} {
+		said, ok := one.said[id]
+		if !ok && one.what == "conflated" && !f.sub.opts.conflates() {
+			continue
+		}
+		if !ok || said != one.have {
+			return broken("the heartbeat says %s %d (%v), here it is %d", one.what, said, ok, one.have)
 		}
 	}
 	return nil

@@ -105,6 +105,11 @@ func (s *session) subscribe(sub *Subscription) error {
 		return nil
 	}
 	cmd := subCmd{Type: "sub", ID: sub.id, Filter: sub.filter, Mode: sub.opts.Mode, Snapshot: sub.opts.Snapshot}
+	if sub.opts.Mode == ModeSample {
+		cmd.EveryMS = sub.opts.Every.Milliseconds()
+	} else {
+		cmd.TickMS = sub.opts.Every.Milliseconds()
+	}
 	if f.asked != nil {
 		cmd.Since = &sinceCmd{f.asked.Epoch, f.asked.Offset}
 	}

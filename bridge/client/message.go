@@ -129,7 +129,9 @@ type (
 		Type     string    `json:"type"`
 		ID       int64     `json:"id"`
 		Filter   string    `json:"filter"`
-		Mode     string    `json:"mode,omitempty"`
+		Mode     Mode      `json:"mode,omitempty"`
+		TickMS   int64     `json:"tick_ms,omitempty"`
+		EveryMS  int64     `json:"every_ms,omitempty"`
 		Snapshot bool      `json:"snapshot,omitempty"`
 		Since    *sinceCmd `json:"since,omitempty"`
 	}

@@ -131,6 +131,27 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
+// TestMessageTooLarge ends the client: the same message would come again.
+func TestMessageTooLarge(t *testing.T) {
+	var l eventLog
+	url := scripted(t, func(p *peer) {
+		p.greet(time.Minute)
+		p.say(strings.Repeat(" ", 2000))
+		p.drain()
+	})
+	o := l.options(url)
+	o.MaxMessageBytes = 1000
+	c := dial(t, o)
+	select {
+	case <-c.Done():
+	case <-time.After(eventually.Patience):
+		t.Fatalf("it goes on: %+v", l.of(EventDisconnected))
+	}
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "MaxMessageBytes") {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 // TestExpiredAgainAndAgain: 4200 before any welcome is tried at once only the first time.
 func TestExpiredAgainAndAgain(t *testing.T) {
 	var l eventLog

@@ -342,7 +342,7 @@ func (s *session) refused(m message) {
 }
 
 func (s *session) heartbeat(m message) error {
-	cursors, delivered, gaps := m.counts("cursors"), m.counts("delivered"), m.counts("gaps")
+	said := account{m.counts("cursors"), m.counts("delivered"), m.counts("gaps"), m.counts("conflations")}
 	s.mu.Lock()
 	all := make(map[int64]*feed, len(s.feeds))
 	for id, f := range s.feeds {
@@ -353,7 +353,7 @@ func (s *session) heartbeat(m message) error {
 		if f.sub.ended() {
 			continue
 		}
-		if err := s.blame(f, f.audit(id, cursors, delivered, gaps)); err != nil {
+		if err := s.blame(f, f.audit(id, said)); err != nil {
 			return err
 		}
 	}

@@ -151,8 +151,7 @@ func (s *Subscription) count(u Update) Update {
 	switch {
 	case u.Kind == KindData:
 		s.stats.Delivered += uint64(len(u.Readings))
-	case u.Kind == KindGap && u.Gap.Reason == reasonConflated:
-		s.stats.Conflated += u.Gap.Count
+		s.stats.Conflated += u.Conflated
 	case u.Kind == KindGap:
 		s.stats.Gaps += u.Gap.Count
 	case u.Recovered:

@@ -21,6 +21,8 @@ type Update struct {
 	Cursor    Cursor
 	Readings  []Reading // of KindSnapshot and KindData
 	Gap       Gap       // of KindGap
+	Conflated uint64    // of KindData with ModeLatest or ModeSample: messages that newer ones of their topics replaced
+	Open      bool      // of KindData: how many were replaced comes with the next one that is not open, if no gap comes first
 	Recovered bool      // of KindStart: everything after the earlier cursor will come
 	Last      bool      // of KindSnapshot: it is complete now
 }
@@ -45,9 +47,6 @@ type Gap struct {
 // ReasonSnapshot is the reason of a Gap that this package declares: the connection broke within a snapshot, and a newer snapshot
 // stands for what came between.
 const ReasonSnapshot = "snapshot"
-
-// reasonConflated counts as conflated instead of missing.
-const reasonConflated = "conflated"
 
 // Stats are the counters of one Subscription.
 type Stats struct {
