@@ -5,6 +5,7 @@ package brokertest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -55,15 +56,21 @@ func New(tb testing.TB, lines string) *Mosquitto {
 	return m
 }
 
-// FreePort returns a loopback address that nobody listens on.
+// FreePort returns a loopback address that nobody listens on, below the ports that systems give to outgoing connections: one
+// of those could take the port of a broker while it is restarted.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nobody waits here
-	if err != nil {
-		tb.Fatal(err)
+	const first, most, tries = 10_000, 32_767, 100
+	var last error
+	for range tries {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(most-first+1))) //nolint:noctx // nobody waits here
+		if last = err; err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	tb.Fatal(last)
+	return ""
 }
 
 // Start starts the broker and waits until it listens.
