@@ -29,10 +29,10 @@ type batch struct {
 
 // held is one message.
 type held struct {
-	p     *packets.Publish
-	at    int    // in batch.messages, or notStored
-	code  byte   // what PUBACK says
-	count uint64 // in the window; 0 = not taken
+	p      *packets.Publish
+	at     int    // in batch.messages, or notStored
+	code   byte   // what PUBACK says
+	digest uint64 // for the window
 }
 
 // notStored marks a message that is refused, or is in the journal already.
@@ -49,16 +49,6 @@ func (b *batch) reset() {
 	clear(b.held)
 	clear(b.messages)
 	b.held, b.messages, b.bytes = b.held[:0], b.messages[:0], 0
-}
-
-// abandon forgets what was not stored.
-func (b *batch) abandon(w *window) {
-	for _, h := range b.held {
-		if h.count != 0 {
-			w.drop(h.p.PacketID, h.count)
-		}
-	}
-	b.reset()
 }
 
 // settle stores what is held and acknowledges it then, all in the order of arrival.
@@ -96,10 +86,7 @@ func (s *Source) stored(h held, r journal.Result) {
 	if h.p.QoS == 0 {
 		return
 	}
-	if h.count == 0 { // with a sequence of its own
-		h.count = s.window.take(h.p.PacketID, h.p.Duplicate)
-	}
-	s.window.stored(h.p.PacketID, h.count, r.Offset)
+	s.window.add(h.p.PacketID, h.p.Duplicate, h.digest)
 }
 
 // store appends messages, waiting for as long as the journal cannot write: nothing is acknowledged meanwhile, the broker keeps

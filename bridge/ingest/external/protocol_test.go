@@ -5,14 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
 
 	"plumbline/bridge/internal/eventually"
-	"plumbline/bridge/journal"
 )
 
 // scripted is a broker that does what a test says, for what no real broker can be made to do.
@@ -72,16 +70,20 @@ func (b *scripted) send(p packets.Packet) {
 	}
 }
 
-// open accepts a connection with or without session and answers its SUBSCRIBE, if that has to come.
+// open accepts a connection with or without session and answers its SUBSCRIBE.
 func (b *scripted) open(present bool) *packets.Connect {
 	b.t.Helper()
 	c := b.accept()
 	b.send(&packets.Connack{SessionPresent: present, Properties: &packets.Properties{}})
-	if !present {
-		s := b.read().(*packets.Subscribe)
-		b.send(&packets.Suback{PacketID: s.PacketID, Reasons: []byte{1}, Properties: &packets.Properties{}})
-	}
+	b.grant(1)
 	return c
+}
+
+// grant answers SUBSCRIBE with this code.
+func (b *scripted) grant(code byte) {
+	b.t.Helper()
+	s := b.read().(*packets.Subscribe)
+	b.send(&packets.Suback{PacketID: s.PacketID, Reasons: []byte{code}, Properties: &packets.Properties{}})
 }
 
 // publish sends a message with QoS 1.
@@ -113,53 +115,6 @@ func TestConnectAsks(t *testing.T) {
 	if want := (packets.SubOptions{Topic: "#", QoS: 1, RetainHandling: 1, RetainAsPublished: true}); len(s.Subscriptions) != 1 || s.Subscriptions[0] != want {
 		t.Errorf("SUBSCRIBE %+v", s.Subscriptions)
 	}
-}
-
-// TestN93ExternalRedelivery: what a broker delivers again after a broken connection is acknowledged and not stored again, also
-// by the bridge's next process; a new message under an old identifier, or under one that this broker uses up and down, is stored.
-func TestN93ExternalRedelivery(t *testing.T) {
-	b := newScripted(t)
-	o := testOptions(t, b.addr())
-	o.ReceiveMaximum = 4
-	j := o.Journal.(*journal.Journal)
-	r := start(t, o)
-	b.open(false)
-	for id := uint16(1); id <= 9; id++ {
-		b.publish(id, false, "same")
-	}
-	if ids := b.acked(9); !slices.IsSorted(ids) {
-		t.Errorf("acknowledged in the order %v", ids)
-	}
-	stored := func(n int, what string) {
-		t.Helper()
-		if got := int(j.Head().Offset); got != n {
-			t.Errorf("%s: %d in the journal, want %d", what, got, n)
-		}
-	}
-	stored(9, "first")
-	_ = b.conn.Close()
-	b.open(true)
-	b.publish(8, true, "same") // its acknowledgement was lost
-	b.publish(9, true, "same")
-	b.publish(10, true, "same") // never seen: its first delivery was lost
-	b.acked(3)
-	stored(10, "after a broken connection")
-	r.stop()
-	o.Metrics = newMetrics()
-	r = start(t, o) // the bridge's next process
-	b.open(true)
-	b.publish(10, true, "same")
-	b.publish(9, true, "other") // another content is another message
-	b.publish(5, true, "same")  // too long ago to be without acknowledgement
-	b.acked(3)
-	stored(12, "after a restart")
-	if n := r.count(o.Metrics.External.Duplicates, "site-a", "packet-id"); n != 1 {
-		t.Errorf("%g duplicates counted, want 1", n)
-	}
-	b.publish(5, false, "again") // an identifier comes again at once: this broker's say nothing
-	b.publish(5, true, "again")
-	b.acked(2)
-	stored(14, "identifiers not to be trusted")
 }
 
 // TestN93ExternalSequence: a producer's own numbers have their effect once, over sessions and identifiers, per topic and
@@ -271,14 +226,12 @@ func TestRefusedSessions(t *testing.T) {
 		"may not read": {func(b *scripted) {
 			b.accept()
 			b.send(&packets.Connack{Properties: &packets.Properties{}})
-			b.read()
-			b.send(&packets.Suback{PacketID: 1, Reasons: []byte{0x87}, Properties: &packets.Properties{}})
+			b.grant(0x87)
 		}, []string{"0x87", "external.site-a.filters", "right to read"}},
 		"QoS 0": {func(b *scripted) {
 			b.accept()
 			b.send(&packets.Connack{Properties: &packets.Properties{}})
-			b.read()
-			b.send(&packets.Suback{PacketID: 1, Reasons: []byte{0}, Properties: &packets.Properties{}})
+			b.grant(0)
 		}, []string{"QoS 0", "allow QoS 1"}},
 		"taken over": {func(b *scripted) {
 			b.open(false)

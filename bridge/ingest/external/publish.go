@@ -202,6 +202,7 @@ func (up *uplink) publish(ctx context.Context, p *packets.Publish) error {
 	}
 	if p.QoS == 0 {
 		if err := up.l.send(p); err != nil {
+			up.l.close() // perhaps half a packet went out
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
 		return nil

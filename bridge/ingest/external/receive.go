@@ -31,7 +31,7 @@ func (s *Source) session(ctx context.Context) error {
 		return err
 	}
 	defer l.close()
-	defer s.batch.abandon(s.window) // what is not stored was not acknowledged and comes again
+	defer s.batch.reset() // what is not stored was not acknowledged and comes again
 	err = s.subscribe(ctx, l, ack)
 	if err == nil {
 		s.set(true, nil)
@@ -51,39 +51,51 @@ func (s *Source) session(ctx context.Context) error {
 	return err
 }
 
-// receive stores and acknowledges what comes, in that order: all that has arrived together goes to the journal together.
-// Storing may take its time: PINGREQ has a goroutine of its own, and the broker sends no more than its window holds.
+// receive stores and acknowledges what comes until the connection ends, and returns why it did.
 func (s *Source) receive(ctx context.Context, l *link) error {
+	p, err := s.next(ctx, l)
+	if err != nil {
+		return err
+	}
+	return unexpected(p)
+}
+
+// next stores and acknowledges messages, in that order, until another packet comes, which it returns: all that has arrived
+// together goes to the journal together. Storing may take its time: PINGREQ has a goroutine of its own, and the broker sends no
+// more than the connection holds.
+func (s *Source) next(ctx context.Context, l *link) (*packets.ControlPacket, error) {
 	for {
 		if s.batch.full() || !l.complete() {
 			if err := s.settle(ctx, l); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		p, err := l.read()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := s.packet(p); err != nil {
-			return err
+		switch c := p.Content.(type) {
+		case *packets.Publish:
+			if err := s.publish(c); err != nil {
+				return nil, err
+			}
+		case *packets.Pingresp:
+		default:
+			return p, s.settle(ctx, l)
 		}
 	}
 }
 
-// packet deals with one packet of an established session.
-func (s *Source) packet(p *packets.ControlPacket) error {
-	switch c := p.Content.(type) {
-	case *packets.Publish:
-		return s.publish(c)
-	case *packets.Pingresp:
-		return nil
-	case *packets.Disconnect:
-		if c.ReasonCode == packets.DisconnectSessionTakenOver {
-			return errTakenOver
-		}
-		return fmt.Errorf("the broker disconnected with 0x%02X %s%s", c.ReasonCode, c.Reason(), quoted(c.Properties.ReasonString))
+// unexpected returns why a packet ends the connection.
+func unexpected(p *packets.ControlPacket) error {
+	c, ok := p.Content.(*packets.Disconnect)
+	switch {
+	case !ok:
+		return protocolError{packets.DisconnectProtocolError, "an unexpected " + p.PacketType()}
+	case c.ReasonCode == packets.DisconnectSessionTakenOver:
+		return errTakenOver
 	}
-	return protocolError{packets.DisconnectProtocolError, "an unexpected " + p.PacketType()}
+	return fmt.Errorf("the broker disconnected with 0x%02X %s%s", c.ReasonCode, c.Reason(), quoted(c.Properties.ReasonString))
 }
 
 // publish takes one message into the batch. What can never be stored will be refused with a reason code, counted and logged:
@@ -94,6 +106,9 @@ func (s *Source) publish(p *packets.Publish) error {
 	}
 	if p.QoS == 2 {
 		return protocolError{packets.DisconnectQoSNotSupported, "a message with QoS 2 came, the subscription has QoS 1 [MQTT-3.8.4-8]"}
+	}
+	if p.QoS == 1 {
+		s.window.arrived(p.PacketID, p.Duplicate)
 	}
 	m := journal.Message{Topic: s.opts.Prefix + p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Time: s.opts.Now()}
 	if err := topic.ValidName(m.Topic); err != nil || topic.Reserved(p.Topic) {
@@ -127,9 +142,10 @@ func (s *Source) identify(m *journal.Message, h *held) (known bool) {
 			producer = u.Value
 		}
 	}
+	h.digest = s.window.content(m)
 	if text != "" {
 		if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > 0 {
-			m.Producer, m.ProducerSeq = producerPrefix+digest(s.opts.Name, m.Topic, producer), n
+			m.Producer, m.ProducerSeq = producersOf(s.opts.Name)+digest(m.Topic, producer), n
 			return false
 		}
 		s.gauges.badSequence.Inc() // stored all the same: who published it cannot be told
@@ -137,10 +153,9 @@ func (s *Source) identify(m *journal.Message, h *held) (known bool) {
 	if p.QoS == 0 {
 		return false
 	}
-	if p.Duplicate && s.window.has(s.opts.Journal, p.PacketID, m) {
+	if p.Duplicate && s.window.has(p.PacketID, h.digest) {
 		return true
 	}
-	h.count = s.window.take(p.PacketID, p.Duplicate)
-	m.Producer, m.ProducerSeq = s.window.producer(p.PacketID, h.count)
+	m.Producer, m.ProducerSeq = s.window.producer(p.PacketID, p.Duplicate)
 	return false
 }

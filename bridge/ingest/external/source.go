@@ -40,7 +40,7 @@ type Options struct {
 	ConnectTimeout  time.Duration
 	ReconnectMin    time.Duration
 	ReconnectMax    time.Duration
-	StateFile       string // remembers which filters the session has
+	StateFile       string // remembers the session and its filters
 	Journal         Journal
 	Metrics         *metrics.Set
 	Log             *slog.Logger
@@ -86,7 +86,7 @@ func New(o Options) (*Source, error) {
 		return nil, err
 	}
 	s.gauges = newGauges(s)
-	s.window = newWindow(o.Journal, o.ReceiveMaximum, o.Name, o.Address, o.ClientID)
+	s.window = s.recallWindow(s.recall())
 	s.up.init()
 	return s, nil
 }

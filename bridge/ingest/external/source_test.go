@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"plumbline/bridge/internal/brokertest"
@@ -98,8 +100,8 @@ func (r *rig) count(c *prometheus.CounterVec, labels ...string) float64 {
 	return counter(r.t, c.WithLabelValues(labels...))
 }
 
-// TestSubscribeOnlyWhatIsMissing: a kept session is not subscribed again; a change of filters changes it; a lost one is told.
-func TestSubscribeOnlyWhatIsMissing(t *testing.T) {
+// TestSubscriptions: a kept session keeps its messages; a change of filters changes it; a lost one is told.
+func TestSubscriptions(t *testing.T) {
 	broker := brokertest.New(t, brokertest.Lines)
 	o := testOptions(t, broker.Addr)
 	j := o.Journal.(*journal.Journal)
@@ -265,6 +267,37 @@ func TestPublish(t *testing.T) {
 	r.stop()
 	if err := all.Publish(ctx, "site-a/x", nil, 1); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// halfWritten is a connection that takes half of what is written, and on which nothing comes.
+type halfWritten struct{ net.Conn }
+
+// Write implements io.Writer.
+func (h halfWritten) Write(p []byte) (int, error) { return len(p) / 2, os.ErrDeadlineExceeded }
+
+// SetWriteDeadline implements net.Conn.
+func (h halfWritten) SetWriteDeadline(time.Time) error { return nil }
+
+// TestHalfWritten: a connection on which half a command went out takes no other one.
+func TestHalfWritten(t *testing.T) {
+	for qos := range byte(2) {
+		conn, other := net.Pipe()
+		defer func() { _ = other.Close() }()
+		up := newUplink(newLink(t.Context(), halfWritten{conn}, 1000, time.Hour), &packets.Connack{Properties: &packets.Properties{}})
+		done := make(chan struct{})
+		go func() { defer close(done); up.run() }()
+		if err := up.publish(t.Context(), &packets.Publish{Topic: "x", QoS: qos, Properties: &packets.Properties{}}); !isUnknown(err) {
+			t.Errorf("QoS %d: %v", qos, err)
+		}
+		eventually.Must(t, "the connection to be left", func() bool {
+			select {
+			case <-done:
+				return true
+			default:
+				return false
+			}
+		})
 	}
 }
 

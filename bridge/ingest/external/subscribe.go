@@ -2,6 +2,7 @@ package external
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,46 +17,64 @@ import (
 // shortestSession is what a broker must keep at least for our absence not to lose messages soon.
 const shortestSession = time.Hour
 
-// Packet identifiers of our own packets; PUBLISH packets of the broker have theirs.
+// Packet identifiers of our own packets; PUBLISH packets of the broker have theirs, which count up from 1, and some brokers
+// mix them up.
 const (
-	subscribeID   = 1
-	unsubscribeID = 2
+	subscribeID   = 65535
+	unsubscribeID = 65534
 )
 
-// subscribed is the state file: which filters the session at the broker has.
+// subscribed is the state file: which session this is, and which filters it has.
 type subscribed struct {
 	Address  string   `json:"address"`
 	ClientID string   `json:"clientId"`
+	Session  string   `json:"session"` // a random name
 	Filters  []string `json:"filters"`
 }
 
-// subscribe makes the session hold exactly our filters. A session that has them is left alone: its subscriptions are kept
-// with it.
+// same reports whether the session of the state file is that of our options.
+func (s *Source) same(had subscribed) bool {
+	return had.Address == s.opts.Address && had.ClientID == s.opts.ClientID
+}
+
+// recallWindow returns the window of a session.
+func (s *Source) recallWindow(had subscribed) *window {
+	w, err := newWindow(s.opts.Journal, s.opts.Name, s.opts.ReceiveMaximum, had.Address, had.ClientID, had.Session)
+	if err != nil {
+		s.log.Warn("the journal is not readable as far as needed: what the external broker delivers again may be stored twice", "error", err)
+	}
+	return w
+}
+
+// subscribe makes the session hold exactly our filters. It subscribes to all of them, whatever the session may have: a kept
+// session is perhaps the one that the broker made for a connection which broke before SUBSCRIBE. To subscribe once more changes
+// nothing, and Retain Handling is 1.
 func (s *Source) subscribe(ctx context.Context, l *link, ack *packets.Connack) error {
-	want := subscribed{s.opts.Address, s.opts.ClientID, s.opts.Filters}
 	had := s.recall()
 	if kept := ack.Properties.SessionExpiryInterval; kept != nil && time.Duration(*kept)*time.Second < min(s.opts.SessionExpiry, shortestSession) {
 		s.log.Warn("the external broker keeps sessions too short: what comes while the bridge is away longer is lost", "asked", s.opts.SessionExpiry.String(), "kept_seconds", *kept)
 	}
-	if !ack.SessionPresent {
-		if had.Address == want.Address && had.ClientID == want.ClientID {
+	if same := s.same(had); !same || !ack.SessionPresent {
+		if same {
 			s.gauges.sessionsLost.Inc()
 			s.log.Error("the external broker has lost our session: messages since the last connection may be missing", "address", s.opts.Address)
 		}
-		s.window.forget()
-		had.Filters = nil
-	} else if had.Address != want.Address || had.ClientID != want.ClientID {
-		had.Filters = nil // unknown; to subscribe once more changes nothing, Retain Handling is 1
+		had = subscribed{s.opts.Address, s.opts.ClientID, rand.Text(), nil}
+		if err := s.remember(had); err != nil { // before messages come whose identifiers are of this session
+			return err
+		}
+		s.window = s.recallWindow(had)
 	}
-	add := without(want.Filters, had.Filters)
-	drop := without(had.Filters, want.Filters)
-	if err := s.change(ctx, l, add, drop); err != nil {
+	s.window.connected()
+	drop := without(had.Filters, s.opts.Filters)
+	if err := s.change(ctx, l, s.opts.Filters, drop); err != nil {
 		return err
 	}
-	if len(add)+len(drop) == 0 {
+	if slices.Equal(had.Filters, s.opts.Filters) {
 		return nil
 	}
-	return s.remember(want)
+	had.Filters = s.opts.Filters
+	return s.remember(had)
 }
 
 // without returns what list has and other has not.
@@ -65,22 +84,20 @@ func without(list, other []string) []string {
 
 // change subscribes and unsubscribes and waits for the answers.
 func (s *Source) change(ctx context.Context, l *link, add, drop []string) error {
-	if len(add) > 0 {
-		sub := packets.Subscribe{PacketID: subscribeID, Properties: &packets.Properties{}}
-		for _, f := range add {
-			sub.Subscriptions = append(sub.Subscriptions, packets.SubOptions{Topic: f, QoS: 1, RetainHandling: 1, RetainAsPublished: true})
-		}
-		p, err := s.ask(ctx, l, &sub)
-		if err != nil {
-			return err
-		}
-		answer, ok := p.Content.(*packets.Suback)
-		if !ok || answer.PacketID != subscribeID || len(answer.Reasons) != len(add) {
-			return protocolError{packets.DisconnectProtocolError, "an answer that is not to our SUBSCRIBE [MQTT-3.8.4-6]"}
-		}
-		if err := s.granted(add, answer); err != nil {
-			return err
-		}
+	sub := packets.Subscribe{PacketID: subscribeID, Properties: &packets.Properties{}}
+	for _, f := range add {
+		sub.Subscriptions = append(sub.Subscriptions, packets.SubOptions{Topic: f, QoS: 1, RetainHandling: 1, RetainAsPublished: true})
+	}
+	p, err := s.ask(ctx, l, &sub)
+	if err != nil {
+		return err
+	}
+	granted, ok := p.Content.(*packets.Suback)
+	if !ok || granted.PacketID != subscribeID || len(granted.Reasons) != len(add) {
+		return protocolError{packets.DisconnectProtocolError, "an answer that is not to our SUBSCRIBE [MQTT-3.8.4-6]"}
+	}
+	if err := s.granted(add, granted); err != nil {
+		return err
 	}
 	if len(drop) > 0 {
 		p, err := s.ask(ctx, l, &packets.Unsubscribe{PacketID: unsubscribeID, Topics: drop, Properties: &packets.Properties{}})
@@ -99,22 +116,15 @@ func (s *Source) ask(ctx context.Context, l *link, question packets.Packet) (*pa
 	if err := l.send(question); err != nil {
 		return nil, err
 	}
-	for {
-		p, err := l.read()
-		if err != nil {
-			return nil, err
-		}
-		switch p.Content.(type) {
-		case *packets.Suback, *packets.Unsuback:
-			return p, nil
-		}
-		if err := s.packet(p); err != nil {
-			return nil, err
-		}
-		if err := s.settle(ctx, l); err != nil {
-			return nil, err
-		}
+	p, err := s.next(ctx, l)
+	if err != nil {
+		return nil, err
 	}
+	switch p.Content.(type) {
+	case *packets.Suback, *packets.Unsuback:
+		return p, nil
+	}
+	return nil, unexpected(p)
 }
 
 // granted returns which filter the broker did not give with QoS 1, and what to do.
