@@ -95,11 +95,11 @@ const (
 func (o SubscribeOptions) check() error {
 	switch {
 	case o.Every != 0 && o.Mode != ModeLatest && o.Mode != ModeSample:
-		return fmt.Errorf("Every: the mode %q has none", o.Mode)
+		return fmt.Errorf("the mode %q has no Every", o.Mode)
 	case o.Every == 0 && o.Mode == ModeSample, o.Every < 0, o.Every%time.Millisecond != 0:
-		return fmt.Errorf("Every: %s, want whole milliseconds", o.Every)
+		return fmt.Errorf("bad Every %s: want whole milliseconds", o.Every)
 	case !o.Since.IsZero() && o.Since.Valid() != nil:
-		return fmt.Errorf("Since: %w", o.Since.Valid())
+		return fmt.Errorf("bad Since: %w", o.Since.Valid())
 	}
 	return nil
 }

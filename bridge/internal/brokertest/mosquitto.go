@@ -63,7 +63,7 @@ func FreePort(tb testing.TB) string {
 	const first, most, tries = 10_000, 32_767, 100
 	var last error
 	for range tries {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(most-first+1))) //nolint:noctx // nobody waits here
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(most-first+1))) //nolint:noctx,gosec // nobody waits here, and anybody may guess it
 		if last = err; err == nil {
 			_ = l.Close()
 			return l.Addr().String()
