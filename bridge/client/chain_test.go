@@ -241,7 +241,7 @@ func TestConflates(t *testing.T) {
 		return strings.Replace(batch(from, to, offsets...), `"readings"`, says+`,"readings"`, 1)
 	}
 	heartbeat := `{"type":"heartbeat","cursors":{"1":20},"delivered":{"1":2},"gaps":{"1":0},"conflations":{"1":%d}}`
-	good := []string{fresh, with(9, 14, `"open":true`, 14), with(14, 20, `"conflated":4`, 19), fmt.Sprintf(heartbeat, 4)}
+	good := []string{fresh, with(9, 14, `"open":true`, 14), with(14, 20, `"conflated":4`, 19), fmt.Sprintf(heartbeat, 4), with(20, 20, `"conflated":0`)}
 	for name, bad := range map[string]string{
 		"neither":                  batch(20, 21, 21),
 		"both":                     with(20, 21, `"open":true,"conflated":1`, 21),
@@ -278,6 +278,7 @@ func TestConflates(t *testing.T) {
 			if u := next(t, s); u.Open || u.Conflated != 4 || u.Cursor != (Cursor{"E", 20}) {
 				t.Errorf("batch %+v", u)
 			}
+			next(t, s) // so the heartbeat was right
 			waits(t, &l, 1)
 			if got := s.Stats(); got != (Stats{Delivered: 2, Conflated: 4, Broken: 1}) {
 				t.Errorf("stats %+v", got)
