@@ -128,7 +128,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })()
-	store := s.connect(ctx)
+	store := s.connect(ctx, hard)
 	if store == nil {
 		return nil
 	}
@@ -155,10 +155,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	return nil
 }
 
-// connect opens the store, as often as it takes; nil when ctx ended before.
-func (s *Sink) connect(ctx context.Context) (store Store) {
+// connect opens the store, as often as it takes; nil when ctx ended before. An attempt that is under way then may end well until hard ends.
+func (s *Sink) connect(ctx, hard context.Context) (store Store) {
 	s.insist(ctx, "open", func() error {
-		opened, err := s.o.Open(ctx)
+		opened, err := s.o.Open(hard)
 		if err == nil {
 			store = opened
 		}

@@ -31,6 +31,8 @@ type bench struct {
 	stop context.CancelFunc
 	done chan error
 	wrap func(history.Store) history.Store // what the sink sees of the store
+
+	opening func() // called before the store is opened; nil does nothing
 }
 
 func newBench(t *testing.T) *bench {
@@ -40,6 +42,9 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) openStore(ctx context.Context) (history.Store, error) {
+	if b.opening != nil {
+		b.opening()
+	}
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(b.dir, "history.db")})
 	if err != nil {
 		return nil, err
@@ -413,6 +418,26 @@ func TestSinkWithoutStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.caughtUp()
+	b.end()
+	if _, n := b.stored(); n != 50 {
+		t.Errorf("%d points, want 50", n)
+	}
+}
+
+// A drain that begins while the store is being opened, which a busy server can take seconds for, stores what the journal holds all the same.
+func TestDrainWaitsForTheStoreToOpen(t *testing.T) {
+	b := newBench(t)
+	b.openJournal()
+	b.publish(50)
+	began, goes := make(chan struct{}), make(chan struct{})
+	b.opening = func() {
+		close(began)
+		<-goes
+	}
+	b.run()
+	<-began
+	b.stop()
+	close(goes)
 	b.end()
 	if _, n := b.stored(); n != 50 {
 		t.Errorf("%d points, want 50", n)
