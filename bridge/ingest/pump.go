@@ -118,8 +118,8 @@ func (s *session) loadRetained(sub *subscription, from, to uint64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sub.retainedFrom != from || sub.retainedTo != to {
-		return // subscribed anew meanwhile
+	if !s.up || sub.retainedFrom != from || sub.retainedTo != to {
+		return // away, or subscribed anew meanwhile
 	}
 	s.loading = sub
 	var ids []int
@@ -164,6 +164,9 @@ func (s *session) catchUp(after uint64) bool {
 	defer s.ss.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.up { // away meanwhile: its filters are out of the dispatcher's tree, so it stays behind
+		return false
+	}
 	if s.seen != after || !s.behind || len(s.queue) > 0 {
 		return true
 	}

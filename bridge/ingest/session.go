@@ -43,7 +43,7 @@ type session struct {
 	taken   map[uint16]struct{} // QoS 2 messages from the client, stored and not released yet
 
 	seen     uint64        // every entry up to it is in queue or flights, done, or not for this session
-	behind   bool          // entries after seen are read by the pump, not offered
+	behind   bool          // entries after seen are read by the pump, not offered; always while away
 	awayTo   uint64        // QoS 0 is not kept for a client that is away: entries up to here with it are passed over
 	loading  *subscription // whose retained messages are in retained
 	retained []item
@@ -86,6 +86,7 @@ func (s *session) abandoned() bool {
 func (s *session) attach(cl *mqtt.Client, c *conn, expiry uint32, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.rewind()
 	s.client, s.conn, s.user, s.expiry, s.keep = cl, c, string(cl.Properties.Username), expiry, expiry > 0
 	s.awayTo = head
 	s.quota = maxWindow
@@ -114,7 +115,7 @@ func (s *session) cursor() uint64 {
 	switch {
 	case len(s.queue) > 0:
 		return s.queue[0].Offset - 1
-	case s.behind:
+	case s.behind, s.client == nil: // what is dispatched meanwhile is not offered to it
 		return s.seen
 	}
 	return max(s.seen, s.ss.position.Load())
