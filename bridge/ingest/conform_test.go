@@ -120,25 +120,40 @@ func TestPropertiesArriveWhole(t *testing.T) {
 	}
 }
 
-// TestExpiryOfWhatIsSentAgain [MQTT-3.3.2-5] [MQTT-3.3.2-6]: what was under way is told what is left of its time, and is over when
-// that is.
+// TestExpiryOfWhatIsSentAgain [MQTT-4.3.3-7] [MQTT-3.3.2-6]: what was under way comes again although its time is over, and is told
+// what is left of it.
 func TestExpiryOfWhatIsSentAgain(t *testing.T) {
 	b, j := start(t, nil)
-	s := dial(t, b, 5).ok(login{id: "s", props: kept1h})
-	s.sub("e", 1, nil)
-	p := dial(t, b, 5).ok(login{id: "p", clean: true})
-	for i, seconds := range []uint32{1, 1000} {
-		p.publish("e", fmt.Sprint(seconds), 1, uint16(i+1), 0, u32(2, seconds))
-		p.want(4)
-		s.next()
+	in := []login{{id: "one", props: kept1h}, {id: "two", props: kept1h}} // by the QoS of the subscription
+	var subs []*client
+	for i, l := range in {
+		s := dial(t, b, 5).ok(l)
+		s.sub("e", byte(i+1), nil)
+		subs = append(subs, s)
 	}
-	leave(t, b, s, "s")
+	p := dial(t, b, 5).ok(login{id: "p", clean: true})
+	ids := map[string][]uint16{}
+	for i, seconds := range []uint32{1, 1000} {
+		p.publish("e", fmt.Sprint(seconds), 2, uint16(i+1), 0, u32(2, seconds))
+		p.want(5)
+		for k, s := range subs {
+			ids[in[k].id] = append(ids[in[k].id], s.next().id)
+		}
+	}
+	for k, s := range subs {
+		leave(t, b, s, in[k].id)
+	}
 	eventually.Must(t, "the short one's end", func() bool { // the clock itself is what is waited for
 		return time.Since(stored(t, j)[0].Time) > 1100*time.Millisecond
 	})
-	s = dial(t, b, 5).ok(login{id: "s", props: kept1h})
-	if g := s.next(); g.payload != "1000" || !g.dup || binary.BigEndian.Uint32(g.props[1:]) > 999 {
-		t.Errorf("%+v, want the long one with less than 1000 s left", g)
+	for k, l := range in {
+		s := dial(t, b, 5).ok(l)
+		for i, left := range []uint32{1, 999} {
+			g := s.next()
+			if got := binary.BigEndian.Uint32(g.props[1:]); !g.dup || int(g.qos) != k+1 || g.id != ids[l.id][i] || got == 0 || got > left {
+				t.Errorf("message %d: %+v, want it again with at most %d s left", i, g, left)
+			}
+		}
 	}
 }
 

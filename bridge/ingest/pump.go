@@ -267,7 +267,7 @@ func (s *session) take() (cl *mqtt.Client, c *conn, out []outgoing, lasting bool
 		if it == nil || it.qos > 0 && !room() {
 			break
 		}
-		ready, ok := s.ready(it, now)
+		ready, ok := s.ready(it, false, now)
 		if ok && it.qos > 0 {
 			f := &flight{item: *it, id: s.freeID(), sent: true}
 			s.flights = append(s.flights, f)
@@ -307,21 +307,21 @@ func (s *session) pop() {
 	}
 }
 
-// ready makes the packet of a message, or says that it is not for the client any more: its time is over [MQTT-3.3.2-5], or the
-// access list says so by now.
-func (s *session) ready(it *item, now time.Time) (packets.Packet, bool) {
+// ready makes the packet of a message, or says that it is not for the client any more: its time is over [MQTT-3.3.2-5], unless it
+// was sent before [MQTT-4.3.3-7], or the access list says so by now.
+func (s *session) ready(it *item, again bool, now time.Time) (packets.Packet, bool) {
 	lost := func(reason string) { s.ss.b.m.MQTTLost.WithLabelValues(reason).Inc() }
 	if !s.allowed(it.Topic) {
 		return packets.Packet{}, false
 	}
 	pk := it.packet()
 	if limit := pk.Properties.MessageExpiryInterval; limit > 0 {
-		age := now.Sub(it.Time) / time.Second
-		if age >= time.Duration(limit) {
+		left := int64(limit) - int64(max(now.Sub(it.Time)/time.Second, 0)) // [MQTT-3.3.2-6]
+		if left <= 0 && !again {
 			lost("expired")
 			return pk, false
 		}
-		pk.Properties.MessageExpiryInterval = limit - uint32(max(age, 0)) // [MQTT-3.3.2-6]
+		pk.Properties.MessageExpiryInterval = uint32(max(left, 1)) // 0 would be left out, which is for ever
 	}
 	return pk, true
 }
@@ -352,7 +352,7 @@ func (s *session) resend(f *flight, now time.Time) (packets.Packet, bool) {
 	if f.released {
 		return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pubrel, Qos: 1}, PacketID: f.id}, true
 	}
-	pk, ok := s.ready(&f.item, now)
+	pk, ok := s.ready(&f.item, f.dup, now)
 	pk.PacketID, pk.FixedHeader.Dup = f.id, f.dup // D1 [MQTT-3.3.1-1]
 	return pk, ok
 }
