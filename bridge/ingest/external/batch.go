@@ -60,19 +60,20 @@ func (s *Source) settle(ctx context.Context, l *link) error {
 	if err != nil {
 		return fmt.Errorf("store %d messages: %w", len(s.batch.messages), err)
 	}
+	defer s.batch.reset() // it is stored, whatever comes of the acknowledgements
 	for _, h := range s.batch.held {
 		if h.at != notStored {
 			s.stored(h, results[h.at])
 		}
+	}
+	for _, h := range s.batch.held { // when this fails all of it comes again, and the window must know it
 		if h.p.QoS == 0 {
 			continue
 		}
 		if err := l.acknowledge(h.p.PacketID, h.code, ""); err != nil {
-			s.batch.reset() // it is stored
 			return err
 		}
 	}
-	s.batch.reset()
 	return nil
 }
 

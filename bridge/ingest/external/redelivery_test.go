@@ -1,8 +1,10 @@
 package external
 
 import (
+	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.golang/packets"
 
@@ -137,4 +139,47 @@ func TestSubscribesAgain(t *testing.T) {
 	b.open(true) // which fails when nobody subscribes
 	b.publish(1, false, "x")
 	b.acked(1)
+}
+
+// TestStoredIsKnownWithoutAcknowledgement: what is stored is known when it comes again, also when not one acknowledgement of its
+// batch could be written.
+func TestStoredIsKnownWithoutAcknowledgement(t *testing.T) {
+	o := testOptions(t, "127.0.0.1:1")
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	const first, n = 100, 50 // above Receive Maximum, so trusted
+	message := func(id uint16, again bool) *packets.Publish {
+		return &packets.Publish{Topic: "x", PacketID: id, QoS: 1, Duplicate: again, Payload: []byte("same"), Properties: &packets.Properties{}}
+	}
+	s.window.connected()
+	conn, other := net.Pipe()
+	defer func() { _ = other.Close() }()
+	broken := newLink(t.Context(), halfWritten{conn}, 1000, time.Hour)
+	defer broken.close()
+	if broken.send(&packets.Pingreq{}) == nil {
+		t.Fatal("a broken connection takes a PINGREQ")
+	}
+	for id := uint16(first); id < first+n; id++ {
+		if err := s.publish(message(id, false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.settle(t.Context(), broken) == nil {
+		t.Fatal("a broken connection takes acknowledgements")
+	}
+	if got := counter(t, o.Metrics.External.Received.WithLabelValues("site-a", "1", "0", "0")); got != n {
+		t.Errorf("%g counted as received, want %d", got, n)
+	}
+	s.window.connected() // the next connection: all of it comes again
+	for id := uint16(first); id < first+n; id++ {
+		if err := s.publish(message(id, true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := len(s.batch.messages); left != 0 {
+		t.Errorf("%d of %d would be stored twice", left, n)
+	}
 }
