@@ -232,7 +232,9 @@ func (w *window) arrived(id uint16, again bool) {
 		w.run, w.line, w.tip = nil, line{}, line{} // the broker counts anew at each connection, or has come around
 	}
 	w.fresh = false
-	w.tip.step(id, again, w.most)
+	if _, anew := w.tip.step(id, again, w.most); anew && !again {
+		w.run, w.line = nil, line{} // the broker counts from here: what it delivers again may be another message than that of this identifier
+	}
 }
 
 // has reports whether a message that is delivered again is in the journal already.

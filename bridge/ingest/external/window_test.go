@@ -150,11 +150,30 @@ func TestWindowRuns(t *testing.T) {
 	w.wantKnown(t, 100, 103)
 	w.connected()
 	w.arrived(104, false)
-	w.arrived(1, false)
+	w.arrived(1, true)
 	w.wantKnown(t, 100, 103)
 	w.connected()
 	w.arrived(1, true)
 	w.wantKnownNone(t)
+}
+
+// TestWindowOfABrokerThatGoesBack: a broker that comes back with an older counter gives identifiers again. One that arrived and was
+// not stored before the connection broke is a new message when it is delivered again, be it equal to the old one.
+func TestWindowOfABrokerThatGoesBack(t *testing.T) {
+	j := openJournal(t, journal.Options{})
+	w := windowOf(t, j, 20, "s")
+	w.take(t, j, 1, 5000, false)
+	w.wantKnown(t, 1, 5000)
+	w.connected()
+	w.arrived(1001, false)
+	w.connected() // it was not stored
+	w.arrived(1001, true)
+	if w.knows(1001) {
+		t.Error("a new message is taken for the old one of its identifier, and would be lost")
+	}
+	w.take(t, j, 1001, 10, true)
+	w.take(t, j, 1011, 10, false)
+	w.wantKnown(t, 1001, 1020)
 }
 
 // TestWindowSequences: messages with a number of their own count as identifiers in between.
