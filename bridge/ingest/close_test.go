@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -39,5 +40,35 @@ func TestAllAreTold(t *testing.T) {
 		if first, body, err := c.read(); err != nil || first>>4 != 14 || body[0] != 0x8B {
 			t.Errorf("%s: %#x %x, error %v; want DISCONNECT 0x8B", name, first, body, err)
 		}
+	}
+}
+
+// ending is a connection that is ended between the look at how much time a write gets and the deadline for it.
+type ending struct {
+	net.Conn
+	c        *conn
+	deadline time.Time
+}
+
+// SetWriteDeadline implements net.Conn.
+func (e *ending) SetWriteDeadline(t time.Time) error {
+	e.c.hurry.Store(true)
+	e.deadline = t
+	return nil
+}
+
+// Write implements net.Conn.
+func (e *ending) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestWriteOfAConnectionThatEnds gets the time that is left to it, not the whole write timeout.
+func TestWriteOfAConnectionThatEnds(t *testing.T) {
+	b, _ := start(t, nil)
+	e := &ending{}
+	e.c = &conn{Conn: e, raw: e, gate: b.gate}
+	if _, err := e.c.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(e.deadline); left > lingerTime {
+		t.Errorf("a write has %s left on a connection that ends, want %s at most", left, lingerTime)
 	}
 }

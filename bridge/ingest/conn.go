@@ -137,12 +137,18 @@ func (c *conn) flush() error {
 
 // write gives a write its own deadline, so that a client that does not read cannot live for ever (M14).
 func (c *conn) write(p []byte) (int, error) {
+	hurries := func() bool { return c.hurry.Load() || c.gate.hurry.Load() }
 	limit := c.gate.b.opts.WriteTimeout
-	if c.hurry.Load() || c.gate.hurry.Load() {
+	if hurries() {
 		limit = lingerTime
 	}
 	if err := c.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 		return 0, err
+	}
+	if limit > lingerTime && hurries() { // since just now: the deadline that end set is replaced
+		if err := c.SetWriteDeadline(time.Now().Add(lingerTime)); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Write(p)
 	if err != nil { // part of a packet may be out: the stream cannot be mended
