@@ -177,6 +177,15 @@ func (s *session) setWill(w *keptWill) {
 	}
 }
 
+// dropWill notes that the will waits no more. Another one, of a connection that came and went meanwhile, goes on waiting.
+func (s *session) dropWill(w *keptWill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.will == w {
+		s.will, s.dirty = nil, true
+	}
+}
+
 // connection returns the connection that the session has; nil is no session.
 func (s *session) connection() *conn {
 	if s == nil {

@@ -105,7 +105,7 @@ func (w *wills) later(s *session, will *keptWill) {
 	id, user := s.id, s.user
 	send := func() {
 		w.send(id, user, will)
-		s.setWill(nil) // afterwards: sent twice after a crash rather than never
+		s.dropWill(will) // afterwards: sent twice after a crash rather than never
 		s.saveOr("will")
 	}
 	w.mu.Lock()

@@ -184,3 +184,26 @@ func TestWillDueWhileItsClientReturns(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowWillLeavesTheNext: a will that takes its time to be stored is not the one that waits by then.
+func TestSlowWillLeavesTheNext(t *testing.T) {
+	b, j, h := startHeld(t)
+	s := newSession(b.sessions, "s", "")
+	first, second := &keptWill{Topic: "w/1"}, &keptWill{Topic: "w/2"}
+	release := sync.OnceFunc(h.hold())
+	defer release()
+	s.setWill(first)
+	b.wills.later(s, first)
+	h.await(t, 1)
+	s.setWill(second)
+	release()
+	waitStored(t, j, 1)
+	b.wills.wg.Wait()
+	if s.will != second {
+		t.Errorf("%+v waits, want the second", s.will)
+	}
+	s.dropWill(second)
+	if s.will != nil || !s.dirty {
+		t.Errorf("%+v waits after it was sent", s.will)
+	}
+}
