@@ -21,6 +21,7 @@ const (
 
 const (
 	writeTimeout = 30 * time.Second // of one batch
+	lookTimeout  = 5 * time.Second  // to find when a gap begins
 	lastWords    = 5 * time.Second  // to store what the journal holds after Run's context ended
 	expireEvery  = time.Minute      // between two rounds of retention
 	expireRest   = 100 * time.Millisecond
@@ -50,6 +51,7 @@ type Sink struct {
 	x     Extractor
 	kick  chan struct{}
 	pause func(ctx context.Context, d time.Duration) // tests skip it
+	look  time.Duration                              // tests shorten it
 
 	store atomic.Pointer[Store]
 	at    atomic.Uint64 // everything up to it is stored
@@ -86,7 +88,7 @@ func NewSink(o SinkOptions) *Sink {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Sink{o: o, x: Extractor{Rules: o.Rules}, kick: make(chan struct{}, 1), pause: sleep}
+	return &Sink{o: o, x: Extractor{Rules: o.Rules}, kick: make(chan struct{}, 1), pause: sleep, look: lookTimeout}
 }
 
 // Store returns the store while Run has it open and it has a cursor, which a new store gets with the first batch, be that empty;
@@ -241,13 +243,24 @@ func (s *Sink) adopt(ctx context.Context, store Store, c journal.Cursor) error {
 }
 
 // before returns the time of the entry at offset, or, when the journal has it no longer, of the youngest that the store has; zero
-// when there is none.
-func (s *Sink) before(ctx context.Context, store Store, offset uint64) (last time.Time, err error) {
+// when there is none. In a store with very many series it gives up and returns the youngest so far: the gap begins too early then.
+func (s *Sink) before(ctx context.Context, store Store, offset uint64) (time.Time, error) {
 	if offset > 0 {
 		if found, err := s.o.Journal.Read(offset-1, 1, 0); err == nil && len(found) > 0 {
 			return found[0].Time, nil
 		}
 	}
+	looking, cancel := context.WithTimeout(ctx, s.look)
+	defer cancel()
+	last, err := s.youngest(looking, store)
+	if err != nil && looking.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return last, err
+}
+
+// youngest returns the time of the youngest that the store has, zero when it has nothing. With an error it is the youngest so far.
+func (s *Sink) youngest(ctx context.Context, store Store) (last time.Time, err error) {
 	now := s.o.Now()
 	look := func(t time.Time) {
 		if t.After(last) && !t.After(now) { // a payload may state a time ahead
