@@ -13,7 +13,8 @@ import (
 
 // ended holds the tokens that their holders logged out, by Identity.Key, until they expire. A file keeps them over a restart.
 type ended struct {
-	now func() time.Time
+	now     func() time.Time
+	replace func(path string, content []byte) error // replace, but in tests
 
 	mu    sync.Mutex
 	path  string // "" = memory only
@@ -22,7 +23,8 @@ type ended struct {
 }
 
 // KeepEnded reads the file at path, which holds the ended tokens from now on; without it End holds until the process ends. Call
-// it before anything else. A missing file is made at the first End. A line that a crash left incomplete is passed over.
+// it before anything else. A missing file is made at the first End. A line that a crash left incomplete is passed over. A file that
+// can be read but not written anew, as on a full disk, is no error: what it holds counts, and Run tries again.
 func (r *Revocations) KeepEnded(path string) error {
 	if err := r.ReadEnded(path); err != nil {
 		return err
@@ -31,7 +33,11 @@ func (r *Revocations) KeepEnded(path string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.path = path
-	return e.rewrite()
+	if err := e.rewrite(); err != nil {
+		e.torn = true
+		r.log.Error("ended tokens not written anew at the start, trying again", "error", err)
+	}
+	return nil
 }
 
 // ReadEnded takes the ended tokens from the file at path, which belongs to a bridge, and changes nothing. A missing file has none.
@@ -126,7 +132,7 @@ func (e *ended) rewrite() error {
 	for key, until := range e.until {
 		text.WriteString(endedLine(key, until))
 	}
-	if err := replace(e.path, []byte(text.String())); err != nil {
+	if err := e.replace(e.path, []byte(text.String())); err != nil {
 		return fmt.Errorf("auth: ended tokens: %w", err)
 	}
 	e.torn = false

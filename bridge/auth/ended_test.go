@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,31 @@ func TestEndedIsWrittenLater(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAFullDiskStopsNoStart: what is ended is read, and counts, where the file cannot be written anew; that comes later.
+func TestAFullDiskStopsNoStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ended")
+	text := endedLine("kept", time.Now().Add(time.Hour))
+	put(t, path, text+"torn 1")
+	r, err := NewRevocations("", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ended.replace = func(string, []byte) error { return syscall.ENOSPC }
+	if err := r.KeepEnded(path); err != nil || !r.Revoked(Identity{Key: "kept"}) {
+		t.Fatalf("%v, ended %v", err, r.Revoked(Identity{Key: "kept"}))
+	}
+	r.ended.replace = replace
+	if r.ended.mend(); r.ended.torn {
+		t.Error("it is not tried again")
+	}
+	if raw, err := os.ReadFile(path); err != nil || string(raw) != text {
+		t.Errorf("the file is %q, %v", raw, err)
+	}
+	if err := r.KeepEnded(t.TempDir()); err == nil {
+		t.Error("what cannot be read stops no start")
 	}
 }
 

@@ -49,7 +49,7 @@ type fileState struct {
 // NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
 // it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force.
 func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
-	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: &ended{until: map[string]time.Time{}, now: time.Now}}
+	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: &ended{until: map[string]time.Time{}, now: time.Now, replace: replace}}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
 	if path == "" {
