@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -16,10 +18,23 @@ type ended struct {
 	now     func() time.Time
 	replace func(path string, content []byte) error // replace, but in tests
 
-	mu    sync.Mutex
-	path  string // "" = memory only
-	until map[string]time.Time
-	torn  bool // the file lacks something, or ends within a line
+	file sync.Mutex // held while the file is written, and taken before mu: nobody waits for a disk to have a token looked up
+
+	mu      sync.Mutex
+	path    string // "" = memory only
+	until   map[string]time.Time
+	unsaved map[string]struct{} // of until: not in the file yet
+	torn    bool                // the file lacks something, holds what has expired, or ends within a line
+}
+
+// How long mending waits after the last try, which failed.
+const (
+	mendFirst = time.Second
+	mendLast  = time.Minute
+)
+
+func newEnded() *ended {
+	return &ended{until: map[string]time.Time{}, unsaved: map[string]struct{}{}, now: time.Now, replace: replace}
 }
 
 // KeepEnded reads the file at path, which holds the ended tokens from now on; without it End holds until the process ends. Call
@@ -29,12 +44,8 @@ func (r *Revocations) KeepEnded(path string) error {
 	if err := r.ReadEnded(path); err != nil {
 		return err
 	}
-	e := r.ended
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.path = path
-	if err := e.rewrite(); err != nil {
-		e.torn = true
+	r.ended.keepAt(path)
+	if err := r.ended.mend(); err != nil {
 		r.log.Error("ended tokens not written anew at the start, trying again", "error", err)
 	}
 	return nil
@@ -77,66 +88,132 @@ func (e *ended) has(key string) bool {
 	return ok
 }
 
-// add appends one token; now and then it writes the file anew, without those that have expired.
-func (e *ended) add(key string, until time.Time) error {
+// keepAt makes path the file, which is due to be written.
+func (e *ended) keepAt(path string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, ok := e.until[key]; ok && !e.torn {
+	e.path, e.torn = path, true
+}
+
+// add notes one token, which counts for nothing from then on, and appends it to the file; now and then it writes the file anew,
+// without those that have expired.
+func (e *ended) add(key string, until time.Time) error {
+	e.note(key, until)
+	e.file.Lock()
+	defer e.file.Unlock()
+	switch path, missing, torn := e.lacks(key); {
+	case path == "":
 		return nil
+	case torn:
+		return e.rewrite()
+	case !missing:
+		return nil
+	default:
+		return e.append(path, key, until)
+	}
+}
+
+// note keeps a token in memory.
+func (e *ended) note(key string, until time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, known := e.until[key]; known {
+		return
 	}
 	e.until[key] = until
+	if e.path != "" {
+		e.unsaved[key] = struct{}{}
+	}
 	if n := len(e.until); n >= 1024 && n&(n-1) == 0 {
 		for key, until := range e.until {
 			if !e.now().Before(until) {
 				delete(e.until, key)
+				delete(e.unsaved, key)
 			}
 		}
 		e.torn = true
 	}
-	if e.torn {
-		return e.rewrite()
-	}
-	if e.path == "" {
-		return nil
-	}
-	f, err := os.OpenFile(e.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
+// lacks says whether the token is missing in the file, and whether that is to be written anew.
+func (e *ended) lacks(key string) (path string, missing, torn bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, missing = e.unsaved[key]
+	return e.path, missing, e.torn
+}
+
+// append adds a line. The caller holds file.
+func (e *ended) append(path, key string, until time.Time) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = f.WriteString(endedLine(key, until))
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err != nil {
 		e.torn = true
 		return fmt.Errorf("auth: ended tokens: %w", err)
 	}
+	delete(e.unsaved, key)
 	return nil
+}
+
+// follow writes what could not be written, until ctx ends: a second after it failed, and then less and less often.
+func (e *ended) follow(ctx context.Context) {
+	wait := mendFirst
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if wait = min(2*wait, mendLast); e.mend() == nil { // of an error End, or KeepEnded, has told
+			wait = mendFirst
+		}
+		timer.Reset(wait)
+	}
 }
 
 // mend writes what could not be written.
-func (e *ended) mend() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.torn {
-		_ = e.rewrite() // End has told it, and another try follows
+func (e *ended) mend() error {
+	e.file.Lock()
+	defer e.file.Unlock()
+	if path, _, torn := e.lacks(""); path == "" || !torn {
+		return nil
 	}
+	return e.rewrite()
 }
 
-// rewrite replaces the file in one step, if there is anything to keep or to drop. The caller holds mu.
+// rewrite replaces the file in one step, if there is anything to keep or to drop. The caller holds file.
 func (e *ended) rewrite() error {
-	if e.path == "" {
-		return nil
+	path, all := e.whole()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || len(all) > 0 {
+		var text strings.Builder
+		for key, until := range all {
+			text.WriteString(endedLine(key, until))
+		}
+		if err := e.replace(path, []byte(text.String())); err != nil {
+			return fmt.Errorf("auth: ended tokens: %w", err)
+		}
 	}
-	if _, err := os.Stat(e.path); errors.Is(err, fs.ErrNotExist) && len(e.until) == 0 {
-		return nil
-	}
-	var text strings.Builder
-	for key, until := range e.until {
-		text.WriteString(endedLine(key, until))
-	}
-	if err := e.replace(e.path, []byte(text.String())); err != nil {
-		return fmt.Errorf("auth: ended tokens: %w", err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for key := range all { // others came meanwhile, and whoever brought them waits for file
+		delete(e.unsaved, key)
 	}
 	e.torn = false
 	return nil
+}
+
+// whole is what the file is to hold.
+func (e *ended) whole() (path string, all map[string]time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.path, maps.Clone(e.until)
 }
 
 func endedLine(key string, until time.Time) string {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plumbline/bridge/internal/eventually"
@@ -107,8 +109,8 @@ func TestAFullDiskStopsNoStart(t *testing.T) {
 		t.Fatalf("%v, ended %v", err, r.Revoked(Identity{Key: "kept"}))
 	}
 	r.ended.replace = replace
-	if r.ended.mend(); r.ended.torn {
-		t.Error("it is not tried again")
+	if err := r.ended.mend(); err != nil || r.ended.torn {
+		t.Errorf("another try: %v", err)
 	}
 	if raw, err := os.ReadFile(path); err != nil || string(raw) != text {
 		t.Errorf("the file is %q, %v", raw, err)
@@ -116,6 +118,79 @@ func TestAFullDiskStopsNoStart(t *testing.T) {
 	if err := r.KeepEnded(t.TempDir()); err == nil {
 		t.Error("what cannot be read stops no start")
 	}
+}
+
+// TestASlowDiskHoldsNobodyUp: while the file is being written, tokens are checked, and ended, and revocations are read.
+func TestASlowDiskHoldsNobodyUp(t *testing.T) {
+	dir := t.TempDir()
+	r, err := NewRevocations(filepath.Join(dir, "revoked"), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, free := make(chan struct{}), make(chan struct{})
+	r.ended.replace = func(path string, content []byte) error {
+		close(begun)
+		<-free
+		return replace(path, content)
+	}
+	r.ended.path, r.ended.torn = filepath.Join(dir, "ended"), true
+	r.ended.until["old"] = time.Now().Add(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, told := make(chan error, 1), make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	within := func(what string, event <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-event:
+		case <-time.After(eventually.Patience):
+			t.Fatalf("waited for %s", what)
+		}
+	}
+	within("the write", begun)
+	go func() { told <- r.End(Identity{Key: "new", Expires: time.Now().Add(time.Hour)}) }()
+	put(t, filepath.Join(dir, "revoked"), "sub:anna\n")
+	seen := make(chan struct{})
+	go func() {
+		for !r.Revoked(Identity{Subject: "anna"}) || !r.Revoked(Identity{Key: "new"}) {
+			runtime.Gosched()
+		}
+		close(seen)
+	}()
+	within("a revocation and a logout", seen)
+	close(free)
+	if err := <-told; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	raw, err := os.ReadFile(r.ended.path)
+	if text := string(raw); err != nil || !strings.HasPrefix(text, "old ") || !strings.Contains(text, "\nnew ") {
+		t.Errorf("the file is %q, %v", raw, err)
+	}
+}
+
+// TestMendingIsPatient: a disk that refuses is not asked several times a second.
+func TestMendingIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := NewRevocations("", quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tries := 0
+		r.ended.replace = func(string, []byte) error { tries++; return syscall.ENOSPC }
+		r.ended.path, r.ended.torn = "/nowhere/ended", true
+		r.ended.until["key"] = time.Now().Add(time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Millisecond)
+		defer cancel()
+		if err := r.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if tries != 14 { // at 1 s, 3, 7, 15, 31, 63, and then each minute
+			t.Errorf("%d tries in 10 minutes", tries)
+		}
+	})
 }
 
 // TestEndedIsReadWhole: no line, however long, hides those after it; what has expired is dropped.

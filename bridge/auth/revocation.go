@@ -49,7 +49,7 @@ type fileState struct {
 // NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
 // it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force.
 func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
-	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: &ended{until: map[string]time.Time{}, now: time.Now, replace: replace}}
+	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: newEnded()}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
 	if path == "" {
@@ -95,8 +95,12 @@ func (r *Revocations) Watch(f func()) (cancel func()) {
 }
 
 // Run looks at the file every RevocationInterval until ctx ends, and returns nil then. A file that cannot be read or parsed
-// is logged once and the last good list stays: never fail open. It also writes ended tokens that could not be written before.
+// is logged once and the last good list stays: never fail open. It also writes ended tokens that could not be written before, a
+// second later, and while that fails once a minute at least.
 func (r *Revocations) Run(ctx context.Context) error {
+	var mending sync.WaitGroup
+	mending.Go(func() { r.ended.follow(ctx) }) // on its own: a disk may take its time
+	defer mending.Wait()
 	tick := time.NewTicker(RevocationInterval)
 	defer tick.Stop()
 	for {
@@ -105,7 +109,6 @@ func (r *Revocations) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		r.ended.mend()
 		if r.path == "" {
 			continue
 		}
