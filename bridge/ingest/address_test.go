@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -17,7 +18,7 @@ func (d distant) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(d.from))
 }
 
-// TestOneHostIsOneAddress: a host that takes another address of its /64 for each connection, or for each guess, gains nothing by it.
+// TestOneHostIsOneAddress: a host that takes another address of its /64 for each connection gains nothing by it.
 func TestOneHostIsOneAddress(t *testing.T) {
 	b, _ := start(t, func(o *Options) { o.MaxPerAddress = 2 })
 	var taken []*conn
@@ -41,10 +42,32 @@ func TestOneHostIsOneAddress(t *testing.T) {
 	if len(b.gate.perAddr) != 0 {
 		t.Errorf("places are still taken by %v", b.gate.perAddr)
 	}
-	th := newThrottle(2, time.Now)
-	th.failed("2001:db8::1", "anna")
-	th.failed("2001:db8::2", "ben")
-	if th.allow("2001:db8::3", "carl") || !th.allow("2001:db8:0:1::3", "carl") || !th.allow("192.0.2.1", "carl") {
-		t.Error("the guesses of one host do not add up, or others count for them")
+}
+
+// TestGuessesOfOneNetwork: who fails too often locks out nobody but itself, though all of an IPv6 network's devices are one /64; and a
+// host that takes another address of it for each guess has few more of them.
+func TestGuessesOfOneNetwork(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	th := newThrottle(2, func() time.Time { return now })
+	for _, tc := range []struct{ sensor, neighbour string }{
+		{"[fe80::1%eth0]:1", "[fe80::2%eth0]:2"}, {"[2001:db8::1]:1", "[2001:db8::2]:2"}, {"192.0.2.1:1", "192.0.2.2:2"},
+	} {
+		for n := range 2 {
+			if th.failed(tc.sensor, fmt.Sprint(tc.sensor, n)); th.allow(tc.sensor, "anna") != (n == 0) {
+				t.Errorf("%s: after %d failures", tc.sensor, n+1)
+			}
+		}
+		if !th.allow(tc.neighbour, "anna") {
+			t.Errorf("%s locks %s out", tc.sensor, tc.neighbour)
+		}
+	}
+	for n := range 2*networkLimit - 2 { // two were the sensor's
+		if !th.allow("[2001:db8::3]:3", "anna") {
+			t.Errorf("the network is locked out after %d failures", n+2)
+		}
+		th.failed(fmt.Sprintf("[2001:db8::1:%x]:1", n), fmt.Sprint("guess", n))
+	}
+	if th.allow("[2001:db8::3]:3", "anna") || !th.allow("[2001:db8:0:1::3]:3", "anna") || !th.allow("192.0.2.3:3", "anna") {
+		t.Error("the guesses of one network do not add up, or others count for them")
 	}
 }

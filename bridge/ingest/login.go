@@ -40,8 +40,9 @@ func (b *Broker) loginRefused(c *conn, reason string) bool {
 }
 
 // throttle counts failed logins per address and per account, in windows of a minute: who failed too often is refused without a
-// look at the password until the window is over. A known device is not locked out by others who guess at its account, see
-// Users.knows.
+// look at the password until the window is over. A /64 of IPv6, of which a host may take any address it likes, but which may also be
+// all of a plant's devices, has the failures of several addresses. A known device is not locked out by others who guess at its
+// account, see Users.knows.
 type throttle struct {
 	limit int
 	now   func() time.Time
@@ -54,7 +55,10 @@ type throttle struct {
 // throttleWindow is how long failures count.
 const throttleWindow = time.Minute
 
-// maxThrottled bounds the addresses and accounts in one window; beyond it all others share one count.
+// networkLimit is how many addresses' failures a /64 has.
+const networkLimit = 8
+
+// maxThrottled bounds the addresses, networks and accounts in one window; beyond it all others share one count.
 const maxThrottled = 100_000
 
 func newThrottle(limit int, now func() time.Time) *throttle {
@@ -69,7 +73,8 @@ func (t *throttle) allow(addr, account string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn()
-	return t.counts[t.key("a"+peer.Key(addr))] < t.limit && t.counts[t.key("u"+account)] < t.limit
+	return t.counts[t.key("a"+peer.Host(addr))] < t.limit && t.counts[t.key("n"+peer.Key(addr))] < networkLimit*t.limit &&
+		t.counts[t.key("u"+account)] < t.limit
 }
 
 // failed counts a login that failed.
@@ -80,7 +85,8 @@ func (t *throttle) failed(addr, account string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn()
-	t.counts[t.key("a"+peer.Key(addr))]++
+	t.counts[t.key("a"+peer.Host(addr))]++
+	t.counts[t.key("n"+peer.Key(addr))]++
 	t.counts[t.key("u"+account)]++
 }
 
