@@ -84,6 +84,9 @@ func (r *Rig) Reproduce(command, scenario string) string {
 // Seed returns the seed of the run.
 func (r *Rig) Seed() uint64 { return r.cfg.Seed }
 
+// Dir returns the run directory, "" for a rig that only lists.
+func (r *Rig) Dir() string { return r.cfg.Dir }
+
 // Devices returns the declared sources of the real-input scenario.
 func (r *Rig) Devices() []DeviceSpec { return r.cfg.Devices }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
 	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
 	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
-	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""),
+	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""), requirement("INT-02", reports.Mandatory, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -98,8 +99,11 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		t.Judge(passed("RES-02")) // must not be reached when sut-gone was in the run
 	}, "RES-02")
 	add("disk-full", func(_ context.Context, t *spec.Trial) {
-		t.Check(&fs.PathError{Op: "write", Path: "records.bin", Err: syscall.ENOSPC})
+		t.Check(&fs.PathError{Op: "write", Path: filepath.Join(t.Rig.Dir(), "records", "records.bin"), Err: syscall.ENOSPC})
 	}, "RES-03")
+	add("other-disk-full", func(_ context.Context, t *spec.Trial) {
+		t.Check(&fs.PathError{Op: "write", Path: filepath.Join(t.Rig.Dir()+"-of-others", "scratch"), Err: syscall.EDQUOT})
+	}, "INT-02") // which comes before RES-04
 	add("after-disk-full", func(_ context.Context, t *spec.Trial) {
 		t.Judge(passed("RES-04")) // must not be reached when disk-full was in the run
 	}, "RES-04")

@@ -29,6 +29,7 @@ type composer struct {
 	// Of the last scenario that met it, "" for none.
 	unavailable, noBench, brokeOff string
 	noSpace                        bool
+	where                          string // the disk was full, in the first scenario that met it
 }
 
 func (c *composer) compose(ctx context.Context, report types.Report) (*reports.Run, error) {
@@ -75,7 +76,7 @@ func (c *composer) err(interrupted bool, evidence error) error {
 	case c.unavailable != "":
 		return fmt.Errorf("spec: %s: %w", c.unavailable, sut.ErrUnavailable)
 	case c.noSpace:
-		return fmt.Errorf("spec: %w", harness.ErrSpace)
+		return fmt.Errorf("spec: %w%s", harness.ErrSpace, c.where)
 	case c.noBench != "":
 		return fmt.Errorf("spec: %s: %w", c.noBench, harness.ErrBench)
 	default:
@@ -108,7 +109,10 @@ func (c *composer) outcomes(report types.Report) {
 				c.partial = append(c.partial, *problem.keep)
 			}
 		}
-		c.noSpace = c.noSpace || out.NoSpace
+		if out.NoSpace && !c.noSpace {
+			c.noSpace = true
+			_, c.where, _ = strings.Cut(oneLine(out.NoBench), harness.ErrSpace.Error())
+		}
 		c.run.Results = append(c.run.Results, out.Results...)
 		c.figures(out.Figures)
 	}

@@ -172,11 +172,25 @@ func TestExecuteWhenTheDiskFillsUp(t *testing.T) {
 			t.Errorf("%s is %s(%s): %s", id, r.Verdict, r.Reason, r.Sentence)
 		}
 	}
-	if !strings.Contains(run.Partial, "records.bin") {
-		t.Errorf("partial is %q", run.Partial)
+	if !strings.Contains(run.Partial, "records.bin") || !strings.Contains(err.Error(), "records.bin") {
+		t.Errorf("partial is %q, the error %q", run.Partial, err)
 	}
 	if run, err := execute(t, "after-disk-full", nil); err != nil || resultOf(t, run, "RES-04").Verdict != reports.Pass {
 		t.Errorf("on its own it gives %v", err)
+	}
+}
+
+// The disk of another folder is full: whatever else is recorded is not lost.
+func TestExecuteWhenAnotherDiskFillsUp(t *testing.T) {
+	run, err := execute(t, "other-disk-full || after-disk-full", nil)
+	if !errors.Is(err, harness.ErrBench) || errors.Is(err, harness.ErrSpace) || !strings.Contains(err.Error(), "scratch") || spec.ExitCode(run, err) != reports.ExitUnavailable {
+		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	}
+	if r := resultOf(t, run, "INT-02"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || strings.Contains(r.Sentence, "run directory") {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+	if r := resultOf(t, run, "RES-04"); r.Verdict != reports.Pass {
+		t.Errorf("the next scenario is %s: %s", r.Verdict, r.Sentence)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -124,16 +125,38 @@ func (t *Trial) note(err error) {
 	case errors.Is(err, harness.ErrBench):
 		t.noBench = err
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		t.noBench = fmt.Errorf("%w (%w)", harness.ErrSpace, pathError(err))
+		t.noBench = t.noRoom(err)
 	}
 }
 
-// pathError returns the part of err that names the operation and the file.
-func pathError(err error) error {
-	if e, found := errors.AsType[*fs.PathError](err); found {
-		return e
+// noRoom is what a full disk is to the bench: the end of all recording when it
+// is that of the run directory, else of what this scenario wanted there.
+func (t *Trial) noRoom(err error) error {
+	e, found := errors.AsType[*fs.PathError](err)
+	switch {
+	case !found:
+		return fmt.Errorf("%w: %w", harness.ErrBench, err)
+	case below(t.Rig.Dir(), e.Path):
+		return fmt.Errorf("%w (%w)", harness.ErrSpace, e)
+	default:
+		return fmt.Errorf("%w: %w", harness.ErrBench, e)
 	}
-	return err
+}
+
+// below reports whether a file is in a folder.
+func below(dir, path string) bool {
+	if dir == "" {
+		return false
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // close ends what the body opened, the last first, so that nothing of this
