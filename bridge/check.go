@@ -45,7 +45,7 @@ const endedFile = "ended.tokens"
 // NewRevocations returns what the bridge with this configuration knows of tokens that count no more: the list that the operator
 // keeps, and what holders ended. It changes nothing. Errors wrap ErrConfig.
 func NewRevocations(c Config) (*auth.Revocations, error) {
-	r, err := auth.NewRevocations(c.Auth.RevocationFile, slog.New(slog.DiscardHandler))
+	r, err := auth.NewRevocations(c.Auth.RevocationFile, c.Auth.TenantPrefix, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = r.ReadEnded(filepath.Join(c.Data, endedFile))
 	}
@@ -97,7 +97,7 @@ func Check(c Config) error {
 		bad = append(bad, err)
 	}
 	add(checkKeys(c))
-	_, err := auth.NewRevocations(c.Auth.RevocationFile, slog.New(slog.DiscardHandler))
+	_, err := auth.NewRevocations(c.Auth.RevocationFile, c.Auth.TenantPrefix, slog.New(slog.DiscardHandler))
 	add(err)
 	add(checkPair("viewers.tls", c.Viewers.TLS))
 	add(checkPair("ops.tls", c.Ops.TLS))

@@ -49,6 +49,10 @@ func TestCheck(t *testing.T) {
 		{"no users", func(c *Config) { c.MQTT.UsersFile = filepath.Join(dir, "nowhere") }, []string{"mqtt.usersFile", "nowhere"}},
 		{"bad users", func(c *Config) { c.MQTT.UsersFile = file("u", "users: [{name: a, hash: geheim}]\n") }, []string{"mqtt.usersFile", `"a"`, "hash"}},
 		{"bad revocations", func(c *Config) { c.Auth.RevocationFile = file("x", "anna\n") }, []string{"line 1"}},
+		{"a tenant revoked without tenants", func(c *Config) { c.Auth.RevocationFile = file("xt", "tenant:a\n") }, []string{"line 1", "auth.tenantPrefix"}},
+		{"a tenant revoked", func(c *Config) {
+			c.Auth.RevocationFile, c.Auth.TenantPrefix = file("xt", "tenant:a\n"), "tenants/{tenant}/"
+		}, nil},
 		{"expired", func(c *Config) { c.Viewers.TLS = other }, []string{"viewers.tls", "renew"}},
 		{"expired, of operators", func(c *Config) { c.Ops.TLS = other }, []string{"ops.tls", "renew"}},
 		{"key of another", func(c *Config) { c.Viewers.TLS = config.TLS{Cert: good.Cert, Key: other.Key} }, []string{"viewers.tls", "match"}},

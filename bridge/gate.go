@@ -24,7 +24,7 @@ func (b *Bridge) verifier() (*auth.Verifier, error) {
 // buildGate makes the list of revocations and the gate.
 func (b *Bridge) buildGate(v *auth.Verifier) error {
 	var err error
-	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.log); err != nil {
+	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.cfg.Auth.TenantPrefix, b.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if err := b.revoked.KeepEnded(b.file(endedFile)); err != nil {

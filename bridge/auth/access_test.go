@@ -88,7 +88,7 @@ func put(t *testing.T, path, text string) {
 
 func TestRevocations(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revoked")
-	r, err := NewRevocations(path, quiet())
+	r, err := NewRevocations(path, "", quiet())
 	if err != nil {
 		t.Fatalf("a missing file: %v", err)
 	}
@@ -129,7 +129,7 @@ func TestRevocationsRefuseMalformedAtStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revoked")
 	for _, text := range []string{"anna\n", "user:anna\n", "sub:\n"} {
 		put(t, path, text)
-		if _, err := NewRevocations(path, quiet()); err == nil {
+		if _, err := NewRevocations(path, "", quiet()); err == nil {
 			t.Errorf("%q was taken", text)
 		}
 	}
@@ -137,10 +137,10 @@ func TestRevocationsRefuseMalformedAtStart(t *testing.T) {
 	if err := os.Truncate(path, maxRevocationBytes+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRevocations(path, quiet()); err == nil || !strings.Contains(err.Error(), "at most") {
+	if _, err := NewRevocations(path, "", quiet()); err == nil || !strings.Contains(err.Error(), "at most") {
 		t.Errorf("a file without end: %v", err)
 	}
-	if r, err := NewRevocations("", quiet()); err != nil || r.Revoked(Identity{Subject: "a"}) {
+	if r, err := NewRevocations("", "", quiet()); err != nil || r.Revoked(Identity{Subject: "a"}) {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // keeper is a list with ended tokens kept at path.
 func keeper(t *testing.T, path string) *Revocations {
 	t.Helper()
-	r, err := NewRevocations("", quiet())
+	r, err := NewRevocations("", "", quiet())
 	if err == nil {
 		err = r.KeepEnded(path)
 	}
@@ -100,7 +100,7 @@ func TestAFullDiskStopsNoStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ended")
 	text := endedLine("kept", time.Now().Add(time.Hour))
 	put(t, path, text+"torn 1")
-	r, err := NewRevocations("", quiet())
+	r, err := NewRevocations("", "", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestAFullDiskStopsNoStart(t *testing.T) {
 // TestASlowDiskHoldsNobodyUp: while the file is being written, tokens are checked, and ended, and revocations are read.
 func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 	dir := t.TempDir()
-	r, err := NewRevocations(filepath.Join(dir, "revoked"), quiet())
+	r, err := NewRevocations(filepath.Join(dir, "revoked"), "", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 // TestMendingIsPatient: a disk that refuses is not asked several times a second.
 func TestMendingIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := NewRevocations("", quiet())
+		r, err := NewRevocations("", "", quiet())
 		if err != nil {
 			t.Fatal(err)
 		}

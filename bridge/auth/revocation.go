@@ -27,6 +27,7 @@ const maxRevocationBytes = 64 << 20
 // NewRevocations. Safe for concurrent use.
 type Revocations struct {
 	path  string
+	lone  bool // there are no tenants
 	log   *slog.Logger
 	set   atomic.Pointer[map[string]struct{}]
 	ended *ended
@@ -47,9 +48,10 @@ type fileState struct {
 }
 
 // NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
-// it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force.
-func NewRevocations(path string, log *slog.Logger) (*Revocations, error) {
-	r := &Revocations{path: path, log: log, watchers: map[int]func(){}, ended: newEnded()}
+// it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force. Where the verifier has
+// no tenant prefix (its Options.TenantPrefix) no token is of a tenant, and a line that revokes one is malformed.
+func NewRevocations(path, tenantPrefix string, log *slog.Logger) (*Revocations, error) {
+	r := &Revocations{path: path, lone: tenantPrefix == "", log: log, watchers: map[int]func(){}, ended: newEnded()}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
 	if path == "" {
@@ -152,7 +154,7 @@ func (r *Revocations) reload() (changed bool, err error) {
 	if err != nil || raw == nil {
 		return false, err
 	}
-	set, err := parseRevocations(r.path, raw)
+	set, err := parseRevocations(r.path, r.lone, raw)
 	if err != nil {
 		return false, err
 	}
@@ -204,7 +206,7 @@ func look(path string, last fileState) (fileState, []byte, error) {
 	return state, raw, nil
 }
 
-func parseRevocations(path string, raw []byte) (map[string]struct{}, error) {
+func parseRevocations(path string, lone bool, raw []byte) (map[string]struct{}, error) {
 	set := map[string]struct{}{}
 	sc := bufio.NewScanner(bytes.NewReader(raw))
 	for n := 1; sc.Scan(); n++ {
@@ -216,6 +218,9 @@ func parseRevocations(path string, raw []byte) (map[string]struct{}, error) {
 		name = strings.TrimSpace(name) // "sub: NAME" is what hands that write YAML give
 		if !ok || name == "" || kind != "sub" && kind != "jti" && kind != "tenant" {
 			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME, sub:TENANT/NAME, jti:ID or tenant:TENANT", path, n)
+		}
+		if lone && kind == "tenant" {
+			return nil, fmt.Errorf("auth: revocation file %q line %d: there are no tenants without auth.tenantPrefix: set it, or revoke by sub:NAME or jti:ID", path, n)
 		}
 		set[kind+":"+name] = struct{}{}
 	}

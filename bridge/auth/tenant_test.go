@@ -89,7 +89,7 @@ func TestRevocationOfATenant(t *testing.T) {
 		"sub:/anna":    "nnn",
 	} {
 		put(t, path, list+"\n")
-		r, err := NewRevocations(path, quiet())
+		r, err := NewRevocations(path, "{tenant}/", quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +100,15 @@ func TestRevocationOfATenant(t *testing.T) {
 		if got != want || r.Revoked(Identity{Subject: "carl"}) {
 			t.Errorf("%s: %s, want %s", list, got, want)
 		}
+	}
+}
+
+// TestRevocationOfATenantWithoutTenants: a line that would revoke nobody is refused, as one that is misspelt.
+func TestRevocationOfATenantWithoutTenants(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	put(t, path, "sub:a/anna\ntenant:a\n")
+	if _, err := NewRevocations(path, "", quiet()); err == nil || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), "auth.tenantPrefix") {
+		t.Errorf("it is taken, or refused without the mend: %v", err)
 	}
 }
 

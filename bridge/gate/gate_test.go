@@ -44,7 +44,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.list, err = auth.NewRevocations(b.revoked, slog.New(slog.DiscardHandler)); err != nil {
+	if b.list, err = auth.NewRevocations(b.revoked, "", slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	o := Options{
