@@ -139,7 +139,7 @@ func (f *flags) bad(format string, args ...any) int {
 func fail(stderr io.Writer, err error) int {
 	_, _ = fmt.Fprintf(stderr, "bridged: %v\n", err)
 	switch {
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, errInterrupted), errors.Is(err, errCut):
 		return exitInterrupted
 	case errors.Is(err, bridge.ErrConfig):
 		return exitUsage

@@ -55,6 +55,9 @@ func TestSignalsWhileItStarts(t *testing.T) {
 		if code := p.cmd.ProcessState.ExitCode(); code != want || strings.Contains(p.log.String(), `"msg":"ready"`) {
 			t.Errorf("twice %t: exit %d, want %d\n%s", twice, code, want, p.log)
 		}
+		if text := p.log.String(); twice != strings.Contains(text, "cut the start") || strings.Contains(text, "nothing was changed") {
+			t.Errorf("twice %t: what it says of its end is not so:\n%s", twice, text)
+		}
 		_ = secret.Close()
 	}
 }

@@ -157,6 +157,9 @@ func (s *service) reload() {
 // errSignal says that a signal came before the bridge began.
 var errSignal = errors.New("signal")
 
+// errCut says that a second signal cut the start.
+var errCut = errors.New("a second signal cut the start: what it left behind is what a kill leaves, and the next start goes on from there")
+
 // takeoverPoll is how often a bridge that waits for another one's end looks.
 const takeoverPoll = 20 * time.Millisecond
 
@@ -207,7 +210,7 @@ func (s *service) build() (*bridge.Bridge, error) {
 		case sig := <-s.ends:
 			if asked {
 				s.log.Warn("second signal, leaving at once", "signal", sig.String())
-				return nil, errInterrupted
+				return nil, errCut
 			}
 			asked = true
 			s.log.Info("signal", "signal", sig.String())

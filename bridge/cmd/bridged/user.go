@@ -176,7 +176,7 @@ func readPassword(c call) ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// errInterrupted says that a signal ended what was under way.
+// errInterrupted says that a signal ended what was under way, before anything was written.
 var errInterrupted = errors.New("interrupted: nothing was changed")
 
 // typed reads one line that is not shown. A signal ends that, and the terminal shows again what is typed; the read itself ends with
