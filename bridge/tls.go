@@ -88,9 +88,10 @@ func serverTLS(s *certificate.Source) *tls.Config {
 	}
 }
 
-// Reload looks at once for new certificates, token keys, and MQTT users and revocations, which are otherwise seen when their time
-// comes: what SIGHUP asks for. It returns when they are in force or refused, within auth.FetchTimeout; the log says which. Safe
-// for concurrent use, while running or not.
+// Reload looks at once for new certificates, token keys, and MQTT users and revoked certificates, which are otherwise seen when their
+// time comes: what SIGHUP asks for. Certificates and token keys are in force or refused when it returns, within auth.FetchTimeout;
+// MQTT users and revoked certificates half a second later while it runs, since a file that is being written is not to be taken half.
+// The log says which. Safe for concurrent use, while running or not.
 func (b *Bridge) Reload() {
 	for _, s := range b.certs {
 		s.Reload()

@@ -249,8 +249,9 @@ func (b *Broker) follow(ctx context.Context) {
 	}
 }
 
-// Reload looks at the users file and the list of revoked certificates now, as happens several times a second anyway. A file that
-// cannot be read or is wrong leaves the last good one in force and is said in the log.
+// Reload looks at the users file and the list of revoked certificates now, as happens several times a second anyway. A change that no
+// look has seen before is not yet in force when it returns, but at one of the next looks. A file that cannot be read or is wrong
+// leaves the last good one in force and is said in the log.
 func (b *Broker) Reload() {
 	users, certs := b.opts.Users.reload(b.log), b.opts.Certificates.reload(b.log)
 	b.alarm()

@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
-// followEvery is how often followed files are looked at: a change holds when it is seen a second time, so that a file that is
-// being written in place is not taken half.
-const followEvery = 200 * time.Millisecond
+// followEvery is how often followed files are looked at: a change holds when it is seen a second time, settled later or more, so that
+// a file that is being written in place is not taken half, also when [Broker.Reload] looks just beside a tick.
+const (
+	followEvery = 200 * time.Millisecond
+	settled     = 150 * time.Millisecond
+)
 
 // maxFollowed bounds a followed file.
 const maxFollowed = 64 << 20
@@ -20,13 +23,15 @@ type followed struct {
 	path  string
 	key   string // of the configuration, for messages
 	parse func(raw []byte) error
+	now   func() time.Time // nil = time.Now
 
 	mu   sync.Mutex
-	seen stamp  // at the last look
-	read stamp  // of what was parsed last
-	sum  string // content of a small file: a rewrite within one tick of the file system's clock is seen too
-	bad  error  // what is wrong with that content
-	err  string // what was said last
+	seen stamp     // at the last look
+	at   time.Time // of the first look that saw it
+	read stamp     // of what was parsed last
+	sum  string    // content of a small file: a rewrite within one tick of the file system's clock is seen too
+	bad  error     // what is wrong with that content
+	err  string    // what was said last
 }
 
 // stamp tells one state of a file from another.
@@ -74,7 +79,7 @@ func (f *followed) stale() float64 {
 	return 0
 }
 
-// look reads the file when it has changed and, but for the first time, has stayed so since the last look.
+// look reads the file when it has changed and, but for the first time, has stayed so since an earlier look.
 func (f *followed) look(first bool) (changed bool, err error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
@@ -85,11 +90,10 @@ func (f *followed) look(first bool) (changed bool, err error) {
 	}
 	f.mu.Lock()
 	now := stamp{info.Size(), info.ModTime()}
-	same, settled := f.read == now, f.seen == now
-	f.seen = now
+	same, stays := f.read == now, f.stays(now)
 	sum, bad := f.sum, f.bad
 	f.mu.Unlock()
-	if !first && !settled {
+	if !first && !stays {
 		return false, bad
 	}
 	if same && info.Size() > smallFile {
@@ -113,4 +117,17 @@ func (f *followed) look(first bool) (changed bool, err error) {
 		f.bad = fmt.Errorf("ingest: %s %q: %w", f.key, f.path, err)
 	}
 	return err == nil, f.bad
+}
+
+// stays notes what a look saw and reports whether it has been so for long enough. The caller holds mu.
+func (f *followed) stays(now stamp) bool {
+	clock := time.Now
+	if f.now != nil {
+		clock = f.now
+	}
+	if f.seen != now {
+		f.seen, f.at = now, clock()
+		return false
+	}
+	return clock().Sub(f.at) >= settled
 }

@@ -170,16 +170,25 @@ func TestHalfWrittenFileIsNotRead(t *testing.T) {
 	}
 	var inForce []string
 	write("one")
-	f := &followed{path: path, key: "k", parse: func(raw []byte) error { inForce = append(inForce, string(raw)); return nil }}
+	now := time.Unix(1_000_000, 0)
+	f := &followed{
+		path: path, key: "k", now: func() time.Time { return now },
+		parse: func(raw []byte) error { inForce = append(inForce, string(raw)); return nil },
+	}
 	if err := f.first(); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"", "tw", "two three"} {
+		now = now.Add(followEvery)
 		write(part)
 		f.again(testLog())
+		now = now.Add(settled - 1) // a signal, beside a tick
+		f.again(testLog())
 	}
-	f.again(testLog())
-	f.again(testLog())
+	for range 2 {
+		now = now.Add(1)
+		f.again(testLog())
+	}
 	if got := strings.Join(inForce, "|"); got != "one|two three" {
 		t.Errorf("read %q", got)
 	}
