@@ -129,11 +129,17 @@ func checkKeys(c Config) error {
 		}
 		return nil
 	}
-	if _, err := os.Stat(SecretFile(c)); needsSecret(c) && errors.Is(err, os.ErrNotExist) {
+	if needsSecret(c) && unmade(SecretFile(c)) {
 		return nil
 	}
 	_, err := NewVerifier(c)
 	return err
+}
+
+// unmade reports whether the start will make the secret: it is missing, or empty as a crash may leave it.
+func unmade(secret string) bool {
+	info, err := os.Stat(secret)
+	return errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
 }
 
 // checkHistory reads how the store is to be reached.

@@ -94,6 +94,13 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []string{"jwt.key"}},
+		{"a secret that a crash left empty, which the start makes", func(c *Config) {
+			c.Data = t.TempDir()
+			if err := os.WriteFile(filepath.Join(c.Data, "jwt.key"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
+		{"an empty secret of the operator's", func(c *Config) { c.Auth.JWT.SecretFile = file("ws", "") }, []string{"32"}},
 		{"no DSN", func(c *Config) {
 			c.History.Store, c.History.Postgres.DSNFile = "postgres", filepath.Join(dir, "nowhere")
 		}, []string{"history.postgres", "nowhere"}},
