@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,14 +43,20 @@ func NewVerifier(c Config) (*auth.Verifier, error) {
 // endedFile holds the tokens that their holders ended, in the data folder.
 const endedFile = "ended.tokens"
 
+// ErrEndedUnread says that who asks is not the bridge's user, who alone may read what holders ended.
+var ErrEndedUnread = errors.New("tokens that their holders ended were not looked at")
+
 // NewRevocations returns what the bridge with this configuration knows of tokens that count no more: the list that the operator
-// keeps, and what holders ended. It changes nothing. Errors wrap ErrConfig.
+// keeps, and what holders ended. It changes nothing. Errors wrap ErrConfig, or ErrEndedUnread, beside which comes the list alone.
 func NewRevocations(c Config) (*auth.Revocations, error) {
 	r, err := auth.NewRevocations(c.Auth.RevocationFile, c.Auth.TenantPrefix, slog.New(slog.DiscardHandler))
-	if err == nil {
-		err = r.ReadEnded(filepath.Join(c.Data, endedFile))
-	}
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	switch err := r.ReadEnded(filepath.Join(c.Data, endedFile)); {
+	case errors.Is(err, fs.ErrPermission):
+		return r, fmt.Errorf("%w: %w", ErrEndedUnread, err)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return r, nil

@@ -156,8 +156,11 @@ func appraise(c call, cfg config.Config, v *auth.Verifier, file string) int {
 		return fail(c.stderr, fmt.Errorf("%w: --verify: %w", bridge.ErrConfig, err))
 	}
 	revoked, err := bridge.NewRevocations(cfg)
-	if err != nil {
+	if err != nil && !errors.Is(err, bridge.ErrEndedUnread) {
 		return fail(c.stderr, err)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(c.stderr, "bridged: %v\n", err)
 	}
 	id, err := v.Verify(strings.TrimSpace(string(raw)))
 	if err == nil && revoked.Revoked(id) {
