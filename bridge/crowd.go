@@ -16,7 +16,8 @@ import (
 type crowd struct {
 	most       int // connections, with the sessions that are out of its hands
 	perAddress int
-	rate       *rates.Rates
+	rate       *rates.Rates // of all together
+	each       *rates.Rates // of one address
 	proxies    peer.Proxies // they bring many
 
 	mu   sync.Mutex
@@ -25,26 +26,27 @@ type crowd struct {
 }
 
 // Beyond what is served of one address: what a browser opens to one host besides. And connections that may come at once, whatever
-// the rate.
+// the rate; of one address half as many, as half the rate.
 const (
 	browserConns = 6
-	suddenConns  = 64
+	suddenConns  = 128
 )
 
 func newCrowd(c Config, r ration, proxies peer.Proxies) *crowd {
-	w := &crowd{most: r.viewers + r.handshakes, proxies: proxies, rate: rates.New(0, 0), from: map[string]int{}}
+	w := &crowd{most: r.viewers + r.handshakes, proxies: proxies, rate: rates.New(0, 0), each: rates.New(0, 0), from: map[string]int{}}
 	if w.perAddress = r.streams + max(0, r.handshakes-r.streams)/2; c.Viewers.MaxPerAddress > 0 {
 		w.perAddress = min(w.perAddress, c.Viewers.MaxPerAddress+browserConns)
 	}
 	if !c.Viewers.Plaintext {
-		w.rate = rates.New(2*c.Viewers.HandshakeRate, 4*c.Viewers.HandshakeRate+suddenConns)
+		rate, burst := 2*c.Viewers.HandshakeRate, 4*c.Viewers.HandshakeRate+suddenConns
+		w.rate, w.each = rates.New(rate, burst), rates.New(rate/2, burst/2)
 	}
 	return w
 }
 
 // enter counts a connection and says why it has to go, "" when it may stay. sessions is how many there are besides.
 func (w *crowd) enter(remote string, sessions int, now time.Time) (reason string) {
-	key := peer.Key(remote)
+	key, proxy := peer.Key(remote), w.proxies.Has(remote)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all++
@@ -52,8 +54,10 @@ func (w *crowd) enter(remote string, sessions int, now time.Time) (reason string
 	switch {
 	case w.all+sessions > w.most:
 		return "files"
-	case w.from[key] > w.perAddress && !w.proxies.Has(remote):
+	case !proxy && w.from[key] > w.perAddress:
 		return "address-crowd"
+	case !proxy && !w.each.Take(key, now): // before the others' share is touched
+		return "storm"
 	case !w.rate.Take("", now):
 		return "storm"
 	}

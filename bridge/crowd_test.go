@@ -22,7 +22,7 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(1_800_000_000, 0)
-	w := newCrowd(c, ration{viewers: 100, streams: 20, handshakes: 50}, proxies)
+	w := newCrowd(c, ration{viewers: 200, streams: 20, handshakes: 50}, proxies)
 	const each = 4 + browserConns
 	var inside []string
 	come := func(n int, from string, sessions int, want string) {
@@ -39,7 +39,7 @@ func TestCrowd(t *testing.T) {
 	come(each, "[2001:db8::1]:1", 0, "")
 	come(1, "[2001:db8::2]:1", 0, "address-crowd") // the same host
 	come(each+5, "192.0.2.99:1", 0, "")
-	come(1, "192.0.2.2:1", 150-len(inside), "files")
+	come(1, "192.0.2.2:1", 250-len(inside), "files")
 	come(4*10+suddenConns-2*each-each-5, "192.0.2.99:1", 0, "")
 	come(1, "192.0.2.3:1", 0, "storm")
 	now = now.Add(time.Second)
@@ -55,6 +55,39 @@ func TestCrowd(t *testing.T) {
 	w = newCrowd(c, ration{viewers: 1000, streams: 20, handshakes: 500}, nil)
 	come(20+480/2, "192.0.2.1:1", 0, "") // half of what is not for streams, and plain TCP costs too little to close it at any rate
 	come(1, "192.0.2.1:1", 0, "address-crowd")
+}
+
+// TestStormOfOneLeavesRoom: who opens and closes connections without end meets a limit of his own, before the one that all share.
+func TestStormOfOneLeavesRoom(t *testing.T) {
+	c := config.Default()
+	proxies, err := peer.ParseProxies([]string{"192.0.2.99"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	w := newCrowd(c, ration{viewers: 100, streams: 20, handshakes: 50}, proxies)
+	rate := c.Viewers.HandshakeRate
+	storm := func(n int, from string) (stay int) {
+		for range n {
+			if w.enter(from, 0, now) == "" {
+				stay++
+			}
+			w.leave(from)
+		}
+		return stay
+	}
+	for i := range 10 {
+		if n := storm(4*rate, "192.0.2.1:1"); i == 0 && n != 2*rate+suddenConns/2 || i > 0 && n != rate {
+			t.Errorf("second %d: %d of the storm stay", i, n)
+		}
+		if reason := w.enter("192.0.2.2:1", 0, now); reason != "" {
+			t.Errorf("second %d: another is closed, %s", i, reason)
+		}
+		now = now.Add(time.Second)
+	}
+	if n := storm(4*rate, "192.0.2.99:1"); n <= 2*rate+suddenConns/2 {
+		t.Errorf("a proxy that brings many has %d", n)
+	}
 }
 
 // TestSilentCrowdLeavesRoom: one host that opens connections and says nothing keeps no other out, and each is closed before any TLS.

@@ -13,7 +13,11 @@ type Rates struct {
 	mu      sync.Mutex
 	buckets map[string]bucket
 	swept   time.Time
+	many    int // buckets at which to sweep earlier
 }
+
+// some is how many buckets there may be, beside twice those that say something, however many come and go within a minute.
+const some = 1 << 16
 
 type bucket struct {
 	tokens float64
@@ -52,7 +56,7 @@ func (r *Rates) level(b bucket, now time.Time) float64 {
 
 // sweep forgets, now and then, the buckets that are full again: they say nothing.
 func (r *Rates) sweep(now time.Time) {
-	if now.Sub(r.swept) < time.Minute && now.After(r.swept) {
+	if len(r.buckets) < r.many && now.Sub(r.swept) < time.Minute && now.After(r.swept) {
 		return
 	}
 	r.swept = now
@@ -61,4 +65,5 @@ func (r *Rates) sweep(now time.Time) {
 			delete(r.buckets, key)
 		}
 	}
+	r.many = some + 2*len(r.buckets)
 }

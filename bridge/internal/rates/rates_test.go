@@ -1,6 +1,7 @@
 package rates
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -34,5 +35,18 @@ func TestRates(t *testing.T) {
 		if !none.Take("anna", now) {
 			t.Error("0 is no limit")
 		}
+	}
+}
+
+// TestManyKeys: keys that come once each leave no more behind than what says something yet.
+func TestManyKeys(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := New(1, 2)
+	for i := range 5 * some {
+		now = now.Add(100 * time.Microsecond)
+		r.Take(strconv.Itoa(i), now)
+	}
+	if n := len(r.buckets); n > some+2*10_000 {
+		t.Errorf("%d buckets are kept, and 10,000 say something", n)
 	}
 }
