@@ -14,15 +14,18 @@ import (
 // served yet, and those served over HTTP. What comes too many it can only close: nobody has asked anything yet that could be
 // answered. So its limits lie beyond those of the handshake, which answers.
 type crowd struct {
-	most       int // connections, with the sessions that are out of its hands
-	perAddress int
+	most       int          // connections, with the sessions that are out of its hands
+	perAddress int          // of one address, idle ones too
+	busy       int          // of one address, without those that idle between two requests
 	rate       *rates.Rates // of all together
 	each       *rates.Rates // of one address
 	proxies    peer.Proxies // they bring many
 
 	mu   sync.Mutex
 	all  int
-	from map[string]int // by peer.Key
+	from map[string]int        // by peer.Key
+	idle map[string]int        // of these
+	rest map[net.Conn]struct{} // the idle ones
 }
 
 // Beyond what is served of one address: what a browser opens to one host besides. And connections that may come at once, whatever
@@ -33,9 +36,11 @@ const (
 )
 
 func newCrowd(c Config, r ration, proxies peer.Proxies) *crowd {
-	w := &crowd{most: r.viewers + r.handshakes, proxies: proxies, rate: rates.New(0, 0), each: rates.New(0, 0), from: map[string]int{}}
-	if w.perAddress = r.streams + max(0, r.handshakes-r.streams)/2; c.Viewers.MaxPerAddress > 0 {
-		w.perAddress = min(w.perAddress, c.Viewers.MaxPerAddress+browserConns)
+	w := &crowd{most: r.viewers + r.handshakes, proxies: proxies, rate: rates.New(0, 0), each: rates.New(0, 0),
+		from: map[string]int{}, idle: map[string]int{}, rest: map[net.Conn]struct{}{}}
+	w.perAddress = r.streams + max(0, r.handshakes-r.streams)/2
+	if w.busy = w.perAddress; c.Viewers.MaxPerAddress > 0 {
+		w.busy = min(w.busy, c.Viewers.MaxPerAddress+browserConns)
 	}
 	if !c.Viewers.Plaintext {
 		rate, burst := 2*c.Viewers.HandshakeRate, 4*c.Viewers.HandshakeRate+suddenConns
@@ -54,7 +59,7 @@ func (w *crowd) enter(remote string, sessions int, now time.Time) (reason string
 	switch {
 	case w.all+sessions > w.most:
 		return "files"
-	case !proxy && w.from[key] > w.perAddress:
+	case !proxy && (w.from[key] > w.perAddress || w.from[key]-w.idle[key] > w.busy):
 		return "address-crowd"
 	case !proxy && !w.each.Take(key, now): // before the others' share is touched
 		return "storm"
@@ -64,14 +69,38 @@ func (w *crowd) enter(remote string, sessions int, now time.Time) (reason string
 	return ""
 }
 
-// leave counts a connection out, whatever enter said.
+// leave counts a connection out that is not idle, whatever enter said.
 func (w *crowd) leave(remote string) {
-	key := peer.Key(remote)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all--
-	if w.from[key]--; w.from[key] <= 0 {
-		delete(w.from, key)
+	less(w.from, peer.Key(remote))
+}
+
+// settle notes that a connection idles from now on, having been answered.
+func (w *crowd) settle(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, idle := w.rest[c]; !idle {
+		w.rest[c] = struct{}{}
+		w.idle[peer.Key(c.RemoteAddr().String())]++
+	}
+}
+
+// rouse notes that a connection does not idle, or not any more.
+func (w *crowd) rouse(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, idle := w.rest[c]; idle {
+		delete(w.rest, c)
+		less(w.idle, peer.Key(c.RemoteAddr().String()))
+	}
+}
+
+// less takes one from the count of key.
+func less(counts map[string]int, key string) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
 	}
 }
 
@@ -84,8 +113,12 @@ func (b *Bridge) admit(c net.Conn, state http.ConnState) {
 			b.m.Handshakes.WithLabelValues(reason).Inc()
 			_ = c.Close() // the server sees it and reports StateClosed
 		}
-	case http.StateClosed, http.StateHijacked:
+	case http.StateActive: // with its first request too
+		b.crowd.rouse(c)
+	case http.StateIdle:
+		b.crowd.settle(c)
+	case http.StateClosed, http.StateHijacked: // from any of the others
+		b.crowd.rouse(c)
 		b.crowd.leave(remote)
-	case http.StateActive, http.StateIdle:
 	}
 }

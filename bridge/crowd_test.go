@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -87,6 +88,67 @@ func TestStormOfOneLeavesRoom(t *testing.T) {
 	}
 	if n := storm(4*rate, "192.0.2.99:1"); n <= 2*rate+suddenConns/2 {
 		t.Errorf("a proxy that brings many has %d", n)
+	}
+}
+
+// caller is a connection from an address.
+type caller struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (f *caller) RemoteAddr() net.Addr { return f.addr }
+
+// TestIdleConnectionsAreNoCrowd: a connection that idles after a request counts for the limit again with its next one; but no address
+// has more than its part of all connections by letting them idle.
+func TestIdleConnectionsAreNoCrowd(t *testing.T) {
+	c := config.Default()
+	c.Viewers.MaxPerAddress = 4
+	const limit, part = 4 + browserConns, 20 + 30/2
+	b := &Bridge{crowd: newCrowd(c, ration{viewers: 100, streams: 20, handshakes: 50}, nil)}
+	w := b.crowd
+	var conns []*caller
+	come := func(n int, want string) {
+		t.Helper()
+		for i := range n {
+			f := &caller{addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: i + 1}}
+			if got := w.enter(f.addr.String(), 0, time.Now()); got != want {
+				t.Fatalf("number %d: %q, want %q", i, got, want)
+			}
+			if want != "" {
+				w.leave(f.addr.String())
+				continue
+			}
+			conns = append(conns, f)
+		}
+	}
+	become := func(conns []*caller, states ...http.ConnState) {
+		for _, f := range conns {
+			for _, state := range states {
+				b.admit(f, state)
+			}
+		}
+	}
+	come(limit, "")
+	come(1, "address-crowd")
+	become(conns, http.StateActive)
+	come(1, "address-crowd")
+	become(conns, http.StateIdle)
+	come(limit, "")
+	become(conns[:1], http.StateActive, http.StateIdle, http.StateActive)
+	come(1, "address-crowd")
+	become(conns[limit:limit+2], http.StateClosed) // they never asked anything
+	conns = append(conns[:limit:limit], conns[limit+2:]...)
+	come(1, "")
+	become(conns, http.StateActive, http.StateIdle)
+	come(limit, "")
+	become(conns, http.StateIdle)
+	come(part-len(conns), "")
+	come(1, "address-crowd")
+	become(conns[:1], http.StateActive, http.StateHijacked)
+	become(conns[1:], http.StateClosed)
+	if w.all != 0 || len(w.from) != 0 || len(w.idle) != 0 || len(w.rest) != 0 {
+		t.Errorf("%d are counted, by %v, idle %v, %d connections", w.all, w.from, w.idle, len(w.rest))
 	}
 }
 
