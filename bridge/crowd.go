@@ -14,7 +14,7 @@ import (
 // served yet, and those served over HTTP. What comes too many it can only close: nobody has asked anything yet that could be
 // answered. So its limits lie beyond those of the handshake, which answers.
 type crowd struct {
-	most       int          // connections, with the sessions that are out of its hands
+	most       int64        // connections, with the sessions that are out of its hands: more than an int of 32 bits when the files are not known
 	perAddress int          // of one address, idle ones too
 	busy       int          // of one address, without those that idle between two requests
 	rate       *rates.Rates // of all together
@@ -36,7 +36,7 @@ const (
 )
 
 func newCrowd(c Config, r ration, proxies peer.Proxies) *crowd {
-	w := &crowd{most: r.viewers + r.handshakes, proxies: proxies, rate: rates.New(0, 0), each: rates.New(0, 0),
+	w := &crowd{most: int64(r.viewers) + int64(r.handshakes), proxies: proxies, rate: rates.New(0, 0), each: rates.New(0, 0),
 		from: map[string]int{}, idle: map[string]int{}, rest: map[net.Conn]struct{}{}}
 	w.perAddress = r.streams + max(0, r.handshakes-r.streams)/2
 	if w.busy = w.perAddress; c.Viewers.MaxPerAddress > 0 {
@@ -57,7 +57,7 @@ func (w *crowd) enter(remote string, sessions int, now time.Time) (reason string
 	w.all++
 	w.from[key]++
 	switch {
-	case w.all+sessions > w.most:
+	case int64(w.all)+int64(sessions) > w.most:
 		return "files"
 	case !proxy && (w.from[key] > w.perAddress || w.from[key]-w.idle[key] > w.busy):
 		return "address-crowd"

@@ -56,6 +56,8 @@ func TestCrowd(t *testing.T) {
 	w = newCrowd(c, ration{viewers: 1000, streams: 20, handshakes: 500}, nil)
 	come(20+480/2, "192.0.2.1:1", 0, "") // half of what is not for streams, and plain TCP costs too little to close it at any rate
 	come(1, "192.0.2.1:1", 0, "address-crowd")
+	w = newCrowd(c, host{}.ration(c), nil)
+	come(1, "192.0.2.1:1", 0, "") // no limit of files is known, and none is made of it by what an int of 32 bits cannot hold
 }
 
 // TestStormOfOneLeavesRoom: who opens and closes connections without end meets a limit of his own, before the one that all share.
