@@ -38,9 +38,14 @@ func network(remote string, bits int) string {
 	return net.String()
 }
 
-// parse reads an address, with or without port. IPv4 in IPv6 is IPv4, and zones are left out: they are the reader's own.
+// parse reads an address, with or without port, or with the brackets and without the port, as some proxies write those of IPv6. IPv4
+// in IPv6 is IPv4, and zones are left out: they are the reader's own.
 func parse(text string) (netip.Addr, bool) {
-	ip, err := netip.ParseAddr(text)
+	bare := text
+	if n := len(text) - 1; n > 0 && text[0] == '[' && text[n] == ']' {
+		bare = text[1:n]
+	}
+	ip, err := netip.ParseAddr(bare)
 	if err != nil {
 		with, err := netip.ParseAddrPort(text)
 		if err != nil {
