@@ -157,16 +157,21 @@ func (c *viewerConn) try(p []byte) (n int, err error) {
 // larger reading does not.
 const sendBytes = 2 * writeBytes
 
+// sendTimeouts is how many write timeouts one send may take in all: what it writes is the viewer's own copy, of 16 MiB at worst, which
+// may not be held for as long as a viewer pleases.
+const sendTimeouts = 4
+
 // send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	c.held.Add(1)
 	defer c.held.Add(-1)
+	end := time.Now().Add(sendTimeouts * c.writeTimeout)
 	for first := true; len(p) > 0 && c.broken == nil; first = false {
 		n := min(len(p), sendBytes)
 		if first || !c.closing.Load() { // what is under way when the end begins has the end's deadline
-			c.broken = c.limitWrite()
+			c.broken = c.limitWrite(end)
 		}
 		if c.broken == nil {
 			c.broken = c.sendPart(p[:n])
@@ -179,9 +184,9 @@ func (c *viewerConn) send(p []byte) error {
 	return c.broken
 }
 
-// limitWrite sets the deadline of the next write.
-func (c *viewerConn) limitWrite() error {
-	limit := c.writeTimeout
+// limitWrite sets the deadline of the next write, which is never after end.
+func (c *viewerConn) limitWrite(end time.Time) error {
+	limit := min(c.writeTimeout, time.Until(end))
 	if c.closing.Load() {
 		limit = min(limit, closeWait)
 	}

@@ -3,7 +3,9 @@ package wire
 import (
 	"crypto/tls"
 	"net"
+	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plumbline/bridge/devca"
@@ -113,4 +115,44 @@ func TestLargeReadingHasManyTimeLimits(t *testing.T) {
 	if len(conn.sizes) != 5 || conn.deadlines != 2 {
 		t.Errorf("closing: writes of %d with %d deadlines", conn.sizes, conn.deadlines)
 	}
+}
+
+// slow is a connection that needs a time for each write.
+type slow struct {
+	net.Conn
+	needs time.Duration
+	until time.Time
+}
+
+func (s *slow) SetWriteDeadline(t time.Time) error {
+	s.until = t
+	return nil
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	if left := time.Until(s.until); left < s.needs {
+		<-time.After(left)
+		return 0, os.ErrDeadlineExceeded
+	}
+	<-time.After(s.needs)
+	return len(p), nil
+}
+
+// TestLargeReadingHasALimitInAll: a viewer that takes each part of a very large reading just in time does not keep its copy for minutes.
+func TestLargeReadingHasALimitInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout, each = 5 * time.Second, 4 * time.Second
+		send := func(bytes int) (took time.Duration, err error) {
+			c := &viewerConn{Conn: &slow{needs: each}, clock: newClock(), writeTimeout: timeout}
+			begin := time.Now()
+			err = c.send(make([]byte, bytes))
+			return time.Since(begin), err
+		}
+		if took, err := send(4 * sendBytes); err != nil || took != 4*each {
+			t.Errorf("four parts: %v after %s", err, took)
+		}
+		if took, err := send(16 << 20); !isTimeout(err) || took != sendTimeouts*timeout {
+			t.Errorf("16 MiB: %v after %s, want a timeout after %s", err, took, sendTimeouts*timeout)
+		}
+	})
 }

@@ -48,7 +48,7 @@ type Options struct {
 
 	Heartbeat        time.Duration // 0 = DefaultHeartbeat; a viewer silent for 1.5 of them is cut
 	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to hello
-	WriteTimeout     time.Duration // 0 = DefaultWriteTimeout, for one write
+	WriteTimeout     time.Duration // 0 = DefaultWriteTimeout, for 128 KiB; four of it for one write in all
 	MaxConnections   int           // 0 = DefaultMaxConnections
 	MaxPerAddress    int           // 0 = no limit
 	MaxPerSubject    int           // 0 = no limit, of sessions
