@@ -194,24 +194,30 @@ func (s *session) refresh(c *command) {
 		return
 	}
 	s.watchExpiry(id)
-	dropped := s.regrant(id, id.AccessKey(auth.Live) != old.AccessKey(auth.Live) || id.AccessKey(auth.Snapshot) != old.AccessKey(auth.Snapshot))
-	s.pushMessage(expiresMsg{"authok", stamp(id.Expires)})
+	dropped, full := s.regrant(id, id.AccessKey(auth.Live) != old.AccessKey(auth.Live) || id.AccessKey(auth.Snapshot) != old.AccessKey(auth.Snapshot))
+	if full {
+		s.shut(CloseLimit, "too many answers unread", 0)
+	} else {
+		s.wake()
+	}
 	for _, b := range dropped {
 		s.end(b)
 		s.srv.m.Denied.WithLabelValues("live").Inc()
 		s.record(id, "refresh", "subscription not covered any more")
-		s.pushMessage(suberrMsg{"suberr", b.id, "forbidden", "the new token does not cover it: the subscription has ended"})
 	}
 }
 
-// regrant removes the subscriptions that id does not cover and returns them; the others are marked for their new access list.
-func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub) {
+// regrant removes the subscriptions that id does not cover and returns them; the others are marked for their new access list. In the same
+// step it queues the answers, or reports that they have no room: no heartbeat leaves a subscription out before its end was told.
+func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var keep []*sub
+	answers := s.frame(expiresMsg{"authok", stamp(id.Expires)})
 	for _, b := range s.subs {
 		if id.May(auth.Live, b.filter) != nil {
 			dropped = append(dropped, b)
+			answers = append(answers, s.frame(suberrMsg{"suberr", b.id, "forbidden", "the new token does not cover it: the subscription has ended"})...)
 			continue
 		}
 		if changed || id.May(auth.Snapshot, b.filter) != nil {
@@ -220,7 +226,7 @@ func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub) {
 		keep = append(keep, b)
 	}
 	s.subs = keep
-	return dropped
+	return dropped, !s.queue(answers)
 }
 
 // access is what an identity may see of one subscription.
