@@ -40,6 +40,23 @@ func TestPollRate(t *testing.T) {
 	})
 }
 
+// TestRateUsesATicketUp: only the ticket says whose request it is, so one that comes too soon costs it (PROTOCOL.md section 5.1).
+func TestRateUsesATicketUp(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.RequestRate, c.Auth.Tickets = 1, true })
+	f := r.follower(nil)
+	once := ""
+	eventually.Must(t, "a ticket's request to come too soon", func() bool {
+		once = "/poll?filter=a&ticket=" + r.ticket(f.token)
+		for range 5 {
+			_ = f.get("/poll", filter("a")).Body.Close()
+		}
+		return r.ask(http.MethodGet, once, "").StatusCode == http.StatusTooManyRequests
+	})
+	if resp := r.ask(http.MethodGet, once, ""); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the ticket again: %d, want 401", resp.StatusCode)
+	}
+}
+
 // stuck is the connection of a viewer that takes nothing any more.
 type stuck struct{ httptest.ResponseRecorder }
 

@@ -38,7 +38,8 @@ var (
 	pollParameters  = []string{"filter", "since", "snapshot", "wait", "limit", "ticket"} //nolint:gochecknoglobals // a constant list
 )
 
-// ask reads the query and checks it against the rate and the grants; a problem is answered.
+// ask reads the query and checks it against the rate and the grants; a problem is answered. The rate is the subject's, so a ticket, which
+// says who that is, is used up by then.
 func (c *client) ask(known []string) (*query, bool) {
 	_ = c.rc.SetReadDeadline(time.Time{})              // that of the request, which is read; it would end the connection meanwhile
 	if !c.srv.rates.Take(c.id.Account(), time.Now()) { // each costs a look at the token and a subscription
