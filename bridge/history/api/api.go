@@ -142,11 +142,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, rt *route) (sta
 	if refused != 0 {
 		return answerProblem(w, &problem{status: refused, detail: "a token is needed, as Authorization: Bearer …; this request is refused: " + reason})
 	}
+	q := &request{Request: r, h: h, id: id, seen: map[string]bool{}}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.record(q, "method")
 		w.Header().Set("Allow", "GET, HEAD")
 		return answerProblem(w, &problem{status: http.StatusMethodNotAllowed, detail: "history can only be read: use GET"})
 	}
-	q := &request{Request: r, h: h, id: id, seen: map[string]bool{}}
 	out, err := h.ask(q, rt)
 	if err == nil {
 		return q.write(w, out)

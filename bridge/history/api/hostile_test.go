@@ -1,12 +1,16 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 )
 
@@ -125,7 +129,8 @@ func TestN97PageTokensCannotBeForged(t *testing.T) {
 }
 
 func TestN97OnlyReading(t *testing.T) {
-	r := newRig(t, nil)
+	var log bytes.Buffer
+	r := newRig(t, func(o *Options) { o.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, "TRACE", "PROPFIND"} {
 		req := httptest.NewRequestWithContext(t.Context(), method, Root+"history/topics?filter=%23", nil)
 		req.Header.Set("Authorization", "Bearer anna")
@@ -134,6 +139,13 @@ func TestN97OnlyReading(t *testing.T) {
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") == "" {
 			t.Errorf("%s: status %d", method, w.Code)
 		}
+		var refused struct{ Msg, Action, Reason, Subject string }
+		want := refused
+		want.Msg, want.Action, want.Reason, want.Subject = "refused", audit.Request(req), "method", "anna"
+		if err := json.Unmarshal(log.Bytes(), &refused); err != nil || refused != want {
+			t.Errorf("%s: %v, on record is %+v, want %+v", method, err, refused, want)
+		}
+		log.Reset()
 	}
 	for path, want := range map[string]int{Root + "history/": 404, Root + "history/drop": 404, Root + "history/topics/../range": 307, Root + "history/topics?%zz": 400, Root + "history/topics?filter=%23;x=1": 400, Root + "history/topics?filter=" + strings.Repeat("a", 9000): 414} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
