@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test build cross certify test check lint race bench clean
+.PHONY: help deps deps-test peers build cross certify test check lint race bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,11 @@ deps: ## install what building and certifying need and this machine lacks
 
 deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, a C compiler
 	@.ci/deps test
+
+peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, packages of Node.js
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./scenarios/peers/mochi
+	npm ci --prefix scenarios/peers/node --ignore-scripts --no-audit --no-fund
 
 build: ## build bin/plumbline and bin/bridged (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)
