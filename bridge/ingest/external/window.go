@@ -179,6 +179,9 @@ func (w *window) recall(e *journal.Entry) {
 	switch {
 	case e.QoS == 0 || !strings.HasPrefix(e.Producer, w.own):
 	case strings.HasPrefix(e.Producer, w.name):
+		if w.line.trusted && e.ProducerSeq&seqTrusted == 0 {
+			w.run, w.line = nil, line{} // the broker had begun anew in between, with messages that were not stored
+		}
 		w.add(uint16(e.ProducerSeq), e.ProducerSeq&seqAgain != 0, w.content(&e.Message))
 		w.line.trusted = w.line.trusted || e.ProducerSeq&seqTrusted != 0
 	case w.line.last != 0: // with a sequence of its own: it had one of the identifiers in between

@@ -172,8 +172,12 @@ func TestWindowOfABrokerThatGoesBack(t *testing.T) {
 		t.Error("a new message is taken for the old one of its identifier, and would be lost")
 	}
 	w.take(t, j, 1001, 10, true)
+	if windowOf(t, j, 20, "s").knows(1011) {
+		t.Error("a new process has the old run back, and would lose a new message")
+	}
 	w.take(t, j, 1011, 10, false)
 	w.wantKnown(t, 1001, 1020)
+	windowOf(t, j, 20, "s").wantKnown(t, 1001, 1020)
 }
 
 // TestWindowSequences: messages with a number of their own count as identifiers in between.
