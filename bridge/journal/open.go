@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -335,6 +336,7 @@ func (r *recovery) replay(s *segment, f file, fileSize int64, limit uint64) erro
 		s.last, s.size, s.newest = e.Offset, scan.pos, e.Time
 		if e.Offset > r.saved.offset {
 			e.Payload = append([]byte{}, e.Payload...)
+			e.Meta = bytes.Clone(e.Meta)
 			r.j.accept(e, math.MaxUint64)
 		}
 	}
