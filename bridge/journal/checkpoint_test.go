@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"bytes"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -42,5 +45,57 @@ func TestRetainedMessageSurvivesAPublishDuringTheCheckpoint(t *testing.T) {
 	_, last := j.Snapshot(func(name string) bool { return name == "a" })
 	if len(last) != 1 || string(last[0].Payload) != "passing" {
 		t.Fatalf("last value %+v", last)
+	}
+}
+
+// turning is a disk on which a segment ends just as the keeper fsyncs it.
+type turning struct {
+	disk
+	turn func()
+}
+
+type turningFile struct {
+	file
+	on *turning
+}
+
+func (d *turning) Create(path string) (file, error) {
+	f, err := d.disk.Create(path)
+	if err != nil || filepath.Ext(path) != segmentSuffix {
+		return f, err
+	}
+	return &turningFile{f, d}, nil
+}
+
+func (f *turningFile) Sync() error {
+	if turn := f.on.turn; turn != nil {
+		f.on.turn = nil
+		turn()
+	}
+	return f.file.Sync()
+}
+
+// A segment that ends while a checkpoint fsyncs it is fsynced by name, as every one that ended: no failure, and none is said.
+func TestCheckpointOutlivesTheEndOfASegment(t *testing.T) {
+	r := newRig(t, SyncOS)
+	on, said := &turning{}, new(bytes.Buffer)
+	r.opts.fs, r.opts.SegmentBytes, r.opts.Log = on, 4096, slog.New(slog.NewTextHandler(said, nil))
+	j := r.open()
+	turned := false
+	j.io.Lock()
+	on.turn = func() {
+		j.io.Lock()
+		defer j.io.Unlock()
+		if err := j.begin(); err != nil {
+			t.Error(err)
+		}
+		turned = true
+	}
+	j.io.Unlock()
+	appendN(t, j, 1, 100)
+	eventually(t, "a checkpoint", func() bool { return !j.checkpointDue() })
+	closeJournal(t, j)
+	if !turned || strings.Contains(said.String(), "journal checkpoint failed") {
+		t.Errorf("turned %v; said %s", turned, said)
 	}
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -237,12 +238,17 @@ func (j *Journal) syncAll() error {
 	if err := j.syncSealed(); err != nil || j.opts.Sync == SyncDurable {
 		return err
 	}
-	if err = f.Sync(); err != nil {
-		j.io.Lock()
-		defer j.io.Unlock()
-		if j.active == f {
-			return j.fail(err)
-		}
+	if err = f.Sync(); err == nil {
+		return nil
+	}
+	j.io.Lock()
+	ended := j.active != f && j.active != nil && errors.Is(err, os.ErrClosed)
+	if j.active == f {
+		err = j.fail(err)
+	}
+	j.io.Unlock()
+	if ended { // meanwhile, and another one goes on
+		return j.syncSealed()
 	}
 	return err
 }
