@@ -95,6 +95,9 @@ func readCheckpoint(dir string, values *table[latest], producers *table[uint64])
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
+	if unreadable(err) {
+		return nil, errCheckpoint
+	}
 	if err != nil {
 		return nil, fmt.Errorf("journal: read checkpoint: %w", err)
 	}

@@ -48,7 +48,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		s.path = filepath.Join("no", "such", "folder")
 		r := &recovery{j: j, saved: &checkpoint{}, state: state{Sync: SyncDurable}}
-		if err := r.replay(s, memoryFile{bytes.NewReader(data)}, int64(len(data)), math.MaxUint64); err != nil {
+		if _, err := r.replay(s, memoryFile{bytes.NewReader(data)}, int64(len(data)), math.MaxUint64); err != nil {
 			t.Fatal(err)
 		}
 		if s.size > max(segmentHead, int64(len(data))) || j.tail.n != int(s.last) {

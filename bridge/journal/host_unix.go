@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -32,3 +33,7 @@ func syncDir(dir string) error {
 	}
 	return err
 }
+
+// unreadable reports whether the disk does not give back what was written: a bad
+// sector, or one whose checksum in the file system is wrong. Anything else may pass.
+func unreadable(err error) bool { return errors.Is(err, syscall.EIO) }

@@ -29,3 +29,9 @@ func syncDir(string) error { return nil }
 
 // changeTime is not offered by this system.
 func changeTime(os.FileInfo) (time.Time, bool) { return time.Time{}, false }
+
+// unreadable reports whether the disk does not give back what was written. Anything
+// else may pass.
+func unreadable(err error) bool {
+	return errors.Is(err, windows.ERROR_CRC) || errors.Is(err, windows.ERROR_SECTOR_NOT_FOUND) || errors.Is(err, windows.ERROR_IO_DEVICE)
+}

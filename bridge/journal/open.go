@@ -261,6 +261,11 @@ func (r *recovery) dropEmpty() {
 func (r *recovery) adopt(s *segment, limit uint64) (bool, error) {
 	fileSize := s.size
 	head, err := r.readHead(s.path)
+	if unreadable(err) {
+		r.unreadable(s, err)
+		r.setAside(s)
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -288,12 +293,24 @@ func (r *recovery) adopt(s *segment, limit uint64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = f.Close() }()
-	if err := r.replay(s, f, fileSize, limit); err != nil {
+	intact, err := r.replay(s, f, fileSize, limit)
+	_ = f.Close() // before it is renamed, which some systems refuse else
+	if err != nil {
 		return false, fmt.Errorf("segment %q: %w", s.path, err)
+	}
+	if !intact && s.last < s.base { // set aside, or it would be taken for an empty one and removed
+		r.suspect(fmt.Sprintf("segment %q begins with no record", s.path))
+		r.setAside(s)
+		return false, nil
 	}
 	r.j.segments = append(r.j.segments, s)
 	return true, nil
+}
+
+// unreadable says that the disk does not give the bytes of a segment from s.size on.
+func (r *recovery) unreadable(s *segment, err error) {
+	r.suspect(fmt.Sprintf("segment %q cannot be read: %v", s.path, err))
+	r.j.opts.Log.Error("journal segment cannot be read, what it holds from there on is gone", "path", s.path, "first", s.last+1, "error", err)
 }
 
 // readHead reads the bytes of a segment's header, fewer when the file is shorter.
@@ -305,23 +322,28 @@ func (r *recovery) readHead(path string) ([]byte, error) {
 	}
 	defer func() { _ = f.Close() }()
 	head := make([]byte, segmentHead)
-	n, err := f.ReadAt(head, 0)
+	n, err := readTwice(f, head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return head[:n], nil
 }
 
-// replay reads a segment record by record up to limit.
-func (r *recovery) replay(s *segment, f file, fileSize int64, limit uint64) error {
+// replay reads a segment record by record up to limit, and reports false when
+// there are bytes in it that are no records.
+func (r *recovery) replay(s *segment, f file, fileSize int64, limit uint64) (bool, error) {
 	scan := newScanner(f, segmentHead, fileSize)
 	end := whole
 	for s.last+1 < limit {
 		var e Entry
 		pos := scan.pos
 		size, c := scan.next(&e)
-		if scan.err != nil {
-			return scan.err
+		if c != whole && unreadable(scan.err) {
+			r.unreadable(s, scan.err)
+			return false, nil
+		}
+		if c != whole && scan.err != nil {
+			return false, scan.err
 		}
 		if c == whole && e.Offset != s.last+1 {
 			c = bad
@@ -341,18 +363,18 @@ func (r *recovery) replay(s *segment, f file, fileSize int64, limit uint64) erro
 		}
 	}
 	if end == whole || limit != math.MaxUint64 {
-		return nil // whole, or the caller sees that it ends before its successor
+		return end == whole, nil // else the caller sees that it ends before its successor
 	}
 	if end == bad && !r.maybeTorn(f, s, fileSize) {
 		// The bytes stay: what follows the damage may matter to someone.
 		r.suspect(fmt.Sprintf("segment %q is damaged at byte %d", s.path, s.size))
-		return nil
+		return false, nil
 	}
 	r.j.opts.Log.Info("journal cut an unfinished record", "path", s.path, "bytes", fileSize-s.size)
 	if err := r.j.opts.fs.Truncate(s.path, s.size); err != nil {
 		r.j.opts.Log.Warn("journal segment could not be cut", "path", s.path, "error", err)
 	}
-	return nil
+	return true, nil
 }
 
 // maybeTorn reports whether bytes that are no record, at the end of the log, can

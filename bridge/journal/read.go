@@ -7,7 +7,10 @@ import (
 	"sort"
 )
 
-var errNotExist = os.ErrNotExist
+var (
+	errNotExist = os.ErrNotExist
+	errOther    = errors.New("the bytes are not those that were written")
+)
 
 // Read returns entries after the given offset in order, at least one when there
 // is one, at most maxEntries and about maxBytes of topics and payloads. Fewer
@@ -64,11 +67,11 @@ func (j *Journal) ReadInto(dst []Entry, after uint64, maxEntries, maxBytes int) 
 func (j *Journal) readSegment(dst []Entry, s, view *segment, at mark, want uint64, maxEntries, maxBytes int) ([]Entry, error) {
 	f, err := j.opts.fs.Open(view.path)
 	if errors.Is(err, errNotExist) {
-		j.setAside(s)
+		j.setAside(s, err)
 		return dst, nil
 	}
 	if err != nil {
-		return dst, err
+		return dst, j.lost(s, err)
 	}
 	defer func() { _ = f.Close() }()
 	scan := newScanner(f, at.pos, view.size)
@@ -79,11 +82,11 @@ func (j *Journal) readSegment(dst []Entry, s, view *segment, at mark, want uint6
 		var e Entry
 		pos := scan.pos
 		size, c := scan.next(&e)
-		if scan.err != nil {
-			return dst, scan.err
+		if c != whole && scan.err != nil {
+			return dst, j.lost(s, scan.err)
 		}
 		if c != whole || e.Offset != next {
-			j.setAside(s)
+			j.setAside(s, errOther)
 			break
 		}
 		found.note(next, pos, pos+int64(size))
@@ -117,9 +120,26 @@ func (j *Journal) learn(s, found *segment) {
 	s.marked = found.marked
 }
 
-// setAside gives up a segment that cannot be read: what it holds, and all before
-// it, is evicted, except what is still in memory.
-func (j *Journal) setAside(s *segment) {
+// lost sets a segment aside whose bytes the disk does not give, and returns nil;
+// another error may pass. A segment that still grows is left to its writer, whom
+// such a disk refuses too: it ends then.
+func (j *Journal) lost(s *segment, err error) error {
+	if !unreadable(err) {
+		return err
+	}
+	j.mu.Lock()
+	grows := len(j.segments) > 0 && j.segments[len(j.segments)-1] == s
+	j.mu.Unlock()
+	if grows {
+		return err
+	}
+	j.setAside(s, err)
+	return nil
+}
+
+// setAside gives up a segment that cannot be read, and why says the reason: what it
+// holds, and all before it, is evicted, except what is still in memory.
+func (j *Journal) setAside(s *segment, why error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	at := -1
@@ -141,5 +161,5 @@ func (j *Journal) setAside(s *segment) {
 		j.damaged = append(j.damaged, j.segments[0])
 		j.segments = j.segments[1:]
 	}
-	j.opts.Log.Error("journal segment is damaged, entries before are gone", "path", s.path, "first", floor)
+	j.opts.Log.Error("journal segment is damaged, entries before are gone", "path", s.path, "first", floor, "error", why)
 }

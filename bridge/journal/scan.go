@@ -13,7 +13,7 @@ type scanner struct {
 	limit int64 // no byte at or beyond it is read
 	chunk int   // bytes read at once
 	buf   []byte
-	err   error // a read error other than the end of the file
+	err   error // of the last read, other than the end of the file
 }
 
 // scanChunk suits sequential reading; a catch-up reads as much at once.
@@ -66,25 +66,34 @@ func (s *scanner) fill(want int) bool {
 	}
 	next := make([]byte, min(int64(max(want, s.chunk)), room))
 	kept := copy(next, s.buf)
-	n, err := s.r.ReadAt(next[kept:], s.pos+int64(kept))
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
+	n, err := readTwice(s.r, next[kept:], s.pos+int64(kept))
+	if s.err = err; errors.Is(err, io.EOF) {
+		s.err = nil
 	}
 	grown := n > 0
 	s.buf = next[:kept+n]
 	return grown
 }
 
+// readTwice is ReadAt that tries once more where the disk does not give the bytes:
+// much hangs on whether it ever will.
+func readTwice(r io.ReaderAt, p []byte, pos int64) (n int, err error) {
+	if n, err = r.ReadAt(p, pos); unreadable(err) {
+		n, err = r.ReadAt(p, pos)
+	}
+	return n, err
+}
+
 // validAfter reports whether an intact record with an offset above the given one
 // lies anywhere beyond pos: then what is at pos is damage in the middle of the
-// file and not the end that a crash cut.
+// file and not the end that a crash cut. What cannot be read may be one.
 func validAfter(r io.ReaderAt, pos, limit int64, offset uint64) bool {
 	var e Entry
 	for pos < limit {
 		buf := make([]byte, min(limit-pos, 1<<20))
-		n, _ := r.ReadAt(buf, pos)
+		n, err := readTwice(r, buf, pos)
 		if n < headBytes {
-			return false
+			return unreadable(err)
 		}
 		buf = buf[:n]
 		for i := 0; i+headBytes <= n; i++ {
