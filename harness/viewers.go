@@ -41,13 +41,17 @@ func (b *Bench) startViewers(ctx context.Context) error {
 // everything on the bench, reconnects fast and takes the proxy when there is
 // one. Change what the scenario needs and hand it to AddViewer.
 func ViewerConfig(b *Bench, name string) viewer.Config {
+	of := b.SUT.Viewer()
 	cfg := viewer.Config{
-		Name: name, URL: b.SUT.ViewerURL(), Origin: b.SUT.Origin(), TLS: b.SUT.TLS(),
-		Filters: b.plan.Filters, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve,
-		Silence: b.plan.Silence, Log: b.log,
-		Token: func(context.Context) (string, error) {
+		Name: name, Protocol: of.Protocol, URL: of.URL, Origin: of.Origin, TLS: b.SUT.TLS(),
+		Subprotocol: of.Subprotocol, Hello: of.Hello, Message: viewer.Pointers(of.Message), Place: viewer.TokenPlace(of.Token),
+		Filters: b.plan.Filters, Resume: b.SUT.Has(sut.CapResume),
+		Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Silence: b.plan.Silence, Log: b.log,
+	}
+	if b.SUT.Mints() {
+		cfg.Token = func(context.Context) (string, error) {
 			return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: b.plan.Filters, TTL: time.Hour})
-		},
+		}
 	}
 	if b.ViewerProxy != nil {
 		cfg.Dial = dialTo(b.ViewerProxy.Addr())

@@ -2,8 +2,22 @@ package harness
 
 import (
 	"net/url"
+	"slices"
 	"testing"
+
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 )
+
+// A descriptor is refused for a place of the token that its viewers do not
+// have, and for no other.
+func TestTokenPlacesOfDescriptorsAreThoseOfViewers(t *testing.T) {
+	for _, protocol := range []string{viewer.Plumbline, viewer.MQTT, viewer.JSON, viewer.SSE, viewer.Poll} {
+		if got, want := sut.TokenPlaces(protocol), viewer.Places(protocol); len(want) == 0 || !slices.Equal(got, want) {
+			t.Errorf("%s: descriptors may say %v, viewers can show a token in %v", protocol, got, want)
+		}
+	}
+}
 
 // A proxy goes where broker and bridge would be looked for: to the usual port
 // when the address names none.

@@ -81,8 +81,8 @@ type Message struct {
 
 // Token says where a viewer puts its token.
 type Token struct {
-	In   string `yaml:"in,omitempty"`   // header, query, subprotocol, cookie, first-message, mqtt-password or none
-	Name string `yaml:"name,omitempty"` // header, query parameter or cookie name
+	In   string `yaml:"in,omitempty"`   // header, query, subprotocol, cookie, first-message, mqtt-password or none; left out: the protocol's own place
+	Name string `yaml:"name,omitempty"` // of the header, query parameter or cookie; user name beside an MQTT password; what stands before the token in a subprotocol
 }
 
 // Auth says how to mint tokens that the system accepts, and so how to mint bad ones.

@@ -127,6 +127,25 @@ var (
 	spoken = []string{"plumbline"}
 )
 
+// manner is how a viewer protocol is reached and where it can show a token.
+type manner struct {
+	schemes []string
+	places  []string
+	example string
+}
+
+var manners = map[string]manner{
+	"plumbline": {[]string{"ws", "wss"}, []string{"first-message", "header", "query", "subprotocol", "cookie", "none"}, "wss://127.0.0.1:8443/ws"},
+	"mqtt":      {[]string{"ws", "wss"}, []string{"mqtt-password", "header", "query", "subprotocol", "cookie", "none"}, "ws://127.0.0.1:9001/mqtt"},
+	"json":      {[]string{"ws", "wss"}, []string{"header", "query", "subprotocol", "cookie", "first-message", "none"}, "ws://127.0.0.1:8081/"},
+	"sse":       {[]string{"http", "https"}, []string{"header", "query", "cookie", "none"}, "http://127.0.0.1:8081/events"},
+	"poll":      {[]string{"http", "https"}, []string{"header", "query", "cookie", "none"}, "http://127.0.0.1:8081/latest"},
+}
+
+// TokenPlaces returns where the viewers of a protocol can show a token, the
+// protocol's own place first; nil for a protocol that is not known.
+func TokenPlaces(protocol string) []string { return slices.Clone(manners[protocol].places) }
+
 func (d *Descriptor) checkViewer(fault faultFunc) error {
 	v := d.Viewer
 	if !slices.Contains(protocols, v.Protocol) {
@@ -138,17 +157,27 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	if holdsUser(v.URL) {
 		return fault([]any{"viewer", "url"}, "holds a user name; viewers show who they are by a token, see auth")
 	}
-	switch s := scheme(v.URL); s {
-	case "ws", "wss":
-	case "":
-		return fault([]any{"viewer", "url"}, "is missing; say where dashboards connect, for example wss://127.0.0.1:8443/ws")
+	how := manners[v.Protocol]
+	switch s := scheme(v.URL); {
+	case slices.Contains(how.schemes, s):
+	case s == "":
+		return fault([]any{"viewer", "url"}, "is missing; say where dashboards connect, for example %s", how.example)
 	default:
-		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses ws:// or wss://", s, v.Protocol)
+		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses %s://", s, v.Protocol, strings.Join(how.schemes, ":// or "))
 	}
-	if v.Token.In == "" || slices.Contains(places, v.Token.In) {
+	return v.checkToken(fault, how)
+}
+
+func (v Viewer) checkToken(fault faultFunc, how manner) error {
+	in := v.Token.In
+	switch {
+	case in == "" || slices.Contains(how.places, in):
 		return nil
+	case slices.Contains(places, in):
+		return fault([]any{"viewer", "token", "in"}, "is %q, which protocol %s has no place for; it has %s", in, v.Protocol, strings.Join(how.places, ", "))
+	default:
+		return fault([]any{"viewer", "token", "in"}, "is %q; known are %s%s", in, strings.Join(places, ", "), guess(in, places))
 	}
-	return fault([]any{"viewer", "token", "in"}, "is %q; known are %s%s", v.Token.In, strings.Join(places, ", "), guess(v.Token.In, places))
 }
 
 func (d *Descriptor) checkAuth(fault faultFunc) error {

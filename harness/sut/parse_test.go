@@ -103,6 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		{"protocol not spoken", "protocol: plumbline", "protocol: sse", "not spoken by the viewers of this version"},
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
 		{"token place", "in: header", "in: heade", `did you mean "header"?`},
+		{"token place of another protocol", "in: header", "in: mqtt-password", "which protocol plumbline has no place for"},
 		{"algorithm", "alg: HS256", "alg: HS1", "known are HS256"},
 		{"no secret", "secretFile: key", `secretFile: ""`, "secretFile: is missing"},
 		{"no private key", "alg: HS256", "alg: RS256", "privateKeyFile: is missing"},

@@ -236,6 +236,15 @@ func (s *SUT) TLS() *tls.Config {
 	return s.trust.viewer.Clone()
 }
 
+// Viewer returns how viewers connect, with all templates filled in.
+func (s *SUT) Viewer() Viewer { return s.descriptor().clone().Viewer }
+
+// Mints reports whether the descriptor says how to mint tokens.
+func (s *SUT) Mints() bool {
+	d := s.descriptor()
+	return d.Auth != nil && d.Auth.JWT != nil
+}
+
 // ViewerURL returns where viewers connect.
 func (s *SUT) ViewerURL() string { return s.descriptor().Viewer.URL }
 

@@ -40,6 +40,7 @@ func (b Backoff) wait(n int, rnd *rand.Rand) time.Duration {
 type RefusedError struct {
 	Status int           // HTTP status of the handshake, 0 when it went well
 	Code   int           // WebSocket close code, 0 when there was none
+	Packet string        // MQTT packet whose reason code Code is then, for example CONNACK; "" for a close code
 	Reason string        // as the server put it
 	Filter string        // of the subscription that was refused, else ""
 	Retry  time.Duration // how long the server asked to wait
@@ -52,6 +53,8 @@ func (e *RefusedError) Error() string {
 		return fmt.Sprintf("subscription to %q refused: %s", e.Filter, e.Reason)
 	case e.Status != 0:
 		return fmt.Sprintf("refused with HTTP status %d: %s", e.Status, e.Reason)
+	case e.Packet != "":
+		return fmt.Sprintf("refused by %s with reason code 0x%02X: %s", e.Packet, e.Code, e.Reason)
 	default:
 		return fmt.Sprintf("refused with close code %d: %s", e.Code, e.Reason)
 	}
@@ -64,7 +67,13 @@ func final(err error) bool {
 	if !errors.As(err, &refused) {
 		return false
 	}
-	if refused.Filter != "" || finalCode(refused.Code) {
+	if refused.Filter != "" {
+		return true
+	}
+	if refused.Packet != "" {
+		return finalReason(refused.Code)
+	}
+	if finalCode(refused.Code) {
 		return true
 	}
 	return refused.Status/100 == 4 && refused.Status != 408 && refused.Status != 429
@@ -72,6 +81,17 @@ func final(err error) bool {
 
 // finalCode reports whether a close code says "do not retry unchanged".
 func finalCode(code int) bool { return code/100 == 40 }
+
+// finalReason reports whether an MQTT reason code says "do not retry unchanged":
+// those of MQTT 5 section 2.4 about the client, and of MQTT 3.1.1 section 3.2.2.3
+// all but "server unavailable".
+func finalReason(code int) bool {
+	switch code {
+	case 0x01, 0x02, 0x04, 0x05, 0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x95, 0x9C, 0x9D:
+		return true
+	}
+	return false
+}
 
 func retryAfter(err error) time.Duration {
 	var refused *RefusedError

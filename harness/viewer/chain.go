@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"plumbline/harness/record"
 )
@@ -17,19 +16,19 @@ type subscription struct {
 	id     uint64
 	filter string
 
-	started   bool              // at is a position, not the zero value
-	resuming  bool              // this session asked to continue from at
-	confirmed bool              // subok came in this session, and no suberr after it
-	awaits    bool              // this session must begin with a snapshot
-	part      uint64            // the last part of it that came,
-	parts     uint64            // of so many
-	batched   bool              // a batch came in this session
-	at        Cursor            // end of the last interval
-	behind    uint64            // readings up to this offset are catch-up after a resume
-	live      uint64            // readings of batches in this session
-	missed    uint64            // entries that gaps declared missing in this session
-	epochGap  bool              // the server has declared that the epoch changed
-	topics    map[string]string // seen so far; keeps one string for each
+	started   bool   // at is a position, not the zero value
+	resuming  bool   // this session asked to continue from at
+	confirmed bool   // subok came in this session, and no suberr after it
+	awaits    bool   // this session must begin with a snapshot
+	part      uint64 // the last part of it that came,
+	parts     uint64 // of so many
+	batched   bool   // a batch came in this session
+	at        Cursor // end of the last interval
+	behind    uint64 // readings up to this offset are catch-up after a resume
+	live      uint64 // readings of batches in this session
+	missed    uint64 // entries that gaps declared missing in this session
+	epochGap  bool   // the server has declared that the epoch changed
+	topics    topics // seen so far
 }
 
 // begin prepares the subscription for a new session.
@@ -60,17 +59,17 @@ const (
 )
 
 // batch checks the chain and records every reading.
-func (v *Viewer) batch(at int64, data []byte) error {
+func (p *plumbline) batch(at int64, data []byte) error {
 	var sub *subscription
-	err := v.walk(data, hasID|hasEpoch|hasFrom|hasTo, func(scan *scanner, i interval) error {
+	err := p.walk(data, hasID|hasEpoch|hasFrom|hasTo, func(scan *scanner, i interval) error {
 		var err error
-		if sub, err = v.advance(at, i); err != nil {
+		if sub, err = p.advance(at, i); err != nil {
 			return err
 		}
-		return v.readings(scan, at, sub, i, record.Received)
+		return p.readings(scan, at, sub, i, record.Received)
 	})
 	if err == nil {
-		v.counters.Batches++
+		p.counters.Batches++
 	}
 	return err
 }
@@ -78,7 +77,7 @@ func (v *Viewer) batch(at int64, data []byte) error {
 // walk reads the members of a message and calls visit with the scanner at its
 // array of readings as soon as the need members before it are known: in one
 // pass when the array stands last, as the protocol writes it, and in two else.
-func (v *Viewer) walk(data []byte, need uint8, visit func(*scanner, interval) error) error {
+func (p *plumbline) walk(data []byte, need uint8, visit func(*scanner, interval) error) error {
 	scan := scanner{buf: data}
 	var i interval
 	scan.take('{')
@@ -130,72 +129,72 @@ func (v *Viewer) walk(data []byte, need uint8, visit func(*scanner, interval) er
 }
 
 // advance moves the chain on by one interval and notes when it does not fit.
-func (v *Viewer) advance(at int64, i interval) (*subscription, error) {
-	if i.id == 0 || i.id > uint64(len(v.subs)) || i.to < i.from {
+func (p *plumbline) advance(at int64, i interval) (*subscription, error) {
+	if i.id == 0 || i.id > uint64(len(p.subs)) || i.to < i.from {
 		return nil, fmt.Errorf("batch for subscription %d with interval (%d, %d]", i.id, i.from, i.to)
 	}
-	sub := v.subs[i.id-1]
-	if string(i.epoch) != v.epoch {
-		v.enterEpoch(string(i.epoch))
+	sub := p.subs[i.id-1]
+	if string(i.epoch) != p.epoch {
+		p.enterEpoch(string(i.epoch))
 	}
 	if !sub.confirmed { // its readings are recorded, its interval proves nothing
-		v.broken(at, sub, "batch outside of a subscription", sub.at.Offset, i.from, i.to)
+		p.broken(at, sub, "batch outside of a subscription", sub.at.Offset, i.from, i.to)
 		return sub, nil
 	}
 	if !sub.batched && sub.incomplete() {
-		v.broken(at, sub, "batch before the snapshot was complete", sub.at.Offset, i.from, i.to)
+		p.broken(at, sub, "batch before the snapshot was complete", sub.at.Offset, i.from, i.to)
 	}
 	sub.batched = true
 	switch {
-	case v.epoch != sub.at.Epoch:
+	case p.epoch != sub.at.Epoch:
 		switch {
 		case !sub.epochGap:
-			v.broken(at, sub, fmt.Sprintf("epoch changed from %s to %s without a gap", sub.at.Epoch, v.epoch), sub.at.Offset, i.from, i.to)
+			p.broken(at, sub, fmt.Sprintf("epoch changed from %s to %s without a gap", sub.at.Epoch, p.epoch), sub.at.Offset, i.from, i.to)
 		case i.from != sub.at.Offset:
-			v.broken(at, sub, "interval does not begin where the gap between epochs ended", sub.at.Offset, i.from, i.to)
+			p.broken(at, sub, "interval does not begin where the gap between epochs ended", sub.at.Offset, i.from, i.to)
 		}
-		sub.at.Epoch, sub.epochGap = v.epoch, false
+		sub.at.Epoch, sub.epochGap = p.epoch, false
 	case i.from != sub.at.Offset:
-		v.broken(at, sub, "interval does not begin where the last one ended", sub.at.Offset, i.from, i.to)
+		p.broken(at, sub, "interval does not begin where the last one ended", sub.at.Offset, i.from, i.to)
 	}
 	sub.at.Offset = i.to
 	return sub, nil
 }
 
 // enterEpoch makes epoch the one that records are numbered with.
-func (v *Viewer) enterEpoch(epoch string) {
-	v.epoch, v.epochNo = epoch, v.cfg.Recorder.Epoch(epoch)
+func (p *plumbline) enterEpoch(epoch string) {
+	p.epoch, p.epochNo = epoch, p.cfg.Recorder.Epoch(epoch)
 }
 
-func (v *Viewer) broken(at int64, sub *subscription, detail string, expected, from, to uint64) {
-	v.counters.Broken++
-	v.eventAt(at, record.ChainBroken, detail, "id", strconv.FormatUint(sub.id, 10), "filter", sub.filter, "epoch", sub.at.Epoch,
+func (p *plumbline) broken(at int64, sub *subscription, detail string, expected, from, to uint64) {
+	p.counters.Broken++
+	p.eventAt(at, record.ChainBroken, detail, "id", strconv.FormatUint(sub.id, 10), "filter", sub.filter, "epoch", sub.at.Epoch,
 		"expected", strconv.FormatUint(expected, 10), "from", strconv.FormatUint(from, 10), "to", strconv.FormatUint(to, 10))
 }
 
 // gap moves the chain over what the server declares as not deliverable.
-func (v *Viewer) gap(at int64, m message) error {
-	sub, err := v.sub(m.ID)
+func (p *plumbline) gap(at int64, m message) error {
+	sub, err := p.sub(m.ID)
 	if err != nil {
 		return err
 	}
-	v.counters.Gaps++
-	v.counters.Missed += m.Count
+	p.counters.Gaps++
+	p.counters.Missed += m.Count
 	sub.missed += m.Count
-	v.eventAt(at, record.GapDeclared, "", "id", string(m.ID), "filter", sub.filter, "epoch", sub.at.Epoch, "reason", m.Reason,
+	p.eventAt(at, record.GapDeclared, "", "id", string(m.ID), "filter", sub.filter, "epoch", sub.at.Epoch, "reason", m.Reason,
 		"from", strconv.FormatUint(m.From, 10), "to", strconv.FormatUint(m.To, 10), "count", strconv.FormatUint(m.Count, 10))
 	switch {
 	case !sub.confirmed:
-		v.broken(at, sub, "gap outside of a subscription", sub.at.Offset, m.From, m.To)
+		p.broken(at, sub, "gap outside of a subscription", sub.at.Offset, m.From, m.To)
 		return nil
 	case m.Reason == "epoch": // its ends lie in two journals
 		sub.epochGap = true
 	case m.From != sub.at.Offset:
-		v.broken(at, sub, "gap does not begin where the last interval ended", sub.at.Offset, m.From, m.To)
+		p.broken(at, sub, "gap does not begin where the last interval ended", sub.at.Offset, m.From, m.To)
 	case m.To < m.From:
-		v.broken(at, sub, "gap ends before it begins", sub.at.Offset, m.From, m.To)
+		p.broken(at, sub, "gap ends before it begins", sub.at.Offset, m.From, m.To)
 	case m.Count != m.To-m.From:
-		v.broken(at, sub, fmt.Sprintf("gap counts %d entries and covers %d", m.Count, m.To-m.From), sub.at.Offset, m.From, m.To)
+		p.broken(at, sub, fmt.Sprintf("gap counts %d entries and covers %d", m.Count, m.To-m.From), sub.at.Offset, m.From, m.To)
 	}
 	sub.at.Offset = m.To
 	return nil
@@ -203,38 +202,38 @@ func (v *Viewer) gap(at int64, m message) error {
 
 // heartbeat compares what the server says it has sent with what came: the
 // messages of a connection keep their order, so the two must agree exactly.
-func (v *Viewer) heartbeat(at int64, m message) {
-	v.counters.Heartbeats++
-	for _, sub := range v.subs {
+func (p *plumbline) heartbeat(at int64, m message) {
+	p.counters.Heartbeats++
+	for _, sub := range p.subs {
 		id := strconv.FormatUint(sub.id, 10)
 		cursor, told := m.Cursors[id]
 		if !sub.confirmed || !told {
 			continue
 		}
 		if cursor != sub.at.Offset {
-			v.broken(at, sub, "heartbeat tells a cursor that no batch has reached", sub.at.Offset, cursor, m.Head)
+			p.broken(at, sub, "heartbeat tells a cursor that no batch has reached", sub.at.Offset, cursor, m.Head)
 		}
 		if sent, told := m.Delivered[id]; told && sent != sub.live {
-			v.broken(at, sub, "heartbeat counts other readings than came", sub.live, sent, m.Head)
+			p.broken(at, sub, "heartbeat counts other readings than came", sub.live, sent, m.Head)
 		}
 		if missing, told := m.Gaps[id]; told && missing != sub.missed {
-			v.broken(at, sub, "heartbeat counts other missing entries than were declared", sub.missed, missing, m.Head)
+			p.broken(at, sub, "heartbeat counts other missing entries than were declared", sub.missed, missing, m.Head)
 		}
 	}
 }
 
 // readings records the elements of the array that the scanner stands at.
 // All must lie within (i.from, i.to], those of a batch in rising order.
-func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, i interval, kind record.Kind) error {
+func (p *plumbline) readings(scan *scanner, at int64, sub *subscription, i interval, kind record.Kind) error {
 	after, to, count := i.from, i.to, uint64(0)
 	scan.take('[')
 	for first := true; scan.more(&first, ']'); {
-		r, err := v.reading(scan)
+		r, err := p.reading(scan)
 		if err != nil {
 			return err
 		}
 		if r.offset <= after || r.offset > to {
-			v.broken(at, sub, "reading lies outside of its interval or out of order", after+1, r.offset, to)
+			p.broken(at, sub, "reading lies outside of its interval or out of order", after+1, r.offset, to)
 		}
 		if kind == record.Received {
 			after = max(after, r.offset)
@@ -242,34 +241,21 @@ func (v *Viewer) readings(scan *scanner, at int64, sub *subscription, i interval
 				r.flags |= record.FlagCatchUp
 			}
 		}
-		v.record(sub, at, kind, r)
+		p.record(sub, at, kind, r)
 		count++
 	}
 	if scan.bad {
 		return errJSON
 	}
+	p.countLocked(kind, count)
 	if kind == record.Received {
-		v.counters.Received += count
 		sub.live += count
-		if count > 0 {
-			v.last = time.Now()
-		}
-	} else {
-		v.counters.Restored += count
 	}
 	return nil
 }
 
-// reading is one message as the server passed it on.
-type reading struct {
-	offset  uint64
-	topic   []byte
-	payload []byte
-	flags   uint8
-}
-
 // reading reads one element. Its slices are good until the next one.
-func (v *Viewer) reading(scan *scanner) (r reading, err error) {
+func (p *plumbline) reading(scan *scanner) (r reading, err error) {
 	content := 0
 	scan.take('{')
 	for first := true; scan.more(&first, '}'); {
@@ -277,12 +263,12 @@ func (v *Viewer) reading(scan *scanner) (r reading, err error) {
 		case "o":
 			r.offset = scan.uint()
 		case "topic":
-			r.topic = scan.text(&v.scratch[0])
+			r.topic = scan.text(&p.scratch[0])
 		case "payload":
-			r.payload = scan.text(&v.scratch[1])
+			r.payload = scan.text(&p.scratch[1])
 			content++
 		case "base64":
-			if r.payload, err = v.decode64(scan.text(&v.scratch[2])); err != nil {
+			if r.payload, err = p.decode64(scan.text(&p.scratch[2])); err != nil {
 				return r, err
 			}
 			content++
@@ -303,36 +289,22 @@ func (v *Viewer) reading(scan *scanner) (r reading, err error) {
 	return r, nil
 }
 
-func (v *Viewer) decode64(text []byte) ([]byte, error) {
-	out, err := base64.StdEncoding.AppendDecode(v.scratch[1][:0], text)
-	v.scratch[1] = out
+func (p *plumbline) decode64(text []byte) ([]byte, error) {
+	out, err := base64.StdEncoding.AppendDecode(p.scratch[1][:0], text)
+	p.scratch[1] = out
 	if err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}
 	return out, nil
 }
 
-func (v *Viewer) record(sub *subscription, at int64, kind record.Kind, r reading) {
-	topic, known := sub.topics[string(r.topic)]
-	if !known {
-		topic = string(r.topic)
-		sub.topics[topic] = topic
-		if !matches(sub.filter, topic) {
-			v.eventAt(at, record.Note, "reading outside of the filter", "filter", sub.filter, "topic", topic, "offset", strconv.FormatUint(r.offset, 10))
-		}
+func (p *plumbline) record(sub *subscription, at int64, kind record.Kind, r reading) {
+	topic, fresh := sub.topics.name(r.topic)
+	if fresh && !matches(sub.filter, topic) {
+		p.eventAt(at, record.Note, "reading outside of the filter", "filter", sub.filter, "topic", topic, "offset", strconv.FormatUint(r.offset, 10))
 	}
-	rec := record.Record{
-		Kind: kind, Flags: r.flags, Node: v.node, Stream: record.NoStream, At: at,
-		Digest: record.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: v.epochNo,
-	}
-	if v.cfg.Resolve != nil {
-		var flags uint8
-		rec.Stream, rec.Seq, flags = v.cfg.Resolve(topic, r.payload)
-		rec.Flags |= flags
-	} else {
-		rec.Flags |= record.FlagForeign
-	}
-	v.cfg.Recorder.Add(rec)
+	r.epoch = p.epochNo
+	p.recordLocked(at, kind, topic, r)
 }
 
 // matches applies a topic filter (MQTT 5 section 4.7). It is written a second

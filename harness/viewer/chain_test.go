@@ -16,14 +16,15 @@ import (
 
 // offline returns a viewer that is subscribed to a/# from (e1, 10] on and has
 // no connection: frames are given to it by hand.
-func offline(r *recording) (*Viewer, *session) {
+func offline(r *recording) (*plumbline, *plumblineSession) {
 	v := &Viewer{
-		cfg: Config{Name: "v", Recorder: r.Recorder}, clock: r.Clock(), changed: make(chan struct{}),
-		subs: []*subscription{{id: 1, filter: "a/#", topics: map[string]string{}}, {id: 2, filter: "b", topics: map[string]string{}}},
+		cfg: Config{Name: "v", Recorder: r.Recorder, Filters: []string{"a/#", "b"}}, clock: r.Clock(), changed: make(chan struct{}),
 	}
-	s := &session{welcome: true}
-	v.handle(s, 1, websocket.TextMessage, []byte(`{"type":"subok","id":1,"filter":"a/#","epoch":"e1","offset":10,"recovered":true}`))
-	return v, s
+	p := newPlumbline(v)
+	v.dialect = p
+	s := &plumblineSession{socket: &socket{}, p: p, welcome: true}
+	p.handle(s, 1, websocket.TextMessage, []byte(`{"type":"subok","id":1,"filter":"a/#","epoch":"e1","offset":10,"recovered":true}`))
+	return p, s
 }
 
 const one = `{"o":11,"t":1,"topic":"a/x","qos":1,"payload":"p"}`

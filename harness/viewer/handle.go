@@ -41,36 +41,31 @@ type message struct {
 }
 
 // handle takes one frame apart. at is when its last byte had been read.
-func (v *Viewer) handle(s *session, at int64, opcode int, data []byte) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.counters.Bytes += uint64(len(data))
+func (p *plumbline) handle(s *plumblineSession, at int64, opcode int, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var err error
 	switch {
 	case opcode != websocket.TextMessage:
 		err = fmt.Errorf("frame with opcode %d on a protocol of text", opcode)
 	case !utf8.Valid(data): // gorilla does not look, RFC 6455 section 8.1 demands it
-		err = fmt.Errorf("text frame that is not UTF-8")
+		err = errors.New("text frame that is not UTF-8")
 	default:
-		err = v.dispatch(s, at, data)
+		err = p.dispatch(s, at, data)
 	}
-	if err != nil {
-		v.counters.Malformed++
-		v.event(record.Note, "malformed frame", "error", err.Error(), "frame", fmt.Sprintf("%.200q", v.tokens.hide(string(data))))
-	}
-	v.wakeLocked()
+	p.tookLocked(data, err)
 }
 
-func (v *Viewer) dispatch(s *session, at int64, data []byte) error {
+func (p *plumbline) dispatch(s *plumblineSession, at int64, data []byte) error {
 	kind, err := kindOf(data)
 	if err != nil {
 		return err
 	}
 	switch string(kind) {
 	case "batch":
-		return v.batch(at, data)
+		return p.batch(at, data)
 	case "snapshot":
-		return v.snapshot(at, data)
+		return p.snapshot(at, data)
 	}
 	m, err := decode(data)
 	if err != nil {
@@ -78,22 +73,22 @@ func (v *Viewer) dispatch(s *session, at int64, data []byte) error {
 	}
 	switch string(kind) {
 	case "welcome":
-		return v.welcomed(s, at, m)
+		return p.welcomed(s, at, m)
 	case "subok":
-		return v.subscribed(s, at, m)
+		return p.confirm(s, at, m)
 	case "suberr":
-		return v.subscriptionRefused(s, m)
+		return p.subscriptionRefused(s, m)
 	case "gap":
-		return v.gap(at, m)
+		return p.gap(at, m)
 	case "heartbeat":
-		v.heartbeat(at, m)
+		p.heartbeat(at, m)
 	case "auth-expiring":
-		v.refresh(s, m)
+		p.refresh(s, m)
 	case "authok":
-		v.event(record.Note, "token refreshed", "expires", m.Expires)
+		p.event(record.Note, "token refreshed", "expires", m.Expires)
 	case "draining":
 		s.retry = time.Duration(m.RetryMS) * time.Millisecond
-		v.event(record.Note, "server is draining", "retry_ms", strconv.FormatInt(m.RetryMS, 10))
+		p.event(record.Note, "server is draining", "retry_ms", strconv.FormatInt(m.RetryMS, 10))
 	case "pong", "unsubok":
 	default:
 		return fmt.Errorf("message of unknown type %q", kind)
@@ -136,52 +131,51 @@ func kindOf(data []byte) ([]byte, error) {
 	return nil, fmt.Errorf("message without type: %w", errJSON)
 }
 
-func (v *Viewer) welcomed(s *session, at int64, m message) error {
+func (p *plumbline) welcomed(s *plumblineSession, at int64, m message) error {
 	if s.welcome {
 		return errors.New("second welcome in one session")
 	}
 	s.welcome, s.head = true, m.Head
-	s.silence = v.cfg.Silence
+	s.silence = p.cfg.Silence
 	if s.silence <= 0 {
 		s.silence = max(2*time.Duration(m.HeartbeatMS)*time.Millisecond, time.Second)
 	}
-	v.counters.Connects++
-	v.eventAt(at, record.Connected, "", "session", m.Session, "node", m.Node, "epoch", m.Epoch, "head", strconv.FormatUint(m.Head, 10), "protocol", strconv.Itoa(m.Protocol))
+	p.admitLocked(s, at, "session", m.Session, "node", m.Node, "epoch", m.Epoch, "head", strconv.FormatUint(m.Head, 10), "protocol", strconv.Itoa(m.Protocol))
 	return nil
 }
 
 // refresh answers auth-expiring with a new token, away from the reading
 // goroutine: where the token comes from may take its time.
-func (v *Viewer) refresh(s *session, m message) {
-	v.event(record.Note, "token expires", "expires", m.Expires)
-	if v.cfg.Token == nil || v.cfg.NoRefresh || v.closing {
+func (p *plumbline) refresh(s *plumblineSession, m message) {
+	p.event(record.Note, "token expires", "expires", m.Expires)
+	if p.cfg.Token == nil || p.cfg.NoRefresh || p.closing {
 		return
 	}
-	v.tasks.Go(func() {
-		token, err := v.cfg.Token(v.ctx)
+	p.tasks.Go(func() {
+		token, err := p.cfg.Token(p.ctx)
 		if err == nil {
-			err = s.send(authMessage{Type: "auth", Token: v.tokens.add(token)})
+			err = s.reauthorise(p.tokens.add(token))
 		}
-		if err != nil && v.ctx.Err() == nil {
-			v.event(record.Note, "token not refreshed", "error", err.Error())
+		if err != nil && p.ctx.Err() == nil {
+			p.event(record.Note, "token not refreshed", "error", err.Error())
 		}
 	})
 }
 
 // sub finds the subscription that a message is about.
-func (v *Viewer) sub(id json.RawMessage) (*subscription, error) {
+func (p *plumbline) sub(id json.RawMessage) (*subscription, error) {
 	n, err := strconv.ParseUint(string(id), 10, 64)
-	if err != nil || n == 0 || n > uint64(len(v.subs)) {
+	if err != nil || n == 0 || n > uint64(len(p.subs)) {
 		return nil, fmt.Errorf("message for subscription %s, which does not exist", id)
 	}
-	return v.subs[n-1], nil
+	return p.subs[n-1], nil
 }
 
-func (v *Viewer) subscribed(s *session, at int64, m message) error {
+func (p *plumbline) confirm(s *plumblineSession, at int64, m message) error {
 	if !s.welcome {
 		return errors.New("subok before welcome")
 	}
-	sub, err := v.sub(m.ID)
+	sub, err := p.sub(m.ID)
 	if err != nil {
 		return err
 	}
@@ -190,42 +184,30 @@ func (v *Viewer) subscribed(s *session, at int64, m message) error {
 	if sub.resuming {
 		fields = append(fields, "since_epoch", sub.at.Epoch, "since_offset", strconv.FormatUint(sub.at.Offset, 10))
 	}
-	v.eventAt(at, record.Subscribed, "", fields...)
+	p.eventAt(at, record.Subscribed, "", fields...)
 	now := Cursor{Epoch: m.Epoch, Offset: m.Offset}
 	switch {
 	case sub.confirmed:
-		v.broken(at, sub, "second subok for one subscription", sub.at.Offset, m.Offset, m.Offset)
+		p.broken(at, sub, "second subok for one subscription", sub.at.Offset, m.Offset, m.Offset)
 	case sub.resuming && m.Recovered && now != sub.at:
-		v.broken(at, sub, "the server says that it resumed, but elsewhere", sub.at.Offset, m.Offset, m.Offset)
+		p.broken(at, sub, "the server says that it resumed, but elsewhere", sub.at.Offset, m.Offset, m.Offset)
 	}
 	if m.Recovered {
 		sub.behind = s.head
 	}
-	v.enterEpoch(m.Epoch)
+	p.enterEpoch(m.Epoch)
 	sub.at, sub.confirmed, sub.started = now, true, true
-	sub.awaits = v.cfg.Snapshot && !m.Recovered
+	sub.awaits = p.cfg.Snapshot && !m.Recovered
 	return nil
 }
 
-func (v *Viewer) subscriptionRefused(s *session, m message) error {
-	sub, err := v.sub(m.ID)
+func (p *plumbline) subscriptionRefused(s *plumblineSession, m message) error {
+	sub, err := p.sub(m.ID)
 	if err != nil {
 		return err
 	}
 	sub.confirmed = false
-	s.refused = &RefusedError{Filter: sub.filter, Reason: v.tokens.hide(m.Reason)}
-	v.event(record.Refused, m.Detail, "filter", sub.filter, "reason", m.Reason)
+	s.refused = &RefusedError{Filter: sub.filter, Reason: p.tokens.hide(m.Reason)}
+	p.event(record.Refused, m.Detail, "filter", sub.filter, "reason", m.Reason)
 	return nil
-}
-
-// eventAt is event with the stamp of the frame that told of it. Texts of the
-// server may hold anything, a token included.
-func (v *Viewer) eventAt(at int64, kind record.EventKind, detail string, pairs ...string) {
-	fields := map[string]string{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			fields[pairs[i]] = v.tokens.hide(pairs[i+1])
-		}
-	}
-	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: v.tokens.hide(detail), Fields: fields})
 }

@@ -17,8 +17,13 @@ type secrets struct {
 func (s *secrets) add(token string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if token != "" && !slices.Contains(s.seen, token) {
-		s.seen = append(s.seen, token)
+	if token == "" || slices.Contains(s.seen, token) {
+		return token
+	}
+	for _, form := range spellings(token) {
+		if !slices.Contains(s.seen, form) {
+			s.seen = append(s.seen, form)
+		}
 	}
 	return token
 }
@@ -32,3 +37,27 @@ func (s *secrets) hide(text string) string {
 	}
 	return text
 }
+
+// conceal returns an error that shows no token: those of libraries may hold the
+// whole address.
+func (s *secrets) conceal(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if hidden := s.hide(text); hidden != text {
+		return &concealed{text: hidden, cause: err}
+	}
+	return err
+}
+
+// concealed is an error whose own text holds a secret.
+type concealed struct {
+	text  string
+	cause error
+}
+
+func (c *concealed) Error() string { return c.text }
+
+// Unwrap lets callers branch on the cause. Whoever prints that prints the secret.
+func (c *concealed) Unwrap() error { return c.cause }

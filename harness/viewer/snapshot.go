@@ -9,19 +9,19 @@ import (
 // snapshot records the last values. They lie outside of the chain, but have
 // their place beside it: all parts in order, after subok and before the first
 // batch, and no value that a batch will bring again.
-func (v *Viewer) snapshot(at int64, data []byte) error {
-	return v.walk(data, hasID|hasPart|hasParts, func(scan *scanner, i interval) error {
-		if i.id == 0 || i.id > uint64(len(v.subs)) {
+func (p *plumbline) snapshot(at int64, data []byte) error {
+	return p.walk(data, hasID|hasPart|hasParts, func(scan *scanner, i interval) error {
+		if i.id == 0 || i.id > uint64(len(p.subs)) {
 			return fmt.Errorf("snapshot for subscription %d, which does not exist", i.id)
 		}
-		sub := v.subs[i.id-1]
+		sub := p.subs[i.id-1]
 		if wrong := sub.place(i); wrong != "" {
-			v.broken(at, sub, wrong, sub.part+1, i.part, i.parts)
+			p.broken(at, sub, wrong, sub.part+1, i.part, i.parts)
 		}
 		sub.part, sub.parts = i.part, i.parts
 		// What is out of place is recorded all the same: it did come.
 		i.from, i.to = 0, sub.at.Offset
-		return v.readings(scan, at, sub, i, record.Restored)
+		return p.readings(scan, at, sub, i, record.Restored)
 	})
 }
 

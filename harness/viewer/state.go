@@ -4,12 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
-// ErrClosed is returned by waits on a viewer that was closed.
-var ErrClosed = errors.New("viewer: closed")
+// Errors that callers branch on.
+var (
+	// ErrClosed is returned by waits on a viewer that was closed.
+	ErrClosed = errors.New("viewer: closed")
+	// ErrNoOffsets says that the protocol of a viewer numbers nothing.
+	ErrNoOffsets = errors.New("its protocol tells no offsets")
+	// ErrNoReauthorise says that a protocol takes a new token with a new connection only.
+	ErrNoReauthorise = errors.New("its protocol takes no new token in a live session")
+)
 
 // Cursor is a position in the journal of the system under test.
 type Cursor struct {
@@ -41,15 +47,14 @@ func (v *Viewer) Counters() Counters {
 }
 
 // Cursor returns how far the subscription has got, the zero Cursor for a
-// filter that was not asked for.
+// filter that was not asked for and for a protocol that numbers nothing.
 func (v *Viewer) Cursor(filter string) Cursor {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	i := slices.IndexFunc(v.subs, func(s *subscription) bool { return s.filter == filter })
-	if i < 0 {
-		return Cursor{}
+	if d, ok := v.dialect.(positioned); ok {
+		return d.cursor(filter)
 	}
-	return v.subs[i].at
+	return Cursor{}
 }
 
 // Done is closed when the viewer has ended: by Close, or because the server
@@ -70,16 +75,17 @@ func (v *Viewer) Connected() bool {
 	return v.subscribedLocked()
 }
 
-func (v *Viewer) subscribedLocked() bool {
-	return v.session != nil && !slices.ContainsFunc(v.subs, func(s *subscription) bool { return !s.confirmed })
-}
+func (v *Viewer) subscribedLocked() bool { return v.session != nil && v.dialect.subscribed() }
 
 // WaitOffset waits until every subscription has got to offset. A filter that
-// leaves nothing gets there too, with the server's next sign of progress.
+// leaves nothing gets there too, with the server's next sign of progress. The
+// error wraps ErrNoOffsets at once when the protocol numbers nothing.
 func (v *Viewer) WaitOffset(ctx context.Context, offset uint64) error {
-	return v.wait(ctx, fmt.Sprintf("offset %d", offset), func() bool {
-		return !slices.ContainsFunc(v.subs, func(s *subscription) bool { return s.at.Offset < offset })
-	})
+	d, ok := v.dialect.(positioned)
+	if !ok {
+		return fmt.Errorf("viewer: %q waits for offset %d: %w", v.cfg.Name, offset, ErrNoOffsets)
+	}
+	return v.wait(ctx, fmt.Sprintf("offset %d", offset), func() bool { return d.reached(offset) })
 }
 
 // WaitReceived waits until n live readings were received in total.

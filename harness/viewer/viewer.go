@@ -1,9 +1,13 @@
-// Package viewer is a recording client of the viewer protocol
-// plumbline.v1.json, written from its description and sharing no code with
-// the bridge: what it says about a bridge is a second opinion.
+// Package viewer is a recording client of what dashboards connect to, one
+// dialect for each protocol: a Viewer reconnects, counts, waits and records, a
+// dialect reads the frames of one protocol. All are written from the protocols'
+// descriptions and share no code with the bridge: what they say about a bridge
+// is a second opinion.
 //
-// It stamps each frame directly after it was read, checks the chain of journal
-// intervals itself and keeps what it saw as records. It does not judge.
+// It stamps each frame directly after it was read and keeps what it saw as
+// records; where a server numbers what it sends, it checks the chain of journal
+// intervals itself. It does not judge. Whatever a server sends, memory is
+// bounded by a frame of 16 MiB and 100,000 topic names a subscription.
 package viewer
 
 import (
@@ -21,21 +25,35 @@ import (
 	"plumbline/harness/record"
 )
 
-// Subprotocol is the WebSocket subprotocol that a Viewer speaks.
-const Subprotocol = "plumbline.v1.json"
+// The protocols of Config.Protocol.
+const (
+	Plumbline = "plumbline" // plumbline.v1.json over WebSocket
+	MQTT      = "mqtt"      // MQTT 3.1.1 or 5 over WebSocket
+	JSON      = "json"      // JSON over WebSocket, as the descriptor describes it
+	SSE       = "sse"       // server-sent events
+	Poll      = "poll"      // HTTP requests, one after the other
+)
 
 // Config configures a Viewer. Name, URL, Filters and Recorder are required.
 type Config struct {
 	Name      string
-	URL       string                                    // ws:// or wss://
+	Protocol  string                                    // one of the constants above; "" means Plumbline
+	URL       string                                    // ws:// or wss://; http:// or https:// for SSE and Poll
 	Origin    string                                    // "" sends none
 	TLS       *tls.Config                               // for wss://; cloned
 	Token     func(ctx context.Context) (string, error) // asked before every connection and refresh; nil sends none
+	Place     TokenPlace                                // where the token goes
 	NoRefresh bool                                      // do not answer auth-expiring: the session runs into its expiry
 	Filters   []string                                  // one subscription each
 	Snapshot  bool                                      // ask for the last value of every topic
-	Recorder  *record.Recorder
-	Clock     *record.Clock // nil means the clock of Recorder
+	Resume    bool                                      // ask for what was missed; Plumbline does so always
+
+	Subprotocol string   // WebSocket subprotocol; "" means that of the protocol
+	Hello       []string // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
+	Message     Pointers // into each frame (JSON, SSE, Poll)
+
+	Recorder *record.Recorder
+	Clock    *record.Clock // nil means the clock of Recorder
 	// Resolve names the stream and sequence of a payload. It is called on the
 	// reading goroutine: it must not block, keep payload or call the viewer.
 	// nil leaves every reading foreign (record.NoStream).
@@ -46,6 +64,13 @@ type Config struct {
 	Log       *slog.Logger // nil discards
 
 	connectLimit time.Duration // for tests; 0 means the constant of that name
+}
+
+// Pointers are JSON pointers (RFC 6901) that find a reading in a frame.
+type Pointers struct {
+	Topic   string
+	Payload string
+	List    string // to an array of readings, within which Topic and Payload count; "" means one reading a frame
 }
 
 // Viewer is one recording client. Its methods may be called by any goroutine.
@@ -62,19 +87,16 @@ type Viewer struct {
 	tasks  sync.WaitGroup // token refreshes on their way
 	tokens secrets
 
+	dialect dialect
+
 	mu       sync.Mutex // guards what follows; frames are handled under it
-	subs     []*subscription
 	counters Counters
-	session  *session // nil while there is no connection
+	session  session // nil while there is no connection that the server accepted
 	closing  bool
 	err      error         // why the viewer ended
 	changed  chan struct{} // closed and renewed for those who wait
 	waiting  bool          // somebody does
 	last     time.Time     // arrival of the last live reading
-	epoch    string        // the last epoch seen and its number in the recording
-	epochNo  uint32
-	buf      []byte    // owned by the reading goroutine
-	scratch  [3][]byte // for topic, payload and base64, likewise
 }
 
 // Open connects, authenticates, subscribes to every filter and returns when
@@ -82,11 +104,8 @@ type Viewer struct {
 // reached, and returns a *RefusedError at once when it is refused for good. The
 // viewer then reconnects and resumes until Close, whatever becomes of ctx.
 func Open(ctx context.Context, cfg Config) (*Viewer, error) {
-	switch {
-	case cfg.Name == "" || cfg.URL == "" || cfg.Recorder == nil:
-		return nil, errors.New("viewer: name, URL and recorder are required")
-	case len(cfg.Filters) == 0:
-		return nil, fmt.Errorf("viewer: open %q: no filter to subscribe to", cfg.Name)
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	v := &Viewer{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Log,
@@ -94,7 +113,6 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 		rnd:     rand.New(rand.NewPCG(cfg.Reconnect.Seed, 0x76696577)), //nolint:gosec // jitter must be repeatable, not secret
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
-		buf:     make([]byte, 0, 32<<10),
 	}
 	if v.clock == nil {
 		v.clock = cfg.Recorder.Clock()
@@ -102,8 +120,9 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
-	for i, filter := range cfg.Filters {
-		v.subs = append(v.subs, &subscription{id: uint64(i + 1), filter: filter, topics: map[string]string{}})
+	var err error
+	if v.dialect, err = newDialect(v); err != nil {
+		return nil, fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
 	}
 	if v.cfg.connectLimit == 0 {
 		v.cfg.connectLimit = connectLimit
@@ -120,9 +139,24 @@ func Open(ctx context.Context, cfg Config) (*Viewer, error) {
 	return v, nil
 }
 
+// check fills in what the protocol fixes and finds what it cannot use.
+func (cfg *Config) check() error {
+	switch {
+	case cfg.Name == "" || cfg.URL == "" || cfg.Recorder == nil:
+		return errors.New("viewer: name, URL and recorder are required")
+	case len(cfg.Filters) == 0:
+		return fmt.Errorf("viewer: open %q: no filter to subscribe to", cfg.Name)
+	}
+	cfg.Protocol = or(cfg.Protocol, Plumbline)
+	if err := cfg.Place.check(cfg.Protocol); err != nil {
+		return fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
+	}
+	return nil
+}
+
 // connectUntil connects, and again after a wait when that failed for a reason
 // that may pass. Its error is final.
-func (v *Viewer) connectUntil(ctx context.Context) (*session, error) {
+func (v *Viewer) connectUntil(ctx context.Context) (session, error) {
 	for attempt := 0; ; attempt++ {
 		s, err := v.connect(ctx)
 		if err == nil {
@@ -143,7 +177,7 @@ func (v *Viewer) connectUntil(ctx context.Context) (*session, error) {
 }
 
 // run reads session after session until the viewer is closed or refused.
-func (v *Viewer) run(s *session) {
+func (v *Viewer) run(s session) {
 	defer close(v.done)
 	for {
 		err := v.serve(s)
@@ -172,7 +206,7 @@ func (v *Viewer) end(err error) {
 	v.wakeLocked()
 }
 
-// Close ends the viewer with close code 1000, gives the server a second to
+// Close ends the viewer as its protocol does (with close code 1000), gives the server a second to
 // answer and waits for its goroutines. It is idempotent.
 func (v *Viewer) Close() error {
 	v.mu.Lock()
@@ -180,7 +214,7 @@ func (v *Viewer) Close() error {
 	s := v.session
 	v.wakeLocked()
 	v.mu.Unlock()
-	if s != nil && s.sayGoodbye() == nil {
+	if s != nil && s.goodbye() == nil {
 		timer := time.NewTimer(time.Second)
 		select {
 		case <-v.done:
@@ -205,7 +239,8 @@ func (v *Viewer) Cut() {
 	}
 }
 
-// Reauthorise sends a token over the live session.
+// Reauthorise sends a token over the live session. The error wraps
+// ErrNoReauthorise when the protocol has no way to do so.
 func (v *Viewer) Reauthorise(token string) error {
 	v.mu.Lock()
 	s := v.session
@@ -213,7 +248,11 @@ func (v *Viewer) Reauthorise(token string) error {
 	if s == nil {
 		return fmt.Errorf("viewer: reauthorise %q: there is no connection", v.cfg.Name)
 	}
-	if err := s.send(authMessage{Type: "auth", Token: v.tokens.add(token)}); err != nil {
+	live, ok := s.(interface{ reauthorise(token string) error })
+	if !ok {
+		return fmt.Errorf("viewer: reauthorise %q: %w", v.cfg.Name, ErrNoReauthorise)
+	}
+	if err := live.reauthorise(v.tokens.add(token)); err != nil {
 		return fmt.Errorf("viewer: reauthorise %q: %w", v.cfg.Name, err)
 	}
 	return nil

@@ -1,0 +1,103 @@
+package viewer
+
+import (
+	"fmt"
+	"time"
+
+	"plumbline/harness/record"
+)
+
+// What a server can make a viewer keep is bounded.
+const (
+	noteLimit  = 100     // malformed frames that are written down; more are counted
+	topicLimit = 100_000 // topics whose name is kept, for each subscription
+)
+
+// event writes an event that is stamped now; pairs are field names and values,
+// "" values are left out.
+func (v *Viewer) event(kind record.EventKind, detail string, pairs ...string) {
+	v.eventAt(v.clock.Now(), kind, detail, pairs...)
+}
+
+// eventAt is event with the stamp of the frame that told of it. Texts of the
+// server may hold anything, a token included.
+func (v *Viewer) eventAt(at int64, kind record.EventKind, detail string, pairs ...string) {
+	fields := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			fields[pairs[i]] = v.tokens.hide(pairs[i+1])
+		}
+	}
+	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: v.tokens.hide(detail), Fields: fields})
+}
+
+// tookLocked counts a frame that was handled, with what was wrong with it, and
+// wakes those who wait.
+func (v *Viewer) tookLocked(frame []byte, err error) {
+	v.counters.Bytes += uint64(len(frame))
+	if err != nil {
+		v.counters.Malformed++
+		if v.counters.Malformed <= noteLimit {
+			shown := v.tokens.hide(string(frame[:min(len(frame), 64<<10)]))
+			v.event(record.Note, "malformed frame", "error", err.Error(), "frame", fmt.Sprintf("%.200q", shown))
+		}
+	}
+	v.wakeLocked()
+}
+
+// reading is one message as the server passed it on. Its slices are the
+// dialect's own and are not kept.
+type reading struct {
+	offset  uint64 // in the journal of the server, 0 when it does not tell
+	topic   []byte
+	payload []byte
+	flags   uint8
+	epoch   uint32 // number of the journal in the recording
+}
+
+// recordLocked keeps one reading, stamped with the time at which the last byte
+// of its frame had been read. kind is Received for live data and Restored for
+// the last values that a new viewer gets. Who counts is countLocked.
+func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r reading) {
+	rec := record.Record{
+		Kind: kind, Flags: r.flags, Node: v.node, Stream: record.NoStream, At: at,
+		Digest: record.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: r.epoch,
+	}
+	if v.cfg.Resolve != nil {
+		var flags uint8
+		rec.Stream, rec.Seq, flags = v.cfg.Resolve(topic, r.payload)
+		rec.Flags |= flags
+	} else {
+		rec.Flags |= record.FlagForeign
+	}
+	v.cfg.Recorder.Add(rec)
+}
+
+// countLocked counts readings that were recorded.
+func (v *Viewer) countLocked(kind record.Kind, n uint64) {
+	if kind != record.Received {
+		v.counters.Restored += n
+		return
+	}
+	v.counters.Received += n
+	if n > 0 {
+		v.last = time.Now()
+	}
+}
+
+// topics keeps one string for each topic that was seen.
+type topics map[string]string
+
+// name returns the topic as a string; fresh says that it was not seen before.
+func (t topics) name(raw []byte) (topic string, fresh bool) {
+	topic, known := t[string(raw)]
+	if known {
+		return topic, false
+	}
+	topic = string(raw)
+	if len(t) >= topicLimit {
+		return topic, false
+	}
+	t[topic] = topic
+	return topic, true
+}

@@ -1,0 +1,178 @@
+package viewer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// frameLimit bounds a message of a server in memory, whatever it announces.
+const frameLimit = 16 << 20
+
+// socket is the WebSocket under the protocols that use one (RFC 6455).
+type socket struct {
+	conn    *websocket.Conn
+	clock   interface{ Now() int64 }
+	silence time.Duration // how long the peer may say nothing; owned by the reading goroutine
+	write   sync.Mutex
+	buf     []byte // of the last message
+}
+
+// dialSocket makes the WebSocket handshake (RFC 6455 section 4.1) and offers
+// subprotocol, "" for none. The server must choose it.
+func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*socket, error) {
+	request, err := v.opening(token, subprotocol)
+	if err != nil {
+		return nil, err
+	}
+	dialer := websocket.Dialer{
+		NetDialContext:   v.cfg.Dial,
+		TLSClientConfig:  v.cfg.TLS.Clone(),
+		HandshakeTimeout: connectLimit,
+		Subprotocols:     request.offers,
+		ReadBufferSize:   16 << 10,
+		WriteBufferSize:  1 << 10,
+	}
+	conn, response, err := dialer.DialContext(ctx, request.url.String(), request.header)
+	if response != nil {
+		defer func() { _ = response.Body.Close() }()
+	}
+	if err != nil {
+		if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
+			return nil, err
+		}
+		return nil, v.refusedBy(response)
+	}
+	if err := agreed(request.offers, subprotocol, conn.Subprotocol(), response.Header); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	s := &socket{conn: conn, clock: v.clock, silence: connectLimit, buf: make([]byte, 0, 32<<10)}
+	conn.SetReadLimit(frameLimit)
+	conn.SetPingHandler(func(data string) error {
+		s.touch()
+		err := conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+		if errors.Is(err, websocket.ErrCloseSent) {
+			return nil // after our goodbye the server may still end its sentence
+		}
+		return err
+	})
+	conn.SetPongHandler(func(string) error { s.touch(); return nil })
+	return s, nil
+}
+
+// agreed reports what is wrong with the server's side of the handshake.
+func agreed(offers []string, subprotocol, chosen string, header http.Header) error {
+	switch {
+	case subprotocol != "" && chosen != subprotocol:
+		return fmt.Errorf("server chose subprotocol %.100q, not %q", chosen, subprotocol)
+	case chosen != "" && !slices.Contains(offers, chosen):
+		return fmt.Errorf("server chose subprotocol %.100q, which was not offered", chosen)
+	}
+	// RFC 6455 section 4.1: what was not offered must not be agreed to, and the
+	// library would begin to decompress.
+	if extensions := header.Values("Sec-WebSocket-Extensions"); len(extensions) > 0 {
+		return fmt.Errorf("server chose the extension %.100q, and none was offered", extensions[0])
+	}
+	return nil
+}
+
+// refusedBy returns the error for an HTTP answer that is a no.
+func (v *Viewer) refusedBy(response *http.Response) *RefusedError {
+	refused := &RefusedError{Status: response.StatusCode, Reason: v.tokens.hide(response.Status)}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		refused.Retry = time.Duration(min(seconds, maxRetrySeconds)) * time.Second
+	}
+	return refused
+}
+
+// maxRetrySeconds keeps a wait that a server asks for from overflowing.
+const maxRetrySeconds = 1 << 20
+
+// read returns the next message, its opcode and when its last byte had been
+// read (t4): nothing is decoded before. data is good until the next call.
+func (s *socket) read() (at int64, opcode int, data []byte, err error) {
+	s.touch()
+	opcode, r, err := s.conn.NextReader()
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if s.buf, err = s.readAll(s.buf[:0], r); err != nil {
+		return 0, 0, nil, err
+	}
+	return s.clock.Now(), opcode, s.buf, nil
+}
+
+// readAll reads to the end of r into buf, which grows as needed. Each piece is
+// a sign of life: a frame may take longer than silence is allowed to.
+func (s *socket) readAll(buf []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+		s.touch()
+	}
+}
+
+// touch moves the deadline on: data is what shows that the peer lives.
+func (s *socket) touch() { _ = s.conn.SetReadDeadline(time.Now().Add(s.silence)) }
+
+// send writes one message; opcode is websocket.TextMessage or BinaryMessage.
+func (s *socket) send(opcode int, data []byte) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(connectLimit))
+	return s.conn.WriteMessage(opcode, data)
+}
+
+// sendJSON writes one text message.
+func (s *socket) sendJSON(message any) error {
+	data, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	return s.send(websocket.TextMessage, data)
+}
+
+// goodbye sends the close frame of section 7.1.1.
+func (s *socket) goodbye() error {
+	body := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	return s.conn.WriteControl(websocket.CloseMessage, body, time.Now().Add(time.Second))
+}
+
+// close drops the connection without a word. It is idempotent.
+func (s *socket) close() { _ = s.conn.Close() }
+
+// ending takes the close code and its reason out of a read error. The reason
+// may be JSON with a reason and a time to wait.
+func (s *socket) ending(err error) (e ending) {
+	var closed *websocket.CloseError
+	if !errors.As(err, &closed) || closed.Code == websocket.CloseAbnormalClosure {
+		return ending{}
+	}
+	var body struct {
+		Reason  string `json:"reason"`
+		RetryMS int64  `json:"retry_ms"`
+	}
+	if json.Unmarshal([]byte(closed.Text), &body) != nil || body.Reason == "" {
+		return ending{code: closed.Code, reason: closed.Text}
+	}
+	return ending{code: closed.Code, reason: body.Reason, retry: time.Duration(min(max(body.RetryMS, 0), maxRetrySeconds*1000)) * time.Millisecond}
+}
