@@ -57,7 +57,7 @@ func (g *Generator) ForwardWith(ctx context.Context, dev devices.Device, topic s
 		}
 		p.Send(Message{
 			Stream: stream, Seq: seq, Due: int64(sample.First), Topic: topic, Payload: payload,
-			QoS: o.QoS, Retain: o.Retain, Foreign: o.Raw, Digest: record.Digest(payload),
+			QoS: o.QoS, Retain: o.Retain, Foreign: o.Raw, Digest: g.cfg.Recorder.Digest(payload),
 		})
 	}
 }

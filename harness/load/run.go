@@ -120,7 +120,7 @@ func (g *Generator) message(i int, due int64) prepared {
 	payload := record.Encode(g.cfg.Run, s.Device.Info().ID, s.seq, sample.Values)
 	return prepared{publisher: g.publishers[i], Message: Message{
 		Stream: s.stream, Seq: s.seq, Due: due, Topic: s.Topic, Payload: payload,
-		QoS: s.QoS, Retain: s.Retain, Digest: record.Digest(payload),
+		QoS: s.QoS, Retain: s.Retain, Digest: g.cfg.Recorder.Digest(payload),
 	}}
 }
 

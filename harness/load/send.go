@@ -13,7 +13,7 @@ import (
 // round the write.
 func (p *Publisher) Send(m Message) bool {
 	if m.Digest == 0 {
-		m.Digest = record.Digest(m.Payload)
+		m.Digest = p.rec.Digest(m.Payload)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

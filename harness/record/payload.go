@@ -7,7 +7,9 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"plumbline/devices"
@@ -18,7 +20,9 @@ import (
 //	{"run":"0a1b2c3d","dev":"press-7","seq":12,"v":{"temp":21.5},"crc":"89abcdef"}
 //
 // run names the recording, so that a message of an earlier run is told from
-// one of this run. crc is the CRC-32C (Castagnoli, RFC 3720 appendix B.4) of
+// one of this run. The members of v stand in ascending order of their names and
+// no number is -0, so that Restore finds a payload again that was read as JSON
+// and written anew. crc is the CRC-32C (Castagnoli, RFC 3720 appendix B.4) of
 // every byte before `,"crc"`, in hexadecimal. Text stays readable for people
 // and for bridges that look into payloads.
 const (
@@ -52,17 +56,17 @@ func Encode(run, dev string, seq uint64, values []devices.Value) []byte {
 }
 
 // AppendPayload appends the own payload to dst, which may be reused. It does
-// not allocate when dst has room. Numbers that JSON cannot hold (NaN and the
+// not allocate when dst has room and there are at most 16 values. Numbers that JSON cannot hold (NaN and the
 // infinities) are written as null.
 func AppendPayload(dst []byte, run, dev string, seq uint64, values []devices.Value) []byte {
 	start := len(dst)
-	dst = append(dst, `{"run":`...)
-	dst = appendJSONString(dst, run)
-	dst = append(dst, `,"dev":`...)
-	dst = appendJSONString(dst, dev)
-	dst = append(dst, `,"seq":`...)
-	dst = strconv.AppendUint(dst, seq, 10)
-	dst = append(dst, `,"v":{`...)
+	dst = appendHead(dst, run, dev, seq)
+	byName := func(a, b devices.Value) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(values, byName) {
+		var few [16]devices.Value
+		values = append(few[:0], values...)
+		slices.SortStableFunc(values, byName)
+	}
 	for i, v := range values {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -71,7 +75,22 @@ func AppendPayload(dst []byte, run, dev string, seq uint64, values []devices.Val
 		dst = append(dst, ':')
 		dst = appendValue(dst, v)
 	}
-	dst = append(dst, '}')
+	return appendCRC(append(dst, '}'), start)
+}
+
+// appendHead appends everything before the first value.
+func appendHead(dst []byte, run, dev string, seq uint64) []byte {
+	dst = append(dst, `{"run":`...)
+	dst = appendJSONString(dst, run)
+	dst = append(dst, `,"dev":`...)
+	dst = appendJSONString(dst, dev)
+	dst = append(dst, `,"seq":`...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	return append(dst, `,"v":{`...)
+}
+
+// appendCRC ends the payload that begins at start.
+func appendCRC(dst []byte, start int) []byte {
 	sum := crc32.Checksum(dst[start:], castagnoli)
 	dst = append(dst, payloadCRC...)
 	dst = appendHex32(dst, sum)
@@ -79,13 +98,20 @@ func AppendPayload(dst []byte, run, dev string, seq uint64, values []devices.Val
 }
 
 func appendValue(dst []byte, v devices.Value) []byte {
-	switch {
-	case v.IsText:
+	if v.IsText {
 		return appendJSONString(dst, v.Text)
-	case math.IsNaN(v.Number) || math.IsInf(v.Number, 0):
+	}
+	return appendNumber(dst, v.Number)
+}
+
+func appendNumber(dst []byte, n float64) []byte {
+	switch {
+	case math.IsNaN(n) || math.IsInf(n, 0):
 		return append(dst, "null"...)
+	case n == 0: // -0 too, which JavaScript writes as 0
+		return append(dst, '0')
 	default:
-		return strconv.AppendFloat(dst, v.Number, 'g', -1, 64)
+		return strconv.AppendFloat(dst, n, 'g', -1, 64)
 	}
 }
 

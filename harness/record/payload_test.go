@@ -16,7 +16,7 @@ var sample = []devices.Value{
 
 func TestPayloadText(t *testing.T) {
 	got := string(Encode("0a1b2c3d", "press-7", 12, sample))
-	const want = `{"run":"0a1b2c3d","dev":"press-7","seq":12,"v":{"temp":21.5,"state":"open \"wide\"\u000a","bad":null},"crc":"`
+	const want = `{"run":"0a1b2c3d","dev":"press-7","seq":12,"v":{"bad":null,"state":"open \"wide\"\u000a","temp":21.5},"crc":"`
 	if len(got) != len(want)+10 || got[:len(want)] != want {
 		t.Errorf("payload\n%s\nwant\n%s", got, want)
 	}

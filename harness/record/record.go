@@ -45,7 +45,7 @@ type Record struct {
 	Due    int64  // intended time of the message (Sent, Blocked), else 0
 	At     int64  // when it happened
 	End    int64  // when the write returned (Sent), else 0
-	Digest uint64 // first 8 bytes, big endian, of the SHA-256 of the payload
+	Digest uint64 // of the payload, see Recorder.Digest
 	Offset uint64 // journal offset told by the system under test, 0 when none
 	Bytes  uint32 // payload size
 	Aux    uint32 // Sent: attempt from 1. Received: index of the epoch in Index.Epochs

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ type Recorder struct {
 	changed  bool    // index differs from the file
 	lost     int64   // records refused after a failed write or after Close
 	firstErr error
+
+	byMeaning atomic.Bool // see CompareByMeaning
 
 	closed atomic.Bool
 	wake   chan struct{} // a shard is full
@@ -113,6 +116,23 @@ func newRecorder(dir string, clock *Clock, out, eventsOut io.WriteCloser) (*Reco
 	}
 	go r.write()
 	return r, nil
+}
+
+// CompareByMeaning makes Digest take payloads that are JSON by what they say
+// (see Canonical), for a system under test that may write them anew. It is
+// called before the first record and noted as an event.
+func (r *Recorder) CompareByMeaning() {
+	r.byMeaning.Store(true)
+	r.Event(Event{Kind: Note, Detail: "payloads that are JSON are compared by what they say"})
+}
+
+// Digest returns the identity under which this recording carries a payload: the
+// function Digest of it, or of its canonical form after CompareByMeaning.
+func (r *Recorder) Digest(payload []byte) uint64 {
+	if r.byMeaning.Load() && !bytes.HasPrefix(payload, []byte(payloadHead)) { // ours are restored to the byte
+		payload = Canonical(payload)
+	}
+	return Digest(payload)
 }
 
 // Clock returns the clock that stamps of this recording are taken from.

@@ -40,7 +40,8 @@ func (v *Resolver) Add(id uint32, s Stream) {
 // say) and the flags of a message that arrived under topic:
 //
 //   - an own payload of this run under its own topic: its stream and position;
-//   - the same under another topic: FlagMisrouted is set;
+//   - the same under another topic: FlagMisrouted is set, unless topic is "",
+//     which means that the system does not tell the topic;
 //   - an own payload of another run or of an unknown device: NoStream;
 //   - anything else on the topic of a foreign stream: FlagForeign, position 0;
 //   - anything else on the topic of an own stream: FlagCorrupt, position 0.
@@ -57,7 +58,7 @@ func (v *Resolver) Resolve(topic string, payload []byte) (stream uint32, seq uin
 		switch {
 		case !ok || p.Run != v.run:
 			return NoStream, p.Seq, 0
-		case own.topic != topic:
+		case own.topic != topic && topic != "":
 			return own.stream, p.Seq, FlagMisrouted
 		default:
 			return own.stream, p.Seq, 0

@@ -230,7 +230,7 @@ func (w *Witness) serve(s *session) error {
 func (w *Witness) witness(s *session, at int64, p *packets.Publish) error {
 	rec := record.Record{
 		Kind: record.Witnessed, Node: w.node, Stream: record.NoStream, At: at,
-		Digest: record.Digest(p.Payload), Bytes: uint32(len(p.Payload)),
+		Digest: w.cfg.Recorder.Digest(p.Payload), Bytes: uint32(len(p.Payload)),
 	}
 	if p.Retain {
 		rec.Flags |= record.FlagRetained
