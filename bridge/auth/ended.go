@@ -160,7 +160,8 @@ func (e *ended) append(path, key string, until time.Time) error {
 	return nil
 }
 
-// follow writes what could not be written, until ctx ends: a second after it failed, and then less and less often.
+// follow writes what could not be written, until ctx ends: a second after it failed, then less and less often, and at the end once
+// more, for the disk may be free again by then.
 func (e *ended) follow(ctx context.Context) {
 	wait := mendFirst
 	timer := time.NewTimer(wait)
@@ -168,10 +169,11 @@ func (e *ended) follow(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			_ = e.mend() // of an error End, or KeepEnded, has told
 			return
 		case <-timer.C:
 		}
-		if wait = min(2*wait, mendLast); e.mend() == nil { // of an error End, or KeepEnded, has told
+		if wait = min(2*wait, mendLast); e.mend() == nil {
 			wait = mendFirst
 		}
 		timer.Reset(wait)

@@ -187,8 +187,43 @@ func TestMendingIsPatient(t *testing.T) {
 		if err := r.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if tries != 14 { // at 1 s, 3, 7, 15, 31, 63, and then each minute
+		if tries != 15 { // at 1 s, 3, 7, 15, 31, 63, then each minute, and at the end
 			t.Errorf("%d tries in 10 minutes", tries)
+		}
+	})
+}
+
+// TestTheEndIsALastTry: what a full disk kept out of the file comes into it at the end of Run, if the disk is free by then.
+func TestTheEndIsALastTry(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ended")
+	synctest.Test(t, func(t *testing.T) {
+		r := keeper(t, path)
+		full := true
+		r.ended.replace = func(path string, content []byte) error {
+			if full {
+				return syscall.ENOSPC
+			}
+			return replace(path, content)
+		}
+		r.ended.torn = true
+		id := Identity{Key: "key", Expires: time.Now().Add(time.Hour)}
+		if r.End(id) == nil {
+			t.Fatal("the disk is full, and no error")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		<-time.After(2 * time.Minute)
+		synctest.Wait()
+		full = false
+		<-time.After(time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if !keeper(t, path).Revoked(id) {
+			t.Error("the logout is forgotten at the restart")
 		}
 	})
 }

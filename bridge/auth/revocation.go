@@ -98,7 +98,7 @@ func (r *Revocations) Watch(f func()) (cancel func()) {
 
 // Run looks at the file every RevocationInterval until ctx ends, and returns nil then. A file that cannot be read or parsed
 // is logged once and the last good list stays: never fail open. It also writes ended tokens that could not be written before, a
-// second later, and while that fails once a minute at least.
+// second later, while that fails once a minute at least, and before it returns.
 func (r *Revocations) Run(ctx context.Context) error {
 	var mending sync.WaitGroup
 	mending.Go(func() { r.ended.follow(ctx) }) // on its own: a disk may take its time
