@@ -70,15 +70,17 @@ func (r *Revocations) ReadEnded(path string) error {
 	return nil
 }
 
-// End makes the token behind id count for nothing from now on, here and after a restart, and calls the watchers. The error is
-// that of the file; the token is ended in memory all the same, and comes into the file as soon as Run, or the next End, can write it.
+// End makes the token behind id count for nothing from now on, calls the watchers, and only then waits for the disk, which keeps it
+// over a restart. The error is that of the file; the token is ended in memory all the same, and comes into the file as soon as Run, or
+// the next End, can write it.
 func (r *Revocations) End(id Identity) error {
 	if id.Key == "" {
 		return errors.New("auth: end: the identity is not of a token")
 	}
-	err := r.ended.add(id.Key, id.Expires.Add(time.Minute)) // the leeway is at most that
+	until := id.Expires.Add(time.Minute) // the leeway is at most that
+	r.ended.note(id.Key, until)
 	r.tell()
-	return err
+	return r.ended.save(id.Key, until)
 }
 
 func (e *ended) has(key string) bool {
@@ -95,10 +97,8 @@ func (e *ended) keepAt(path string) {
 	e.path, e.torn = path, true
 }
 
-// add notes one token, which counts for nothing from then on, and appends it to the file; now and then it writes the file anew,
-// without those that have expired.
-func (e *ended) add(key string, until time.Time) error {
-	e.note(key, until)
+// save appends a token that was noted to the file; now and then it writes the file anew, without those that have expired.
+func (e *ended) save(key string, until time.Time) error {
 	e.file.Lock()
 	defer e.file.Unlock()
 	switch path, missing, torn := e.lacks(key); {
@@ -113,7 +113,7 @@ func (e *ended) add(key string, until time.Time) error {
 	}
 }
 
-// note keeps a token in memory.
+// note keeps a token in memory: it counts for nothing from then on.
 func (e *ended) note(key string, until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -120,7 +120,7 @@ func TestAFullDiskStopsNoStart(t *testing.T) {
 	}
 }
 
-// TestASlowDiskHoldsNobodyUp: while the file is being written, tokens are checked, and ended, and revocations are read.
+// TestASlowDiskHoldsNobodyUp: while the file is being written, tokens are checked, ended with their sessions, and revocations are read.
 func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 	dir := t.TempDir()
 	r, err := NewRevocations(filepath.Join(dir, "revoked"), "", quiet())
@@ -136,7 +136,7 @@ func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 	r.ended.path, r.ended.torn = filepath.Join(dir, "ended"), true
 	r.ended.until["old"] = time.Now().Add(time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
-	done, told := make(chan error, 1), make(chan error, 1)
+	done, ended, told := make(chan error, 1), make(chan error, 1), make(chan struct{})
 	go func() { done <- r.Run(ctx) }()
 	within := func(what string, event <-chan struct{}) {
 		t.Helper()
@@ -147,7 +147,10 @@ func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	within("the write", begun)
-	go func() { told <- r.End(Identity{Key: "new", Expires: time.Now().Add(time.Hour)}) }()
+	unwatch := r.Watch(func() { close(told) })
+	go func() { ended <- r.End(Identity{Key: "new", Expires: time.Now().Add(time.Hour)}) }()
+	within("the sessions to be told of a logout", told)
+	unwatch()
 	put(t, filepath.Join(dir, "revoked"), "sub:anna\n")
 	seen := make(chan struct{})
 	go func() {
@@ -158,7 +161,7 @@ func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 	}()
 	within("a revocation and a logout", seen)
 	close(free)
-	if err := <-told; err != nil {
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -248,14 +251,14 @@ func TestEndedForgetsWhatHasExpired(t *testing.T) {
 	at := time.Now()
 	r.ended.now = func() time.Time { return at }
 	for n := range 1023 {
-		if err := r.ended.add(fmt.Sprint(n), at.Add(time.Second)); err != nil {
+		if err := r.End(Identity{Key: fmt.Sprint(n), Expires: at.Add(time.Second)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	path := filepath.Join(t.TempDir(), "ended")
-	at = at.Add(time.Second)
+	at = at.Add(time.Second + time.Minute)
 	r.ended.path = path
-	if err := r.ended.add("last", at.Add(time.Hour)); err != nil || len(r.ended.until) != 1 {
+	if err := r.End(Identity{Key: "last", Expires: at.Add(time.Hour)}); err != nil || len(r.ended.until) != 1 {
 		t.Errorf("%d are kept, %v", len(r.ended.until), err)
 	}
 	if raw, err := os.ReadFile(path); err != nil || strings.Count(string(raw), "\n") != 1 || !strings.HasPrefix(string(raw), "last ") {
