@@ -27,6 +27,7 @@ func (b *Bridge) buildGate(v *auth.Verifier) error {
 	if b.revoked, err = auth.NewRevocations(b.cfg.Auth.RevocationFile, b.cfg.Auth.TenantPrefix, b.log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	b.revoked.ShowStale(b.m.StaleFiles.WithLabelValues("auth.revocationFile").Set)
 	if err := b.revoked.KeepEnded(b.file(endedFile)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -143,6 +143,32 @@ func TestN38Revocation(t *testing.T) { // SEC-05
 	ben.wantClose(4007, "revoked")
 }
 
+// TestRevocationBesideABadLine: one line that does not read holds up no other, and the operator's alarm stays on until it is mended.
+func TestRevocationBesideABadLine(t *testing.T) { // SEC-05
+	path := filepath.Join(t.TempDir(), "revoked")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("")
+	r := run(t, func(c *Config) { c.Auth.RevocationFile = path })
+	anna := r.open(nil)
+	stale := func(want float64) {
+		t.Helper()
+		eventually.Must(t, "the alarm to go on or off", func() bool { return r.metric("bridge_stale_file") == want })
+	}
+	stale(0)
+	put("tenant:a\n") // well-formed, but there are no tenants
+	stale(1)
+	put("tenant:a\nsub:anna\n")
+	anna.wantClose(4007, "revoked")
+	stale(1)
+	put("sub:anna\n")
+	stale(0)
+}
+
 // closedCount returns how many sessions ended with a code.
 func (r *running) closedCount(code string) float64 {
 	r.t.Helper()

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -122,6 +123,44 @@ func TestRevocations(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestRevocationsOfABadFile: while the file does not read as a whole its good lines add to the list and take nothing off it, and each new
+// state of it is reported.
+func TestRevocationsOfABadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	put(t, path, "sub:anna\n")
+	var log bytes.Buffer
+	r, err := NewRevocations(path, "", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stale float64
+	r.ShowStale(func(v float64) { stale = v })
+	changes := 0
+	r.Watch(func() { changes++ })
+	for _, tc := range []struct {
+		text, revoked string
+		stale         float64
+		reports       int
+	}{
+		{"nonsense\n", "anna", 1, 1},
+		{"nonsense\nsub:ben\n", "anna ben", 1, 2},
+		{strings.Repeat("x", 1<<20) + "\nsub:carl\n", "anna ben carl", 1, 3},
+		{"nonsense\n", "anna ben carl", 1, 4},
+		{"sub:ben\n", "ben", 0, 4},
+		{"nonsense\n", "ben", 1, 5},
+	} {
+		put(t, path, tc.text)
+		before := changes
+		for range 3 { // looking again at the same says nothing more
+			r.tick()
+		}
+		revoked := strings.Join(slices.DeleteFunc([]string{"anna", "ben", "carl"}, func(name string) bool { return !r.Revoked(Identity{Subject: name}) }), " ")
+		if reports := strings.Count(log.String(), "\n"); revoked != tc.revoked || stale != tc.stale || reports != tc.reports || changes != before+1 {
+			t.Errorf("%.20q: revoked %s, stale %v, %d reports, %d changes", tc.text, revoked, stale, reports, changes-before)
+		}
 	}
 }
 

@@ -1,13 +1,12 @@
 package auth
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -34,7 +33,9 @@ type Revocations struct {
 
 	mu       sync.Mutex
 	last     fileState
+	fault    error // of the file in this state
 	lastErr  string
+	stale    func(float64)
 	watchers map[int]func()
 	next     int
 }
@@ -48,10 +49,10 @@ type fileState struct {
 }
 
 // NewRevocations reads path once. An empty path means that nothing is ever revoked; a missing file is an empty list, so that
-// it may be made later. A malformed file is an error here; later, in Run, the last good list stays in force. Where the verifier has
+// it may be made later. A malformed file is an error here; later, in Run, its good lines add to the list in force. Where the verifier has
 // no tenant prefix (its Options.TenantPrefix) no token is of a tenant, and a line that revokes one is malformed.
 func NewRevocations(path, tenantPrefix string, log *slog.Logger) (*Revocations, error) {
-	r := &Revocations{path: path, lone: tenantPrefix == "", log: log, watchers: map[int]func(){}, ended: newEnded()}
+	r := &Revocations{path: path, lone: tenantPrefix == "", log: log, stale: func(float64) {}, watchers: map[int]func(){}, ended: newEnded()}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
 	if path == "" {
@@ -82,6 +83,13 @@ func (r *Revocations) Revoked(id Identity) bool {
 	return slices.ContainsFunc(names, func(name string) bool { _, ok := set[name]; return ok })
 }
 
+// ShowStale calls set with 0 now, and from Run's goroutine with 1 when the file begins not to be in force as a whole, with 0 when it is
+// again. Call it before Run.
+func (r *Revocations) ShowStale(set func(float64)) {
+	r.stale = set
+	set(0)
+}
+
 // Watch calls f after each change of the list, from Run's or End's goroutine. The returned function ends that.
 func (r *Revocations) Watch(f func()) (cancel func()) {
 	r.mu.Lock()
@@ -96,8 +104,8 @@ func (r *Revocations) Watch(f func()) (cancel func()) {
 	}
 }
 
-// Run looks at the file every RevocationInterval until ctx ends, and returns nil then. A file that cannot be read or parsed
-// is logged once and the last good list stays: never fail open. It also writes ended tokens that could not be written before, a
+// Run looks at the file every RevocationInterval until ctx ends, and returns nil then. Of a file that cannot be read or parsed each state
+// is logged once, and nothing comes off the list: never fail open. What can be read of it is added. It also writes ended tokens that could not be written before, a
 // second later, while that fails once a minute at least, and before it returns.
 func (r *Revocations) Run(ctx context.Context) error {
 	var mending sync.WaitGroup
@@ -111,27 +119,36 @@ func (r *Revocations) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if r.path == "" {
-			continue
-		}
-		changed, err := r.reload()
-		r.report(err)
-		if changed {
-			r.tell()
+		if r.path != "" {
+			r.tick()
 		}
 	}
 }
 
-func (r *Revocations) report(err error) {
-	text := ""
+// tick looks at the file once.
+func (r *Revocations) tick() {
+	changed, err := r.reload()
+	r.report(err, changed)
+	if changed {
+		r.tell()
+	}
+}
+
+// report says what is wrong with the file, once for each state of it.
+func (r *Revocations) report(err error, changed bool) {
+	text, stale := "", 0.0
 	if err != nil {
-		text = err.Error()
+		text, stale = err.Error(), 1
 	}
 	r.mu.Lock()
-	fresh := text != r.lastErr
+	fresh := changed || text != r.lastErr
 	r.lastErr = text
 	r.mu.Unlock()
-	if fresh && err != nil {
+	if !fresh {
+		return
+	}
+	r.stale(stale)
+	if err != nil {
 		r.log.Error("revocation file not read, the last good list stays in force", "error", err)
 	}
 }
@@ -148,27 +165,31 @@ func (r *Revocations) tell() {
 	}
 }
 
-// reload reads the file when it may have changed.
+// reload reads the file when it may have changed. With an error and changed, the good lines of the file were added to the list.
 func (r *Revocations) reload() (changed bool, err error) {
-	state, raw, err := look(r.path, r.lastState())
-	if err != nil || raw == nil {
-		return false, err
-	}
-	set, err := parseRevocations(r.path, r.lone, raw)
+	last, fault := r.lastState()
+	state, raw, err := look(r.path, last)
 	if err != nil {
 		return false, err
 	}
+	if raw == nil {
+		return false, fault
+	}
+	set, err := parseRevocations(r.path, r.lone, raw)
+	if err != nil {
+		maps.Copy(set, *r.set.Load()) // which names are to come off it nobody knows before the file is whole
+	}
 	r.mu.Lock()
-	r.last = state
+	r.last, r.fault = state, err
 	r.mu.Unlock()
 	r.set.Store(&set)
-	return true, nil
+	return true, err
 }
 
-func (r *Revocations) lastState() fileState {
+func (r *Revocations) lastState() (state fileState, fault error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.last
+	return r.last, r.fault
 }
 
 // smallFile is the size up to which the content itself is compared.
@@ -206,26 +227,31 @@ func look(path string, last fileState) (fileState, []byte, error) {
 	return state, raw, nil
 }
 
-func parseRevocations(path string, lone bool, raw []byte) (map[string]struct{}, error) {
-	set := map[string]struct{}{}
-	sc := bufio.NewScanner(bytes.NewReader(raw))
-	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimSpace(sc.Text())
+// parseRevocations returns the entries of all lines that are good, and what is wrong with the first that is not.
+func parseRevocations(path string, lone bool, raw []byte) (set map[string]struct{}, fault error) {
+	set = map[string]struct{}{}
+	n := 0
+	for text := range strings.Lines(string(raw)) {
+		n++
+		line := strings.TrimSpace(text)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		kind, name, ok := strings.Cut(line, ":")
 		name = strings.TrimSpace(name) // "sub: NAME" is what hands that write YAML give
-		if !ok || name == "" || kind != "sub" && kind != "jti" && kind != "tenant" {
-			return nil, fmt.Errorf("auth: revocation file %q line %d: want sub:NAME, sub:TENANT/NAME, jti:ID or tenant:TENANT", path, n)
+		var why string
+		switch {
+		case !ok || name == "" || kind != "sub" && kind != "jti" && kind != "tenant":
+			why = "want sub:NAME, sub:TENANT/NAME, jti:ID or tenant:TENANT"
+		case lone && kind == "tenant":
+			why = "there are no tenants without auth.tenantPrefix: set it, or revoke by sub:NAME or jti:ID"
+		default:
+			set[kind+":"+name] = struct{}{}
+			continue
 		}
-		if lone && kind == "tenant" {
-			return nil, fmt.Errorf("auth: revocation file %q line %d: there are no tenants without auth.tenantPrefix: set it, or revoke by sub:NAME or jti:ID", path, n)
+		if fault == nil {
+			fault = fmt.Errorf("auth: revocation file %q line %d: %s", path, n, why)
 		}
-		set[kind+":"+name] = struct{}{}
 	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("auth: revocation file %q: %w", path, err)
-	}
-	return set, nil
+	return set, fault
 }
