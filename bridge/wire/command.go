@@ -208,7 +208,8 @@ func (s *session) refresh(c *command) {
 }
 
 // regrant removes the subscriptions that id does not cover and returns them; the others are marked for their new access list. In the same
-// step it queues the answers, or reports that they have no room: no heartbeat leaves a subscription out before its end was told.
+// step it queues the answers, or reports that they have no room: no heartbeat leaves a subscription out before its end was told. Who has
+// nothing unread gets them all, an answer for each subscription there was: they may be more than maxControl.
 func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,6 +227,10 @@ func (s *session) regrant(id auth.Identity, changed bool) (dropped []*sub, full 
 		keep = append(keep, b)
 	}
 	s.subs = keep
+	if len(s.control) == 0 {
+		s.control = answers
+		return dropped, false
+	}
 	return dropped, !s.queue(answers)
 }
 

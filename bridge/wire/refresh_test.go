@@ -36,3 +36,21 @@ func TestRefreshTellsAnEndBeforeAHeartbeat(t *testing.T) {
 		t.Error("answers are queued that have no room")
 	}
 }
+
+// TestRefreshThatEndsMany: a new token may end more subscriptions than there is room for answers that a viewer does not read; a viewer that
+// has read all so far is told of each.
+func TestRefreshThatEndsMany(t *testing.T) {
+	s := quiet(nil)
+	s.live = true
+	const many = 3000
+	for i := range int64(many) {
+		s.subs = append(s.subs, &sub{id: i, filter: "b"})
+	}
+	dropped, full := s.regrant(auth.Identity{}, false)
+	if len(dropped) != many || full || strings.Count(string(s.control), `"suberr"`) != many {
+		t.Fatalf("%d dropped, full %v, %d answers", len(dropped), full, strings.Count(string(s.control), `"suberr"`))
+	}
+	if s.queue([]byte("x")) {
+		t.Error("more is queued behind them before they are read")
+	}
+}

@@ -21,7 +21,7 @@ import (
 	"plumbline/bridge/hub"
 )
 
-// maxControl bounds the answers that wait to be written to one viewer, in bytes.
+// maxControl bounds the answers that wait to be written to one viewer, in bytes; only those to one refresh may be more.
 const maxControl = 256 << 10
 
 // helloBytes bounds the messages of a viewer that nobody has vouched for yet: a token and a name need no more.
