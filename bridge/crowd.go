@@ -12,7 +12,7 @@ import (
 
 // crowd looks at viewers' connections before anything is spent on them, the TLS handshake above all. It counts those that are not
 // served yet, and those served over HTTP. What comes too many it can only close: nobody has asked anything yet that could be
-// answered. So its limits lie beyond those of the handshake, which answers.
+// answered. So its limits lie beyond those of the handshake, which answers, for one address too.
 type crowd struct {
 	most       int64        // connections, with the sessions that are out of its hands: more than an int of 32 bits when the files are not known
 	perAddress int          // of one address, idle ones too
@@ -29,7 +29,7 @@ type crowd struct {
 }
 
 // Beyond what is served of one address: what a browser opens to one host besides. And connections that may come at once, whatever
-// the rate; of one address half as many, as half the rate.
+// the rate; of one address three quarters of them, as of the rate, which leaves the others a quarter.
 const (
 	browserConns = 6
 	suddenConns  = 128
@@ -44,7 +44,7 @@ func newCrowd(c Config, r ration, proxies peer.Proxies) *crowd {
 	}
 	if !c.Viewers.Plaintext {
 		rate, burst := 2*c.Viewers.HandshakeRate, 4*c.Viewers.HandshakeRate+suddenConns
-		w.rate, w.each = rates.New(rate, burst), rates.New(rate/2, burst/2)
+		w.rate, w.each = rates.New(rate, burst), rates.New(3*rate/4, 3*burst/4)
 	}
 	return w
 }
