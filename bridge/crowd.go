@@ -28,10 +28,12 @@ type crowd struct {
 	rest map[net.Conn]struct{} // the idle ones
 }
 
-// Beyond what is served of one address: what a browser opens to one host besides. And connections that may come at once, whatever
+// Beyond what is served of one address: what a browser opens to one host besides. How many times that an address has with the idle ones,
+// which are those of its other browsers. And connections that may come at once, whatever
 // the rate; of one address three quarters of them, as of the rate, which leaves the others a quarter.
 const (
 	browserConns = 6
+	idleTimes    = 4
 	suddenConns  = 128
 )
 
@@ -41,6 +43,7 @@ func newCrowd(c Config, r ration, proxies peer.Proxies) *crowd {
 	w.perAddress = r.streams + max(0, r.handshakes-r.streams)/2
 	if w.busy = w.perAddress; c.Viewers.MaxPerAddress > 0 {
 		w.busy = min(w.busy, c.Viewers.MaxPerAddress+browserConns)
+		w.perAddress = min(w.perAddress, idleTimes*w.busy)
 	}
 	if !c.Viewers.Plaintext {
 		rate, burst := 2*c.Viewers.HandshakeRate, 4*c.Viewers.HandshakeRate+suddenConns

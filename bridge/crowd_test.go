@@ -155,6 +155,30 @@ func TestIdleConnectionsAreNoCrowd(t *testing.T) {
 	}
 }
 
+// TestIdleCrowdOfOneIsBounded: where the connections of an address are limited, those that idle are too, long before its part of all.
+func TestIdleCrowdOfOneIsBounded(t *testing.T) {
+	c := config.Default()
+	c.Viewers.MaxPerAddress, c.Viewers.Plaintext = 4, true
+	b := &Bridge{crowd: newCrowd(c, ration{viewers: 10_000, streams: 1000, handshakes: 50_000}, nil)}
+	const limit = 4 + browserConns
+	inside := 0
+	for n := range 1000 * limit {
+		f := &caller{addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: n + 1}}
+		if reason := b.crowd.enter(f.addr.String(), 0, time.Now()); reason == "address-crowd" {
+			b.crowd.leave(f.addr.String())
+			continue
+		} else if reason != "" {
+			t.Fatal(reason)
+		}
+		inside++
+		b.admit(f, http.StateActive)
+		b.admit(f, http.StateIdle)
+	}
+	if inside != idleTimes*limit {
+		t.Errorf("one address has %d connections, want %d", inside, idleTimes*limit)
+	}
+}
+
 // TestSilentCrowdLeavesRoom: one host that opens connections and says nothing keeps no other out, and each is closed before any TLS.
 func TestSilentCrowdLeavesRoom(t *testing.T) {
 	const limit = 3
