@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,9 @@ const (
 	followEvery = 200 * time.Millisecond
 	settled     = 150 * time.Millisecond
 )
+
+// errUnsettled is the answer of a look to a file that may still be written.
+var errUnsettled = errors.New("ingest: the file has changed just now")
 
 // maxFollowed bounds a followed file.
 const maxFollowed = 64 << 20
@@ -52,6 +56,9 @@ func (f *followed) first() error {
 // again reads the file if it changed and reports whether something new is in force. Each problem is said once.
 func (f *followed) again(log *slog.Logger) bool {
 	changed, err := f.look(false)
+	if errors.Is(err, errUnsettled) {
+		return false // what was said last holds
+	}
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -79,7 +86,7 @@ func (f *followed) stale() float64 {
 	return 0
 }
 
-// look reads the file when it has changed and, but for the first time, has stayed so since an earlier look.
+// look reads the file when it has changed and, but for the first time, has stayed so since an earlier look: errUnsettled until then.
 func (f *followed) look(first bool) (changed bool, err error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
@@ -94,7 +101,7 @@ func (f *followed) look(first bool) (changed bool, err error) {
 	sum, bad := f.sum, f.bad
 	f.mu.Unlock()
 	if !first && !stays {
-		return false, bad
+		return false, errUnsettled
 	}
 	if same && info.Size() > smallFile {
 		return false, bad

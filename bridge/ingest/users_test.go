@@ -158,42 +158,6 @@ func staleFile(t *testing.T, b *Broker, key string) float64 {
 	return m.GetGauge().GetValue()
 }
 
-// TestHalfWrittenFileIsNotRead: a file that is written in place is empty, or half there, for a moment. Nobody is cut, and no
-// certificate is good again, for that.
-func TestHalfWrittenFileIsNotRead(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var inForce []string
-	write("one")
-	now := time.Unix(1_000_000, 0)
-	f := &followed{
-		path: path, key: "k", now: func() time.Time { return now },
-		parse: func(raw []byte) error { inForce = append(inForce, string(raw)); return nil },
-	}
-	if err := f.first(); err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"", "tw", "two three"} {
-		now = now.Add(followEvery)
-		write(part)
-		f.again(testLog())
-		now = now.Add(settled - 1) // a signal, beside a tick
-		f.again(testLog())
-	}
-	for range 2 {
-		now = now.Add(1)
-		f.again(testLog())
-	}
-	if got := strings.Join(inForce, "|"); got != "one|two three" {
-		t.Errorf("read %q", got)
-	}
-}
-
 // TestUsersFileIsFollowed: a change holds without a restart, cuts who is gone, and a bad file changes nothing but the alarm.
 func TestUsersFileIsFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.yaml")
