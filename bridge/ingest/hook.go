@@ -149,8 +149,9 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, pk packets.Packet) {
 	if c.emptyWill {
 		pk.Connect.WillPayload = nil
 	}
-	h.b.wills.connected(cl, pk)
-	c.session.setWill(nil)
+	if cancelled := h.b.wills.connected(cl, pk); cancelled != nil {
+		c.session.dropWill(cancelled)
+	}
 	c.session.saveOr("CONNECT")
 	c.session.begin()
 }

@@ -168,13 +168,11 @@ func (s *session) due(now time.Time) (over, changed bool) {
 	return false, s.dirty && s.keep
 }
 
-// setWill notes the will that waits, or that none does.
+// setWill notes the will that waits.
 func (s *session) setWill(w *keptWill) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.will != w {
-		s.will, s.dirty = w, true
-	}
+	s.will, s.dirty = w, true
 }
 
 // dropWill notes that the will waits no more. Another one, of a connection that came and went meanwhile, goes on waiting.

@@ -25,6 +25,7 @@ type wills struct {
 
 type delayedWill struct {
 	timer *time.Timer
+	will  *keptWill
 	send  func()
 }
 
@@ -33,8 +34,9 @@ func newWills(b *Broker) *wills {
 }
 
 // connected notes the will of a client whose session is up, and settles one that waits from its last connection: a new
-// connection to the session cancels it [MQTT-3.1.3-9], a clean start ends that session and so sends it.
-func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) {
+// connection to the session cancels it [MQTT-3.1.3-9], a clean start ends that session and so sends it. It returns the one that
+// was cancelled, for the session to drop; one that is on its way is dropped by its sender.
+func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) (cancelled *keptWill) {
 	w.mu.Lock()
 	if pk.Connect.WillFlag {
 		w.alive[cl] = pk.Connect
@@ -43,14 +45,15 @@ func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) {
 	delete(w.delayed, cl.ID)
 	w.mu.Unlock()
 	if old == nil {
-		return
+		return nil
 	}
 	old.timer.Stop() // if it has fired just now, it finds nothing to send: the list decides
 	if pk.Connect.Clean {
 		old.send()
-		return
+		return nil
 	}
 	w.count("cancelled")
+	return old.will
 }
 
 func (w *wills) disconnected(cl *mqtt.Client) {
@@ -114,7 +117,7 @@ func (w *wills) later(s *session, will *keptWill) {
 		w.count("draining")
 		return
 	}
-	d := &delayedWill{send: send}
+	d := &delayedWill{will: will, send: send}
 	d.timer = time.AfterFunc(time.Duration(will.Delay)*time.Second, func() {
 		w.mu.Lock()
 		due := w.delayed[id] == d && !w.stopped

@@ -14,6 +14,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/journal"
 )
 
 // safeBuffer is a bytes.Buffer for several goroutines.
@@ -205,5 +206,39 @@ func TestSlowWillLeavesTheNext(t *testing.T) {
 	s.dropWill(second)
 	if s.will != nil || !s.dirty {
 		t.Errorf("%+v waits after it was sent", s.will)
+	}
+}
+
+// TestWillOnItsWayIsKept: a client that comes back while its will is being stored does not have it forgotten: were the process
+// killed now, the will would be sent after the restart.
+func TestWillOnItsWayIsKept(t *testing.T) {
+	h := &held{}
+	b, j := start(t, func(o *Options) {
+		h.Journal = o.Journal.(*journal.Journal)
+		o.Journal, o.SessionDir = h, t.TempDir()
+	})
+	saved := func() *keptWill {
+		k, err := b.sessions.store.read(b.sessions.store.path("d"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.Will
+	}
+	in := login{id: "d", props: kept1h}
+	dies := in
+	dies.will = &willSpec{topic: "w/d", payload: "x", props: u32(0x18, 1)}
+	release := sync.OnceFunc(h.hold())
+	defer release()
+	_ = dial(t, b, 5).ok(dies).Close()
+	h.await(t, 1)
+	dial(t, b, 5).ok(in).quiet()
+	if w := saved(); w == nil || w.Topic != "w/d" {
+		t.Errorf("%+v is saved while the will is being stored", w)
+	}
+	release()
+	waitWill(t, b, "sent", 1)
+	eventually.Must(t, "the will to be settled in the file", func() bool { return saved() == nil })
+	if e := stored(t, j); len(e) != 1 || counted(t, b, "cancelled") != 0 {
+		t.Errorf("%d stored, %v cancelled", len(e), counted(t, b, "cancelled"))
 	}
 }
