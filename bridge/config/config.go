@@ -51,7 +51,7 @@ type MQTT struct {
 	MaxClients     int          `yaml:"maxClients"`
 	MaxPerAddress  int          `yaml:"maxPerAddress"` // of one address (IPv6: of one /64); 0 = no limit
 	ConnectTimeout Duration     `yaml:"connectTimeout"`
-	LoginFailures  int          `yaml:"loginFailures"` // per minute, for an address and for an account
+	LoginFailures  int          `yaml:"loginFailures"` // per minute, of an address and at an account; eight times as many of an IPv6 /64
 	Plaintext      bool         `yaml:"plaintext"`     // allow MQTT without TLS on an address that is not loopback
 	TLS            MQTTTLS      `yaml:"tls"`
 	WebSocket      MQTTSocket   `yaml:"websocket"`

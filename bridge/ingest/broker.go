@@ -53,7 +53,7 @@ type Options struct {
 	MaxPacketBytes int64            // 0 = DefaultMaxPacketBytes
 	MaxClients     int              // 0 = DefaultMaxClients
 	MaxPerAddress  int              // 0 = no limit
-	LoginFailures  int              // a minute, for an address and for an account; 0 = no limit
+	LoginFailures  int              // a minute, of an address and at an account, eight times as many of an IPv6 /64; 0 = no limit
 	ConnectTimeout time.Duration    // 0 = DefaultConnectTimeout
 	WriteTimeout   time.Duration    // 0 = DefaultWriteTimeout
 	SessionDir     string           // where sessions are kept over a restart; "" = nowhere
