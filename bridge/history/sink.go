@@ -21,7 +21,8 @@ const (
 
 const (
 	writeTimeout = 30 * time.Second // of one batch
-	lookTimeout  = 5 * time.Second  // to find when a gap begins
+	lookTimeout  = 5 * time.Second  // to find when a gap begins, doubled each time that it is not found
+	lookTries    = 6                // how often it is
 	lastWords    = 5 * time.Second  // to store what the journal holds after Run's context ended
 	expireEvery  = time.Minute      // between two rounds of retention
 	expireRest   = 100 * time.Millisecond
@@ -51,7 +52,7 @@ type Sink struct {
 	x     Extractor
 	kick  chan struct{}
 	pause func(ctx context.Context, d time.Duration) // tests skip it
-	look  time.Duration                              // tests shorten it
+	look  time.Duration                              // lookTimeout; tests shorten it
 
 	store atomic.Pointer[Store]
 	at    atomic.Uint64 // everything up to it is stored
@@ -65,6 +66,7 @@ type Sink struct {
 	batch    Batch
 	full     bool // the last batch was: there is more
 	expireAt time.Time
+	looked   int    // how often the begin of a gap was not found
 	trouble  string // the last error logged
 }
 
@@ -244,19 +246,29 @@ func (s *Sink) adopt(ctx context.Context, store Store, c journal.Cursor) error {
 
 // before returns the time of the entry at offset, or, when the journal has it no longer, of the youngest that the store has; zero
 // when there is none. In a store with very many series it gives up and returns the youngest so far: the gap begins too early then.
+// One that has told nothing yet is asked again for longer, since a gap without a begin touches every earlier time, but not for ever.
 func (s *Sink) before(ctx context.Context, store Store, offset uint64) (time.Time, error) {
 	if offset > 0 {
 		if found, err := s.o.Journal.Read(offset-1, 1, 0); err == nil && len(found) > 0 {
 			return found[0].Time, nil
 		}
 	}
-	looking, cancel := context.WithTimeout(ctx, s.look)
+	looking, cancel := context.WithTimeout(ctx, s.look<<s.looked)
 	defer cancel()
 	last, err := s.youngest(looking, store)
-	if err != nil && looking.Err() != nil && ctx.Err() == nil {
-		err = nil
+	switch {
+	case err == nil:
+	case looking.Err() == nil:
+		return last, err
+	case !last.IsZero():
+	case s.looked < lookTries:
+		s.looked++
+		return last, err
+	default:
+		s.o.Log.Warn("history does not find when a gap begins: every answer of an earlier time will have it", "store", s.o.Name, "error", err)
 	}
-	return last, err
+	s.looked = 0
+	return last, nil
 }
 
 // youngest returns the time of the youngest that the store has, zero when it has nothing. With an error it is the youngest so far.
@@ -274,7 +286,7 @@ func (s *Sink) youngest(ctx context.Context, store Store) (last time.Time, err e
 	for _, e := range events.Events {
 		look(e.Time)
 	}
-	for q := (ListQuery{Filter: "#", Limit: 1000}); ; {
+	for q := (ListQuery{Filter: "#", Limit: 10}); ; q.Limit = min(2*q.Limit, 1000) { // soon something, then much at once
 		page, err := store.Latest(ctx, q)
 		if err != nil {
 			return last, err
