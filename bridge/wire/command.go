@@ -195,11 +195,7 @@ func (s *session) refresh(c *command) {
 	}
 	s.watchExpiry(id)
 	dropped, full := s.regrant(id, id.AccessKey(auth.Live) != old.AccessKey(auth.Live) || id.AccessKey(auth.Snapshot) != old.AccessKey(auth.Snapshot))
-	if full {
-		s.shut(CloseLimit, "too many answers unread", 0)
-	} else {
-		s.wake()
-	}
+	s.answered(full)
 	for _, b := range dropped {
 		s.end(b)
 		s.srv.m.Denied.WithLabelValues("live").Inc()
@@ -367,11 +363,7 @@ func (s *session) open(b *sub, ok subokMsg) {
 	full := !s.queue(frame) // in one step: no batch comes before it
 	s.mu.Unlock()
 	s.srv.m.Subscriptions.Inc()
-	if full {
-		s.shut(CloseLimit, "too many answers unread", 0)
-		return
-	}
-	s.wake()
+	s.answered(full)
 }
 
 func (s *session) find(id int64) *sub {
@@ -392,18 +384,21 @@ func (s *session) unsubscribe(c *command) {
 		s.misuse("unsub: id must be a whole number")
 		return
 	}
-	if b := s.find(id); b != nil {
-		s.mu.Lock()
-		for i, one := range s.subs {
-			if one == b {
-				s.subs = append(s.subs[:i:i], s.subs[i+1:]...)
-				break
-			}
+	answer := s.frame(idMsg{"unsubok", id})
+	var gone *sub
+	s.mu.Lock()
+	for i, b := range s.subs {
+		if b.id == id {
+			gone, s.subs = b, append(s.subs[:i:i], s.subs[i+1:]...)
+			break
 		}
-		s.mu.Unlock()
-		s.end(b)
 	}
-	s.pushMessage(idMsg{"unsubok", id})
+	full := !s.queue(answer) // in one step: no heartbeat leaves it out before
+	s.mu.Unlock()
+	if gone != nil {
+		s.end(gone)
+	}
+	s.answered(full)
 }
 
 // end closes the stream of a subscription that is no longer in subs.

@@ -363,6 +363,11 @@ func (s *session) push(frames []byte) {
 	s.mu.Lock()
 	full := !s.queue(frames)
 	s.mu.Unlock()
+	s.answered(full)
+}
+
+// answered has what was queued written, or closes who leaves no room for it.
+func (s *session) answered(full bool) {
 	if full {
 		s.shut(CloseLimit, "too many answers unread", 0)
 		return

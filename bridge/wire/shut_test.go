@@ -56,3 +56,16 @@ func TestAnEndInOrderBringsWhatIsThere(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsubIsToldBeforeAHeartbeat: a heartbeat that comes while a subscription is being ended names it, or comes after the answer.
+func TestUnsubIsToldBeforeAHeartbeat(t *testing.T) {
+	s, b := following(t)
+	s.beat = true
+	w := turn{s: s}
+	b.release = w.fill // between the first step and the last
+	s.unsubscribe(&command{id: raw{json: []byte("1")}})
+	sent := string(w.buf)
+	if end, beat := strings.Index(sent, `"unsubok"`), strings.Index(sent, `"heartbeat"`); beat < 0 || !strings.Contains(sent, `"cursors":{}`) || end < 0 || beat < end {
+		t.Errorf("sent %q, want unsubok, then a heartbeat without it", sent)
+	}
+}
