@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
-	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -70,8 +70,8 @@ type Bench struct {
 	closed    error
 	finishing sync.Once
 	finished  error
-	health    reports.RigHealth
-	history   *oracle.History
+	info      reports.SUT       // of the system as it was started
+	health    reports.RigHealth // what the rig's own instruments said
 	gaps      []oracle.Gap
 }
 
@@ -90,7 +90,7 @@ func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
 	if len(plan.Filters) == 0 {
 		plan.Filters = []string{AllTopics}
 	}
-	b := &Bench{rig: r, plan: plan, dir: records, log: r.cfg.Log.With("scenario", plan.Name), Clock: record.NewClock()}
+	b := &Bench{rig: r, plan: plan, health: unknownHealth(), gaps: []oracle.Gap{}, dir: records, log: r.cfg.Log.With("scenario", plan.Name), Clock: record.NewClock()}
 	b.run = hex.EncodeToString(be32(devices.Mix(r.cfg.Seed, record.Digest([]byte(records)))))
 	b.resolver = record.NewResolver(b.run)
 	for _, start := range []func(context.Context) error{
@@ -126,7 +126,11 @@ func (b *Bench) startSUT(ctx context.Context, logs string) error {
 		return err
 	}
 	b.SUT = system
-	return system.Start(ctx)
+	if err := system.Start(ctx); err != nil {
+		return err
+	}
+	b.info = system.Info()
+	return nil
 }
 
 func (b *Bench) startRecorder(context.Context) error {
@@ -186,17 +190,13 @@ func dialTo(addr string) func(context.Context, string, string) (net.Conn, error)
 	}
 }
 
-// Options returns what an oracle needs to know about this bench.
-func (b *Bench) Options(requirement string) oracle.Options {
-	return oracle.Options{
-		BrokerInside: b.rig.brokerInside(), Requirement: requirement,
-		Evidence: path.Join("records", filepath.Base(b.dir), "records.bin"),
-	}
-}
+// Folder returns the name of the folder below the records of the run that
+// holds what this bench leaves.
+func (b *Bench) Folder() string { return filepath.Base(b.dir) }
 
-// Gaps returns the times in which this process itself did not run. Call it
-// after Finish.
-func (b *Bench) Gaps() []oracle.Gap { return b.gaps }
+// Recorded returns the bench as its files hold it. Call it after Close or
+// Finish.
+func (b *Bench) Recorded() (*Recorded, error) { return OpenRecorded(b.rig.Dir(), b.Folder()) }
 
 // blame names the system under test when it is gone without being asked to:
 // whatever else went wrong is a consequence of that.
@@ -221,8 +221,9 @@ func (b *Bench) unreachable(ctx context.Context, err error) error {
 }
 
 // Close ends everything in reverse order: devices, viewers, witness, proxies,
-// the system under test, the recording. It is idempotent and may be called at
-// any time; what was recorded stays.
+// the system under test, the recording; then it writes what a judgement needs
+// beside that. It is idempotent and may be called at any time; what was recorded
+// stays.
 func (b *Bench) Close() error {
 	b.closing.Do(func() {
 		errs := []error{b.stopLoad(), b.stopObservers()}
@@ -230,7 +231,7 @@ func (b *Bench) Close() error {
 			errs = append(errs, b.SUT.Close())
 		}
 		if b.Recorder != nil {
-			errs = append(errs, b.Recorder.Close())
+			errs = append(errs, b.Recorder.Close(), b.keepEvidence())
 		}
 		b.closed = errors.Join(errs...)
 	})
@@ -265,6 +266,15 @@ func (b *Bench) stopObservers() error {
 	}
 	b.readInstruments()
 	return errors.Join(errs...)
+}
+
+// unknownHealth is a rig of which nothing has been measured.
+func unknownHealth() reports.RigHealth {
+	nan := reports.Float(math.NaN())
+	return reports.RigHealth{
+		SlipP50: nan, SlipP99: nan, SlipMax: nan, HiccupP99: nan, HiccupMax: nan,
+		FloorP50: nan, FloorP99: nan, FloorP999: nan, ClockRead: nan, GCPauseMax: nan, Uncertainty: nan,
+	}
 }
 
 // readInstruments ends the rig's own measurements, once.

@@ -14,6 +14,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/fault"
+	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -82,34 +83,50 @@ func open(t *testing.T, rig *harness.Rig, plan harness.Plan) *harness.Bench {
 	return b
 }
 
+// finish ends the bench and reads back what it left.
+func finish(t *testing.T, b *harness.Bench) (*harness.Recorded, *oracle.History) {
+	t.Helper()
+	if err := b.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Recorded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := r.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, h
+}
+
 func TestBenchRecordsAWindow(t *testing.T) {
 	rig := newRig(t, nil)
 	b := open(t, rig, harness.Plan{Name: "window", Load: small, ViewerFault: true, BrokerFault: true})
 	if err := b.Window(t.Context(), "w", 100*time.Millisecond, 500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	h, err := b.Finish(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, found := h.Delivery(b.Options("DEL-01"))
+	r, h := finish(t, b)
+	d, found := h.Delivery(r.Options("DEL-01"))
 	if d.Owed < 100 || d.Lost+d.Unconfirmed+d.Duplicated != 0 || d.Delivered != d.Owed {
 		t.Errorf("delivery is %+v, %v", d, found)
 	}
-	health := b.Health(h)
+	health := r.Health(h, rig.Profile())
 	if health.Offered == 0 || health.Achieved != health.Offered || !(health.ClockRead > 0) || !(health.SlipP99 > 0) {
 		t.Errorf("health is %+v", health)
 	}
 	if !math.IsNaN(float64(health.FloorP99)) {
 		t.Errorf("the noise floor, which nobody measured, is %v ms", health.FloorP99)
 	}
-	devices := b.Devices()
+	devices := r.Devices
 	if len(devices) != small.Devices || devices[0].Mode != reports.ModeSim {
 		t.Errorf("devices are %+v", devices)
 	}
-	again, err := b.Finish(t.Context())
-	if err != nil || again != h {
-		t.Errorf("finishing again gives another history, %v", err)
+	if err := b.Finish(t.Context()); err != nil {
+		t.Errorf("finishing again gives %v", err)
+	}
+	if r.SUT.Name == "" || len(r.SUT.Artifacts) == 0 || r.Name != "window" || !r.BrokerInside {
+		t.Errorf("the evidence is of %+v", r.Evidence)
 	}
 	if err := b.Close(); err != nil {
 		t.Errorf("closing again gives %v", err)
@@ -198,7 +215,7 @@ func TestDyingSystemEndsTheWindow(t *testing.T) {
 	if !errors.Is(err, sut.ErrUnavailable) || time.Since(began) > time.Minute {
 		t.Fatalf("after %s: %v", time.Since(began), err)
 	}
-	if _, err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
+	if err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
 		t.Errorf("finishing gives %v", err)
 	}
 }
@@ -224,7 +241,7 @@ func TestDyingSystemEndsTheDrain(t *testing.T) {
 			_ = p.Kill()
 		}
 	})
-	if _, err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
+	if err := b.Finish(t.Context()); !errors.Is(err, sut.ErrUnavailable) {
 		t.Errorf("finishing gives %v", err)
 	}
 }
@@ -300,11 +317,8 @@ func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
 	if err := b.Window(t.Context(), "w", 0, 1500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	h, err := b.Finish(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d, found := h.Delivery(b.Options("DEL-01")); d.Owed < 50 || d.Lost != 0 {
+	r, h := finish(t, b)
+	if d, found := h.Delivery(r.Options("DEL-01")); d.Owed < 50 || d.Lost != 0 {
 		t.Errorf("delivery is %+v, %v", d, found)
 	}
 }
@@ -363,12 +377,9 @@ func TestSourcesOfEveryKind(t *testing.T) {
 	if err := b.Window(t.Context(), "w", 0, 2500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	h, err := b.Finish(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, h := finish(t, b)
 	modes := map[string]reports.Mode{}
-	for _, d := range b.Devices() {
+	for _, d := range r.Devices {
 		modes[d.ID] = d.Mode
 	}
 	want := map[string]reports.Mode{"host": reports.ModeReal, "gps-pty": reports.ModeSim, "recording": reports.ModeReplay, "tasmota": reports.ModeSim, "room": reports.ModeSim}
@@ -377,7 +388,7 @@ func TestSourcesOfEveryKind(t *testing.T) {
 			t.Errorf("%s is %q, want %q", id, modes[id], mode)
 		}
 	}
-	for _, row := range h.Integrity("sources", b.Options("")) {
+	for _, row := range h.Integrity("sources", r.Options("")) {
 		if row.Delivered == 0 || row.Lost != 0 {
 			t.Errorf("%s: %+v", row.Device, row)
 		}

@@ -254,45 +254,19 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 	return oracle.Index(log)
 }
 
-// Finish drains, ends everything and returns the recording, ready to be
+// Finish drains and ends everything, so that the recording is whole and can be
 // judged. It may be called again and returns the same.
-func (b *Bench) Finish(ctx context.Context) (*oracle.History, error) {
+func (b *Bench) Finish(ctx context.Context) error {
 	b.finishing.Do(func() {
-		if b.finished = b.blame(b.SUT.Err()); b.finished != nil {
-			return
+		for _, step := range []func() error{
+			b.SUT.Err, func() error { return b.Drain(ctx) }, b.Close, b.SUT.Err, // it may die while everything drains
+		} {
+			if b.finished = b.blame(step()); b.finished != nil {
+				return
+			}
 		}
-		if b.finished = b.Drain(ctx); b.finished != nil {
-			return
-		}
-		if b.finished = b.blame(b.Close()); b.finished != nil {
-			return
-		}
-		if b.finished = b.SUT.Err(); b.finished != nil { // it died while everything drained
-			return
-		}
-		log, err := record.Load(b.dir)
-		if err != nil {
-			b.finished = fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
-			return
-		}
-		b.history, b.finished = oracle.Index(log)
 	})
-	return b.history, b.finished
-}
-
-// Health returns how good the rig itself was, from the recording and from its
-// own instruments. Call it after Finish.
-func (b *Bench) Health(h *oracle.History) reports.RigHealth {
-	health := h.RigHealth(b.Options(""))
-	health.HiccupP99, health.HiccupMax = b.health.HiccupP99, b.health.HiccupMax
-	if b.plan.Floor {
-		health.FloorP50, health.FloorP99, health.FloorP999 = b.health.FloorP50, b.health.FloorP99, b.health.FloorP999
-	}
-	health.GCPauseMax = b.health.GCPauseMax
-	health.ClockSource = record.ClockSource()
-	health.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
-	health.Uncertainty = reports.Float(b.rig.cfg.Profile.Gates.Guard.Seconds() * 1e3)
-	return health
+	return b.finished
 }
 
 // clockCost returns what a reading of the clock costs at best of a few trials:
@@ -310,11 +284,11 @@ func (b *Bench) Devices() []reports.Device {
 	if b.sources != nil {
 		return b.sources.describe()
 	}
-	out := make([]reports.Device, 0, len(b.Generator.Streams()))
 	fleet, err := simulated.Fleet(max(b.plan.Load.Devices, 1), b.rig.cfg.Seed, simulated.FleetOptions{})
 	if err != nil {
 		return nil // Open made the same fleet
 	}
+	out := make([]reports.Device, 0, len(fleet))
 	for _, twin := range fleet {
 		info := twin.Info()
 		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: info.Model})

@@ -72,15 +72,6 @@ func (r *Rig) ProfileArgument() string {
 	return r.cfg.Profile.Name
 }
 
-// Reproduce returns the command line that repeats one scenario; command is what
-// it starts with, "" means "plumbline run".
-func (r *Rig) Reproduce(command, scenario string) string {
-	if command == "" {
-		command = "plumbline run"
-	}
-	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", command, r.ProfileArgument(), r.cfg.Seed, scenario)
-}
-
 // Seed returns the seed of the run.
 func (r *Rig) Seed() uint64 { return r.cfg.Seed }
 
@@ -102,6 +93,9 @@ func (r *Rig) Filters() []string {
 	}
 	return filters
 }
+
+// Capabilities returns what the system under test claims.
+func (r *Rig) Capabilities() []string { return r.descriptor.Capabilities }
 
 // Has reports whether the system under test claims the capability.
 func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
@@ -161,5 +155,5 @@ func (r *Rig) folder(scenario string) (records, logs string, err error) {
 	if n := r.used[scenario]; n > 1 {
 		name = fmt.Sprintf("%s-%d", scenario, n)
 	}
-	return filepath.Join(r.cfg.Dir, "records", name), filepath.Join(r.cfg.Dir, "sut", name), nil
+	return filepath.Join(r.cfg.Dir, RecordsFolder, name), filepath.Join(r.cfg.Dir, LogsFolder, name), nil
 }

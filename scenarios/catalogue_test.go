@@ -1,6 +1,7 @@
 package scenarios_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,7 +110,7 @@ func TestTooFewConnectionsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	few := strings.Replace(string(p.Source), "cycles: 120", "cycles: 1", 1)
+	few := regexp.MustCompile(`(connect: .* cycles: )\d+`).ReplaceAllString(string(p.Source), "${1}1")
 	if _, err := spec.Catalogue().Parse("few.yaml", []byte(few)); err == nil || !strings.Contains(err.Error(), "limits.LAT-08.samples") {
 		t.Errorf("one connection: %v", err)
 	}

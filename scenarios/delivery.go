@@ -32,30 +32,34 @@ var _ = spec.Describe("Delivery", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "load", Title: "loses, doubles and reorders nothing with many devices and many viewers",
 		Requirements: []string{"DEL-01", "DEL-05", "ORD-01"}, Loads: []string{"load"},
-	}, fullLoad)
+		Drive: driveLoad, Judge: judgeLoad,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "kill", Title: "brings every acknowledged message to the viewer, once and in order, over SIGKILLs of the bridge",
 		Requirements: []string{"DEL-04", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"kill"},
-	}, kill)
+		Drive: driveKill, Judge: judgeKill,
+	})
 })
 
-func fullLoad(ctx context.Context, t *spec.Trial) {
+func driveLoad(ctx context.Context, t *spec.Trial) {
 	l := t.Load("load")
 	t.Step("start the bridge with %d viewers over TLS and %d devices", l.Viewers, l.Devices)
 	b := t.Open(ctx, harness.Plan{Load: l})
 	t.Step("warm up for %s, then publish %.0f messages/s for %s in an open loop", l.WarmUp, l.Rate, l.Window)
 	t.Check(b.Window(ctx, "load", l.WarmUp, l.Window))
 	t.Step("drain, end everything and count")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeLoad(c *spec.Case) {
+	l, j := c.Load("load"), newJudged(c)
 	j.lost("DEL-01", 1)
 	j.duplicated("DEL-05", 1)
 	j.ordered("ORD-01", 1)
 	j.show(fmt.Sprintf("t0i→t4, %d devices, %d viewers", l.Devices, l.Viewers), slotOf(l.WarmUp+l.Window))
 }
 
-func kill(ctx context.Context, t *spec.Trial) {
+func driveKill(ctx context.Context, t *spec.Trial) {
 	l := t.Load("kill")
 	t.Step("start the bridge with %d viewers, journal policy os; publish %.0f QoS 1 messages/s from %d devices", l.Viewers, l.Rate, l.Devices)
 	b := t.Open(ctx, harness.Plan{Load: l, Config: map[string]any{"journal.sync": "os"}})
@@ -64,9 +68,11 @@ func kill(ctx context.Context, t *spec.Trial) {
 		return kills(ctx, b, l, t.Rig.Seed())
 	}))
 	t.Step("drain, end everything and count")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeKill(c *spec.Case) {
+	l, j := c.Load("kill"), newJudged(c)
 	j.exercised(l.Cycles * l.Viewers)
 	j.lost("DEL-04", j.samples("DEL-04"))
 	j.duplicated("DEL-05", 1)

@@ -33,10 +33,11 @@ var _ = spec.Describe("Self-check of the harness", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "freeze", Title: "measures what arithmetic demands of a bridge stopped for half of the window",
 		Requirements: []string{"RIG-01"}, Loads: []string{"freeze"}, Tier: spec.TierCheck,
-	}, freeze)
+		Drive: driveFreeze, Judge: judgeFreeze,
+	})
 })
 
-func freeze(ctx context.Context, t *spec.Trial) {
+func driveFreeze(ctx context.Context, t *spec.Trial) {
 	l := t.Load("freeze")
 	t.Step("start the bridge with %d viewer and %d devices at a constant %.0f messages/s", l.Viewers, l.Devices, l.Rate)
 	b := t.Open(ctx, harness.Plan{Load: l})
@@ -59,10 +60,12 @@ func freeze(ctx context.Context, t *spec.Trial) {
 	}))
 	b.Mark("freeze", from, to)
 	t.Step("drain, end everything and compare with arithmetic")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
-	j.arithmetic("RIG-01", h.Latencies(j.options("RIG-01")), l.Hold, l.Window)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeFreeze(c *spec.Case) {
+	l, j := c.Load("freeze"), newJudged(c)
+	j.arithmetic("RIG-01", j.history.Latencies(j.options("RIG-01")), l.Hold, l.Window)
 	j.show(fmt.Sprintf("t0i→t4, the bridge stopped for %s of %s", l.Hold, l.Window), slotOf(l.WarmUp+l.Window))
 }
 
@@ -76,7 +79,7 @@ func (j *judged) arithmetic(id string, l oracle.Latencies, hold, window time.Dur
 	}
 	stop := hold.Seconds() * 1e3
 	share := stop / (window.Seconds() * 1e3)
-	limit := j.trial.Limit(id)
+	limit := j.Limit(id)
 	figure := &reports.Measurement{
 		Unit: "%", Limit: reports.Float(100 * limit.Share),
 		N: int64(len(values)), NEff: int64(len(values)), VIF: 1, Confidence: 0.99, Lower: nan, Upper: nan, Estimate: nan,
@@ -101,8 +104,8 @@ func (j *judged) arithmetic(id string, l oracle.Latencies, hold, window time.Dur
 	if len(gates) > 0 {
 		figure.Estimate = nan // a figure of another stop than the one planned decides nothing
 	}
-	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
-		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: 3, Figure: figure, Seed: j.trial.Rig.Seed(), Gates: gates,
+	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: 3, Figure: figure, Seed: j.Seed(), Gates: gates,
 	}))
 }
 

@@ -28,25 +28,25 @@ type attempt struct {
 
 // tally counts attempts and keeps those that were wrongly served.
 type tally struct {
-	checks  int64
-	found   []reports.Finding
-	control string // why refusals prove nothing: a rightful viewer was refused too
+	Checks  int64             `json:"checks"`
+	Found   []reports.Finding `json:"found"`
+	Control string            `json:"control"` // why refusals prove nothing: a rightful viewer was refused too
 }
 
 func (y *tally) violation(id, kind, subject, detail string) {
-	y.found = append(y.found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: true})
+	y.Found = append(y.Found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: true})
 }
 
-func (y *tally) judge(t *spec.Trial, id string) {
-	if y == nil || !t.Applies(id) {
+func (y *tally) judge(c *spec.Case, id string) {
+	if y == nil || !c.Applies(id) {
 		return
 	}
 	var gates []stats.Gate
-	if y.control != "" {
-		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: y.control, Cure: "a bridge that serves rightful viewers"})
+	if y.Control != "" {
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: y.Control, Cure: "a bridge that serves rightful viewers"})
 	}
-	t.Judge(oracle.JudgeDeterministic(t.Requirement(id), oracle.DeterministicInput{
-		Scenario: t.Scenario.ID, Profile: title(t), Checks: y.checks, Findings: y.found, Seed: t.Rig.Seed(), Gates: gates,
+	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
+		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: y.Checks, Findings: y.Found, Seed: c.Seed(), Gates: gates,
 	}))
 }
 
@@ -79,7 +79,7 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 	}
 	own := verdictOf(verdicts, id)
 	if id != "SEC-10" {
-		own.checks++
+		own.Checks++
 		if frame := served(r); frame != "" {
 			own.violation(id, "served", a.name, "the bridge answered "+frame)
 		} else if !ended(r) {
@@ -90,7 +90,7 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 		return
 	}
 	why := verdictOf(verdicts, "SEC-10")
-	why.checks++
+	why.Checks++
 	if !slices.Contains(a.codes, r.CloseCode) && !slices.Contains(a.codes, r.HTTPStatus) {
 		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("HTTP status %d, close code %d %q; documented are %v", r.HTTPStatus, r.CloseCode, r.CloseReason, a.codes))
 	}

@@ -2,9 +2,10 @@ package scenarios
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
-	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
@@ -12,26 +13,24 @@ import (
 	"plumbline/reports"
 )
 
-// judged is a finished recording with what every judgement of it needs.
+// judged is a bench as its files hold it, with what every judgement of it
+// needs.
 type judged struct {
-	trial   *spec.Trial
+	*spec.Case
 	history *oracle.History
 	base    oracle.Options // without a requirement
 	health  reports.RigHealth
 	devices []reports.Device
 	gaps    []oracle.Gap
-	title   string       // "ci 1.0"
 	unmet   []stats.Gate // why counts and times say less than they seem to
 }
 
-func newJudged(t *spec.Trial, b *harness.Bench, h *oracle.History) *judged {
-	return &judged{trial: t, history: h, base: b.Options(""), health: b.Health(h), devices: b.Devices(), gaps: b.Gaps(), title: title(t)}
-}
-
-// title names the profile in sentences.
-func title(t *spec.Trial) string {
-	p := t.Rig.Profile()
-	return p.Name + " " + p.Version
+// newJudged reads what the first bench of the scenario left.
+func newJudged(c *spec.Case) *judged {
+	r := c.Bench()
+	h, err := r.History()
+	c.Check(err)
+	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps}
 }
 
 // options are what oracles look at, with the requirement that findings name.
@@ -44,7 +43,7 @@ func (j *judged) options(id string) oracle.Options {
 // gates are those of the profile where it asks for more than the rule, whose
 // own gates the oracle applies.
 func (j *judged) gates(limit time.Duration) []stats.Gate {
-	g := j.trial.Rig.Profile().Gates
+	g := j.Profile.Gates
 	var open []stats.Gate
 	if share := float64(j.health.Achieved) / float64(max(j.health.Offered, 1)); share < g.Offered {
 		open = append(open, stats.Gate{
@@ -65,7 +64,7 @@ func (j *judged) gates(limit time.Duration) []stats.Gate {
 
 // rule is DR-2 with the block lengths of the profile.
 func (j *judged) rule(samples int64) stats.Rule {
-	return ruleOf(j.trial.Rig.Profile(), samples)
+	return ruleOf(j.Profile, samples)
 }
 
 func ruleOf(p *profile.Profile, samples int64) stats.Rule {
@@ -76,9 +75,9 @@ func ruleOf(p *profile.Profile, samples int64) stats.Rule {
 // latency judges a quantile of latency over all runs together; windows name the
 // runs, none of which may fail on its own.
 func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows ...string) {
-	limit, p := j.trial.Limit(id), j.trial.Rig.Profile()
+	limit, p := j.Limit(id), j.Profile
 	in := oracle.LatencyInput{
-		Scenario: j.trial.Scenario.ID, Profile: j.title, Section: "5", Latency: l,
+		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
 		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
 		Rig: j.health, Gaps: j.gaps, Gates: j.gates(limit.Time),
 	}
@@ -86,21 +85,21 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 		o := j.options(id)
 		o.Window = window
 		d := stats.DecideDR2(stats.Input{
-			Series: j.history.Latencies(o).Series, Limit: limit.Time.Seconds() * 1e3, Quantile: j.trial.Requirement(id).Quantile,
+			Series: j.history.Latencies(o).Series, Limit: limit.Time.Seconds() * 1e3, Quantile: j.Requirement(id).Quantile,
 			Guard: p.Gates.Guard.Seconds() * 1e3, Rule: stats.Rule{MinBlock: p.Gates.MinBlock, MaxBlock: p.Gates.MaxBlock, MinBlocks: 2},
 		})
 		in.Runs = append(in.Runs, d.Estimate)
 		in.RunFails = in.RunFails || d.Verdict == reports.Fail
 	}
-	j.trial.Judge(oracle.JudgeLatency(j.trial.Requirement(id), in))
+	j.Judge(oracle.JudgeLatency(j.Requirement(id), in))
 }
 
 // none judges that something never happened. least is how many it takes; a
 // scenario that only confirms what another one carries asks for 1.
 func (j *judged) none(id, noun, unit string, n, events, suspicions int64, found []reports.Finding, least int64) {
-	j.trial.Judge(oracle.JudgeZero(j.trial.Requirement(id), oracle.ZeroInput{
-		Scenario: j.trial.Scenario.ID, Profile: j.title, Noun: noun, Unit: unit, N: n,
-		Findings: found, Events: events, Suspicions: suspicions, MinN: least, Seed: j.trial.Rig.Seed(),
+	j.Judge(oracle.JudgeZero(j.Requirement(id), oracle.ZeroInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Noun: noun, Unit: unit, N: n,
+		Findings: found, Events: events, Suspicions: suspicions, MinN: least, Seed: j.Seed(),
 		Gates: j.sound(id),
 	}))
 }
@@ -125,8 +124,9 @@ func (j *judged) exercised(cuts int) {
 // interrupted demands that every fault of the recording stopped the data for
 // at least half of its time: else it was no outage that one could come back from.
 func (j *judged) interrupted() {
-	for name, share := range silences(j.history.Log()) {
-		if share < 0.5 {
+	shares := lulls(j.history.Log())
+	for _, name := range slices.Sorted(maps.Keys(shares)) {
+		if share := shares[name]; share < 0.5 {
 			j.unmet = append(j.unmet, stats.Gate{
 				Reason: reports.ReasonRig, Cure: "a fault that stops the data",
 				Detail: fmt.Sprintf("during the outage %q data stopped for %.0f %% of the time only", name, 100*share),
@@ -170,7 +170,7 @@ func (j *judged) ordered(id string, least int64) {
 }
 
 // samples is the least number of a requirement in this profile.
-func (j *judged) samples(id string) int64 { return j.trial.Limit(id).Samples }
+func (j *judged) samples(id string) int64 { return j.Limit(id).Samples }
 
 func ofKind(found []reports.Finding, kinds ...string) []reports.Finding {
 	var out []reports.Finding
@@ -187,7 +187,7 @@ func ofKind(found []reports.Finding, kinds ...string) []reports.Finding {
 // within judges times that must each stay below a limit. A time that never
 // came is a finding of the caller's. least is how many it takes.
 func (j *judged) within(id, name string, times []time.Duration, found []reports.Finding, least int64) {
-	limit := j.trial.Limit(id)
+	limit := j.Limit(id)
 	figure := &reports.Measurement{
 		Name: name, Unit: "ms", Limit: reports.Float(limit.Time.Seconds() * 1e3), N: int64(len(times)), NEff: int64(len(times)), VIF: 1,
 		Confidence: 0.99, Lower: nan, Upper: nan,
@@ -197,17 +197,17 @@ func (j *judged) within(id, name string, times []time.Duration, found []reports.
 		figure.Runs = append(figure.Runs, ms)
 		figure.Estimate = max(figure.Estimate, ms)
 	}
-	j.trial.Judge(oracle.JudgeDeterministic(j.trial.Requirement(id), oracle.DeterministicInput{
-		Scenario: j.trial.Scenario.ID, Profile: j.title, Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.trial.Rig.Seed(),
+	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.Seed(),
 		Gates: j.sound(id),
 	}))
 }
 
 // show puts the figures of the recording into the report.
 func (j *judged) show(name string, slot time.Duration) {
-	scenario := j.trial.Scenario.ID
+	scenario := j.Scenario.ID
 	o := j.options("")
-	j.trial.Show(spec.Figures{
+	j.Show(spec.Figures{
 		Latencies: []reports.Distribution{oracle.Distribution(name, scenario, j.history.Latencies(o), j.lines())},
 		Timelines: []reports.Timeline{j.history.Timeline(name, scenario, slot, o)},
 		Hops:      j.history.Hops(scenario, o),
@@ -219,8 +219,8 @@ func (j *judged) show(name string, slot time.Duration) {
 
 // showOnly puts one distribution into the report, and what the rig was.
 func (j *judged) showOnly(name string, l oracle.Latencies) {
-	j.trial.Show(spec.Figures{
-		Latencies: []reports.Distribution{oracle.Distribution(name, j.trial.Scenario.ID, l, j.lines())},
+	j.Show(spec.Figures{
+		Latencies: []reports.Distribution{oracle.Distribution(name, j.Scenario.ID, l, j.lines())},
 		Rig:       &j.health, Devices: j.devices,
 	})
 }
@@ -228,11 +228,11 @@ func (j *judged) showOnly(name string, l oracle.Latencies) {
 // lines are the limits to draw into a distribution of this scenario.
 func (j *judged) lines() []reports.Limit {
 	var lines []reports.Limit
-	for _, id := range j.trial.Scenario.Requirements {
-		r := j.trial.Requirement(id)
+	for _, id := range j.Scenario.Requirements {
+		r := j.Requirement(id)
 		known, _ := spec.Requirement(id)
 		if r.Quantile > 0 && known.Unit == profile.UnitTime {
-			lines = append(lines, reports.Limit{Requirement: id, Q: r.Quantile, Value: j.trial.Limit(id).Time.Seconds() * 1e3})
+			lines = append(lines, reports.Limit{Requirement: id, Q: r.Quantile, Value: j.Limit(id).Time.Seconds() * 1e3})
 		}
 	}
 	return lines

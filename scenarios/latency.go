@@ -45,14 +45,16 @@ var _ = spec.Describe("Latency", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "steady", Title: "keeps latency, completeness and order under steady load with micro-bursts",
 		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"steady"},
-	}, steady)
+		Drive: driveSteady, Judge: judgeSteady,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "connect", Title: "serves a viewer that has just connected as fast as the others",
 		Requirements: []string{"LAT-08"}, Loads: []string{"connect"},
-	}, connect)
+		Drive: driveConnect, Judge: judgeConnect,
+	})
 })
 
-func steady(ctx context.Context, t *spec.Trial) {
+func driveSteady(ctx context.Context, t *spec.Trial) {
 	l := t.Load("steady")
 	t.Step("start the bridge, a witness, %d viewers over TLS and %d devices", l.Viewers, l.Devices)
 	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, Config: map[string]any{"drain.spread": "200ms"}})
@@ -77,10 +79,18 @@ func steady(ctx context.Context, t *spec.Trial) {
 		t.Check(b.Window(ctx, runs[run], l.WarmUp, l.Window))
 	}
 	t.Step("drain, end everything and judge the recording")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
-	all := h.Latencies(j.options(""))
+	t.Check(b.Finish(ctx))
+	t.Keep(steadyFacts{Runs: runs})
+}
+
+// steadyFacts names the judged windows, one for each run.
+type steadyFacts struct {
+	Runs []string `json:"runs"`
+}
+
+func judgeSteady(c *spec.Case) {
+	l, j, runs := c.Load("steady"), newJudged(c), spec.Facts[steadyFacts](c).Runs
+	all := j.history.Latencies(j.options(""))
 	for _, id := range []string{"LAT-01", "LAT-02", "LAT-03"} {
 		j.latency(id, all, j.rule(j.samples(id)), runs...)
 	}
@@ -124,7 +134,7 @@ func slotOf(whole time.Duration) time.Duration {
 	return max(whole/200, 100*time.Millisecond).Round(10 * time.Millisecond)
 }
 
-func connect(ctx context.Context, t *spec.Trial) {
+func driveConnect(ctx context.Context, t *spec.Trial) {
 	l := t.Load("connect")
 	t.Step("start the bridge and publish %.0f messages/s", l.Rate)
 	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
@@ -138,11 +148,13 @@ func connect(ctx context.Context, t *spec.Trial) {
 		return nil
 	}))
 	t.Step("drain, end everything and judge the first sample of each visit")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeConnect(c *spec.Case) {
+	l, j := c.Load("connect"), newJudged(c)
 	var first oracle.Latencies
-	for _, m := range h.FirstMessages(j.options("LAT-08")) {
+	for _, m := range j.history.FirstMessages(j.options("LAT-08")) {
 		first.Series.Due = append(first.Series.Due, m.At)
 		first.Series.Value = append(first.Series.Value, m.Latency)
 	}

@@ -90,29 +90,33 @@ var goodRig = reports.RigHealth{
 // judgement runs one judging step of the scenarios over a recording.
 func judgement(t *testing.T, log *record.Log, judge func(*judged)) reports.Result {
 	t.Helper()
-	p, err := spec.Catalogue().Load("ci")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rig, err := harness.NewRig(harness.Config{Profile: p})
-	if err != nil {
-		t.Fatal(err)
-	}
 	h, err := oracle.Index(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := &spec.Trial{Rig: rig, Scenario: spec.Scenario{ID: "negative"}}
-	j := &judged{
-		trial: trial, history: h, title: title(trial), base: oracle.Options{BrokerInside: true},
-		health: goodRig,
-	}
+	j := judgedOf(t, h)
 	judge(j)
-	results := trial.Results()
-	if len(results) != 1 {
-		t.Fatalf("%d results", len(results))
+	return only(t, j.Case)
+}
+
+// judgedOf is a recording to be judged by the profile ci; nil for none.
+func judgedOf(t *testing.T, h *oracle.History) *judged {
+	t.Helper()
+	return &judged{Case: caseOf(t, nil), history: h, base: oracle.Options{BrokerInside: true}, health: goodRig}
+}
+
+// caseOf is a case of the profile ci with facts to be judged.
+func caseOf(t *testing.T, facts any) *spec.Case {
+	t.Helper()
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return results[0]
+	c, err := spec.CaseOf(p, spec.Scenario{ID: "negative"}, facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // judges are the judging steps by requirement, as the scenarios use them.

@@ -88,11 +88,11 @@ func (d door) askOutside(ctx context.Context, filters []string, result *tally) {
 // enter counts one answer to a filter outside the grant.
 func (d door) enter(name string, r viewer.ProbeResult, result *tally) {
 	if len(r.Frames) == 0 || typeOf(r.Frames[0]) != "welcome" {
-		result.control = fmt.Sprintf("the session that was to ask for %s was not admitted: HTTP status %d, close code %d %q, %v",
+		result.Control = fmt.Sprintf("the session that was to ask for %s was not admitted: HTTP status %d, close code %d %q, %v",
 			name, r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)
 		return
 	}
-	result.checks++
+	result.Checks++
 	for _, frame := range r.Frames {
 		if typeOf(frame) == "subok" {
 			result.violation("SEC-07", "confirmed", name, string(frame[:min(len(frame), 160)]))
@@ -108,10 +108,10 @@ func (d door) enter(name string, r viewer.ProbeResult, result *tally) {
 func (d door) askInside(ctx context.Context, result *tally) {
 	d.way.Wait = 0 // the usual patience: it ends with the first data
 	r := d.ask(ctx, sub(d.own), func(frame []byte) bool { return typeOf(frame) == "batch" })
-	result.checks++
+	result.Checks++
 	topics := topicsOf(r.Frames)
 	if !slices.Contains(topics, d.own) {
-		result.control = "a viewer did not get the topic that it may see"
+		result.Control = "a viewer did not get the topic that it may see"
 	}
 	if slices.ContainsFunc(r.Frames, d.leaks) {
 		result.violation("SEC-07", "leak", d.own, fmt.Sprintf("delivered %v", topics))
@@ -197,13 +197,13 @@ func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (
 	}
 	switch {
 	case r.CloseCode == 0 && !r.EOF:
-		return lifetime{found: []reports.Finding{{
+		return lifetime{Found: []reports.Finding{{
 			Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
 			Detail: "the session was still open when the harness gave up waiting",
 		}}}, nil
 	case ended.Before(from):
-		return lifetime{early: from.Sub(ended)}, nil
+		return lifetime{Early: from.Sub(ended)}, nil
 	default:
-		return lifetime{after: ended.Sub(from)}, nil
+		return lifetime{After: ended.Sub(from)}, nil
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
 	"plumbline/harness/viewer"
@@ -75,22 +74,9 @@ func until(list []attempt) []attempt {
 	return list
 }
 
-func trialOf(t *testing.T, id string) *spec.Trial {
+func only(t *testing.T, c *spec.Case) reports.Result {
 	t.Helper()
-	p, err := spec.Catalogue().Load("ci")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rig, err := harness.NewRig(harness.Config{Profile: p})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &spec.Trial{Rig: rig, Scenario: spec.Scenario{ID: "negative", Requirements: []string{id}}}
-}
-
-func only(t *testing.T, trial *spec.Trial) reports.Result {
-	t.Helper()
-	results := trial.Results()
+	results := c.Results()
 	if len(results) != 1 {
 		t.Fatalf("%d results", len(results))
 	}
@@ -110,9 +96,9 @@ func TestAPermissiveBridgeIsFailed(t *testing.T) {
 			for _, a := range until(attempts) {
 				a.try(t.Context(), id, verdicts)
 			}
-			trial := trialOf(t, id)
-			verdicts[id].judge(trial, id)
-			r := only(t, trial)
+			c := caseOf(t, nil)
+			verdicts[id].judge(c, id)
+			r := only(t, c)
 			if r.Verdict != reports.Fail || len(r.Findings) != len(attempts) {
 				t.Errorf("%s: %s %s with %d findings of %d attempts", id, r.Verdict, r.Sentence, len(r.Findings), len(attempts))
 			}
@@ -122,16 +108,16 @@ func TestAPermissiveBridgeIsFailed(t *testing.T) {
 
 // A bridge that refuses everyone proves nothing by refusing strangers.
 func TestRefusingEveryoneIsNoPass(t *testing.T) {
-	trial := trialOf(t, "SEC-02")
-	(&tally{checks: 3, control: "a rightful viewer was not served"}).judge(trial, "SEC-02")
-	if r := only(t, trial); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
+	c := caseOf(t, nil)
+	(&tally{Checks: 3, Control: "a rightful viewer was not served"}).judge(c, "SEC-02")
+	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
-	trial = trialOf(t, "SEC-07")
-	y := &tally{checks: 1}
+	c = caseOf(t, nil)
+	y := &tally{Checks: 1}
 	y.violation("SEC-07", "leak", "filter", "delivered bench/other")
-	y.judge(trial, "SEC-07")
-	if r := only(t, trial); r.Verdict != reports.Fail {
+	y.judge(c, "SEC-07")
+	if r := only(t, c); r.Verdict != reports.Fail {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
 	}
 }
@@ -148,9 +134,9 @@ func TestALeakAfterARefusalIsFailed(t *testing.T) {
 	})}
 	result := &tally{}
 	way.askOutside(t.Context(), []string{"#"}, result)
-	trial := trialOf(t, "SEC-07")
-	result.judge(trial, "SEC-07")
-	if r := only(t, trial); r.Verdict != reports.Fail || len(r.Findings) != 2 {
+	c := caseOf(t, nil)
+	result.judge(c, "SEC-07")
+	if r := only(t, c); r.Verdict != reports.Fail || len(r.Findings) != 2 {
 		t.Errorf("%s: %s, %d findings of two attempts", r.Verdict, r.Sentence, len(r.Findings))
 	}
 }
@@ -160,9 +146,9 @@ func TestATenantThatIsNotAdmittedProvesNothing(t *testing.T) {
 	way := door{own: "bench/own", token: "token", way: serving(t, func(*websocket.Conn) {})}
 	result := &tally{}
 	way.askOutside(t.Context(), []string{"#"}, result)
-	trial := trialOf(t, "SEC-07")
-	result.judge(trial, "SEC-07")
-	if r := only(t, trial); r.Verdict != reports.Inconclusive {
+	c := caseOf(t, nil)
+	result.judge(c, "SEC-07")
+	if r := only(t, c); r.Verdict != reports.Inconclusive {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
 	}
 }
@@ -176,9 +162,9 @@ func TestASessionThatEndsBeforeItMustProvesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := trialOf(t, "SEC-04")
-	l.judge(trial, "SEC-04", "life")
-	if r := only(t, trial); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
+	c := caseOf(t, nil)
+	l.judge(c, "SEC-04", "life")
+	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
 }
@@ -186,18 +172,18 @@ func TestASessionThatEndsBeforeItMustProvesNothing(t *testing.T) {
 func TestSessionsThatLiveOnAreFailed(t *testing.T) {
 	for _, id := range []string{"SEC-04", "SEC-05"} {
 		for name, l := range map[string]lifetime{
-			"too long": {after: time.Minute},
-			"for ever": {found: []reports.Finding{{Requirement: id, Kind: "outlived", Confirmed: true}}},
+			"too long": {After: time.Minute},
+			"for ever": {Found: []reports.Finding{{Requirement: id, Kind: "outlived", Confirmed: true}}},
 		} {
-			trial := trialOf(t, id)
-			l.judge(trial, id, "life")
-			if r := only(t, trial); r.Verdict != reports.Fail {
+			c := caseOf(t, nil)
+			l.judge(c, id, "life")
+			if r := only(t, c); r.Verdict != reports.Fail {
 				t.Errorf("%s %s: %s %s", id, name, r.Verdict, r.Sentence)
 			}
 		}
-		trial := trialOf(t, id)
-		lifetime{after: time.Millisecond}.judge(trial, id, "life")
-		if r := only(t, trial); r.Verdict != reports.Pass {
+		c := caseOf(t, nil)
+		lifetime{After: time.Millisecond}.judge(c, id, "life")
+		if r := only(t, c); r.Verdict != reports.Pass {
 			t.Errorf("%s in time: %s %s", id, r.Verdict, r.Sentence)
 		}
 	}
@@ -230,20 +216,20 @@ func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
 		}
 		first.Series.Value = append(first.Series.Value, value)
 	}
-	j := &judged{trial: trialOf(t, "LAT-08"), title: "ci 1.0", health: goodRig}
+	j := judgedOf(t, nil)
 	rule := j.rule(59)
 	rule.MinBlock, rule.MaxBlock = 100*time.Millisecond, 100*time.Millisecond
 	j.latency("LAT-08", first, rule)
-	if r := only(t, j.trial); r.Verdict != reports.Fail {
+	if r := only(t, j.Case); r.Verdict != reports.Fail {
 		t.Errorf("LAT-08: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 	}
 	h, err := oracle.Index(goodLog()) // nothing is late in it, though a "stop" of a second is on record
 	if err != nil {
 		t.Fatal(err)
 	}
-	j = &judged{trial: trialOf(t, "RIG-01"), title: "ci 1.0", history: h, health: goodRig}
+	j = judgedOf(t, h)
 	j.arithmetic("RIG-01", h.Latencies(oracle.Options{Viewers: []string{"viewer-01"}}), time.Second, 2*time.Second)
-	if r := only(t, j.trial); r.Verdict != reports.Fail {
+	if r := only(t, j.Case); r.Verdict != reports.Fail {
 		t.Errorf("RIG-01: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 	}
 }

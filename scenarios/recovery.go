@@ -29,7 +29,6 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/fault"
 	"plumbline/harness/spec"
-	"plumbline/reports"
 )
 
 // freshPatience is how long a cut waits for the data that shall follow the one before: longer than any limit of REC-01.
@@ -42,18 +41,21 @@ var _ = spec.Describe("Recovery", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "client", Title: "gives a viewer that was cut off everything it missed, fast, once and in order",
 		Requirements: []string{"REC-01", "DEL-02", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"client"},
-	}, clientCut)
+		Drive: driveCut, Judge: judgeCut,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "broker", Title: "shows fresh data soon after an outage between devices and broker",
 		Requirements: []string{"REC-02"}, Loads: []string{"broker"},
-	}, brokerOutage)
+		Drive: driveOutage, Judge: judgeOutage,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "halfopen", Title: "drops a viewer that has gone silent",
 		Requirements: []string{"REC-03"}, Loads: []string{"halfopen"},
-	}, halfOpen)
+		Drive: driveHalfOpen, Judge: judgeHalfOpen,
+	})
 })
 
-func clientCut(ctx context.Context, t *spec.Trial) {
+func driveCut(ctx context.Context, t *spec.Trial) {
 	l := t.Load("client")
 	t.Step("start the bridge; %d viewers behind a proxy, %d devices with %.0f messages/s", l.Viewers, l.Devices, l.Rate)
 	b := t.Open(ctx, harness.Plan{Load: l, ViewerFault: true})
@@ -77,9 +79,11 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 		return nil
 	}))
 	t.Step("drain, end everything and judge the way back of every viewer")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeCut(c *spec.Case) {
+	l, j := c.Load("client"), newJudged(c)
 	j.exercised(l.Cycles * l.Viewers)
 	j.resumed("REC-01", j.samples("REC-01"))
 	j.lost("DEL-02", j.samples("DEL-02"))
@@ -89,7 +93,7 @@ func clientCut(ctx context.Context, t *spec.Trial) {
 	j.show(fmt.Sprintf("t0i→t4, %d cuts of %s", l.Cycles, l.Hold), slotOf(time.Duration(l.Cycles)*time.Second))
 }
 
-func brokerOutage(ctx context.Context, t *spec.Trial) {
+func driveOutage(ctx context.Context, t *spec.Trial) {
 	l := t.Load("broker")
 	t.Step("start the bridge; %d devices behind a proxy with %.0f messages/s, %d viewers", l.Devices, l.Rate, l.Viewers)
 	b := t.Open(ctx, harness.Plan{Load: l, BrokerFault: true})
@@ -109,16 +113,18 @@ func brokerOutage(ctx context.Context, t *spec.Trial) {
 		return nil
 	}))
 	t.Step("drain, end everything and judge how fast fresh data came after each outage")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
-	times, found := freshAfterFaults(h.Log(), "REC-02")
+	t.Check(b.Finish(ctx))
+}
+
+func judgeOutage(c *spec.Case) {
+	l, j := c.Load("broker"), newJudged(c)
+	times, found := freshAfterFaults(j.history.Log(), "REC-02")
 	j.interrupted()
 	j.within("REC-02", "end of outage to fresh data", times, found, j.samples("REC-02"))
 	j.show(fmt.Sprintf("t0i→t4, outages of %s between devices and broker (what could not be sent meanwhile counts as missing)", l.Hold), slotOf(10*time.Second))
 }
 
-func halfOpen(ctx context.Context, t *spec.Trial) {
+func driveHalfOpen(ctx context.Context, t *spec.Trial) {
 	l := t.Load("halfopen")
 	t.Step("start the bridge with a heartbeat of %s; %d viewers behind a proxy", heartbeat, l.Viewers)
 	b := t.Open(ctx, harness.Plan{
@@ -126,16 +132,13 @@ func halfOpen(ctx context.Context, t *spec.Trial) {
 		Config: map[string]any{"viewers.heartbeat": heartbeat.String()},
 	})
 	limit := t.Limit("REC-03").Time
-	var times []time.Duration
-	var found []reports.Finding
+	var seen silences
 	t.Step("%d times: swallow everything the viewers send, without closing anything, until the bridge drops them", l.Cycles)
 	t.Check(b.Around(ctx, "halfopen", 500*time.Millisecond, time.Second, func(ctx context.Context) error {
 		for range l.Cycles {
-			d, missing, err := silence(ctx, b, 2*limit)
-			if err != nil {
+			if err := seen.silence(ctx, b, 2*limit); err != nil {
 				return err
 			}
-			times, found = append(times, d...), append(found, missing...)
 			if came, err := back(ctx, b, patience); !came {
 				return err
 			}
@@ -143,9 +146,12 @@ func halfOpen(ctx context.Context, t *spec.Trial) {
 		return nil
 	}))
 	t.Step("drain, end everything and judge the times until the connections were dropped")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
-	j.within("REC-03", "onset of silence to the connection's end", times, found, j.samples("REC-03"))
+	t.Check(b.Finish(ctx))
+	t.Keep(seen)
+}
+
+func judgeHalfOpen(c *spec.Case) {
+	j, seen := newJudged(c), spec.Facts[silences](c)
+	j.within("REC-03", "onset of silence to the connection's end", seen.Times, seen.Found, j.samples("REC-03"))
 	j.show("t0i→t4, half-open viewers", slotOf(10*time.Second))
 }

@@ -38,21 +38,24 @@ var _ = spec.Describe("Security", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "admission", Title: "refuses plaintext, strangers, bad tokens, foreign origins and broken frames, and says why",
 		Requirements: []string{"SEC-01", "SEC-02", "SEC-03", "SEC-06", "SEC-10"}, Loads: []string{"security"},
-	}, admission)
+		Drive: driveAdmission, Judge: judgeAdmission,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "tenants", Title: "delivers nothing outside a viewer's grants, whatever the filter",
 		Requirements: []string{"SEC-07"}, Loads: []string{"security"},
-	}, tenants)
+		Drive: driveTenants, Judge: judgeTenants,
+	})
 	s.Scenario(spec.Scenario{
 		ID: "sessions", Title: "ends sessions whose token expired or whose subject was revoked",
 		Requirements: []string{"SEC-04", "SEC-05"}, Loads: []string{"security"},
-	}, sessions)
+		Drive: driveSessions, Judge: judgeSessions,
+	})
 })
 
 // quick settings keep waiting for a refusal short.
 var quick = map[string]any{"viewers.authTimeout": "500ms"}
 
-func admission(ctx context.Context, t *spec.Trial) {
+func driveAdmission(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and let %d devices publish", t.Load("security").Devices)
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
 	attempts, err := intruders(b)
@@ -64,10 +67,15 @@ func admission(ctx context.Context, t *spec.Trial) {
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
 		return besiege(ctx, t, b, attempts, verdicts)
 	}))
-	for _, id := range t.Scenario.Requirements {
-		verdicts[id].judge(t, id)
+	t.Keep(verdicts)
+}
+
+func judgeAdmission(c *spec.Case) {
+	verdicts := spec.Facts[map[string]*tally](c)
+	for _, id := range c.Scenario.Requirements {
+		verdicts[id].judge(c, id)
 	}
-	t.Show(spec.Figures{Devices: b.Devices()})
+	c.Show(spec.Figures{Devices: c.Bench().Devices})
 }
 
 // besiege makes all attempts, with a rightful viewer before and after them.
@@ -75,7 +83,7 @@ func besiege(ctx context.Context, t *spec.Trial, b *harness.Bench, attempts map[
 	control := func() error {
 		problem, err := rightful(ctx, b)
 		for _, y := range verdicts {
-			y.control += problem
+			y.Control += problem
 		}
 		return err
 	}
@@ -95,7 +103,7 @@ func besiege(ctx context.Context, t *spec.Trial, b *harness.Bench, attempts map[
 	return control()
 }
 
-func tenants(ctx context.Context, t *spec.Trial) {
+func driveTenants(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge; %d devices publish, a viewer may see one of them", t.Load("security").Devices)
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
 	own := harness.Topic(b.Devices()[0].ID)
@@ -111,61 +119,74 @@ func tenants(ctx context.Context, t *spec.Trial) {
 		before := b.Generator.Health().Acked
 		way.askOutside(ctx, filters, result)
 		if published := b.Generator.Health().Acked - before; published < int64(len(b.Devices())) {
-			result.control = fmt.Sprintf("only %d messages were published while the viewer asked for what it may not see", published)
+			result.Control = fmt.Sprintf("only %d messages were published while the viewer asked for what it may not see", published)
 		}
 		way.askInside(ctx, result)
 		return ctx.Err()
 	}))
-	result.judge(t, "SEC-07")
+	t.Keep(result)
 }
 
-func sessions(ctx context.Context, t *spec.Trial) {
+func judgeTenants(c *spec.Case) { spec.Facts[*tally](c).judge(c, "SEC-07") }
+
+func driveSessions(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and let devices publish")
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security")})
-	var expiry, revocation lifetime
+	var seen lifetimes
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
 		if t.Applies("SEC-04") {
 			t.Step("open a session whose token expires in 2 s and is not renewed")
 			var err error
-			if expiry, err = outlive(ctx, b); err != nil {
+			if seen.Expiry, err = outlive(ctx, b); err != nil {
 				return err
 			}
 		}
 		if t.Applies("SEC-05") {
 			t.Step("open a session and revoke its subject")
 			var err error
-			if revocation, err = revoke(ctx, b); err != nil {
+			if seen.Revocation, err = revoke(ctx, b); err != nil {
 				return err
 			}
 		}
 		return ctx.Err()
 	}))
-	expiry.judge(t, "SEC-04", "expiry of the token to the end of the session")
-	revocation.judge(t, "SEC-05", "revocation to the end of the session")
+	t.Keep(seen)
+}
+
+func judgeSessions(c *spec.Case) {
+	seen := spec.Facts[lifetimes](c)
+	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session")
+	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session")
+}
+
+// lifetimes are those of the sessions of one attempt.
+type lifetimes struct {
+	Expiry     lifetime `json:"expiry"`
+	Revocation lifetime `json:"revocation"`
 }
 
 // lifetime is how long a session lived on after it should have ended.
 type lifetime struct {
-	after time.Duration
-	early time.Duration // it ended so long before it had to: nothing is shown
-	found []reports.Finding
+	After time.Duration     `json:"after_ns"`
+	Early time.Duration     `json:"early_ns"` // it ended so long before it had to: nothing is shown
+	Found []reports.Finding `json:"found"`
 }
 
-func (l lifetime) judge(t *spec.Trial, id, name string) {
-	if !t.Applies(id) {
+func (l lifetime) judge(c *spec.Case, id, name string) {
+	if !c.Applies(id) {
 		return
 	}
-	limit := t.Limit(id).Time
-	ms := reports.Float(l.after.Seconds() * 1e3)
+	limit := c.Limit(id).Time
+	ms := reports.Float(l.After.Seconds() * 1e3)
 	var gates []stats.Gate
-	if l.early > 0 {
+	if l.Early > 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a bridge that keeps a rightful session",
-			Detail: fmt.Sprintf("the session had ended by itself %s before it had to", l.early),
+			Detail: fmt.Sprintf("the session had ended by itself %s before it had to", l.Early),
 		})
 	}
-	t.Judge(oracle.JudgeDeterministic(t.Requirement(id), oracle.DeterministicInput{
-		Scenario: t.Scenario.ID, Profile: title(t), Checks: 1, Findings: l.found, Gates: gates, Seed: t.Rig.Seed(),
+	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
+		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: 1, Findings: l.Found, Gates: gates, Seed: c.Seed(),
 		Figure: &reports.Measurement{
 			Name: name, Unit: "ms", Estimate: ms, Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
 			Limit: reports.Float(limit.Seconds() * 1e3), Runs: []reports.Float{ms},

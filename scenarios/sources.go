@@ -25,10 +25,11 @@ var _ = spec.Describe("Real input", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "sources", Title: "carries host sensors, a serial line, a recording and a sensor of its own alike",
 		Requirements: []string{"DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"sources"}, Declared: true,
-	}, sources)
+		Drive: driveSources, Judge: judgeSources,
+	})
 })
 
-func sources(ctx context.Context, t *spec.Trial) {
+func driveSources(ctx context.Context, t *spec.Trial) {
 	l := t.Load("sources")
 	var names []string
 	for _, d := range t.Rig.Devices() {
@@ -39,11 +40,13 @@ func sources(ctx context.Context, t *spec.Trial) {
 	t.Step("let all sources speak for %s", l.Window)
 	t.Check(b.Window(ctx, "sources", l.WarmUp, l.Window))
 	t.Step("drain, end everything and count")
-	h, err := b.Finish(ctx)
-	t.Check(err)
-	j := newJudged(t, b, h)
+	t.Check(b.Finish(ctx))
+}
+
+func judgeSources(c *spec.Case) {
+	l, j := c.Load("sources"), newJudged(c)
 	if silent := j.silent(); len(silent) > 0 {
-		t.Check(fmt.Errorf("%w: nothing came from %s in %s", harness.ErrBench, strings.Join(silent, ", "), l.Window))
+		c.Check(fmt.Errorf("%w: nothing came from %s in %s", harness.ErrBench, strings.Join(silent, ", "), l.Window))
 	}
 	j.lost("DEL-01", 1)
 	j.duplicated("DEL-05", 1)
@@ -55,7 +58,7 @@ func sources(ctx context.Context, t *spec.Trial) {
 // silent returns the devices that never said anything: a run that did not hear
 // them says nothing about them.
 func (j *judged) silent() (names []string) {
-	for _, row := range j.history.Integrity(j.trial.Scenario.ID, j.options("")) {
+	for _, row := range j.history.Integrity(j.Scenario.ID, j.options("")) {
 		if row.Sent == 0 && row.Witnessed == 0 {
 			names = append(names, row.Device)
 		}

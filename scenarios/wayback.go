@@ -84,9 +84,9 @@ func freshAfterFaults(log *record.Log, id string) (times []time.Duration, found 
 	return times, found
 }
 
-// silences returns, for every fault, which share of its time the longest
+// lulls returns, for every fault, which share of its time the longest
 // stretch was in which nothing arrived at any viewer.
-func silences(log *record.Log) map[string]float64 {
+func lulls(log *record.Log) map[string]float64 {
 	shares, onset := map[string]float64{}, map[string]int64{}
 	for _, e := range log.Events {
 		switch e.Kind {
@@ -133,15 +133,21 @@ func firstFresh(log *record.Log, due map[[2]uint64]int64, node uint16, since int
 	return first
 }
 
+// silences is what was seen of viewers that went silent.
+type silences struct {
+	Times []time.Duration   `json:"times_ns"` // from the onset until the bridge had dropped the viewer
+	Found []reports.Finding `json:"found"`    // a viewer that it never dropped
+}
+
 // silence swallows what viewers send until each has been dropped by the
-// bridge, at most for limit, and returns how long each took.
-func silence(ctx context.Context, b *harness.Bench, limit time.Duration) (times []time.Duration, found []reports.Finding, err error) {
+// bridge, at most for limit, and adds how long each took.
+func (s *silences) silence(ctx context.Context, b *harness.Bench, limit time.Duration) error {
 	before := make([]uint64, len(b.Viewers))
 	for i, v := range b.Viewers {
 		before[i] = v.Counters().Disconnects
 	}
 	hole := b.ViewerProxy.BlackHoleFault(fault.Upstream)
-	err = fault.During(ctx, b.Recorder, hole, func(ctx context.Context) error {
+	return fault.During(ctx, b.Recorder, hole, func(ctx context.Context) error {
 		onset := b.Clock.Now()
 		for i, v := range b.Viewers {
 			dropped := func() bool { return v.Counters().Disconnects > before[i] }
@@ -150,15 +156,14 @@ func silence(ctx context.Context, b *harness.Bench, limit time.Duration) (times 
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case err != nil:
-				found = append(found, reports.Finding{
+				s.Found = append(s.Found, reports.Finding{
 					Requirement: "REC-03", Kind: "half-open", Subject: fmt.Sprintf("viewer-%02d", i+1), Confirmed: true, At: time.Duration(onset),
 					Detail: fmt.Sprintf("the connection was still open %s after the viewer had gone silent", limit),
 				})
 			default:
-				times = append(times, time.Duration(b.Clock.Now()-onset))
+				s.Times = append(s.Times, time.Duration(b.Clock.Now()-onset))
 			}
 		}
 		return nil
 	})
-	return times, found, err
 }

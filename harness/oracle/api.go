@@ -126,8 +126,8 @@ type FirstMessage struct {
 
 // Gap is a time in which the rig itself did not run, from its hiccup thread.
 type Gap struct {
-	At     int64 // start, ns on the run clock
-	Length time.Duration
+	At     int64         `json:"at_ns"` // start, on the run clock
+	Length time.Duration `json:"length_ns"`
 }
 
 // LatencyInput is what JudgeLatency needs besides the requirement.

@@ -53,17 +53,17 @@ type Limit struct {
 // Load is what a scenario does to the system under test. A scenario uses the
 // fields that concern it; the catalogue of scenarios says which must be set.
 type Load struct {
-	Runs    int           // independent runs, each with a fresh system under test
-	Extend  int           // further runs at most, while effective samples are too few
-	Devices int           //
-	Rate    float64       // messages per second over all devices
-	Viewers int           //
-	Burst   int           // messages per micro-burst; 1 is none
-	WarmUp  time.Duration // sent, not judged
-	Window  time.Duration // judged
-	Drain   time.Duration // longest wait for what is still on its way
-	Cycles  int           // repetitions of a fault
-	Hold    time.Duration // how long a fault holds
+	Runs    int           `json:"runs,omitempty"`       // independent runs, each with a fresh system under test
+	Extend  int           `json:"extend,omitempty"`     // further runs at most, while effective samples are too few
+	Devices int           `json:"devices,omitempty"`    //
+	Rate    float64       `json:"rate_per_s,omitempty"` // messages per second over all devices
+	Viewers int           `json:"viewers,omitempty"`    //
+	Burst   int           `json:"burst,omitempty"`      // messages per micro-burst; 1 is none
+	WarmUp  time.Duration `json:"warm_up_ns,omitempty"` // sent, not judged
+	Window  time.Duration `json:"window_ns,omitempty"`  // judged
+	Drain   time.Duration `json:"drain_ns,omitempty"`   // longest wait for what is still on its way
+	Cycles  int           `json:"cycles,omitempty"`     // repetitions of a fault
+	Hold    time.Duration `json:"hold_ns,omitempty"`    // how long a fault holds
 }
 
 // Gates are the validity gates that a run must keep for its figures to count.

@@ -27,6 +27,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
 	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
 	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""), requirement("INT-02", reports.Mandatory, ""),
+	requirement("INT-03", reports.Mandatory, ""), requirement("INT-04", reports.Mandatory, ""), requirement("INT-05", reports.Mandatory, ""), requirement("INT-06", reports.Mandatory, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -46,68 +47,93 @@ var noise int
 var interrupt context.CancelFunc
 
 var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
-	add := func(id string, body spec.Body, requirements ...string) {
-		s.Scenario(spec.Scenario{ID: id, Title: id, Requirements: requirements, Loads: []string{"none"}, Timeout: 30 * time.Second}, body)
+	add := func(id string, drive spec.Drive, judge spec.Judge, requirements ...string) {
+		s.Scenario(spec.Scenario{
+			ID: id, Title: id, Requirements: requirements, Loads: []string{"none"}, Timeout: 30 * time.Second, Drive: drive, Judge: judge,
+		})
+	}
+	idle := func(context.Context, *spec.Trial) {}
+	passing := func(ids ...string) spec.Judge {
+		return func(c *spec.Case) {
+			for _, id := range ids {
+				c.Judge(passed(id))
+			}
+		}
 	}
 	add("good", func(_ context.Context, t *spec.Trial) {
 		t.Step("look at %d things", 3)
-		t.Judge(passed("LAT-01"))
-		t.Show(spec.Figures{Rig: &reports.RigHealth{SlipP99: 1, Offered: 10, Achieved: 10, FloorP50: reports.Float(math.NaN())},
+		t.Keep(seen{Things: 3, Share: 0.1, Never: reports.Float(math.Inf(1))})
+	}, func(c *spec.Case) {
+		facts := spec.Facts[seen](c)
+		r := passed("LAT-01")
+		r.Headline = fmt.Sprintf("%d things, %v of them, %v", facts.Things, facts.Share, float64(facts.Never))
+		c.Judge(r)
+		c.Show(spec.Figures{Rig: &reports.RigHealth{SlipP99: 1, Offered: 10, Achieved: 10, FloorP50: reports.Float(math.NaN())},
 			Devices: []reports.Device{{ID: "d", Mode: reports.ModeSim, Damaged: 2}}})
 	}, "LAT-01")
-	add("forgets", func(context.Context, *spec.Trial) {}, "DEL-01")
-	add("panics", func(_ context.Context, t *spec.Trial) {
-		t.Judge(passed("DEL-02"))
+	add("forgets", idle, passing(), "DEL-01")
+	add("panics", idle, func(c *spec.Case) {
+		c.Judge(passed("DEL-02"))
 		panic("a nil map, say")
 	}, "DEL-02", "DEL-03")
-	add("judges-and-panics", func(_ context.Context, t *spec.Trial) {
-		t.Judge(passed("INT-01"))
+	add("judges-and-panics", idle, func(c *spec.Case) {
+		c.Judge(passed("INT-01"))
 		panic("drawing a figure of nothing")
 	}, "INT-01")
+	add("drive-panics", func(context.Context, *spec.Trial) { panic("a closed channel, say") }, passing("INT-03"), "INT-03")
+	add("keeps-nothing", idle, func(c *spec.Case) { spec.Facts[seen](c) }, "INT-04")
+	add("keeps-nonsense", func(_ context.Context, t *spec.Trial) { t.Keep(math.Inf(1)) }, passing("INT-05"), "INT-05")
+	add("keeps-another", func(_ context.Context, t *spec.Trial) { t.Keep(map[string]int{"thinks": 3}) },
+		func(c *spec.Case) { spec.Facts[seen](c) }, "INT-06")
 	add("bench-gone", func(_ context.Context, t *spec.Trial) {
 		t.Check(fmt.Errorf("%w: nothing came from the plug", harness.ErrBench))
-	}, "PRO-01")
-	add("asserts", func(context.Context, *spec.Trial) { gomega.Expect(1).To(gomega.Equal(2)) }, "ORD-01")
+	}, passing("PRO-01"), "PRO-01")
+	add("asserts", func(context.Context, *spec.Trial) { gomega.Expect(1).To(gomega.Equal(2)) }, passing("ORD-01"), "ORD-01")
 	add("times-out", func(ctx context.Context, t *spec.Trial) {
 		<-ctx.Done()
 		t.Check(ctx.Err())
-	}, "REC-01")
-	add("lacks", func(_ context.Context, t *spec.Trial) { t.Judge(passed("SEC-01"), passed("SEC-02")) }, "SEC-01", "SEC-02")
-	add("checks", func(_ context.Context, t *spec.Trial) {
-		t.Judge(reports.Result{Requirement: "RIG-01", Verdict: reports.Fail, Sentence: "RIG-01 is off.", Headline: "off"})
+	}, passing("REC-01"), "REC-01")
+	add("lacks", idle, passing("SEC-01", "SEC-02"), "SEC-01", "SEC-02")
+	add("checks", idle, func(c *spec.Case) {
+		c.Judge(reports.Result{Requirement: "RIG-01", Verdict: reports.Fail, Sentence: "RIG-01 is off.", Headline: "off"})
 	}, "RIG-01")
 	add("interrupted", func(ctx context.Context, t *spec.Trial) {
 		interrupt()
 		<-ctx.Done()
 		t.Check(ctx.Err())
-	}, "REC-02")
+	}, passing("REC-02"), "REC-02")
 	add("noisy", func(_ context.Context, t *spec.Trial) {
 		noise--
-		if noise >= 0 {
-			t.Judge(reports.Result{Requirement: "STA-01", Verdict: reports.Inconclusive, Reason: reports.ReasonGenerator, Sentence: "STA-01 was disturbed."})
+		t.Keep(noise >= 0)
+	}, func(c *spec.Case) {
+		if spec.Facts[bool](c) {
+			c.Judge(reports.Result{Requirement: "STA-01", Verdict: reports.Inconclusive, Reason: reports.ReasonGenerator, Sentence: "STA-01 was disturbed."})
 			return
 		}
-		t.Judge(passed("STA-01"))
+		c.Judge(passed("STA-01"))
 	}, "STA-01")
-	add("short", func(_ context.Context, t *spec.Trial) {
-		t.Judge(reports.Result{Requirement: "STA-02", Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Sentence: "STA-02 had too little."})
+	add("short", idle, func(c *spec.Case) {
+		c.Judge(reports.Result{Requirement: "STA-02", Verdict: reports.Inconclusive, Reason: reports.ReasonSamples, Sentence: "STA-02 had too little."})
 	}, "STA-02")
 	add("sut-gone", func(_ context.Context, t *spec.Trial) {
 		t.Check(fmt.Errorf("starting: %w", sut.ErrUnavailable))
-	}, "RES-01")
-	add("after-sut-gone", func(_ context.Context, t *spec.Trial) {
-		t.Judge(passed("RES-02")) // must not be reached when sut-gone was in the run
-	}, "RES-02")
+	}, passing("RES-01"), "RES-01")
+	add("after-sut-gone", idle, passing("RES-02"), "RES-02") // must not be reached when sut-gone was in the run
 	add("disk-full", func(_ context.Context, t *spec.Trial) {
 		t.Check(&fs.PathError{Op: "write", Path: filepath.Join(t.Rig.Dir(), "records", "records.bin"), Err: syscall.ENOSPC})
-	}, "RES-03")
+	}, passing("RES-03"), "RES-03")
 	add("other-disk-full", func(_ context.Context, t *spec.Trial) {
 		t.Check(&fs.PathError{Op: "write", Path: filepath.Join(t.Rig.Dir()+"-of-others", "scratch"), Err: syscall.EDQUOT})
-	}, "INT-02") // which comes before RES-04
-	add("after-disk-full", func(_ context.Context, t *spec.Trial) {
-		t.Judge(passed("RES-04")) // must not be reached when disk-full was in the run
-	}, "RES-04")
+	}, passing("INT-02"), "INT-02") // which comes before RES-04
+	add("after-disk-full", idle, passing("RES-04"), "RES-04") // must not be reached when disk-full was in the run
 })
+
+// seen is what the drive of "good" keeps.
+type seen struct {
+	Things int           `json:"things"`
+	Share  float64       `json:"share"`
+	Never  reports.Float `json:"never"`
+}
 
 const profileText = `apiVersion: plumbline/v1
 kind: Profile

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,10 +42,11 @@ func testRig(t *testing.T, p *profile.Profile) *harness.Rig {
 
 func TestCheckRefusesACatalogueThatDoesNotHold(t *testing.T) {
 	withCatalogue(t, "LAT-01", "DEL-01")
+	drive, judge := func(context.Context, *Trial) {}, func(*Case) {}
 	good := func() []Scenario {
 		return []Scenario{
-			{ID: "first", Tier: TierCore, Requirements: []string{"LAT-01"}, Loads: []string{"none"}, Labels: []string{"slow"}},
-			{ID: "second", Tier: TierCore, Requirements: []string{"DEL-01"}},
+			{ID: "first", Tier: TierCore, Requirements: []string{"LAT-01"}, Loads: []string{"none"}, Labels: []string{"slow"}, Drive: drive, Judge: judge},
+			{ID: "second", Tier: TierCore, Requirements: []string{"DEL-01"}, Drive: drive, Judge: judge},
 		}
 	}
 	if err := check(good()); err != nil {
@@ -53,6 +56,9 @@ func TestCheckRefusesACatalogueThatDoesNotHold(t *testing.T) {
 		`scenario id "" is empty`:                func(s []Scenario) { s[0].ID = "" },
 		`scenario id "First Aid" is empty`:       func(s []Scenario) { s[0].ID = "First Aid" },
 		`scenario id "first" is empty`:           func(s []Scenario) { s[1].ID = "first" },
+		`scenario id "first-2" is empty`:         func(s []Scenario) { s[0].ID = "first-2" },
+		`"first" lacks its Drive`:                func(s []Scenario) { s[0].Drive = nil },
+		`"second" lacks its Drive or its Judge`:  func(s []Scenario) { s[1].Judge = nil },
 		`"second" judges nothing`:                func(s []Scenario) { s[1].Requirements = nil },
 		`"first" judges "LAT-99"`:                func(s []Scenario) { s[0].Requirements = append(s[0].Requirements, "LAT-99") },
 		`"first" uses load "much"`:               func(s []Scenario) { s[0].Loads = []string{"much"} },
@@ -75,32 +81,58 @@ func TestCheckRefusesACatalogueThatDoesNotHold(t *testing.T) {
 // What is left open is put down to the first thing that went wrong, and is
 // never a pass.
 func TestWhatIsLeftOpenNamesItsReason(t *testing.T) {
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	gone, noBench := fmt.Errorf("it died: %w", sut.ErrUnavailable), fmt.Errorf("no port: %w", harness.ErrBench)
 	for _, c := range []struct {
 		name      string
-		run, ctx  context.Context
-		trial     *Trial
-		panicked  any
+		how       ending
 		verdict   reports.Verdict
 		reason    reports.Reason
 		statement string
 	}{
-		{"forgotten", nil, t.Context(), &Trial{}, nil, reports.Error, "", "ended without judging it"},
-		{"panic", nil, t.Context(), &Trial{}, "nil map", reports.Error, "", "panic: nil map"},
-		{"failure", nil, t.Context(), &Trial{failure: "1 is not 2"}, "what Ginkgo throws", reports.Error, "", "1 is not 2"},
-		{"time limit", nil, ended, &Trial{failure: "context deadline exceeded"}, nil, reports.Inconclusive, reports.ReasonBudget, "time limit"},
-		{"no bench", nil, ended, &Trial{noBench: noBench, failure: "x"}, nil, reports.Inconclusive, reports.ReasonRig, "no port"},
-		{"no system", nil, ended, &Trial{unavailable: gone, failure: "x"}, nil, reports.Inconclusive, reports.ReasonSUT, "it died"},
-		{"interrupt", ended, ended, &Trial{unavailable: gone, failure: "x"}, "y", reports.Inconclusive, reports.ReasonInterrupted, "interrupted"},
+		{"forgotten", ending{Whole: true}, reports.Error, "", "ended without judging it"},
+		{"panic", ending{Panic: "nil map"}, reports.Error, "", "panic: nil map"},
+		{"failure", ending{Failure: "1 is not 2", Panic: "what Ginkgo throws"}, reports.Error, "", "1 is not 2"},
+		{"time limit", ending{Overtime: true, Failure: "context deadline exceeded"}, reports.Inconclusive, reports.ReasonBudget, "time limit of the scenario was over after 3s"},
+		{"no bench", ending{NoBench: "no port", Overtime: true, Failure: "x"}, reports.Inconclusive, reports.ReasonRig, "no port"},
+		{"no system", ending{Unavailable: "it died", NoBench: "y", Failure: "x"}, reports.Inconclusive, reports.ReasonSUT, "it died"},
+		{"interrupt", ending{Interrupted: true, Unavailable: "it died", Failure: "x", Panic: "y"}, reports.Inconclusive, reports.ReasonInterrupted, "interrupted"},
+		{"not begun", ending{NotBegun: true, Failure: "x"}, reports.Inconclusive, reports.ReasonInterrupted, "ended before this scenario"},
 	} {
-		c.trial.emit = &emitter{opts: EmitOptions{Context: c.run}}
-		verdict, reason, why := c.trial.open(c.ctx, c.panicked)
+		verdict, reason, why := c.how.open(3 * time.Second)
 		if verdict != c.verdict || reason != c.reason || !strings.Contains(why, c.statement) {
 			t.Errorf("%s: %s(%s): %s", c.name, verdict, reason, why)
 		}
 	}
+}
+
+// The first cause stands, and a full disk is the bench's.
+func TestTheFirstCauseStands(t *testing.T) {
+	gone, noBench := fmt.Errorf("it died: %w", sut.ErrUnavailable), fmt.Errorf("no port: %w", harness.ErrBench)
+	full := &fs.PathError{Op: "write", Path: "/run/records/x", Err: syscall.ENOSPC}
+	for _, c := range []struct {
+		name string
+		errs []error
+		want ending
+	}{
+		{"system, then bench", []error{gone, noBench}, ending{Failure: gone.Error(), Unavailable: gone.Error()}},
+		{"bench, then system", []error{noBench, gone}, ending{Failure: noBench.Error(), NoBench: noBench.Error()}},
+		{"anything, then system", []error{errors.New("x"), gone}, ending{Failure: "x", Unavailable: gone.Error()}},
+		{"full disk", []error{full}, ending{Failure: full.Error(), NoBench: harness.ErrSpace.Error() + " (" + full.Error() + ")", NoSpace: true}},
+	} {
+		var how ending
+		for _, err := range c.errs {
+			how.note(err, "/run")
+		}
+		if how != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, how, c.want)
+		}
+	}
+}
+
+// testCourt judges by a profile without limits and keeps nothing.
+func testCourt(t *testing.T) *court {
+	t.Helper()
+	p := &profile.Profile{Name: "p"}
+	return &court{profile: p, conditions: conditionsOf(testRig(t, p), "")}
 }
 
 // A scenario that attached nothing has results all the same, one for every
@@ -122,10 +154,9 @@ func TestAScenarioWithoutOutcomeHasResults(t *testing.T) {
 		{types.SpecReport{State: types.SpecStatePassed}, reports.Error, "", "left no outcome (state passed)", false},
 		{types.SpecReport{}, reports.Error, "", "left no outcome", false},
 	} {
-		composed := composer{rig: testRig(t, &profile.Profile{Name: "p"})}
-		out := composed.missing(sc, c.report)
-		if len(out.Results) != 2 || (len(composed.partial) > 0) != c.partial {
-			t.Fatalf("%s: %+v, partial %q", c.report.State, out, composed.partial)
+		out := testCourt(t).settle(sc, missing(sc, c.report))
+		if len(out.Results) != 2 || out.NotBegun != c.partial {
+			t.Fatalf("%s: %+v", c.report.State, out)
 		}
 		for _, r := range out.Results {
 			if r.Verdict != c.verdict || r.Reason != c.reason || !strings.Contains(r.Sentence, c.words) || r.Validate() != nil {
@@ -138,18 +169,12 @@ func TestAScenarioWithoutOutcomeHasResults(t *testing.T) {
 // Figures that cannot be written leave an ERROR for every requirement.
 func TestUnwritableFiguresAreAnError(t *testing.T) {
 	withCatalogue(t, "LAT-01", "DEL-01")
-	trial := &Trial{Rig: testRig(t, &profile.Profile{Name: "p"}), emit: &emitter{}}
-	trial.Scenario = Scenario{ID: "s", Requirements: []string{"LAT-01", "DEL-01"}}
-	s := &session{emitter: trial.emit, scenario: trial.Scenario, trial: trial}
-	trial.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass, Measurement: &reports.Measurement{VIF: math.Inf(1)}})
-	s.take(t.Context(), nil)
-	_, err := s.outcome.encode()
-	if err == nil {
-		t.Fatal("an infinite variance factor was written")
-	}
-	out, found := outcomeOf(types.SpecReport{ReportEntries: types.ReportEntries{{Name: entryName, Value: types.WrapEntryValue(s.unwritable(err))}}}, "s")
-	if !found || len(out.Results) != 2 {
-		t.Fatalf("the outcome is %v %+v", found, out)
+	sc := Scenario{ID: "s", Requirements: []string{"LAT-01", "DEL-01"}, Judge: func(c *Case) {
+		c.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass, Measurement: &reports.Measurement{VIF: math.Inf(1)}})
+	}}
+	out := testCourt(t).settle(sc, &attempt{Scenario: "s", Ending: ending{Whole: true}})
+	if _, err := out.encode(); err != nil || len(out.Results) != 2 {
+		t.Fatalf("the outcome is %+v, %v", out, err)
 	}
 	for _, r := range out.Results {
 		if r.Verdict != reports.Error || r.Validate() != nil {

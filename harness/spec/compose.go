@@ -3,9 +3,9 @@ package spec
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +19,8 @@ import (
 
 // composer turns the outcomes of all scenarios into one run.
 type composer struct {
-	opts           Options
-	rig            *harness.Rig
+	court          *court
 	selected, left []Scenario
-	started        time.Time
 
 	run     *reports.Run
 	partial []string
@@ -32,36 +30,48 @@ type composer struct {
 	where                          string // the disk was full, in the first scenario that met it
 }
 
+// compose gathers what the scenarios left behind, in their order, and adds what
+// only the live run knows.
 func (c *composer) compose(ctx context.Context, report types.Report) (*reports.Run, error) {
-	c.run = &reports.Run{
-		Schema: reports.SchemaVersion, ID: c.opts.ID, Started: c.started.UTC(), Seed: c.opts.Seed,
-		Profile: c.opts.Profile.Report(), Tool: c.opts.Tool, Deviations: c.opts.Deviations,
-		Certifying:  c.opts.Profile.Certifies && len(c.left) == 0,
-		Environment: Environment(ctx),
-		SUT:         c.rig.SUTInfo(),
+	outcomes := c.outcomes(report)
+	// Asked once, so that run, conditions and error agree.
+	interrupted := ctx.Err() != nil
+	c.court.conditions.Interrupted = interrupted
+	unkept := c.court.conditions.write(c.court.dir)
+	c.assemble(outcomes)
+	c.run.Environment = Environment(ctx)
+	evidence, err := Evidence(c.court.dir)
+	if err = errors.Join(unkept, err); err != nil {
+		c.run.Partial = strings.Join(append(c.partial, err.Error()), "; ")
+		c.run.Overall = c.run.Judge()
 	}
-	if c.run.ID == "" {
-		c.run.ID = filepath.Base(c.opts.Dir)
+	c.run.Evidence = evidence
+	c.run.Finished = time.Now().UTC()
+	return c.run, c.err(interrupted, err)
+}
+
+// assemble makes the run that the outcomes give. It is a pure function of them
+// and of the conditions.
+func (c *composer) assemble(outcomes []Outcome) {
+	with := c.court.conditions
+	c.run = &reports.Run{
+		Schema: reports.SchemaVersion, ID: with.Run, Started: with.Started, Seed: with.Seed,
+		Profile: c.court.profile.Report(), Deviations: with.Deviations,
+		Certifying: c.court.profile.Certifies && len(c.left) == 0,
+		SUT:        with.SUT,
 	}
 	for _, known := range Catalogue().Requirements {
 		c.run.Requirements = append(c.run.Requirements, known.Requirement)
 	}
-	c.outcomes(report)
+	if with.Interrupted {
+		c.partial = append(c.partial, "interrupted")
+	}
+	for _, out := range outcomes {
+		c.add(out)
+	}
 	c.deselected()
-	evidence, err := Evidence(c.opts.Dir)
-	if err != nil {
-		c.partial = append(c.partial, err.Error())
-	}
-	c.run.Evidence = evidence
-	c.run.Finished = time.Now().UTC()
-	// Asked once, so that run and error agree.
-	interrupted := ctx.Err() != nil
-	if interrupted {
-		c.partial = append([]string{"interrupted"}, c.partial...)
-	}
 	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()
-	return c.run, c.err(interrupted, err)
 }
 
 // err is what stands beside the run.
@@ -84,8 +94,10 @@ func (c *composer) err(interrupted bool, evidence error) error {
 	}
 }
 
-// outcomes gathers what the selected scenarios left behind, in their order.
-func (c *composer) outcomes(report types.Report) {
+// outcomes returns what the selected scenarios left behind, in their order. The
+// outcome in Ginkgo's report was judged from the files of the run; a scenario
+// that attached none is judged by what it kept, or by what Ginkgo says of it.
+func (c *composer) outcomes(report types.Report) []Outcome {
 	byID := map[string]types.SpecReport{}
 	for _, r := range report.SpecReports {
 		for _, sc := range c.selected {
@@ -94,50 +106,54 @@ func (c *composer) outcomes(report types.Report) {
 			}
 		}
 	}
+	outcomes := make([]Outcome, 0, len(c.selected))
 	for _, sc := range c.selected {
-		r := byID[sc.ID]
-		out, found := outcomeOf(r, sc.ID)
+		out, found := outcomeOf(byID[sc.ID], sc.ID)
 		if !found {
-			out = c.missing(sc, r)
-		}
-		for _, problem := range []struct {
-			why  string
-			keep *string
-		}{{out.Unavailable, &c.unavailable}, {out.NoBench, &c.noBench}, {out.BrokeOff, &c.brokeOff}} {
-			if problem.why != "" {
-				*problem.keep = fmt.Sprintf("scenario %s: %s", sc.ID, oneLine(problem.why))
-				c.partial = append(c.partial, *problem.keep)
+			var err error
+			if out, err = c.court.again(sc); err != nil {
+				out = c.court.settle(sc, missing(sc, byID[sc.ID]))
 			}
 		}
-		if out.NoSpace && !c.noSpace {
-			c.noSpace = true
-			_, c.where, _ = strings.Cut(oneLine(out.NoBench), harness.ErrSpace.Error())
-		}
-		c.run.Results = append(c.run.Results, out.Results...)
-		c.figures(out.Figures)
+		outcomes = append(outcomes, out)
 	}
+	return outcomes
 }
 
-// missing is the outcome of a scenario that attached none.
-func (c *composer) missing(sc Scenario, r types.SpecReport) Outcome {
-	verdict, reason, why := reports.Error, reports.Reason(""), r.FailureMessage()
+// add adds one scenario to the run.
+func (c *composer) add(out Outcome) {
+	if out.NotBegun {
+		c.partial = append(c.partial, fmt.Sprintf("scenario %s did not run", out.Scenario))
+	}
+	for _, problem := range []struct {
+		why  string
+		keep *string
+	}{{out.Unavailable, &c.unavailable}, {out.NoBench, &c.noBench}, {out.BrokeOff, &c.brokeOff}} {
+		if problem.why != "" {
+			*problem.keep = fmt.Sprintf("scenario %s: %s", out.Scenario, oneLine(problem.why))
+			c.partial = append(c.partial, *problem.keep)
+		}
+	}
+	if out.NoSpace && !c.noSpace {
+		c.noSpace = true
+		_, c.where, _ = strings.Cut(oneLine(out.NoBench), harness.ErrSpace.Error())
+	}
+	c.run.Results = append(c.run.Results, out.Results...)
+	c.figures(out.Figures)
+}
+
+// missing is the attempt at a scenario that left nothing.
+func missing(sc Scenario, r types.SpecReport) *attempt {
+	a := &attempt{Scenario: sc.ID, Number: 1, Started: r.StartTime.UTC().Round(0), Duration: r.RunTime, Steps: []string{}, Benches: []string{}}
 	switch {
 	case r.State.Is(types.SpecStateInterrupted | types.SpecStateSkipped | types.SpecStateAborted):
-		verdict, reason, why = reports.Inconclusive, reports.ReasonInterrupted, "the run ended before this scenario"
-		c.partial = append(c.partial, fmt.Sprintf("scenario %s did not run", sc.ID))
+		a.Ending.NotBegun = true
 	case r.State.Is(types.SpecStateTimedout):
-		verdict, reason, why = reports.Inconclusive, reports.ReasonBudget, "the time limit of the scenario was over"
-	case why == "":
-		why = "the scenario left no outcome (state " + r.State.String() + ")"
+		a.Ending.Overtime = true
+	default:
+		a.Ending.Failure = cmp.Or(r.FailureMessage(), "the scenario left no outcome (state "+r.State.String()+")")
 	}
-	out := Outcome{Scenario: sc.ID}
-	for _, id := range sc.Requirements {
-		out.Results = append(out.Results, reports.Result{
-			Requirement: id, Scenario: sc.ID, Verdict: verdict, Reason: reason, Headline: oneLine(why), Reproduce: c.rig.Reproduce(c.opts.Command, sc.ID),
-			Sentence: statement(id, verdict, reason, why), Started: r.StartTime, Duration: r.RunTime, Attempt: 1,
-		})
-	}
-	return out
+	return a
 }
 
 // deselected says NOT RUN for every requirement that nothing selected judges.
@@ -152,10 +168,10 @@ func (c *composer) deselected() {
 				continue
 			}
 			judged[id] = true
-			why := fmt.Sprintf("deselected by the label filter %q", c.opts.LabelFilter)
+			why := fmt.Sprintf("deselected by the label filter %q", c.court.conditions.LabelFilter)
 			c.run.Results = append(c.run.Results, reports.Result{
 				Requirement: id, Scenario: sc.ID, Verdict: reports.NotRun, Headline: "deselected", Attempt: 1,
-				Sentence: statement(id, reports.NotRun, "", why), Started: c.started,
+				Sentence: statement(id, reports.NotRun, "", why), Started: c.court.conditions.Started,
 			})
 		}
 	}

@@ -125,14 +125,16 @@ func TestWhatEndsBadlyIsSaid(t *testing.T) {
 		"recording": {errors.New("it died: no space left on device"), func(o Outcome) string { return o.BrokeOff }},
 	} {
 		var order []int
-		trial := &Trial{Rig: rig, Scenario: Scenario{ID: "s", Requirements: []string{"LAT-01"}}, emit: &emitter{}}
-		trial.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass})
+		sc := Scenario{ID: "s", Requirements: []string{"LAT-01"}, Judge: func(c *Case) {
+			c.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass})
+		}}
+		trial := &Trial{Rig: rig, Scenario: sc, emit: &emitter{court: testCourt(t)}}
 		trial.ends = []func() error{
 			func() error { order = append(order, 1); return c.ending },
 			func() error { order = append(order, 2); return nil },
 		}
 		s := &session{emitter: trial.emit, trial: trial, scenario: trial.Scenario}
-		s.take(t.Context(), nil)
+		s.take(t.Context(), true, nil)
 		if said := c.said(s.outcome); !strings.Contains(said, "it died") {
 			t.Errorf("%s: the outcome is %+v", name, s.outcome)
 		}

@@ -30,6 +30,7 @@ const grace = 40 * time.Second
 // emitter carries what all specs of one emission share.
 type emitter struct {
 	rig   *harness.Rig
+	court *court
 	opts  EmitOptions
 	begun atomic.Int64
 	total atomic.Int64
@@ -37,24 +38,24 @@ type emitter struct {
 	current atomic.Pointer[Trial] // specs are serial
 
 	mu   sync.Mutex
-	down error // the system under test could not be started: no use to go on
-	full bool  // the disk is: whatever else is recorded is lost
+	down string // why the system under test could not be started: no use to go on
+	full bool   // the disk is: whatever else is recorded is lost
 }
 
 // Emit turns the scenarios of the catalogue into Ginkgo nodes bound to rig.
 // Call it while Ginkgo builds its tree. Every spec carries its outcome as a
 // report entry. Emit also installs Gomega's fail handler.
 func Emit(rig *harness.Rig, opts EmitOptions) error {
-	_, err := emit(rig, opts)
+	_, err := emit(rig, opts, &court{dir: rig.Dir(), conditions: conditionsOf(rig, opts.Command), profile: rig.Profile()})
 	return err
 }
 
-func emit(rig *harness.Rig, opts EmitOptions) (*emitter, error) {
+func emit(rig *harness.Rig, opts EmitOptions, judging *court) (*emitter, error) {
 	all, err := Bind(rig)
 	if err != nil {
 		return nil, err
 	}
-	e := &emitter{rig: rig, opts: opts}
+	e := &emitter{rig: rig, opts: opts, court: judging}
 	e.total.Store(int64(len(all)))
 	gomega.RegisterFailHandler(e.failed)
 	for i, sc := range all {
@@ -73,7 +74,7 @@ func emit(rig *harness.Rig, opts EmitOptions) (*emitter, error) {
 func (e *emitter) failed(message string, skip ...int) {
 	if t := e.current.Load(); t != nil {
 		t.mu.Lock()
-		t.failure = message
+		t.how.Failure = message
 		t.mu.Unlock()
 	}
 	offset := 1
@@ -92,14 +93,14 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	}
 	s := &session{emitter: e, scenario: sc, started: time.Now()}
 	e.progress(Event{Kind: ScenarioBegan, Scenario: sc.ID, Title: sc.Title, Index: int(e.begun.Add(1)), Total: int(e.total.Load())})
-	// A body ends by returning, by Ginkgo's own panic after a failed
+	// A drive ends by returning, by Ginkgo's own panic after a failed
 	// assertion, or by a panic of its own. Its outcome must get out in each case.
 	returned := false
 	defer func() {
 		var panicked any
 		if !returned {
 			panicked = recover()
-			s.take(specCtx, panicked)
+			s.take(specCtx, false, panicked)
 		}
 		s.settle(panicked)
 		if panicked != nil {
@@ -110,11 +111,12 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	// attempt is reported (metrology, decision 7).
 	for n := 1; n <= max(e.rig.Profile().Gates.Attempts, 1); n++ {
 		s.begin(n)
-		if e.ready(s.trial) && e.applies(s.trial) {
-			sc.body(ctx, s.trial)
+		driven := e.ready(s.trial) && e.applies(s.trial)
+		if driven {
+			sc.Drive(ctx, s.trial)
 		}
-		s.take(specCtx, nil)
-		if !s.voided || ctx.Err() != nil {
+		s.take(specCtx, driven, nil)
+		if !s.outcome.void || ctx.Err() != nil {
 			break
 		}
 	}
@@ -126,12 +128,12 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 func (e *emitter) ready(t *Trial) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.down != nil {
-		t.unavailable = e.down
+	if e.down != "" {
+		t.how.Unavailable = e.down
 		return false
 	}
 	if e.full {
-		t.noBench = harness.ErrSpace
+		t.how.NoBench, t.how.NoSpace = harness.ErrSpace.Error(), true
 		return false
 	}
 	return !e.interrupted()

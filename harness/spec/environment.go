@@ -17,6 +17,7 @@ import (
 	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"plumbline/harness"
 	"plumbline/reports"
 )
 
@@ -52,7 +53,7 @@ func Evidence(dir string) ([]reports.Evidence, error) { return evidence(os.DirFS
 
 func evidence(files fs.FS) ([]reports.Evidence, error) {
 	var all []reports.Evidence
-	for _, folder := range []string{"records", "sut", "config"} {
+	for _, folder := range []string{configFolder, factsFolder, harness.RecordsFolder, harness.LogsFolder} {
 		if _, err := fs.Stat(files, folder); errors.Is(err, fs.ErrNotExist) {
 			continue // nothing of that kind was kept
 		}

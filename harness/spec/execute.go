@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -75,12 +76,43 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	if err := harness.CheckDevices(ctx, rig.Devices()); err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
 	}
-	c := composer{opts: opts, rig: rig, selected: selected, left: left, started: time.Now()}
-	report, err := runGinkgo(ctx, rig, opts, selected)
+	judging, err := convene(rig, opts, selected)
 	if err != nil {
 		return nil, err
 	}
-	return c.compose(ctx, report)
+	c := composer{court: judging, selected: selected, left: left}
+	report, err := runGinkgo(ctx, rig, opts, selected, judging)
+	if err != nil {
+		return nil, err
+	}
+	run, err := c.compose(ctx, report)
+	run.Tool = opts.Tool
+	return run, err
+}
+
+// convene keeps the conditions of the run and returns the court that judges by
+// what was kept.
+func convene(rig *harness.Rig, opts Options, selected []Scenario) (*court, error) {
+	c := conditionsOf(rig, opts.Command)
+	c.Run, c.Started, c.LabelFilter, c.Deviations = opts.ID, time.Now().UTC().Round(0), opts.LabelFilter, opts.Deviations
+	if c.Run == "" {
+		c.Run = filepath.Base(opts.Dir)
+	}
+	for _, sc := range selected {
+		c.Scenarios = append(c.Scenarios, sc.ID)
+	}
+	if err := c.begin(opts.Dir, rig.Profile()); err != nil {
+		var how ending
+		if how.note(err, opts.Dir); how.NoSpace {
+			return nil, fmt.Errorf("spec: %w (%w)", harness.ErrSpace, err)
+		}
+		return nil, fmt.Errorf("spec: run directory: %w: %w", ErrUsage, err)
+	}
+	kept, p, err := readConditions(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFault, err)
+	}
+	return &court{dir: opts.Dir, conditions: kept, profile: p}, nil
 }
 
 func (o Options) check() error {
@@ -103,11 +135,11 @@ type verdictTaker struct{}
 func (verdictTaker) Fail() {}
 
 // runGinkgo runs the specs and returns Ginkgo's report of them.
-func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []Scenario) (types.Report, error) {
+func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []Scenario, judging *court) (types.Report, error) {
 	globals.Reset()
 	defer globals.Reset()
 	defer redirect(opts.Output)()
-	e, err := emit(rig, EmitOptions{Context: ctx, Progress: opts.Progress, Command: opts.Command})
+	e, err := emit(rig, EmitOptions{Context: ctx, Progress: opts.Progress, Command: opts.Command}, judging)
 	if err != nil {
 		return types.Report{}, fmt.Errorf("%w: %w", ErrFault, err)
 	}

@@ -9,6 +9,32 @@ import (
 	"plumbline/reports"
 )
 
+// Figures is what a scenario shows beside its verdicts.
+type Figures struct {
+	Latencies []reports.Distribution `json:"latencies,omitempty"`
+	Timelines []reports.Timeline     `json:"timelines,omitempty"`
+	Hops      []reports.Hop          `json:"hops,omitempty"`
+	Integrity []reports.Integrity    `json:"integrity,omitempty"`
+	Rig       *reports.RigHealth     `json:"rig,omitempty"`
+	Devices   []reports.Device       `json:"devices,omitempty"`
+	SUT       *reports.SUT           `json:"sut,omitempty"`
+}
+
+// add adds figures; those that there is one of are replaced.
+func (have *Figures) add(f Figures) {
+	have.Latencies = append(have.Latencies, f.Latencies...)
+	have.Timelines = append(have.Timelines, f.Timelines...)
+	have.Hops = append(have.Hops, f.Hops...)
+	have.Integrity = append(have.Integrity, f.Integrity...)
+	have.Devices = mergeDevices(have.Devices, f.Devices)
+	if f.Rig != nil {
+		have.Rig = f.Rig
+	}
+	if f.SUT != nil {
+		have.SUT = f.SUT
+	}
+}
+
 // entryName marks the report entry that carries an Outcome. Ginkgo takes
 // entries from process to process, so results survive parallel running.
 const entryName = "plumbline.outcome"
@@ -21,7 +47,11 @@ type Outcome struct {
 	Unavailable string           `json:"unavailable,omitempty"` // why the system under test was not there
 	NoBench     string           `json:"no_bench,omitempty"`    // which part of the bench was not there
 	NoSpace     bool             `json:"no_space,omitempty"`    // that part is the disk of the run directory, which is full
-	BrokeOff    string           `json:"broke_off,omitempty"`   // why the body did not reach its end although it had judged everything
+	BrokeOff    string           `json:"broke_off,omitempty"`   // why the scenario did not reach its end although everything was judged
+	NotBegun    bool             `json:"not_begun,omitempty"`   // the run ended before it
+
+	void    bool   // a validity gate voided the last attempt
+	failure string // the first thing that went wrong in the last attempt, for Ginkgo's own report
 }
 
 // encode writes the outcome as text: an entry value of any other type would

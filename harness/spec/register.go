@@ -22,9 +22,18 @@ const (
 	TierCheck = "tier:check" // judges the harness itself
 )
 
-// Body is what a scenario does. ctx ends with the time limit of the scenario,
-// an interrupt or the end of Options' context.
-type Body func(ctx context.Context, t *Trial)
+// Drive is what a scenario does to the live system. It judges nothing: what it
+// sees is in the records of the benches it opens, or is handed on with
+// Trial.Keep. ctx ends with the time limit of the scenario, an interrupt or the
+// end of Options' context.
+type Drive func(ctx context.Context, t *Trial)
+
+// Judge turns what a drive left in the run directory into verdicts. It is
+// called when the drive has come to its end and everything it opened has been
+// closed, and once more whenever somebody judges the stored run again. It must be a
+// pure function of the Case: no clock, no random numbers but from its seed, no
+// live system, no state, no Gomega.
+type Judge func(c *Case)
 
 // Scenario describes one experiment. Its ID names the folder of its records
 // and is never re-used.
@@ -37,9 +46,10 @@ type Scenario struct {
 	Tier         string        // "" means TierCore
 	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes
 	Declared     bool          // opens the declared devices; the others use a simulated fleet
+	Drive        Drive
+	Judge        Judge
 
 	guarantee string
-	body      Body
 }
 
 // Guarantee returns the text of the description that the scenario stands in.
@@ -64,8 +74,8 @@ type Suite struct {
 }
 
 // Scenario adds a scenario.
-func (s *Suite) Scenario(sc Scenario, body Body) {
-	sc.guarantee, sc.body = s.guarantee, body
+func (s *Suite) Scenario(sc Scenario) {
+	sc.guarantee = s.guarantee
 	if sc.Tier == "" {
 		sc.Tier = TierCore
 	}
@@ -134,7 +144,10 @@ func Requirement(id string) (profile.Known, bool) {
 	return profile.Known{}, false
 }
 
-var scenarioID = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+var (
+	scenarioID = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	numbered   = regexp.MustCompile(`-[0-9]+$`) // as the folders of repetitions are
+)
 
 // Bind asks every description for its scenarios and checks them against the
 // catalogue: ids are unique, requirements and loads exist, nothing is judged
@@ -168,10 +181,13 @@ func check(all []Scenario) error {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("spec: "+format, args...)) }
 	seen, judged := map[string]bool{}, map[string]bool{}
 	for _, s := range all {
-		if !scenarioID.MatchString(s.ID) || seen[s.ID] {
-			fault("scenario id %q is empty, malformed or used twice", s.ID)
+		if !scenarioID.MatchString(s.ID) || numbered.MatchString(s.ID) || seen[s.ID] {
+			fault("scenario id %q is empty, malformed, ends in a number like a repetition, or is used twice", s.ID)
 		}
 		seen[s.ID] = true
+		if s.Drive == nil || s.Judge == nil {
+			fault("scenario %q lacks its Drive or its Judge", s.ID)
+		}
 		if len(s.Requirements) == 0 {
 			fault("scenario %q judges nothing", s.ID)
 		}

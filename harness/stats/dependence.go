@@ -23,6 +23,9 @@ type Dependence struct {
 // blocks to be too short.
 const lengthenAt = 1.2
 
+// tauBlocks is how many autocorrelation times a block lasts at least.
+const tauBlocks = 10
+
 // Measure returns the dependence of s: the largest over the thresholds of
 // Var(X_block)/(m·p(1−p)), X_block being the exceedances in a block of time
 // across all sources, m the samples in it and p the share of exceedances. The
@@ -71,7 +74,7 @@ func (s Series) measure(thresholds []float64, rule Rule) Dependence {
 		return d
 	}
 	d.Tau = s.autocorrelationTime()
-	d.Block = max(rule.MinBlock, 10*d.Tau)
+	d.Block = max(rule.MinBlock, tauBlocks*d.Tau)
 	if rule.MaxBlock > 0 {
 		d.Block = min(d.Block, rule.MaxBlock)
 	}
@@ -181,7 +184,7 @@ func (s Series) autocorrelationTime() time.Duration {
 	tau := 1.0
 	for lag := 1; lag < len(x)/2; lag++ {
 		tau += 2 * autocovariance(x, lag) / variance
-		if float64(lag) >= 5*tau || 10*tau >= float64(len(x)) {
+		if float64(lag) >= 5*tau || tauBlocks*tau >= float64(len(x)) {
 			break
 		}
 	}

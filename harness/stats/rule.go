@@ -1,6 +1,8 @@
 package stats
 
 import (
+	"fmt"
+	"math"
 	"time"
 
 	"plumbline/reports"
@@ -63,3 +65,16 @@ type Decision struct {
 	WorstThird   int   // 1…3 when the verdict was taken on a third only, else 0
 	NeedMore     int64 // further messages that would decide; 0 decided, -1 unknown
 }
+
+// RuleText states the decision rules with the constants that this version
+// applies, in one line. Two versions that decide differently differ in it.
+func RuleText() string {
+	r := Rule{}.withDefaults()
+	return fmt.Sprintf("DR-2: pass at %v, fail at %v; VIF = max over {guarded limit, sample quantile}, blocks ≥ max(%s, %d τ), ≥ %d blocks, doubled at +%v %%; "+
+		"drift: %d blocks, α %v, %v %% of the limit; zero events at %v",
+		r.PassConfidence, r.FailConfidence, r.MinBlock, tauBlocks, r.MinBlocks, math.Round(100*(lengthenAt-1)),
+		driftBlocks, driftAlpha, 100*driftShare, ZeroConfidence)
+}
+
+// ZeroConfidence is that of the bound on what never happened.
+const ZeroConfidence = 0.99

@@ -33,8 +33,6 @@ type effective struct {
 	Deviations  []reports.Deviation  `yaml:"deviations"`
 	Devices     []harness.DeviceSpec `yaml:"devices"`
 	SUT         *sut.Descriptor      `yaml:"sut"`
-
-	source []byte // of the profile
 }
 
 type effectiveProfile struct {
@@ -46,7 +44,7 @@ func (f *campaignFlags) effective(opts spec.Options, certify bool) effective {
 	e := effective{
 		Command: "run", LabelFilter: opts.LabelFilter, Seed: opts.Seed, Timeout: opts.Timeout.String(),
 		Profile:    effectiveProfile{Name: opts.Profile.Name, SHA256: opts.Profile.Digest},
-		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor, source: opts.Profile.Source,
+		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor,
 	}
 	if certify {
 		e.Command = "certify"
@@ -73,7 +71,8 @@ func withoutValues(d *sut.Descriptor) *sut.Descriptor {
 	return &shown
 }
 
-// write puts effective.yaml and the profile as it was read into config/.
+// write puts effective.yaml into config/. The engine keeps profile and
+// conditions beside it.
 func (e effective) write(dir string) error {
 	folder := filepath.Join(dir, configFolder)
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // G301: a run directory is for others to read
@@ -83,12 +82,7 @@ func (e effective) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("effective configuration: %w", err)
 	}
-	for name, content := range map[string][]byte{"effective.yaml": text, "profile.yaml": e.source} {
-		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil { //nolint:gosec // G306: likewise
-			return err
-		}
-	}
-	return nil
+	return os.WriteFile(filepath.Join(folder, "effective.yaml"), text, 0o644) //nolint:gosec // G306: likewise
 }
 
 // declared returns the devices of a run: the user's, or else the built-in mix.

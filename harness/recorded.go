@@ -1,0 +1,158 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
+	"plumbline/harness/record"
+	"plumbline/reports"
+)
+
+// Folders of a run directory.
+const (
+	RecordsFolder = "records" // of benches, one folder each
+	LogsFolder    = "sut"     // of systems under test
+)
+
+// evidenceFile is what a bench leaves beside its recording.
+const (
+	evidenceFile   = "bench.json"
+	evidenceFormat = "plumbline.bench/v1"
+)
+
+// Evidence is what only the live bench knew and a judgement needs. Together
+// with the recording it is all that is kept of a bench. Figures that the
+// records tell are not in Rig: they are not established there.
+type Evidence struct {
+	Format       string            `json:"format"`
+	Name         string            `json:"name"`          // of the plan
+	BrokerInside bool              `json:"broker_inside"` // the broker is part of the system under test
+	SUT          reports.SUT       `json:"sut"`
+	Devices      []reports.Device  `json:"devices"`
+	Rig          reports.RigHealth `json:"rig"`
+	Gaps         []oracle.Gap      `json:"gaps"` // in which the rig itself did not run
+	Usage        []Usage           `json:"usage"`
+}
+
+// Usage is what the processes of the system under test used at one moment.
+type Usage struct {
+	At      int64         `json:"at_ns"`  // on the run clock
+	CPU     time.Duration `json:"cpu_ns"` // user and system time of the present processes since their start
+	RSS     uint64        `json:"rss_bytes"`
+	Files   int           `json:"files"` // open descriptors, -1 where they cannot be counted
+	Threads int           `json:"threads"`
+}
+
+// keepEvidence writes what the bench knows into its folder. It is called once,
+// when everything has ended.
+func (b *Bench) keepEvidence() error {
+	rig := b.health
+	rig.ClockSource = record.ClockSource()
+	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
+	e := Evidence{
+		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
+		Devices: b.Devices(), Rig: rig, Gaps: b.gaps, Usage: []Usage{},
+	}
+	for _, u := range b.SUT.Usages() {
+		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})
+	}
+	text, err := json.MarshalIndent(e, "", " ")
+	if err != nil {
+		return fmt.Errorf("harness: evidence of bench %q: %w", b.Folder(), err)
+	}
+	return os.WriteFile(filepath.Join(b.dir, evidenceFile), append(text, '\n'), 0o644) //nolint:gosec // G306: evidence is for others to read
+}
+
+// Recorded is a bench as its files hold it. It is all that a judgement may see
+// of a bench, and it touches no live part.
+type Recorded struct {
+	Evidence
+	dir     string
+	folder  string
+	history *oracle.History // read at the first call of History
+}
+
+var folderName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// OpenRecorded reads what a bench left in the folder of that name below the
+// records of a run directory. The recording itself is read by History.
+func OpenRecorded(runDir, folder string) (*Recorded, error) {
+	if !folderName.MatchString(folder) {
+		return nil, fmt.Errorf("harness: %q is no name of a bench's folder", folder)
+	}
+	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), folder: folder}
+	file := filepath.Join(r.dir, evidenceFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("harness: bench %q left no evidence: %w", folder, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("harness: evidence of bench %q: %w", folder, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r.Evidence); err != nil {
+		return nil, fmt.Errorf("harness: %q is damaged: %w", file, err)
+	}
+	if r.Format != evidenceFormat {
+		return nil, fmt.Errorf("harness: %q has format %q, this program reads %q", file, r.Format, evidenceFormat)
+	}
+	return r, nil
+}
+
+// Folder returns the name of the bench's folder.
+func (r *Recorded) Folder() string { return r.folder }
+
+// History reads and indexes the recording; it may be called again. Damage is a
+// *record.CorruptError.
+func (r *Recorded) History() (*oracle.History, error) {
+	if r.history != nil {
+		return r.history, nil
+	}
+	log, err := record.Load(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("harness: bench %q: %w", r.folder, err)
+	}
+	r.history, err = oracle.Index(log)
+	return r.history, err
+}
+
+// Options returns what an oracle needs to know about this bench.
+func (r *Recorded) Options(requirement string) oracle.Options {
+	return optionsOf(r.folder, r.BrokerInside, requirement)
+}
+
+// Options returns what an oracle needs to know about this bench, for a look at
+// it while it runs.
+func (b *Bench) Options(requirement string) oracle.Options {
+	return optionsOf(b.Folder(), b.rig.brokerInside(), requirement)
+}
+
+func optionsOf(folder string, brokerInside bool, requirement string) oracle.Options {
+	return oracle.Options{
+		BrokerInside: brokerInside, Requirement: requirement,
+		Evidence: path.Join(RecordsFolder, folder, "records.bin"),
+	}
+}
+
+// Health returns how good the rig itself was: what the records tell, what its
+// own instruments told, and the uncertainty that the profile states.
+func (r *Recorded) Health(h *oracle.History, p *profile.Profile) reports.RigHealth {
+	health := h.RigHealth(r.Options(""))
+	own := r.Rig
+	health.HiccupP99, health.HiccupMax = own.HiccupP99, own.HiccupMax
+	health.FloorP50, health.FloorP99, health.FloorP999 = own.FloorP50, own.FloorP99, own.FloorP999
+	health.GCPauseMax, health.ClockSource, health.ClockRead = own.GCPauseMax, own.ClockSource, own.ClockRead
+	health.Uncertainty = reports.Float(p.Gates.Guard.Seconds() * 1e3)
+	return health
+}

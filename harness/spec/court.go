@@ -1,0 +1,236 @@
+package spec
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/reports"
+)
+
+// court judges attempts from what they left in a run directory. It is the one
+// way to a verdict: a run uses it after each attempt, and whoever judges a
+// stored run again uses it too.
+type court struct {
+	dir        string // of the run; "" for a rig that keeps nothing
+	conditions *Conditions
+	profile    *profile.Profile
+}
+
+// settle keeps an attempt and judges what was kept. When it cannot be kept
+// nothing is judged.
+func (c *court) settle(sc Scenario, a *attempt) Outcome {
+	kept, err := a.keep(c.dir)
+	if err != nil {
+		a.Ending.note(err, c.dir)
+		a.Ending.Whole = false
+		kept = a
+	}
+	return c.judge(sc, kept)
+}
+
+// again judges every attempt at a scenario that the run directory holds; none
+// is an error.
+func (c *court) again(sc Scenario) (Outcome, error) {
+	var all Outcome
+	for n := 1; ; n++ {
+		a, err := readAttempt(c.dir, sc.ID, n)
+		if errors.Is(err, fs.ErrNotExist) && n > 1 {
+			return all, nil
+		}
+		if err != nil {
+			return all, fmt.Errorf("spec: attempt %d at scenario %q: %w", n, sc.ID, err)
+		}
+		all = all.then(c.judge(sc, a))
+	}
+}
+
+// then is the outcome of a scenario after one more attempt: the results of all
+// attempts, everything else from the last.
+func (o Outcome) then(last Outcome) Outcome {
+	last.Results = append(o.Results, last.Results...)
+	return last
+}
+
+// judge settles every requirement of the scenario for one attempt: what its
+// judge said, N/A for what the system does not claim, and a verdict that names
+// the reason for what was left open.
+func (c *court) judge(sc Scenario, a *attempt) Outcome {
+	k := &Case{Scenario: sc, Profile: c.profile, conditions: c.conditions, attempt: a, dir: c.dir}
+	how := a.Ending
+	if how.Whole {
+		c.hear(k, &how)
+	}
+	c.identify(k)
+	out := Outcome{
+		Scenario: sc.ID, Figures: k.figures, Unavailable: how.Unavailable, NoBench: how.NoBench, NoSpace: how.NoSpace,
+		NotBegun: how.NotBegun, failure: how.Failure,
+	}
+	verdict, reason, why := how.open(a.Duration)
+	judged, left := map[string]bool{}, 0
+	for _, r := range k.results {
+		judged[r.Requirement] = true
+		out.Results = append(out.Results, c.complete(a, r))
+	}
+	for _, id := range sc.Requirements {
+		switch {
+		case judged[id]:
+		case !c.conditions.applies(id):
+			out.Results = append(out.Results, c.complete(a, notApplicable(id)))
+		default:
+			left++
+			out.Results = append(out.Results, c.complete(a, unjudged(id, verdict, reason, why)))
+		}
+	}
+	if left == 0 && out.Unavailable == "" && out.NoBench == "" && (how.Panic != "" || how.Failure != "") {
+		out.BrokeOff = why // no verdict tells of it
+	}
+	return c.encodable(sc, a, out).voided()
+}
+
+// hear calls the judge of the scenario and keeps how it ended.
+func (c *court) hear(k *Case, how *ending) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case ended:
+			how.note(e.err, c.dir)
+		default:
+			how.Panic = fmt.Sprint(e)
+		}
+	}()
+	k.Scenario.Judge(k)
+}
+
+// identify shows the system under test as the last bench saw it. A bench that
+// left nothing is no news: the attempt tells why.
+func (c *court) identify(k *Case) {
+	n := len(k.attempt.Benches)
+	if n == 0 {
+		return
+	}
+	if r, err := harness.OpenRecorded(c.dir, k.attempt.Benches[n-1]); err == nil {
+		k.Show(Figures{SUT: &r.SUT})
+	}
+}
+
+// open says what becomes of a requirement that was not judged.
+func (e ending) open(took time.Duration) (reports.Verdict, reports.Reason, string) {
+	switch {
+	case e.NotBegun:
+		return reports.Inconclusive, reports.ReasonInterrupted, "the run ended before this scenario"
+	case e.Interrupted:
+		return reports.Inconclusive, reports.ReasonInterrupted, "the run was interrupted"
+	case e.Unavailable != "":
+		return reports.Inconclusive, reports.ReasonSUT, e.Unavailable
+	case e.NoBench != "":
+		return reports.Inconclusive, reports.ReasonRig, e.NoBench
+	case e.Overtime:
+		return reports.Inconclusive, reports.ReasonBudget, fmt.Sprintf("the time limit of the scenario was over after %s", took.Round(time.Second))
+	case e.Failure != "":
+		return reports.Error, "", e.Failure
+	case e.Panic != "":
+		return reports.Error, "", "panic: " + e.Panic
+	default:
+		return reports.Error, "", "the scenario ended without judging it"
+	}
+}
+
+// complete fills in what is the same for every result of the attempt.
+func (c *court) complete(a *attempt, r reports.Result) reports.Result {
+	r.Scenario = a.Scenario
+	if r.Started.IsZero() {
+		r.Started = a.Started
+	}
+	if r.Duration == 0 {
+		r.Duration = a.Duration
+	}
+	r.Attempt = max(a.Number, 1)
+	r.Procedure = append([]string(nil), a.Steps...)
+	r.Reproduce = c.conditions.reproduce(a.Scenario)
+	return r
+}
+
+// encodable returns the outcome, or one of ERRORs when it holds figures that
+// cannot be written.
+func (c *court) encodable(sc Scenario, a *attempt, out Outcome) Outcome {
+	_, err := json.Marshal(out)
+	if err == nil {
+		return out
+	}
+	bad := Outcome{Scenario: sc.ID, failure: err.Error()}
+	for _, id := range sc.Requirements {
+		bad.Results = append(bad.Results, c.complete(a, unjudged(id, reports.Error, "", err.Error())))
+	}
+	return bad
+}
+
+// voided marks the outcome of an attempt that a validity gate voided. What it
+// left undecided for want of samples goes along: those that it had are void as
+// well, so that a repetition takes its place.
+func (o Outcome) voided() Outcome {
+	if o.void = voiding(o.Results) != "" && o.NoBench == ""; o.void {
+		void(o.Results, voiding(o.Results))
+	}
+	return o
+}
+
+// voiding returns the validity gate that voided an attempt, "" for none.
+func voiding(results []reports.Result) reports.Reason {
+	for _, r := range results {
+		if r.Verdict == reports.Inconclusive && r.Reason.Voids() {
+			return r.Reason
+		}
+	}
+	return ""
+}
+
+func void(results []reports.Result, gate reports.Reason) {
+	for i := range results {
+		if r := &results[i]; r.Verdict == reports.Inconclusive && r.Reason == reports.ReasonSamples {
+			r.Reason = gate
+			r.Sentence += fmt.Sprintf(" The attempt as a whole was voided by gate %s.", gate)
+		}
+	}
+}
+
+func notApplicable(id string) reports.Result {
+	known, _ := Requirement(id)
+	why := fmt.Sprintf("the system under test does not claim the capability %q", known.Requirement.Capability)
+	return reports.Result{Requirement: id, Verdict: reports.NotApplicable, Sentence: statement(id, reports.NotApplicable, "", why), Headline: why}
+}
+
+// unjudged is the result of a requirement that no oracle judged.
+func unjudged(id string, v reports.Verdict, reason reports.Reason, why string) reports.Result {
+	return reports.Result{Requirement: id, Verdict: v, Reason: reason, Sentence: statement(id, v, reason, why), Headline: oneLine(why)}
+}
+
+// statement is the full sentence of a requirement that no oracle judged.
+func statement(id string, v reports.Verdict, reason reports.Reason, why string) string {
+	why = strings.TrimRight(oneLine(why), ".")
+	switch v {
+	case reports.Error:
+		return fmt.Sprintf("%s: test equipment fault; no statement about conformity: %s.", id, why)
+	case reports.NotApplicable:
+		return fmt.Sprintf("%s: not applicable: %s.", id, why)
+	case reports.NotRun:
+		return fmt.Sprintf("%s: not run: %s.", id, why)
+	default:
+		return fmt.Sprintf("%s: no statement about conformity; reason %s: %s.", id, reason, why)
+	}
+}
+
+// oneLine joins the lines of a text, such as the last words of a process, so
+// that it can stand in a sentence.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, " | ")
+}
