@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"plumbline/harness/strictyaml"
+	"plumbline/reports"
 )
 
 // apiVersion and kind open every profile file.
@@ -229,8 +230,8 @@ func (k *checker) limits() error {
 		k.profile.Limits[id] = limit
 	}
 	for _, id := range ids {
-		if _, given := k.raw.Limits[id]; !given {
-			return k.doc.Errorf([]any{"limits"}, "requirement %s has no limit", id)
+		if _, given := k.raw.Limits[id]; !given && byID[id].Requirement.Class != reports.Optional {
+			return k.doc.Errorf([]any{"limits"}, "requirement %s has no limit; only optional ones may be left out", id)
 		}
 	}
 	return nil
@@ -301,7 +302,7 @@ func (k *checker) quantiles() error {
 	})
 	for _, known := range ordered {
 		r := known.Requirement
-		if r.Quantile == 0 || known.Unit != UnitTime || known.Load == "" {
+		if r.Quantile == 0 || known.Unit != UnitTime || known.Load == "" || !k.profile.Asks(r) {
 			continue
 		}
 		key := r.Measurand

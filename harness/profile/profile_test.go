@@ -20,7 +20,7 @@ func catalogue() profile.Catalogue {
 			{Requirement: reports.Requirement{ID: "LAT-01", Quantile: 0.5, Measurand: "latency", MinSamples: 100}, Unit: profile.UnitTime, Load: "steady"},
 			{Requirement: reports.Requirement{ID: "LAT-02", Quantile: 0.99, Measurand: "latency", MinSamples: 10}, Unit: profile.UnitTime, Load: "steady"},
 			{Requirement: reports.Requirement{ID: "DEL-01", MinSamples: 1}, Unit: "messages", Load: "steady"},
-			{Requirement: reports.Requirement{ID: "RIG-01", MinSamples: 1}, Unit: profile.UnitShare},
+			{Requirement: reports.Requirement{ID: "RIG-01", MinSamples: 1, Class: reports.Optional}, Unit: profile.UnitShare},
 		},
 		Loads: map[string][]string{"steady": {"rate", "window"}},
 	}
@@ -118,6 +118,19 @@ func TestParseRefuses(t *testing.T) {
 				t.Fatalf("error is %q, want %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAnOptionalRequirementMayBeLeftOut(t *testing.T) {
+	text := strings.Replace(good, "  RIG-01: {limit: 2 %, samples: 1, source: judgement}\n", "", 1)
+	p, err := catalogue().Parse("lab.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range catalogue().Requirements {
+		if r := k.Requirement; p.Asks(r) != (r.ID != "RIG-01") {
+			t.Errorf("it asks for %s: %v", r.ID, p.Asks(r))
+		}
 	}
 }
 

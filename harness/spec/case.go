@@ -43,9 +43,10 @@ func (c *Case) Requirement(id string) reports.Requirement {
 	return known.Requirement
 }
 
-// Applies reports whether the system under test claims what the requirement
-// needs. A requirement that does not apply is N/A; results for it are dropped.
-func (c *Case) Applies(id string) bool { return c.conditions.applies(id) }
+// Applies reports whether the profile asks for the requirement and the system
+// under test claims what it needs. Results for one that does not apply are
+// dropped; one that is asked for is N/A then.
+func (c *Case) Applies(id string) bool { return asks(c.Profile, id) && c.conditions.applies(id) }
 
 // Bench returns the bench that the drive opened first.
 func (c *Case) Bench() *harness.Recorded {

@@ -28,6 +28,7 @@ var _ = spec.Require([]profile.Known{
 	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
 	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""), requirement("INT-02", reports.Mandatory, ""),
 	requirement("INT-03", reports.Mandatory, ""), requirement("INT-04", reports.Mandatory, ""), requirement("INT-05", reports.Mandatory, ""), requirement("INT-06", reports.Mandatory, ""),
+	requirement("REC-03", reports.Mandatory, ""), requirement("LAT-09", reports.Optional, ""),
 }, map[string][]string{"none": nil})
 
 func requirement(id string, class reports.Class, capability string) profile.Known {
@@ -71,6 +72,7 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		c.Show(spec.Figures{Rig: &reports.RigHealth{SlipP99: 1, Offered: 10, Achieved: 10, FloorP50: reports.Float(math.NaN())},
 			Devices: []reports.Device{{ID: "d", Mode: reports.ModeSim, Damaged: 2}}})
 	}, "LAT-01")
+	add("more", idle, passing("REC-03", "LAT-09"), "REC-03", "LAT-09")
 	add("forgets", idle, passing(), "DEL-01")
 	add("panics", idle, func(c *spec.Case) {
 		c.Judge(passed("DEL-02"))
@@ -146,10 +148,15 @@ loads: {none: {}}
 limits:
 `
 
-func engineProfile(certifies bool) (*profile.Profile, error) {
+// profileOf returns the text of a profile with a limit for every requirement.
+func profileOf(certifies bool) string {
 	text := fmt.Sprintf(profileText, certifies)
 	for _, k := range spec.Catalogue().Requirements {
 		text += fmt.Sprintf("  %s: {limit: 0 messages, samples: 1, source: judgement}\n", k.Requirement.ID)
 	}
-	return spec.Catalogue().Parse("engine.yaml", []byte(text))
+	return text
+}
+
+func engineProfile(certifies bool) (*profile.Profile, error) {
+	return spec.Catalogue().Parse("engine.yaml", []byte(profileOf(certifies)))
 }

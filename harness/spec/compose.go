@@ -61,7 +61,9 @@ func (c *composer) assemble(outcomes []Outcome) {
 		SUT:        with.SUT,
 	}
 	for _, known := range Catalogue().Requirements {
-		c.run.Requirements = append(c.run.Requirements, known.Requirement)
+		if c.court.profile.Asks(known.Requirement) {
+			c.run.Requirements = append(c.run.Requirements, known.Requirement)
+		}
 	}
 	if with.Interrupted {
 		c.partial = append(c.partial, "interrupted")
@@ -164,7 +166,7 @@ func (c *composer) deselected() {
 	}
 	for _, sc := range c.left {
 		for _, id := range sc.Requirements {
-			if judged[id] {
+			if judged[id] || !asks(c.court.profile, id) {
 				continue
 			}
 			judged[id] = true

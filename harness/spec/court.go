@@ -79,7 +79,7 @@ func (c *court) judge(sc Scenario, a *attempt) Outcome {
 	}
 	for _, id := range sc.Requirements {
 		switch {
-		case judged[id]:
+		case judged[id], !asks(c.profile, id):
 		case !c.conditions.applies(id):
 			out.Results = append(out.Results, c.complete(a, notApplicable(id)))
 		default:

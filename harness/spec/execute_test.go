@@ -76,6 +76,47 @@ func TestExecuteKeepsWhatAScenarioSaid(t *testing.T) {
 	}
 }
 
+// What a profile does not ask for is neither tried nor reported.
+func TestExecuteLeavesOutWhatTheProfileDoesNotAskFor(t *testing.T) {
+	text := profileOf(true)
+	for _, id := range []string{"LAT-09", "RIG-01"} {
+		text = strings.Replace(text, "  "+id+": {limit: 0 messages, samples: 1, source: judgement}\n", "", 1)
+	}
+	run, err := execute(t, "more", func(o *spec.Options) {
+		if o.Profile, _ = spec.Catalogue().Parse("engine.yaml", []byte(text)); o.Profile == nil {
+			t.Fatal("no profile")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resultOf(t, run, "REC-03")
+	for _, r := range run.Results {
+		if r.Requirement == "LAT-09" || r.Requirement == "RIG-01" {
+			t.Errorf("a result of what was not asked for: %+v", r)
+		}
+	}
+	for _, r := range run.Requirements {
+		if r.ID == "LAT-09" || r.ID == "RIG-01" {
+			t.Errorf("%s is reported as a requirement", r.ID)
+		}
+	}
+	if err := run.Validate(); err != nil {
+		t.Error(err)
+	}
+	p, err := spec.Catalogue().Parse("engine.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if listed, err := spec.List(p, "checks"); err == nil {
+		t.Errorf("a scenario that is asked for nothing is listed: %v", listed)
+	}
+	if run, err = execute(t, "more", nil); err != nil {
+		t.Fatal(err)
+	}
+	resultOf(t, run, "LAT-09") // asked for, it is judged
+}
+
 func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
 	for _, c := range []struct {
 		scenario, requirement string

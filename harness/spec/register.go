@@ -151,7 +151,8 @@ var (
 
 // Bind asks every description for its scenarios and checks them against the
 // catalogue: ids are unique, requirements and loads exist, nothing is judged
-// by nobody. The rig may be one that never starts anything. Errors are faults
+// by nobody. It leaves out scenarios of which the profile of the rig asks for no
+// requirement. The rig may be one that never starts anything. Errors are faults
 // of the scenarios, not of their user.
 func Bind(rig *harness.Rig) ([]Scenario, error) {
 	var all []Scenario
@@ -161,7 +162,17 @@ func Bind(rig *harness.Rig) ([]Scenario, error) {
 		all = append(all, s.scenarios...)
 	}
 	slices.SortStableFunc(all, func(a, b Scenario) int { return strings.Compare(rank(a), rank(b)) })
-	return all, check(all)
+	if err := check(all); err != nil {
+		return nil, err
+	}
+	asked := func(id string) bool { return asks(rig.Profile(), id) }
+	return slices.DeleteFunc(all, func(s Scenario) bool { return !slices.ContainsFunc(s.Requirements, asked) }), nil
+}
+
+// asks reports whether a profile asks for the requirement of that id.
+func asks(p *profile.Profile, id string) bool {
+	known, found := Requirement(id)
+	return !found || p.Asks(known.Requirement)
 }
 
 // rank puts the scenarios in the order in which they run: by the first

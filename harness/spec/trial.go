@@ -58,12 +58,12 @@ func (t *Trial) Requirement(id string) reports.Requirement {
 	return known.Requirement
 }
 
-// Applies reports whether the system under test claims what the requirement
-// needs. A requirement that does not apply is N/A already; nothing need be done
-// for it.
+// Applies reports whether the profile asks for the requirement and the system
+// under test claims what it needs. For one that does not apply nothing need be
+// done.
 func (t *Trial) Applies(id string) bool {
 	r := t.Requirement(id)
-	return r.Class != reports.Conditional || t.Rig.Has(r.Capability)
+	return t.Rig.Profile().Asks(r) && (r.Class != reports.Conditional || t.Rig.Has(r.Capability))
 }
 
 // Open starts a fresh system under test with everything around it. It is

@@ -109,7 +109,7 @@ func explain(w io.Writer, r reports.Requirement) error {
 func limitLine(p *profile.Profile, r reports.Requirement) string {
 	limit, has := p.Limits[r.ID]
 	if !has {
-		return "no limit: not judged against a figure"
+		return "not asked for"
 	}
 	text := limitText(p, r)
 	if limit.Samples > 0 {

@@ -90,9 +90,10 @@ func collect(profileName, filter string) (*listing, error) {
 	judged := map[string]bool{}
 	for _, sc := range scenarios {
 		out.Scenarios = append(out.Scenarios, listedScenario{
-			ID: sc.ID, Title: sc.Title, Guarantee: sc.Guarantee(), Requirements: sc.Requirements, Labels: sc.AllLabels(),
+			ID: sc.ID, Title: sc.Title, Guarantee: sc.Guarantee(), Labels: sc.AllLabels(),
+			Requirements: asked(p, sc),
 		})
-		for _, id := range sc.Requirements {
+		for _, id := range asked(p, sc) {
 			judged[id] = true
 		}
 	}
@@ -102,6 +103,14 @@ func collect(profileName, filter string) (*listing, error) {
 		}
 	}
 	return out, nil
+}
+
+// asked returns what a profile asks for of the requirements that a scenario judges.
+func asked(p *profile.Profile, sc spec.Scenario) []string {
+	return slices.DeleteFunc(slices.Clone(sc.Requirements), func(id string) bool {
+		known, _ := spec.Requirement(id) // the list holds no other
+		return !p.Asks(known.Requirement)
+	})
 }
 
 // limitText is the limit of a requirement as the profile's file writes it.
