@@ -92,7 +92,7 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	}
 	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), folder: folder}
 	file := filepath.Join(r.dir, evidenceFile)
-	text, err := os.ReadFile(file)
+	text, err := readBounded(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("harness: bench %q left no evidence: %w", folder, err)
 	}
@@ -108,6 +108,21 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 		return nil, fmt.Errorf("harness: %q has format %q, this program reads %q", file, r.Format, evidenceFormat)
 	}
 	return r, nil
+}
+
+// maxEvidence bounds what is read of one file of evidence: gaps and samples are
+// bounded where they are taken.
+const maxEvidence = 64 << 20
+
+func readBounded(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxEvidence {
+		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxEvidence)
+	}
+	return os.ReadFile(file)
 }
 
 // Folder returns the name of the bench's folder.

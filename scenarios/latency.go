@@ -10,7 +10,8 @@ package scenarios
 //  2. Per run: warm up, then publish in an open loop, each device with its own
 //     phase, dither and micro-bursts. Latency runs from the intended instant.
 //  3. Between runs restart the bridge. Further runs, as many as the profile
-//     allows, follow while there are too few effective samples.
+//     allows, follow while there are too few effective samples. A profile that
+//     certifies nothing ends early what Wald's test has made clear.
 //  4. Drain, end everything and judge the recording.
 //
 // Procedure "connect":
@@ -28,7 +29,6 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
-	"plumbline/harness/stats"
 	"plumbline/reports"
 )
 
@@ -61,16 +61,14 @@ func driveSteady(ctx context.Context, t *spec.Trial) {
 	var runs []string
 	for run := range l.Runs + l.Extend {
 		if run > 0 {
-			if run >= l.Runs {
-				done, err := enough(ctx, t, b, "LAT-02", "LAT-03")
-				t.Check(err)
-				if done {
-					break
-				}
+			over, err := noMoreRuns(ctx, t, b, run >= l.Runs)
+			t.Check(err)
+			if over {
+				break
 			}
 			t.Step("restart the bridge")
 			t.Check(b.SUT.Restart(ctx))
-			_, err := back(ctx, b, patience) // who stays away loses what follows
+			_, err = back(ctx, b, patience) // who stays away loses what follows
 			t.Check(err)
 		}
 		t.Step("run %d: warm up for %s, then publish %.0f messages/s for %s in an open loop, every tenth device %d at a time",
@@ -99,34 +97,6 @@ func judgeSteady(c *spec.Case) {
 	j.genuine("DEL-06", j.samples("DEL-06"))
 	j.ordered("ORD-01", j.samples("ORD-01"))
 	j.show("t0i→t4, steady", slotOf(time.Duration(len(runs))*(l.WarmUp+l.Window)))
-}
-
-// enough reports whether the effective samples so far can carry the
-// requirements. It looks at how far samples hang together and not at the
-// verdict, so that going on for want of samples is no repeating until it fits.
-func enough(ctx context.Context, t *spec.Trial, b *harness.Bench, ids ...string) (bool, error) {
-	h, err := b.Peek(ctx)
-	if err != nil {
-		return false, err
-	}
-	p := t.Rig.Profile()
-	series := h.Latencies(b.Options("")).Series
-	values := slices.Sorted(slices.Values(series.Value))
-	for _, id := range ids {
-		limit := t.Limit(id)
-		guarded := (limit.Time - p.Gates.Guard).Seconds() * 1e3
-		d := series.Measure([]float64{guarded, stats.Quantile(values, t.Requirement(id).Quantile)}, ruleOf(p, limit.Samples))
-		inflation := d.VIF
-		if d.Lengthen { // as the rule does: one more such rise must be survived
-			inflation = d.Doubled * d.Doubled / d.VIF
-		}
-		effective := int64(float64(len(values)) / inflation)
-		if !d.Enough || effective < limit.Samples {
-			t.Step("%d effective samples in %d blocks so far, %s asks for %d: one more run", effective, d.Blocks, id, limit.Samples)
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // slotOf returns the slot of a timeline: about 200 points, at least 100 ms.

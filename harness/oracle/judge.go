@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"plumbline/harness/record"
 	"plumbline/harness/stats"
 	"plumbline/reports"
 )
@@ -246,6 +247,26 @@ func (l Latencies) lateFinding(requirement string, i int) reports.Finding {
 		viewer, device := l.history.viewers[l.Viewer[i]].name, l.history.device(l.Stream[i])
 		f.Seq, f.Subject = l.Seq[i], viewer+" ← "+device
 		f.Detail = fmt.Sprintf("%s #%d at %s, %s", device, f.Seq, viewer, f.Detail)
+		if k := l.history.recordOf(l.Stream[i], l.Viewer[i], l.Seq[i]); k >= 0 {
+			f.Detail += fmt.Sprintf(", record %d", k)
+		}
 	}
 	return f
+}
+
+// recordOf returns the number of the record that shows a message's way best:
+// its arrival at a viewer, else its sending; -1 when no record names it by
+// stream and position.
+func (h *History) recordOf(stream uint32, viewer uint16, seq uint64) int {
+	sent := -1
+	for k := range h.log.Records {
+		switch r := &h.log.Records[k]; {
+		case r.Stream != stream || r.Seq != seq:
+		case r.Kind == record.Received && r.Node == viewer:
+			return k
+		case sent < 0 && (r.Kind == record.Sent || r.Kind == record.Blocked):
+			sent = k
+		}
+	}
+	return sent
 }

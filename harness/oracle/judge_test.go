@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,10 @@ func TestJudgeLatencyNamesMessages(t *testing.T) {
 	r := JudgeLatency(latReq, LatencyInput{
 		Latency: s.index(t).Latencies(Options{Evidence: "records/x/records.bin"}), Limit: 250 * time.Millisecond, Rig: goodRig,
 	})
-	want := "First violating messages: press-7 #20 at viewer-03, intended 0.200000 s never arrived (records/x/records.bin);"
+	want := "First violating messages: press-7 #20 at viewer-03, intended 0.200000 s never arrived, record "
+	if !regexp.MustCompile(`, record \d+ \(records/x/records.bin\);`).MatchString(r.Sentence) {
+		t.Errorf("no evidence is named: %s", r.Sentence)
+	}
 	if r.Verdict != reports.Fail || !strings.Contains(r.Sentence, want) || !strings.Contains(r.Sentence, "Estimate ∞ (never arrived)") {
 		t.Errorf("%v: %s", r.Verdict, r.Sentence)
 	}

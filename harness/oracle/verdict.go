@@ -44,7 +44,7 @@ func JudgeZero(req reports.Requirement, in ZeroInput) reports.Result {
 
 func (in ZeroInput) withDefaults(req reports.Requirement) ZeroInput {
 	if in.Confidence == 0 {
-		in.Confidence = 0.99
+		in.Confidence = stats.ZeroConfidence
 	}
 	if in.MinN == 0 {
 		in.MinN = req.MinSamples

@@ -23,6 +23,7 @@ type Case struct {
 
 	results []reports.Result
 	figures Figures
+	damage  []error // a file that could not be read, which ended the judgement
 }
 
 // Seed returns the seed of the run.

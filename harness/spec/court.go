@@ -10,6 +10,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/profile"
+	"plumbline/harness/record"
 	"plumbline/reports"
 )
 
@@ -54,6 +55,7 @@ func (c *court) again(sc Scenario) (Outcome, error) {
 // attempts, everything else from the last.
 func (o Outcome) then(last Outcome) Outcome {
 	last.Results = append(o.Results, last.Results...)
+	last.damage = append(o.damage, last.damage...)
 	return last
 }
 
@@ -69,7 +71,7 @@ func (c *court) judge(sc Scenario, a *attempt) Outcome {
 	c.identify(k)
 	out := Outcome{
 		Scenario: sc.ID, Figures: k.figures, Unavailable: how.Unavailable, NoBench: how.NoBench, NoSpace: how.NoSpace,
-		NotBegun: how.NotBegun, failure: how.Failure,
+		NotBegun: how.NotBegun, failure: how.Failure, damage: k.damage,
 	}
 	verdict, reason, why := how.open(a.Duration)
 	judged, left := map[string]bool{}, 0
@@ -100,6 +102,9 @@ func (c *court) hear(k *Case, how *ending) {
 		case nil:
 		case ended:
 			how.note(e.err, c.dir)
+			if errors.Is(e.err, record.ErrCorrupt) || errors.Is(e.err, fs.ErrNotExist) {
+				k.damage = append(k.damage, fmt.Errorf("spec: scenario %q: %w", k.Scenario.ID, e.err))
+			}
 		default:
 			how.Panic = fmt.Sprint(e)
 		}

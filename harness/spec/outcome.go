@@ -50,8 +50,9 @@ type Outcome struct {
 	BrokeOff    string           `json:"broke_off,omitempty"`   // why the scenario did not reach its end although everything was judged
 	NotBegun    bool             `json:"not_begun,omitempty"`   // the run ended before it
 
-	void    bool   // a validity gate voided the last attempt
-	failure string // the first thing that went wrong in the last attempt, for Ginkgo's own report
+	void    bool    // a validity gate voided the last attempt
+	failure string  // the first thing that went wrong in the last attempt, for Ginkgo's own report
+	damage  []error // files that could not be judged, of all attempts
 }
 
 // encode writes the outcome as text: an entry value of any other type would

@@ -45,6 +45,7 @@ func Recompute(dir string) (*reports.Run, error) {
 			errs = append(errs, err)
 			out.Scenario = sc.ID
 		}
+		errs = append(errs, out.damage...)
 		outcomes = append(outcomes, out)
 	}
 	c.assemble(outcomes)

@@ -154,6 +154,31 @@ func readManifest(root *os.Root, statement *intoto.Statement) (Manifest, error) 
 	return m, err
 }
 
+// CheckFiles compares a run directory with its manifest, without looking at the
+// signature: every file has the digest it had, none is missing, none was added.
+// It is for whoever judges a run again; that somebody vouches for it is what
+// Verify establishes. Every difference is an *Error; several are joined. It
+// reads every file and writes nothing.
+func CheckFiles(ctx context.Context, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("seal: check files: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // only read
+	content, err := readSmall(root, ManifestFile)
+	if err != nil {
+		return err
+	}
+	manifest, err := decodeManifest(content)
+	if typed := new(Error); err != nil && !errors.As(err, &typed) {
+		return &Error{File: ManifestFile, Reason: ReasonMalformed, Detail: err.Error()}
+	} else if err != nil {
+		return err
+	}
+	_, err = checkFiles(ctx, root, manifest)
+	return err
+}
+
 // checkFiles compares the directory with the manifest and returns the bytes
 // covered. It reports every difference, not only the first.
 func checkFiles(ctx context.Context, root *os.Root, m Manifest) (int64, error) {

@@ -20,15 +20,26 @@ import (
 
 func newReport(s streams) *cobra.Command {
 	var to string
+	var recomputed bool
 	cmd := &cobra.Command{
-		Use: "report DIR", Short: "Write the reports of a run directory again from its summary.json",
-		Example: "plumbline report reports/out/latest",
+		Use: "report DIR", Short: "Write the reports of a run directory again from its summary.json, or recompute its verdicts",
+		Example: "plumbline report reports/out/latest\nplumbline report reports/out/latest --recompute",
 		Long: `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
 A partial run is readable and says that it is partial. In a sealed directory nothing is replaced by
 different bytes: if this version of plumbline renders differently, --to names another folder.
-The exit code is that of the run's verdict, as its last line says.`,
+The exit code is that of the run's verdict, as its last line says.
+
+--recompute writes nothing. It judges the run again from what was recorded (records/, facts/, config/) and compares
+every verdict, sentence, bound and finding, and the rest of summary.json, bit for bit. Exit code 0: all same. 6:
+something differs, or a file is missing, damaged or not the one in the manifest.`,
 		Args: oneArg("a run directory"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if recomputed && to != "" {
+				return exit.Usage(errors.New("--recompute writes nothing; --to has no place beside it"), "leave one of the two out")
+			}
+			if recomputed {
+				return recomputeRun(cmd.Context(), s, args[0])
+			}
 			run, err := render.Load(args[0])
 			if err != nil {
 				return exit.Usage(err, "name a run directory, one that holds summary.json")
@@ -49,6 +60,7 @@ The exit code is that of the run's verdict, as its last line says.`,
 			return leave(code)
 		},
 	}
+	cmd.Flags().BoolVar(&recomputed, "recompute", false, "judge the run again from its records and compare; write nothing")
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd
 }
