@@ -72,6 +72,8 @@ func newDialect(v *Viewer) (dialect, error) {
 	switch v.cfg.Protocol {
 	case "", Plumbline:
 		return newPlumbline(v), nil
+	case MQTT:
+		return newMQTT(v)
 	default:
 		return nil, fmt.Errorf("protocol %q is not spoken", v.cfg.Protocol)
 	}

@@ -48,6 +48,8 @@ type Config struct {
 	Snapshot  bool                                      // ask for the last value of every topic
 	Resume    bool                                      // ask for what was missed; Plumbline does so always
 
+	QoS         byte     // asked for in subscriptions (MQTT): 0 or 1
+	MQTTVersion string   // 5 or 3.1.1; "" means 5
 	Subprotocol string   // WebSocket subprotocol; "" means that of the protocol
 	Hello       []string // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
 	Message     Pointers // into each frame (JSON, SSE, Poll)

@@ -1,0 +1,443 @@
+package viewer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/harness/record"
+)
+
+// sessionExpiry is how long a server shall keep the session of a viewer that
+// wants to resume (MQTT 5 section 3.1.2.11.2).
+const sessionExpiry = 600 // seconds
+
+// mqttSilence is how long a server may say nothing when Config.Silence does not
+// say; a third of it is between two PINGREQ.
+const mqttSilence = 6 * time.Second
+
+// mqtt speaks MQTT 3.1.1 or 5 over WebSocket (MQTT 5 section 6), on QoS 1 or 0.
+// The packets are read here and not by a client library: a library hands them
+// on from goroutine to goroutine before anybody can stamp them.
+type mqtt struct {
+	*Viewer
+	version byte // 4 is MQTT 3.1.1
+	client  string
+	topics  topics
+
+	live   bool // all filters are confirmed in this session; guarded by the viewer's lock
+	before bool // there was a session that could be resumed
+}
+
+func newMQTT(v *Viewer) (*mqtt, error) {
+	m := &mqtt{Viewer: v, version: 5, topics: topics{}}
+	// Unique, so that two viewers do not take over each other's session.
+	m.client = v.cfg.Name + "-" + strings.ToLower(rand.Text()[:10])
+	switch v.cfg.MQTTVersion {
+	case "", "5":
+	case "3.1.1":
+		m.version = 4
+	default:
+		return nil, fmt.Errorf("MQTT version %q is not spoken; it is 5 or 3.1.1", v.cfg.MQTTVersion)
+	}
+	if v.cfg.QoS > 1 {
+		return nil, fmt.Errorf("QoS %d is not spoken; viewers subscribe with 0 or 1", v.cfg.QoS)
+	}
+	return m, nil
+}
+
+func (m *mqtt) subscribed() bool { return m.live }
+
+func (m *mqtt) dial(ctx context.Context, token string) (session, error) {
+	socket, err := m.dialSocket(ctx, token, or(m.cfg.Subprotocol, "mqtt"))
+	if err != nil {
+		return nil, err
+	}
+	s := &mqttSession{socket: socket, m: m, done: make(chan struct{})}
+	if m.cfg.Place.In == InMQTTPassword && token != "" {
+		s.username, s.password = or(m.cfg.Place.Name, m.cfg.Name), token
+	}
+	m.mu.Lock()
+	m.live = false
+	m.mu.Unlock()
+	return s, nil
+}
+
+// mqttSession is one connection.
+type mqttSession struct {
+	*socket
+	m                  *mqtt
+	username, password string
+	pending            []byte // of a packet that is not whole yet
+	acks               []byte // PUBACKs for what was read
+	granted            byte   // highest QoS of SUBACK
+	answered           bool   // CONNACK came
+	resumed            bool   // the server kept the session
+	keepAlive          uint16 // of the server, seconds; 0 when it did not say
+	refused            error
+	done               chan struct{} // closed with the session
+	once               sync.Once
+}
+
+// silenceOf returns how long the server may say nothing, and the keep alive of
+// CONNECT that goes with it.
+func (m *mqtt) silenceOf() (silence time.Duration, seconds uint16) {
+	silence = m.cfg.Silence
+	if silence <= 0 {
+		silence = mqttSilence
+	}
+	return silence, uint16(min(max((silence+time.Second-1)/time.Second, 1), 0xFFFF)) //nolint:gosec // bounded
+}
+
+// enter says CONNECT, waits for CONNACK and subscribes, unless the server kept
+// the subscriptions with the session.
+func (s *mqttSession) enter() error {
+	m := s.m
+	silence, seconds := m.silenceOf()
+	c := connection{version: m.version, client: m.client, clean: !m.cfg.Resume, keepAlive: seconds, username: s.username, password: s.password}
+	if m.cfg.Resume {
+		c.expiry = sessionExpiry
+	}
+	packet, err := c.packet()
+	if err == nil {
+		err = s.send(websocket.BinaryMessage, packet)
+	}
+	if err = errors.Join(err, s.readUntil(err, func() bool { return s.answered })); err != nil {
+		return err
+	}
+	s.silence = silence
+	interval := silence / 3
+	if s.keepAlive > 0 { // [MQTT-3.1.2-21]
+		interval = min(interval, time.Duration(s.keepAlive)*time.Second/2)
+	}
+	m.tasks.Go(func() { s.ping(interval) })
+	if s.resumed {
+		m.mu.Lock()
+		m.confirmLocked(s, m.clock.Now(), nil)
+		m.wakeLocked()
+		m.mu.Unlock()
+		return nil
+	}
+	packet, err = subscribePacket(m.version, 1, m.cfg.Filters, m.cfg.QoS)
+	if err == nil {
+		s.granted = m.cfg.QoS // PUBLISH may come before SUBACK (section 3.8.4)
+		err = s.send(websocket.BinaryMessage, packet)
+	}
+	return errors.Join(err, s.readUntil(err, m.Connected))
+}
+
+// readUntil handles frames until enough says so; it does nothing after an error.
+func (s *mqttSession) readUntil(before error, enough func() bool) error {
+	for before == nil && !enough() {
+		if err := s.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ping keeps the connection busy: an answer is due for each PINGREQ, so that a
+// server without data is told from one that is gone.
+func (s *mqttSession) ping(interval time.Duration) {
+	tick := time.NewTicker(max(interval, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-tick.C:
+			if s.send(websocket.BinaryMessage, []byte{mqttPingreq << 4, 0}) != nil {
+				return // the reader notices a dead connection itself
+			}
+		}
+	}
+}
+
+// step reads one frame and handles every packet that it makes whole: packets
+// may be split over frames and joined in one [MQTT-6.0.0-2].
+func (s *mqttSession) step() error {
+	at, opcode, data, err := s.read()
+	if err != nil {
+		return err
+	}
+	m := s.m
+	m.mu.Lock()
+	if opcode != websocket.BinaryMessage {
+		err = malformed("in a text frame") // [MQTT-6.0.0-1]
+	} else {
+		err = s.packets(at, data)
+	}
+	wrong := err
+	if !errors.Is(err, errMQTT) {
+		wrong = nil // a refusal, well put
+	}
+	m.tookLocked(data, wrong)
+	m.mu.Unlock()
+	if err == nil && len(s.acks) > 0 {
+		err = s.send(websocket.BinaryMessage, s.acks)
+		s.acks = s.acks[:0]
+	}
+	return err
+}
+
+// packets handles the packets that data makes whole and keeps the rest. What
+// was kept before is copied no more: a packet that comes byte by byte costs no
+// more than one in one piece.
+func (s *mqttSession) packets(at int64, data []byte) error {
+	if len(s.pending) > 0 {
+		s.pending = append(s.pending, data...)
+		data = s.pending
+	}
+	whole := 0
+	for {
+		p, size, err := cutPacket(data[whole:])
+		if err == nil && whole < len(data) {
+			err = s.expects(p) // before the rest of it is waited for
+		}
+		if err != nil {
+			return err
+		}
+		if size == 0 {
+			break
+		}
+		if err := s.packet(at, p); err != nil {
+			return err
+		}
+		whole += size
+	}
+	if whole > 0 || len(s.pending) == 0 {
+		s.pending = append(s.pending[:0], data[whole:]...)
+	}
+	return nil
+}
+
+// expects finds a packet that may not come now, by its first byte.
+func (s *mqttSession) expects(p controlPacket) error {
+	switch {
+	case p.kind != mqttPublish && p.flags != 0:
+		return malformed("packet of type %d with flags %#x", p.kind, p.flags) // [MQTT-2.1.3-1]
+	case !s.answered && p.kind != mqttConnack:
+		return malformed("packet of type %d before CONNACK", p.kind) // [MQTT-3.2.0-1]
+	}
+	return nil
+}
+
+func (s *mqttSession) packet(at int64, p controlPacket) error {
+	switch p.kind {
+	case mqttPublish:
+		return s.publish(at, p)
+	case mqttConnack:
+		return s.connack(at, p)
+	case mqttSuback:
+		return s.suback(at, p)
+	case mqttPingresp:
+		s.m.counters.Heartbeats++
+		return nil
+	case mqttDisconnect:
+		if s.m.version == 5 {
+			return disconnectedBy(p)
+		}
+	}
+	return malformed("packet of type %d from a server", p.kind)
+}
+
+// publish records one message and acknowledges it.
+func (s *mqttSession) publish(at int64, p controlPacket) error {
+	m := s.m
+	got, err := p.publish(m.version, s.granted)
+	if err != nil {
+		return err
+	}
+	topic, fresh := m.topics.name(got.topic)
+	if fresh && !m.takes(topic) {
+		m.eventAt(at, record.Note, "reading outside of the filters", "topic", topic)
+	}
+	kind, r := record.Received, reading{topic: got.topic, payload: got.payload}
+	if got.retain { // [MQTT-3.3.1-8]: it was there before the subscription
+		kind, r.flags = record.Restored, record.FlagRetained
+	}
+	if got.dup {
+		r.flags |= record.FlagDup
+	}
+	m.recordLocked(at, kind, topic, r)
+	m.countLocked(kind, 1)
+	if got.id != 0 {
+		s.acks = binary.BigEndian.AppendUint16(append(s.acks, mqttPuback<<4, 2), got.id)
+	}
+	return nil
+}
+
+// takes reports whether any filter takes the topic.
+func (m *mqtt) takes(topic string) bool {
+	for _, filter := range m.cfg.Filters {
+		if matches(filter, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// connack reads section 3.2.
+func (s *mqttSession) connack(at int64, p controlPacket) error {
+	m := s.m
+	if s.answered {
+		return malformed("second CONNACK in one session")
+	}
+	f := fields{rest: p.body}
+	flags, code := f.byte(), f.byte()
+	var told properties
+	if m.version == 5 && len(f.rest) > 0 {
+		told = f.properties()
+	}
+	switch {
+	case f.bad || len(f.rest) > 0 || flags > 1:
+		return malformed("CONNACK of %d bytes", len(p.body))
+	case code != 0:
+		return m.refuse("CONNACK", code, told.reason, "")
+	case flags == 1 && !m.cfg.Resume:
+		return malformed("CONNACK with a session that was to begin clean") // [MQTT-3.2.2-2]
+	}
+	s.answered, s.resumed, s.keepAlive = true, flags == 1, told.keepAlive
+	if s.resumed {
+		s.granted = m.cfg.QoS
+	}
+	m.admitLocked(s, at, "session", m.client, "protocol", "mqtt "+or(m.cfg.MQTTVersion, "5"), "present", strconv.FormatBool(s.resumed))
+	return nil
+}
+
+// suback reads section 3.9.
+func (s *mqttSession) suback(at int64, p controlPacket) error {
+	m := s.m
+	f := fields{rest: p.body}
+	id := f.uint16()
+	if m.version == 5 {
+		f.properties()
+	}
+	switch {
+	case f.bad || id != 1 || len(f.rest) != len(m.cfg.Filters):
+		return malformed("SUBACK of %d bytes for packet %d with %d reason codes", len(p.body), id, len(f.rest))
+	case m.live:
+		return malformed("second SUBACK in one session")
+	}
+	granted := byte(0)
+	for i, code := range f.rest {
+		if code > m.cfg.QoS {
+			return m.refuse("SUBACK", code, "", m.cfg.Filters[i])
+		}
+		granted = max(granted, code)
+	}
+	s.granted = granted
+	m.confirmLocked(s, at, f.rest)
+	return nil
+}
+
+// confirmLocked writes down that every filter is subscribed; codes are those of
+// SUBACK, none when the session was resumed with its subscriptions.
+func (m *mqtt) confirmLocked(s *mqttSession, at int64, codes []byte) {
+	reason := ""
+	switch {
+	case s.resumed:
+	case !m.before:
+		reason = "first session"
+	case m.cfg.Resume:
+		reason = "the server kept no session"
+	default:
+		reason = "the session was to begin clean"
+	}
+	for i, filter := range m.cfg.Filters {
+		granted := ""
+		if codes != nil {
+			granted = strconv.Itoa(int(codes[i]))
+		}
+		m.eventAt(at, record.Subscribed, "", "filter", filter, "granted", granted, "recovered", strconv.FormatBool(s.resumed), "reason", reason)
+	}
+	m.live, m.before = true, true
+}
+
+// refuse writes a refusal down and returns it.
+func (m *mqtt) refuse(packet string, code byte, reason, filter string) error {
+	if reason == "" {
+		reason = reasonName(code)
+	}
+	m.event(record.Refused, reason, "packet", packet, "code", fmt.Sprintf("0x%02X", code), "filter", filter)
+	return &RefusedError{Packet: packet, Code: int(code), Reason: m.tokens.hide(reason), Filter: filter}
+}
+
+// goodbye says DISCONNECT (section 3.14), which ends a session that was to be
+// kept when the protocol can say so, and then what WebSocket wants.
+func (s *mqttSession) goodbye() error {
+	packet := []byte{mqttDisconnect << 4, 0}
+	if s.m.version == 5 && s.m.cfg.Resume {
+		packet = []byte{mqttDisconnect << 4, 7, 0, 5, 0x11, 0, 0, 0, 0} // session expiry 0
+	}
+	if err := s.send(websocket.BinaryMessage, packet); err != nil {
+		return err
+	}
+	return s.socket.goodbye()
+}
+
+func (s *mqttSession) close() {
+	s.once.Do(func() { close(s.done) })
+	s.socket.close()
+}
+
+// mqttEnd is a DISCONNECT of the server (MQTT 5 section 3.14).
+type mqttEnd struct {
+	code   byte
+	reason string
+}
+
+func (e *mqttEnd) Error() string {
+	return fmt.Sprintf("DISCONNECT with reason code 0x%02X: %s", e.code, e.reason)
+}
+
+func disconnectedBy(p controlPacket) error {
+	f := fields{rest: p.body}
+	e := &mqttEnd{}
+	if len(f.rest) > 0 {
+		e.code = f.byte()
+	}
+	if len(f.rest) > 0 {
+		e.reason = f.properties().reason
+	}
+	if f.bad || len(f.rest) > 0 {
+		return malformed("DISCONNECT of %d bytes", len(p.body))
+	}
+	e.reason = or(e.reason, reasonName(e.code))
+	return e
+}
+
+func (s *mqttSession) ending(err error) ending {
+	var end *mqttEnd
+	if errors.As(err, &end) {
+		return ending{code: int(end.code), packet: "DISCONNECT", reason: end.reason}
+	}
+	return s.socket.ending(err)
+}
+
+// reasonName puts the usual reason codes into words (MQTT 5 section 2.4 and
+// 3.1.1 section 3.2.2.3, whose numbers do not meet).
+func reasonName(code byte) string {
+	names := map[byte]string{
+		0x00: "normal", 0x01: "protocol version refused", 0x02: "client identifier refused", 0x03: "server unavailable",
+		0x04: "bad user name or password", 0x05: "not authorised", 0x80: "unspecified error", 0x81: "malformed packet",
+		0x82: "protocol error", 0x83: "implementation specific error", 0x84: "protocol version refused", 0x85: "client identifier refused",
+		0x86: "bad user name or password", 0x87: "not authorised", 0x88: "server unavailable", 0x89: "server busy", 0x8A: "banned",
+		0x8B: "server shutting down", 0x8C: "bad authentication method", 0x8D: "keep alive timeout", 0x8E: "session taken over",
+		0x8F: "filter invalid", 0x93: "receive maximum exceeded", 0x95: "packet too large", 0x97: "quota exceeded",
+		0x98: "administrative action", 0x9C: "use another server", 0x9D: "server moved", 0x9E: "shared subscriptions not supported",
+		0x9F: "connection rate exceeded", 0xA2: "wildcard subscriptions not supported",
+	}
+	if name := names[code]; name != "" {
+		return name
+	}
+	return "reason code unknown"
+}
