@@ -65,7 +65,8 @@ type Viewer struct {
 	Protocol    string   `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
 	URL         string   `yaml:"url"`
 	Subprotocol string   `yaml:"subprotocol,omitempty"`
-	Hello       []string `yaml:"hello,omitempty"` // frames sent after the handshake (json)
+	MQTTVersion string   `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
+	Hello       []string `yaml:"hello,omitempty"`       // frames sent after the handshake (json)
 	Message     Message  `yaml:"message,omitempty"`
 	Token       Token    `yaml:"token,omitempty"`
 	Origin      string   `yaml:"origin,omitempty"` // an origin that the system accepts

@@ -1,6 +1,7 @@
 package sut
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -123,8 +124,10 @@ func (d *Descriptor) checkBroker(fault faultFunc) error {
 var (
 	protocols = []string{"plumbline", "mqtt", "json", "sse", "poll"}
 	places    = []string{"header", "query", "subprotocol", "cookie", "first-message", "mqtt-password", "none"}
+	// mqttVersions are those that harness/viewer speaks.
+	mqttVersions = []string{"5", "3.1.1"}
 	// spoken are the protocols that harness/viewer has a client for.
-	spoken = []string{"plumbline"}
+	spoken = []string{"plumbline", "mqtt"}
 )
 
 // manner is how a viewer protocol is reached and where it can show a token.
@@ -165,7 +168,18 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	default:
 		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses %s://", s, v.Protocol, strings.Join(how.schemes, ":// or "))
 	}
-	return v.checkToken(fault, how)
+	return errors.Join(v.checkVersion(fault), v.checkToken(fault, how))
+}
+
+func (v Viewer) checkVersion(fault faultFunc) error {
+	switch {
+	case v.MQTTVersion == "" || (v.Protocol == "mqtt" && slices.Contains(mqttVersions, v.MQTTVersion)):
+		return nil
+	case v.Protocol != "mqtt":
+		return fault([]any{"viewer", "mqttVersion"}, "is for viewers that speak mqtt; these speak %s", v.Protocol)
+	default:
+		return fault([]any{"viewer", "mqttVersion"}, "is %q; known are %s, in quotes", v.MQTTVersion, strings.Join(mqttVersions, ", "))
+	}
 }
 
 func (v Viewer) checkToken(fault faultFunc, how manner) error {

@@ -104,6 +104,7 @@ func TestParseRefuses(t *testing.T) {
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
 		{"token place", "in: header", "in: heade", `did you mean "header"?`},
 		{"token place of another protocol", "in: header", "in: mqtt-password", "which protocol plumbline has no place for"},
+		{"MQTT version of another protocol", "  ca: ca.pem\nauth", "  mqttVersion: \"5\"\nauth", "for viewers that speak mqtt; these speak plumbline"},
 		{"algorithm", "alg: HS256", "alg: HS1", "known are HS256"},
 		{"no secret", "secretFile: key", `secretFile: ""`, "secretFile: is missing"},
 		{"no private key", "alg: HS256", "alg: RS256", "privateKeyFile: is missing"},
@@ -122,6 +123,14 @@ func TestParseRefuses(t *testing.T) {
 				t.Fatalf("error is %v, want %q", err, c.want)
 			}
 		})
+	}
+	mqtt := strings.NewReplacer("  protocol: plumbline", "  protocol: mqtt\n  mqttVersion: \"3.1.1\"", "wss://", "ws://").Replace(wholeDescriptor)
+	if _, err := Parse([]byte(mqtt), "other.yaml", ""); err != nil {
+		t.Error(err)
+	}
+	mqtt = strings.Replace(mqtt, `"3.1.1"`, `"3.1"`, 1)
+	if _, err := Parse([]byte(mqtt), "other.yaml", ""); err == nil || !strings.Contains(err.Error(), `viewer.mqttVersion: is "3.1"; known are 5, 3.1.1`) {
+		t.Errorf("another MQTT version gave %v", err)
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, ErrUsage) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file gave %v", err)
