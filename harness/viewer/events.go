@@ -61,7 +61,7 @@ type reading struct {
 func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r reading) {
 	rec := record.Record{
 		Kind: kind, Flags: r.flags, Node: v.node, Stream: record.NoStream, At: at,
-		Digest: record.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: r.epoch,
+		Digest: v.cfg.Recorder.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: r.epoch,
 	}
 	if v.cfg.Resolve != nil {
 		var flags uint8

@@ -20,9 +20,10 @@ import (
 // wants to resume (MQTT 5 section 3.1.2.11.2).
 const sessionExpiry = 600 // seconds
 
-// mqttSilence is how long a server may say nothing when Config.Silence does not
-// say; a third of it is between two PINGREQ.
-const mqttSilence = 6 * time.Second
+// mqttKeepAlive is the keep alive of CONNECT, in seconds: a server ends the
+// connection of a viewer that was silent for 1.5 times as long [MQTT-3.1.2-22].
+// Three PINGREQ fall into it, and the server may say nothing for twice as long.
+const mqttKeepAlive = 2
 
 // mqtt speaks MQTT 3.1.1 or 5 over WebSocket (MQTT 5 section 6), on QoS 1 or 0.
 // The packets are read here and not by a client library: a library hands them
@@ -87,22 +88,11 @@ type mqttSession struct {
 	once               sync.Once
 }
 
-// silenceOf returns how long the server may say nothing, and the keep alive of
-// CONNECT that goes with it.
-func (m *mqtt) silenceOf() (silence time.Duration, seconds uint16) {
-	silence = m.cfg.Silence
-	if silence <= 0 {
-		silence = mqttSilence
-	}
-	return silence, uint16(min(max((silence+time.Second-1)/time.Second, 1), 0xFFFF)) //nolint:gosec // bounded
-}
-
 // enter says CONNECT, waits for CONNACK and subscribes, unless the server kept
 // the subscriptions with the session.
 func (s *mqttSession) enter() error {
 	m := s.m
-	silence, seconds := m.silenceOf()
-	c := connection{version: m.version, client: m.client, clean: !m.cfg.Resume, keepAlive: seconds, username: s.username, password: s.password}
+	c := connection{version: m.version, client: m.client, clean: !m.cfg.Resume, keepAlive: mqttKeepAlive, username: s.username, password: s.password}
 	if m.cfg.Resume {
 		c.expiry = sessionExpiry
 	}
@@ -113,11 +103,14 @@ func (s *mqttSession) enter() error {
 	if err = errors.Join(err, s.readUntil(err, func() bool { return s.answered })); err != nil {
 		return err
 	}
-	s.silence = silence
-	interval := silence / 3
+	keepAlive := mqttKeepAlive * time.Second
 	if s.keepAlive > 0 { // [MQTT-3.1.2-21]
-		interval = min(interval, time.Duration(s.keepAlive)*time.Second/2)
+		keepAlive = time.Duration(s.keepAlive) * time.Second
 	}
+	if s.silence = m.cfg.Silence; s.silence <= 0 {
+		s.silence = 2 * keepAlive
+	}
+	interval := min(keepAlive, s.silence) / 3
 	m.tasks.Go(func() { s.ping(interval) })
 	if s.resumed {
 		m.mu.Lock()

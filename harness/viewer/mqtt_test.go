@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -99,13 +100,21 @@ func TestMQTTResumes(t *testing.T) {
 				p := b.publisher(t)
 				cfg := mqttConfig(r, b.viewers, c.version)
 				cfg.Resume = resume
-				cfg.Reconnect.Initial, cfg.Reconnect.Max = time.Second, time.Second // long enough to publish meanwhile
+				away := make(chan struct{}) // closed when the viewer may come back
+				dials := 0
+				cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if dials++; dials > 1 {
+						<-away
+					}
+					return (&net.Dialer{}).DialContext(ctx, network, address)
+				}
 				v := open(t, cfg)
 				p.publish(0, "a/x p1")
 				must(t, v.WaitReceived(limit(t), 1))
 				v.Cut()
 				until(t, "the cut", func() bool { return !v.Connected() })
 				p.publish(0, "a/x p2", "a/x p3")
+				close(away)
 				must(t, v.WaitConnected(limit(t), 2))
 				p.publish(0, "a/x p4")
 				want := []int{1, 2, 3, 4}
