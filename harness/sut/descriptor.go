@@ -39,8 +39,17 @@ type Process struct {
 	Name    string   `yaml:"name"`
 	Command []string `yaml:"command"` // program and arguments; templates allowed
 	Dir     string   `yaml:"dir,omitempty"`
-	Env     []string `yaml:"env,omitempty"` // KEY=value, added to the harness's own environment
+	Env     []string `yaml:"env,omitempty"`   // KEY=value, added to the harness's own environment
+	Files   []File   `yaml:"files,omitempty"` // written before the start
 	Ready   Ready    `yaml:"ready,omitempty"`
+}
+
+// File is a file of configuration, written into {{dir}} for whoever may not have
+// free ports as arguments. It is part of the evidence: a secret belongs into a
+// file of its own beside the descriptor, named by {{here}}.
+type File struct {
+	Name string `yaml:"name"` // plain, within {{dir}}
+	Text string `yaml:"text"` // templates allowed
 }
 
 // Ready says when a process counts as started. Of TCP, HTTP and Addresses those

@@ -97,12 +97,24 @@ func (d *Descriptor) checkStart(fault faultFunc) error {
 		case p.Ready.Timeout < 0 || (p.Ready.Timeout > 0 && p.Ready.Timeout < time.Millisecond):
 			return fault(at("ready", "timeout"), "is %v; write a time with its unit, for example 10s", p.Ready.Timeout)
 		}
+		if err := checkFiles(fault, at, p.Files); err != nil {
+			return err
+		}
 		for _, e := range p.Env {
 			if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 				return fault(at("env"), "%q must have the form NAME=value", e)
 			}
 		}
 		seen[p.Name] = true
+	}
+	return nil
+}
+
+func checkFiles(fault faultFunc, at func(...any) []any, files []File) error {
+	for i, f := range files {
+		if f.Name == "" || f.Name == "." || f.Name == ".." || strings.ContainsAny(f.Name, `/\`) {
+			return fault(at("files", i, "name"), "is %q; it must be a plain name, the file lies in {{dir}}", f.Name)
+		}
 	}
 	return nil
 }

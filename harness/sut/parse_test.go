@@ -16,6 +16,7 @@ version: "1.2"
 start:
   - name: broker
     command: [mosquitto, -c, "{{here}}/mosquitto.conf"]
+    files: [{name: extra.conf, text: "listener {{port:mqtt}}\n"}]
     ready: {tcp: "127.0.0.1:{{port:mqtt}}", timeout: 10s}
   - name: bridge
     command: [bridge, --port, "{{port:ws}}"]
@@ -80,6 +81,10 @@ func TestNewFillsInTemplatesAndPaths(t *testing.T) {
 	if got.Broker.URL != "mqtts://127.0.0.1:"+port || strings.Contains(got.Viewer.URL, "{{") || strings.Contains(got.Viewer.URL, ":"+port+"/") {
 		t.Errorf("broker %s, viewer %s, port %s", got.Broker.URL, got.Viewer.URL, port)
 	}
+	extra, err := os.ReadFile(filepath.Join(s.private, "extra.conf"))
+	if err != nil || string(extra) != "listener "+port+"\n" {
+		t.Errorf("the file of the broker holds %q, %v", extra, err)
+	}
 	if d.Start[0].Command[2] != "{{here}}/mosquitto.conf" {
 		t.Error("filling in changed the descriptor that was given")
 	}
@@ -92,13 +97,15 @@ func TestParseRefuses(t *testing.T) {
 		{"name", "name: other", `name: ""`, "other.yaml:3: name: is missing"},
 		{"unknown key", "username: dev", "user: dev", `unknown key "user"`},
 		{"misspelt key", "subprotocol: plumb", "subprotokol: plumb", `did you mean "subprotocol"?`},
-		{"unit", "timeout: 10s", "timeout: 10 seconds", "other.yaml:8"},
-		{"password in a URL", "mqtts://127", "mqtts://dev:secret@127", "other.yaml:14"},
-		{"no unit", "timeout: 10s", "timeout: 10", "other.yaml:8"},
-		{"empty command", "command: [bridge, --port, \"{{port:ws}}\"]", "command: []", "other.yaml:10: start[1].command: is empty"},
+		{"file elsewhere", "name: extra.conf", "name: ../extra.conf", `start[0].files[0].name: is "../extra.conf"; it must be a plain name`},
+		{"file template", "listener {{port:mqtt}}", "listener {{prt:mqtt}}", "unknown template {{prt:mqtt}}"},
+		{"unit", "timeout: 10s", "timeout: 10 seconds", "other.yaml:9"},
+		{"password in a URL", "mqtts://127", "mqtts://dev:secret@127", "other.yaml:15"},
+		{"no unit", "timeout: 10s", "timeout: 10", "other.yaml:9"},
+		{"empty command", "command: [bridge, --port, \"{{port:ws}}\"]", "command: []", "other.yaml:11: start[1].command: is empty"},
 		{"same name", "name: bridge", "name: broker", "used twice"},
 		{"environment", "MODE=test", "MODE", "NAME=value"},
-		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:14: broker.url: has scheme "tcp"`},
+		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:15: broker.url: has scheme "tcp"`},
 		{"unknown protocol", "protocol: plumbline", "protocol: plumline", `did you mean "plumbline"?`},
 		{"protocol not spoken", "protocol: plumbline", "protocol: sse", "not spoken by the viewers of this version"},
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},

@@ -154,6 +154,13 @@ func (s *SUT) prepare() error {
 			return fmt.Errorf("sut: copy of the configuration: %w", err)
 		}
 	}
+	for _, p := range d.Start {
+		for _, f := range p.Files {
+			if err := os.WriteFile(filepath.Join(s.private, f.Name), []byte(f.Text), 0o600); err != nil {
+				return fmt.Errorf("sut: file of process %q: %w", p.Name, err)
+			}
+		}
+	}
 	text, err := yaml.Marshal(d.public())
 	if err != nil {
 		return fmt.Errorf("sut: copy of the descriptor: %w", err)

@@ -71,6 +71,9 @@ func (d *Descriptor) texts() []*string {
 		for j := range p.Env {
 			out = append(out, &p.Env[j])
 		}
+		for j := range p.Files {
+			out = append(out, &p.Files[j].Text)
+		}
 	}
 	for _, hook := range [][]string{d.Hooks.RestartBroker, d.Hooks.RestartBridge, d.Hooks.KillBridge} {
 		for j := range hook {
@@ -126,6 +129,7 @@ func (d *Descriptor) clone() *Descriptor {
 	for i := range c.Start {
 		c.Start[i].Command = slices.Clone(c.Start[i].Command)
 		c.Start[i].Env = slices.Clone(c.Start[i].Env)
+		c.Start[i].Files = slices.Clone(c.Start[i].Files)
 	}
 	c.Viewer.Hello = slices.Clone(d.Viewer.Hello)
 	c.Capabilities = slices.Clone(d.Capabilities)
