@@ -120,7 +120,10 @@ func (b *Bench) startSUT(ctx context.Context, logs string) error {
 	b.rig.mu.Lock()
 	opts.Binary = b.rig.binary
 	b.rig.mu.Unlock()
-	opts.Dir, opts.Config, opts.SampleEvery, opts.Log = logs, b.plan.Config, time.Second, b.log
+	opts.Dir, opts.SampleEvery, opts.Log = logs, time.Second, b.log
+	if opts.Descriptor == nil { // the configuration of any other system is its own affair
+		opts.Config = b.plan.Config
+	}
 	system, err := sut.New(opts)
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"plumbline/harness/mqttwire"
 )
 
 // broker is a real broker as a process of its own.
@@ -109,10 +111,10 @@ func (b broker) publisher(t *testing.T) *publisher {
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	hello, err := connection{version: 4, client: "publisher", clean: true, keepAlive: 60}.packet()
+	hello, err := mqttwire.Connection{Version: mqttwire.V311, ClientID: "publisher", Clean: true, KeepAlive: 60}.Packet()
 	must(t, err)
 	p := &publisher{t: t, conn: conn}
-	p.exchange(hello, []byte{mqttConnack << 4, 2, 0, 0})
+	p.exchange(hello, []byte{mqttwire.TypeConnack << 4, 2, 0, 0})
 	return p
 }
 
@@ -132,17 +134,17 @@ func (p *publisher) publish(retain byte, messages ...string) {
 	for _, m := range messages {
 		topic, payload, _ := strings.Cut(m, " ")
 		p.last++
-		p.exchange(publishPacket(2|retain, topic, p.last, payload), binary.BigEndian.AppendUint16([]byte{mqttPuback << 4, 2}, p.last))
+		p.exchange(publishPacket(2|retain, topic, p.last, payload), mqttwire.AppendPuback(nil, p.last))
 	}
 }
 
 // publishPacket is a PUBLISH of MQTT 3.1.1; id 0 leaves the identifier out.
 func publishPacket(flags byte, topic string, id uint16, payload string) []byte {
-	body := appendString(nil, topic)
+	body := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
 	if id != 0 {
 		body = binary.BigEndian.AppendUint16(body, id)
 	}
-	return appendPacket(nil, mqttPublish, flags, append(body, payload...))
+	return mqttwire.Append(nil, mqttwire.TypePublish, flags, append(body, payload...))
 }
 
 // hashPasswords makes a file of Mosquitto out of lines with plain passwords.

@@ -3,7 +3,6 @@ package viewer
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -30,8 +30,9 @@ const mqttKeepAlive = 2
 // on from goroutine to goroutine before anybody can stamp them.
 type mqtt struct {
 	*Viewer
-	version byte // 4 is MQTT 3.1.1
+	version byte
 	client  string
+	wanted  mqttwire.Subscription
 	topics  topics
 
 	live   bool // all filters are confirmed in this session; guarded by the viewer's lock
@@ -39,20 +40,19 @@ type mqtt struct {
 }
 
 func newMQTT(v *Viewer) (*mqtt, error) {
-	m := &mqtt{Viewer: v, version: 5, topics: topics{}}
-	// Unique, so that two viewers do not take over each other's session.
-	m.client = v.cfg.Name + "-" + strings.ToLower(rand.Text()[:10])
-	switch v.cfg.MQTTVersion {
-	case "", "5":
-	case "3.1.1":
-		m.version = 4
-	default:
-		return nil, fmt.Errorf("MQTT version %q is not spoken; it is 5 or 3.1.1", v.cfg.MQTTVersion)
+	version, err := mqttwire.Version(v.cfg.MQTTVersion)
+	if err != nil {
+		return nil, err
 	}
 	if v.cfg.QoS > 1 {
 		return nil, fmt.Errorf("QoS %d is not spoken; viewers subscribe with 0 or 1", v.cfg.QoS)
 	}
-	return m, nil
+	return &mqtt{
+		Viewer: v, version: version, topics: topics{},
+		// Unique, so that two viewers do not take over each other's session.
+		client: v.cfg.Name + "-" + strings.ToLower(rand.Text()[:10]),
+		wanted: mqttwire.Subscription{Version: version, ID: 1, Filters: v.cfg.Filters, QoS: v.cfg.QoS},
+	}, nil
 }
 
 func (m *mqtt) subscribed() bool { return m.live }
@@ -77,13 +77,12 @@ type mqttSession struct {
 	*socket
 	m                  *mqtt
 	username, password string
-	pending            []byte // of a packet that is not whole yet
-	acks               []byte // PUBACKs for what was read
-	granted            byte   // highest QoS of SUBACK
-	answered           bool   // CONNACK came
-	resumed            bool   // the server kept the session
-	keepAlive          uint16 // of the server, seconds; 0 when it did not say
-	refused            error
+	pending            []byte        // of a packet that is not whole yet
+	acks               []byte        // PUBACKs for what was read
+	granted            byte          // highest QoS of SUBACK
+	answered           bool          // CONNACK came
+	resumed            bool          // the server kept the session
+	keepAlive          uint16        // of the server, seconds; 0 when it did not say
 	done               chan struct{} // closed with the session
 	once               sync.Once
 }
@@ -92,11 +91,13 @@ type mqttSession struct {
 // the subscriptions with the session.
 func (s *mqttSession) enter() error {
 	m := s.m
-	c := connection{version: m.version, client: m.client, clean: !m.cfg.Resume, keepAlive: mqttKeepAlive, username: s.username, password: s.password}
-	if m.cfg.Resume {
-		c.expiry = sessionExpiry
+	c := mqttwire.Connection{
+		Version: m.version, ClientID: m.client, Clean: !m.cfg.Resume, KeepAlive: mqttKeepAlive, Username: s.username, Password: s.password,
 	}
-	packet, err := c.packet()
+	if m.cfg.Resume {
+		c.Expiry = sessionExpiry
+	}
+	packet, err := c.Packet()
 	if err == nil {
 		err = s.send(websocket.BinaryMessage, packet)
 	}
@@ -119,7 +120,7 @@ func (s *mqttSession) enter() error {
 		m.mu.Unlock()
 		return nil
 	}
-	packet, err = subscribePacket(m.version, 1, m.cfg.Filters, m.cfg.QoS)
+	packet, err = m.wanted.Packet()
 	if err == nil {
 		s.granted = m.cfg.QoS // PUBLISH may come before SUBACK (section 3.8.4)
 		err = s.send(websocket.BinaryMessage, packet)
@@ -147,7 +148,7 @@ func (s *mqttSession) ping(interval time.Duration) {
 		case <-s.done:
 			return
 		case <-tick.C:
-			if s.send(websocket.BinaryMessage, []byte{mqttPingreq << 4, 0}) != nil {
+			if s.send(websocket.BinaryMessage, []byte{mqttwire.TypePingreq << 4, 0}) != nil {
 				return // the reader notices a dead connection itself
 			}
 		}
@@ -164,12 +165,12 @@ func (s *mqttSession) step() error {
 	m := s.m
 	m.mu.Lock()
 	if opcode != websocket.BinaryMessage {
-		err = malformed("in a text frame") // [MQTT-6.0.0-1]
+		err = mqttwire.Malformed("in a text frame") // [MQTT-6.0.0-1]
 	} else {
 		err = s.packets(at, data)
 	}
 	wrong := err
-	if !errors.Is(err, errMQTT) {
+	if !errors.Is(err, mqttwire.ErrMalformed) {
 		wrong = nil // a refusal, well put
 	}
 	m.tookLocked(data, wrong)
@@ -191,7 +192,7 @@ func (s *mqttSession) packets(at int64, data []byte) error {
 	}
 	whole := 0
 	for {
-		p, size, err := cutPacket(data[whole:])
+		p, size, err := mqttwire.Cut(data[whole:], frameLimit)
 		if err == nil && whole < len(data) {
 			err = s.expects(p) // before the rest of it is waited for
 		}
@@ -213,57 +214,57 @@ func (s *mqttSession) packets(at int64, data []byte) error {
 }
 
 // expects finds a packet that may not come now, by its first byte.
-func (s *mqttSession) expects(p controlPacket) error {
+func (s *mqttSession) expects(p mqttwire.Packet) error {
 	switch {
-	case p.kind != mqttPublish && p.flags != 0:
-		return malformed("packet of type %d with flags %#x", p.kind, p.flags) // [MQTT-2.1.3-1]
-	case !s.answered && p.kind != mqttConnack:
-		return malformed("packet of type %d before CONNACK", p.kind) // [MQTT-3.2.0-1]
+	case p.Type != mqttwire.TypePublish && p.Flags != 0:
+		return mqttwire.Malformed("packet of type %d with flags %#x", p.Type, p.Flags) // [MQTT-2.1.3-1]
+	case !s.answered && p.Type != mqttwire.TypeConnack:
+		return mqttwire.Malformed("packet of type %d before CONNACK", p.Type) // [MQTT-3.2.0-1]
 	}
 	return nil
 }
 
-func (s *mqttSession) packet(at int64, p controlPacket) error {
-	switch p.kind {
-	case mqttPublish:
+func (s *mqttSession) packet(at int64, p mqttwire.Packet) error {
+	switch p.Type {
+	case mqttwire.TypePublish:
 		return s.publish(at, p)
-	case mqttConnack:
+	case mqttwire.TypeConnack:
 		return s.connack(at, p)
-	case mqttSuback:
+	case mqttwire.TypeSuback:
 		return s.suback(at, p)
-	case mqttPingresp:
+	case mqttwire.TypePingresp:
 		s.m.counters.Heartbeats++
 		return nil
-	case mqttDisconnect:
-		if s.m.version == 5 {
+	case mqttwire.TypeDisconnect:
+		if s.m.version == mqttwire.V5 {
 			return disconnectedBy(p)
 		}
 	}
-	return malformed("packet of type %d from a server", p.kind)
+	return mqttwire.Malformed("packet of type %d from a server", p.Type)
 }
 
 // publish records one message and acknowledges it.
-func (s *mqttSession) publish(at int64, p controlPacket) error {
+func (s *mqttSession) publish(at int64, p mqttwire.Packet) error {
 	m := s.m
-	got, err := p.publish(m.version, s.granted)
+	got, err := p.Message(m.version, s.granted)
 	if err != nil {
 		return err
 	}
-	topic, fresh := m.topics.name(got.topic)
+	topic, fresh := m.topics.name(got.Topic)
 	if fresh && !m.takes(topic) {
 		m.eventAt(at, record.Note, "reading outside of the filters", "topic", topic)
 	}
-	kind, r := record.Received, reading{topic: got.topic, payload: got.payload}
-	if got.retain { // [MQTT-3.3.1-8]: it was there before the subscription
+	kind, r := record.Received, reading{topic: got.Topic, payload: got.Payload}
+	if got.Retain { // [MQTT-3.3.1-8]: it was there before the subscription
 		kind, r.flags = record.Restored, record.FlagRetained
 	}
-	if got.dup {
+	if got.Dup {
 		r.flags |= record.FlagDup
 	}
 	m.recordLocked(at, kind, topic, r)
 	m.countLocked(kind, 1)
-	if got.id != 0 {
-		s.acks = binary.BigEndian.AppendUint16(append(s.acks, mqttPuback<<4, 2), got.id)
+	if got.ID != 0 {
+		s.acks = mqttwire.AppendPuback(s.acks, got.ID)
 	}
 	return nil
 }
@@ -279,26 +280,21 @@ func (m *mqtt) takes(topic string) bool {
 }
 
 // connack reads section 3.2.
-func (s *mqttSession) connack(at int64, p controlPacket) error {
+func (s *mqttSession) connack(at int64, p mqttwire.Packet) error {
 	m := s.m
 	if s.answered {
-		return malformed("second CONNACK in one session")
+		return mqttwire.Malformed("second CONNACK in one session")
 	}
-	f := fields{rest: p.body}
-	flags, code := f.byte(), f.byte()
-	var told properties
-	if m.version == 5 && len(f.rest) > 0 {
-		told = f.properties()
-	}
+	answer, err := p.Connack(m.version)
 	switch {
-	case f.bad || len(f.rest) > 0 || flags > 1:
-		return malformed("CONNACK of %d bytes", len(p.body))
-	case code != 0:
-		return m.refuse("CONNACK", code, told.reason, "")
-	case flags == 1 && !m.cfg.Resume:
-		return malformed("CONNACK with a session that was to begin clean") // [MQTT-3.2.2-2]
+	case err != nil:
+		return err
+	case answer.Code != 0:
+		return m.refuse("CONNACK", answer.Code, answer.Reason, "")
+	case answer.Present && !m.cfg.Resume:
+		return mqttwire.Malformed("CONNACK with a session that was to begin clean") // [MQTT-3.2.2-2]
 	}
-	s.answered, s.resumed, s.keepAlive = true, flags == 1, told.keepAlive
+	s.answered, s.resumed, s.keepAlive = true, answer.Present, answer.KeepAlive
 	if s.resumed {
 		s.granted = m.cfg.QoS
 	}
@@ -307,28 +303,22 @@ func (s *mqttSession) connack(at int64, p controlPacket) error {
 }
 
 // suback reads section 3.9.
-func (s *mqttSession) suback(at int64, p controlPacket) error {
+func (s *mqttSession) suback(at int64, p mqttwire.Packet) error {
 	m := s.m
-	f := fields{rest: p.body}
-	id := f.uint16()
-	if m.version == 5 {
-		f.properties()
+	if m.live {
+		return mqttwire.Malformed("second SUBACK in one session")
 	}
-	switch {
-	case f.bad || id != 1 || len(f.rest) != len(m.cfg.Filters):
-		return malformed("SUBACK of %d bytes for packet %d with %d reason codes", len(p.body), id, len(f.rest))
-	case m.live:
-		return malformed("second SUBACK in one session")
+	codes, granted, err := p.Answered(m.wanted)
+	if err != nil {
+		return err
 	}
-	granted := byte(0)
-	for i, code := range f.rest {
-		if code > m.cfg.QoS {
-			return m.refuse("SUBACK", code, "", m.cfg.Filters[i])
+	for i, code := range codes {
+		if code >= 0x80 {
+			return m.refuse("SUBACK", code, mqttwire.ReasonName(code), m.cfg.Filters[i])
 		}
-		granted = max(granted, code)
 	}
 	s.granted = granted
-	m.confirmLocked(s, at, f.rest)
+	m.confirmLocked(s, at, codes)
 	return nil
 }
 
@@ -357,9 +347,6 @@ func (m *mqtt) confirmLocked(s *mqttSession, at int64, codes []byte) {
 
 // refuse writes a refusal down and returns it.
 func (m *mqtt) refuse(packet string, code byte, reason, filter string) error {
-	if reason == "" {
-		reason = reasonName(code)
-	}
 	m.event(record.Refused, reason, "packet", packet, "code", fmt.Sprintf("0x%02X", code), "filter", filter)
 	return &RefusedError{Packet: packet, Code: int(code), Reason: m.tokens.hide(reason), Filter: filter}
 }
@@ -367,9 +354,9 @@ func (m *mqtt) refuse(packet string, code byte, reason, filter string) error {
 // goodbye says DISCONNECT (section 3.14), which ends a session that was to be
 // kept when the protocol can say so, and then what WebSocket wants.
 func (s *mqttSession) goodbye() error {
-	packet := []byte{mqttDisconnect << 4, 0}
-	if s.m.version == 5 && s.m.cfg.Resume {
-		packet = []byte{mqttDisconnect << 4, 7, 0, 5, 0x11, 0, 0, 0, 0} // session expiry 0
+	packet := []byte{mqttwire.TypeDisconnect << 4, 0}
+	if s.m.version == mqttwire.V5 && s.m.cfg.Resume {
+		packet = []byte{mqttwire.TypeDisconnect << 4, 7, 0, 5, 0x11, 0, 0, 0, 0} // session expiry 0
 	}
 	if err := s.send(websocket.BinaryMessage, packet); err != nil {
 		return err
@@ -392,20 +379,12 @@ func (e *mqttEnd) Error() string {
 	return fmt.Sprintf("DISCONNECT with reason code 0x%02X: %s", e.code, e.reason)
 }
 
-func disconnectedBy(p controlPacket) error {
-	f := fields{rest: p.body}
-	e := &mqttEnd{}
-	if len(f.rest) > 0 {
-		e.code = f.byte()
+func disconnectedBy(p mqttwire.Packet) error {
+	answer, err := p.Disconnect()
+	if err != nil {
+		return err
 	}
-	if len(f.rest) > 0 {
-		e.reason = f.properties().reason
-	}
-	if f.bad || len(f.rest) > 0 {
-		return malformed("DISCONNECT of %d bytes", len(p.body))
-	}
-	e.reason = or(e.reason, reasonName(e.code))
-	return e
+	return &mqttEnd{code: answer.Code, reason: answer.Reason}
 }
 
 func (s *mqttSession) ending(err error) ending {
@@ -414,23 +393,4 @@ func (s *mqttSession) ending(err error) ending {
 		return ending{code: int(end.code), packet: "DISCONNECT", reason: end.reason}
 	}
 	return s.socket.ending(err)
-}
-
-// reasonName puts the usual reason codes into words (MQTT 5 section 2.4 and
-// 3.1.1 section 3.2.2.3, whose numbers do not meet).
-func reasonName(code byte) string {
-	names := map[byte]string{
-		0x00: "normal", 0x01: "protocol version refused", 0x02: "client identifier refused", 0x03: "server unavailable",
-		0x04: "bad user name or password", 0x05: "not authorised", 0x80: "unspecified error", 0x81: "malformed packet",
-		0x82: "protocol error", 0x83: "implementation specific error", 0x84: "protocol version refused", 0x85: "client identifier refused",
-		0x86: "bad user name or password", 0x87: "not authorised", 0x88: "server unavailable", 0x89: "server busy", 0x8A: "banned",
-		0x8B: "server shutting down", 0x8C: "bad authentication method", 0x8D: "keep alive timeout", 0x8E: "session taken over",
-		0x8F: "filter invalid", 0x93: "receive maximum exceeded", 0x95: "packet too large", 0x97: "quota exceeded",
-		0x98: "administrative action", 0x9C: "use another server", 0x9D: "server moved", 0x9E: "shared subscriptions not supported",
-		0x9F: "connection rate exceeded", 0xA2: "wildcard subscriptions not supported",
-	}
-	if name := names[code]; name != "" {
-		return name
-	}
-	return "reason code unknown"
 }
