@@ -86,11 +86,12 @@ func mosquitto(t *testing.T, settings string) broker {
 
 func openMosquitto(t *testing.T) broker { t.Helper(); return mosquitto(t, "allow_anonymous true") }
 
-// nats starts nats-server, which speaks MQTT 3.1.1 only.
+// nats starts nats-server, which speaks MQTT 3.1.1 only. It sends again what was
+// on its way when a connection was lost only after ack_wait, and so out of order.
 func nats(t *testing.T) broker {
 	t.Helper()
 	in, out := freePort(t), freePort(t)
-	config := fmt.Sprintf("listen: %q\nserver_name: n\njetstream {store_dir: %q}\nmqtt {listen: %q}\nwebsocket {listen: %q, no_tls: true}\n",
+	config := fmt.Sprintf("listen: %q\nserver_name: n\njetstream {store_dir: %q}\nmqtt {listen: %q, ack_wait: \"2s\"}\nwebsocket {listen: %q, no_tls: true}\n",
 		freePort(t), t.TempDir(), in, out)
 	run(t, "nats-server", "-c", write(t, "nats.conf", config))
 	listens(t, in)

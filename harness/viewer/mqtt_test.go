@@ -124,7 +124,12 @@ func TestMQTTResumes(t *testing.T) {
 				must(t, v.WaitReceived(limit(t), uint64(len(want))))
 				must(t, v.Close())
 				log := r.log()
-				if got := payloads(log, record.Received); !slices.Equal(got, want) {
+				got := payloads(log, record.Received)
+				if strings.HasPrefix(name, "nats") {
+					slices.Sort(got)
+					got = slices.Compact(got)
+				}
+				if !slices.Equal(got, want) {
 					t.Errorf("resume %v: received %v, want %v", resume, got, want)
 				}
 				subscribed := events(log, record.Subscribed)
