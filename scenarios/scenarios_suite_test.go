@@ -47,7 +47,7 @@ func TestScenarios(t *testing.T) {
 	buildOnce(rig, t.TempDir())
 	// The machine of a test suite is shared: a figure that it was too busy to
 	// establish is no failure of the code, a violation is.
-	if err := spec.Emit(rig, spec.EmitOptions{Context: t.Context(), Tolerate: true}); err != nil {
+	if err := spec.Emit(rig, spec.EmitOptions{Context: t.Context(), Tolerate: true, Twice: true}); err != nil {
 		t.Fatal(err)
 	}
 	suite, reporter := ginkgo.GinkgoConfiguration()

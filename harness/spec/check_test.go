@@ -183,6 +183,29 @@ func TestUnwritableFiguresAreAnError(t *testing.T) {
 	}
 }
 
+// A judge that remembers, or looks at a clock, cannot be recomputed.
+func TestAJudgeThatIsNotPureIsFound(t *testing.T) {
+	withCatalogue(t, "LAT-01")
+	judging := testCourt(t)
+	judging.twice = true
+	calls := 0
+	for name, c := range map[string]struct {
+		judge Judge
+		want  reports.Verdict
+	}{
+		"pure": {func(c *Case) { c.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass}) }, reports.Pass},
+		"counting": {func(c *Case) {
+			calls++
+			c.Judge(reports.Result{Requirement: "LAT-01", Verdict: reports.Pass, Headline: fmt.Sprint(calls)})
+		}, reports.Error},
+	} {
+		out := judging.settle(Scenario{ID: "s", Requirements: []string{"LAT-01"}, Judge: c.judge}, &attempt{Scenario: "s", Ending: ending{Whole: true}})
+		if len(out.Results) != 1 || out.Results[0].Verdict != c.want {
+			t.Errorf("%s: %+v", name, out.Results)
+		}
+	}
+}
+
 // Only what a gate voided makes room for a repetition, and what lacked samples
 // in the same attempt goes with it; a verdict stays.
 func TestVoidTakesWhatLackedSamplesAlong(t *testing.T) {

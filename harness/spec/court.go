@@ -21,6 +21,7 @@ type court struct {
 	dir        string // of the run; "" for a rig that keeps nothing
 	conditions *Conditions
 	profile    *profile.Profile
+	twice      bool // see EmitOptions
 }
 
 // settle keeps an attempt and judges what was kept. When it cannot be kept
@@ -32,7 +33,22 @@ func (c *court) settle(sc Scenario, a *attempt) Outcome {
 		a.Ending.Whole = false
 		kept = a
 	}
-	return c.judge(sc, kept)
+	out := c.judge(sc, kept)
+	if c.twice {
+		out = c.sameAgain(sc, kept, out)
+	}
+	return out
+}
+
+// sameAgain judges once more and returns the outcome, or one of ERRORs when it
+// was another: whoever recomputes the run could not get it again.
+func (c *court) sameAgain(sc Scenario, a *attempt, out Outcome) Outcome {
+	first, err := out.encode()
+	again, errAgain := c.judge(sc, a).encode()
+	if err == nil && errAgain == nil && first == again {
+		return out
+	}
+	return c.broken(sc, a, fmt.Errorf("the judge of scenario %q is no pure function of the run directory: it gave %s and then %s", sc.ID, first, again))
 }
 
 // again judges every attempt at a scenario that the run directory holds; none
@@ -164,10 +180,14 @@ func (c *court) complete(a *attempt, r reports.Result) reports.Result {
 // encodable returns the outcome, or one of ERRORs when it holds figures that
 // cannot be written.
 func (c *court) encodable(sc Scenario, a *attempt, out Outcome) Outcome {
-	_, err := json.Marshal(out)
-	if err == nil {
-		return out
+	if _, err := json.Marshal(out); err != nil {
+		return c.broken(sc, a, err)
 	}
+	return out
+}
+
+// broken is the outcome of an attempt whose judgement cannot stand.
+func (c *court) broken(sc Scenario, a *attempt, err error) Outcome {
 	bad := Outcome{Scenario: sc.ID, failure: err.Error()}
 	for _, id := range sc.Requirements {
 		bad.Results = append(bad.Results, c.complete(a, unjudged(id, reports.Error, "", err.Error())))

@@ -21,6 +21,7 @@ type EmitOptions struct {
 	Progress func(Event)     // called on the goroutine of the spec; must not block
 	Command  string          // what "how to repeat it" starts with; "" means "plumbline run"
 	Tolerate bool            // keep specs green that a busy machine left conditional or inconclusive
+	Twice    bool            // judge every attempt twice: a judge that is no pure function of the files is an ERROR
 }
 
 // grace is how long a body may take to end when it is told to: time for a
@@ -46,7 +47,7 @@ type emitter struct {
 // Call it while Ginkgo builds its tree. Every spec carries its outcome as a
 // report entry. Emit also installs Gomega's fail handler.
 func Emit(rig *harness.Rig, opts EmitOptions) error {
-	_, err := emit(rig, opts, &court{dir: rig.Dir(), conditions: conditionsOf(rig, opts.Command), profile: rig.Profile()})
+	_, err := emit(rig, opts, &court{dir: rig.Dir(), conditions: conditionsOf(rig, opts.Command), profile: rig.Profile(), twice: opts.Twice})
 	return err
 }
 
