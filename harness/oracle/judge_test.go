@@ -88,6 +88,30 @@ func TestJudgeLatencySentences(t *testing.T) {
 	}
 }
 
+// A run that drifts is judged on its worst third, and says so.
+func TestJudgeLatencyOfADriftingRun(t *testing.T) {
+	drifting := func(change func(*LatencyInput)) reports.Result {
+		return judgeSpread(30_000, 0, func(in *LatencyInput) {
+			for i := range in.Latency.Series.Value {
+				in.Latency.Series.Value[i] += float64(50 * (3 * i / 30_000)) // a step at each third
+			}
+			in.Steady, in.Rule = true, stats.Rule{MinBlock: 100 * time.Millisecond, MaxBlock: 100 * time.Millisecond}
+			if change != nil {
+				change(in)
+			}
+		})
+	}
+	r := drifting(nil)
+	if want := "; judged on its worst third. Rule DR-2,"; r.Verdict != reports.Pass || !strings.Contains(r.Sentence, " Note: the figure drifted by ") || !strings.Contains(r.Sentence, want) {
+		t.Errorf("%v: %s", r.Verdict, r.Sentence)
+	}
+	r = drifting(func(in *LatencyInput) { in.Rule.MinBlocks = 300 })
+	want := "INCONCLUSIVE(NONSTAT): no statement about conformity; reason: the figure drifted by "
+	if r.Verdict != reports.Inconclusive || !strings.Contains(r.Sentence, want) || !strings.Contains(r.Sentence, "what would cure it: a longer warm-up and a longer run.") {
+		t.Errorf("%v: %s", r.Verdict, r.Sentence)
+	}
+}
+
 func TestJudgeLatencyNamesMessages(t *testing.T) {
 	s := newStory("press-7").viewer("viewer-03", "#")
 	for seq := uint64(1); seq <= 6000; seq++ {
