@@ -58,7 +58,7 @@ func benchmarkIdle(b *testing.B, plaintext bool) {
 	}
 	r := run(b, func(c *Config) {
 		c.Viewers.Plaintext = plaintext
-		c.Viewers.MaxConnections = count + 30
+		c.Viewers.MaxConnections, c.Viewers.MaxStreams, c.MQTT.MaxClients = count+30, 1, 1 // files for viewers only: 19,000 in 20,000
 		c.Viewers.Heartbeat = config.Duration(25 * time.Second)
 		c.Viewers.HandshakeRate = 0
 	})

@@ -118,8 +118,9 @@ type ration struct {
 	handshakes                int // connections of viewers that are not served yet, with those that are served over HTTP
 }
 
-// handshakeRoom is how many connections of viewers wait for their handshake at most, beside so many that are served.
-func handshakeRoom(viewers int) uint64 { return uint64(viewers)/8 + 1 }
+// handshakeRoom is how many connections of viewers wait for their handshake at least, beside so many that are served. More
+// than some hundreds are no use: the rate of handshakes empties the room within a second, and files are scarce.
+func handshakeRoom(viewers int) uint64 { return min(uint64(viewers)/8, 512) + 1 }
 
 // ration keeps the configured numbers where there are files enough, and else lowers them in proportion.
 func (h host) ration(c Config) ration {

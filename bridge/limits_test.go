@@ -19,8 +19,8 @@ func TestAdvice(t *testing.T) {
 		want   []string // parts of the one sentence, none = no advice
 	}{
 		{name: "nothing is known", memory: math.MaxInt64},
-		{name: "enough", files: 22379, memory: math.MaxInt64, system: map[string]string{"proc/sys/net/core/somaxconn": "4096\n", "proc/self/cgroup": "0::/\n"}},
-		{name: "files", files: 1024, memory: math.MaxInt64, want: []string{"1024", "22379", "LimitNOFILE=22379", "ulimit -Hn 22379", "402 viewers", "40 streams", "402 MQTT clients"}},
+		{name: "enough", files: 21641, memory: math.MaxInt64, system: map[string]string{"proc/sys/net/core/somaxconn": "4096\n", "proc/self/cgroup": "0::/\n"}},
+		{name: "files", files: 1024, memory: math.MaxInt64, want: []string{"1024", "21641", "LimitNOFILE=21641", "ulimit -Hn 21641", "416 viewers", "41 streams", "416 MQTT clients"}},
 		{name: "no broker, files for viewers", files: 12379, memory: math.MaxInt64, change: func(c *Config) { c.MQTT.Listen = "" }},
 		{name: "queue", memory: math.MaxInt64, system: map[string]string{"proc/sys/net/core/somaxconn": "128\n"}, want: []string{"sysctl -w net.core.somaxconn=4096"}},
 		{name: "small queue, few connections", memory: math.MaxInt64, system: map[string]string{"proc/sys/net/core/somaxconn": "128\n"},
@@ -59,7 +59,7 @@ func TestAdvice(t *testing.T) {
 // TestRation: what is given out never exceeds the files that there are, less what the bridge itself needs, and everyone gets some.
 func TestRation(t *testing.T) {
 	c := config.Default()
-	for _, n := range []uint64{16, 64, 160, 256, 1024, 19999, 20000, 20128, 22378, 22379, 1 << 20, math.MaxUint64} {
+	for _, n := range []uint64{16, 64, 160, 256, 1024, 19999, 20000, 20128, 21640, 21641, 1 << 20, math.MaxUint64} {
 		r := host{files: n}.ration(c)
 		if r.viewers < 1 || r.streams < 1 || r.clients < 1 || r.handshakes < 1 || r.viewers > c.Viewers.MaxConnections || r.clients > c.MQTT.MaxClients {
 			t.Errorf("%d files: %+v", n, r)
@@ -67,10 +67,15 @@ func TestRation(t *testing.T) {
 		if used := uint64(r.viewers) + uint64(r.clients) + uint64(r.handshakes); used > n-min(reservedFiles, n/2) {
 			t.Errorf("%d files: %+v are %d", n, r, used)
 		}
-		if n >= 22379 && (r.viewers != c.Viewers.MaxConnections || r.streams != c.Viewers.MaxStreams || r.handshakes < r.streams || r.clients != c.MQTT.MaxClients) {
+		if n >= 21641 && (r.viewers != c.Viewers.MaxConnections || r.streams != c.Viewers.MaxStreams || r.handshakes < r.streams || r.clients != c.MQTT.MaxClients) {
 			t.Errorf("%d files are enough, and yet %+v", n, r)
 		}
 	}
+	c.Viewers.MaxConnections, c.Viewers.MaxStreams, c.MQTT.MaxClients = 19_000, 1, 300
+	if r := (host{files: 20_000}).ration(c); r.viewers != 19_000 {
+		t.Errorf("19,000 viewers fit into 20,000 files, and yet %+v", r)
+	}
+	c = config.Default()
 	if r := (host{}).ration(c); r.viewers != c.Viewers.MaxConnections || r.clients != c.MQTT.MaxClients {
 		t.Errorf("nothing is known, and yet %+v", r)
 	}

@@ -21,7 +21,7 @@ func TestN82FilesRunOut(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	p := launch(t, data, bridge.Addresses{}, nil, []string{"/bin/sh", "-c", `ulimit -n 200 && exec "$0" "$@"`}, nil)
 	p.awaitReady()
-	for _, part := range []string{"may open 200 files", "LimitNOFILE=22379"} {
+	for _, part := range []string{"may open 200 files", "LimitNOFILE=21641"} {
 		if !strings.Contains(p.log.String(), part) {
 			t.Errorf("the log lacks the advice %q:\n%s", part, p.log)
 		}
