@@ -142,9 +142,18 @@ func (b *Bench) startRecorder(context.Context) error {
 		return err
 	}
 	b.Recorder = rec
+	if rewrites(b.SUT.Viewer().Protocol) {
+		rec.CompareByMeaning()
+	}
 	b.hiccup = load.StartHiccup(b.Clock, time.Millisecond)
 	b.gc = load.Quiet(gcLimit)
 	return nil
+}
+
+// rewrites reports whether a system that speaks the protocol may pass a payload
+// on as JSON of its own writing.
+func rewrites(protocol string) bool {
+	return protocol == viewer.JSON || protocol == viewer.SSE || protocol == viewer.Poll
 }
 
 func (b *Bench) startProxies(context.Context) error {

@@ -71,22 +71,25 @@ type Broker struct {
 
 // Viewer is where dashboards connect.
 type Viewer struct {
-	Protocol    string   `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
-	URL         string   `yaml:"url"`
-	Subprotocol string   `yaml:"subprotocol,omitempty"`
-	MQTTVersion string   `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
-	Hello       []string `yaml:"hello,omitempty"`       // frames sent after the handshake (json)
-	Message     Message  `yaml:"message,omitempty"`
-	Token       Token    `yaml:"token,omitempty"`
-	Origin      string   `yaml:"origin,omitempty"` // an origin that the system accepts
-	CA          string   `yaml:"ca,omitempty"`     // PEM file
+	Protocol    string        `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
+	URL         string        `yaml:"url"`
+	Subprotocol string        `yaml:"subprotocol,omitempty"`
+	MQTTVersion string        `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
+	Hello       []string      `yaml:"hello,omitempty"`       // frames sent after the handshake (json)
+	Message     Message       `yaml:"message,omitempty"`
+	Interval    time.Duration `yaml:"interval,omitempty"` // between two requests (poll); left out: 1s
+	Token       Token         `yaml:"token,omitempty"`
+	Origin      string        `yaml:"origin,omitempty"` // an origin that the system accepts
+	CA          string        `yaml:"ca,omitempty"`     // PEM file
 }
 
-// Message holds JSON pointers (RFC 6901) into each received frame.
+// Message holds JSON pointers (RFC 6901) into each received frame (json), event
+// (sse) or answer (poll). With all of them left out a frame is nothing but a payload.
 type Message struct {
-	Topic   string `yaml:"topic,omitempty"`
-	Payload string `yaml:"payload,omitempty"`
-	List    string `yaml:"list,omitempty"`
+	Topic    string `yaml:"topic,omitempty"`    // to the topic; left out where frames do not tell it
+	Payload  string `yaml:"payload,omitempty"`  // to a string, which holds the payload, or to any JSON; left out: the whole message
+	List     string `yaml:"list,omitempty"`     // to an array of messages, within which the other pointers count; left out: one message a frame, or a frame that is an array
+	Retained string `yaml:"retained,omitempty"` // to true in a message that was there before the viewer came
 }
 
 // Token says where a viewer puts its token.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -138,8 +139,6 @@ var (
 	places    = []string{"header", "query", "subprotocol", "cookie", "first-message", "mqtt-password", "none"}
 	// mqttVersions are those that harness/viewer speaks.
 	mqttVersions = []string{"5", "3.1.1"}
-	// spoken are the protocols that harness/viewer has a client for.
-	spoken = []string{"plumbline", "mqtt"}
 )
 
 // manner is how a viewer protocol is reached and where it can show a token.
@@ -166,9 +165,6 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	if !slices.Contains(protocols, v.Protocol) {
 		return fault([]any{"viewer", "protocol"}, "is %q; known are %s%s", v.Protocol, strings.Join(protocols, ", "), guess(v.Protocol, protocols))
 	}
-	if !slices.Contains(spoken, v.Protocol) {
-		return fault([]any{"viewer", "protocol"}, "%q is not spoken by the viewers of this version; it speaks %s", v.Protocol, strings.Join(spoken, ", "))
-	}
 	if holdsUser(v.URL) {
 		return fault([]any{"viewer", "url"}, "holds a user name; viewers show who they are by a token, see auth")
 	}
@@ -180,7 +176,7 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	default:
 		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses %s://", s, v.Protocol, strings.Join(how.schemes, ":// or "))
 	}
-	return errors.Join(v.checkVersion(fault), v.checkToken(fault, how))
+	return errors.Join(v.checkVersion(fault), v.checkMessage(fault), v.checkToken(fault, how))
 }
 
 func (v Viewer) checkVersion(fault faultFunc) error {
@@ -192,6 +188,23 @@ func (v Viewer) checkVersion(fault faultFunc) error {
 	default:
 		return fault([]any{"viewer", "mqttVersion"}, "is %q; known are %s, in quotes", v.MQTTVersion, strings.Join(mqttVersions, ", "))
 	}
+}
+
+// pointers are JSON pointers in the form of RFC 6901 section 3.
+var pointers = regexp.MustCompile(`^(/([^~/]|~[01])*)*$`)
+
+func (v Viewer) checkMessage(fault faultFunc) error {
+	for _, p := range []struct{ name, text string }{
+		{"list", v.Message.List}, {"topic", v.Message.Topic}, {"payload", v.Message.Payload}, {"retained", v.Message.Retained},
+	} {
+		if !pointers.MatchString(p.text) {
+			return fault([]any{"viewer", "message", p.name}, "%q is no JSON pointer (RFC 6901): write /name for a member, /0 for an element, ~1 for / and ~0 for ~ in a name", p.text)
+		}
+	}
+	if v.Interval < 0 || (v.Interval > 0 && v.Interval < time.Millisecond) {
+		return fault([]any{"viewer", "interval"}, "is %v; write a time with its unit, for example 1s", v.Interval)
+	}
+	return nil
 }
 
 func (v Viewer) checkToken(fault faultFunc, how manner) error {

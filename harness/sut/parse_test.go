@@ -107,7 +107,6 @@ func TestParseRefuses(t *testing.T) {
 		{"environment", "MODE=test", "MODE", "NAME=value"},
 		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:15: broker.url: has scheme "tcp"`},
 		{"unknown protocol", "protocol: plumbline", "protocol: plumline", `did you mean "plumbline"?`},
-		{"protocol not spoken", "protocol: plumbline", "protocol: sse", "not spoken by the viewers of this version"},
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
 		{"token place", "in: header", "in: heade", `did you mean "header"?`},
 		{"token place of another protocol", "in: header", "in: mqtt-password", "which protocol plumbline has no place for"},
@@ -141,6 +140,44 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, ErrUsage) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file gave %v", err)
+	}
+}
+
+// pollDescriptor has what only viewers without a WebSocket have.
+const pollDescriptor = `apiVersion: plumbline/v1
+kind: SUT
+name: poll
+broker: {url: "mqtt://127.0.0.1:1883"}
+viewer:
+  protocol: poll
+  url: "http://127.0.0.1:{{port:web}}/latest?f={{filter}}&since={{/a~1b/0}}"
+  message: {list: /items, topic: /topic, payload: /data, retained: /old}
+  interval: 20ms
+`
+
+func TestViewersThatPoll(t *testing.T) {
+	d, err := Parse([]byte(pollDescriptor), "poll.yaml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := expander{port: func(string) (int, error) { return 8080, nil }}
+	if err := d.apply(x); err != nil {
+		t.Fatal(err)
+	}
+	if want := "http://127.0.0.1:8080/latest?f={{filter}}&since={{/a~1b/0}}"; d.Viewer.URL != want {
+		t.Errorf("the address is %s, want %s", d.Viewer.URL, want)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"pointer", "topic: /topic", "topic: topic", "viewer.message.topic: \"topic\" is no JSON pointer"},
+		{"pointer with a tilde", "payload: /data", "payload: /a~b", "viewer.message.payload"},
+		{"interval", "20ms", "20us", "viewer.interval: is 20µs"},
+		{"scheme", "http://127", "ws://127", "protocol poll uses http:// or https://"},
+		{"last answer of a stream", "protocol: poll", "protocol: sse", "unknown template {{/a~1b/0}}"},
+		{"template of others", "{{filter}}", "{{token}}", "unknown template {{token}}"},
+	} {
+		if _, err := Parse([]byte(strings.Replace(pollDescriptor, c.old, c.new, 1)), "poll.yaml", ""); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
 	}
 }
 

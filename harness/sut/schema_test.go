@@ -48,7 +48,7 @@ func makeSchema(t *testing.T) []byte {
 	property(s, "capabilities").Items = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 		{Enum: anys(Capabilities())}, {Type: "string", Pattern: "^x-."},
 	}}
-	property(s.Definitions["Viewer"], "protocol").Enum = anys(spoken)
+	property(s.Definitions["Viewer"], "protocol").Enum = anys(protocols)
 	property(s.Definitions["Viewer"], "mqttVersion").Enum = anys(mqttVersions)
 	property(s.Definitions["Token"], "in").Enum = anys(places)
 	property(s.Definitions["JWT"], "alg").Enum = anys(algorithmNames())

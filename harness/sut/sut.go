@@ -235,7 +235,7 @@ func (s *SUT) BrokerTLS() *tls.Config {
 	return s.trust.broker.Clone()
 }
 
-// TLS returns a copy of the TLS settings for viewers, nil for ws:// and before
+// TLS returns a copy of the TLS settings for viewers, nil for ws:// and http:// and before
 // the first Start, which makes the authority of bridged.
 func (s *SUT) TLS() *tls.Config {
 	s.mu.Lock()

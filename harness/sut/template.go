@@ -12,7 +12,9 @@ import (
 // afterwards, {{here}} the folder of the descriptor file, {{bridged}} the
 // executable of bridged, {{port:NAME}} a free port that stays the same for the
 // life of the SUT. {{filter}} and {{token}} are filled in by a viewer, for each
-// connection, and are allowed in viewer.hello alone.
+// connection, in viewer.hello. In the viewer.url of sse and poll a viewer fills
+// in {{filter}}, and in the query of poll {{/pointer}}: what that JSON pointer
+// finds in the last answer.
 var templates = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 
 var portName = regexp.MustCompile(`^port:[a-z][a-z0-9-]*$`)
@@ -21,6 +23,7 @@ var portName = regexp.MustCompile(`^port:[a-z][a-z0-9-]*$`)
 type expander struct {
 	values map[string]string
 	port   func(name string) (int, error)
+	later  func(name string) bool // what is left for others to fill in; nil means nothing
 }
 
 func (x expander) expand(text string) (string, error) {
@@ -29,6 +32,9 @@ func (x expander) expand(text string) (string, error) {
 		name := templates.FindStringSubmatch(match)[1]
 		if value, ok := x.values[name]; ok {
 			return value
+		}
+		if x.later != nil && x.later(name) {
+			return match
 		}
 		if portName.MatchString(name) {
 			port, err := x.port(strings.TrimPrefix(name, "port:"))
@@ -49,13 +55,29 @@ func (x expander) expand(text string) (string, error) {
 // from the frames of viewer.hello.
 func (d *Descriptor) apply(x expander) error {
 	for _, text := range d.texts() {
-		out, err := x.expand(*text)
+		out, err := d.expanderOf(x, text).expand(*text)
 		if err != nil {
 			return err
 		}
 		*text = out
 	}
 	return nil
+}
+
+// expanderOf returns x with what a viewer fills in later left alone.
+func (d *Descriptor) expanderOf(x expander, text *string) expander {
+	if text != &d.Viewer.URL {
+		return x
+	}
+	switch d.Viewer.Protocol {
+	case "sse":
+		x.later = func(name string) bool { return name == "filter" }
+	case "poll":
+		x.later = func(name string) bool {
+			return name == "filter" || (strings.HasPrefix(name, "/") && pointers.MatchString(name))
+		}
+	}
+	return x
 }
 
 // texts returns every text that may hold templates.
@@ -96,7 +118,7 @@ func (d *Descriptor) checkTemplates(fault faultFunc) error {
 		port:   func(string) (int, error) { return 0, nil },
 	}
 	for _, text := range d.texts() {
-		if _, err := x.expand(*text); err != nil {
+		if _, err := d.expanderOf(x, text).expand(*text); err != nil {
 			return fault(nil, "%q: %v", *text, err)
 		}
 	}

@@ -11,14 +11,14 @@ import (
 // trust is what clients need to know to reach the system; it is read after the
 // processes are ready, because bridged makes its authority at its first start.
 type trust struct {
-	viewer   *tls.Config // nil for ws://
+	viewer   *tls.Config // nil for ws:// and http://
 	broker   *tls.Config // nil for mqtt://
 	password string
 }
 
 // loadTrust reads the authorities and the password that the descriptor names.
 func loadTrust(d *Descriptor) (t trust, err error) {
-	if scheme(d.Viewer.URL) == "wss" {
+	if s := scheme(d.Viewer.URL); s == "wss" || s == "https" {
 		if t.viewer, err = clientTLS("viewer.ca", d.Viewer.CA); err != nil {
 			return trust{}, err
 		}

@@ -1,9 +1,11 @@
 package viewer
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
@@ -77,6 +79,30 @@ func final(err error) bool {
 		return true
 	}
 	return refused.Status/100 == 4 && refused.Status != 408 && refused.Status != 429
+}
+
+// unusable is a server that answers, but not what the protocol needs.
+type unusable struct{ text string }
+
+func (u *unusable) Error() string { return u.text }
+
+// hopeless reports whether a server that has never let a viewer in will not do
+// so later either: it redirects, closes as the client was at fault, speaks
+// something else or shows a certificate that is not to be trusted. The same from
+// a server that had let the viewer in may pass.
+func hopeless(err error) bool {
+	var refused *RefusedError
+	if errors.As(err, &refused) && refused.Packet == "" {
+		switch refused.Code {
+		case 1002, 1003, 1007, 1008, 1010: // RFC 6455 section 7.4.1
+			return true
+		}
+		return refused.Status/100 == 3
+	}
+	var other *unusable
+	var untrusted *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	return errors.As(err, &other) || errors.As(err, &untrusted) || errors.As(err, &plain) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // finalCode reports whether a close code says "do not retry unchanged".

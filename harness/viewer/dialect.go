@@ -74,6 +74,12 @@ func newDialect(v *Viewer) (dialect, error) {
 		return newPlumbline(v), nil
 	case MQTT:
 		return newMQTT(v)
+	case JSON:
+		return newJSON(v)
+	case SSE:
+		return newSSE(v)
+	case Poll:
+		return newPoll(v)
 	default:
 		return nil, fmt.Errorf("protocol %q is not spoken", v.cfg.Protocol)
 	}

@@ -22,7 +22,7 @@ const frameLimit = 16 << 20
 type socket struct {
 	conn    *websocket.Conn
 	clock   interface{ Now() int64 }
-	silence time.Duration // how long the peer may say nothing; owned by the reading goroutine
+	silence time.Duration // how long the peer may say nothing, 0 for ever; owned by the reading goroutine
 	write   sync.Mutex
 	buf     []byte // of the last message
 }
@@ -74,14 +74,14 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 func agreed(offers []string, subprotocol, chosen string, header http.Header) error {
 	switch {
 	case subprotocol != "" && chosen != subprotocol:
-		return fmt.Errorf("server chose subprotocol %.100q, not %q", chosen, subprotocol)
+		return &unusable{fmt.Sprintf("server chose subprotocol %.100q, not %q", chosen, subprotocol)}
 	case chosen != "" && !slices.Contains(offers, chosen):
-		return fmt.Errorf("server chose subprotocol %.100q, which was not offered", chosen)
+		return &unusable{fmt.Sprintf("server chose subprotocol %.100q, which was not offered", chosen)}
 	}
 	// RFC 6455 section 4.1: what was not offered must not be agreed to, and the
 	// library would begin to decompress.
 	if extensions := header.Values("Sec-WebSocket-Extensions"); len(extensions) > 0 {
-		return fmt.Errorf("server chose the extension %.100q, and none was offered", extensions[0])
+		return &unusable{fmt.Sprintf("server chose the extension %.100q, and none was offered", extensions[0])}
 	}
 	return nil
 }
@@ -89,6 +89,9 @@ func agreed(offers []string, subprotocol, chosen string, header http.Header) err
 // refusedBy returns the error for an HTTP answer that is a no.
 func (v *Viewer) refusedBy(response *http.Response) *RefusedError {
 	refused := &RefusedError{Status: response.StatusCode, Reason: v.tokens.hide(response.Status)}
+	if to := response.Header.Get("Location"); refused.Status/100 == 3 && to != "" {
+		refused.Reason += fmt.Sprintf("; it redirects to %.200q, which is not followed: name the final address in viewer.url", v.tokens.hide(to))
+	}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		refused.Retry = time.Duration(min(seconds, maxRetrySeconds)) * time.Second
 	}
@@ -132,7 +135,11 @@ func (s *socket) readAll(buf []byte, r io.Reader) ([]byte, error) {
 }
 
 // touch moves the deadline on: data is what shows that the peer lives.
-func (s *socket) touch() { _ = s.conn.SetReadDeadline(time.Now().Add(s.silence)) }
+func (s *socket) touch() {
+	if s.silence > 0 {
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.silence))
+	}
+}
 
 // send writes one message; opcode is websocket.TextMessage or BinaryMessage.
 func (s *socket) send(opcode int, data []byte) error {

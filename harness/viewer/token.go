@@ -69,8 +69,13 @@ type opening struct {
 
 // opening makes the request with the token in its place. It holds a secret:
 // an error that shows its address must go through secrets.conceal.
-func (v *Viewer) opening(token, subprotocol string) (o opening, err error) {
-	if o.url, err = url.Parse(v.cfg.URL); err != nil {
+func (v *Viewer) opening(token, subprotocol string) (opening, error) {
+	return v.openingOf(v.cfg.URL, token, subprotocol)
+}
+
+// openingOf is opening for another address than that of the settings.
+func (v *Viewer) openingOf(address, token, subprotocol string) (o opening, err error) {
+	if o.url, err = url.Parse(address); err != nil {
 		return o, err
 	}
 	o.header = http.Header{}

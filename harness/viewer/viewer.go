@@ -48,11 +48,12 @@ type Config struct {
 	Snapshot  bool                                      // ask for the last value of every topic
 	Resume    bool                                      // ask for what was missed; Plumbline does so always
 
-	QoS         byte     // asked for in subscriptions (MQTT): 0 or 1
-	MQTTVersion string   // 5 or 3.1.1; "" means 5
-	Subprotocol string   // WebSocket subprotocol; "" means that of the protocol
-	Hello       []string // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
-	Message     Pointers // into each frame (JSON, SSE, Poll)
+	QoS         byte          // asked for in subscriptions (MQTT): 0 or 1
+	MQTTVersion string        // 5 or 3.1.1; "" means 5
+	Subprotocol string        // WebSocket subprotocol; "" means that of the protocol
+	Hello       []string      // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
+	Message     Pointers      // into each frame (JSON, SSE, Poll)
+	Interval    time.Duration // between two requests (Poll); 0 means DefaultInterval
 
 	Recorder *record.Recorder
 	Clock    *record.Clock // nil means the clock of Recorder
@@ -70,10 +71,14 @@ type Config struct {
 
 // Pointers are JSON pointers (RFC 6901) that find a reading in a frame.
 type Pointers struct {
-	Topic   string
-	Payload string
-	List    string // to an array of readings, within which Topic and Payload count; "" means one reading a frame
+	Topic    string // "" means that frames do not tell it
+	Payload  string // to a string, whose text it is, or to any other value; "" means the whole message
+	List     string // to an array of readings, within which the others count; "" means one reading a frame, or a frame that is an array
+	Retained string // to true in a reading that was there before the viewer came; "" means that frames do not tell
 }
+
+// DefaultInterval is how often a viewer asks where nothing else is said.
+const DefaultInterval = time.Second
 
 // Viewer is one recording client. Its methods may be called by any goroutine.
 type Viewer struct {
@@ -159,6 +164,7 @@ func (cfg *Config) check() error {
 // connectUntil connects, and again after a wait when that failed for a reason
 // that may pass. Its error is final.
 func (v *Viewer) connectUntil(ctx context.Context) (session, error) {
+	var last error // of the attempts that ctx did not cut short
 	for attempt := 0; ; attempt++ {
 		s, err := v.connect(ctx)
 		if err == nil {
@@ -167,16 +173,22 @@ func (v *Viewer) connectUntil(ctx context.Context) (session, error) {
 		if v.ctx.Err() != nil {
 			return nil, ErrClosed
 		}
-		if final(err) || v.cfg.Reconnect.Off {
+		if final(err) || v.cfg.Reconnect.Off || (v.strange() && hopeless(err)) {
 			return nil, err
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		v.log.Debug("viewer could not connect", "viewer", v.cfg.Name, "attempt", attempt+1, "error", err)
 		wait := max(v.cfg.Reconnect.wait(attempt, v.rnd), retryAfter(err))
 		if !pause(ctx, wait) {
-			return nil, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
+			return nil, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), last)
 		}
 	}
 }
+
+// strange reports whether the server has never let this viewer in.
+func (v *Viewer) strange() bool { return v.Counters().Connects == 0 }
 
 // run reads session after session until the viewer is closed or refused.
 func (v *Viewer) run(s session) {
