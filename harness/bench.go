@@ -186,7 +186,7 @@ func (b *Bench) proxyTo(target *url.URL) (*fault.Proxy, error) {
 func (b *Bench) startWitness(ctx context.Context) error {
 	username, password := b.SUT.BrokerAuth()
 	w, err := witness.Open(ctx, witness.Config{
-		Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
+		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
 		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
 	})
 	b.Witness = w

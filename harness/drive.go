@@ -22,7 +22,7 @@ const burstEvery = 10
 // the generator.
 func (b *Bench) startDevices(ctx context.Context) error {
 	cfg := load.Config{
-		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(),
+		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
 		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()

@@ -31,6 +31,7 @@ type Config struct {
 	Recorder  *record.Recorder
 	Resolver  *record.Resolver // optional: streams are added to it
 	Broker    *url.URL         // mqtt:// or mqtts://
+	Version   string           // of MQTT, see PublisherConfig
 	TLS       *tls.Config
 	Username  string
 	Password  string
@@ -144,7 +145,7 @@ func (g *Generator) register(s record.Stream) uint32 {
 func (g *Generator) publisher(device string) (*Publisher, error) {
 	return NewPublisher(PublisherConfig{
 		Name: "publisher " + device, ClientID: g.cfg.ClientID + "-" + g.cfg.Run + "-" + device,
-		Broker: g.cfg.Broker, TLS: g.cfg.TLS, Username: g.cfg.Username, Password: g.cfg.Password,
+		Broker: g.cfg.Broker, Version: g.cfg.Version, TLS: g.cfg.TLS, Username: g.cfg.Username, Password: g.cfg.Password,
 		Recorder: g.cfg.Recorder, InFlight: g.cfg.InFlight, NoResend: g.cfg.NoResend, Sequence: g.cfg.Sequence,
 		Reconnect: g.cfg.Reconnect, Dial: g.cfg.Dial, Log: g.cfg.Log,
 	})

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -33,13 +34,14 @@ type PublisherConfig struct {
 	Name      string   // of the node in records and events
 	ClientID  string   // "" means Name
 	Broker    *url.URL // mqtt://host:port or mqtts://host:port
+	Version   string   // of MQTT: 5 or 3.1.1; "" means 5
 	TLS       *tls.Config
 	Username  string
 	Password  string
 	Recorder  *record.Recorder
 	InFlight  int           // QoS 1 window, at most 65,535; 0 means DefaultInFlight. The broker's own limit holds too
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
-	Sequence  bool          // add the plumbline-seq user property
+	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	Log       *slog.Logger
@@ -70,13 +72,14 @@ type Counts struct {
 	InFlight   int64 // now
 }
 
-// Publisher is one MQTT 5 connection that stamps what it writes. Send never
+// Publisher is one MQTT connection that stamps what it writes. Send never
 // waits; everything else happens in its own goroutines. It is safe for
 // concurrent use.
 type Publisher struct {
-	cfg  PublisherConfig
-	node uint16
-	rec  *record.Recorder
+	cfg     PublisherConfig
+	version byte
+	node    uint16
+	rec     *record.Recorder
 
 	// ctx ends the goroutines; done closes when the last of them has ended.
 	ctx    context.Context
@@ -121,6 +124,13 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	if _, _, err := brokerAddress(cfg.Broker); err != nil {
 		return nil, err
 	}
+	version, err := mqttwire.Version(cfg.Version)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("load: publisher %q: %w", cfg.Name, err)
+	case cfg.Sequence && version != mqttwire.V5:
+		return nil, fmt.Errorf("load: publisher %q: MQTT %s cannot carry the user property %s", cfg.Name, cfg.Version, SeqProperty)
+	}
 	if cfg.ClientID == "" {
 		cfg.ClientID = cfg.Name
 	}
@@ -135,7 +145,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Publisher{
-		cfg: cfg, rec: cfg.Recorder,
+		cfg: cfg, version: version, rec: cfg.Recorder,
 		node: cfg.Recorder.Node(record.Node{Name: cfg.Name, Role: "publisher"}),
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		inflight: map[uint16]*pending{},
@@ -176,7 +186,7 @@ func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, b
 	}
 	// A broker that accepts and then says nothing must not hold us up.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	ack, err := greet(conn, &p.cfg, cleanStart)
+	answer, err := p.greet(conn, cleanStart)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -184,10 +194,10 @@ func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, b
 		return nil, 0, false, errors.Join(err, conn.Close())
 	}
 	window := p.cfg.InFlight
-	if most := ack.Properties.ReceiveMaximum; most != nil { // [MQTT-3.3.4-7]
-		window = min(window, int(*most))
+	if answer.ReceiveMaximum > 0 { // [MQTT-3.3.4-7]
+		window = min(window, int(answer.ReceiveMaximum))
 	}
-	return conn, window, ack.SessionPresent, nil
+	return conn, window, answer.Present, nil
 }
 
 // keep serves one connection after another until Close.

@@ -32,7 +32,7 @@ func (p *Publisher) Send(m Message) bool {
 		p.inflight[out.id] = out
 		p.order = append(p.order, out)
 	}
-	encoded, err := frame(&out.Message, out.id, out.seq, false)
+	encoded, err := p.frame(out)
 	if err != nil {
 		// Only a topic longer than MQTT allows comes here.
 		p.cfg.Log.Error("encode", "publisher", p.cfg.Name, "topic", m.Topic, "error", err)

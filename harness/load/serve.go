@@ -11,8 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/packets"
-
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -32,7 +31,7 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	for _, m := range p.order {
 		m.dup, m.at = present, 0
 		m.attempt++
-		encoded, err := frame(&m.Message, m.id, m.seq, m.dup)
+		encoded, err := p.frame(m)
 		if err != nil {
 			p.cfg.Log.Error("encode again", "publisher", p.cfg.Name, "error", err)
 			continue
@@ -125,41 +124,49 @@ func (p *Publisher) read(conn net.Conn) error {
 		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Duration(keepAlive) * time.Second)); err != nil {
 			return err
 		}
-		packet, err := packets.ReadPacket(in)
+		packet, err := mqttwire.Read(in, packetLimit)
 		if err != nil {
 			return err
 		}
 		at := p.rec.Clock().Now()
-		switch c := packet.Content.(type) {
-		case *packets.Puback:
-			p.acknowledge(c, at)
-		case *packets.Disconnect:
-			return fmt.Errorf("load: broker said DISCONNECT, reason 0x%02x", c.ReasonCode)
+		switch packet.Type {
+		case mqttwire.TypePuback:
+			id, code, err := packet.Puback(p.version)
+			if err != nil {
+				return fmt.Errorf("load: %w", err)
+			}
+			p.acknowledge(id, code, at)
+		case mqttwire.TypeDisconnect:
+			told, err := packet.Disconnect()
+			if err != nil {
+				return fmt.Errorf("load: %w", err)
+			}
+			return fmt.Errorf("load: broker said DISCONNECT, reason 0x%02x %s", told.Code, told.Reason)
 		}
 	}
 }
 
 // acknowledge settles one QoS 1 message. A refused one is settled too, but not
 // recorded as acknowledged: the broker did not take it.
-func (p *Publisher) acknowledge(ack *packets.Puback, at int64) {
+func (p *Publisher) acknowledge(id uint16, code byte, at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := p.inflight[ack.PacketID]
+	m := p.inflight[id]
 	if m == nil {
 		return
 	}
-	delete(p.inflight, ack.PacketID)
+	delete(p.inflight, id)
 	m.acked = true
 	// Acknowledgements come in order as a rule: the first is ours.
 	for len(p.order) > 0 && p.order[0].acked {
 		p.order[0] = nil
 		p.order = p.order[1:]
 	}
-	if ack.ReasonCode >= packets.PubackUnspecifiedError {
+	if code >= 0x80 {
 		p.counts.Refused++
 		p.rec.Event(record.Event{
 			At: at, Kind: record.Refused, Subject: p.cfg.Name,
-			Fields: map[string]string{"code": fmt.Sprintf("0x%02x", ack.ReasonCode), "topic": m.Topic, "seq": strconv.FormatUint(m.Seq, 10)},
+			Fields: map[string]string{"code": fmt.Sprintf("0x%02x", code), "topic": m.Topic, "seq": strconv.FormatUint(m.Seq, 10)},
 		})
 	} else {
 		p.counts.Acked++
@@ -184,7 +191,7 @@ func (p *Publisher) ping(ctx context.Context, conn net.Conn) {
 		p.mu.Lock()
 		if p.conn == conn {
 			// Through the queue: it must not fall between the halves of a message.
-			p.push(&pending{frame: []byte{packets.PINGREQ << 4, 0}, attempt: controlAttempt})
+			p.push(&pending{frame: []byte{mqttwire.TypePingreq << 4, 0}, attempt: controlAttempt})
 		}
 		p.mu.Unlock()
 	}
@@ -200,7 +207,7 @@ func (p *Publisher) goodbye(conn net.Conn) {
 	idle := len(p.queue) == 0 && !p.draining
 	p.mu.Unlock()
 	if idle && conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
-		// Normal disconnection, session expiry 0. A failure changes nothing.
-		_, _ = conn.Write([]byte{packets.DISCONNECT << 4, 7, 0, 5, packets.PropSessionExpiryInterval, 0, 0, 0, 0})
+		// A failure changes nothing.
+		_, _ = conn.Write(mqttwire.Goodbye(p.version, true))
 	}
 }

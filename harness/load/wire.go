@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,7 +9,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/eclipse/paho.golang/packets"
+	"plumbline/harness/mqttwire"
 )
 
 // SeqProperty is the MQTT 5 user property that numbers the messages of one
@@ -18,20 +17,12 @@ import (
 const SeqProperty = "plumbline-seq"
 
 // frame returns the bytes of one PUBLISH.
-func frame(m *Message, id uint16, seq uint64, dup bool) ([]byte, error) {
-	p := packets.Publish{
-		Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain,
-		PacketID: id, Duplicate: dup, Properties: &packets.Properties{},
+func (p *Publisher) frame(m *pending) ([]byte, error) {
+	out := mqttwire.Message{Topic: []byte(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, ID: m.id, Dup: m.dup}
+	if m.seq > 0 {
+		out.User = [2]string{SeqProperty, strconv.FormatUint(m.seq, 10)}
 	}
-	if seq > 0 {
-		p.Properties.User = []packets.User{{Key: SeqProperty, Value: strconv.FormatUint(seq, 10)}}
-	}
-	var b bytes.Buffer
-	b.Grow(len(m.Topic) + len(m.Payload) + 64)
-	if _, err := p.WriteTo(&b); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return mqttwire.AppendMessage(make([]byte, 0, len(m.Topic)+len(m.Payload)+64), p.version, out)
 }
 
 // dialBroker opens the transport that the scheme of the address names.
@@ -93,35 +84,37 @@ const sessionExpiry uint32 = 600
 // keepAlive is the MQTT keep alive interval in seconds; pings go out at half.
 const keepAlive uint16 = 20
 
+// packetLimit bounds what a broker may send to a publisher: acknowledgements.
+const packetLimit = 1 << 20
+
 // greet sends CONNECT and reads CONNACK. Receive Maximum is not sent: nothing
 // is received but acknowledgements, and some brokers mistake it for their own
 // limit.
-func greet(conn net.Conn, cfg *PublisherConfig, cleanStart bool) (*packets.Connack, error) {
-	expiry := sessionExpiry
-	c := packets.Connect{
-		ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: cfg.ClientID, KeepAlive: keepAlive, CleanStart: cleanStart,
-		Properties:   &packets.Properties{SessionExpiryInterval: &expiry},
-		UsernameFlag: cfg.Username != "", Username: cfg.Username,
-		PasswordFlag: cfg.Password != "", Password: []byte(cfg.Password),
-	}
-	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("load: encode CONNECT: %w", err)
-	}
-	if _, err := conn.Write(b.Bytes()); err != nil {
-		return nil, fmt.Errorf("load: send CONNECT of %q: %w", cfg.ClientID, err)
-	}
-	answer, err := packets.ReadPacket(conn)
+func (p *Publisher) greet(conn net.Conn, cleanStart bool) (answer mqttwire.Answer, err error) {
+	cfg := &p.cfg
+	hello, err := mqttwire.Connection{
+		Version: p.version, ClientID: cfg.ClientID, KeepAlive: keepAlive, Clean: cleanStart, Expiry: sessionExpiry,
+		Username: cfg.Username, Password: cfg.Password,
+	}.Packet()
 	if err != nil {
-		return nil, fmt.Errorf("load: read CONNACK for %q: %w", cfg.ClientID, err)
+		return answer, fmt.Errorf("load: encode CONNECT of %q: %w", cfg.ClientID, err)
 	}
-	ack, ok := answer.Content.(*packets.Connack)
-	if !ok {
-		return nil, fmt.Errorf("load: broker answered CONNECT of %q with %s", cfg.ClientID, answer.PacketType())
+	if _, err := conn.Write(hello); err != nil {
+		return answer, fmt.Errorf("load: send CONNECT of %q: %w", cfg.ClientID, err)
 	}
-	if ack.ReasonCode >= packets.ConnackUnspecifiedError {
-		return nil, fmt.Errorf("load: broker refused %q: reason 0x%02x %s; check user name, password and client id",
-			cfg.ClientID, ack.ReasonCode, ack.Properties.ReasonString)
+	packet, err := mqttwire.Read(mqttwire.Unbuffered(conn), packetLimit)
+	if err != nil {
+		return answer, fmt.Errorf("load: read CONNACK for %q: %w", cfg.ClientID, err)
 	}
-	return ack, nil
+	if packet.Type != mqttwire.TypeConnack {
+		return answer, fmt.Errorf("load: broker answered CONNECT of %q with a packet of type %d", cfg.ClientID, packet.Type)
+	}
+	if answer, err = packet.Connack(p.version); err != nil {
+		return answer, fmt.Errorf("load: CONNACK for %q: %w", cfg.ClientID, err)
+	}
+	if answer.Code != 0 {
+		return answer, fmt.Errorf("load: broker refused %q: reason 0x%02x %s; check user name, password, client id and MQTT version",
+			cfg.ClientID, answer.Code, answer.Reason)
+	}
+	return answer, nil
 }

@@ -12,6 +12,7 @@ type Message struct {
 	ID             uint16 // packet identifier, 0 with QoS 0
 	QoS            byte
 	Dup, Retain    bool
+	User           [2]string // name and value of a user property (MQTT 5); written only, and not without a name
 }
 
 // Message reads a PUBLISH (section 3.3) of at most QoS granted. No topic alias
@@ -135,6 +136,15 @@ func (p Packet) Disconnect() (a Answer, err error) {
 	return a, nil
 }
 
+// Goodbye returns the DISCONNECT of a client. forget makes an MQTT 5 server drop a
+// session that was to outlive the connection; MQTT 3.1.1 cannot say so.
+func Goodbye(version byte, forget bool) []byte {
+	if version == V5 && forget {
+		return []byte{TypeDisconnect << 4, 7, 0, 5, 0x11, 0, 0, 0, 0} // normal disconnection, session expiry 0
+	}
+	return []byte{TypeDisconnect << 4, 0}
+}
+
 // Subscription is a SUBSCRIBE (section 3.8) for several filters on one QoS.
 type Subscription struct {
 	Version byte
@@ -187,7 +197,24 @@ func (p Packet) Answered(s Subscription) (codes []byte, granted byte, err error)
 	return f.rest, granted, nil
 }
 
-// AppendMessage appends a PUBLISH without properties.
+// Puback reads the PUBACK (section 3.4) for a message. A code of 0x80 and above
+// says that the server did not take it; MQTT 3.1.1 cannot say so.
+func (p Packet) Puback(version byte) (id uint16, code byte, err error) {
+	f := fields{rest: p.Body}
+	id = f.uint16()
+	if version == V5 && len(f.rest) > 0 {
+		code = f.byte()
+	}
+	if version == V5 && len(f.rest) > 0 {
+		f.properties()
+	}
+	if f.bad || len(f.rest) > 0 {
+		return 0, 0, Malformed("PUBACK of %d bytes", len(p.Body))
+	}
+	return id, code, nil
+}
+
+// AppendMessage appends a PUBLISH.
 func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if len(m.Topic) == 0 || len(m.Topic) > 0xFFFF {
 		return dst, fmt.Errorf("a topic of %d bytes; MQTT can carry 1 to 65535", len(m.Topic))
@@ -199,13 +226,22 @@ func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if m.Retain {
 		flags |= 1
 	}
-	body := make([]byte, 0, len(m.Topic)+len(m.Payload)+5)
-	body = append(binary.BigEndian.AppendUint16(body, uint16(len(m.Topic))), m.Topic...)
+	size := 2 + len(m.Topic) + len(m.Payload)
 	if m.QoS > 0 {
-		body = binary.BigEndian.AppendUint16(body, m.ID)
+		size += 2
 	}
+	var user []byte
 	if version == V5 {
-		body = append(body, 0)
+		if m.User[0] != "" {
+			user = appendString(appendString([]byte{0x26}, m.User[0]), m.User[1])
+		}
+		user = append(appendVarint(nil, len(user)), user...)
+		size += len(user)
 	}
-	return Append(dst, TypePublish, flags, append(body, m.Payload...)), nil
+	dst = appendVarint(append(dst, TypePublish<<4|flags), size)
+	dst = append(binary.BigEndian.AppendUint16(dst, uint16(len(m.Topic))), m.Topic...)
+	if m.QoS > 0 {
+		dst = binary.BigEndian.AppendUint16(dst, m.ID)
+	}
+	return append(append(dst, user...), m.Payload...), nil
 }

@@ -31,11 +31,11 @@ func TestPacketsMeanTheSameToAnotherImplementation(t *testing.T) {
 		got.Subscriptions[0].QoS != 1 || got.Subscriptions[0].RetainHandling != packets.RetainDoNotSend || got.Subscriptions[0].RetainAsPublished {
 		t.Errorf("SUBSCRIBE reads as %+v", got)
 	}
-	data, err := AppendMessage(nil, V5, Message{Topic: []byte("a/x"), Payload: []byte("p"), QoS: 1, ID: 9, Dup: true, Retain: true})
+	data, err := AppendMessage(nil, V5, Message{Topic: []byte("a/x"), Payload: []byte("p"), QoS: 1, ID: 9, Dup: true, Retain: true, User: [2]string{"k", "v"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := decode[*packets.Publish](t, data); got.Topic != "a/x" || string(got.Payload) != "p" || got.PacketID != 9 || !got.Duplicate || !got.Retain || got.QoS != 1 {
+	if got := decode[*packets.Publish](t, data); got.Topic != "a/x" || string(got.Payload) != "p" || got.PacketID != 9 || !got.Duplicate || !got.Retain || got.QoS != 1 || len(got.Properties.User) != 1 || got.Properties.User[0] != (packets.User{Key: "k", Value: "v"}) {
 		t.Errorf("PUBLISH reads as %+v", got)
 	}
 	if got := decode[*packets.Puback](t, AppendPuback(nil, 9)); got.PacketID != 9 || got.ReasonCode != 0 {
@@ -59,6 +59,9 @@ func TestPacketsMeanTheSameToAnotherImplementation(t *testing.T) {
 	}}).Message(V5, 1)
 	if err != nil || string(m.Topic) != "a" || string(m.Payload) != "p" || m.ID != 5 {
 		t.Errorf("PUBLISH reads as %+v, %v", m, err)
+	}
+	if id, code, err := cut(t, &packets.Puback{PacketID: 5, ReasonCode: 0x97, Properties: &packets.Properties{ReasonString: "full"}}).Puback(V5); err != nil || id != 5 || code != 0x97 {
+		t.Errorf("PUBACK reads as %d, %#x, %v", id, code, err)
 	}
 	if bye, err := cut(t, &packets.Disconnect{ReasonCode: 0x8B, Properties: &packets.Properties{ReasonString: "soon"}}).Disconnect(); err != nil || bye.Code != 0x8B || bye.Reason != "soon" {
 		t.Errorf("DISCONNECT reads as %+v, %v", bye, err)
@@ -152,7 +155,7 @@ func FuzzPackets(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		p, size, err := Cut(in, 1<<16)
-		q, readErr := Read(bufio.NewReader(bytes.NewReader(in)), 1<<16)
+		q, readErr := Read(Unbuffered(bytes.NewReader(in)), 1<<16)
 		if size > 0 && (readErr != nil || p.Type != q.Type || p.Flags != q.Flags || !bytes.Equal(p.Body, q.Body)) {
 			t.Fatalf("cut %+v, read %+v, %v", p, q, readErr)
 		}
@@ -165,5 +168,6 @@ func FuzzPackets(f *testing.F) {
 			_, _, _ = q.Answered(Subscription{Version: version, ID: 1, Filters: []string{"a"}, QoS: 1})
 		}
 		_, _ = q.Disconnect()
+		_, _, _ = q.Puback(V5)
 	})
 }

@@ -7,7 +7,6 @@
 package mqttwire
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -123,9 +122,25 @@ func Append(dst []byte, kind, flags byte, body []byte) []byte {
 	return append(appendVarint(dst, len(body)), body...)
 }
 
-// Read reads one packet from a stream, of at most limit bytes. The body is the
-// caller's own.
-func Read(in *bufio.Reader, limit int) (p Packet, err error) {
+// Stream is what packets are read from, a *bufio.Reader for example.
+type Stream interface {
+	io.Reader
+	io.ByteReader
+}
+
+// Unbuffered makes a Stream that takes no byte more than it is asked for.
+func Unbuffered(in io.Reader) Stream { return unbuffered{in} }
+
+type unbuffered struct{ io.Reader }
+
+func (u unbuffered) ReadByte() (byte, error) {
+	var one [1]byte
+	_, err := io.ReadFull(u, one[:])
+	return one[0], err
+}
+
+// Read reads one packet of at most limit bytes. The body is the caller's own.
+func Read(in Stream, limit int) (p Packet, err error) {
 	first, err := in.ReadByte()
 	if err != nil {
 		return p, err

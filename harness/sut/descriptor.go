@@ -63,7 +63,8 @@ type Ready struct {
 
 // Broker is where devices publish.
 type Broker struct {
-	URL          string `yaml:"url"` // mqtt:// or mqtts://
+	URL          string `yaml:"url"`                   // mqtt:// or mqtts://
+	MQTTVersion  string `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1; left out: 5
 	Username     string `yaml:"username,omitempty"`
 	PasswordFile string `yaml:"passwordFile,omitempty"`
 	CA           string `yaml:"ca,omitempty"` // PEM file

@@ -124,6 +124,12 @@ func (d *Descriptor) checkBroker(fault faultFunc) error {
 	if holdsUser(d.Broker.URL) {
 		return fault([]any{"broker", "url"}, "holds a user name; give it as broker.username, and the password in a file as broker.passwordFile")
 	}
+	switch version := d.Broker.MQTTVersion; {
+	case version != "" && !slices.Contains(mqttVersions, version):
+		return fault([]any{"broker", "mqttVersion"}, "is %q; known are %s, in quotes", version, strings.Join(mqttVersions, ", "))
+	case version == "3.1.1" && d.Has(CapExactlyOnce):
+		return fault([]any{"broker", "mqttVersion"}, "is 3.1.1, which cannot number messages; the capability %s needs 5", CapExactlyOnce)
+	}
 	switch scheme(d.Broker.URL) {
 	case "mqtt", "mqtts":
 		return nil
@@ -137,7 +143,7 @@ func (d *Descriptor) checkBroker(fault faultFunc) error {
 var (
 	protocols = []string{"plumbline", "mqtt", "json", "sse", "poll"}
 	places    = []string{"header", "query", "subprotocol", "cookie", "first-message", "mqtt-password", "none"}
-	// mqttVersions are those that harness/viewer speaks.
+	// mqttVersions are those that the harness speaks.
 	mqttVersions = []string{"5", "3.1.1"}
 )
 

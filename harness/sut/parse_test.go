@@ -105,6 +105,7 @@ func TestParseRefuses(t *testing.T) {
 		{"empty command", "command: [bridge, --port, \"{{port:ws}}\"]", "command: []", "other.yaml:11: start[1].command: is empty"},
 		{"same name", "name: bridge", "name: broker", "used twice"},
 		{"environment", "MODE=test", "MODE", "NAME=value"},
+		{"MQTT version", "username: dev", `mqttVersion: "4"`, `broker.mqttVersion: is "4"; known are 5, 3.1.1`},
 		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:15: broker.url: has scheme "tcp"`},
 		{"unknown protocol", "protocol: plumbline", "protocol: plumline", `did you mean "plumbline"?`},
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
@@ -129,6 +130,10 @@ func TestParseRefuses(t *testing.T) {
 				t.Fatalf("error is %v, want %q", err, c.want)
 			}
 		})
+	}
+	unnumbered := strings.NewReplacer("username: dev", `mqttVersion: "3.1.1"`, "qos1", "exactly-once").Replace(wholeDescriptor)
+	if _, err := Parse([]byte(unnumbered), "other.yaml", ""); err == nil || !strings.Contains(err.Error(), "the capability exactly-once needs 5") {
+		t.Errorf("exactly-once with MQTT 3.1.1 gave %v", err)
 	}
 	mqtt := strings.NewReplacer("  protocol: plumbline", "  protocol: mqtt\n  mqttVersion: \"3.1.1\"", "wss://", "ws://").Replace(wholeDescriptor)
 	if _, err := Parse([]byte(mqtt), "other.yaml", ""); err != nil {

@@ -49,6 +49,7 @@ func makeSchema(t *testing.T) []byte {
 		{Enum: anys(Capabilities())}, {Type: "string", Pattern: "^x-."},
 	}}
 	property(s.Definitions["Viewer"], "protocol").Enum = anys(protocols)
+	property(s.Definitions["Broker"], "mqttVersion").Enum = anys(mqttVersions)
 	property(s.Definitions["Viewer"], "mqttVersion").Enum = anys(mqttVersions)
 	property(s.Definitions["Token"], "in").Enum = anys(places)
 	property(s.Definitions["JWT"], "alg").Enum = anys(algorithmNames())

@@ -219,6 +219,9 @@ func (s *SUT) Broker() *url.URL {
 	return u
 }
 
+// BrokerVersion returns the version of MQTT that the broker speaks, "" for 5.
+func (s *SUT) BrokerVersion() string { return s.descriptor().Broker.MQTTVersion }
+
 // BrokerAuth returns the user name and password for the broker, "" when none.
 // It knows the password after the first Start.
 func (s *SUT) BrokerAuth() (username, password string) {

@@ -354,11 +354,7 @@ func (m *mqtt) refuse(packet string, code byte, reason, filter string) error {
 // goodbye says DISCONNECT (section 3.14), which ends a session that was to be
 // kept when the protocol can say so, and then what WebSocket wants.
 func (s *mqttSession) goodbye() error {
-	packet := []byte{mqttwire.TypeDisconnect << 4, 0}
-	if s.m.version == mqttwire.V5 && s.m.cfg.Resume {
-		packet = []byte{mqttwire.TypeDisconnect << 4, 7, 0, 5, 0x11, 0, 0, 0, 0} // session expiry 0
-	}
-	if err := s.send(websocket.BinaryMessage, packet); err != nil {
+	if err := s.send(websocket.BinaryMessage, mqttwire.Goodbye(s.m.version, s.m.cfg.Resume)); err != nil {
 		return err
 	}
 	return s.socket.goodbye()

@@ -2,19 +2,16 @@ package witness
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/packets"
-
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -40,17 +37,24 @@ func (e *RefusedError) Error() string {
 // a client library: a library hands them on from goroutine to goroutine before
 // anybody can stamp them.
 type session struct {
-	conn  net.Conn
-	in    *bufio.Reader
-	write sync.Mutex
-	stop  func() bool
-	early []arrival // PUBLISH that came before SUBACK, which is allowed (section 3.8.4)
+	version byte
+	conn    net.Conn
+	in      *bufio.Reader
+	write   sync.Mutex
+	stop    func() bool
+	early   []arrival // PUBLISH that came before SUBACK, which is allowed (section 3.8.4)
 }
 
 type arrival struct {
 	at int64
-	p  *packets.Publish
+	m  mqttwire.Message
 }
+
+// What a broker can make a witness keep is bounded.
+const (
+	packetLimit = 16 << 20 // bytes of one packet
+	earlyLimit  = 10_000   // messages before SUBACK
+)
 
 // clientID is unique, so that two witnesses do not take over each other's session.
 func clientID(name string) string {
@@ -64,7 +68,7 @@ func (w *Witness) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
+	s := &session{version: w.wanted.Version, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
 	s.stop = context.AfterFunc(w.ctx, func() { _ = conn.Close() })
 	unwatch := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = w.enter(s)
@@ -82,7 +86,7 @@ func (w *Witness) connect(ctx context.Context) (*session, error) {
 	w.mu.Unlock()
 	w.event(record.Subscribed, nil)
 	for _, a := range s.early {
-		if err := w.witness(s, a.at, a.p); err != nil {
+		if err := w.witness(s, a.at, a.m); err != nil {
 			break // serve finds the same error
 		}
 	}
@@ -126,55 +130,65 @@ func (w *Witness) dial(ctx context.Context) (net.Conn, error) {
 // enter says CONNECT and SUBSCRIBE and waits for both answers. No Receive
 // Maximum is announced: some brokers stall for good when it is reached.
 func (w *Witness) enter(s *session) error {
-	connect := &packets.Connect{
-		ProtocolName: "MQTT", ProtocolVersion: 5, ClientID: w.id, CleanStart: true,
-		KeepAlive: uint16(max(w.cfg.KeepAlive/time.Second, 1)), Properties: &packets.Properties{},
-		UsernameFlag: w.cfg.Username != "", Username: w.cfg.Username,
-		PasswordFlag: w.cfg.Password != "", Password: []byte(w.cfg.Password),
+	hello, err := mqttwire.Connection{
+		Version: w.wanted.Version, ClientID: w.id, Clean: true, KeepAlive: uint16(max(w.cfg.KeepAlive/time.Second, 1)),
+		Username: w.cfg.Username, Password: w.cfg.Password,
+	}.Packet()
+	if err == nil {
+		err = s.send(hello)
 	}
-	subscribe := &packets.Subscribe{PacketID: 1, Properties: &packets.Properties{}}
-	for _, filter := range w.cfg.Filters {
-		subscribe.Subscriptions = append(subscribe.Subscriptions, packets.SubOptions{
-			Topic: filter, QoS: w.cfg.QoS, RetainHandling: packets.RetainDoNotSend,
-		})
-	}
-	if err := s.send(connect); err != nil {
-		return err
-	}
-	answer, err := w.read(s)
 	if err != nil {
 		return err
 	}
-	connack, ok := answer.Content.(*packets.Connack)
-	switch {
-	case !ok:
-		return fmt.Errorf("broker answered CONNECT with %s", answer.PacketType())
-	case connack.ReasonCode != packets.ConnackSuccess:
-		return &RefusedError{Code: connack.ReasonCode}
-	}
-	w.event(record.Connected, nil)
-	if err := s.send(subscribe); err != nil {
+	packet, err := w.read(s)
+	if err != nil {
 		return err
 	}
-	for {
-		packet, err := w.read(s)
-		if err != nil {
-			return err
-		}
-		switch content := packet.Content.(type) {
-		case *packets.Suback:
-			return w.granted(content)
-		case *packets.Publish:
-			s.early = append(s.early, arrival{w.clock.Now(), content})
-		}
+	if packet.Type != mqttwire.TypeConnack {
+		return fmt.Errorf("broker answered CONNECT with a packet of type %d", packet.Type)
 	}
+	switch answer, err := packet.Connack(w.wanted.Version); {
+	case err != nil:
+		return err
+	case answer.Code != 0:
+		return &RefusedError{Code: answer.Code}
+	}
+	w.event(record.Connected, nil)
+	return w.subscribe(s)
 }
 
-func (w *Witness) granted(suback *packets.Suback) error {
-	if len(suback.Reasons) != len(w.cfg.Filters) {
-		return fmt.Errorf("broker answered %d of %d subscriptions", len(suback.Reasons), len(w.cfg.Filters))
+// subscribe waits for SUBACK and keeps the messages that come before it.
+func (w *Witness) subscribe(s *session) error {
+	ask, err := w.wanted.Packet()
+	if err == nil {
+		err = s.send(ask)
 	}
-	for i, code := range suback.Reasons {
+	for err == nil {
+		var packet mqttwire.Packet
+		if packet, err = w.read(s); err != nil {
+			return err
+		}
+		at := w.clock.Now()
+		switch packet.Type {
+		case mqttwire.TypeSuback:
+			return w.granted(packet)
+		case mqttwire.TypePublish:
+			var m mqttwire.Message
+			m, err = packet.Message(w.wanted.Version, w.wanted.QoS)
+			if s.early = append(s.early, arrival{at, m}); len(s.early) > earlyLimit {
+				return fmt.Errorf("broker sent %d messages and no answer to SUBSCRIBE", len(s.early))
+			}
+		}
+	}
+	return err
+}
+
+func (w *Witness) granted(suback mqttwire.Packet) error {
+	codes, _, err := suback.Answered(w.wanted)
+	if err != nil {
+		return err
+	}
+	for i, code := range codes {
 		if code >= 0x80 {
 			return &RefusedError{Code: code, Filter: w.cfg.Filters[i]}
 		}
@@ -184,9 +198,9 @@ func (w *Witness) granted(suback *packets.Suback) error {
 
 // read reads one packet; the broker must show a sign of life within 1.5 times
 // the keep-alive, because we send a PINGREQ each time half of it is over.
-func (w *Witness) read(s *session) (*packets.ControlPacket, error) {
+func (w *Witness) read(s *session) (mqttwire.Packet, error) {
 	_ = s.conn.SetReadDeadline(time.Now().Add(w.cfg.KeepAlive * 3 / 2))
-	return packets.ReadPacket(s.in)
+	return mqttwire.Read(s.in, packetLimit)
 }
 
 // serve witnesses until the connection ends.
@@ -201,7 +215,7 @@ func (w *Witness) serve(s *session) error {
 		for {
 			select {
 			case <-tick.C:
-				if s.send(&packets.Pingreq{}) != nil {
+				if s.send([]byte{mqttwire.TypePingreq << 4, 0}) != nil {
 					return // the reader notices as well
 				}
 			case <-over:
@@ -215,32 +229,51 @@ func (w *Witness) serve(s *session) error {
 		if err != nil {
 			return err
 		}
-		switch content := packet.Content.(type) {
-		case *packets.Publish:
-			if err := w.witness(s, at, content); err != nil {
+		switch packet.Type {
+		case mqttwire.TypePublish:
+			m, err := packet.Message(w.wanted.Version, w.wanted.QoS)
+			if err == nil {
+				err = w.witness(s, at, m)
+			}
+			if err != nil {
 				return err
 			}
-		case *packets.Disconnect:
-			return fmt.Errorf("broker disconnected with reason code 0x%02X", content.ReasonCode)
+		case mqttwire.TypeDisconnect:
+			told, err := packet.Disconnect()
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("broker disconnected with reason code 0x%02X: %s", told.Code, told.Reason)
 		}
 	}
 }
 
-// witness records a message and acknowledges it.
-func (w *Witness) witness(s *session, at int64, p *packets.Publish) error {
+// witness records a message and acknowledges it. MQTT 3.1.1 sends what is
+// retained whether one likes it or not: that is no message of now.
+func (w *Witness) witness(s *session, at int64, m mqttwire.Message) error {
+	if !m.Retain || w.wanted.Version == mqttwire.V5 {
+		w.record(at, m)
+	}
+	if m.QoS != 1 {
+		return nil
+	}
+	return s.send(mqttwire.AppendPuback(nil, m.ID))
+}
+
+func (w *Witness) record(at int64, m mqttwire.Message) {
 	rec := record.Record{
 		Kind: record.Witnessed, Node: w.node, Stream: record.NoStream, At: at,
-		Digest: w.cfg.Recorder.Digest(p.Payload), Bytes: uint32(len(p.Payload)),
+		Digest: w.cfg.Recorder.Digest(m.Payload), Bytes: uint32(len(m.Payload)),
 	}
-	if p.Retain {
+	if m.Retain {
 		rec.Flags |= record.FlagRetained
 	}
-	if p.Duplicate {
+	if m.Dup {
 		rec.Flags |= record.FlagDup
 	}
 	if w.cfg.Resolve != nil {
 		var flags uint8
-		rec.Stream, rec.Seq, flags = w.cfg.Resolve(p.Topic, p.Payload)
+		rec.Stream, rec.Seq, flags = w.cfg.Resolve(string(m.Topic), m.Payload)
 		rec.Flags |= flags
 	} else {
 		rec.Flags |= record.FlagForeign
@@ -250,29 +283,19 @@ func (w *Witness) witness(s *session, at int64, p *packets.Publish) error {
 	w.counters.Witnessed++
 	w.wakeLocked()
 	w.mu.Unlock()
-	if p.QoS != 1 {
-		return nil
-	}
-	return s.send(&packets.Puback{PacketID: p.PacketID, Properties: &packets.Properties{}})
 }
 
-func (s *session) send(p interface {
-	WriteTo(w io.Writer) (int64, error)
-}) error {
-	var buf bytes.Buffer
-	if _, err := p.WriteTo(&buf); err != nil {
-		return err
-	}
+func (s *session) send(packet []byte) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(connectLimit))
-	_, err := s.conn.Write(buf.Bytes())
+	_, err := s.conn.Write(packet)
 	return err
 }
 
 // disconnect says goodbye, so that the broker ends the session at once. On a
 // connection that is gone already there is nobody to say it to.
-func (s *session) disconnect() { _ = s.send(&packets.Disconnect{Properties: &packets.Properties{}}) }
+func (s *session) disconnect() { _ = s.send(mqttwire.Goodbye(s.version, false)) }
 
 // close drops the connection. It is idempotent.
 func (s *session) close() {

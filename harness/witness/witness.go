@@ -1,4 +1,4 @@
-// Package witness is an MQTT 5 subscriber beside the bridge: it records what
+// Package witness is an MQTT subscriber beside the bridge: it records what
 // the broker had already accepted, so that a message lost before the broker is
 // told from one lost behind it.
 //
@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -26,6 +27,7 @@ import (
 type Config struct {
 	Name     string   // "" means "witness"; the MQTT client id begins with it
 	Broker   *url.URL // mqtt:// or mqtts://
+	Version  string   // of MQTT: 5 or 3.1.1; "" means 5
 	TLS      *tls.Config
 	Username string
 	Password string
@@ -60,6 +62,7 @@ type Witness struct {
 	log    *slog.Logger
 	node   uint16
 	id     string
+	wanted mqttwire.Subscription
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -84,6 +87,10 @@ func Open(ctx context.Context, cfg Config) (*Witness, error) {
 	if cfg.Broker.Scheme != "mqtt" && cfg.Broker.Scheme != "mqtts" {
 		return nil, fmt.Errorf("witness: open %q: scheme %q is not one of mqtt, mqtts", cfg.Broker.Host, cfg.Broker.Scheme)
 	}
+	version, err := mqttwire.Version(cfg.Version)
+	if err != nil {
+		return nil, fmt.Errorf("witness: open %q: %w", cfg.Broker.Host, err)
+	}
 	if cfg.Name == "" {
 		cfg.Name = "witness"
 	}
@@ -100,6 +107,8 @@ func Open(ctx context.Context, cfg Config) (*Witness, error) {
 		cfg: cfg, clock: cfg.Clock, log: cfg.Log, id: clientID(cfg.Name),
 		node: cfg.Recorder.Node(record.Node{Name: cfg.Name, Role: "witness", Filters: slices.Clone(cfg.Filters)}),
 		done: make(chan struct{}), changed: make(chan struct{}),
+		// What is retained is left out: it was published before.
+		wanted: mqttwire.Subscription{Version: version, ID: 1, Filters: cfg.Filters, QoS: cfg.QoS, Fresh: true},
 	}
 	if w.clock == nil {
 		w.clock = cfg.Recorder.Clock()
