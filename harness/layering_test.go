@@ -30,7 +30,7 @@ var policy = map[string][]string{
 // the packages above it back.
 var engine = []string{
 	"harness/record", "harness/stats", "harness/oracle", "harness/load", "harness/fault",
-	"harness/sut", "harness/mqttwire", "harness/viewer", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
+	"harness/sut", "harness/mqttwire", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }
 
 // testFrameworks may be linked by these folders only; bridged must never grow
