@@ -141,3 +141,41 @@ func walk(value any, at path, visit func(at path, value any)) {
 		}
 	}
 }
+
+// The names that members with topic and payload mostly have.
+var (
+	topicNames   = []string{"topic", "channel", "subject", "path", "key", "t"}
+	payloadNames = []string{"payload", "data", "value", "message", "msg", "body", "p", "v"}
+)
+
+// guessByName looks for a message in a frame that is not the marker: the first
+// object that has a text under a name of a topic and anything under one of a
+// payload. It is a guess and no more.
+func guessByName(frame []byte) (s Shape, ok bool) {
+	var root any
+	if json.Unmarshal(frame, &root) != nil {
+		return s, false
+	}
+	walk(root, nil, func(at path, value any) {
+		object, isObject := value.(map[string]any)
+		if !isObject || ok {
+			return
+		}
+		isText := func(name string) bool { text, yes := object[name].(string); return yes && text != "" }
+		isThere := func(name string) bool { _, there := object[name]; return there }
+		t, p := slices.IndexFunc(topicNames, isText), slices.IndexFunc(payloadNames, isThere)
+		if t < 0 || p < 0 {
+			return
+		}
+		own := append(path{}, at...)
+		list := own.list(nil)
+		if ok = true; len(list) > 0 {
+			s.List = list[:len(list)-1].pointer()
+			own = own[len(list):]
+		}
+		s.Topic = append(slices.Clone(own), step{name: topicNames[t]}).pointer()
+		s.Payload = append(slices.Clone(own), step{name: payloadNames[p]}).pointer()
+		s.Object = !isText(payloadNames[p])
+	})
+	return s, ok
+}

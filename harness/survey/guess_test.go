@@ -35,3 +35,21 @@ func TestGuess(t *testing.T) {
 		}
 	}
 }
+
+func TestGuessByName(t *testing.T) {
+	for frame, want := range map[string]Shape{
+		`{"topic":"a/b","data":21.5}`:                             {Topic: "/topic", Payload: "/data", Object: true},
+		`{"type":"batch","items":[{"t":"a","v":"1"}]}`:            {List: "/items", Topic: "/t", Payload: "/v"},
+		`{"event":{"channel":"x","msg":"y"}}`:                     {Topic: "/event/channel", Payload: "/event/msg"},
+		`[{"topic":"a","payload":{"topic":"inner","value":"x"}}]`: {Topic: "/topic", Payload: "/payload", Object: true},
+	} {
+		if got, ok := guessByName([]byte(frame)); !ok || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", frame, got, ok, want)
+		}
+	}
+	for _, frame := range []string{`{}`, `[]`, `"topic"`, `{"topic":7,"data":1}`, `{"topic":""}`, `welcome`, `{"type":"hello","message":"hi"}`} {
+		if got, ok := guessByName([]byte(frame)); ok {
+			t.Errorf("%s: %+v", frame, got)
+		}
+	}
+}

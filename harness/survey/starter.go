@@ -57,7 +57,7 @@ func (f Findings) Descriptor(name string) ([]byte, error) {
 		}
 	}
 	s.List, s.Topic, s.Payload = f.Viewer.Shape.List, f.Viewer.Shape.Topic, f.Viewer.Shape.Payload
-	if !f.Viewer.Seen {
+	if !f.Viewer.Seen && !f.Viewer.Named {
 		s.Topic, s.Payload = "/topic", "/data"
 	}
 	if f.Viewer.needsToken() {

@@ -25,6 +25,7 @@ type Viewers struct {
 	Subprotocol string
 	Shape       Shape
 	Seen        bool // the message that was published came back, and Shape is from it
+	Named       bool // another message came, and Shape is guessed by the names in it
 	TLS         TLS
 	Foreign     bool // an origin that the operator cannot know was let in
 	Err         error
@@ -116,24 +117,33 @@ func watch(ctx context.Context, o Options, way viewer.ProbeSpec, m marker, publi
 		way.Steps = append(way.Steps, viewer.Step{Text: []byte(hello)})
 	}
 	stop := again(ctx, publish)
-	way.Until = func(frame []byte) bool {
-		s, ok := guess(frame, m)
-		if ok {
-			found.Shape, found.Seen = s, true
-		}
-		return ok
-	}
+	way.Until = func(frame []byte) bool { return found.look(frame, m) }
 	r := viewer.Probe(ctx, way)
 	found.take(r)
 	switch {
 	case found.Seen:
 		found.Protocol, found.Why = viewer.JSON, "the message that init published came in a frame"
+	case found.Named:
+		found.Protocol, found.Why = viewer.JSON, "a frame came that holds a message, by the names in it; the message that init published did not come"
 	case r.HTTPStatus == http.StatusSwitchingProtocols && r.CloseCode == 0:
 		found.Protocol, found.Why = viewer.JSON, "the server speaks WebSocket without a subprotocol; no frame with the message that init published came, so the pointers are examples"
 	}
 	if err := stop(); err != nil && found.Err == nil && !found.Seen {
 		found.Why += fmt.Sprintf(" (publishing failed: %s)", printable(err.Error()))
 	}
+}
+
+// look takes a frame for what it shows and reports whether it was the message
+// that was published.
+func (v *Viewers) look(frame []byte, m marker) bool {
+	if s, ok := guess(frame, m); ok {
+		v.Shape, v.Seen, v.Named = s, true, false
+		return true
+	}
+	if s, ok := guessByName(frame); ok && !v.Named {
+		v.Shape, v.Named = s, true
+	}
+	return false
 }
 
 // again publishes now and then until stop is called, which returns how the last
@@ -198,7 +208,7 @@ func surveyHTTP(ctx context.Context, o Options, address *url.URL, m marker, publ
 	found.Protocol, found.Why = viewer.Poll, fmt.Sprintf("the server answers a GET with %q", printable(media))
 	stop := again(ctx, publish)
 	defer func() { _ = stop() }()
-	for until := time.Now().Add(o.Wait); publish != nil && !found.Seen && time.Now().Before(until); {
+	for until := time.Now().Add(o.Wait); !found.Seen && (publish != nil || !found.Named) && time.Now().Before(until); {
 		next, err := ask()
 		if err != nil {
 			return
@@ -208,7 +218,7 @@ func surveyHTTP(ctx context.Context, o Options, address *url.URL, m marker, publ
 		if err != nil {
 			return
 		}
-		if found.Shape, found.Seen = guess(body, m); !found.Seen && !pause(ctx, 100*time.Millisecond) {
+		if !found.look(body, m) && !pause(ctx, 100*time.Millisecond) {
 			return
 		}
 	}
@@ -241,7 +251,7 @@ func stream(ctx context.Context, o Options, body io.ReadCloser, m marker, publis
 		if err != nil {
 			return
 		}
-		if found.Shape, found.Seen = guess(data, m); found.Seen {
+		if found.look(data, m) {
 			return
 		}
 	}
