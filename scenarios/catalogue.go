@@ -9,7 +9,7 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, delivery, order, recovery, security, rig), loads)
+var _ = spec.Require(slicesOf(latency, delivery, order, recovery, security, rig, claims), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{
@@ -168,6 +168,14 @@ var rig = []profile.Known{{
 	},
 	Unit: profile.UnitShare,
 }}
+
+// claims never decide: they are remarks on the descriptor.
+var claims = []profile.Known{counted("violations", "", reports.Requirement{
+	ID: "CAP-01", Title: "the descriptor claims what the system can", Class: reports.Optional, MinSamples: 1, Rule: fixed,
+	Measurand: "capabilities that were seen when tried out and that the descriptor does not claim",
+	Text:      "A descriptor shall claim every capability that the system shows when it is tried out.",
+	Source:    "a requirement that is N/A for want of a claim says nothing about the system",
+})}
 
 // timed completes a requirement whose limit is a time.
 func timed(load string, r reports.Requirement) profile.Known {
