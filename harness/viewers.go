@@ -62,9 +62,14 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 	return cfg
 }
 
-// AddViewer opens one more viewer. It belongs to the bench from then on.
+// viewerLimit bounds how long a system that is ready may keep a viewer waiting.
+const viewerLimit = 30 * time.Second
+
+// AddViewer opens one more viewer, within 30 s. It belongs to the bench from then on.
 func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewer, error) {
-	v, err := viewer.Open(ctx, cfg)
+	limited, cancel := context.WithTimeoutCause(ctx, viewerLimit, fmt.Errorf("no viewer got in within %v", viewerLimit))
+	defer cancel()
+	v, err := viewer.Open(limited, cfg)
 	if err != nil {
 		return nil, b.unreachable(ctx, fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
