@@ -29,6 +29,7 @@ var policy = map[string][]string{
 // engine lists the packages that must not import the root package harness or
 // the packages above it back.
 var engine = []string{
+	"harness/conform",
 	"harness/record", "harness/stats", "harness/oracle", "harness/load", "harness/fault",
 	"harness/sut", "harness/mqttwire", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }

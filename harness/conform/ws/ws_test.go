@@ -1,0 +1,161 @@
+package ws_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/harness/conform"
+	"plumbline/harness/conform/targets"
+	"plumbline/harness/conform/ws"
+)
+
+func TestMain(m *testing.M) { targets.Main(m) }
+
+// failed returns what the cases that failed say, by id, and logs all that did
+// not pass.
+func failed(t *testing.T, r conform.Report) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, c := range r.Cases {
+		if c.Verdict == conform.Fail {
+			out[c.ID] = c.Detail
+			if len(c.Evidence) == 0 {
+				t.Errorf("%s failed without evidence", c.ID)
+			}
+		}
+		if c.Verdict != conform.Pass {
+			t.Logf("%-14s %-6s %s: %s", c.Verdict, c.Level, c.ID, c.Detail)
+		}
+		if c.Verdict == conform.NotRun || c.Verdict == conform.Inconclusive {
+			t.Errorf("%s: no verdict: %s", c.ID, c.Detail)
+		}
+	}
+	t.Logf("%d cases in %s", len(r.Cases), r.Took)
+	return out
+}
+
+// explained fails the test for every failed case that explanations do not cover.
+func explained(t *testing.T, r conform.Report, explanations map[string]string) {
+	t.Helper()
+	for id, detail := range failed(t, r) {
+		if explanations[id] == "" {
+			t.Errorf("%s failed and nothing explains it: %s", id, detail)
+		}
+	}
+}
+
+func run(t *testing.T, target ws.Target, o ws.Options) conform.Report {
+	t.Helper()
+	r, err := ws.Run(t.Context(), target, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestBridged: the bridge of this repository has no failing case, with and
+// without compression.
+func TestBridged(t *testing.T) {
+	for _, compression := range []string{"off", "on"} {
+		t.Run("compression "+compression, func(t *testing.T) {
+			t.Parallel()
+			target, o := targets.Viewer(targets.Bridged(t, map[string]any{"viewers.compression": compression}))
+			r := run(t, target, o)
+			explained(t, r, nil)
+			if c, _ := r.Case("WS-7692-6.2-1"); (c.Verdict == conform.Pass) != (compression == "on") {
+				t.Errorf("compressed messages: %s, %s", c.Verdict, c.Detail)
+			}
+		})
+	}
+}
+
+// mosquittoBreaks says which of the specification's words the WebSocket library
+// of Mosquitto 2.0 breaks.
+var mosquittoBreaks = map[string]string{
+	"WS-4.2.1-1":  "4.2.1 1: it upgrades a POST",
+	"WS-4.2.1-2":  "4.2.1 1: it upgrades HTTP/1.0",
+	"WS-4.2.1-8":  "4.2.1 5: it does not decode the key",
+	"WS-4.2.1-9":  "4.2.1 5: it does not decode the key",
+	"WS-4.2.1-10": "11.3.1: it takes two keys",
+	"WS-4.2.1-11": "4.2.1 6: it asks for no version",
+	"WS-4.4-1":    "4.2.2 4: it takes any version", "WS-4.4-2": "as WS-4.4-1", "WS-4.4-3": "as WS-4.4-1", "WS-4.4-4": "as WS-4.4-1",
+	"WS-4.4-5": "as WS-4.4-1", "WS-4.4-6": "as WS-4.4-1",
+	"WS-10-1":   "10.4, our judgement: 3 s are not enough for it",
+	"WS-10-2":   "10.4, our judgement: 3 s are not enough for it",
+	"WS-5.1-1":  "5.1: it takes frames that are not masked",
+	"WS-5.1-3":  "as WS-5.1-1",
+	"WS-5.2-30": "our judgement of 5.2: it takes long forms of short lengths", "WS-5.2-31": "as WS-5.2-30",
+	"WS-10.4-1":  "10.4: it waits for 2^62 bytes",
+	"WS-5.5.2-4": "5.5.2: it answers the first of several pings, not the latest",
+	"WS-5.5.1-5": "5.5.1: it sends a close frame with a body of one byte back",
+	"WS-5.5.1-6": "8.1: it does not look at the reason of a close frame",
+	"WS-7.4.2-1": "7.4.2: it takes code 5000",
+	"WS-7.4-1":   "7.4: the close frame of WS-5.5.1-5",
+}
+
+func TestMosquitto(t *testing.T) {
+	t.Parallel()
+	_, url := targets.Mosquitto(t)
+	o := ws.MQTT()
+	o.Handshake = 3 * time.Second
+	explained(t, run(t, ws.Target{URL: url}, o), mosquittoBreaks)
+}
+
+// echo is a server of a known library that sends back what it reads, without
+// its own look at text, as the library leaves it.
+func echo(t *testing.T, upgrader websocket.Upgrader, limit int64) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.SetReadLimit(limit)
+		for {
+			kind, message, err := c.ReadMessage()
+			if err != nil || c.WriteMessage(kind, message) != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http") + "/echo"
+}
+
+// TestGorilla: the library's known faults are found, each by the case that is
+// meant for it, and no other.
+func TestGorilla(t *testing.T) {
+	t.Parallel()
+	url := echo(t, websocket.Upgrader{EnableCompression: true}, 100_000)
+	r := run(t, ws.Target{URL: url}, ws.Options{Echo: true, MaxMessage: 100_000, Handshake: 3 * time.Second})
+	found := failed(t, r)
+	want := []string{
+		"WS-8.1-11", "WS-8.1-12", "WS-8.1-13", "WS-8.1-14", "WS-8.1-15", "WS-8.1-16", "WS-8.1-17", "WS-8.1-18", "WS-8.1-19", // takes any bytes for text
+		"WS-5.6-1",                       // and sends them on
+		"WS-7692-6.1-3", "WS-7692-6.1-4", // takes RSV1 where only the first frame of a message may have it
+		"WS-7692-7.1-1", "WS-7692-7.1-2", "WS-7692-7.1-5", // reads no parameter of an offer
+		"WS-7692-7.1.2.1-1",  // accepts a limit of its window that it does not keep
+		"WS-7692-8-1",        // limits what it reads, not what that inflates to
+		"WS-5.5.1-5",         // a close frame of one byte
+		"WS-10-1", "WS-10-2", // an http.Server without limits of time
+	}
+	for _, id := range want {
+		if _, ok := found[id]; !ok {
+			c, _ := r.Case(id)
+			t.Errorf("%s found nothing: %s %s", id, c.Verdict, c.Detail)
+		}
+	}
+	for id := range found {
+		c, _ := r.Case(id)
+		if c.Level == conform.Must && !slices.Contains(want, id) && !strings.HasPrefix(id, "WS-7692-7.1-") && id != "WS-4.2.1-2" {
+			t.Errorf("%s failed: %s", id, c.Detail)
+		}
+	}
+}
