@@ -95,12 +95,15 @@ type Conn struct {
 }
 
 // Dial opens a connection. When that fails the case is inconclusive.
-func (t *Trial) Dial() *Conn {
+func (t *Trial) Dial() *Conn { return t.DialTo(t.end) }
+
+// DialTo is Dial to another endpoint than that of the execution.
+func (t *Trial) DialTo(end Endpoint) *Conn {
 	c := &Conn{t: t}
 	if t.Decided() {
 		return c
 	}
-	raw, err := t.end.Open(t.ctx, 2*t.patience)
+	raw, err := end.Open(t.ctx, 2*t.patience)
 	if err != nil {
 		t.Unsuref("no connection: %v", err)
 		return c

@@ -1,0 +1,126 @@
+package mqtt_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness/conform"
+	"plumbline/harness/conform/mqtt"
+)
+
+// hostile listens and gives every connection to serve.
+func hostile(t *testing.T, serve func(net.Conn)) mqtt.Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return mqtt.Target{URL: "mqtt://" + l.Addr().String()}
+}
+
+func flood(c net.Conn, what []byte) {
+	for {
+		if _, err := c.Write(what); err != nil {
+			return
+		}
+	}
+}
+
+func drain(c net.Conn) {
+	buffer := make([]byte, 4096)
+	for {
+		if _, err := c.Read(buffer); err != nil {
+			return
+		}
+	}
+}
+
+// TestHostile: whatever a server does, the suite ends soon, with an error that
+// says what it was.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	for name, server := range map[string]struct {
+		serve func(net.Conn)
+		says  string
+	}{
+		"closes at once":   {func(net.Conn) {}, "no CONNACK"},
+		"says nothing":     {drain, "no CONNACK"},
+		"speaks HTTP":      {func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")); drain(c) }, "no CONNACK"},
+		"endless length":   {func(c net.Conn) { flood(c, []byte{0xff}) }, "malformed"},
+		"giant packet":     {func(c net.Conn) { flood(c, []byte{0x30, 0xff, 0xff, 0xff, 0x7f}) }, "4194304 is the most"},
+		"floods messages":  {func(c net.Conn) { flood(c, []byte{0x30, 5, 0, 1, 'a', 0, 'x'}) }, "no CONNACK"},
+		"refuses everyone": {func(c net.Conn) { _, _ = c.Write([]byte{0x20, 3, 0, 0x87, 0}); drain(c) }, "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := mqtt.Run(t.Context(), hostile(t, server.serve), mqtt.Options{Patience: 200 * time.Millisecond})
+			if !errors.Is(err, conform.ErrUnreachable) || !strings.Contains(err.Error(), server.says) {
+				t.Errorf("%v; it should say %q", err, server.says)
+			}
+		})
+	}
+}
+
+// TestTurnsHostile: a server that lets clients in and then floods, lies or says
+// nothing more does not pass, and the suite ends.
+func TestTurnsHostile(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string]func(net.Conn){
+		"floods":  func(c net.Conn) { flood(c, []byte{0x30, 7, 0, 1, 'a', 0, 'x', 'y', 'z'}) },
+		"garbage": func(c net.Conn) { flood(c, []byte{0xd0, 1, 0xff, 0x90, 2, 0, 1}) },
+		"silent":  drain,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := hostile(t, func(c net.Conn) {
+				if n, err := c.Read(make([]byte, 1024)); err != nil || n == 0 {
+					return
+				}
+				_, _ = c.Write([]byte{0x20, 3, 0, 0, 0})
+				then(c)
+			})
+			r, err := mqtt.Run(t.Context(), target, mqtt.Options{Patience: 50 * time.Millisecond, Silence: 100 * time.Millisecond, Parallel: 64})
+			if err != nil && !errors.Is(err, conform.ErrUnreachable) {
+				t.Fatal(err)
+			}
+			if err == nil && r.Verdict() == conform.Pass {
+				t.Error("it passes")
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		target mqtt.Target
+		o      mqtt.Options
+	}{
+		"scheme":       {mqtt.Target{URL: "tcp://127.0.0.1"}, mqtt.Options{}},
+		"credentials":  {mqtt.Target{URL: "mqtt://user:secret@127.0.0.1"}, mqtt.Options{}},
+		"unknown lack": {mqtt.Target{URL: "mqtt://127.0.0.1"}, mqtt.Options{Lacks: []string{"qos3"}}},
+		"topics":       {mqtt.Target{URL: "mqtt://127.0.0.1"}, mqtt.Options{Topics: "a/#"}},
+		"websocket":    {mqtt.Target{URL: "mqtt://127.0.0.1", WebSocket: "http://x"}, mqtt.Options{}},
+	} {
+		if _, err := mqtt.Run(t.Context(), c.target, c.o); !errors.Is(err, conform.ErrUsage) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := mqtt.Run(t.Context(), mqtt.Target{URL: "mqtt://127.0.0.1:1"}, mqtt.Options{}); !errors.Is(err, conform.ErrUnreachable) {
+		t.Error(err)
+	}
+}
