@@ -56,6 +56,8 @@ type conn struct {
 	emptyWill bool
 	farewell  bool // it sent DISCONNECT 0x00, which takes its will back
 	lastByte  byte // read last
+	strict    strict
+	malformed bool
 
 	said atomic.Int64 // unix second of its last event in the audit
 
@@ -91,7 +93,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.closing.Load() {
 		return 0, net.ErrClosed
 	}
+	if c.malformed {
+		return 0, errMalformed
+	}
 	n, err := c.Conn.Read(p)
+	if good, bad := c.strict.scan(p[:n]); bad != nil {
+		c.malformed = true
+		if n, err = good, nil; good == 0 {
+			err = errMalformed
+		}
+	}
 	if n > 0 {
 		c.lastByte = p[n-1]
 	}

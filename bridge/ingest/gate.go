@@ -38,7 +38,8 @@ func (g *gate) admit(raw net.Conn) (*conn, string) {
 	case len(g.conns) >= g.b.opts.MaxClients:
 		return nil, "limit"
 	}
-	c := &conn{Conn: raw, raw: raw, gate: g, addr: addr, gone: make(chan struct{}), connectBy: time.Now().Add(g.b.opts.ConnectTimeout)}
+	c := &conn{Conn: raw, raw: raw, gate: g, addr: addr, gone: make(chan struct{}), connectBy: time.Now().Add(g.b.opts.ConnectTimeout),
+		strict: strict{most: int(g.b.opts.MaxPacketBytes)}}
 	c.keepalive.Store(waitingForConnect)
 	_ = raw.SetReadDeadline(c.connectBy) // handshakes and CONNECT together
 	if tcp, ok := raw.(*net.TCPConn); ok {

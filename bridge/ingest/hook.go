@@ -187,7 +187,8 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if w := &pk.Connect; c.session == nil && w.WillFlag && len(w.WillPayload) == 0 { // D8: the library refuses it
 			w.WillPayload, c.emptyWill = []byte{0}, true
 		}
-		if len(pk.Connect.Password) == 0 { // an empty one is one (MQTT 5 section 3.1.3.6), and the library refuses it
+		// An empty password is one (MQTT 5 section 3.1.3.6), and the library refuses it. In 3.1.1 it needs a user name as any other.
+		if len(pk.Connect.Password) == 0 && (pk.Connect.UsernameFlag || pk.ProtocolVersion == 5) {
 			pk.Connect.PasswordFlag = false
 		}
 		return pk, nil

@@ -28,6 +28,8 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 		return packets.ErrTopicAliasInvalid
 	case pk.TopicName != "" && (hidden(pk.TopicName) || topic.ValidName(pk.TopicName) != nil && !strings.ContainsAny(pk.TopicName, "+#")):
 		return h.refuse(cl, pk, packets.Code{Code: packets.ErrTopicNameInvalid.Code, Reason: "topic: not a valid name, or one of the server's"}, "topic") // D12
+	case strings.ContainsAny(pk.Properties.ResponseTopic, "+#"): // [MQTT-3.3.2-14]
+		return packets.ErrTopicNameInvalid
 	}
 	if code := pk.PublishValidate(0); code != packets.CodeSuccess {
 		return code
