@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -42,6 +43,7 @@ type Plan struct {
 	Sources     []DeviceSpec   // opened in place of the fleet
 	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
+	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
 
 // Bench is one scenario's system under test with everything around it.
@@ -63,6 +65,7 @@ type Bench struct {
 	hiccup   *load.Hiccup
 	gc       func() load.GCReport
 	sources  *sources
+	extras   []*Extra
 	log      *slog.Logger
 	before   []accepted // per viewer: what the broker had when it was opened
 
@@ -120,7 +123,7 @@ func (b *Bench) startSUT(ctx context.Context, logs string) error {
 	b.rig.mu.Lock()
 	opts.Binary = b.rig.binary
 	b.rig.mu.Unlock()
-	opts.Dir, opts.SampleEvery, opts.Log = logs, time.Second, b.log
+	opts.Dir, opts.SampleEvery, opts.Log = logs, cmp.Or(b.plan.Sample, time.Second), b.log
 	if opts.Descriptor == nil { // the configuration of any other system is its own affair
 		opts.Config = b.plan.Config
 	}
@@ -258,6 +261,9 @@ func (b *Bench) stopLoad() error {
 	}
 	if b.Generator != nil {
 		errs = append(errs, b.Generator.Close())
+	}
+	for _, x := range b.extras {
+		errs = append(errs, x.publisher.Close())
 	}
 	return errors.Join(errs...)
 }

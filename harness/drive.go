@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"plumbline/devices/simulated"
@@ -214,12 +215,13 @@ func (b *Bench) arrived(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	// A moment longer, so that a duplicate behind the last message is seen.
+	// A moment longer, so that a duplicate behind the last message is seen: the
+	// same moment for all.
+	var idle sync.WaitGroup
 	for _, v := range b.Viewers {
-		if v.WaitIdle(limited, 100*time.Millisecond) != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
+		idle.Go(func() { _ = v.WaitIdle(limited, 100*time.Millisecond) }) // who is never idle is waited for long enough
 	}
+	idle.Wait()
 	return ctx.Err()
 }
 

@@ -78,6 +78,7 @@ func (b *Bench) keepEvidence() error {
 type Recorded struct {
 	Evidence
 	dir     string
+	logs    string
 	folder  string
 	history *oracle.History // read at the first call of History
 }
@@ -90,7 +91,7 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	if !folderName.MatchString(folder) {
 		return nil, fmt.Errorf("harness: %q is no name of a bench's folder", folder)
 	}
-	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), folder: folder}
+	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), logs: filepath.Join(runDir, LogsFolder, folder), folder: folder}
 	file := filepath.Join(r.dir, evidenceFile)
 	text, err := readBounded(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -127,6 +128,10 @@ func readBounded(file string) ([]byte, error) {
 
 // Folder returns the name of the bench's folder.
 func (r *Recorded) Folder() string { return r.folder }
+
+// Logs returns what the system under test has logged on this bench, with the
+// copies of its configuration.
+func (r *Recorded) Logs() fs.FS { return os.DirFS(r.logs) }
 
 // History reads and indexes the recording; it may be called again. Damage is a
 // *record.CorruptError.

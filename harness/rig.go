@@ -94,10 +94,11 @@ func (r *Rig) Filters() []string {
 	return filters
 }
 
-// Capabilities returns what the system under test claims.
-func (r *Rig) Capabilities() []string { return r.descriptor.Capabilities }
+// Capabilities returns what the system under test claims and what follows from
+// its descriptor.
+func (r *Rig) Capabilities() []string { return r.descriptor.All() }
 
-// Has reports whether the system under test claims the capability.
+// Has reports whether the system under test has the capability, claimed or derived.
 func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
 
 // UseBinary names the executable of the default system under test, for callers
@@ -113,7 +114,7 @@ func (r *Rig) UseBinary(path string) {
 func (r *Rig) SUTInfo() reports.SUT {
 	return reports.SUT{
 		Name: r.descriptor.Name, Version: r.descriptor.Version, Description: r.descriptor.Description,
-		Artifacts: []reports.Evidence{}, Capabilities: r.descriptor.Capabilities,
+		Artifacts: []reports.Evidence{}, Capabilities: r.descriptor.All(),
 	}
 }
 

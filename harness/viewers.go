@@ -51,11 +51,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 	if b.SUT.Has(sut.CapQoS1) {
 		cfg.QoS = 1
 	}
-	if b.SUT.Mints() {
-		cfg.Token = func(context.Context) (string, error) {
-			return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: b.plan.Filters, TTL: time.Hour})
-		}
-	}
+	cfg.Token = Credential(b, name, b.plan.Filters)
 	if b.ViewerProxy != nil {
 		cfg.Dial = dialTo(b.ViewerProxy.Addr())
 	}
@@ -64,6 +60,17 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 
 // viewerLimit bounds how long a system that is ready may keep a viewer waiting.
 const viewerLimit = 30 * time.Second
+
+// Credential returns what gives a viewer of that name its tokens, with grants
+// for these filters; nil for a system that takes none.
+func Credential(b *Bench, name string, filters []string) func(context.Context) (string, error) {
+	if !b.SUT.Mints() {
+		return nil
+	}
+	return func(context.Context) (string, error) {
+		return b.SUT.Token(sut.TokenSpec{Subject: name, Grants: filters, TTL: time.Hour})
+	}
+}
 
 // AddViewer opens one more viewer, within 30 s. It belongs to the bench from then on.
 func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewer, error) {

@@ -9,20 +9,26 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, delivery, order, recovery, security, rig, claims), loads)
+var _ = spec.Require(slicesOf(latency, delivery, order, recovery, security, resources, rig, claims), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{
-	"steady":   {"runs", "devices", "rate", "viewers", "burst", "warmUp", "window", "drain"},
-	"connect":  {"devices", "rate", "cycles", "drain"},
-	"client":   {"devices", "rate", "viewers", "cycles", "hold", "drain"},
-	"broker":   {"devices", "rate", "viewers", "cycles", "hold", "drain"},
-	"halfopen": {"devices", "rate", "viewers", "cycles", "drain"},
-	"kill":     {"devices", "rate", "viewers", "cycles", "drain"},
-	"load":     {"devices", "rate", "viewers", "warmUp", "window", "drain"},
-	"freeze":   {"devices", "rate", "viewers", "warmUp", "window", "hold", "drain"},
-	"sources":  {"viewers", "window", "drain"},
-	"security": {"devices", "rate"},
+	"steady":    {"runs", "devices", "rate", "viewers", "burst", "warmUp", "window", "drain"},
+	"connect":   {"devices", "rate", "cycles", "drain"},
+	"client":    {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"broker":    {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"halfopen":  {"devices", "rate", "viewers", "cycles", "drain"},
+	"kill":      {"devices", "rate", "viewers", "cycles", "drain"},
+	"load":      {"devices", "rate", "viewers", "warmUp", "window", "drain"},
+	"freeze":    {"devices", "rate", "viewers", "warmUp", "window", "hold", "drain"},
+	"sources":   {"viewers", "window", "drain"},
+	"security":  {"devices", "rate"},
+	"storm":     {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"refill":    {"devices", "rate", "cycles", "hold", "drain"},
+	"stall":     {"devices", "rate", "viewers", "warmUp", "window", "drain"},
+	"churn":     {"devices", "rate", "cycles", "drain"},
+	"clockstep": {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"soak":      {"devices", "rate", "viewers", "warmUp", "window", "drain"},
 }
 
 const (
@@ -130,6 +136,24 @@ var recovery = []profile.Known{
 		Text:      "The bridge shall drop a viewer's connection that has gone silent within the limit.",
 		Source:    "metrology 4 (half-open detection); RFC 6455 section 5.5.2", Faults: []string{"F60"},
 	}),
+	timed("", reports.Requirement{
+		ID: "REC-04", Title: "a storm of reconnections is weathered", MinSamples: 20, Rule: fixed,
+		Measurand: "time from the end of a cut of all viewers at once to fresh data at each, over storms that follow each other",
+		Text:      "After all viewers were cut off at once each of them shall see fresh data within the limit.",
+		Source:    "metrology 5 F63; attack list N78, N79", Faults: []string{"F63"},
+	}),
+	counted("violations", "", reports.Requirement{
+		ID: "REC-05", Title: "every filter is served again", Class: reports.Conditional, Capability: sut.CapRestart, MinSamples: 50, Rule: fixed,
+		Measurand: "filters of one viewer that bring nothing more after a restart of the bridge, or of a broker that is no part of it, though their devices publish",
+		Text:      "After a restart of bridge or broker every filter that a viewer had asked for shall bring data again.",
+		Source:    "metrology 5 F61, F62 (set equality over at least 50 filters)", Faults: []string{"F61", "F62"},
+	}),
+	timed("", reports.Requirement{
+		ID: "REC-06", Title: "a session has one client", Class: reports.Conditional, Capability: sut.CapTakeover, MinSamples: 1, Rule: fixed,
+		Measurand: "time until the broker has ended a client whose client identifier another one uses; beside it whether that client still gets or sends messages",
+		Text:      "A client of the broker whose session another one has taken shall be cut off within the limit.",
+		Source:    "MQTT 5.0 section 3.1.4 [MQTT-3.1.4-3]; metrology 5 F64", Faults: []string{"F64"},
+	}),
 }
 
 var security = []profile.Known{
@@ -155,8 +179,57 @@ var security = []profile.Known{
 		"handshakes from foreign or look-alike origins that were served", "RFC 6455 sections 4.2.2 and 10.2", "F51"),
 	violation("SEC-07", "tenants are isolated", sut.CapTenants, "A viewer shall receive no message outside its grants, whatever filter it asks for.",
 		"messages delivered, or subscriptions accepted, outside the grants of a viewer", "metrology 5 F39; OWASP access control", "F39", "F40", "F50"),
+	violation("SEC-08", "viewers do not publish", sut.CapPublish, "The bridge shall take no message for the topic of a device from a viewer that has no right to publish.",
+		"messages of a viewer without that right that were confirmed or reached the broker, by every verb of the protocol", "metrology 5 F54; attack list N49", "F54"),
+	violation("SEC-09", "tokens are kept out of logs", sut.CapLogs, "The bridge shall write no token that a viewer showed into a log or a page for operators.",
+		"lines of the logs and pages for operators that hold the signature of a token that was shown, good, bad or misplaced", "metrology 5 F53; attack list N33, N99", "F53"),
+	timed("", reports.Requirement{
+		ID: "SEC-11", Title: "connections that get nowhere are closed", Class: reports.Conditional, Capability: sut.CapLimits, MinSamples: 50, Rule: fixed,
+		Measurand: "time until connections are closed that say nothing, half a request, one byte at a time or a frame of a tebibyte; beside it whether others are served and that memory (RSS) grows by at most 64 MiB",
+		Text:      "The bridge shall close every connection that does not get on within the limit.",
+		Source:    "RFC 6455 section 10.4; attack list N14, N61, N72",
+	}),
 	violation("SEC-10", "refusals say why", sut.CapCloseCodes, "Every refusal shall carry the documented status or close code.",
 		"refusals without the documented code", "RFC 6455 section 7.4; PROTOCOL.md of the bridge"),
+}
+
+var resources = []profile.Known{
+	counted("KiB/s", "", reports.Requirement{
+		ID: "RES-01", Title: "memory stays where it was", Class: reports.Conditional, Capability: sut.CapProcesses, MinSamples: soakLeast, Rule: fixed,
+		Measurand: "slope of the minima of the memory (RSS) of all processes under steady load, by its 99 % bounds",
+		Text:      "Under steady load the memory of the bridge shall grow no faster than the limit.",
+		Source:    "metrology 5 F55", Faults: []string{"F55"},
+	}),
+	counted("descriptors", "", reports.Requirement{
+		ID: "RES-02", Title: "no descriptor is kept of who has left", Class: reports.Conditional, Capability: sut.CapProcesses, MinSamples: 200, Rule: fixed,
+		Measurand: "open descriptors of all processes after viewers have come and gone in good order, above those before",
+		Text:      "After viewers have come and gone the bridge shall hold no more open descriptors than before, within the limit.",
+		Source:    "metrology 5 F56", Faults: []string{"F56"},
+	}),
+	counted("threads", "", reports.Requirement{
+		ID: "RES-03", Title: "nothing runs on for who has vanished", Class: reports.Conditional, Capability: sut.CapProcesses, MinSamples: 200, Rule: fixed,
+		Measurand: "threads of all processes, and goroutines or their like where the metrics page tells them, after viewers have vanished with RST, above those before",
+		Text:      "After viewers have vanished without a word the bridge shall run no more threads or goroutines than before, within the limit.",
+		Source:    "metrology 5 F57", Faults: []string{"F57"},
+	}),
+	timed("stall", reports.Requirement{
+		ID: "RES-04", Title: "a viewer that does not read disturbs nobody", MinSamples: 299, Rule: fixed,
+		Measurand: "99th percentile of the time from the intended instant of a sample to its arrival at the other viewers, while one viewer does not read, beside that while all read",
+		Text:      "While one viewer does not read the 99th percentile of the latency at the others shall not exceed the limit.",
+		Source:    "metrology 5 F58; attack list N74", Faults: []string{"F58"},
+	}),
+	counted("MiB", "", reports.Requirement{
+		ID: "RES-05", Title: "a viewer that does not read costs little and catches up", Class: reports.Conditional, Capability: sut.CapProcesses, MinSamples: 5, Rule: fixed,
+		Measurand: "memory (RSS) of all processes while twice the limit waits for a viewer that does not read, above that before; and the newest value once it reads again",
+		Text:      "A viewer that does not read shall cost the bridge no more memory than the limit and have the newest value once it reads again.",
+		Source:    "metrology 5 F04, F19, F59; attack list N74, N75", Faults: []string{"F19", "F59"},
+	}),
+	counted("effects", "", reports.Requirement{
+		ID: "RES-06", Title: "steps of the wall clock do no harm", Class: reports.Conditional, Capability: sut.CapClock, MinSamples: 100, Rule: zero,
+		Measurand: "sessions of viewers that ended, and messages lost or doubled, while the wall clock of the system stepped an hour ahead and back",
+		Text:      "A step of its wall clock shall end no session and lose or double no message of the bridge.",
+		Source:    "metrology 5 F68; attack list N100", Faults: []string{"F68"},
+	}),
 }
 
 var rig = []profile.Known{{

@@ -23,7 +23,8 @@ import (
 type attempt struct {
 	name  string
 	spec  viewer.ProbeSpec
-	codes []int // documented close codes, or HTTP statuses below 1000; empty when TLS itself refuses
+	guise *viewer.Config // a viewer of the system's own protocol in place of spec; nil for plumbline.v1
+	codes []int          // documented close codes, or HTTP statuses below 1000; empty when TLS itself refuses
 }
 
 // tally counts attempts and keeps those that were wrongly served.
@@ -53,6 +54,9 @@ func (y *tally) judge(c *spec.Case, id string) {
 // rightful proves that the bridge serves who may come in; else its refusals
 // would prove nothing. It returns what is wrong, "" when nothing is.
 func rightful(ctx context.Context, b *harness.Bench) (string, error) {
+	if foreign(b) {
+		return rightfulGuise(ctx, b)
+	}
 	token, err := b.SUT.Token(sut.TokenSpec{Subject: "rightful", Grants: []string{harness.AllTopics}})
 	if err != nil {
 		return "", err
@@ -72,18 +76,17 @@ func rightful(ctx context.Context, b *harness.Bench) (string, error) {
 // try makes the attempt and enters it under its requirement, and under SEC-10
 // whether it was told why.
 func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally) {
-	a.spec.Wait = 2 * time.Second
-	r := viewer.Probe(ctx, a.spec)
+	o := a.make(ctx)
 	if ctx.Err() != nil {
 		return // interrupted: no statement
 	}
 	own := verdictOf(verdicts, id)
 	if id != "SEC-10" {
 		own.Checks++
-		if frame := served(r); frame != "" {
-			own.violation(id, "served", a.name, "the bridge answered "+frame)
-		} else if !ended(r) {
-			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+a.spec.Wait.String())
+		if o.served != "" {
+			own.violation(id, "served", a.name, o.served)
+		} else if !o.ended && a.guise == nil { // the other protocols do not say that it must be
+			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+attemptWait.String())
 		}
 	}
 	if len(a.codes) == 0 {
@@ -91,9 +94,21 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 	}
 	why := verdictOf(verdicts, "SEC-10")
 	why.Checks++
-	if !slices.Contains(a.codes, r.CloseCode) && !slices.Contains(a.codes, r.HTTPStatus) {
-		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("HTTP status %d, close code %d %q; documented are %v", r.HTTPStatus, r.CloseCode, r.CloseReason, a.codes))
+	if !slices.Contains(a.codes, o.code) && !slices.Contains(a.codes, o.status) {
+		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("HTTP status %d, close code %d %q; documented are %v", o.status, o.code, o.reason, a.codes))
 	}
+}
+
+// attemptWait is how long an attempt waits for its end.
+const attemptWait = 2 * time.Second
+
+// make makes the attempt.
+func (a attempt) make(ctx context.Context) outcome {
+	if a.guise != nil {
+		return knock(ctx, *a.guise, attemptWait)
+	}
+	a.spec.Wait = attemptWait
+	return outcomeOf(viewer.Probe(ctx, a.spec))
 }
 
 func verdictOf(verdicts map[string]*tally, id string) *tally {
@@ -155,12 +170,20 @@ func text(frames ...[]byte) []viewer.Step {
 	return steps
 }
 
-// intruders returns the attempts by requirement.
-func intruders(b *harness.Bench) (map[string][]attempt, error) {
+// foreign reports whether viewers speak another protocol than plumbline.v1.
+func foreign(b *harness.Bench) bool { return b.SUT.Viewer().Protocol != viewer.Plumbline }
+
+// intruders returns the attempts by requirement, and notes the tokens that they
+// show.
+func intruders(b *harness.Bench, shown *canaries) (map[string][]attempt, error) {
+	if foreign(b) {
+		return inGuise(b, shown)
+	}
 	good, err := b.SUT.Token(sut.TokenSpec{Subject: "intruder", Grants: []string{harness.AllTopics}})
 	if err != nil {
 		return nil, err
 	}
+	shown.show(good)
 	base := viewer.ProbeSpec{URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}}
 	all := map[string][]attempt{
 		"SEC-01": transports(base, good),
@@ -173,6 +196,7 @@ func intruders(b *harness.Bench) (map[string][]attempt, error) {
 		if err != nil {
 			return nil, fmt.Errorf("token %q: %w", m, err)
 		}
+		shown.show(token)
 		p := base
 		p.Steps = text(hello(token), sub(harness.AllTopics))
 		all["SEC-03"] = append(all["SEC-03"], attempt{name: "token " + string(m), spec: p, codes: []int{4001, 4002, 4005, 1009, 4200}})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
@@ -22,6 +23,7 @@ type judged struct {
 	health  reports.RigHealth
 	devices []reports.Device
 	gaps    []oracle.Gap
+	usage   []harness.Usage
 	unmet   []stats.Gate // why counts and times say less than they seem to
 }
 
@@ -30,7 +32,7 @@ func newJudged(c *spec.Case) *judged {
 	r := c.Bench()
 	h, err := r.History()
 	c.Check(err)
-	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps}
+	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps, usage: r.Usage}
 }
 
 // options are what oracles look at, with the requirement that findings name.

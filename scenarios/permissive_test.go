@@ -30,7 +30,13 @@ func permissive(t *testing.T) viewer.ProbeSpec {
 // connection is closed when session returns.
 func serving(t *testing.T, session func(*websocket.Conn)) viewer.ProbeSpec {
 	t.Helper()
-	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+	return servingAs(t, nil, session)
+}
+
+// servingAs is serving with subprotocols to choose from.
+func servingAs(t *testing.T, subprotocols []string, session func(*websocket.Conn)) viewer.ProbeSpec {
+	t.Helper()
+	upgrader := websocket.Upgrader{Subprotocols: subprotocols, CheckOrigin: func(*http.Request) bool { return true }}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {

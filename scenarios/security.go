@@ -2,7 +2,7 @@ package scenarios
 
 // Security: who sees what, and how are the others refused?
 //
-// Requirements: SEC-01 … SEC-07, SEC-10.
+// Requirements: SEC-01 … SEC-11.
 //
 // Procedure "admission":
 //  1. Start the bridge and let devices publish, so that a leak would show.
@@ -10,20 +10,27 @@ package scenarios
 //     token, with each bad token, from each foreign origin, with broken frames.
 //  3. Each attempt must be refused with its documented code and see no data; a
 //     rightful viewer, before and after, must be served.
+//  4. None of the tokens that were shown may stand in a log or on a page for operators.
 //
 // Procedure "tenants":
 //  1. Start the bridge; one viewer may see one device only.
 //  2. Ask for every wider or tricky filter, directly and on resume, and stay on
 //     while the other devices publish.
 //  3. Nothing outside the grant may be confirmed or delivered.
+//  4. With a token that may see everything, try every way of the protocol to
+//     publish to the topics of devices. Nothing may be confirmed or reach the broker.
 //
 // Procedure "sessions":
 //  1. Open a session whose token expires soon and does not get renewed.
 //  2. Open a session and revoke its subject.
 //  3. Judge how long each session lives on.
+//  4. Beside that make many connections that get nowhere: silent ones before and
+//     after TLS and the handshake, half a request, a handshake byte by byte, a frame
+//     of a tebibyte. All must be closed, with little memory, while others are served.
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,17 +44,17 @@ import (
 var _ = spec.Describe("Security", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "admission", Title: "refuses plaintext, strangers, bad tokens, foreign origins and broken frames, and says why",
-		Requirements: []string{"SEC-01", "SEC-02", "SEC-03", "SEC-06", "SEC-10"}, Loads: []string{"security"},
+		Requirements: []string{"SEC-01", "SEC-02", "SEC-03", "SEC-06", "SEC-09", "SEC-10"}, Loads: []string{"security"},
 		Drive: driveAdmission, Judge: judgeAdmission,
 	})
 	s.Scenario(spec.Scenario{
-		ID: "tenants", Title: "delivers nothing outside a viewer's grants, whatever the filter",
-		Requirements: []string{"SEC-07"}, Loads: []string{"security"},
+		ID: "tenants", Title: "delivers nothing outside a viewer's grants, whatever the filter, and lets no viewer publish",
+		Requirements: []string{"SEC-07", "SEC-08"}, Loads: []string{"security"},
 		Drive: driveTenants, Judge: judgeTenants,
 	})
 	s.Scenario(spec.Scenario{
-		ID: "sessions", Title: "ends sessions whose token expired or whose subject was revoked",
-		Requirements: []string{"SEC-04", "SEC-05"}, Loads: []string{"security"},
+		ID: "sessions", Title: "ends sessions whose token expired or whose subject was revoked, and connections that get nowhere",
+		Requirements: []string{"SEC-04", "SEC-05", "SEC-11"}, Loads: []string{"security"},
 		Drive: driveSessions, Judge: judgeSessions,
 	})
 })
@@ -58,22 +65,36 @@ var quick = map[string]any{"viewers.authTimeout": "500ms"}
 func driveAdmission(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and let %d devices publish", t.Load("security").Devices)
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
-	attempts, err := intruders(b)
+	seen := admissionFacts{Verdicts: map[string]*tally{}}
+	attempts, err := intruders(b, &seen.Shown)
 	t.Check(err)
-	verdicts := map[string]*tally{}
 	for _, id := range t.Scenario.Requirements {
-		verdicts[id] = &tally{}
+		seen.Verdicts[id] = &tally{}
 	}
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
-		return besiege(ctx, t, b, attempts, verdicts)
+		return besiege(ctx, t, b, attempts, seen.Verdicts)
 	}))
-	t.Keep(verdicts)
+	if t.Applies("SEC-09") {
+		t.Step("SEC-09: look for the tokens in all that was logged")
+		seen.Shown.look(ctx, b)
+	}
+	t.Keep(seen)
+}
+
+// admissionFacts is what intruders met.
+type admissionFacts struct {
+	Verdicts map[string]*tally `json:"verdicts"`
+	Shown    canaries          `json:"shown"`
 }
 
 func judgeAdmission(c *spec.Case) {
-	verdicts := spec.Facts[map[string]*tally](c)
+	seen := spec.Facts[admissionFacts](c)
 	for _, id := range c.Scenario.Requirements {
-		verdicts[id].judge(c, id)
+		if id == "SEC-09" {
+			seen.Shown.judge(c, id, c.Bench().Logs())
+			continue
+		}
+		seen.Verdicts[id].judge(c, id)
 	}
 	c.Show(spec.Figures{Devices: c.Bench().Devices})
 }
@@ -91,7 +112,7 @@ func besiege(ctx context.Context, t *spec.Trial, b *harness.Bench, attempts map[
 		return err
 	}
 	for _, id := range t.Scenario.Requirements {
-		if !t.Applies(id) {
+		if !t.Applies(id) || len(attempts[id]) == 0 {
 			continue
 		}
 		t.Step("%s: %d attempts that must be refused", id, len(attempts[id]))
@@ -108,42 +129,82 @@ func driveTenants(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Config: quick})
 	own := harness.Topic(b.Devices()[0].ID)
 	other := harness.Topic(b.Devices()[1].ID)
-	result := &tally{}
-	filters := trickyFilters(own, other)
+	seen := tenantFacts{Outside: &tally{}}
+	result, filters := seen.Outside, trickyFilters(own, other)
 	t.Step("ask for %d filters outside the grant, fresh and with a cursor, and watch for data for %s", len(filters), watched)
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
+		if err := askForAll(ctx, t, b, own, filters, result); err != nil {
+			return err
+		}
+		if !t.Applies("SEC-08") {
+			return ctx.Err()
+		}
+		t.Step("try to publish to the topics of devices as a viewer that may see everything")
+		var err error
+		seen.Verbs, err = publishAsViewer(ctx, t, b, []string{own, other, harness.TopicRoot + "/made-up"})
+		return err
+	}))
+	t.Check(b.Finish(ctx))
+	t.Keep(seen)
+}
+
+// askForAll asks for every filter as a viewer that may see the topic own.
+func askForAll(ctx context.Context, t *spec.Trial, b *harness.Bench, own string, filters []string, result *tally) error {
+	if !t.Applies("SEC-07") {
+		return nil
+	}
+	before := b.Generator.Health().Acked
+	if foreign(b) {
+		askInGuise(ctx, b, own, filters, result)
+	} else {
 		way, err := doorOf(b, own)
 		if err != nil {
 			return err
 		}
-		before := b.Generator.Health().Acked
 		way.askOutside(ctx, filters, result)
-		if published := b.Generator.Health().Acked - before; published < int64(len(b.Devices())) {
-			result.Control = fmt.Sprintf("only %d messages were published while the viewer asked for what it may not see", published)
-		}
 		way.askInside(ctx, result)
-		return ctx.Err()
-	}))
-	t.Keep(result)
+	}
+	if published := b.Generator.Health().Acked - before; published < int64(len(b.Devices())) {
+		result.Control = fmt.Sprintf("only %d messages were published while the viewer asked for what it may not see", published)
+	}
+	return ctx.Err()
 }
 
-func judgeTenants(c *spec.Case) { spec.Facts[*tally](c).judge(c, "SEC-07") }
+// tenantFacts is what a viewer met that asked for more than it may have.
+type tenantFacts struct {
+	Outside *tally    `json:"outside"`
+	Verbs   verbFacts `json:"verbs"`
+}
+
+func judgeTenants(c *spec.Case) {
+	seen, j := spec.Facts[tenantFacts](c), newJudged(c)
+	seen.Outside.judge(c, "SEC-07")
+	j.unpublished("SEC-08", seen.Verbs)
+}
 
 func driveSessions(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and let devices publish")
-	b := t.Open(ctx, harness.Plan{Load: t.Load("security")})
+	b := t.Open(ctx, harness.Plan{Load: t.Load("security"), Sample: stallSample})
 	var seen lifetimes
-	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
+	t.Check(b.Drive(ctx, 0, func(ctx context.Context) (err error) {
+		if t.Applies("SEC-11") {
+			t.Step("make connections that get nowhere; what follows happens meanwhile")
+			besieged := make(chan error, 1)
+			go func() {
+				var err error
+				seen.Siege, err = lay(ctx, b, t.Limit("SEC-11").Time)
+				besieged <- err
+			}()
+			defer func() { err = errors.Join(err, <-besieged) }()
+		}
 		if t.Applies("SEC-04") {
 			t.Step("open a session whose token expires in 2 s and is not renewed")
-			var err error
 			if seen.Expiry, err = outlive(ctx, b); err != nil {
 				return err
 			}
 		}
 		if t.Applies("SEC-05") {
 			t.Step("open a session and revoke its subject")
-			var err error
 			if seen.Revocation, err = revoke(ctx, b); err != nil {
 				return err
 			}
@@ -157,12 +218,14 @@ func judgeSessions(c *spec.Case) {
 	seen := spec.Facts[lifetimes](c)
 	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session")
 	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session")
+	seen.Siege.judge(c, "SEC-11", c.Bench().Usage)
 }
 
 // lifetimes are those of the sessions of one attempt.
 type lifetimes struct {
-	Expiry     lifetime `json:"expiry"`
-	Revocation lifetime `json:"revocation"`
+	Expiry     lifetime   `json:"expiry"`
+	Revocation lifetime   `json:"revocation"`
+	Siege      siegeFacts `json:"siege"`
 }
 
 // lifetime is how long a session lived on after it should have ended.

@@ -27,6 +27,11 @@ func back(ctx context.Context, b *harness.Bench, limit time.Duration) (bool, err
 
 // resumed judges the time to fresh data after every loss of a connection.
 func (j *judged) resumed(id string, least int64) {
+	j.resumedAs(id, "end of the cut to fresh data", least)
+}
+
+// resumedAs is resumed with a name of its own for the figure.
+func (j *judged) resumedAs(id, name string, least int64) {
 	var times []time.Duration
 	var found []reports.Finding
 	for _, r := range j.history.Resumptions(j.options(id)) {
@@ -39,7 +44,7 @@ func (j *judged) resumed(id string, least int64) {
 			Detail: "the viewer lost its connection and never saw fresh data again",
 		})
 	}
-	j.within(id, "end of the cut to fresh data", times, found, least)
+	j.within(id, name, times, found, least)
 }
 
 // seam judges the order round every resumption.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"plumbline/harness/strictyaml"
-	"plumbline/reports"
 )
 
 // apiVersion and kind open every profile file.
@@ -230,8 +229,8 @@ func (k *checker) limits() error {
 		k.profile.Limits[id] = limit
 	}
 	for _, id := range ids {
-		if _, given := k.raw.Limits[id]; !given && byID[id].Requirement.Class != reports.Optional {
-			return k.doc.Errorf([]any{"limits"}, "requirement %s has no limit; only optional ones may be left out", id)
+		if _, given := k.raw.Limits[id]; !given && k.profile.Asks(byID[id].Requirement) {
+			return k.doc.Errorf([]any{"limits"}, "requirement %s has no limit; a profile that certifies may leave out optional ones only", id)
 		}
 	}
 	return nil

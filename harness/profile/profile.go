@@ -35,16 +35,17 @@ type Profile struct {
 	Certifies bool
 	Digest    string           // SHA-256 of the file as it was read, in hex
 	Source    []byte           // the file as it was read
-	Limits    map[string]Limit // by requirement; an optional one may be absent, see Asks
+	Limits    map[string]Limit // by requirement; some may be absent, see Asks
 	Loads     map[string]Load
 	Gates     Gates
 }
 
-// Asks reports whether the profile asks for a requirement: an optional one that
-// it gives no limit is not asked for, so it is neither tried nor reported.
+// Asks reports whether the profile asks for a requirement. One that it gives no
+// limit is not asked for, so it is neither tried nor reported; a profile that
+// certifies may leave out optional ones only.
 func (p *Profile) Asks(r reports.Requirement) bool {
 	_, given := p.Limits[r.ID]
-	return given || r.Class != reports.Optional
+	return given || (p.Certifies && r.Class != reports.Optional)
 }
 
 // Limit is what one requirement is judged against.

@@ -134,6 +134,22 @@ func TestAnOptionalRequirementMayBeLeftOut(t *testing.T) {
 	}
 }
 
+func TestAProfileThatNeverCertifiesMayLeaveOutAnyRequirement(t *testing.T) {
+	text := strings.Replace(good, "  DEL-01: {limit: 0 messages, samples: 4603, source: judgement}\n", "", 1)
+	if _, err := catalogue().Parse("lab.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "DEL-01 has no limit") {
+		t.Errorf("a profile that certifies: %v", err)
+	}
+	p, err := catalogue().Parse("lab.yaml", []byte(strings.Replace(text, "certifies: true", "certifies: false", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range catalogue().Requirements {
+		if r := k.Requirement; p.Asks(r) != (r.ID != "DEL-01") {
+			t.Errorf("it asks for %s: %v", r.ID, p.Asks(r))
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine.yaml")
 	if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
@@ -144,14 +160,14 @@ func TestLoad(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"smok":           `did you mean "smoke"?`,
-		"./absent.yaml":  "built-in profiles are bench, ci, smoke",
-		"somethingother": "choose one of bench, ci, smoke",
+		"./absent.yaml":  "built-in profiles are bench, ci, smoke, soak",
+		"somethingother": "choose one of bench, ci, smoke, soak",
 	} {
 		if _, err := catalogue().Load(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Load(%q) gave %v, want %q", name, err, want)
 		}
 	}
-	if got := profile.Names(); !slices.Equal(got, []string{"bench", "ci", "smoke"}) {
+	if got := profile.Names(); !slices.Equal(got, []string{"bench", "ci", "smoke", "soak"}) {
 		t.Errorf("embedded profiles are %v", got)
 	}
 }

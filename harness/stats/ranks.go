@@ -92,9 +92,14 @@ func exactMannWhitney(n, m int, u float64) float64 {
 }
 
 // TheilSen returns the median slope of y against 0, 1, 2 … and its 95 %
-// interval after Sen (1968), from the variance of Kendall's statistic. NaN
-// values are left out. All three are 0 when fewer than two values remain.
-func TheilSen(y []float64) (slope, low, high float64) {
+// interval; see Slope.
+func TheilSen(y []float64) (slope, low, high float64) { return Slope(y, 0.975) }
+
+// Slope returns the median slope of y against 0, 1, 2 … and a lower and an upper
+// bound, each of which holds with the given confidence, after Sen (1968), from the
+// variance of Kendall's statistic. NaN values are left out. All three are 0 when
+// fewer than two values remain.
+func Slope(y []float64, confidence float64) (slope, low, high float64) {
 	var slopes []float64
 	n := 0
 	for i := range y {
@@ -112,8 +117,8 @@ func TheilSen(y []float64) (slope, low, high float64) {
 		return 0, 0, 0
 	}
 	sort.Float64s(slopes)
-	const z975 = 1.959963984540054
-	c := z975 * math.Sqrt(float64(n)*float64(n-1)*float64(2*n+5)/18)
+	z := math.Sqrt2 * math.Erfinv(2*confidence-1) // quantile of the normal distribution
+	c := z * math.Sqrt(float64(n)*float64(n-1)*float64(2*n+5)/18)
 	at := func(i float64) float64 {
 		return slopes[min(max(int(i), 0), len(slopes)-1)]
 	}

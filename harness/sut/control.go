@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -174,6 +176,16 @@ func (s *SUT) Kill() error {
 	return c.kill()
 }
 
+// Kills reports whether Kill and Start can end the bridge and bring it back.
+func (s *SUT) Kills() bool { return !s.source.Remote() && len(s.source.Hooks.KillBridge) == 0 }
+
+// BrokerApart reports whether there is a broker that is no part of the bridge
+// and that RestartBroker can restart.
+func (s *SUT) BrokerApart() bool {
+	broker := s.source.brokerIndex()
+	return len(s.source.Hooks.RestartBroker) > 0 || (broker >= 0 && broker != s.source.bridgeIndex())
+}
+
 // Restart stops the bridge when it runs and starts it again on the same ports
 // and data, or runs the hook restartBridge. It returns when the bridge is ready.
 func (s *SUT) Restart(ctx context.Context) error {
@@ -204,6 +216,18 @@ func (s *SUT) restart(ctx context.Context, name string, hook []string, i int) er
 		return fmt.Errorf("sut: restart of %q: %w: %w", s.source.Name, ErrUnavailable, err)
 	}
 	return nil
+}
+
+// StepClock sets the wall clock of the system ahead, or back when by is below
+// zero, with the hook stepClock. Without one the error wraps ErrNoControl.
+func (s *SUT) StepClock(ctx context.Context, by time.Duration) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	hook := s.descriptor().Hooks.StepClock
+	if len(hook) == 0 {
+		return fmt.Errorf("sut: step the clock of %q: %w: give the descriptor a hook stepClock", s.source.Name, ErrNoControl)
+	}
+	return s.hook(ctx, "stepClock", append(slices.Clone(hook), strconv.Itoa(int(by/time.Second))))
 }
 
 // stopPatience is how long a process may take to come to a halt.

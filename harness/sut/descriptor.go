@@ -128,6 +128,7 @@ type Hooks struct {
 	RestartBroker []string `yaml:"restartBroker,omitempty"`
 	RestartBridge []string `yaml:"restartBridge,omitempty"`
 	KillBridge    []string `yaml:"killBridge,omitempty"`
+	StepClock     []string `yaml:"stepClock,omitempty"` // the seconds to step by, signed, are appended as its last argument
 }
 
 // Limits are figures that the system promises about itself.
@@ -142,35 +143,37 @@ const DefaultReadyTimeout = 15 * time.Second
 // The capabilities that a descriptor may claim. Names with the prefix "x-" are
 // the author's own and mean nothing to the harness.
 const (
-	CapQoS1          = "qos1"             // QoS 1 publishes are acknowledged and delivered
-	CapRetained      = "retained"         // retained messages reach new viewers
-	CapResume        = "resume"           // a viewer continues where it was cut off
-	CapSnapshot      = "snapshot"         // a new viewer gets the last value of each topic
-	CapGapMarker     = "gap-marker"       // missing messages are declared to the viewer
-	CapCrashSafe     = "crash-safe"       // acknowledged messages survive SIGKILL of the bridge
-	CapExactlyOnce   = "exactly-once"     // a retransmission is not delivered a second time
-	CapTLS           = "tls"              // viewers are served over TLS
-	CapOriginCheck   = "origin-check"     // foreign origins are refused
-	CapAuth          = "authentication"   // viewers without a token are refused
-	CapTokenValidity = "token-validity"   // forged and foreign tokens are refused
-	CapTokenExpiry   = "token-expiry"     //nolint:gosec // a session ends when its token does; this is no credential
-	CapRevocation    = "revocation"       // a live session of a revoked subject is cut
-	CapTenants       = "tenant-isolation" // grants limit what a viewer may subscribe to
-	CapCloseCodes    = "close-codes"      // a refusal says why by its close code
-	CapHeartbeat     = "heartbeat"        // dead peers are noticed in silence
-	CapDrain         = "drain"            // a planned stop tells viewers before it happens
-	CapMetrics       = "metrics"          // figures in Prometheus text format
+	CapQoS1          = "qos1"              // QoS 1 publishes are acknowledged and delivered
+	CapRetained      = "retained"          // retained messages reach new viewers
+	CapResume        = "resume"            // a viewer continues where it was cut off
+	CapSnapshot      = "snapshot"          // a new viewer gets the last value of each topic
+	CapGapMarker     = "gap-marker"        // missing messages are declared to the viewer
+	CapCrashSafe     = "crash-safe"        // acknowledged messages survive SIGKILL of the bridge
+	CapExactlyOnce   = "exactly-once"      // a retransmission is not delivered a second time
+	CapTLS           = "tls"               // viewers are served over TLS
+	CapOriginCheck   = "origin-check"      // foreign origins are refused
+	CapAuth          = "authentication"    // viewers without a token are refused
+	CapTokenValidity = "token-validity"    // forged and foreign tokens are refused
+	CapTokenExpiry   = "token-expiry"      //nolint:gosec // a session ends when its token does; this is no credential
+	CapRevocation    = "revocation"        // a live session of a revoked subject is cut
+	CapTenants       = "tenant-isolation"  // grants limit what a viewer may subscribe to
+	CapCloseCodes    = "close-codes"       // a refusal says why by its close code
+	CapHeartbeat     = "heartbeat"         // dead peers are noticed in silence
+	CapTakeover      = "session-takeover"  // a second client with one identifier ends the first
+	CapLimits        = "connection-limits" // connections that do not get on are closed
+	CapDrain         = "drain"             // a planned stop tells viewers before it happens
+	CapMetrics       = "metrics"           // figures in Prometheus text format
 )
 
 // Capabilities returns every name that a descriptor may claim.
 func Capabilities() []string {
 	return []string{CapQoS1, CapRetained, CapResume, CapSnapshot, CapGapMarker, CapCrashSafe, CapExactlyOnce,
 		CapTLS, CapOriginCheck, CapAuth, CapTokenValidity, CapTokenExpiry, CapRevocation, CapTenants,
-		CapCloseCodes, CapHeartbeat, CapDrain, CapMetrics}
+		CapCloseCodes, CapHeartbeat, CapTakeover, CapLimits, CapDrain, CapMetrics}
 }
 
 // Remote reports whether the harness starts nothing itself.
 func (d *Descriptor) Remote() bool { return len(d.Start) == 0 }
 
-// Has reports whether the descriptor claims the capability.
-func (d *Descriptor) Has(capability string) bool { return slices.Contains(d.Capabilities, capability) }
+// Has reports whether the system has the capability, claimed or derived.
+func (d *Descriptor) Has(capability string) bool { return slices.Contains(d.All(), capability) }

@@ -24,7 +24,7 @@ func (s *SUT) Info() reports.SUT {
 	d := s.descriptor()
 	info := reports.SUT{
 		Name: d.Name, Version: d.Version, Description: d.Description,
-		Artifacts: []reports.Evidence{}, Capabilities: append([]string{}, d.Capabilities...),
+		Artifacts: []reports.Evidence{}, Capabilities: d.All(),
 	}
 	if info.Version == "" && s.binary != "" {
 		info.Version = version(s.binary)

@@ -245,6 +245,9 @@ func (d *Descriptor) checkAuth(fault faultFunc) error {
 func (d *Descriptor) checkCapabilities(fault faultFunc) error {
 	known := Capabilities()
 	for i, c := range d.Capabilities {
+		if c == CapCloseCodes && d.Viewer.Protocol != "plumbline" {
+			return fault([]any{"capabilities", i}, "%q are those of plumbline.v1, which viewers of protocol %s do not speak; leave it out", c, d.Viewer.Protocol)
+		}
 		if slices.Contains(known, c) || (strings.HasPrefix(c, "x-") && len(c) > 2) {
 			continue
 		}

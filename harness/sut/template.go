@@ -97,7 +97,7 @@ func (d *Descriptor) texts() []*string {
 			out = append(out, &p.Files[j].Text)
 		}
 	}
-	for _, hook := range [][]string{d.Hooks.RestartBroker, d.Hooks.RestartBridge, d.Hooks.KillBridge} {
+	for _, hook := range [][]string{d.Hooks.RestartBroker, d.Hooks.RestartBridge, d.Hooks.KillBridge, d.Hooks.StepClock} {
 		for j := range hook {
 			out = append(out, &hook[j])
 		}
@@ -158,6 +158,7 @@ func (d *Descriptor) clone() *Descriptor {
 	c.Hooks.RestartBroker = slices.Clone(d.Hooks.RestartBroker)
 	c.Hooks.RestartBridge = slices.Clone(d.Hooks.RestartBridge)
 	c.Hooks.KillBridge = slices.Clone(d.Hooks.KillBridge)
+	c.Hooks.StepClock = slices.Clone(d.Hooks.StepClock)
 	if d.Auth != nil {
 		auth := *d.Auth
 		c.Auth = &auth

@@ -10,7 +10,8 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// Usage is what the processes use of the machine at one moment, summed.
+// Usage is what the processes, and on Linux all that descend from them, use of
+// the machine at one moment, summed.
 type Usage struct {
 	At      time.Time
 	CPU     time.Duration // user and system time of the present processes since their start
@@ -27,13 +28,15 @@ func (s *SUT) Usage(ctx context.Context) (Usage, error) {
 		if c == nil || !c.running() {
 			continue
 		}
-		if err := u.add(ctx, int32(c.process.Pid)); err != nil {
-			if !c.running() {
-				continue // it ended while it was looked at
+		for i, pid := range family(int32(c.process.Pid)) {
+			if err := u.add(ctx, pid); err != nil {
+				if i > 0 || !c.running() {
+					continue // it ended while it was looked at
+				}
+				return Usage{}, fmt.Errorf("sut: usage of %q: %w", c.spec.Name, err)
 			}
-			return Usage{}, fmt.Errorf("sut: usage of %q: %w", c.spec.Name, err)
+			seen++
 		}
-		seen++
 	}
 	if seen == 0 {
 		return Usage{}, fmt.Errorf("sut: usage of %q: %w: no process of it runs here", s.source.Name, ErrUnavailable)

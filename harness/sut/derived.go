@@ -1,0 +1,37 @@
+package sut
+
+import (
+	"slices"
+)
+
+// Capabilities of the harness over a system. They follow from the rest of the
+// descriptor and cannot be claimed in it: a requirement that needs one is N/A
+// for a system that it cannot be asked of.
+const (
+	CapProcesses = "processes"    // its processes run here, so that their memory, descriptors and threads can be counted
+	CapRestart   = "restart"      // the bridge can be stopped and started again
+	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
+	CapClock     = "clock-step"   // its wall clock can be stepped, by the hook stepClock: no other clock may be touched
+	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
+)
+
+// Derived returns the names of all capabilities that follow from a descriptor.
+func Derived() []string { return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapLogs} }
+
+// All returns what the descriptor claims and what follows from it.
+func (d *Descriptor) All() []string {
+	all := slices.Clone(d.Capabilities)
+	for capability, holds := range map[string]bool{
+		CapProcesses: !d.Remote(),
+		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
+		CapClock:     len(d.Hooks.StepClock) > 0,
+		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
+		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
+	} {
+		if holds && !slices.Contains(all, capability) {
+			all = append(all, capability)
+		}
+	}
+	slices.Sort(all[len(d.Capabilities):])
+	return all
+}

@@ -1,0 +1,110 @@
+package scenarios
+
+// Clock: does a step of the wall clock break anything?
+//
+// Requirement: RES-06.
+//
+// Procedure "clockstep":
+//  1. Start the bridge with viewers and devices.
+//  2. Let the descriptor's hook stepClock set the clock of the system an hour
+//     ahead, and after a while back again.
+//  3. No session may end by that, and nothing may be lost or doubled.
+//
+// The harness measures on a monotonic clock of its own. It cannot step the clock
+// of a process of this machine without stepping everybody's: a system without
+// the hook is not asked.
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/fault"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// clockStep is how far the clock goes ahead and back.
+const clockStep = time.Hour
+
+var _ = spec.Describe("Clock", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "clockstep", Title: "keeps sessions and messages when the wall clock steps ahead and back",
+		Requirements: []string{"RES-06"}, Loads: []string{"clockstep"},
+		Drive: driveClockStep, Judge: judgeClockStep,
+	})
+})
+
+func driveClockStep(ctx context.Context, t *spec.Trial) {
+	l := t.Load("clockstep")
+	t.Step("start the bridge with %d devices and %d viewers whose tokens outlast the step", l.Devices, l.Viewers)
+	fleet := l
+	fleet.Viewers = 0
+	b := t.Open(ctx, harness.Plan{Load: fleet})
+	for i := range l.Viewers {
+		cfg := harness.ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))
+		if b.SUT.Mints() {
+			cfg.Token = func(context.Context) (string, error) {
+				return b.SUT.Token(sut.TokenSpec{Subject: cfg.Name, Grants: []string{harness.AllTopics}, TTL: 24 * clockStep})
+			}
+		}
+		_, err := b.AddViewer(ctx, cfg)
+		t.Check(err)
+	}
+	t.Step("%d times: set the clock %s ahead for %s, and back", l.Cycles, clockStep, l.Hold)
+	t.Check(b.Around(ctx, "clockstep", time.Second, l.Hold, func(ctx context.Context) error {
+		ahead := func(ctx context.Context) error { return b.SUT.StepClock(ctx, clockStep) }
+		back := func(ctx context.Context) error { return b.SUT.StepClock(ctx, -clockStep) }
+		for range l.Cycles {
+			if err := fault.Apply(ctx, b.Recorder, restart{"wall clock an hour ahead", ahead, back}, l.Hold); err != nil {
+				return err
+			}
+			if err := harness.Wait(ctx, l.Hold); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	t.Step("drain, end everything and judge sessions, losses and duplicates")
+	t.Check(b.Finish(ctx))
+}
+
+func judgeClockStep(c *spec.Case) {
+	l, j := c.Load("clockstep"), newJudged(c)
+	j.steady("RES-06")
+	j.show("t0i→t4, the clock steps ahead and back", slotOf(time.Duration(2*l.Cycles+1)*l.Hold))
+}
+
+// steady judges that no session of a viewer ended and nothing was lost or
+// doubled.
+func (j *judged) steady(id string) {
+	d, found := j.history.Delivery(j.options(id))
+	found = ofKind(found, "lost", "duplicate")
+	events := d.Lost + d.Duplicated
+	for _, e := range j.history.Log().Events {
+		if e.Kind == record.DrainEnd {
+			break
+		}
+		if e.Kind != record.Disconnected || !j.isViewer(e.Subject) {
+			continue
+		}
+		events++
+		found = append(found, reports.Finding{
+			Requirement: id, Kind: "session-ended", Subject: e.Subject, Confirmed: true, At: time.Duration(e.At),
+			Detail: fmt.Sprintf("the session ended: code %s, %s", e.Fields["code"], e.Fields["reason"]),
+		})
+	}
+	j.none(id, "effect of the step/effects of the step", "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed, found, j.samples(id))
+}
+
+func (j *judged) isViewer(name string) bool {
+	for _, n := range j.history.Log().Index.Nodes {
+		if n.Name == name {
+			return n.Role == "viewer"
+		}
+	}
+	return false
+}

@@ -1,0 +1,162 @@
+package scenarios
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/harness/record"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+// disguised returns a viewer of the bridge behind a way in; streams are told by
+// topic: 0 is bench/own, 1 anything else.
+func disguised(t *testing.T, way viewer.ProbeSpec) viewer.Config {
+	t.Helper()
+	r, err := record.NewRecorder(t.TempDir(), record.NewClock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return viewer.Config{
+		Name: "guise", URL: way.URL, TLS: way.TLS, Filters: []string{"#"}, Recorder: r,
+		Token: func(context.Context) (string, error) { return "token", nil },
+		Resolve: func(topic string, _ []byte) (uint32, uint64, uint8) {
+			if topic == "bench/own" {
+				return 0, 1, 0
+			}
+			return 1, 1, 0
+		},
+	}
+}
+
+// lettingIn serves whoever says hello with what topics say, and closes with a
+// code when that is not 0.
+func lettingIn(code int, topics ...string) func(*websocket.Conn) {
+	return func(conn *websocket.Conn) {
+		_, _, _ = conn.ReadMessage() // hello
+		if len(topics) > 0 {
+			speak(conn, `{"type":"welcome","session":"s","protocol":1,"node":"n","epoch":"e","head":0,"heartbeat_ms":25000}`)
+			_, _, _ = conn.ReadMessage() // sub
+			speak(conn, `{"type":"subok","id":1,"filter":"#","epoch":"e","offset":0,"recovered":false,"reason":"no-cursor"}`)
+		}
+		for i, topic := range topics {
+			speak(conn, `{"type":"batch","id":1,"epoch":"e","from":`+string(rune('0'+i))+`,"to":`+string(rune('1'+i))+
+				`,"readings":[{"o":`+string(rune('1'+i))+`,"t":1,"topic":"`+topic+`","qos":1,"payload":"1"}]}`)
+		}
+		if code != 0 {
+			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "no"), time.Now().Add(time.Second))
+		}
+		listen(conn)
+	}
+}
+
+func way(t *testing.T, session func(*websocket.Conn)) viewer.ProbeSpec {
+	t.Helper()
+	return servingAs(t, []string{viewer.Subprotocol}, session)
+}
+
+func TestIntrudersInGuiseAreJudged(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		session func(*websocket.Conn)
+		served  bool
+		ended   bool
+		code    int
+	}{
+		{"served", lettingIn(0, "bench/own"), true, false, 0},
+		{"served and then closed", lettingIn(4002, "bench/own"), true, true, 4002},
+		{"refused", lettingIn(4002), false, true, 4002},
+		{"left standing", lettingIn(0), false, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := disguised(t, way(t, c.session))
+			verdicts := map[string]*tally{}
+			o := knock(t.Context(), cfg, 500*time.Millisecond)
+			if (o.served != "") != c.served || (!c.served && (o.ended != c.ended || o.code != c.code)) {
+				t.Errorf("%+v", o)
+			}
+			attempt{name: c.name, guise: &cfg}.try(t.Context(), "SEC-02", verdicts)
+			k := caseOf(t, nil)
+			verdicts["SEC-02"].judge(k, "SEC-02")
+			want := reports.Pass
+			if c.served {
+				want = reports.Fail
+			}
+			if r := only(t, k); r.Verdict != want {
+				t.Errorf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+			}
+		})
+	}
+}
+
+func TestTenantsInGuiseAreJudged(t *testing.T) {
+	for name, c := range map[string]struct {
+		topics  []string
+		verdict reports.Verdict
+	}{
+		"only its own":         {[]string{"bench/own"}, reports.Pass},
+		"F39 those of another": {[]string{"bench/own", "bench/other"}, reports.Fail},
+		"nothing at all":       {nil, reports.Inconclusive},
+	} {
+		base := disguised(t, way(t, lettingIn(0, c.topics...)))
+		result := &tally{}
+		askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+"}, result)
+		k := caseOf(t, nil)
+		result.judge(k, "SEC-07")
+		if r := only(t, k); r.Verdict != c.verdict {
+			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+}
+
+func TestSessionsInGuiseAreJudged(t *testing.T) {
+	ended := make(chan struct{}) // by the operator
+	closes := func(conn *websocket.Conn) {
+		lettingInAndBack(conn)
+		<-ended
+	}
+	stays := func(conn *websocket.Conn) {
+		lettingInAndBack(conn)
+		listen(conn)
+	}
+	end := func() (time.Time, error) { close(ended); return time.Now(), nil }
+	l, err := outlivedAs(t.Context(), disguised(t, way(t, closes)), "SEC-05", 10*time.Second, end)
+	if err != nil || len(l.Found) > 0 || l.After > 5*time.Second {
+		t.Errorf("a session that was closed: %+v, %v", l, err)
+	}
+	end = func() (time.Time, error) { return time.Now(), nil }
+	l, err = outlivedAs(t.Context(), disguised(t, way(t, stays)), "SEC-05", 50*time.Millisecond, end)
+	if err != nil || len(l.Found) != 1 {
+		t.Errorf("F48 a session that lives on: %+v, %v", l, err)
+	}
+	if _, err = outlivedAs(t.Context(), disguised(t, way(t, lettingIn(4002))), "SEC-05", time.Second, end); err == nil {
+		t.Error("a session that was never served was judged")
+	}
+}
+
+// lettingInAndBack serves one reading and returns.
+func lettingInAndBack(conn *websocket.Conn) {
+	_, _, _ = conn.ReadMessage()
+	speak(conn, `{"type":"welcome","session":"s","protocol":1,"node":"n","epoch":"e","head":0,"heartbeat_ms":25000}`)
+	_, _, _ = conn.ReadMessage()
+	speak(conn, `{"type":"subok","id":1,"filter":"#","epoch":"e","offset":0,"recovered":false,"reason":"no-cursor"}`,
+		`{"type":"batch","id":1,"epoch":"e","from":0,"to":1,"readings":[{"o":1,"t":1,"topic":"bench/own","qos":1,"payload":"1"}]}`)
+}
+
+func TestOriginsInGuiseAreForeign(t *testing.T) {
+	all := foreignOrigins("https://dashboard.test")
+	for name, origin := range all {
+		if origin == "https://dashboard.test" || (name != "null" && !strings.Contains(origin, "://")) {
+			t.Errorf("%s: %q", name, origin)
+		}
+	}
+	if len(all) < 8 || !slices.Contains([]string{"http://dashboard.test"}, all["other scheme"]) {
+		t.Errorf("%v", all)
+	}
+}

@@ -1,0 +1,181 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+const (
+	siegeEach   = 60                     // connections of each kind that only stand there
+	siegeStand  = 500 * time.Millisecond // until all of them do
+	siegeMargin = 2 * time.Second        // that connections are watched for beyond the limit
+	siegeMemory = 64                     // MiB that all of them together may cost
+	dribbleWait = 50 * time.Millisecond  // between the bytes of a slow handshake
+)
+
+// siegeKind is one kind of connection that gets nowhere.
+type siegeKind struct {
+	Name    string        `json:"name"`
+	Made    int           `json:"made"`
+	Open    int           `json:"open"`       // of those: still open when the harness gave up
+	Slowest time.Duration `json:"slowest_ns"` // of those that were closed
+}
+
+// siegeFacts is what came of a siege.
+type siegeFacts struct {
+	Kinds      []siegeKind `json:"kinds"`
+	From       int64       `json:"from_ns"` // on the run clock
+	To         int64       `json:"to_ns"`
+	CrowdedOut string      `json:"crowded_out"` // how a rightful viewer fared meanwhile, "" when it was served
+}
+
+// siegeKinds are the ways in of connections that get nowhere, and how many of each.
+func siegeKinds(b *harness.Bench, watch time.Duration) map[string]func() (viewer.ProbeSpec, int) {
+	base := viewer.ProbeSpec{URL: webSocketOf(b.SUT.ViewerURL()), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: watch}
+	if protocol := b.SUT.Viewer().Subprotocol; foreign(b) {
+		base.Subprotocols = strings.Fields(protocol)
+	}
+	of := func(n int, change func(*viewer.ProbeSpec)) func() (viewer.ProbeSpec, int) {
+		return func() (viewer.ProbeSpec, int) {
+			way := base
+			change(&way)
+			return way, n
+		}
+	}
+	kinds := map[string]func() (viewer.ProbeSpec, int){
+		"connections that say nothing": of(siegeEach, func(way *viewer.ProbeSpec) {
+			way.URL, way.TLS, way.Raw = strings.Replace(way.URL, "wss://", "ws://", 1), nil, []byte{}
+		}),
+		"half a request":           of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte("GET / HTTP/1.1\r\nHost: ") }),
+		"a handshake byte by byte": of(1, func(way *viewer.ProbeSpec) { way.Dial = dribble }),
+	}
+	if b.SUT.TLS() != nil {
+		kinds["TLS and then nothing"] = of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte{} })
+	}
+	if u := b.SUT.ViewerURL(); strings.HasPrefix(u, "ws") && b.SUT.Has(sut.CapAuth) {
+		kinds["WebSockets without a token"] = of(siegeEach, func(*viewer.ProbeSpec) {})
+		kinds["a frame of a tebibyte"] = of(1, func(way *viewer.ProbeSpec) { way.Steps = []viewer.Step{{Frame: hugeFrame()}} })
+	}
+	return kinds
+}
+
+// webSocketOf turns an address of HTTP into one that a probe takes.
+func webSocketOf(address string) string {
+	return strings.NewReplacer("https://", "wss://", "http://", "ws://").Replace(address)
+}
+
+// hugeFrame announces 2^40 bytes (RFC 6455 section 5.2) and brings some of them.
+func hugeFrame() []byte {
+	out := binary.BigEndian.AppendUint64([]byte{0x82, 0xFF}, 1<<40)
+	return append(out, make([]byte, 256<<10)...)
+}
+
+// dribble makes a connection that sends one byte at a time.
+func dribble(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &dribbling{conn}, nil
+}
+
+// dribbling is a connection that takes its time.
+type dribbling struct{ net.Conn }
+
+// Write implements net.Conn.
+func (d *dribbling) Write(p []byte) (int, error) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := range p {
+		<-timer.C
+		if _, err := d.Conn.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+		timer.Reset(dribbleWait)
+	}
+	return len(p), nil
+}
+
+// lay lays siege to the system: it makes all connections at once, looks after a
+// while whether a rightful viewer is still served, and waits until all are closed,
+// or longer than limit.
+func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siegeFacts, err error) {
+	seen.From = b.Clock.Now()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for name, kind := range siegeKinds(b, limit+siegeMargin) {
+		way, n := kind()
+		mu.Lock()
+		at := len(seen.Kinds)
+		seen.Kinds = append(seen.Kinds, siegeKind{Name: name, Made: n})
+		mu.Unlock()
+		for range n {
+			all.Go(func() {
+				r := viewer.Probe(ctx, way)
+				mu.Lock()
+				defer mu.Unlock()
+				if k := &seen.Kinds[at]; ended(r) {
+					k.Slowest = max(k.Slowest, r.Elapsed)
+				} else {
+					k.Open++
+				}
+			})
+		}
+	}
+	if err = harness.Wait(ctx, siegeStand); err == nil {
+		seen.CrowdedOut, err = rightful(ctx, b)
+	}
+	all.Wait()
+	seen.To = b.Clock.Now()
+	return seen, err
+}
+
+// judge judges how a siege ended.
+func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage) {
+	if !c.Applies(id) {
+		return
+	}
+	limit := c.Limit(id)
+	figure := &reports.Measurement{
+		Name: "slowest end of a connection that got nowhere", Unit: "ms", Limit: reports.Float(limit.Time.Seconds() * 1e3),
+		Lower: nan, Upper: nan, Confidence: 0.99, VIF: 1,
+	}
+	y := &tally{}
+	for _, k := range f.Kinds {
+		y.Checks += int64(k.Made)
+		figure.Estimate = max(figure.Estimate, reports.Float(k.Slowest.Seconds()*1e3))
+		if k.Open > 0 {
+			y.violation(id, "held-open", k.Name, fmt.Sprintf("%d of %d were still open %s after they began", k.Open, k.Made, limit.Time+siegeMargin))
+		}
+	}
+	figure.N, figure.NEff = y.Checks, y.Checks
+	if f.CrowdedOut != "" {
+		y.violation(id, "crowded-out", "rightful viewer", f.CrowdedOut)
+	}
+	before, _ := memory(usage, 0, f.From)
+	most, samples := memory(usage, f.From, f.To)
+	if grown := (int64(most) - int64(before)) >> 20; before > 0 && samples > 0 && grown > siegeMemory {
+		y.violation(id, "memory", "all processes", fmt.Sprintf("%d connections that got nowhere cost %d MiB, %d are allowed", y.Checks, grown, siegeMemory))
+	}
+	var gates []stats.Gate
+	if f.To == 0 {
+		gates = append(gates, stats.Gate{Reason: reports.ReasonSamples, Cure: "a run to its end", Detail: "no siege was laid"})
+	}
+	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
+		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: y.Checks, MinN: limit.Samples, Findings: y.Found, Figure: figure, Seed: c.Seed(), Gates: gates,
+	}))
+}

@@ -1,0 +1,133 @@
+package scenarios
+
+// Soak: does memory stay where it was?
+//
+// Requirement: RES-01.
+//
+// Procedure "soak":
+//  1. Start the bridge with viewers; publish steadily, and let caches fill.
+//  2. Look at the memory of all its processes again and again.
+//  3. The smallest of each stretch of time is what no collector could free. Judge
+//     the slope of those minima by its 99 % bounds (Theil and Sen).
+//
+// A short soak finds big leaks only: the result says from which size on. Profile
+// soak is for the others.
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+const (
+	soakSamples = 60   // of the memory in a window, at least
+	soakLeast   = 12   // stretches whose minima are compared, at least
+	soakMost    = 60   // and at most
+	soakBound   = 0.99 // confidence of each bound of the slope
+)
+
+var _ = spec.Describe("Soak", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "soak", Title: "takes no more memory the longer it runs",
+		Requirements: []string{"RES-01"}, Loads: []string{"soak"},
+		Drive: driveSoak, Judge: judgeSoak,
+	})
+})
+
+func driveSoak(ctx context.Context, t *spec.Trial) {
+	l := t.Load("soak")
+	t.Step("start the bridge with %d viewers; publish %.0f messages/s from %d devices for %s", l.Viewers, l.Rate, l.Devices, l.WarmUp)
+	sample := min(max(l.Window/soakSamples, 50*time.Millisecond), time.Second)
+	b := t.Open(ctx, harness.Plan{Load: l, Sample: sample, Config: smallCache})
+	t.Step("go on for %s and look at the memory every %s", l.Window, sample)
+	t.Check(b.Window(ctx, "soak", l.WarmUp, l.Window))
+	t.Step("drain, end everything and judge the slope of the minima")
+	t.Check(b.Finish(ctx))
+}
+
+func judgeSoak(c *spec.Case) {
+	l, j := c.Load("soak"), newJudged(c)
+	j.level("RES-01")
+	j.show("t0i→t4, soak", slotOf(l.WarmUp+l.Window))
+}
+
+// level judges that memory did not grow over the window of the recording.
+func (j *judged) level(id string) {
+	from, to := windowOf(j.history.Log())
+	minima := minimaOf(j.usage, from, to)
+	perSlot := time.Duration(to-from).Seconds() / float64(max(len(minima), 1))
+	slope, low, high := stats.Slope(minima, soakBound)
+	slope, low, high = slope/perSlot, low/perSlot, high/perSlot // KiB/s
+	limit := float64(j.Limit(id).Count)
+	figure := &reports.Measurement{
+		Name: fmt.Sprintf("growth of memory (RSS) over %s, 99 %% bounds %.0f and %.0f KiB/s; a leak is found from %.0f KiB/s on",
+			time.Duration(to-from).Round(time.Second), low, high, limit+max(slope-low, 0)),
+		Unit: "KiB/s", Lower: reports.Float(low), Upper: reports.Float(high), Confidence: soakBound, Limit: reports.Float(limit),
+		N: int64(len(minima)), NEff: int64(len(minima)), VIF: 1, Estimate: reports.Float(slope),
+	}
+	gates := j.sound(id)
+	switch {
+	case len(minima) < soakLeast:
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "a longer window",
+			Detail: fmt.Sprintf("%d stretches of time have a look at the memory, %d are needed", len(minima), soakLeast),
+		})
+		figure.Estimate = nan
+	case low <= limit && high > limit: // neither is shown
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "a longer window",
+			Detail: fmt.Sprintf("memory grew by %.0f KiB/s, the 99 %% bounds are %.0f and %.0f and hold the limit of %.0f", slope, low, high, limit),
+		})
+		figure.Estimate = nan
+	case low > limit:
+		figure.Estimate = reports.Float(low)
+	default:
+		figure.Estimate = reports.Float(high)
+	}
+	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(minima)), MinN: j.samples(id), Figure: figure, Seed: j.Seed(), Gates: gates,
+	}))
+}
+
+// windowOf returns the judged window of a recording on the run clock.
+func windowOf(log *record.Log) (from, to int64) {
+	for _, e := range log.Events {
+		switch e.Kind {
+		case record.WindowOpen:
+			from = e.At
+		case record.WindowClose:
+			to = e.At
+		}
+	}
+	return from, max(from, to)
+}
+
+// minimaOf returns the smallest RSS in KiB of each of as many equal stretches of
+// time as have at least two samples each, between soakLeast and soakMost; fewer
+// when there are too few samples.
+func minimaOf(usage []harness.Usage, from, to int64) []float64 {
+	var inside []harness.Usage
+	for _, u := range usage {
+		if u.At >= from && u.At < to {
+			inside = append(inside, u)
+		}
+	}
+	n := min(soakMost, len(inside)/2)
+	minima := make([]float64, n)
+	for i := range minima {
+		minima[i] = math.Inf(1)
+	}
+	for i, u := range inside {
+		slot := i * n / len(inside)
+		minima[min(slot, n-1)] = min(minima[min(slot, n-1)], float64(u.RSS)/1024)
+	}
+	return minima
+}
