@@ -42,12 +42,24 @@ type door struct {
 	way   viewer.ProbeSpec
 	token string
 	own   string
+	other string // a topic of another device,
+	wide  string // and a token of the same subject that grants it too
 }
 
 func doorOf(b *harness.Bench, own string) (door, error) {
 	token, err := b.SUT.Token(sut.TokenSpec{Subject: "tenant", Grants: []string{own}})
+	if err != nil {
+		return door{}, err
+	}
 	way := viewer.ProbeSpec{URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: watched}
-	return door{way: way, token: token, own: own}, err
+	d := door{way: way, token: token, own: own}
+	for _, device := range b.Devices() {
+		if d.other = harness.Topic(device.ID); d.other != own {
+			break
+		}
+	}
+	d.wide, err = b.SUT.Token(sut.TokenSpec{Subject: "tenant", Grants: []string{own, d.other}})
+	return d, err
 }
 
 // ask opens a session and takes one more step. It ends when until says so, or
@@ -104,7 +116,8 @@ func (d door) enter(name string, r viewer.ProbeResult, result *tally) {
 }
 
 // askInside proves that the refusals above were not for want of anything else:
-// the viewer's own topic is served.
+// the viewer's own topic is served. Then the viewer comes back to it again and
+// again, and a grant is taken away from a live session.
 func (d door) askInside(ctx context.Context, result *tally) {
 	d.way.Wait = 0 // the usual patience: it ends with the first data
 	r := d.ask(ctx, sub(d.own), func(frame []byte) bool { return typeOf(frame) == "batch" })
@@ -115,6 +128,10 @@ func (d door) askInside(ctx context.Context, result *tally) {
 	}
 	if slices.ContainsFunc(r.Frames, d.leaks) {
 		result.violation("SEC-07", "leak", d.own, fmt.Sprintf("delivered %v", topics))
+	}
+	if d.wide != "" {
+		d.comeBack(ctx, returns, result)
+		d.narrow(ctx, result)
 	}
 }
 
