@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers build cross certify test check lint race bench clean
+.PHONY: help deps deps-test peers build cross certify prove test check lint race bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ cross: ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into
 
 certify: deps build ## certify the bridge with simulated and replayed devices; prints where the report is
 	$(BIN)/plumbline certify --profile $(PROFILE)
+
+prove: deps ## seed every known defect into the bridge and show which the bench finds; several minutes
+	@mkdir -p reports/out
+	go run ./scenarios/defects/prove --out reports/out/prove --record scenarios/defects/record.json; \
+	code=$$?; go run ./scenarios/defects/prove --readme && exit $$code
 
 test: deps-test check race ## run everything: linters, then all tests with the race detector in random order
 	@echo "make test: all green"

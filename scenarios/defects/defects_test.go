@@ -1,0 +1,142 @@
+package defects_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+
+	"plumbline/harness/spec"
+	"plumbline/scenarios/defects"
+
+	_ "plumbline/scenarios"
+)
+
+// Every fault that a requirement says it kills is seeded for that requirement,
+// or stands in the list of those that are not, with the reason; and every defect
+// is named by the requirement that must kill it and run by a scenario of it.
+func TestFaultsRequirementsAndDefectsAgree(t *testing.T) {
+	left := defects.Unseeded()
+	for _, known := range spec.Catalogue().Requirements {
+		for _, fault := range known.Requirement.Faults {
+			seeded := slices.ContainsFunc(defects.All(), func(d defects.Defect) bool {
+				return d.CoversFault() == fault && d.Kills == known.Requirement.ID
+			})
+			why, listed := left[fault]
+			if pair, found := left[fault+" "+known.Requirement.ID]; found {
+				why, listed = pair, true
+			}
+			switch {
+			case seeded && listed:
+				t.Errorf("%s is seeded for %s and listed as not seeded", fault, known.Requirement.ID)
+			case !seeded && why == "":
+				t.Errorf("%s: requirement %s kills it, and no defect seeds it for that", fault, known.Requirement.ID)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, d := range defects.All() {
+		if seen[d.ID] || d.Title == "" || d.Stimulus == "" || d.Where == "" {
+			t.Errorf("%s: twice, or incomplete: %+v", d.ID, d)
+		}
+		seen[d.ID] = true
+		known, ok := spec.Requirement(d.Kills)
+		if !ok || !slices.Contains(known.Requirement.Faults, d.CoversFault()) {
+			t.Errorf("%s: requirement %q does not say that it kills %s", d.ID, d.Kills, d.CoversFault())
+		}
+	}
+	for _, c := range defects.Controls() {
+		if seen[c.ID] || c.Title == "" {
+			t.Errorf("control %s: twice, or without a title", c.ID)
+		}
+		seen[c.ID] = true
+	}
+}
+
+func TestEveryDefectHasAScenarioOfItsRequirementAndAProfile(t *testing.T) {
+	for _, d := range defects.All() {
+		p, err := d.Profile()
+		if err != nil {
+			t.Errorf("%s: %v", d.ID, err)
+			continue
+		}
+		selected, err := spec.List(p, d.Scenario)
+		if err != nil || len(selected) != 1 || !slices.Contains(selected[0].Requirements, d.Kills) {
+			t.Errorf("%s: scenario %q does not judge %s alone: %d selected, %v", d.ID, d.Scenario, d.Kills, len(selected), err)
+		}
+	}
+}
+
+// The README shows what is stored, and what is stored is of the defects as they
+// are, all of them caught.
+func TestTheTrackRecordIsOfThisTable(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := defects.WithTable(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != string(text) {
+		t.Error("README.md does not show the stored result; run go generate ./scenarios/defects")
+	}
+	r, err := defects.Stored()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have []string
+	for _, o := range r.Outcomes {
+		have = append(have, o.ID)
+		d, isDefect := defects.Find(o.ID)
+		if isDefect && (d.Kills != o.Kills || d.Param != o.Param || d.Title != o.Title || d.Scenario != o.Scenario) {
+			t.Errorf("%s: the stored trial was of another form of it; run make prove", o.ID)
+		}
+	}
+	if !slices.Equal(defects.IDs(), have) {
+		t.Errorf("stored are\n%v, there are\n%v; run make prove", have, defects.IDs())
+	}
+}
+
+// programs builds what a trial starts.
+func programs(t *testing.T) defects.Programs {
+	t.Helper()
+	dir := t.TempDir()
+	with := defects.Programs{Flawed: filepath.Join(dir, "flawed"), Bridged: filepath.Join(dir, "bridged")}
+	for path, into := range map[string]string{"plumbline/scenarios/defects/flawed": with.Flawed, "plumbline/bridge/cmd/bridged": with.Bridged} {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", into, path).CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", path, err, out)
+		}
+	}
+	return with
+}
+
+// A quick part of the proof: one defect for each way into the relay, and the
+// relay without a defect, which must raise no alarm. make prove runs the rest.
+func TestSomeDefectsAreCaughtAndNoneIsNot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs scenarios against a real bridge for half a minute; leave -short out")
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the harness stops processes by signals that Windows does not have")
+	}
+	with := programs(t)
+	for _, id := range []string{"F08", "F44", "F61"} {
+		d, ok := defects.Find(id)
+		if !ok {
+			t.Fatalf("defect %s is gone; choose another", id)
+		}
+		out, err := defects.Try(t.Context(), with, d, filepath.Join(t.TempDir(), id), 1)
+		if err != nil || out.Status != defects.Killed {
+			t.Errorf("%s (%s): %s, fired %d times: %s (%v)", id, d.Kills, out.Status, out.Fired, out.Why, err)
+		}
+	}
+	none, _ := defects.FindControl("none")
+	none.Scenario = []string{"tenants", "client"}
+	out, err := defects.Hold(t.Context(), with, none, filepath.Join(t.TempDir(), "none"), 1)
+	if err != nil || out.Status == defects.FalseFail || out.Status == defects.Broken {
+		t.Errorf("without a defect: %s: %s (%v)", out.Status, out.Why, err)
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Control packets of MQTT 5.0 section 2.1.2, as first bytes without flags.
+const (
+	mqttConnect = 0x10
+	mqttPublish = 0x30
+	mqttPuback  = 0x40
+)
+
+// packet is one MQTT control packet. The flaw tells versions 3.1.1 and 5 apart
+// nowhere: what it looks at is alike in both.
+type packet struct {
+	first byte
+	body  []byte
+}
+
+func (p packet) kind() byte { return p.first & 0xf0 }
+
+// publish returns the topic of a PUBLISH and its packet id, 0 for QoS 0.
+func (p packet) publish() (topic string, id uint16) {
+	if len(p.body) < 2 {
+		return "", 0
+	}
+	n := int(binary.BigEndian.Uint16(p.body))
+	if len(p.body) < 2+n+2 {
+		return "", 0
+	}
+	topic = string(p.body[2 : 2+n])
+	if p.first&0x06 != 0 {
+		id = binary.BigEndian.Uint16(p.body[2+n:])
+	}
+	return topic, id
+}
+
+// puback acknowledges a packet id, in the short form that both versions have.
+func puback(id uint16) packet {
+	return packet{first: mqttPuback, body: []byte{byte(id >> 8), byte(id)}}
+}
+
+func (p packet) append(dst []byte) []byte {
+	dst = append(dst, p.first)
+	for n := len(p.body); ; {
+		b := byte(n & 0x7f)
+		if n >>= 7; n > 0 {
+			dst = append(dst, b|0x80)
+			continue
+		}
+		dst = append(dst, b)
+		return append(dst, p.body...)
+	}
+}
+
+var errPacket = errors.New("malformed packet")
+
+func readPacket(in *bufio.Reader) (p packet, err error) {
+	if p.first, err = in.ReadByte(); err != nil {
+		return p, err
+	}
+	size := 0
+	for shift := 0; ; shift += 7 {
+		b, err := in.ReadByte()
+		if err != nil {
+			return p, err
+		}
+		size |= int(b&0x7f) << shift
+		if b&0x80 == 0 {
+			break
+		}
+		if shift > 14 {
+			return p, errPacket
+		}
+	}
+	p.body = make([]byte, size)
+	_, err = io.ReadFull(in, p.body)
+	return p, err
+}
+
+// link is one connection of a device.
+type link struct {
+	f              *front
+	device, broker net.Conn
+	began          time.Time
+	published      uint64
+	toDevice       sync.Mutex
+	toBroker       sync.Mutex
+
+	mu    sync.Mutex
+	acked map[uint16]bool // acknowledged here: the answer of the broker is not passed on
+}
+
+// serveDevice relays one connection of a device.
+func (f *front) serveDevice(device net.Conn) {
+	broker, err := (&net.Dialer{Timeout: handshakeLimit}).DialContext(context.Background(), "tcp", f.opts.brokerTo)
+	if err != nil || !f.hold(broker) {
+		return
+	}
+	defer f.forget(broker)
+	l := &link{f: f, device: device, broker: broker, began: time.Now(), acked: map[uint16]bool{}}
+	var ways sync.WaitGroup
+	ways.Go(func() {
+		l.carry(bufio.NewReader(device), f.flaw.fromDevice, l.send)
+		if f.flaw.deviceLost != nil {
+			f.flaw.deviceLost(l)
+		}
+		_ = broker.Close()
+	})
+	l.carry(bufio.NewReader(broker), f.flaw.fromBroker, l.answer)
+	_ = device.Close()
+	ways.Wait()
+}
+
+// carry passes packets on that the flaw leaves alone.
+func (l *link) carry(in *bufio.Reader, flaw func(*link, packet) bool, to func(packet) error) {
+	for {
+		p, err := readPacket(in)
+		if err != nil {
+			return
+		}
+		if flaw != nil && !flaw(l, p) {
+			continue
+		}
+		if to(p) != nil {
+			return
+		}
+	}
+}
+
+func (l *link) send(p packet) error {
+	l.toBroker.Lock()
+	defer l.toBroker.Unlock()
+	_, err := l.broker.Write(p.append(nil))
+	return err
+}
+
+func (l *link) answer(p packet) error {
+	l.toDevice.Lock()
+	defer l.toDevice.Unlock()
+	_, err := l.device.Write(p.append(nil))
+	return err
+}

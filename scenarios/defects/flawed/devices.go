@@ -1,0 +1,153 @@
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+// devices: defects between devices and bridge.
+var devices = map[string]maker{
+	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F62": partlyLost, "F67": wrap, "C-dup": resend,
+}
+
+// ackEarly (F07) acknowledges a message and hands it on some time later: a kill
+// in between loses it.
+func ackEarly(f *front, p param) *flaw {
+	late := p.time(0)
+	return &flaw{
+		fromDevice: func(l *link, q packet) bool {
+			if q.kind() != mqttPublish {
+				return true
+			}
+			_, id := q.publish()
+			if id == 0 {
+				return true
+			}
+			l.mu.Lock()
+			l.acked[id] = true
+			l.mu.Unlock()
+			if l.answer(puback(id)) == nil {
+				f.count.fire()
+			}
+			<-time.After(late)
+			return true
+		},
+		fromBroker: swallowAcks,
+	}
+}
+
+// swallowAcks keeps answers of the broker from a device that has them already.
+func swallowAcks(l *link, q packet) bool {
+	if q.kind() != mqttPuback || len(q.body) < 2 {
+		return true
+	}
+	id := uint16(q.body[0])<<8 | uint16(q.body[1])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := l.acked[id]
+	delete(l.acked, id)
+	return !mine
+}
+
+// noWill (F16) makes every end of a device a proper one: its will is not sent.
+func noWill(f *front, _ param) *flaw {
+	return &flaw{deviceLost: func(l *link) {
+		if l.send(packet{first: 0xe0}) == nil { // DISCONNECT
+			f.count.fire()
+		}
+	}}
+}
+
+// subscriptionLost (F61) is a bridge that subscribes once: after the connection
+// of a device was lost messages are acknowledged and go nowhere.
+func subscriptionLost(f *front, _ param) *flaw {
+	var mu sync.Mutex
+	lost := false
+	return &flaw{
+		deviceLost: func(l *link) {
+			mu.Lock()
+			defer mu.Unlock()
+			lost = lost || l.published > 0
+		},
+		fromDevice: func(l *link, q packet) bool {
+			if q.kind() != mqttPublish {
+				return true
+			}
+			l.published++
+			_, id := q.publish()
+			mu.Lock()
+			drop := lost
+			mu.Unlock()
+			if drop {
+				f.count.fire()
+				if id != 0 {
+					_ = l.answer(puback(id)) // a device that is gone needs none
+				}
+			}
+			return !drop
+		},
+	}
+}
+
+// partlyLost (F62, F61r) serves, after a restart, a share of the filters of its
+// viewers no more, though it confirms them.
+func partlyLost(f *front, p param) *flaw {
+	share, draw := p.number(0), f.random()
+	var mu sync.Mutex
+	return &flaw{
+		subscribed: func(_ *session, st *stream) {
+			mu.Lock()
+			defer mu.Unlock()
+			if f.restarted && draw.Float64() < share {
+				f.count.fire()
+				st.state = false
+			}
+		},
+		arrive: func(_ *session, st *stream, rs []reading) []reading {
+			if st.state != nil {
+				return nil
+			}
+			return rs
+		},
+	}
+}
+
+// wrap (F67) loses the message at which a counter of so many messages of one
+// connection starts anew.
+func wrap(f *front, p param) *flaw {
+	n := p.count(0)
+	return &flaw{fromDevice: func(l *link, q packet) bool {
+		_, id := q.publish()
+		if q.kind() != mqttPublish || id == 0 {
+			return true
+		}
+		if l.published++; l.published%n != 0 {
+			return true
+		}
+		f.count.fire()
+		_ = l.answer(puback(id)) // as above
+		return false
+	}}
+}
+
+// resend sends every N-th message a second time with DUP set: a control, no
+// defect, because MQTT allows it (MQTT 5.0 section 4.4).
+func resend(f *front, p param) *flaw {
+	n := p.count(0)
+	return &flaw{fromDevice: func(l *link, q packet) bool {
+		_, id := q.publish()
+		if q.kind() != mqttPublish || id == 0 {
+			return true
+		}
+		if l.published++; l.published%n == 0 && l.send(q) == nil {
+			f.count.fire()
+			q.first |= 0x08
+			l.mu.Lock()
+			l.acked[id] = true // one of the two answers is enough
+			l.mu.Unlock()
+			_ = l.send(q) // the broker that is gone needs none
+			return false
+		}
+		return true
+	}, fromBroker: swallowAcks}
+}

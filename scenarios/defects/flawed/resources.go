@@ -1,0 +1,206 @@
+package main
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// resources: what is taken and not given back, and who waits for whom.
+var resources = map[string]maker{
+	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll, "F59": hoard, "F60": neverDrop, "F64": ghost, "F65": wrongPing,
+}
+
+// leakMemory (F55) keeps so many bytes of every message.
+func leakMemory(f *front, p param) *flaw {
+	n := p.count(0)
+	var mu sync.Mutex
+	var kept [][]byte
+	return &flaw{arrive: func(_ *session, _ *stream, rs []reading) []reading {
+		mu.Lock()
+		defer mu.Unlock()
+		for range rs {
+			f.count.fire()
+			kept = append(kept, slices.Repeat([]byte{0xa5}, int(n)))
+		}
+		return rs
+	}}
+}
+
+// leakFiles (F56) opens a file for every session and does not close it.
+func leakFiles(f *front, _ param) *flaw {
+	var mu sync.Mutex
+	var kept []*os.File
+	return &flaw{accept: func(net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		if file, err := os.Open(os.DevNull); err == nil {
+			f.count.fire()
+			kept = append(kept, file)
+		}
+	}}
+}
+
+// leakGoroutines (F57) leaves a goroutine on a thread of its own with so many
+// bytes behind every session that was not closed properly.
+func leakGoroutines(f *front, p param) *flaw {
+	n := p.count(0)
+	return &flaw{
+		viewerFrame: func(s *session, fr frame) bool {
+			if fr.opcode() == opClose {
+				s.mu.Lock()
+				s.state = 1
+				s.mu.Unlock()
+			}
+			return true
+		},
+		ended: func(s *session) {
+			s.mu.Lock()
+			proper := s.state == 1
+			s.mu.Unlock()
+			if proper {
+				return
+			}
+			f.count.fire()
+			go func() {
+				runtime.LockOSThread() // a thread is what can be seen from outside
+				held := slices.Repeat([]byte{0xa5}, int(n))
+				<-make(chan struct{})
+				held[0] = 0
+			}()
+		},
+	}
+}
+
+// oneForAll (F58) writes to one viewer after the other: one that does not read
+// holds up the rest.
+func oneForAll(f *front, _ param) *flaw {
+	var turn sync.Mutex
+	return &flaw{bridgeFrame: func(s *session, fr frame) bool {
+		if !fr.text() || typeOf(fr.payload) != "batch" {
+			return true
+		}
+		began := time.Now()
+		turn.Lock()
+		defer turn.Unlock()
+		if time.Since(began) > 100*time.Millisecond {
+			f.count.fire()
+		}
+		if s.batch(fr) != nil {
+			s.end()
+		}
+		return false
+	}}
+}
+
+// hoard (F59) has a queue without end for each viewer.
+func hoard(f *front, p param) *flaw {
+	most := int(p.number(0))
+	type queue struct {
+		mu      sync.Mutex
+		frames  []frame
+		running bool
+	}
+	var mu sync.Mutex
+	all := map[*session]*queue{}
+	return &flaw{
+		bridgeFrame: func(s *session, fr frame) bool {
+			mu.Lock()
+			q := all[s]
+			if q == nil {
+				q = &queue{}
+				all[s] = q
+			}
+			mu.Unlock()
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.frames = append(q.frames, fr)
+			if len(q.frames) > most {
+				f.count.fire()
+			}
+			if q.running {
+				return false
+			}
+			q.running = true
+			go func() {
+				for {
+					q.mu.Lock()
+					if len(q.frames) == 0 {
+						q.running = false
+						q.mu.Unlock()
+						return
+					}
+					next := q.frames[0]
+					q.frames = q.frames[1:]
+					q.mu.Unlock()
+					if s.toViewer(next) != nil {
+						s.end()
+					}
+				}
+			}()
+			return false
+		},
+		ended: func(s *session) { mu.Lock(); defer mu.Unlock(); delete(all, s) },
+	}
+}
+
+// neverDrop (F60) answers the pings of the bridge for its viewers: one that has
+// gone silent is never noticed.
+func neverDrop(f *front, _ param) *flaw {
+	return &flaw{
+		bridgeFrame: func(s *session, fr frame) bool {
+			if fr.opcode() == opPing {
+				s.mu.Lock()
+				if s.state++; s.state > 2 {
+					f.count.fire()
+				}
+				s.mu.Unlock()
+				_ = s.toBridge(frame{first: 0x80 | opPong, payload: fr.payload}) // the bridge that is gone needs none
+			}
+			return true
+		},
+		viewerFrame: func(s *session, fr frame) bool {
+			s.mu.Lock()
+			s.state = 0
+			s.mu.Unlock()
+			return fr.opcode() != opPong
+		},
+	}
+}
+
+// ghost (F64) keeps the old session of a viewer that came back and gives its
+// readings to the new one, so that there are two of everything.
+func ghost(f *front, _ param) *flaw {
+	var mu sync.Mutex
+	known := map[string]bool{}
+	return &flaw{arrive: func(s *session, st *stream, rs []reading) []reading {
+		mu.Lock()
+		defer mu.Unlock()
+		again := st.resumed && known[s.viewer()]
+		known[s.viewer()] = true
+		if !again || time.Since(st.began) > time.Second {
+			return rs
+		}
+		var out []reading
+		for _, r := range rs {
+			f.count.fire()
+			out = append(out, r, r)
+		}
+		return out
+	}}
+}
+
+// wrongPing (F65) answers pings of viewers with an empty pong.
+func wrongPing(f *front, _ param) *flaw {
+	return &flaw{viewerFrame: func(s *session, fr frame) bool {
+		if fr.opcode() != opPing || len(fr.payload) == 0 {
+			return true
+		}
+		f.count.fire()
+		_ = s.toViewer(frame{first: 0x80 | opPong}) // a viewer that is gone needs none
+		return false
+	}}
+}

@@ -1,0 +1,209 @@
+package defects
+
+import "slices"
+
+// Defect is one way in which a bridge can be wrong, and what must notice.
+type Defect struct {
+	ID       string // as flawed knows it: F01 …, with a letter where one fault is seeded in several ways
+	Fault    string // of the catalogue
+	Title    string
+	Kills    string // requirement that must say FAIL
+	Scenario string // that judges it
+	Where    string // side of the bridge that it shows itself on
+	Param    string // of flawed
+	Stimulus string // what it takes to detect it at 99 % (metrology 5)
+
+	Loads  map[string]map[string]any // over those of the profile
+	Limits map[string]string         // over those of the profile, where the defect is none at its limits
+	RS256  bool                      // viewers' tokens are signed with an RSA key
+}
+
+// Sides of the bridge.
+const (
+	viewerSide = "viewers"
+	deviceSide = "devices"
+)
+
+// All returns every defect in the order of its number.
+func All() []Defect {
+	all := slices.Concat(delivery, latency, security, recovery)
+	slices.SortStableFunc(all, func(a, b Defect) int { return cmpID(a.ID, b.ID) })
+	return all
+}
+
+// load is one load by its name, over the one of the profile.
+func load(name string, fields ...any) map[string]map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		name, _ := fields[i].(string)
+		m[name] = fields[i+1]
+	}
+	return map[string]map[string]any{name: m}
+}
+
+// steady is a short steady load with micro-bursts: 2 000 deliveries a second.
+func steady(window string) map[string]map[string]any {
+	return load("steady", "runs", 1, "devices", 50, "rate", "1000 /s", "viewers", 2, "burst", 10, "warmUp", "500 ms", "window", window, "drain", "4 s")
+}
+
+// spread is a steady load over so many devices that what is delayed under one
+// topic holds up little else.
+func spread(window string, viewers int) map[string]map[string]any {
+	return load("steady", "runs", 1, "devices", 400, "rate", "800 /s", "viewers", viewers, "burst", 2, "warmUp", "500 ms", "window", window, "drain", "5 s")
+}
+
+var delivery = []Defect{
+	{ID: "F01", Title: "drops a message in 1 000 at random", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "1000",
+		Stimulus: "4 603 deliveries", Loads: steady("4 s")},
+	{ID: "F02", Title: "drops every 500th message of a connection", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "500",
+		Stimulus: "500 messages on one connection", Loads: steady("2 s")},
+	{ID: "F03", Title: "drops what comes in the first 20 ms after a viewer is back", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "20ms",
+		Stimulus: "rate × window ≥ 5: 1 cycle", Loads: cuts(3, 3, "400 ms")},
+	{ID: "F04", Title: "drops silently when a queue of 6 is full", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "6/2000",
+		Stimulus: "1 burst beyond the queue", Loads: steady("2 s")},
+	{ID: "F04b", Title: "drops silently when a queue of 20 is full, over a reconnection", Kills: "DEL-07", Scenario: "client", Where: viewerSide, Param: "20/300",
+		Stimulus: "1 backlog of 2 × the queue", Loads: cuts(2, 2, "400 ms")},
+	{ID: "F05", Title: "counts what waits for a flush of 20 ms as delivered when the connection ends", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "20ms",
+		Stimulus: "7 closes", Loads: cuts(3, 3, "200 ms")},
+	{ID: "F06", Title: "loses the first message after one subscription in 10", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "0.1",
+		Stimulus: "44 subscriptions under load", Loads: cuts(6, 7, "100 ms")},
+	{ID: "F07", Title: "acknowledges 5 ms before it hands on, and is killed", Kills: "DEL-04", Scenario: "kill", Where: deviceSide, Param: "5ms",
+		Stimulus: "21 kills at p 0.2; at this rate some messages are in between at each"},
+	{ID: "F08", Title: "replays 3 messages that the viewer has when it is back", Kills: "DEL-05", Scenario: "client", Where: viewerSide, Param: "3",
+		Stimulus: "1 resumption", Loads: cuts(2, 2, "200 ms")},
+	{ID: "F09", Title: "delivers a message in 1 000 twice", Kills: "DEL-05", Scenario: "steady", Where: viewerSide, Param: "1000",
+		Stimulus: "4 603 deliveries", Loads: steady("4 s")},
+	{ID: "F10", Title: "shows a message of an earlier run after every 1 000", Kills: "DEL-06", Scenario: "steady", Where: viewerSide, Param: "1000",
+		Stimulus: "1 such message", Loads: steady("2 s")},
+	{ID: "F11", Title: "lets neighbours change places (workers with 50 µs of jitter)", Kills: "ORD-01", Scenario: "steady", Where: viewerSide, Param: "50us",
+		Stimulus: "66 pairs 0.1 ms apart: micro-bursts", Loads: steady("2 s")},
+	{ID: "F12", Title: "mixes replayed messages with live ones", Kills: "ORD-02", Scenario: "client", Where: viewerSide, Param: "150ms",
+		Stimulus: "7 resumptions at ≥ 100 messages/s", Loads: cuts(3, 3, "400 ms")},
+	{ID: "F38", Title: "confuses topics (keys of a map too coarse)", Kills: "DEL-06", Scenario: "steady", Where: viewerSide, Param: "02/01",
+		Stimulus: "1 message under such a topic", Loads: steady("2 s")},
+	{ID: "F67", Title: "loses a message when a 16-bit counter wraps", Kills: "DEL-01", Scenario: "steady", Where: deviceSide, Param: "65535",
+		Stimulus: "70 000 QoS 1 messages on one connection",
+		Loads:    load("steady", "runs", 1, "devices", 1, "rate", "5000 /s", "viewers", 1, "burst", 2, "warmUp", "500 ms", "window", "15 s", "drain", "10 s")},
+}
+
+// cuts is a load of so many viewers and cuts.
+func cuts(viewers, cycles int, hold string) map[string]map[string]any {
+	return load("client", "devices", 20, "rate", "400 /s", "viewers", viewers, "cycles", cycles, "hold", hold, "drain", "10 s")
+}
+
+var latency = []Defect{
+	{ID: "F20", Title: "flushes every 500 ms in place of 50", Kills: "LAT-01", Scenario: "steady", Where: viewerSide, Param: "500ms",
+		Stimulus: "30 messages", Loads: steady("13 s")},
+	{ID: "F20b", Title: "flushes every 800 ms", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "800ms",
+		Stimulus: "262 messages", Loads: steady("13 s")},
+	{ID: "F23", Title: "delays 4 in 1 000 by 1.1 s", Kills: "LAT-03", Scenario: "steady", Where: viewerSide, Param: "0.004/1100ms",
+		Stimulus: "25 432 messages at 2 in 1 000, 6 000 at 4", Loads: spread("13 s", 2)},
+	{ID: "F24", Title: "delays 2 in 100 by 500 ms", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.02/500ms",
+		Stimulus: "2 557 messages", Loads: spread("13 s", 2)},
+	{ID: "F25", Title: "stands still for 1.5 s every 5 s", Kills: "LAT-03", Scenario: "steady", Where: viewerSide, Param: "1500ms/5s",
+		Stimulus: "5 periods, open loop", Loads: steady("26 s")},
+	{ID: "F27", Title: "delays 1 in 20 by 40 ms (Nagle against delayed ACK)", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.05/40ms",
+		Stimulus: "262 pairs at 5 %; it is a defect only where the limit lies below 40 ms",
+		Loads:    load("steady", "runs", 1, "devices", 50, "rate", "120 /s", "viewers", 2, "burst", 2, "warmUp", "500 ms", "window", "13 s", "drain", "4 s"),
+		Limits:   map[string]string{"LAT-01": "30 ms", "LAT-02": "35 ms"}},
+	{ID: "F28", Title: "shows the first message of one session in 4 after 1.2 s", Kills: "LAT-08", Scenario: "connect", Where: viewerSide, Param: "0.25/1200ms",
+		Stimulus: "21 connections at p ≥ 0.2", Loads: load("connect", "devices", 10, "rate", "200 /s", "cycles", 140, "drain", "4 s")},
+}
+
+var recovery = []Defect{
+	{ID: "F60", Title: "never drops a viewer that has gone silent", Kills: "REC-03", Scenario: "halfopen", Where: viewerSide,
+		Stimulus: "1 black hole, 1.5 × the declared time"},
+	{ID: "F61", Title: "does not subscribe again after the connection of a device was lost", Kills: "REC-02", Scenario: "broker", Where: deviceSide,
+		Stimulus: "1 outage"},
+	{ID: "F63", Title: "lets viewers wait twice as long at each way back and never forgets", Kills: "REC-01", Scenario: "client", Where: viewerSide, Param: "2/1s",
+		Stimulus: "2 outages", Loads: cuts(2, 4, "200 ms")},
+}
+
+func admission(id, fault, title, kills string) Defect {
+	return Defect{ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "admission", Where: viewerSide, Stimulus: "1 per vector"}
+}
+
+var security = []Defect{
+	{ID: "F39", Title: "leaks to filters that end in #", Kills: "SEC-07", Scenario: "tenants", Where: viewerSide, Param: "#", Stimulus: "1 per filter"},
+	{ID: "F40", Title: "restores everything for one in 100 that resume", Kills: "SEC-07", Scenario: "tenants", Where: viewerSide, Param: "0.01",
+		Stimulus: "459 resumptions"},
+	admission("F41", "", "accepts expired tokens", "SEC-03"),
+	admission("F42", "", "accepts alg none, however it is spelled", "SEC-03"),
+	rs256(admission("F43", "", "takes the public key for an HS256 secret", "SEC-03")),
+	admission("F44", "", "ignores the audience", "SEC-03"),
+	admission("F45", "", "ignores the issuer", "SEC-03"),
+	admission("F46", "", "ignores nbf and iat", "SEC-03"),
+	admission("F46s", "F46", "does not check the signature", "SEC-03"),
+	{ID: "F47", Title: "never looks at the expiry again within a session", Kills: "SEC-04", Scenario: "sessions", Where: viewerSide, Stimulus: "1 token of 2 s"},
+	{ID: "F48", Title: "ignores a revocation until the viewer reconnects", Kills: "SEC-05", Scenario: "sessions", Where: viewerSide, Stimulus: "1 revocation"},
+	admission("F49", "", "serves a subscription that nobody said hello before", "SEC-02"),
+	{ID: "F50", Title: "lets the old grants stand in a live session", Kills: "SEC-07", Scenario: "tenants", Where: viewerSide, Stimulus: "1 change"},
+	with(admission("F51", "", "ignores Origin", "SEC-06"), "https://dashboard.test"),
+	admission("F52", "", "serves plaintext on the TLS port", "SEC-01"),
+	admission("F52t", "F52", "serves TLS 1.0", "SEC-01"),
+}
+
+func rs256(d Defect) Defect { d.RS256 = true; return d }
+
+func with(d Defect, param string) Defect { d.Param = param; return d }
+
+// Control is a bridge that is right and looks wrong: nothing may say FAIL.
+type Control struct {
+	ID       string // as flawed knows it
+	Title    string
+	Param    string
+	Scenario []string // empty: all
+	Green    []string // requirements that count; empty: all
+	Loads    map[string]map[string]any
+}
+
+// Controls returns the negative controls of metrology section 5.
+func Controls() []Control {
+	return []Control{
+		{ID: "none", Title: "the relay without a defect, every scenario; sessions that end with their token among them"},
+		{ID: "C-latency", Title: "every message 75 to 85 ms late: 0.8 of the limit of LAT-01", Param: "75ms/10ms", Scenario: []string{"steady"},
+			Green: []string{"LAT-01", "LAT-02", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}},
+		{ID: "C-cross", Title: "neighbours of different topics change places", Scenario: []string{"steady"}, Loads: steady("4 s"), Green: []string{"ORD-01", "DEL-01", "DEL-05", "DEL-06"}},
+		{ID: "C-dup", Title: "every 50th message comes twice from the device, with DUP", Param: "50", Scenario: []string{"load", "client"}, Loads: cuts(2, 2, "200 ms")},
+		{ID: "C-gap", Title: "one interval in 100 is declared as a gap", Param: "100", Scenario: []string{"client"}, Loads: cuts(2, 2, "200 ms"), Green: []string{"DEL-07", "DEL-05", "ORD-02"}},
+	}
+}
+
+// Unseeded returns the faults of the catalogue that no defect stands for yet,
+// each with the reason; with the requirement behind the number when the fault is
+// seeded for another one.
+func Unseeded() map[string]string {
+	reasons := map[string]string{
+		"F30": "no scenario sends payloads of every length yet",
+		"F34": "no scenario sends bytes that are not text yet",
+		"F19": "the bridge has no queue per viewer whose policy could be turned round",
+		"F37": "neither the bridge's protocol nor a viewer's carries properties of a message yet",
+		"F66": "the viewers of the bench do not ask for compression yet",
+		"F68": "the clock of a process cannot be stepped on every platform",
+		"F69": "an uptime of 24.8 days is no matter of a bench",
+	}
+	for _, fault := range []string{"F25 LAT-04", "F61 DEL-03", "F61 REC-05", "F63 REC-04", "F13", "F14", "F15", "F16", "F17", "F18", "F21", "F22", "F26", "F29", "F31", "F32", "F33", "F35", "F36",
+		"F53", "F54", "F55", "F56", "F57", "F58", "F59", "F62", "F64", "F65"} {
+		reasons[fault] = "a switch of flawed; the requirement that names it is younger than the last proof"
+	}
+	return reasons
+}
+
+// CoversFault returns the number of the catalogue that the defect stands for.
+func (d Defect) CoversFault() string {
+	if d.Fault != "" {
+		return d.Fault
+	}
+	return d.ID[:3]
+}
+
+// cmpID orders by number first.
+func cmpID(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
