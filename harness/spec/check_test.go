@@ -131,7 +131,7 @@ func TestTheFirstCauseStands(t *testing.T) {
 // testCourt judges by a profile without limits and keeps nothing.
 func testCourt(t *testing.T) *court {
 	t.Helper()
-	p := &profile.Profile{Name: "p"}
+	p := &profile.Profile{Name: "p", Certifies: true}
 	return &court{profile: p, conditions: conditionsOf(testRig(t, p), "")}
 }
 

@@ -115,7 +115,7 @@ func TestEvidenceIsDigested(t *testing.T) {
 // A system that died, or a recording that could not be written to its end, is
 // found when the attempt ends. What was judged before does not pass then.
 func TestWhatEndsBadlyIsSaid(t *testing.T) {
-	rig := testRig(t, &profile.Profile{Name: "p"})
+	rig := testRig(t, &profile.Profile{Name: "p", Certifies: true})
 	for name, c := range map[string]struct {
 		ending error
 		said   func(Outcome) string
