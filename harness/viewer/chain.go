@@ -301,7 +301,7 @@ func (p *plumbline) decode64(text []byte) ([]byte, error) {
 func (p *plumbline) record(sub *subscription, at int64, kind record.Kind, r reading) {
 	topic, fresh := sub.topics.name(r.topic)
 	if fresh && !matches(sub.filter, topic) {
-		p.eventAt(at, record.Note, "reading outside of the filter", "filter", sub.filter, "topic", topic, "offset", strconv.FormatUint(r.offset, 10))
+		p.outsideLocked(at, topic, "filter", sub.filter, "offset", strconv.FormatUint(r.offset, 10))
 	}
 	r.epoch = p.epochNo
 	p.recordLocked(at, kind, topic, r)

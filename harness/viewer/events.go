@@ -9,7 +9,7 @@ import (
 
 // What a server can make a viewer keep is bounded.
 const (
-	noteLimit  = 100     // malformed frames that are written down; more are counted
+	noteLimit  = 100     // malformed frames, and topics outside of the filters, that are written down
 	topicLimit = 100_000 // topics whose name is kept, for each subscription
 )
 
@@ -43,6 +43,14 @@ func (v *Viewer) tookLocked(frame []byte, err error) {
 		}
 	}
 	v.wakeLocked()
+}
+
+// outsideLocked writes down the first readings under topics that nobody asked
+// for. The records hold all of them.
+func (v *Viewer) outsideLocked(at int64, topic string, pairs ...string) {
+	if v.outside++; v.outside <= noteLimit {
+		v.eventAt(at, record.Note, "reading outside of the filter", append([]string{"topic", topic}, pairs...)...)
+	}
 }
 
 // reading is one message as the server passed it on. Its slices are the

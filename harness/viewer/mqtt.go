@@ -114,10 +114,6 @@ func (s *mqttSession) enter() error {
 	interval := min(keepAlive, s.silence) / 3
 	m.tasks.Go(func() { s.ping(interval) })
 	if s.resumed {
-		m.mu.Lock()
-		m.confirmLocked(s, m.clock.Now(), nil)
-		m.wakeLocked()
-		m.mu.Unlock()
 		return nil
 	}
 	packet, err = m.wanted.Packet()
@@ -252,7 +248,7 @@ func (s *mqttSession) publish(at int64, p mqttwire.Packet) error {
 	}
 	topic, fresh := m.topics.name(got.Topic)
 	if fresh && !m.takes(topic) {
-		m.eventAt(at, record.Note, "reading outside of the filters", "topic", topic)
+		m.outsideLocked(at, topic, "filters", strings.Join(m.cfg.Filters, " "))
 	}
 	kind, r := record.Received, reading{topic: got.Topic, payload: got.Payload}
 	if got.Retain { // [MQTT-3.3.1-8]: it was there before the subscription
@@ -295,10 +291,11 @@ func (s *mqttSession) connack(at int64, p mqttwire.Packet) error {
 		return mqttwire.Malformed("CONNACK with a session that was to begin clean") // [MQTT-3.2.2-2]
 	}
 	s.answered, s.resumed, s.keepAlive = true, answer.Present, answer.KeepAlive
-	if s.resumed {
-		s.granted = m.cfg.QoS
-	}
 	m.admitLocked(s, at, "session", m.client, "protocol", "mqtt "+or(m.cfg.MQTTVersion, "5"), "present", strconv.FormatBool(s.resumed))
+	if s.resumed { // with its subscriptions; what waited there comes next
+		s.granted = m.cfg.QoS
+		m.confirmLocked(s, at, nil)
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,6 +258,39 @@ func TestMQTTPacketsMayBeSplitAndJoined(t *testing.T) {
 	}
 	if log.Records[2].Flags&record.FlagDup == 0 || log.Records[1].Flags&record.FlagDup != 0 {
 		t.Errorf("records are %+v", log.Records)
+	}
+}
+
+// What waited for a viewer may come in one frame with the answer that the
+// session was kept; it belongs to the session, and nobody subscribes again.
+func TestMQTTResumedSessionBeginsAtOnce(t *testing.T) {
+	var sessions atomic.Int64
+	again := make(chan []byte, 1)
+	url := broker5(t, "mqtt", func(c *websocket.Conn) {
+		if sessions.Add(1) == 1 {
+			binaryFrames(c, connack5)
+			_, _, _ = c.ReadMessage()
+			binaryFrames(c, suback5)
+			return
+		}
+		binaryFrames(c, slices.Concat([]byte{0x20, 3, 1, 0, 0}, publish5(2, "a/x", 7, "p1")))
+		_, data, _ := c.ReadMessage()
+		again <- data
+		_, _, _ = c.ReadMessage()
+	})
+	r := newRecording(t)
+	cfg := mqttConfig(r, url, "5")
+	cfg.Resume = true
+	v := open(t, cfg)
+	must(t, v.WaitReceived(limit(t), 1))
+	if got := <-again; !bytes.Equal(got, []byte{0x40, 2, 0, 7}) {
+		t.Errorf("the viewer said % x", got)
+	}
+	must(t, v.Close())
+	log := r.log()
+	subscribed := events(log, record.Subscribed)
+	if len(subscribed) != 4 || subscribed[3].Fields["recovered"] != "true" || subscribed[3].At > log.Records[0].At {
+		t.Errorf("events are %+v, the message came at %d", subscribed, log.Records[0].At)
 	}
 }
 

@@ -104,6 +104,7 @@ type Viewer struct {
 	changed  chan struct{} // closed and renewed for those who wait
 	waiting  bool          // somebody does
 	last     time.Time     // arrival of the last live reading
+	outside  int           // topics seen that no filter takes
 }
 
 // Open connects, authenticates, subscribes to every filter and returns when
