@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/devices"
@@ -67,7 +68,8 @@ type Bench struct {
 	sources  *sources
 	extras   []*Extra
 	log      *slog.Logger
-	before   []accepted // per viewer: what the broker had when it was opened
+	before   []accepted                     // per viewer: what the broker had when it was opened
+	driving  atomic.Pointer[load.Generator] // Generator, for the viewers, which open before it
 
 	closing   sync.Once
 	closed    error

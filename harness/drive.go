@@ -56,6 +56,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 		return err
 	}
 	b.Generator = generator
+	b.driving.Store(generator)
 	return b.unreachable(ctx, generator.Connect(ctx))
 }
 

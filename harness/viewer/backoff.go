@@ -63,8 +63,11 @@ func (e *RefusedError) Error() string {
 }
 
 // final reports whether trying again unchanged is pointless: an HTTP status
-// 4xx other than 408 and 429, a close code 40xx, or a refused subscription.
+// 4xx other than 408 and 429, a close code 40xx, a refused subscription, or a flood.
 func final(err error) bool {
+	if errors.Is(err, ErrFlood) {
+		return true
+	}
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
 		return false

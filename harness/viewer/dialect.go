@@ -160,7 +160,7 @@ func (v *Viewer) serve(s session) error {
 	unwatch := context.AfterFunc(v.ctx, s.close)
 	defer unwatch()
 	for {
-		if err := s.step(); err != nil {
+		if err := errors.Join(s.step(), v.flooded()); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,8 @@ import (
 const (
 	noteLimit  = 100     // malformed frames, and topics outside of the filters, that are written down
 	topicLimit = 100_000 // topics whose name is kept, for each subscription
+
+	plausibleEvery = 10_000 // readings between two looks at Config.Plausible
 )
 
 // event writes an event that is stamped now; pairs are field names and values,
@@ -67,6 +69,9 @@ type reading struct {
 // of its frame had been read. kind is Received for live data and Restored for
 // the last values that a new viewer gets. Who counts is countLocked.
 func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r reading) {
+	if v.flood != nil {
+		return
+	}
 	rec := record.Record{
 		Kind: kind, Flags: r.flags, Node: v.node, Stream: record.NoStream, At: at,
 		Digest: v.cfg.Recorder.Digest(r.payload), Offset: r.offset, Bytes: uint32(len(r.payload)), Aux: r.epoch,
@@ -85,12 +90,32 @@ func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r readin
 func (v *Viewer) countLocked(kind record.Kind, n uint64) {
 	if kind != record.Received {
 		v.counters.Restored += n
+	} else {
+		v.counters.Received += n
+		if n > 0 {
+			v.last = time.Now()
+		}
+	}
+	v.boundLocked()
+}
+
+// boundLocked notices a server that sends more than there is.
+func (v *Viewer) boundLocked() {
+	total := v.counters.Received + v.counters.Restored
+	if v.cfg.Plausible == nil || v.flood != nil || total-v.asked < plausibleEvery {
 		return
 	}
-	v.counters.Received += n
-	if n > 0 {
-		v.last = time.Now()
+	v.asked = total
+	if most := v.cfg.Plausible(); total > most {
+		v.flood = fmt.Errorf("%w: %d came, %d are plausible", ErrFlood, total, most)
 	}
+}
+
+// flooded returns why nothing is recorded any more, nil while all is.
+func (v *Viewer) flooded() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.flood
 }
 
 // topics keeps one string for each topic that was seen.

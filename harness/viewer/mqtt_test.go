@@ -294,6 +294,40 @@ func TestMQTTResumedSessionBeginsAtOnce(t *testing.T) {
 	}
 }
 
+func TestFloodEndsTheViewerAndTheRecording(t *testing.T) {
+	url := broker5(t, "mqtt", func(c *websocket.Conn) {
+		binaryFrames(c, connack5)
+		_, _, _ = c.ReadMessage()
+		binaryFrames(c, suback5)
+		many := bytes.Repeat(publish5(0, "a/x", 0, "p1"), 1000)
+		for c.WriteMessage(websocket.BinaryMessage, many) == nil { // until the viewer is gone
+		}
+	})
+	r := newRecording(t)
+	cfg := mqttConfig(r, url, "5")
+	cfg.Plausible = func() uint64 { return 15_000 }
+	v := open(t, cfg)
+	select {
+	case <-v.Done():
+	case <-limit(t).Done():
+		t.Fatal("waited for the viewer to end")
+	}
+	if err := v.Err(); !errors.Is(err, ErrFlood) {
+		t.Errorf("the viewer ended with %v", err)
+	}
+	if err := v.WaitReceived(limit(t), 1<<40); !errors.Is(err, ErrFlood) {
+		t.Errorf("a wait gave %v", err)
+	}
+	must(t, v.Close())
+	log := r.log()
+	if n := len(log.Records); n < 15_000 || n > 15_000+2*plausibleEvery {
+		t.Errorf("%d readings were recorded", n)
+	}
+	if ends := events(log, record.Disconnected); len(ends) != 1 || !strings.Contains(ends[0].Fields["error"], "more readings came than") {
+		t.Errorf("events are %+v", ends)
+	}
+}
+
 func TestMQTTServersThatBreakTheRules(t *testing.T) {
 	huge := []byte{0x30, 0xFF, 0xFF, 0xFF, 0x7F}
 	for _, c := range []struct {

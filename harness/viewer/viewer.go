@@ -60,7 +60,12 @@ type Config struct {
 	// Resolve names the stream and sequence of a payload. It is called on the
 	// reading goroutine: it must not block, keep payload or call the viewer.
 	// nil leaves every reading foreign (record.NoStream).
-	Resolve   func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
+	Resolve func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
+	// Plausible returns the most readings that can have come by now; it is asked
+	// every now and then under the viewer's lock and must not block. A server that
+	// sends more ends the viewer with ErrFlood, before its recording fills disk
+	// and memory. nil bounds nothing.
+	Plausible func() uint64
 	Reconnect Backoff
 	Silence   time.Duration // no data for so long: cut and reconnect; 0 means twice the heartbeat that the server announces
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -105,6 +110,8 @@ type Viewer struct {
 	waiting  bool          // somebody does
 	last     time.Time     // arrival of the last live reading
 	outside  int           // topics seen that no filter takes
+	asked    uint64        // readings that had come when Plausible was asked last
+	flood    error         // wraps ErrFlood: nothing is recorded any more
 }
 
 // Open connects, authenticates, subscribes to every filter and returns when
