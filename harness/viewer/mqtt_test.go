@@ -75,7 +75,8 @@ func TestMQTTRecordsWhatABrokerSends(t *testing.T) {
 			}
 			must(t, v.Close())
 			log := r.log()
-			if got := payloads(log, record.Received); !slices.Equal(got, []int{3, 5, 7}) {
+			got := payloads(log, record.Received)
+			if slices.Sort(got); !slices.Equal(got, []int{3, 5, 7}) { // no order is promised between topics
 				t.Errorf("received %v", got)
 			}
 			if got := payloads(log, record.Restored); !slices.Equal(got, []int{1}) {
