@@ -108,14 +108,26 @@ type publisher struct {
 
 func (b broker) publisher(t *testing.T) *publisher {
 	t.Helper()
-	conn, err := net.Dial("tcp", b.mqtt)
-	must(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
 	hello, err := mqttwire.Connection{Version: mqttwire.V311, ClientID: "publisher", Clean: true, KeepAlive: 60}.Packet()
 	must(t, err)
-	p := &publisher{t: t, conn: conn}
-	p.exchange(hello, []byte{mqttwire.TypeConnack << 4, 2, 0, 0})
+	p := &publisher{t: t}
+	until(t, "the broker to take a publisher", func() bool { // nats-server drops the first now and then
+		if p.conn, err = net.Dial("tcp", b.mqtt); err != nil {
+			return false
+		}
+		_ = p.conn.SetDeadline(time.Now().Add(patience))
+		answer := make([]byte, 4)
+		_, err := p.conn.Write(hello)
+		if err == nil {
+			_, err = io.ReadFull(p.conn, answer)
+		}
+		if err != nil || !bytes.Equal(answer, []byte{mqttwire.TypeConnack << 4, 2, 0, 0}) {
+			_ = p.conn.Close()
+			return false
+		}
+		return true
+	})
+	t.Cleanup(func() { _ = p.conn.Close() })
 	return p
 }
 
