@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,6 +111,14 @@ func TestMQTTResumes(t *testing.T) {
 					}
 					return (&net.Dialer{}).DialContext(ctx, network, address)
 				}
+				var mu sync.Mutex
+				seen := map[string]bool{}
+				cfg.Resolve = func(_ string, payload []byte) (uint32, uint64, uint8) {
+					mu.Lock()
+					defer mu.Unlock()
+					seen[string(payload)] = true
+					return record.NoStream, 0, record.FlagForeign
+				}
 				v := open(t, cfg)
 				p.publish(0, "a/x p1")
 				must(t, v.WaitReceived(limit(t), 1))
@@ -123,15 +132,12 @@ func TestMQTTResumes(t *testing.T) {
 				if !resume {
 					want = []int{1, 4}
 				}
-				must(t, v.WaitReceived(limit(t), uint64(len(want))))
+				until(t, "all messages", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) >= len(want) })
 				must(t, v.Close())
 				log := r.log()
 				got := payloads(log, record.Received)
-				if strings.HasPrefix(name, "nats") {
-					slices.Sort(got)
-					got = slices.Compact(got)
-				}
-				if !slices.Equal(got, want) {
+				slices.Sort(got) // QoS 1 may repeat, and what is repeated may come late
+				if got = slices.Compact(got); !slices.Equal(got, want) {
 					t.Errorf("resume %v: received %v, want %v", resume, got, want)
 				}
 				subscribed := events(log, record.Subscribed)
