@@ -103,7 +103,7 @@ var mosquittoBreaks = map[string]string{
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	_, url := targets.Mosquitto(t)
-	o := ws.MQTT()
+	o := ws.MQTT("", "")
 	o.Handshake = 3 * time.Second
 	explained(t, run(t, ws.Target{URL: url}, o), mosquittoBreaks)
 }
