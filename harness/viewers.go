@@ -54,7 +54,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 	}
 	cfg.Token = Credential(b, name, b.plan.Filters)
 	if b.ViewerProxy != nil {
-		cfg.Dial, cfg.TLS = dialTo(b.ViewerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Frames)
+		cfg.Dial = dialTo(b.ViewerProxy.Addr())
 	}
 	return cfg
 }

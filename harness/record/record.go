@@ -89,8 +89,7 @@ type EventKind string
 // The kinds of events.
 const (
 	FaultOnset   EventKind = "fault-onset"
-	FaultEnd     EventKind = "fault-end"    // fields: error, fired
-	FaultAction  EventKind = "fault-action" // fields: link, way, n
+	FaultEnd     EventKind = "fault-end"
 	WindowOpen   EventKind = "window-open"  // start of the judged window
 	WindowClose  EventKind = "window-close" // end of the judged window
 	DrainEnd     EventKind = "drain-end"    // nothing later counts as delivered
