@@ -28,7 +28,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
 	if b.BrokerProxy != nil {
-		cfg.Dial, cfg.TLS = dialTo(b.BrokerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Packets)
+		cfg.Dial = dialTo(b.BrokerProxy.Addr())
 	}
 	if len(b.plan.Sources) > 0 {
 		opened, err := openSources(ctx, b, b.plan.Sources)
@@ -195,16 +195,17 @@ func Until(ctx context.Context, limit time.Duration, what string, ready func() b
 // every viewer, at most for the plan's drain time: what is missing then is
 // missing. It stamps the end of the drain.
 func (b *Bench) Drain(ctx context.Context) error {
-	if err := b.arrived(ctx); err != nil {
+	if err := b.Arrived(ctx); err != nil {
 		return b.blame(err)
 	}
 	b.Recorder.Event(record.Event{Kind: record.DrainEnd, Subject: b.plan.Name})
 	return nil
 }
 
-// arrived waits until nothing is on its way any more. It fails only when ctx
-// ends.
-func (b *Bench) arrived(ctx context.Context) error {
+// Arrived waits until nothing is on its way any more, at most for the plan's
+// drain time. It fails only when ctx ends: what is missing then is for the
+// oracles to judge.
+func (b *Bench) Arrived(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, max(b.plan.Load.Drain, time.Second))
 	defer cancel()
 	if err := b.Generator.WaitAcked(limited); err != nil && ctx.Err() != nil {
@@ -243,7 +244,7 @@ func (b *Bench) Fresh(ctx context.Context, limit time.Duration) error {
 // Peek returns what was recorded so far, once everything on its way has
 // arrived. Nothing is ended; the recording goes on.
 func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
-	if err := b.arrived(ctx); err != nil {
+	if err := b.Arrived(ctx); err != nil {
 		return nil, b.blame(err)
 	}
 	// The recorder writes ten times a second.

@@ -66,7 +66,8 @@ func driveSteady(ctx context.Context, t *spec.Trial) {
 			if over {
 				break
 			}
-			t.Step("restart the bridge")
+			t.Step("let arrive what is on its way, and restart the bridge")
+			t.Check(b.Arrived(ctx)) // what a restart loses is judged elsewhere
 			t.Check(b.SUT.Restart(ctx))
 			_, err = back(ctx, b, patience) // who stays away loses what follows
 			t.Check(err)
