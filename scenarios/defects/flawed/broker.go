@@ -43,6 +43,28 @@ func (p packet) publish() (topic string, id uint16) {
 	return topic, id
 }
 
+// clientID returns the client identifier of a CONNECT and where it stands in the
+// body (MQTT 5.0 section 3.1), 0 when it cannot be found.
+func (p packet) clientID() (at int, id string) {
+	const fixed = 10 // name, version, flags, keep alive
+	if len(p.body) < fixed+3 {
+		return 0, ""
+	}
+	at = fixed
+	if p.body[6] == 5 {
+		size, n := binary.Uvarint(p.body[at:])
+		if n <= 0 || uint64(len(p.body)) < uint64(at+n)+size+2 {
+			return 0, ""
+		}
+		at += n + int(size)
+	}
+	n := int(binary.BigEndian.Uint16(p.body[at:]))
+	if len(p.body) < at+2+n {
+		return 0, ""
+	}
+	return at, string(p.body[at+2 : at+2+n])
+}
+
 // puback acknowledges a packet id, in the short form that both versions have.
 func puback(id uint16) packet {
 	return packet{first: mqttPuback, body: []byte{byte(id >> 8), byte(id)}}

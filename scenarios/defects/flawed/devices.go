@@ -1,13 +1,15 @@
 package main
 
 import (
+	"encoding/binary"
+	"fmt"
 	"sync"
 	"time"
 )
 
 // devices: defects between devices and bridge.
 var devices = map[string]maker{
-	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F62": partlyLost, "F67": wrap, "C-dup": resend,
+	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F64": ghost, "F62": partlyLost, "F67": wrap, "C-dup": resend,
 }
 
 // ackEarly (F07) acknowledges a message and hands it on some time later: a kill
@@ -150,4 +152,30 @@ func resend(f *front, p param) *flaw {
 		}
 		return true
 	}, fromBroker: swallowAcks}
+}
+
+// ghost (F64) lets two clients of one identifier live side by side.
+func ghost(f *front, _ param) *flaw {
+	var mu sync.Mutex
+	seen := map[string]int{}
+	return &flaw{fromDevice: func(l *link, q packet) bool {
+		if q.kind() != mqttConnect {
+			return true
+		}
+		at, id := q.clientID()
+		mu.Lock()
+		seen[id]++
+		n := seen[id]
+		mu.Unlock()
+		if at == 0 || n == 1 {
+			return true
+		}
+		f.count.fire()
+		other := fmt.Sprintf("%s.%d", id, n)
+		body := append([]byte{}, q.body[:at]...)
+		body = binary.BigEndian.AppendUint16(body, uint16(len(other)))
+		body = append(append(body, other...), q.body[at+2+len(id):]...)
+		_ = l.send(packet{first: q.first, body: body}) // the broker that is gone needs none
+		return false
+	}}
 }

@@ -84,12 +84,16 @@ func serve(o *options) (int, error) {
 	}
 	defer func() { _ = count.close() }()
 	f := &front{opts: o, count: count, keys: keys{secret: o.secret, revoked: o.revoked, issuer: o.issuer, audience: o.audience}}
-	f.restarted = mark(filepath.Join(filepath.Dir(o.secret), "flawed.started"))
+	starts := mark(filepath.Join(filepath.Dir(o.secret), "flawed.starts"))
+	f.restarted, f.drawn = starts > 0, uint64(starts)<<32 // no start draws as another did
 	if f.flaw, err = flawOf(o.defect, o.param, f); err != nil {
 		return 0, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if err := f.keys.makeRSA(o.rsa); err != nil {
 		return 0, err
+	}
+	if f.restarted {
+		vacated(o.viewersTo, o.brokerTo)
 	}
 	child := exec.CommandContext(context.Background(), o.command[0], o.command[1:]...)
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
@@ -124,15 +128,34 @@ func serve(o *options) (int, error) {
 	}
 }
 
-// mark leaves a file beside the keys and reports whether it was there already:
-// then this is not the first start of this system.
-func mark(path string) bool {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return errors.Is(err, os.ErrExist)
+// vacated waits until addresses are free: after a SIGKILL of the whole group the
+// bridge of the last start may take a moment longer to go than we did.
+func vacated(addresses ...string) {
+	for _, address := range addresses {
+		for range 200 {
+			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+			if err == nil {
+				_ = l.Close() // it was only tried
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
 	}
-	_ = file.Close() // nothing was written
-	return false
+}
+
+// mark counts the starts of this system in the length of a file beside its keys
+// and returns how many there were before.
+func mark(path string) (before int64) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil {
+		before = info.Size()
+	}
+	_, _ = file.WriteString(".") // what cannot be counted counts as the first
+	return before
 }
 
 // await waits until the bridge serves viewers: then it has made its certificate.

@@ -11,7 +11,7 @@ import (
 
 // resources: what is taken and not given back, and who waits for whom.
 var resources = map[string]maker{
-	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll, "F59": hoard, "F60": neverDrop, "F64": ghost, "F65": wrongPing,
+	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll, "F59": hoard, "F60": neverDrop, "F65": wrongPing,
 }
 
 // leakMemory (F55) keeps so many bytes of every message.
@@ -169,28 +169,6 @@ func neverDrop(f *front, _ param) *flaw {
 			return fr.opcode() != opPong
 		},
 	}
-}
-
-// ghost (F64) keeps the old session of a viewer that came back and gives its
-// readings to the new one, so that there are two of everything.
-func ghost(f *front, _ param) *flaw {
-	var mu sync.Mutex
-	known := map[string]bool{}
-	return &flaw{arrive: func(s *session, st *stream, rs []reading) []reading {
-		mu.Lock()
-		defer mu.Unlock()
-		again := st.resumed && known[s.viewer()]
-		known[s.viewer()] = true
-		if !again || time.Since(st.began) > time.Second {
-			return rs
-		}
-		var out []reading
-		for _, r := range rs {
-			f.count.fire()
-			out = append(out, r, r)
-		}
-		return out
-	}}
 }
 
 // wrongPing (F65) answers pings of viewers with an empty pong.

@@ -1,0 +1,29 @@
+package defects
+
+// seeded is a defect whose scenario needs no other load than the profile's.
+func seeded(id, title, kills, scenario, param, stimulus string) Defect {
+	return Defect{ID: id, Title: title, Kills: kills, Scenario: scenario, Where: viewerSide, Param: param, Stimulus: stimulus}
+}
+
+// loaded gives a defect a load.
+func loaded(d Defect, loads map[string]map[string]any) Defect { d.Loads = loads; return d }
+
+// burdens are defects of what a bridge takes, keeps and lets out.
+var burdens = []Defect{
+	seeded("F53", "writes tokens into its log", "SEC-09", "admission", "", "1 token"),
+	seeded("F54", "lets every viewer write to every topic", "SEC-08", "tenants", "", "1 per verb"),
+	seeded("F55", "keeps 8 KiB of every message", "RES-01", "soak", "8192", "5 s at 16 MiB/s; for 2 KiB/s see profile soak"),
+	seeded("F56", "keeps a descriptor of every viewer", "RES-02", "churn", "", "200 connections"),
+	seeded("F57", "keeps a thread of every viewer that vanished", "RES-03", "churn", "2048", "1 wave of RST"),
+	seeded("F58", "writes to one viewer after the other, so that one that does not read holds up the rest", "RES-04", "stall", "",
+		"1 stalled reader beyond the fill time"),
+	seeded("F59", "has a queue without end for a viewer that does not read", "RES-05", "stall", "20", "1, 10 × the fill time"),
+	loaded(seeded("F61r", "serves no filter after a restart, though it confirms them", "REC-05", "refill", "1", "1 restart"),
+		load("refill", "cycles", 4)),
+	loaded(seeded("F62", "serves 1 filter in 50 no more after a restart", "REC-05", "refill", "0.02", "228 filters restarted"),
+		load("refill", "cycles", 5)),
+	loaded(seeded("F64", "lets two clients of one identifier live side by side", "REC-06", "refill", "", "1 takeover"),
+		load("refill", "cycles", 1)),
+	loaded(seeded("F63s", "lets viewers wait twice as long at each way back, in a storm", "REC-04", "storm", "50/3s", "2 storms"),
+		load("storm", "viewers", 50, "cycles", 2)),
+}
