@@ -43,6 +43,7 @@ type Plan struct {
 	BrokerFault bool           // put a proxy between devices and broker
 	Sources     []DeviceSpec   // opened in place of the fleet
 	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
+	Retain      bool           // the fleet publishes messages to be retained
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
@@ -206,6 +207,9 @@ func dialTo(addr string) func(context.Context, string, string) (net.Conn, error)
 		return d.DialContext(ctx, network, addr)
 	}
 }
+
+// Run returns the run id that own payloads of this bench carry.
+func (b *Bench) Run() string { return b.run }
 
 // Folder returns the name of the folder below the records of the run that
 // holds what this bench leaves.

@@ -43,7 +43,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 			return err
 		}
 		for i, twin := range fleet {
-			source := load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1}
+			source := load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1, Retain: b.plan.Retain}
 			if i%burstEvery == 0 {
 				source.Burst = b.plan.Load.Burst
 			}

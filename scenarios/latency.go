@@ -2,8 +2,8 @@ package scenarios
 
 // Latency: how late is what a viewer sees?
 //
-// Requirements: LAT-01, LAT-02, LAT-03 (and, from the same load, DEL-01,
-// DEL-05, DEL-06, ORD-01); LAT-08.
+// Requirements: LAT-01, LAT-02, LAT-03, LAT-04, LAT-07, LAT-09 (and, from the same
+// load, DEL-01, DEL-05, DEL-06, ORD-01); LAT-08.
 //
 // Procedure "steady":
 //  1. Start the bridge, a witness at its broker and the viewers; connect the devices.
@@ -44,7 +44,7 @@ const patience = 30 * time.Second
 var _ = spec.Describe("Latency", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "steady", Title: "keeps latency, completeness and order under steady load with micro-bursts",
-		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"steady"},
+		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-07", "LAT-09", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"steady"},
 		Drive: driveSteady, Judge: judgeSteady,
 	})
 	s.Scenario(spec.Scenario{
@@ -93,6 +93,9 @@ func judgeSteady(c *spec.Case) {
 	for _, id := range []string{"LAT-01", "LAT-02", "LAT-03"} {
 		j.latency(id, all, j.rule(j.samples(id)), runs...)
 	}
+	j.ceiling("LAT-04", all, runs)
+	j.fresh("LAT-07", j.samples("LAT-07"))
+	j.creeping("LAT-09", runs)
 	j.lost("DEL-01", j.samples("DEL-01"))
 	j.duplicated("DEL-05", j.samples("DEL-05"))
 	j.genuine("DEL-06", j.samples("DEL-06"))

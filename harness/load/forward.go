@@ -32,7 +32,7 @@ func (g *Generator) Forward(ctx context.Context, dev devices.Device, topic strin
 // ForwardWith is Forward with options.
 func (g *Generator) ForwardWith(ctx context.Context, dev devices.Device, topic string, o ForwardOptions) error {
 	info := dev.Info()
-	p, err := g.publisher(info.ID)
+	p, err := g.publisher(info.ID, nil)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (g *Generator) add(s Source) error {
 	src.stream = g.register(record.Stream{
 		Device: info.ID, Topic: s.Topic, Mode: string(info.Mode), QoS: s.QoS, Period: src.period,
 	})
-	p, err := g.publisher(info.ID)
+	p, err := g.publisher(info.ID, nil)
 	if err != nil {
 		return err
 	}
@@ -142,12 +142,12 @@ func (g *Generator) register(s record.Stream) uint32 {
 	return id
 }
 
-func (g *Generator) publisher(device string) (*Publisher, error) {
+func (g *Generator) publisher(device string, will *Will) (*Publisher, error) {
 	return NewPublisher(PublisherConfig{
 		Name: "publisher " + device, ClientID: g.cfg.ClientID + "-" + g.cfg.Run + "-" + device,
 		Broker: g.cfg.Broker, Version: g.cfg.Version, TLS: g.cfg.TLS, Username: g.cfg.Username, Password: g.cfg.Password,
 		Recorder: g.cfg.Recorder, InFlight: g.cfg.InFlight, NoResend: g.cfg.NoResend, Sequence: g.cfg.Sequence,
-		Reconnect: g.cfg.Reconnect, Dial: g.cfg.Dial, Log: g.cfg.Log,
+		Reconnect: g.cfg.Reconnect, Dial: g.cfg.Dial, Log: g.cfg.Log, Will: will,
 	})
 }
 

@@ -30,7 +30,7 @@ func startMosquitto(tb testing.TB) *url.URL {
 	address := free.Addr().(*net.TCPAddr)
 	free.Close()
 	file := filepath.Join(tb.TempDir(), "mosquitto.conf")
-	config := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 20\n", address.Port)
+	config := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 20\nmax_packet_size 4096\n", address.Port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -75,6 +75,9 @@ func TestMosquitto(t *testing.T) {
 	}
 	if window := g.publishers[0].window; window != 20 {
 		t.Errorf("window %d, the broker said 20", window)
+	}
+	if h, err := g.Hand(ctx, "hand", nil); err != nil || h.MaxPacket() != 4096 {
+		t.Errorf("a hand that may send %d bytes, the broker said 4096 (%v)", h.MaxPacket(), err)
 	}
 	if err := g.Run(ctx, 500*time.Millisecond); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type PublisherConfig struct {
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
 	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
+	Will      *Will         // nil for none
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	Log       *slog.Logger
 }
@@ -87,20 +88,22 @@ type Publisher struct {
 	done   chan struct{}
 	wake   chan struct{} // queue is not empty
 
-	mu       sync.Mutex
-	started  bool
-	leaving  bool     // Close was called
-	conn     net.Conn // nil while there is none
-	window   int
-	inflight map[uint16]*pending
-	order    []*pending // unacknowledged, in the order they were first written
-	lastID   uint16
-	lastSeq  uint64
-	queue    []*pending // waits for the writer goroutine, the first may be half written
-	queued   int        // bytes in queue
-	draining bool       // the writer goroutine is at work on queue
-	counts   Counts
-	waiters  []chan struct{}
+	mu      sync.Mutex
+	started bool
+	leaving bool     // Close was called
+	conn    net.Conn // nil while there is none
+	window  int
+	// maxPacket is the broker's Maximum Packet Size, 0 for none.
+	maxPacket int64
+	inflight  map[uint16]*pending
+	order     []*pending // unacknowledged, in the order they were first written
+	lastID    uint16
+	lastSeq   uint64
+	queue     []*pending // waits for the writer goroutine, the first may be half written
+	queued    int        // bytes in queue
+	draining  bool       // the writer goroutine is at work on queue
+	counts    Counts
+	waiters   []chan struct{}
 }
 
 // pending is a message on its way.
@@ -196,6 +199,11 @@ func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, b
 	window := p.cfg.InFlight
 	if answer.ReceiveMaximum > 0 { // [MQTT-3.3.4-7]
 		window = min(window, int(answer.ReceiveMaximum))
+	}
+	if answer.MaxPacket > 0 {
+		p.mu.Lock()
+		p.maxPacket = int64(answer.MaxPacket)
+		p.mu.Unlock()
 	}
 	return conn, window, answer.Present, nil
 }

@@ -95,6 +95,7 @@ func (p *Publisher) greet(conn net.Conn, cleanStart bool) (answer mqttwire.Answe
 	hello, err := mqttwire.Connection{
 		Version: p.version, ClientID: cfg.ClientID, KeepAlive: keepAlive, Clean: cleanStart, Expiry: sessionExpiry,
 		Username: cfg.Username, Password: cfg.Password,
+		Will: cfg.Will,
 	}.Packet()
 	if err != nil {
 		return answer, fmt.Errorf("load: encode CONNECT of %q: %w", cfg.ClientID, err)

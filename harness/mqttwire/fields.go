@@ -64,6 +64,7 @@ type properties struct {
 	reason         string
 	keepAlive      uint16 // that the server wants instead, 0 when it does not say
 	receiveMaximum uint16 // 0 when the server does not say
+	maxPacket      uint32
 }
 
 // shapes says how the value of each property is written (section 2.2.2.2).
@@ -78,7 +79,7 @@ func (f *fields) properties() (p properties) {
 	in := fields{rest: f.bytes(f.varint())}
 	for len(in.rest) > 0 && !in.bad {
 		id := in.byte()
-		var text []byte
+		var text, wide []byte
 		var number uint16
 		switch shapes[id] {
 		case '1':
@@ -86,7 +87,7 @@ func (f *fields) properties() (p properties) {
 		case '2':
 			number = in.uint16()
 		case '4':
-			in.bytes(4)
+			wide = in.bytes(4)
 		case 'v':
 			in.varint()
 		case 's':
@@ -106,6 +107,10 @@ func (f *fields) properties() (p properties) {
 			p.keepAlive = number
 		case 0x21:
 			p.receiveMaximum = number
+		case 0x27:
+			if len(wide) == 4 {
+				p.maxPacket = binary.BigEndian.Uint32(wide)
+			}
 		}
 	}
 	f.bad = f.bad || in.bad

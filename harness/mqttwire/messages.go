@@ -57,6 +57,16 @@ type Connection struct {
 	Expiry    uint32 // of the session, seconds; MQTT 5 only
 	Username  string // "" leaves it out, and the password too
 	Password  string
+	Will      *Will // nil for none
+}
+
+// Will is the message that a server publishes for a client whose connection ends
+// without DISCONNECT (MQTT 5.0 section 3.1.2.5), without delay.
+type Will struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
 }
 
 // Packet returns CONNECT.
@@ -73,6 +83,15 @@ func (c Connection) Packet() ([]byte, error) {
 	if c.Username != "" {
 		flags |= 0xC0
 	}
+	if w := c.Will; w != nil {
+		if len(w.Topic) > 0xFFFF || len(w.Payload) > 0xFFFF || w.QoS > 2 {
+			return nil, fmt.Errorf("a will with a topic of %d and a payload of %d bytes, QoS %d; MQTT can carry 65535 each and 2", len(w.Topic), len(w.Payload), w.QoS)
+		}
+		flags |= 0x04 | w.QoS<<3
+		if w.Retain {
+			flags |= 0x20
+		}
+	}
 	body := append(appendString(nil, "MQTT"), c.Version, flags)
 	body = binary.BigEndian.AppendUint16(body, c.KeepAlive)
 	if c.Version == V5 {
@@ -84,6 +103,12 @@ func (c Connection) Packet() ([]byte, error) {
 		}
 	}
 	body = appendString(body, c.ClientID)
+	if w := c.Will; w != nil {
+		if c.Version == V5 {
+			body = append(body, 0) // no properties
+		}
+		body = appendString(appendString(body, w.Topic), string(w.Payload))
+	}
 	if c.Username != "" {
 		body = appendString(appendString(body, c.Username), c.Password)
 	}
@@ -97,6 +122,7 @@ type Answer struct {
 	Reason         string
 	KeepAlive      uint16 // seconds that the server wants instead, 0 when it does not say
 	ReceiveMaximum uint16 // of QoS 1 messages on their way, 0 when it does not say
+	MaxPacket      uint32 // bytes of the largest packet that the server takes, 0 when it does not say
 }
 
 // Connack reads CONNACK. Reason is never "" when Code is not 0.
@@ -107,7 +133,7 @@ func (p Packet) Connack(version byte) (a Answer, err error) {
 	// A server that refuses the version may answer in an older one.
 	if version == V5 && len(f.rest) > 0 {
 		told := f.properties()
-		a.Reason, a.KeepAlive, a.ReceiveMaximum = told.reason, told.keepAlive, told.receiveMaximum
+		a.Reason, a.KeepAlive, a.ReceiveMaximum, a.MaxPacket = told.reason, told.keepAlive, told.receiveMaximum, told.maxPacket
 	}
 	if f.bad || len(f.rest) > 0 || flags > 1 {
 		return a, Malformed("CONNACK of %d bytes", len(p.Body))

@@ -38,6 +38,7 @@ type message struct {
 	copies    uint8  // how often the witness saw it, at most 255
 	resent    bool   // written more than once: the broker may have it twice
 	blocked   bool
+	retained  bool // to be kept by the broker
 	known     bool // the generator had it planned, or the witness saw it
 }
 
@@ -154,7 +155,7 @@ func (h *History) indexPublished() {
 		case record.Sent:
 			m.due, m.known = r.Due, true
 			if m.sent == 0 {
-				m.sent, m.end = r.At, r.End
+				m.sent, m.end, m.retained = r.At, r.End, r.Flags&record.FlagRetained != 0
 			} else {
 				m.resent = true
 			}

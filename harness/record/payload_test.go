@@ -101,6 +101,7 @@ func TestResolver(t *testing.T) {
 	v.Add(1, Stream{Device: "b", Topic: "t/b"})
 	v.Add(2, Stream{Device: "tasmota", Topic: "tele/x", Foreign: true})
 	own := Encode("0a1b2c3d", "a", 5, nil)
+	v.AddPayload(2, []byte(`{"x": 1.0}`))
 	for _, c := range []struct {
 		name, topic string
 		payload     []byte
@@ -117,6 +118,9 @@ func TestResolver(t *testing.T) {
 		{"something else on an own topic", "t/b", []byte("hello"), 1, 0, FlagCorrupt},
 		{"foreign", "tele/x", []byte("hello"), 2, 0, FlagForeign},
 		{"own payload on a foreign topic", "tele/x", own, 2, 0, FlagForeign},
+		{"own without its topic", "", own, 0, 5, 0},
+		{"foreign without its topic, written anew", "", []byte(`{"x":1}`), 2, 0, FlagForeign},
+		{"unknown without a topic", "", []byte(`{"x":2}`), NoStream, 0, FlagForeign},
 		{"nobody", "t/zzz", []byte("hello"), NoStream, 0, FlagForeign},
 	} {
 		stream, seq, flags := v.Resolve(c.topic, c.payload)

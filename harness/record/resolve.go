@@ -11,6 +11,8 @@ type Resolver struct {
 	mu      sync.RWMutex
 	byTopic map[string]resolved
 	byDev   map[string]resolved
+	// byPayload holds streams by the digest of the meaning of their payloads.
+	byPayload map[uint64]uint32
 }
 
 type resolved struct {
@@ -21,7 +23,7 @@ type resolved struct {
 
 // NewResolver returns a Resolver for the run id that the publishers use.
 func NewResolver(run string) *Resolver {
-	return &Resolver{run: run, byTopic: map[string]resolved{}, byDev: map[string]resolved{}}
+	return &Resolver{run: run, byTopic: map[string]resolved{}, byDev: map[string]resolved{}, byPayload: map[uint64]uint32{}}
 }
 
 // Add makes a stream known under its topic and, unless it publishes payloads
@@ -36,6 +38,15 @@ func (v *Resolver) Add(id uint32, s Stream) {
 	}
 }
 
+// AddPayload makes a payload of a foreign stream known, by what it says (see
+// Canonical), for systems that do not tell the topic of a message.
+func (v *Resolver) AddPayload(id uint32, payload []byte) {
+	digest := Digest(Canonical(payload))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.byPayload[digest] = id
+}
+
 // Resolve returns the stream, the position in it (0 when the payload does not
 // say) and the flags of a message that arrived under topic:
 //
@@ -43,7 +54,8 @@ func (v *Resolver) Add(id uint32, s Stream) {
 //   - the same under another topic: FlagMisrouted is set, unless topic is "",
 //     which means that the system does not tell the topic;
 //   - an own payload of another run or of an unknown device: NoStream;
-//   - anything else on the topic of a foreign stream: FlagForeign, position 0;
+//   - anything else on the topic of a foreign stream, or without a topic and
+//     known by AddPayload: FlagForeign, position 0;
 //   - anything else on the topic of an own stream: FlagCorrupt, position 0.
 func (v *Resolver) Resolve(topic string, payload []byte) (stream uint32, seq uint64, flags uint8) {
 	p, err := Parse(payload)
@@ -66,6 +78,11 @@ func (v *Resolver) Resolve(topic string, payload []byte) (stream uint32, seq uin
 	}
 	if known {
 		return here.stream, 0, FlagCorrupt
+	}
+	if topic == "" && len(v.byPayload) > 0 {
+		if stream, ok := v.byPayload[Digest(Canonical(payload))]; ok {
+			return stream, 0, FlagForeign
+		}
 	}
 	return NoStream, 0, FlagForeign
 }

@@ -133,6 +133,18 @@ func TestDrift(t *testing.T) {
 	if s.Stationary || s.Worst != 3 || math.Abs(s.Drift-3) > 1 || s.P > 0.01 {
 		t.Errorf("a drift of 3 is not seen: %+v", s)
 	}
+	if c := s.Certain(); !(c > 1 && c <= s.Drift) || still.Drift(0.99, 10).Certain() != 0 {
+		t.Errorf("of a drift of 3 %v is certain, of none %v", c, still.Drift(0.99, 10).Certain())
+	}
+	for i := range drifting.Value {
+		drifting.Value[i] -= 6 * float64(i) / n
+	}
+	if c := drifting.Drift(0.99, 10).Certain(); !(c > 1 && c < 4) {
+		t.Errorf("of a drift downwards of 3 %v is certain", c)
+	}
+	for i := range drifting.Value {
+		drifting.Value[i] += 6 * float64(i) / n
+	}
 	if s := drifting.Drift(0.99, 100); !s.Stationary {
 		t.Errorf("a drift of 3 %% of the limit counts: %+v", s)
 	}

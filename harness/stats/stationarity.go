@@ -11,6 +11,7 @@ type Stationarity struct {
 	Tested     bool // there were at least ten blocks
 	Stationary bool
 	P          float64 // two-sided Mann–Whitney, first against last third
+	Blocks     int     // that were compared
 	Slope      float64 // Theil–Sen, per block
 	SlopeLow   float64 // 95 % interval
 	SlopeHigh  float64
@@ -43,7 +44,7 @@ func (s Series) drift(q, limit float64) Stationarity {
 	if len(blocks) < driftMinBlocks {
 		return t
 	}
-	t.Tested = true
+	t.Tested, t.Blocks = true, len(blocks)
 	third := len(blocks) / 3
 	t.P = MannWhitney(blocks[:third], blocks[len(blocks)-third:])
 	t.Slope, t.SlopeLow, t.SlopeHigh = TheilSen(blocks)
@@ -51,6 +52,22 @@ func (s Series) drift(q, limit float64) Stationarity {
 	still := t.P >= driftAlpha && t.SlopeLow <= 0 && t.SlopeHigh >= 0
 	t.Stationary = still || math.Abs(t.Drift) <= driftShare*limit
 	return t
+}
+
+// Certain returns the least size, up or down, of the drift over the whole run
+// that both tests together establish: 0 when either sees none, else the end of
+// the 95 % interval of the slope that is nearer to zero.
+func (t Stationarity) Certain() float64 {
+	switch {
+	case !t.Tested || t.P >= driftAlpha:
+		return 0
+	case t.SlopeLow > 0:
+		return t.SlopeLow * float64(t.Blocks)
+	case t.SlopeHigh < 0:
+		return -t.SlopeHigh * float64(t.Blocks)
+	default:
+		return 0
+	}
 }
 
 // blockQuantiles returns the q-quantile of each of count equal slices of time

@@ -133,7 +133,8 @@ type Hooks struct {
 
 // Limits are figures that the system promises about itself.
 type Limits struct {
-	Reconnect time.Duration `yaml:"reconnect,omitempty"` // downtime after which viewers are served again
+	Reconnect  time.Duration `yaml:"reconnect,omitempty"`  // downtime after which viewers are served again
+	MaxPayload int64         `yaml:"maxPayload,omitempty"` // largest payload that reaches viewers, in bytes; 0 is what the broker takes
 }
 
 // DefaultReadyTimeout is how long a process may take to get ready when the
@@ -163,13 +164,18 @@ const (
 	CapLimits        = "connection-limits" // connections that do not get on are closed
 	CapDrain         = "drain"             // a planned stop tells viewers before it happens
 	CapMetrics       = "metrics"           // figures in Prometheus text format
+	CapBinary        = "binary"            // payloads that are no text reach viewers unchanged
+	CapLastWill      = "last-will"         // the will of a device that dies reaches viewers
+	CapMixedOrder    = "mixed-qos-order"   // a topic keeps its order over QoS 0 and QoS 1
+	CapBrokerRestart = "broker-restart"    // nothing is lost over a restart of the broker, which is a part of its own
 )
 
 // Capabilities returns every name that a descriptor may claim.
 func Capabilities() []string {
 	return []string{CapQoS1, CapRetained, CapResume, CapSnapshot, CapGapMarker, CapCrashSafe, CapExactlyOnce,
 		CapTLS, CapOriginCheck, CapAuth, CapTokenValidity, CapTokenExpiry, CapRevocation, CapTenants,
-		CapCloseCodes, CapHeartbeat, CapTakeover, CapLimits, CapDrain, CapMetrics}
+		CapCloseCodes, CapHeartbeat, CapTakeover, CapLimits, CapDrain, CapMetrics,
+		CapBinary, CapLastWill, CapMixedOrder, CapBrokerRestart}
 }
 
 // Remote reports whether the harness starts nothing itself.

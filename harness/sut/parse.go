@@ -80,6 +80,8 @@ func (d *Descriptor) checkHead(fault faultFunc) error {
 		return fault([]any{"name"}, "is missing; name the system under test")
 	case d.Limits.Reconnect < 0:
 		return fault([]any{"limits", "reconnect"}, "is negative")
+	case d.Limits.MaxPayload < 0:
+		return fault([]any{"limits", "maxPayload"}, "is negative")
 	}
 	return nil
 }

@@ -119,6 +119,7 @@ func TestParseRefuses(t *testing.T) {
 		{"template", "{{here}}", "{{hear}}", "unknown template {{hear}}"},
 		{"hello template", "{{token}}", "{{tokn}}", "unknown template {{tokn}}"},
 		{"negative limit", "reconnect: 2s", "reconnect: -2s", "is negative"},
+		{"negative size", "reconnect: 2s", "maxPayload: -1", "is negative"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(wholeDescriptor, c.old, c.new, 1)
@@ -191,7 +192,8 @@ func TestDefaultIsValid(t *testing.T) {
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if !d.builtin || len(d.Capabilities) != len(Capabilities()) {
+	// All but a restart of its broker, which is no part of its own.
+	if !d.builtin || len(d.Capabilities) != len(Capabilities())-1 || d.Has(CapBrokerRestart) {
 		t.Fatalf("descriptor is %+v", d)
 	}
 }

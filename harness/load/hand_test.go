@@ -1,0 +1,151 @@
+package load
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"testing"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/devices"
+	"plumbline/harness/record"
+)
+
+// handed starts a generator without sources and a hand of it.
+func handed(t *testing.T, rec *record.Recorder, broker *url.URL, resolver *record.Resolver, will *Will) (*Generator, *Hand) {
+	t.Helper()
+	g, err := NewGenerator(Config{Recorder: rec, Resolver: resolver, Broker: broker, Run: testRun})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	h, err := g.Hand(testContext(t), "hand", will)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, h
+}
+
+func TestHandPublishesWhatItIsTold(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	resolver := record.NewResolver(testRun)
+	g, h := handed(t, rec, broker, resolver, nil)
+	raw := h.Line(record.Stream{Device: "raw", Topic: "a/raw", QoS: 1, Foreign: true})
+	own := h.Line(record.Stream{Device: "own", Topic: "a/own", QoS: 1})
+	text := []byte("a\x00b")
+	raw.Send(Parcel{Raw: text, QoS: 1})
+	raw.Send(Parcel{QoS: 1}) // empty
+	for i := range 4 {
+		own.Send(Parcel{QoS: byte(i % 2), Values: []devices.Value{{Name: "x", Number: float64(i)}}})
+	}
+	if err := h.WaitAcked(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "six messages reach the broker", func() bool { return len(tap.all()) == 6 })
+	if health := g.Health(); health.Sent != 6 || health.Acked != 4 {
+		t.Errorf("the generator counts %+v", health)
+	}
+	got := tap.all()
+	if got[0].payload != string(text) || got[1].payload != "" || got[2].qos != 0 || got[3].qos != 1 {
+		t.Errorf("the broker got %+v", got)
+	}
+	if stream, seq, flags := resolver.Resolve("a/own", []byte(got[5].payload)); stream != own.id || seq != 4 || flags != 0 {
+		t.Errorf("the last one is stream %d #%d, flags %d", stream, seq, flags)
+	}
+	if stream, _, flags := resolver.Resolve("", text); stream != raw.id || flags != record.FlagForeign {
+		t.Errorf("without its topic it is stream %d, flags %d", stream, flags)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sent := kinds(logOf(t, rec), record.Sent)
+	if len(sent) != 6 || sent[0].Flags&record.FlagForeign == 0 || sent[0].Digest != record.Digest(text) || sent[0].Due == 0 || sent[2].Seq != 1 {
+		t.Errorf("records are %+v", sent)
+	}
+	if _, err := g.Hand(testContext(t), "late", nil); err == nil {
+		t.Error("a closed generator gave a hand")
+	}
+}
+
+// A hand that is dropped says no word, so that its will is due; its own goodbye
+// takes the will back.
+func TestDropMakesTheWillDue(t *testing.T) {
+	for name, c := range map[string]struct {
+		leave func(*Generator, *Hand) error
+		due   bool
+	}{
+		"dropped": {func(_ *Generator, h *Hand) error { return errors.Join(h.Drop(), h.Drop()) }, true},
+		"closed":  {func(g *Generator, _ *Hand) error { return g.Close() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broker, wills, left := startWillBroker(t)
+			g, h := handed(t, newRecorder(t), broker, nil, &Will{Topic: "a/state", Payload: []byte("gone"), QoS: 1, Retain: true})
+			if err := c.leave(g, h); err != nil {
+				t.Fatal(err)
+			}
+			until(t, "the broker sees the end", func() bool { return len(left) > 0 })
+			until(t, "the will is or is not published", func() bool { return len(wills) > 0 || !c.due })
+			if got := len(wills) > 0; got != c.due {
+				t.Fatalf("the will was published: %v", got)
+			}
+			if c.due {
+				if w := <-wills; w.topic != "a/state" || w.payload != "gone" || w.qos != 1 {
+					t.Errorf("the will is %+v", w)
+				}
+			}
+			if err := g.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// startWillBroker starts a broker that tells of wills and of clients that left.
+func startWillBroker(t *testing.T) (u *url.URL, wills chan published, left chan string) {
+	t.Helper()
+	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
+	hook := &leavings{wills: make(chan published, 8), left: make(chan string, 8)}
+	for _, h := range []mqtt.Hook{new(auth.AllowHook), hook} {
+		if err := s.AddHook(h, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"})
+	if err := s.AddListener(l); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return &url.URL{Scheme: "mqtt", Host: l.Address()}, hook.wills, hook.left
+}
+
+// leavings tells of wills that were published and of clients that left.
+type leavings struct {
+	mqtt.HookBase
+	wills chan published
+	left  chan string
+}
+
+// ID implements mqtt.Hook.
+func (*leavings) ID() string { return "leavings" }
+
+// Provides implements mqtt.Hook.
+func (*leavings) Provides(b byte) bool {
+	return slices.Contains([]byte{mqtt.OnWillSent, mqtt.OnDisconnect}, b)
+}
+
+// OnWillSent implements mqtt.Hook.
+func (h *leavings) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	h.wills <- published{client: cl.ID, topic: pk.TopicName, payload: string(pk.Payload), qos: pk.FixedHeader.Qos}
+}
+
+// OnDisconnect implements mqtt.Hook.
+func (h *leavings) OnDisconnect(cl *mqtt.Client, _ error, _ bool) { h.left <- cl.ID }

@@ -1,0 +1,202 @@
+package scenarios
+
+// Integrity: does every payload and every topic arrive as it was sent?
+//
+// Requirements: INT-01, INT-02, INT-04.
+//
+// Procedure "payloads":
+//  1. Start the bridge. No device speaks; everything is sent by hand, one
+//     message after the acknowledgement of the other, each on a topic of its own.
+//  2. Send the ladder of sizes, as text and, where the system claims to carry
+//     them, as random bytes, as far up as the broker and the descriptor allow.
+//  3. Send text and numbers that careless software damages.
+//  4. Send under topics that careless software confuses, each twice.
+//  5. Count: what arrives must be what was sent, to the byte, under its topic. A
+//     system that writes JSON anew is held to what the JSON says.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/harness"
+	"plumbline/harness/load"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("Integrity", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "payloads", Title: "carries payloads of every size and kind unchanged, under the topic that they were sent to",
+		Requirements: []string{"INT-01", "INT-02", "INT-04"}, Loads: []string{"payloads"},
+		Drive: drivePayloads, Judge: judgePayloads,
+	})
+})
+
+// The devices of the three parts begin with these.
+const (
+	sizePart  = "size-"
+	textPart  = "content-"
+	topicPart = "topic-"
+)
+
+// largePayloads lets the default bridge take the whole ladder.
+var largePayloads = map[string]any{"mqtt.maxPacketBytes": "2MiB"}
+
+// payloadFacts is what a judge must know of what was sent.
+type payloadFacts struct {
+	Topics  bool     `json:"topics"`   // viewers are told the topic of a message
+	LeftOut []string `json:"left_out"` // of the ladder, with the reason
+	Stuck   string   `json:"stuck"`    // why nothing more was sent, "" when all was
+}
+
+func drivePayloads(ctx context.Context, t *spec.Trial) {
+	l := t.Load("payloads")
+	t.Step("start the bridge with %d viewers", l.Viewers)
+	b := t.Open(ctx, harness.Plan{Load: l, Config: largePayloads})
+	hand, err := b.Generator.Hand(ctx, "hand", nil)
+	t.Check(err)
+	facts := payloadFacts{Topics: tellsTopics(b.SUT.Viewer())}
+	var sizes []item
+	sizes, facts.LeftOut = ladder(t.Rig.Seed(), t.Rig.Has(sut.CapBinary), payloadBound(hand.MaxPacket(), b.SUT.Descriptor().Limits.MaxPayload))
+	t.Check(b.Around(ctx, "payloads", 0, 0, func(ctx context.Context) error {
+		t.Step("send payloads of %d sizes and kinds%s", len(sizes), leftOut(facts.LeftOut))
+		err := mail(ctx, hand, sizePart, sizes)
+		if err == nil {
+			t.Step("send %d texts and numbers that careless software damages", len(contents()))
+			err = mail(ctx, hand, textPart, contents())
+		}
+		if err == nil {
+			t.Step("send twice under %d topics that careless software confuses", len(topicNames()))
+			err = mailTopics(ctx, hand)
+		}
+		if errors.Is(err, errStuck) {
+			facts.Stuck, err = err.Error(), nil
+		}
+		return err
+	}))
+	t.Step("drain, end everything and compare")
+	t.Check(b.Finish(ctx))
+	t.Keep(facts)
+}
+
+func judgePayloads(c *spec.Case) {
+	j, facts := newJudged(c), spec.Facts[payloadFacts](c)
+	if facts.Stuck != "" {
+		j.unmet = append(j.unmet, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a broker that takes these messages", Detail: facts.Stuck})
+	}
+	j.intact("INT-01", sizePart, "payloads of the ladder", j.samples("INT-01"))
+	j.intact("INT-02", textPart, "texts and numbers", j.samples("INT-02"))
+	if !facts.Topics {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonEnvironment, Cure: "a descriptor that says where a viewer finds the topic of a message",
+			Detail: "the system does not tell viewers the topic of a message",
+		})
+	}
+	j.intact("INT-04", topicPart, "messages under like topics", j.samples("INT-04"))
+	j.show("t0i→t4, payloads of every size and kind", 100*time.Millisecond)
+}
+
+// intact judges that what was sent by the devices of one part arrived unchanged.
+func (j *judged) intact(id, part, unit string, least int64) {
+	o := j.options(id)
+	for _, s := range j.history.Log().Index.Streams {
+		if strings.HasPrefix(s.Device, part) {
+			o.Devices = append(o.Devices, s.Device)
+		}
+	}
+	if len(o.Devices) == 0 {
+		o.Devices = []string{part} // nobody has that name: a gate says so
+	}
+	d, found := j.history.Delivery(o)
+	in := oracle.ZeroInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Noun: "damage/damages", Unit: unit, N: d.Owed,
+		Events: d.Lost + d.Phantom + d.Misrouted + d.Corrupted, Suspicions: d.Unconfirmed,
+		Findings: ofKind(found, "lost", "phantom", "misrouted", "corrupt"), MinN: least, Seed: j.Seed(),
+		Gates: append(j.history.Gates(o), j.unmet...),
+	}
+	j.Judge(oracle.JudgeZero(j.Requirement(id), in))
+}
+
+// payloadOverhead is what a packet of the ladder holds beside its payload at
+// most: header, topic, properties.
+const payloadOverhead = 256
+
+// payloadBound returns the largest payload that broker and descriptor allow, 0
+// for no bound.
+func payloadBound(packet, declared int64) int64 {
+	bound := max(packet-payloadOverhead, 0)
+	if declared > 0 && (bound == 0 || declared < bound) {
+		bound = declared
+	}
+	return bound
+}
+
+// tellsTopics reports whether viewers are told the topic of a message.
+func tellsTopics(v sut.Viewer) bool {
+	return v.Protocol == viewer.Plumbline || v.Protocol == viewer.MQTT || v.Message.Topic != ""
+}
+
+func leftOut(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "; left out: " + strings.Join(names, ", ")
+}
+
+// mail sends each item once on a topic of its own.
+func mail(ctx context.Context, hand *load.Hand, part string, items []item) error {
+	for _, it := range items {
+		line := hand.Line(record.Stream{Device: part + it.name, Topic: harness.Topic(part + it.name), Mode: string(devices.Sim), QoS: 1, Foreign: true})
+		if err := post(ctx, hand, line, load.Parcel{Raw: it.payload, QoS: 1}); err != nil {
+			return fmt.Errorf("%w: %s", err, part+it.name)
+		}
+	}
+	return nil
+}
+
+// mailTopics sends two messages under each of the topics, all in turn, so that
+// two that are taken for one show at once.
+func mailTopics(ctx context.Context, hand *load.Hand) error {
+	var lines []*load.Line
+	for i, topic := range topicNames() {
+		lines = append(lines, hand.Line(record.Stream{Device: fmt.Sprintf("%s%02d", topicPart, i+1), Topic: harness.Topic(topic), Mode: string(devices.Sim), QoS: 1}))
+	}
+	for round := range 2 {
+		for i, line := range lines {
+			if err := post(ctx, hand, line, load.Parcel{QoS: 1, Values: []devices.Value{{Name: "round", Number: float64(round)}}}); err != nil {
+				return fmt.Errorf("%w: topic %q", err, topicNames()[i])
+			}
+		}
+	}
+	return nil
+}
+
+// errStuck says that the broker took a message and never said so. The recording
+// shows it too; what was to follow it is not sent.
+var errStuck = errors.New("a message was not acknowledged")
+
+// ackPatience is how long an acknowledgement may take.
+const ackPatience = 10 * time.Second
+
+// post sends one message and waits for its acknowledgement.
+func post(ctx context.Context, hand *load.Hand, line *load.Line, p load.Parcel) error {
+	line.Send(p) // a message that could not be written is recorded as blocked
+	limited, cancel := context.WithTimeout(ctx, ackPatience)
+	defer cancel()
+	if err := hand.WaitAcked(limited); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errStuck
+	}
+	return nil
+}

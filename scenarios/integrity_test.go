@@ -1,0 +1,265 @@
+package scenarios
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+// mailLog is of a bridge that carries every payload and every topic as it should.
+func mailLog() *record.Log {
+	log := emptyLog()
+	send := func(device, topic string, foreign bool, payload []byte, seq uint64) {
+		m := record.Record{Stream: uint32(len(log.Index.Streams)), Seq: seq, Digest: record.Digest(payload), Due: int64(len(log.Records)) * int64(time.Millisecond)}
+		if n := len(log.Index.Streams); seq > 1 {
+			m.Stream = uint32(n - 1)
+		} else {
+			log.Index.Streams = append(log.Index.Streams, record.Stream{Device: device, Topic: topic, Mode: "sim", QoS: 1, Foreign: foreign})
+		}
+		if foreign {
+			m.Flags = record.FlagForeign
+		}
+		publish(log, m)
+	}
+	sizes, _ := ladder(1, true, 70_000)
+	for part, items := range map[string][]item{sizePart: sizes, textPart: contents()} {
+		for _, it := range items {
+			send(part+it.name, harness.Topic(part+it.name), true, it.payload, 1)
+		}
+	}
+	for i, topic := range topicNames() {
+		device := topicPart + string(rune('A'+i))
+		for seq := uint64(1); seq <= 2; seq++ {
+			send(device, harness.Topic(topic), false, record.Encode("0a1b2c3d", device, seq, nil), seq)
+		}
+	}
+	return log
+}
+
+// arrivalOf returns the arrival of the first message of a device at the viewer.
+func arrivalOf(log *record.Log, device string) *record.Record {
+	for i := range log.Records {
+		r := &log.Records[i]
+		if r.Kind == record.Received && log.Index.Streams[r.Stream].Device == device {
+			return r
+		}
+	}
+	panic("no such record")
+}
+
+func TestPayloadsAndTopicsAreJudged(t *testing.T) {
+	judge := func(id, part string) func(*judged) { return func(j *judged) { j.intact(id, part, "things", 18) } }
+	sizes, texts, topics := judge("INT-01", sizePart), judge("INT-02", textPart), judge("INT-04", topicPart)
+	change := func(device string) func(*record.Log) { return func(l *record.Log) { arrivalOf(l, device).Digest++ } }
+	drop := func(device string) func(*record.Log) {
+		return func(l *record.Log) { arrivalOf(l, device).Kind = record.Restored }
+	}
+	verdictsOf(t, "ci", mailLog, []seeded{
+		{"none, INT-01", nil, sizes, reports.Pass, ""},
+		{"none, INT-02", nil, texts, reports.Pass, ""},
+		{"none, INT-04", nil, topics, reports.Pass, ""},
+		{"F30 cuts at 126 bytes", change("size-text-126"), sizes, reports.Fail, "phantom"},
+		{"F30 drops the empty payload", drop("size-text-0"), sizes, reports.Fail, "lost"},
+		{"F31 cuts at 65536 bytes", change("size-text-65536"), sizes, reports.Fail, "phantom"},
+		{"F32 cuts at 16385 bytes", change("size-text-16385"), sizes, reports.Fail, "phantom"},
+		{"F34 takes bytes for text", change("size-bytes-124"), sizes, reports.Fail, "lost"},
+		{"F34 is not held against the texts", change("size-bytes-124"), texts, reports.Pass, ""},
+		{"F33 cuts a character in two", change("content-straddling-2"), texts, reports.Fail, "phantom"},
+		{"F33 drops NUL", change("content-nul"), texts, reports.Fail, "lost"},
+		{"F35 rounds a number", change("content-number-05"), texts, reports.Fail, "phantom"},
+		{"F38 takes two topics for one", func(l *record.Log) { arrivalOf(l, topicPart+"C").Flags |= record.FlagMisrouted }, topics, reports.Fail, "misrouted"},
+		{"F38 loses a topic", drop(topicPart + "D"), topics, reports.Fail, "lost"},
+		{"viewers are told no topics", nil, func(j *judged) {
+			j.unmet = append(j.unmet, stats.Gate{Reason: reports.ReasonEnvironment})
+			topics(j)
+		}, reports.Inconclusive, ""},
+		{"a part that was never sent", nil, judge("INT-01", "nothing-"), reports.Inconclusive, ""},
+	})
+}
+
+// The corpora are what they are said to be, or they would prove nothing.
+func TestTheCorporaAreSound(t *testing.T) {
+	names, topics := map[string]bool{}, map[string]bool{}
+	sizes, left := ladder(1, true, 0)
+	if len(sizes) != 2*len(rungs)-1 || len(left) != 0 {
+		t.Errorf("%d rungs, left out %v", len(sizes), left)
+	}
+	for _, it := range sizes {
+		if text := strings.HasPrefix(it.name, "text-"); utf8.Valid(it.payload) != text {
+			t.Errorf("%s is text: %v", it.name, !text)
+		}
+	}
+	for _, it := range append(sizes, contents()...) {
+		if names[it.name] || strings.ContainsAny(it.name, "+#/") {
+			t.Errorf("%q is used twice, or no level of a topic", it.name)
+		}
+		names[it.name] = true
+	}
+	for _, it := range contents() {
+		if !utf8.Valid(it.payload) {
+			t.Errorf("%s is not UTF-8", it.name)
+		}
+		if number := strings.HasPrefix(it.name, "number-"); number && !json.Valid(it.payload) {
+			t.Errorf("%s is not JSON: %s", it.name, it.payload)
+		}
+	}
+	for _, topic := range topicNames() {
+		if topics[topic] || strings.ContainsAny(topic, "+#\x00") || !utf8.ValidString(topic) || len(harness.Topic(topic)) > 65535 {
+			t.Errorf("topic %q is used twice or unsound", topic)
+		}
+		topics[topic] = true
+	}
+	again, _ := ladder(1, true, 0)
+	if other, _ := ladder(2, true, 0); !bytes.Equal(again[8].payload, sizes[8].payload) || bytes.Equal(other[8].payload, sizes[8].payload) {
+		t.Error("the bytes do not follow from the seed")
+	}
+	// What a profile asks for can be brought by the smallest system there is.
+	plain, left := ladder(1, false, 300)
+	if len(plain) != 7 || len(left) != 7 {
+		t.Errorf("%d rungs of at most 300 bytes, left out %v", len(plain), left)
+	}
+	for _, name := range []string{"smoke", "ci", "bench"} {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		viewers := int64(p.Loads["payloads"].Viewers)
+		for id, n := range map[string]int{"INT-01": len(plain), "INT-02": len(contents()), "INT-04": 2 * len(topics)} {
+			if p.Limits[id].Samples > int64(n)*viewers {
+				t.Errorf("profile %s asks for %d of %s, the corpus brings %d", name, p.Limits[id].Samples, id, int64(n)*viewers)
+			}
+		}
+	}
+}
+
+func TestPayloadBounds(t *testing.T) {
+	for _, c := range []struct{ packet, declared, want int64 }{
+		{0, 0, 0}, {0, 1000, 1000}, {4096, 0, 4096 - payloadOverhead}, {4096, 1000, 1000}, {4096, 9000, 4096 - payloadOverhead},
+	} {
+		if got := payloadBound(c.packet, c.declared); got != c.want {
+			t.Errorf("packets of %d, declared %d: %d, want %d", c.packet, c.declared, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		viewer sut.Viewer
+		told   bool
+	}{
+		{sut.Viewer{Protocol: viewer.Plumbline}, true}, {sut.Viewer{Protocol: viewer.MQTT}, true},
+		{sut.Viewer{Protocol: viewer.JSON}, false}, {sut.Viewer{Protocol: viewer.JSON, Message: sut.Message{Topic: "/topic"}}, true},
+	} {
+		if got := tellsTopics(c.viewer); got != c.told {
+			t.Errorf("%+v tells topics: %v", c.viewer, got)
+		}
+	}
+}
+
+func TestOrderOverQualitiesIsJudged(t *testing.T) {
+	judge := func(j *judged) { j.base.Devices = []string{"d1"}; j.ordered("ORD-03", j.samples("ORD-03")) }
+	verdictsOf(t, "ci", goodLog, []seeded{
+		{"none", nil, judge, reports.Pass, ""},
+		{"F13 lets QoS 0 overtake QoS 1", func(l *record.Log) {
+			for n := 5; ; n++ {
+				if i := where(l, 2, int64(time.Second), n); l.Records[i].Stream == 0 {
+					swap(l, i)
+					return
+				}
+			}
+		}, judge, reports.Fail, "reordered"},
+	})
+}
+
+// downLog is the good recording with two restarts of the broker.
+func downLog() *record.Log {
+	log := goodLog()
+	for _, at := range []time.Duration{5 * time.Second, 9 * time.Second} {
+		log.Events = append(log.Events, record.Event{At: int64(at), Kind: record.Disconnected, Subject: "witness", Fields: map[string]string{"error": "EOF"}})
+	}
+	return log
+}
+
+func TestDeliveryOverTheBrokerIsJudged(t *testing.T) {
+	judge := func(j *judged) {
+		j.base.BrokerInside = false
+		j.restarted(2)
+		j.passedOn("DEL-03", j.samples("DEL-03"))
+	}
+	missed := func(l *record.Log) { // neither the witness nor the bridge was there
+		gone := l.Records[where(l, 2, int64(5*time.Second), 3)]
+		l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool {
+			return r.Stream == gone.Stream && r.Seq == gone.Seq && (r.Kind == record.Witnessed || r.Kind == record.Received)
+		})
+	}
+	verdictsOf(t, "ci", downLog, []seeded{
+		{"none", nil, judge, reports.Pass, ""},
+		{"F61 forgets its subscription", func(l *record.Log) {
+			l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool {
+				return r.Kind == record.Received && r.At > int64(9*time.Second)
+			})
+		}, judge, reports.Fail, "lost"},
+		{"F62 forgets one of its subscriptions", func(l *record.Log) {
+			l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool {
+				return r.Kind == record.Received && r.Stream == 1 && r.At > int64(9*time.Second)
+			})
+		}, judge, reports.Fail, "lost"},
+		{"the broker itself lost one", missed, judge, reports.Pass, ""},
+		{"a broker that was not restarted", func(l *record.Log) { *l = *goodLog() }, judge, reports.Inconclusive, ""},
+	})
+}
+
+// The ceiling takes n that ci does not bring; profiles of that size ask for it.
+func TestCeilingAndDriftAreJudged(t *testing.T) {
+	slow := func(every int) oracle.Latencies {
+		l := oracle.Latencies{}
+		for i := range 400_000 {
+			v := 10.0
+			if every > 0 && i%every == 0 {
+				v = 1500
+			}
+			l.Series.Due = append(l.Series.Due, int64(i)*int64(time.Millisecond)+1)
+			l.Series.Value = append(l.Series.Value, v)
+			l.Stream, l.Viewer, l.Seq = append(l.Stream, 0), append(l.Viewer, 0), append(l.Seq, uint64(i+1))
+		}
+		return l
+	}
+	ceiling := func(every int) func(*judged) {
+		return func(j *judged) { j.ceiling("LAT-04", slow(every), nil) }
+	}
+	creep := func(l *record.Log) {
+		for i := range l.Records {
+			if r := &l.Records[i]; r.Kind == record.Received {
+				r.At += r.At / 2000 // 20 ms in 40 s
+			}
+		}
+	}
+	drift := func(j *judged) { j.creeping("LAT-09", []string{"w", "w", "w", "w", "w"}) }
+	verdictsOf(t, "bench", goodLog, []seeded{
+		{"none, LAT-04", nil, ceiling(0), reports.Pass, ""},
+		{"F22 delays one in a thousand", nil, ceiling(1000), reports.Fail, "late"},
+		{"none, LAT-09", nil, drift, reports.Pass, ""},
+		{"F29 creeps", creep, drift, reports.Fail, ""},
+		{"one run of five", nil, func(j *judged) { j.creeping("LAT-09", []string{"w"}) }, reports.Inconclusive, ""},
+	})
+	h, err := oracle.Index(goodLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := judgedIn(t, h, "ci")
+	drift(j)
+	ceiling(0)(j)
+	if n := len(j.Results()); n != 0 {
+		t.Errorf("ci does not ask for the ceiling, nor for stationarity, and has %d results of them", n)
+	}
+}
