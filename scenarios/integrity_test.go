@@ -126,10 +126,10 @@ func TestTheCorporaAreSound(t *testing.T) {
 	if other, _ := ladder(2, true, 0); !bytes.Equal(again[8].payload, sizes[8].payload) || bytes.Equal(other[8].payload, sizes[8].payload) {
 		t.Error("the bytes do not follow from the seed")
 	}
-	// What a profile asks for can be brought by the smallest system there is.
-	plain, left := ladder(1, false, 300)
-	if len(plain) != 7 || len(left) != 7 {
-		t.Errorf("%d rungs of at most 300 bytes, left out %v", len(plain), left)
+	// What a profile asks for can be brought by a system for text of up to 64 KiB.
+	plain, left := ladder(1, false, 1<<16)
+	if len(plain) != len(rungs)-1 || len(left) != 2 {
+		t.Errorf("%d rungs of at most 64 KiB, left out %v", len(plain), left)
 	}
 	for _, name := range []string{"smoke", "ci", "bench"} {
 		p, err := spec.Catalogue().Load(name)
