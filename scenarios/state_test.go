@@ -136,14 +136,14 @@ func lateLog() *record.Log {
 				m.Due += racedAt - int64(80*time.Millisecond) // 6 and 7 come before the racing viewer
 			}
 			publish(log, m)
-			switch {
-			case seq == 5:
+			switch seq {
+			case 5:
 				given := in(record.Restored, quietNode, m, 0)
 				given.At = cameAt + int64(5*time.Millisecond)
 				log.Records = append(log.Records, given)
-			case seq == 7:
+			case 7:
 				newest = m
-			case seq == 8:
+			case 8:
 				given := in(record.Restored, racingNode, newest, 0)
 				given.At = racedAt + int64(2*time.Millisecond)
 				log.Records = append(log.Records, given)
