@@ -21,7 +21,6 @@ import (
 	"strings"
 	"time"
 
-	"plumbline/devices"
 	"plumbline/harness"
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
@@ -155,7 +154,7 @@ func leftOut(names []string) string {
 // mail sends each item once on a topic of its own.
 func mail(ctx context.Context, hand *load.Hand, part string, items []item) error {
 	for _, it := range items {
-		line := hand.Line(record.Stream{Device: part + it.name, Topic: harness.Topic(part + it.name), Mode: string(devices.Sim), QoS: 1, Foreign: true})
+		line := hand.Line(record.Stream{Device: part + it.name, Topic: harness.Topic(part + it.name), Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
 		if err := post(ctx, hand, line, load.Parcel{Raw: it.payload, QoS: 1}); err != nil {
 			return fmt.Errorf("%w: %s", err, part+it.name)
 		}
@@ -168,11 +167,11 @@ func mail(ctx context.Context, hand *load.Hand, part string, items []item) error
 func mailTopics(ctx context.Context, hand *load.Hand) error {
 	var lines []*load.Line
 	for i, topic := range topicNames() {
-		lines = append(lines, hand.Line(record.Stream{Device: fmt.Sprintf("%s%02d", topicPart, i+1), Topic: harness.Topic(topic), Mode: string(devices.Sim), QoS: 1}))
+		lines = append(lines, hand.Line(record.Stream{Device: fmt.Sprintf("%s%02d", topicPart, i+1), Topic: harness.Topic(topic), Mode: string(reports.ModeSim), QoS: 1}))
 	}
 	for round := range 2 {
 		for i, line := range lines {
-			if err := post(ctx, hand, line, load.Parcel{QoS: 1, Values: []devices.Value{{Name: "round", Number: float64(round)}}}); err != nil {
+			if err := post(ctx, hand, line, load.Parcel{QoS: 1, Value: float64(round)}); err != nil {
 				return fmt.Errorf("%w: topic %q", err, topicNames()[i])
 			}
 		}

@@ -16,11 +16,11 @@ import (
 	"fmt"
 	"time"
 
-	"plumbline/devices"
 	"plumbline/harness"
 	"plumbline/harness/load"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
+	"plumbline/reports"
 )
 
 var _ = spec.Describe("Order", func(s *spec.Suite) {
@@ -40,12 +40,12 @@ func driveMixed(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: l})
 	hand, err := b.Generator.Hand(ctx, mixedDevice, nil)
 	t.Check(err)
-	line := hand.Line(record.Stream{Device: mixedDevice, Topic: harness.Topic(mixedDevice), Mode: string(devices.Sim), QoS: 1})
+	line := hand.Line(record.Stream{Device: mixedDevice, Topic: harness.Topic(mixedDevice), Mode: string(reports.ModeSim), QoS: 1})
 	t.Step("%d times: publish %d messages to one topic back to back, QoS 0 and QoS 1 in turn", l.Cycles, l.Burst)
 	t.Check(b.Around(ctx, "mixed", 0, 50*time.Millisecond, func(ctx context.Context) error {
 		for range l.Cycles {
 			for i := range l.Burst {
-				line.Send(load.Parcel{QoS: byte(i % 2), Values: []devices.Value{{Name: "x", Number: float64(i)}}})
+				line.Send(load.Parcel{QoS: byte(i % 2), Value: float64(i)})
 			}
 			if err := hand.WaitAcked(ctx); err != nil {
 				return err

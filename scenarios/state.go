@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"time"
 
-	"plumbline/devices"
 	"plumbline/harness"
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
@@ -216,7 +215,7 @@ func crash(ctx context.Context, b *harness.Bench, name string, limit time.Durati
 	if err != nil {
 		return end{}, err
 	}
-	hand.Line(record.Stream{Device: name, Topic: topic, Mode: string(devices.Sim), QoS: 1, Foreign: true}).Expect(text)
+	hand.Line(record.Stream{Device: name, Topic: topic, Mode: string(reports.ModeSim), QoS: 1, Foreign: true}).Expect(text)
 	before := make([]uint64, len(b.Viewers))
 	for i, v := range b.Viewers {
 		before[i] = v.Counters().Received

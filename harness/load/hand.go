@@ -73,8 +73,8 @@ func (h *Hand) Line(s record.Stream) *Line {
 
 // Parcel is one message of a Line.
 type Parcel struct {
-	Raw    []byte          // of a foreign stream; must not change any more
-	Values []devices.Value // of any other
+	Raw    []byte  // of a foreign stream; must not change any more
+	Value  float64 // of any other, under the name "x"
 	QoS    byte
 	Retain bool
 }
@@ -97,7 +97,7 @@ func (l *Line) Send(p Parcel) bool {
 	g := l.hand.generator
 	payload := p.Raw
 	if !l.stream.Foreign {
-		payload = record.Encode(g.cfg.Run, l.stream.Device, l.seq, p.Values)
+		payload = record.Encode(g.cfg.Run, l.stream.Device, l.seq, []devices.Value{{Name: "x", Number: p.Value}})
 	}
 	l.Expect(payload)
 	return l.hand.publisher.Send(Message{

@@ -12,7 +12,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"plumbline/devices"
 	"plumbline/harness/record"
 )
 
@@ -42,7 +41,7 @@ func TestHandPublishesWhatItIsTold(t *testing.T) {
 	raw.Send(Parcel{Raw: text, QoS: 1})
 	raw.Send(Parcel{QoS: 1}) // empty
 	for i := range 4 {
-		own.Send(Parcel{QoS: byte(i % 2), Values: []devices.Value{{Name: "x", Number: float64(i)}}})
+		own.Send(Parcel{QoS: byte(i % 2), Value: float64(i)})
 	}
 	if err := h.WaitAcked(testContext(t)); err != nil {
 		t.Fatal(err)
