@@ -232,7 +232,7 @@ func (v *Viewer) readLocked(f *finder, names topics, a arrival) error {
 func (v *Viewer) nameLocked(names topics, at int64, raw []byte) string {
 	topic, fresh := names.name(raw)
 	if fresh && !v.takes(topic) {
-		v.eventAt(at, record.Note, "reading outside of the filter", "topic", topic)
+		v.outsideLocked(at, topic)
 	}
 	return topic
 }
