@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
-	"net/url"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -41,6 +39,8 @@ type Plan struct {
 	Floor       bool           // measure the noise floor of the rig first: latency will be judged
 	ViewerFault bool           // put a proxy between viewers and system
 	BrokerFault bool           // put a proxy between devices and broker
+	Frames      bool           // the viewers' proxy looks at WebSocket frames; there is one then
+	Packets     bool           // the devices' proxy looks at MQTT packets; there is one then
 	Sources     []DeviceSpec   // opened in place of the fleet
 	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
 	Retain      bool           // the fleet publishes messages to be retained
@@ -56,14 +56,16 @@ type Bench struct {
 	Generator   *load.Generator
 	Witness     *witness.Witness
 	Viewers     []*viewer.Viewer
-	ViewerProxy *fault.Proxy // nil without Plan.ViewerFault
-	BrokerProxy *fault.Proxy // nil without Plan.BrokerFault
+	ViewerProxy *fault.Proxy          // nil without Plan.ViewerFault and Plan.Frames
+	BrokerProxy *fault.Proxy          // nil without Plan.BrokerFault and Plan.Packets
+	Serial      map[string]SerialLine // by device: the serial twins among Plan.Sources
 
 	rig      *Rig
 	plan     Plan
 	dir      string
 	run      string // run id in payloads
 	resolver *record.Resolver
+	proxyCA  *fault.Authority // of proxies that end TLS; nil without
 	hiccup   *load.Hiccup
 	gc       func() load.GCReport
 	sources  *sources
@@ -162,33 +164,6 @@ func rewrites(protocol string) bool {
 	return protocol == viewer.JSON || protocol == viewer.SSE || protocol == viewer.Poll
 }
 
-func (b *Bench) startProxies(context.Context) error {
-	var err error
-	if b.plan.BrokerFault {
-		if b.BrokerProxy, err = b.proxyTo(b.SUT.Broker()); err != nil {
-			return err
-		}
-	}
-	if b.plan.ViewerFault {
-		target, err := url.Parse(b.SUT.ViewerURL())
-		if err != nil {
-			return fmt.Errorf("viewer address: %w", err)
-		}
-		if b.ViewerProxy, err = b.proxyTo(target); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Bench) proxyTo(target *url.URL) (*fault.Proxy, error) {
-	host, err := hostOf(target)
-	if err != nil {
-		return nil, err
-	}
-	return fault.NewProxy(host, fault.ProxyOptions{Log: b.log})
-}
-
 func (b *Bench) startWitness(ctx context.Context) error {
 	username, password := b.SUT.BrokerAuth()
 	w, err := witness.Open(ctx, witness.Config{
@@ -197,15 +172,6 @@ func (b *Bench) startWitness(ctx context.Context) error {
 	})
 	b.Witness = w
 	return b.unreachable(ctx, err)
-}
-
-// dialTo returns a dialler that goes to addr whatever is asked for: TLS names
-// and Host headers stay those of the real system.
-func dialTo(addr string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, addr)
-	}
 }
 
 // Run returns the run id that own payloads of this bench carry.
@@ -252,7 +218,7 @@ func (b *Bench) Close() error {
 			errs = append(errs, b.SUT.Close())
 		}
 		if b.Recorder != nil {
-			errs = append(errs, b.Recorder.Close(), b.keepEvidence())
+			errs = append(errs, b.Recorder.Close(), fault.WriteLog(b.dir), b.keepEvidence())
 		}
 		b.closed = errors.Join(errs...)
 	})

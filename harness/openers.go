@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"plumbline/devices"
@@ -11,6 +12,7 @@ import (
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
+	"plumbline/harness/fault"
 )
 
 // opener opens one declared device and adds it to s.
@@ -64,16 +66,46 @@ func openSerial(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
 // sentences, about 0.2 s at 9600 baud.
 const gpsPeriod = 500 * time.Millisecond
 
+// SerialLine is what lies between a serial twin of the bench and its driver, to
+// be broken: Line disturbs what goes over it, Port can be pulled out (see
+// fault.Unplug).
+type SerialLine struct {
+	Line *fault.Serial
+	Port *ptytwin.Twin
+}
+
+// lineTo puts a line before a new twin.
+func (b *Bench) lineTo(ctx context.Context, s *sources, id string) (SerialLine, error) {
+	var l SerialLine
+	l.Line = fault.NewSerial(writer(func(p []byte) (int, error) { return l.Port.Write(p) }), fault.SerialOptions{Recorder: b.Recorder})
+	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{OnReceive: l.Line.Heard})
+	if err != nil {
+		return l, err
+	}
+	l.Port = twin
+	s.closers = append(s.closers, twin, l.Line)
+	if b.Serial == nil {
+		b.Serial = map[string]SerialLine{}
+	}
+	b.Serial[id] = l
+	return l, nil
+}
+
+type writer func(p []byte) (int, error)
+
+// Write implements io.Writer.
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
 // openSerialTwin puts a device on a pseudo terminal and reads it with the real
 // serial driver: a computed receiver, or a recording fed byte by byte.
 func openSerialTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{})
+	serial, err := b.lineTo(ctx, s, d.ID)
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, twin)
+	twin := serial.Port
 	mode, note := devices.Sim, "pseudo terminal, paced by its baud rate"
-	play := func(ctx context.Context) error { return playGPS(ctx, b, twin, d) }
+	play := func(ctx context.Context) error { return playGPS(ctx, b, serial.Line, d) }
 	if d.Path != "" {
 		chosen, err := codecOf(d.Codec)
 		if err != nil {
@@ -84,7 +116,7 @@ func openSerialTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) err
 			return err
 		}
 		mode, note = devices.Replay, "recording "+d.Path+" over a pseudo terminal"
-		play = func(ctx context.Context) error { return rec.Feed(ctx, twin, replay.Options{Loops: -1}) }
+		play = func(ctx context.Context) error { return rec.Feed(ctx, serial.Line, replay.Options{Loops: -1}) }
 	}
 	chosen, err := codecOf(d.Codec)
 	if err != nil {
@@ -102,12 +134,12 @@ func openSerialTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) err
 }
 
 // playGPS lets a computed receiver speak NMEA 0183 until ctx ends.
-func playGPS(ctx context.Context, b *Bench, twin *ptytwin.Twin, d DeviceSpec) error {
+func playGPS(ctx context.Context, b *Bench, line io.Writer, d DeviceSpec) error {
 	gps, err := simulated.New(simulated.GPS, d.ID, b.seed(d.ID), simulated.Options{Period: gpsPeriod, Phase: time.Millisecond})
 	if err != nil {
 		return err
 	}
-	return twin.Play(ctx, gps, b.seed(d.ID), nil, func(sample devices.Sample) []byte {
+	return ptytwin.PlayTo(ctx, line, gps, b.seed(d.ID), nil, func(sample devices.Sample) []byte {
 		return simulated.AppendNMEA(nil, sample, time.Now().UTC())
 	})
 }

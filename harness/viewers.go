@@ -54,7 +54,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 	}
 	cfg.Token = Credential(b, name, b.plan.Filters)
 	if b.ViewerProxy != nil {
-		cfg.Dial = dialTo(b.ViewerProxy.Addr())
+		cfg.Dial, cfg.TLS = dialTo(b.ViewerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Frames)
 	}
 	return cfg
 }

@@ -9,7 +9,7 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, delivery, order, integrity, state, recovery, security, resources, rig, claims), loads)
+var _ = spec.Require(slicesOf(latency, delivery, order, integrity, state, recovery, security, resources, protocol, rig, claims), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{
@@ -314,6 +314,15 @@ var resources = []profile.Known{
 	}),
 }
 
+// Whose the broker is, and what a bridge promises of it, differs: both are
+// judged and neither is asked for.
+var protocol = []profile.Known{
+	standard("PRO-01", "WebSocket is kept", "The server of viewers shall keep every MUST of RFC 6455 and RFC 7692 that a viewer depends on.",
+		"cases of the WebSocket suite that bind and failed", "RFC 6455; RFC 7692", "F65"),
+	standard("PRO-03", "MQTT is kept", "The broker shall keep every MUST of MQTT 3.1.1 and 5.0 that a pipeline depends on.",
+		"cases of the MQTT suite that bind and failed", "MQTT 3.1.1; MQTT 5.0"),
+}
+
 var rig = []profile.Known{{
 	Requirement: reports.Requirement{
 		ID: "RIG-01", Title: "the harness measures a stopped bridge rightly", Class: reports.Optional, MinSamples: 1, Rule: fixed,
@@ -353,6 +362,13 @@ func violation(id, title, capability, text, measurand, source string, faults ...
 	return counted("violations", "", reports.Requirement{
 		ID: id, Title: title, Class: reports.Conditional, Capability: capability, Text: text, Measurand: measurand,
 		Rule: fixed, MinSamples: 1, Source: source, Faults: faults,
+	})
+}
+
+// standard makes a requirement that is broken by a single failing case.
+func standard(id, title, text, measurand, source string, faults ...string) profile.Known {
+	return counted("violations", "", reports.Requirement{
+		ID: id, Title: title, Class: reports.Optional, Text: text, Measurand: measurand, Rule: fixed, MinSamples: 1, Source: source, Faults: faults,
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -306,6 +307,11 @@ func (t *Twin) receive(p pair) {
 // each sample, until ctx ends; it returns nil then. Instants count from the
 // call on clock (nil = one of its own); seed moves them by the dither.
 func (t *Twin) Play(ctx context.Context, src devices.Scheduled, seed uint64, clock devices.Clock, encode func(devices.Sample) []byte) error {
+	return PlayTo(ctx, t, src, seed, clock, encode)
+}
+
+// PlayTo is Play into w, which stands before a twin: a line that is disturbed.
+func PlayTo(ctx context.Context, w io.Writer, src devices.Scheduled, seed uint64, clock devices.Clock, encode func(devices.Sample) []byte) error {
 	if clock == nil {
 		clock = intake.Monotonic()
 	}
@@ -324,7 +330,7 @@ func (t *Twin) Play(ctx context.Context, src devices.Scheduled, seed uint64, clo
 			return nil
 		case <-timer.C:
 		}
-		if _, err := t.Write(encode(src.Sample(seq, due))); err != nil {
+		if _, err := w.Write(encode(src.Sample(seq, due))); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ type Case struct {
 // Exchange is one step of a transcript: bytes that one side sent, or a note.
 type Exchange struct {
 	At     time.Duration `json:"at_ns"`          // since the case began
-	Conn   int           `json:"conn"`           // the how manieth connection of the case, from 1
+	Conn   int           `json:"conn"`           // number of the connection in the case, from 1
 	From   string        `json:"from"`           // "client", "server" or "note"
 	Bytes  Hex           `json:"bytes,omitzero"` // at most MaxBytesShown of them
 	Length int           `json:"length,omitempty"`

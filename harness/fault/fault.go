@@ -1,15 +1,20 @@
-// Package fault breaks things on purpose and mends them again: connections,
-// processes and serial lines. Every fault is a pair of Inject and Revert, and
-// Apply writes both into the recording.
+// Package fault breaks things on purpose and mends them again: serial lines,
+// connections, MQTT packets, WebSocket frames, processes and their clocks. Every
+// fault is a pair of Inject and Revert, and Apply writes both into the recording.
+// A fault that acts many times, on the n-th packet say, writes each action, too.
+//
+// What a fault does depends on its seed and on the traffic, never on time: the
+// same seed and the same traffic leave the same log to the byte (see WriteLog).
 //
 // It knows neither the system under test nor any driver: what it breaks it
-// reaches through small interfaces or through a TCP relay of its own.
+// reaches through small interfaces or through a relay of its own.
 package fault
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +31,18 @@ type Fault interface {
 	Inject(ctx context.Context) error
 	Revert(ctx context.Context) error
 }
+
+// Counted is a Fault that acts by itself while it is injected.
+type Counted interface {
+	Fault
+	// Fired returns how often it acted since it was injected last. 0 means that
+	// nothing has been broken yet, whatever the system under test does.
+	Fired() uint64
+}
+
+// ErrUnavailable is wrapped by Inject where this machine cannot make the fault;
+// the text says why. A scenario is not applicable then, it has not failed.
+var ErrUnavailable = errors.New("this fault is not available here")
 
 // RevertTimeout bounds the reverting of a fault, whatever became of the
 // context that it was applied in.
@@ -52,7 +69,7 @@ func Apply(ctx context.Context, rec *record.Recorder, f Fault, hold time.Duratio
 // action is not called when the injection failed. The fault is reverted also
 // when the action panics.
 func During(ctx context.Context, rec *record.Recorder, f Fault, action func(ctx context.Context) error) (err error) {
-	note(rec, record.FaultOnset, f.Name(), nil)
+	note(rec, record.FaultOnset, f, nil)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), RevertTimeout)
 		defer cancel()
@@ -61,7 +78,7 @@ func During(ctx context.Context, rec *record.Recorder, f Fault, action func(ctx 
 			reverted = fmt.Errorf("fault: revert %q: %w", f.Name(), reverted)
 		}
 		err = errors.Join(err, reverted)
-		note(rec, record.FaultEnd, f.Name(), err)
+		note(rec, record.FaultEnd, f, err)
 	}()
 	if err := f.Inject(ctx); err != nil {
 		return fmt.Errorf("fault: inject %q: %w", f.Name(), err)
@@ -69,13 +86,16 @@ func During(ctx context.Context, rec *record.Recorder, f Fault, action func(ctx 
 	return action(ctx)
 }
 
-func note(rec *record.Recorder, kind record.EventKind, name string, err error) {
+func note(rec *record.Recorder, kind record.EventKind, f Fault, err error) {
 	if rec == nil {
 		return
 	}
-	e := record.Event{Kind: kind, Subject: name}
+	e := record.Event{Kind: kind, Subject: f.Name(), Fields: map[string]string{}}
 	if err != nil {
-		e.Fields = map[string]string{"error": err.Error()}
+		e.Fields["error"] = err.Error()
+	}
+	if counted, ok := f.(Counted); ok && kind == record.FaultEnd {
+		e.Fields["fired"] = strconv.FormatUint(counted.Fired(), 10)
 	}
 	rec.Event(e)
 }
@@ -114,4 +134,13 @@ func (a *action) Revert(ctx context.Context) error {
 	}
 	a.on = false
 	return nil
+}
+
+// plain makes an action of two functions that block on nothing.
+func plain(name string, inject, revert func() error) *action {
+	return &action{
+		name:   name,
+		inject: func(context.Context) error { return inject() },
+		revert: func(context.Context) error { return revert() },
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,20 +20,55 @@ const (
 
 // lane is one direction of a Proxy: how its data is treated now.
 type lane struct {
-	mu     sync.Mutex
-	gate   chan struct{} // closed: data may pass
-	held   bool
-	delay  time.Duration
-	jitter time.Duration
-	seed   uint64
-	rate   int    // bytes per second, 0 for no limit
-	edited uint64 // counts changes of delay, jitter and seed
+	mu      sync.Mutex
+	gate    chan struct{} // closed: data may pass
+	held    bool
+	delay   time.Duration
+	jitter  func(*rand.Rand) time.Duration // beyond delay; nil for none
+	seed    uint64
+	rate    int           // bytes per second, 0 for no limit
+	edited  uint64        // counts changes of delay, jitter and seed
+	rules   []*rule       // replaced as a whole
+	cut     *cutRule      // nil for none
+	changed chan struct{} // closed and replaced when rules or cut change
 }
 
 func newLane() *lane {
-	l := &lane{gate: make(chan struct{})}
+	l := &lane{gate: make(chan struct{}), changed: make(chan struct{})}
 	close(l.gate)
 	return l
+}
+
+func (l *lane) rulesNow() ([]*rule, *cutRule) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rules, l.cut
+}
+
+// change alters rules or cut and wakes the writers, so that what a rule held
+// does not wait for the next data.
+func (l *lane) change(edit func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	edit()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *lane) addRule(r *rule) {
+	l.change(func() { l.rules = append(slices.Clone(l.rules), r) })
+}
+
+func (l *lane) removeRule(r *rule) {
+	l.change(func() { l.rules = slices.DeleteFunc(slices.Clone(l.rules), func(x *rule) bool { return x == r }) })
+}
+
+func (l *lane) cutBy(r *cutRule) { l.change(func() { l.cut = r }) }
+
+func (l *lane) changes() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
 }
 
 // hold closes the gate or opens it.
@@ -48,10 +84,10 @@ func (l *lane) hold(on bool) {
 	l.held = on
 }
 
-func (l *lane) slow(delay, jitter time.Duration, seed uint64) {
+func (l *lane) slow(delay time.Duration, jitter func(*rand.Rand) time.Duration, seed uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.delay, l.jitter, l.seed = max(0, delay), max(0, jitter), seed
+	l.delay, l.jitter, l.seed = delay, jitter, seed
 	l.edited++
 }
 
@@ -87,21 +123,37 @@ type chunk struct {
 
 // carry moves data one way until it ends. One goroutine reads and says when
 // each chunk is due, another waits for that moment: so delays do not add up.
-func (l *lane) carry(k *link, way int, from, to net.Conn) {
+func (l *lane) carry(k *link, s *stage, from, to net.Conn) {
 	queue := make(chan chunk, queueChunks)
 	var writer sync.WaitGroup
 	writer.Go(func() {
-		for c := range queue {
-			if !l.release(k, to, c) {
-				break
-			}
-		}
+		l.write(k, s, to, queue)
 		for range queue { // lets the reader end
 		}
 	})
-	l.read(k, way, from, queue)
+	l.read(k, s.way, from, queue)
 	close(queue)
 	writer.Wait()
+}
+
+// write sends on what is queued until the queue or the connection ends.
+func (l *lane) write(k *link, s *stage, to net.Conn, queue <-chan chunk) {
+	changed := l.changes()
+	for {
+		select {
+		case c, open := <-queue:
+			if !open || !l.release(k, s, to, c) {
+				return
+			}
+		case <-changed:
+			changed = l.changes()
+			if !l.pass(k.done) || !k.dropping.Load() && !l.send(k, to, s.pass(nil), time.Now()) {
+				return
+			}
+		case <-k.done:
+			return
+		}
+	}
 }
 
 // read turns what comes from the sender into chunks.
@@ -138,15 +190,9 @@ func (l *lane) size() int {
 
 // release passes a chunk on when it is due and the gate is open. It reports
 // whether more may follow.
-func (l *lane) release(k *link, to net.Conn, c chunk) bool {
-	if wait := time.Until(c.due); wait > 0 {
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-k.done:
-			timer.Stop()
-			return false
-		}
+func (l *lane) release(k *link, s *stage, to net.Conn, c chunk) bool {
+	if !wait(k, c.due) {
+		return false
 	}
 	if k.dropping.Load() {
 		return c.end == nil
@@ -155,21 +201,55 @@ func (l *lane) release(k *link, to net.Conn, c chunk) bool {
 	if !l.pass(k.done) {
 		return false
 	}
-	if len(c.data) > 0 {
-		if _, err := to.Write(c.data); err != nil {
-			k.close(true)
-			return false
-		}
+	if !l.send(k, to, s.pass(c.data), c.due) {
+		return k.dropping.Load()
 	}
 	switch {
 	case c.end == nil:
 		return true
 	case errors.Is(c.end, io.EOF):
-		closeWrite(to) // half-close, RFC 9293 section 3.6
+		if l.send(k, to, s.end(), c.due) {
+			closeWrite(to) // half-close, RFC 9293 section 3.6
+		}
 	default:
-		k.close(true)
+		k.lost()
 	}
 	return false
+}
+
+// send writes parcels of data that was due at that time. It reports whether more
+// may follow.
+func (l *lane) send(k *link, to net.Conn, parcels []parcel, due time.Time) bool {
+	for _, p := range parcels {
+		if p.delay > 0 && !wait(k, due.Add(p.delay)) {
+			return false
+		}
+		if _, err := to.Write(p.data); err != nil {
+			k.lost()
+			return false
+		}
+		if p.reset {
+			k.close(true)
+			return false
+		}
+	}
+	return true
+}
+
+// wait returns at that time; false means that the link is over.
+func wait(k *link, due time.Time) bool {
+	left := time.Until(due)
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-k.done:
+		return false
+	}
 }
 
 // pace says when the chunks of one way of one link are due.
@@ -186,13 +266,13 @@ func (p *pace) due(l *lane, now time.Time, n int) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := now
-	if l.delay > 0 || l.jitter > 0 {
+	if l.delay > 0 || l.jitter != nil {
 		if p.rnd == nil || p.edited != l.edited {
-			p.rnd, p.edited = jitterSource(l.seed, p.link, p.way), l.edited
+			p.rnd, p.edited = source(l.seed, p.link, p.way), l.edited
 		}
 		at = at.Add(l.delay)
-		if l.jitter > 0 {
-			at = at.Add(time.Duration(p.rnd.Int64N(int64(l.jitter) + 1)))
+		if l.jitter != nil {
+			at = at.Add(l.jitter(p.rnd))
 		}
 	}
 	if l.rate > 0 {
@@ -207,10 +287,4 @@ func (p *pace) due(l *lane, now time.Time, n int) time.Time {
 	}
 	p.last = at
 	return at
-}
-
-// jitterSource gives each way of each connection draws of its own that depend
-// on nothing but the seed and the order in which connections came.
-func jitterSource(seed, link uint64, way int) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, link<<1|uint64(way))) //nolint:gosec // a fault must be repeatable, not secret
 }

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,13 +15,48 @@ const lastWords = time.Second
 // link is one connection through a Proxy.
 type link struct {
 	number   uint64
-	client   net.Conn
 	done     chan struct{} // closed when the link is over
 	dropping atomic.Bool   // what still comes is thrown away
+	half     atomic.Bool   // one leg is gone and the other must not know
 
 	mu     sync.Mutex // guards what follows
-	server net.Conn   // nil until the second leg is up
+	client net.Conn
+	server net.Conn // nil until the second leg is up
 	closed bool
+}
+
+// secure puts TLS in the place of the leg to the client.
+func (k *link) secure(client net.Conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.client = client
+}
+
+// halve lets one end vanish without the other one hearing of it: its leg is
+// reset, the other stays open, swallows what it gets and says nothing. It
+// reports whether there was a whole connection to halve.
+func (k *link) halve(gone Direction) bool {
+	k.mu.Lock()
+	leg := k.client
+	if gone == Upstream {
+		leg = k.server
+	}
+	whole := !k.closed && k.server != nil && !k.half.Load()
+	k.mu.Unlock()
+	if !whole {
+		return false
+	}
+	k.half.Store(true)
+	k.dropping.Store(true)
+	reset(leg)
+	return true
+}
+
+// lost is what follows from a leg that broke.
+func (k *link) lost() {
+	if !k.half.Load() {
+		k.close(true)
+	}
 }
 
 // connect adds the second leg; false means that the link is over already.
@@ -38,7 +74,7 @@ func (k *link) connect(server net.Conn) bool {
 // cut ends the connection as seen by both peers.
 func (k *link) cut(rst bool) {
 	k.mu.Lock()
-	server := k.server
+	client, server := k.client, k.server
 	k.mu.Unlock()
 	if rst || server == nil {
 		k.close(rst)
@@ -47,7 +83,7 @@ func (k *link) cut(rst bool) {
 	// A close with unread data would send RST: send FIN, throw away what
 	// still comes, and close when the peers have done so or time is over.
 	k.dropping.Store(true)
-	for _, c := range []net.Conn{k.client, server} {
+	for _, c := range []net.Conn{client, server} {
 		closeWrite(c)
 		_ = c.SetReadDeadline(time.Now().Add(lastWords))
 	}
@@ -73,16 +109,20 @@ func (k *link) close(rst bool) {
 	}
 }
 
-// reset closes with RST in place of FIN.
+// reset closes with RST in place of FIN, under TLS as well.
 func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
+	under := c
+	if secured, ok := c.(*tls.Conn); ok {
+		under = secured.NetConn() // its Close would say good-bye first
+	}
+	if tcp, ok := under.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	_ = c.Close()
+	_ = under.Close()
 }
 
 func closeWrite(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
 }

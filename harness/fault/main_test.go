@@ -3,9 +3,12 @@ package fault_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,24 +33,52 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// echo returns every line to its sender until the listener is closed.
+// echo returns every line to its sender until the listener is closed; a line
+// that is a command is done and answered. Without descriptors it goes on.
 func echo(listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			runtime.Gosched()
+			continue
 		}
 		go func() {
 			defer conn.Close()
 			lines := bufio.NewReader(conn)
 			for {
 				line, err := lines.ReadString('\n')
-				if _, werr := conn.Write([]byte(line)); err != nil || werr != nil {
+				if _, werr := conn.Write([]byte(answer(line))); err != nil || werr != nil {
 					return
 				}
 			}
 		}()
 	}
+}
+
+// Commands to the stand-in.
+const (
+	askTime   = "!time"   // wall clock and monotonic clock, in nanoseconds
+	askMemory = "!memory" // takes 256 MiB
+)
+
+var (
+	began = time.Now()
+	taken []byte
+)
+
+func answer(line string) string {
+	switch strings.TrimSpace(line) {
+	case askTime:
+		now := time.Now()
+		return fmt.Sprintf("%d %d\n", now.UnixNano(), now.Sub(began))
+	case askMemory:
+		taken = make([]byte, 256<<20)
+		return fmt.Sprintf("%d\n", len(taken))
+	}
+	return line
 }
 
 // process starts the stand-in as a system under test.

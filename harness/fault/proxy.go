@@ -2,12 +2,15 @@ package fault
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
+
+	"plumbline/harness/record"
 )
 
 // Direction says which way data flows through a Proxy.
@@ -36,27 +39,35 @@ func (d Direction) String() string {
 
 // ProxyOptions configure a Proxy. The zero value is useful.
 type ProxyOptions struct {
-	Listen string       // "" means 127.0.0.1:0
-	Log    *slog.Logger // nil discards
+	Listen   string           // "" means 127.0.0.1:0
+	Log      *slog.Logger     // nil discards
+	Recorder *record.Recorder // gets each action of a fault; nil: they are counted only
+	Protocol Protocol         // what the proxy looks at, for faults on packets or frames
+	TLS      *Termination     // nil: TLS goes through unseen
 }
 
 // Proxy is a TCP relay that can cut, hold, delay and slow what goes through it.
-// It looks at no byte, so TLS goes through as well. Faults act on every
-// connection, those that come later included. Two faults of one kind in one
-// direction do not add up: the later one counts, and reverting either ends it.
+// With the zero Protocol it looks at no byte, so TLS goes through as well.
+// Faults act on every connection, those that come later included. Two faults of
+// one kind in one direction do not add up: the later one counts, and reverting
+// either ends it; only faults on packets and frames stand side by side.
 type Proxy struct {
 	listener net.Listener
 	target   string
 	log      *slog.Logger
+	rec      *record.Recorder
+	protocol Protocol
+	tls      *Termination
 	lanes    [2]*lane // upstream, downstream
 	done     chan struct{}
 	tasks    sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	links   map[*link]struct{}
-	count   uint64 // of links since the start
-	refuses bool
-	closed  bool
+	mu       sync.Mutex // guards what follows
+	links    map[*link]struct{}
+	count    uint64 // of links since the start
+	refuses  bool
+	closed   bool
+	impostor *impostor // shows another certificate to new connections; nil for none
 }
 
 // NewProxy listens and relays every connection to target (host:port).
@@ -67,6 +78,9 @@ func NewProxy(target string, opts ProxyOptions) (*Proxy, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := errors.Join(opts.Protocol.check(), opts.TLS.check()); err != nil {
+		return nil, fmt.Errorf("fault: proxy to %q: %w", target, err)
+	}
 	if _, _, err := net.SplitHostPort(target); err != nil {
 		return nil, fmt.Errorf("fault: proxy to %q: %w; give host:port", target, err)
 	}
@@ -75,7 +89,7 @@ func NewProxy(target string, opts ProxyOptions) (*Proxy, error) {
 		return nil, fmt.Errorf("fault: proxy to %q: %w", target, err)
 	}
 	p := &Proxy{
-		listener: listener, target: target, log: opts.Log, done: make(chan struct{}),
+		listener: listener, target: target, log: opts.Log, rec: opts.Recorder, protocol: opts.Protocol, tls: opts.TLS, done: make(chan struct{}),
 		lanes: [2]*lane{newLane(), newLane()}, links: map[*link]struct{}{},
 	}
 	p.tasks.Go(p.accept)
@@ -142,7 +156,7 @@ func (p *Proxy) relay(l *link) {
 		case <-ctx.Done():
 		}
 	})
-	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
+	client, server, err := p.legs(ctx, l)
 	if err != nil {
 		l.close(true) // as a refused connection looks to the client
 		return
@@ -150,10 +164,30 @@ func (p *Proxy) relay(l *link) {
 	if !l.connect(server) {
 		return
 	}
+	split := p.protocol.splitters()
 	var ways sync.WaitGroup
-	ways.Go(func() { p.lanes[0].carry(l, 0, l.client, server) })
-	ways.Go(func() { p.lanes[1].carry(l, 1, server, l.client) })
+	for way, leg := range [2]struct{ from, to net.Conn }{{client, server}, {server, client}} {
+		s := &stage{lane: p.lanes[way], link: l.number, way: way, split: split[way], rec: p.rec}
+		ways.Go(func() { p.lanes[way].carry(l, s, leg.from, leg.to) })
+	}
 	ways.Wait()
+}
+
+// legs dials the second leg, and shakes hands on both where the proxy ends TLS.
+func (p *Proxy) legs(ctx context.Context, l *link) (client, server net.Conn, err error) {
+	client, up, err := p.shake(ctx, l, p.show())
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err = (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
+	if err != nil || up == nil {
+		return client, server, err
+	}
+	secured := tls.Client(server, up)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, nil, errors.Join(err, server.Close())
+	}
+	return client, secured, nil
 }
 
 // Cut closes every connection and returns how many. With rst both peers get a
@@ -202,6 +236,40 @@ func (p *Proxy) refuse(on bool) {
 	p.refuses = on
 }
 
+// HalfOpenFault lets one end of every open connection vanish without a word to
+// the other, as a crash or a router that forgot the connection does: gone is
+// Upstream for the server, Downstream for the client. The vanished end's side is
+// reset; the other side stays open, what it sends is swallowed, and it hears
+// nothing until the fault is reverted: then it gets a reset. New connections
+// are relayed. It fires once for each connection.
+func (p *Proxy) HalfOpenFault(gone Direction) Counted {
+	return newActing("TCP half-open, "+map[Direction]string{Upstream: "server", Downstream: "client"}[gone]+" gone", p.rec, func(t *tally) (inject, revert func() error) {
+		var halved []*link
+		revert = func() error {
+			for _, l := range halved {
+				l.close(true)
+			}
+			halved = nil
+			return nil
+		}
+		inject = func() error {
+			if gone != Upstream && gone != Downstream {
+				return fmt.Errorf("one end vanishes; give Upstream for the server or Downstream for the client, not %s", gone)
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for l := range p.links {
+				if l.halve(gone) {
+					halved = append(halved, l)
+					(&scribe{tally: t, link: l.number}).act(1, "half-open")
+				}
+			}
+			return nil
+		}
+		return inject, revert
+	})
+}
+
 // BlackHoleFault lets nothing through and closes nothing: the peers see
 // silence, as behind a router that died. What is under way is kept and arrives
 // when the fault is reverted, as TCP retransmits it. A new connection is
@@ -209,21 +277,6 @@ func (p *Proxy) refuse(on bool) {
 func (p *Proxy) BlackHoleFault(dir Direction) Fault {
 	return p.shape("TCP black hole "+dir.String(), dir,
 		func(l *lane) error { l.hold(true); return nil }, func(l *lane) { l.hold(false) })
-}
-
-// LatencyFault delays data by delay plus a draw from [0, jitter], keeping its
-// order. Delays run side by side: they add to the latency and take nothing
-// from the rate. Times that are negative or both 0 cannot be injected.
-func (p *Proxy) LatencyFault(dir Direction, delay, jitter time.Duration, seed uint64) Fault {
-	name := fmt.Sprintf("TCP latency %v + [0, %v] %s (seed %d)", delay, jitter, dir, seed)
-	return p.shape(name, dir,
-		func(l *lane) error {
-			if delay < 0 || jitter < 0 || delay+jitter == 0 {
-				return fmt.Errorf("a delay of %v and a jitter of %v delay nothing; give one of them, and neither negative", delay, jitter)
-			}
-			l.slow(delay, jitter, seed)
-			return nil
-		}, func(l *lane) { l.slow(0, 0, 0) })
 }
 
 // ThrottleFault limits each connection to bytes per second. A limit below 1
@@ -241,18 +294,20 @@ func (p *Proxy) ThrottleFault(dir Direction, bytesPerSecond int) Fault {
 
 // shape makes a fault of a change to the lanes of a direction.
 func (p *Proxy) shape(name string, dir Direction, on func(*lane) error, off func(*lane)) Fault {
-	each := func(change func(*lane) error) func(context.Context) error {
-		return func(context.Context) error {
-			for way, skipped := range [2]Direction{Downstream, Upstream} {
-				if dir == skipped {
-					continue
-				}
-				if err := change(p.lanes[way]); err != nil {
-					return err
-				}
-			}
-			return nil
+	return plain(name,
+		func() error { return p.each(dir, on) },
+		func() error { return p.each(dir, func(l *lane) error { off(l); return nil }) })
+}
+
+// each changes the lanes of a direction.
+func (p *Proxy) each(dir Direction, change func(*lane) error) error {
+	for way, skipped := range [2]Direction{Downstream, Upstream} {
+		if dir == skipped {
+			continue
+		}
+		if err := change(p.lanes[way]); err != nil {
+			return err
 		}
 	}
-	return &action{name: name, inject: each(on), revert: each(func(l *lane) error { off(l); return nil })}
+	return nil
 }

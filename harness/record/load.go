@@ -31,6 +31,14 @@ func Load(dir string) (*Log, error) {
 	return log, err
 }
 
+// LoadEvents reads the events of the recording in dir, without its records: as
+// far as whole lines go, and with damage up to a *CorruptError.
+func LoadEvents(dir string) ([]Event, error) {
+	log := &Log{}
+	err := loadEvents(filepath.Join(dir, eventsFile), log)
+	return log.Events, err
+}
+
 func loadIndex(path string) (indexOnDisk, error) {
 	var disk indexOnDisk
 	data, err := os.ReadFile(path)

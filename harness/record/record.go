@@ -89,7 +89,8 @@ type EventKind string
 // The kinds of events.
 const (
 	FaultOnset   EventKind = "fault-onset"
-	FaultEnd     EventKind = "fault-end"
+	FaultEnd     EventKind = "fault-end"    // fields: error, fired
+	FaultAction  EventKind = "fault-action" // fields: link, way, n
 	WindowOpen   EventKind = "window-open"  // start of the judged window
 	WindowClose  EventKind = "window-close" // end of the judged window
 	DrainEnd     EventKind = "drain-end"    // nothing later counts as delivered

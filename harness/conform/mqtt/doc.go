@@ -36,6 +36,9 @@ const (
 
 var lackable = []string{LacksV311, LacksV5, LacksQoS2, LacksRetained, LacksShared, LacksAliases, LacksSubIDs, LacksWill, LacksSessions}
 
+// Lackable returns what Options.Lacks may hold.
+func Lackable() []string { return slices.Clone(lackable) }
+
 // Target is the broker.
 type Target struct {
 	URL                string // mqtt:// or mqtts://

@@ -28,7 +28,8 @@ func failed(t *testing.T, r conform.Report) map[string]string {
 			t.Logf("%-14s %-6s %s: %s", c.Verdict, c.Level, c.ID, c.Detail)
 		}
 	}
-	t.Logf("%d cases in %s", len(r.Cases), r.Took)
+	t.Logf("%d cases in %s: of MUST %d failed and %d passed, of SHOULD %d and %d", len(r.Cases), r.Took,
+		r.Count(conform.Must, conform.Fail), r.Count(conform.Must, conform.Pass), r.Count(conform.Should, conform.Fail), r.Count(conform.Should, conform.Pass))
 	return out
 }
 

@@ -41,7 +41,7 @@ func (s *suite) texts(run func(*session)) func(*conform.Trial) {
 // that too shows nothing about UTF-8.
 func (se *session) notText(what string, good []byte, bad ...[]byte) {
 	if o := se.goesOn("sound text", good); o.ending != pong {
-		se.t.Unsuref("the application ended the session for sound text already: %s", o)
+		se.t.Skipf("cannot be seen: the application ends the session for sound text too: %s", o)
 	}
 	se.ends(what, bad...)
 }
@@ -70,7 +70,9 @@ func (s *suite) textChecks() []conform.Check {
 			se.notText("ce in one frame, 20 in the next", good(), encodeAll(s.split("\xce\x20", "\xce")))
 		})),
 		should("8.1-20", "8.1, 7.4.1", "A server shall close with code 1007 on text that is not UTF-8.", s.texts(func(se *session) {
-			se.goesOn("sound text", good())
+			if o := se.goesOn("sound text", good()); o.ending != pong {
+				se.t.Skipf("cannot be seen: the application ends the session for sound text too: %s", o)
+			}
 			se.c.Send(s.data([]byte("lone \x80")).Bytes())
 			if o := se.verge(); o.ending != closeFrame || o.code != 1007 {
 				se.t.Failf("%s", o)

@@ -36,7 +36,8 @@ func failed(t *testing.T, r conform.Report) map[string]string {
 			t.Errorf("%s: no verdict: %s", c.ID, c.Detail)
 		}
 	}
-	t.Logf("%d cases in %s", len(r.Cases), r.Took)
+	t.Logf("%d cases in %s: of MUST %d failed and %d passed, of SHOULD %d and %d", len(r.Cases), r.Took,
+		r.Count(conform.Must, conform.Fail), r.Count(conform.Must, conform.Pass), r.Count(conform.Should, conform.Fail), r.Count(conform.Should, conform.Pass))
 	return out
 }
 
@@ -103,7 +104,7 @@ var mosquittoBreaks = map[string]string{
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	_, url := targets.Mosquitto(t)
-	o := ws.MQTT()
+	o := ws.MQTT("", "")
 	o.Handshake = 3 * time.Second
 	explained(t, run(t, ws.Target{URL: url}, o), mosquittoBreaks)
 }
