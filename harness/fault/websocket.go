@@ -124,7 +124,7 @@ func parseFrame(p []byte) (f frame, whole bool, err error) {
 		f.mask = p[at : at+4]
 		at += 4
 	}
-	if length > 1<<40 { // the standard allows 2^63; nobody sends it, and an int must hold sums of it
+	if length > 1<<30 { // the standard allows 2^63; nobody sends it, and an int of 32 bits must hold it
 		return f, false, errFrameLength
 	}
 	f.header, f.size = at, at+int(length)
