@@ -28,7 +28,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
 	if b.BrokerProxy != nil {
-		cfg.Dial = dialTo(b.BrokerProxy.Addr())
+		cfg.Dial, cfg.TLS = dialTo(b.BrokerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Packets)
 	}
 	if len(b.plan.Sources) > 0 {
 		opened, err := openSources(ctx, b, b.plan.Sources)
