@@ -112,11 +112,11 @@ func (s *suite) frameChecks() []conform.Check {
 	return []conform.Check{
 		must("5.1-1", "5.1", "A server shall close the connection on a frame that is not masked.", s.once(func(se *session) {
 			f := s.data([]byte("not masked"))
-			se.ends("an unmasked frame", f.encode(0, len(f.Payload), false))
+			se.ends("an unmasked frame", f.encode(0, uint64(len(f.Payload)), false))
 		})),
 		should("5.1-3", "5.1, 7.4.1", "A server shall close with code 1002 on a frame that is not masked.", s.once(func(se *session) {
 			f := s.data([]byte("not masked"))
-			se.c.Send(f.encode(0, len(f.Payload), false))
+			se.c.Send(f.encode(0, uint64(len(f.Payload)), false))
 			if o := se.verge(); o.ending != closeFrame || o.code != 1002 {
 				se.t.Failf("%s", o)
 			}
@@ -139,7 +139,7 @@ func (s *suite) frameChecks() []conform.Check {
 		})),
 		must("5.2-8", "5.2, 10.3", "A server shall unmask with whatever key a frame has.", s.once(func(se *session) {
 			f := s.data([]byte("key of zeros"))
-			raw := f.encode(0, len(f.Payload), false)
+			raw := f.encode(0, uint64(len(f.Payload)), false)
 			head := len(raw) - len(f.Payload)
 			raw[1] |= 0x80
 			se.goesOn("a frame with a masking key of zeros", slices.Concat(raw[:head], make([]byte, 4), raw[head:]))
@@ -167,22 +167,22 @@ func (s *suite) lengthChecks() []conform.Check {
 	long := func(form, declared int) func(*conform.Trial) {
 		return s.once(func(se *session) {
 			f := Frame{Fin: true, Op: OpPing, Payload: bytes.Repeat([]byte{'p'}, declared)}
-			se.ends(fmt.Sprintf("%d bytes with a length of %d bits", declared, form), f.encode(form, declared, true))
+			se.ends(fmt.Sprintf("%d bytes with a length of %d bits", declared, form), f.encode(form, uint64(declared), true))
 		})
 	}
 	return append(out,
 		should("5.2-30", "5.2 (the sender's MUST; its breach is ours to judge)", "A length of 5 in 16 bits shall not be accepted.", long(16, 5)),
 		should("5.2-31", "5.2 (the sender's MUST; its breach is ours to judge)", "A length of 5 in 64 bits shall not be accepted.", long(64, 5)),
 		should("5.2-32", "5.2 (the sender's MUST; its breach is ours to judge)", "A 64-bit length with its highest bit set shall not be accepted.",
-			s.once(func(se *session) { se.huge(-1 << 63) })),
+			s.once(func(se *session) { se.huge(1 << 63) })),
 		should("10.4-1", "10.4", "A frame that declares 2^62 bytes shall not make the server wait for them.",
 			s.once(func(se *session) { se.huge(1 << 62) })),
 	)
 }
 
 // huge declares a length that nobody can hold and sends a little of it.
-func (se *session) huge(declared int) {
-	se.ends(fmt.Sprintf("a declared length of %#x", uint64(declared)),
+func (se *session) huge(declared uint64) {
+	se.ends(fmt.Sprintf("a declared length of %#x", declared),
 		Frame{Fin: true, Op: OpBinary, Payload: []byte(strings.Repeat("a", 64))}.encode(64, declared, true))
 }
 

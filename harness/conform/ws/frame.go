@@ -39,12 +39,12 @@ var mask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 // Bytes returns the frame masked, with the shortest form of its length.
 func (f Frame) Bytes() []byte {
-	return f.encode(0, len(f.Payload), true)
+	return f.encode(0, uint64(len(f.Payload)), true)
 }
 
 // encode builds the frame. form is 0 for the shortest length, else 16 or 64
 // bits; declared is the length that the header says.
-func (f Frame) encode(form, declared int, masked bool) []byte {
+func (f Frame) encode(form int, declared uint64, masked bool) []byte {
 	first := f.RSV<<4 | f.Op
 	if f.Fin {
 		first |= 0x80
@@ -52,7 +52,7 @@ func (f Frame) encode(form, declared int, masked bool) []byte {
 	out := []byte{first}
 	switch {
 	case form == 64 || form == 0 && declared > 0xffff:
-		out = binary.BigEndian.AppendUint64(append(out, 127), uint64(declared))
+		out = binary.BigEndian.AppendUint64(append(out, 127), declared)
 	case form == 16 || form == 0 && declared > 125:
 		out = binary.BigEndian.AppendUint16(append(out, 126), uint16(declared))
 	default:

@@ -44,7 +44,7 @@ func TestFrames(t *testing.T) {
 		if err != nil || !f.masked || f.longForm || !bytes.Equal(f.Payload, payload) || used < n {
 			t.Errorf("%d bytes: %v, %d used, %v", n, f.masked, used, err)
 		}
-		long, _, _ := parse(Binary(payload).encode(64, n, false))
+		long, _, _ := parse(Binary(payload).encode(64, uint64(n), false))
 		if long.longForm != (n <= 65535) || long.masked {
 			t.Errorf("%d bytes in 64 bits: long %v", n, long.longForm)
 		}
