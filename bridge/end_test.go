@@ -83,20 +83,21 @@ func TestDrainEndsWithTheCloseFrame(t *testing.T) {
 	}
 	eventually.Must(t, "the subscription", func() bool { return r.b.hub.Stats().Subscriptions == 1 })
 	r.stop()
-	pace := time.NewTicker(20 * time.Millisecond) // the stimulus is a slow reader: some 5 MB a second
+	pace := time.NewTicker(5 * time.Millisecond) // the stimulus is a slow reader: 20 MB a second at most, so that all takes 2 s
 	defer pace.Stop()
-	for {
+	for big := 0; ; {
 		first, body, err := v.read()
 		if err != nil {
 			t.Fatalf("the stream ended with %v before a close frame", err)
 		}
 		if first == 0x88 {
-			if code := int(body[0])<<8 | int(body[1]); code != 1012 {
-				t.Errorf("close %d, want 1012", code)
+			if code := int(body[0])<<8 | int(body[1]); code != 1012 || big == 400 {
+				t.Errorf("close %d after %d of 400 readings, want 1012 before the end", code, big)
 			}
 			return
 		}
 		if len(body) > 10_000 {
+			big++
 			<-pace.C
 		}
 	}

@@ -46,7 +46,12 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	case <-c.welcomed:
 		return c, nil
 	case <-c.done:
-		return nil, c.Err()
+		select {
+		case <-c.welcomed: // and ended since: its Err says why, however the two raced
+			return c, nil
+		default:
+			return nil, c.Err()
+		}
 	case <-ctx.Done():
 	}
 	_ = c.Close()
