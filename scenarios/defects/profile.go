@@ -14,9 +14,10 @@ import (
 // counts and the number of blocks of a smaller one. attempts is how often a
 // scenario may be tried in all when the machine voided it, as in ci.
 const (
-	limitsOf = "ci"
-	loadsOf  = "smoke"
-	attempts = 3
+	limitsOf   = "ci"
+	loadsOf    = "smoke"
+	optionalOf = "bench" // limits that ci leaves out, where a defect asks for them
+	attempts   = 3
 )
 
 // Profile returns what the defect is judged by.
@@ -45,10 +46,18 @@ func profileOf(loads map[string]map[string]any, limits map[string]string) (*prof
 		}
 		maps.Copy(own, fields)
 	}
+	large, err := read(optionalOf)
+	if err != nil {
+		return nil, err
+	}
 	for id, limit := range limits {
 		own := group(group(all, "limits"), id)
 		if len(own) == 0 {
-			return nil, fmt.Errorf("defects: profile %s has no limit for %q", limitsOf, id)
+			own = group(group(large, "limits"), id)
+			group(all, "limits")[id] = own
+		}
+		if len(own) == 0 {
+			return nil, fmt.Errorf("defects: neither profile %s nor %s has a limit for %q", limitsOf, optionalOf, id)
 		}
 		own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
 	}
