@@ -43,6 +43,7 @@ const (
 
 const (
 	bulkBytes    = 64 << 10 // of a bulky message: what every broker takes
+	bulkLeast    = 8        // MiB in a window where no limit says how much fills every buffer on the way
 	bulkInFlight = 8
 	bulkAfter    = 10                     // small messages after the stall
 	bulkTrickle  = 20 * time.Millisecond  // between those
@@ -77,7 +78,7 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 	bulk, err := b.AddDevice(ctx, bulkDevice, bulkTopic, bulkInFlight)
 	t.Check(err)
 	b.RemoveViewer(slow) // it gets nothing of what the others get
-	enough := 2 * t.Limit("RES-05").Count << 20
+	enough := max(2*t.Limit("RES-05").Count, bulkLeast) << 20
 	t.Step("warm up for %s; %s in which all read, with at least %d MiB of the bulky topic", l.WarmUp, l.Window, enough>>20)
 	t.Check(b.Drive(ctx, l.WarmUp, nil))
 	t.Check(b.Around(ctx, aloneWindow, 0, 0, func(ctx context.Context) error {

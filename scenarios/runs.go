@@ -11,8 +11,16 @@ import (
 	"plumbline/harness/stats"
 )
 
-// tails are the requirements that need the most samples.
-var tails = []string{"LAT-02", "LAT-03"}
+// tails returns the requirements that need the most samples, of those that the
+// profile asks for.
+func tails(p *profile.Profile) (ids []string) {
+	for _, id := range []string{"LAT-02", "LAT-03"} {
+		if _, asked := p.Limits[id]; asked {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
 
 // lossy is the sequential test of losses: one in a hundred thousand would be
 // good, one in a thousand bad (metrology 2.5).
@@ -59,7 +67,7 @@ type want struct {
 // the verdict, so that going on for want of samples is no repeating until it fits.
 func shortOf(h *oracle.History, o oracle.Options, p *profile.Profile) *want {
 	series := h.Latencies(o).Series
-	for _, id := range tails {
+	for _, id := range tails(p) {
 		limit := p.Limits[id]
 		d := dependence(series, p, id)
 		inflation := d.VIF
@@ -80,7 +88,7 @@ func foreseen(h *oracle.History, o oracle.Options, p *profile.Profile) stats.Cla
 	d, _ := h.Delivery(o)
 	all := []stats.Clarity{lossy.Decide(d.Owed, d.Lost)}
 	series := h.Latencies(o).Series
-	for _, id := range tails {
+	for _, id := range tails(p) {
 		late := int64(0)
 		for _, v := range series.Value {
 			if v > guarded(p, id) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
@@ -17,6 +18,10 @@ func TestRunsEndEarlyOnlyWhenItIsClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, asked := p.Limits["LAT-03"]; asked || len(tails(p)) != 1 {
+		t.Errorf("smoke asks for %v", tails(p))
+	}
+	p.Limits["LAT-03"] = profile.Limit{Time: time.Second, Samples: 2995}
 	uncut := func(l *record.Log) { // without the outage of viewer-02 nothing is late
 		for i := range l.Records {
 			if r := &l.Records[i]; r.Kind == record.Received && r.Flags&record.FlagCatchUp != 0 {
