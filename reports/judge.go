@@ -95,8 +95,10 @@ func superseded(res *Result, all []*Result) bool {
 	return false
 }
 
-// Judge returns the overall verdict: the worst of all requirements that are
-// not Optional. It is a pure function of the run and fails closed:
+// Judge returns the overall verdict: the worst of all requirements that the run
+// lists, apart from the Optional. It is a pure function of the run and fails closed:
+//   - an ERROR is a fault of the test equipment and voids the run, also where the
+//     requirement is Optional;
 //   - a requirement without a result counts as NOT RUN;
 //   - N/A counts as NOT RUN unless the requirement is Conditional on a
 //     capability that the system does not declare;
@@ -106,7 +108,7 @@ func (r *Run) Judge() Verdict {
 	var deciding []Verdict
 	for _, j := range r.Judgements() {
 		switch {
-		case j.Requirement.Class == Optional:
+		case j.Requirement.Class == Optional && j.Verdict != Error:
 		case j.Verdict != NotApplicable:
 			deciding = append(deciding, j.Verdict)
 		case !r.exempt(j.Requirement):
@@ -156,5 +158,5 @@ func (c Counts) String() string {
 // Certified reports whether the run may be shown as a certificate: a whole run
 // of a certifying profile, nothing deselected, overall PASS.
 func (r *Run) Certified() bool {
-	return r.Certifying && r.Partial == "" && r.Judge() == Pass
+	return r.Certifying && r.Deselected == nil && r.Partial == "" && r.Judge() == Pass
 }

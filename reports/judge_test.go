@@ -42,6 +42,7 @@ func TestJudgeOverall(t *testing.T) {
 		{"one left out", []Requirement{mandatory, conditional}, []Result{result("A-01", "s", Pass)}, "", NotRun},
 		{"conditional failed", []Requirement{mandatory, conditional}, []Result{result("A-01", "s", Pass), result("B-01", "s", Fail)}, "", Fail},
 		{"optional failed", []Requirement{mandatory, optional}, []Result{result("A-01", "s", Pass), result("C-01", "s", Fail)}, "", Pass},
+		{"an error of an optional one voids the run", []Requirement{mandatory, optional}, []Result{result("A-01", "s", Pass), result("C-01", "s", Error)}, "", Error},
 		{"two scenarios, worst counts", []Requirement{mandatory}, []Result{result("A-01", "s", Pass), result("A-01", "t", ConditionalFail)}, "", ConditionalFail},
 		{"partial never passes", []Requirement{mandatory}, []Result{result("A-01", "s", Pass)}, "interrupted", Inconclusive},
 		{"partial keeps a fail", []Requirement{mandatory}, []Result{result("A-01", "s", Fail)}, "interrupted", Fail},
@@ -52,6 +53,24 @@ func TestJudgeOverall(t *testing.T) {
 		if got := run.Judge(); got != c.want {
 			t.Errorf("%s: Judge() = %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestSelectionIsJudgedAndCertifiesNothing: what the user left out does not count
+// against what was selected, and what was selected and not run does.
+func TestSelectionIsJudgedAndCertifiesNothing(t *testing.T) {
+	run := validRun()
+	run.Certifying = false
+	run.Deselected = &Deselection{Filter: "s", Scenarios: []string{"t"}, Requirements: []Requirement{requirement("Z-01", Mandatory)}}
+	if err := run.Validate(); err != nil || run.Judge() != Pass {
+		t.Errorf("a selection that passed is %s: %v", run.Judge(), err)
+	}
+	if run.Certifying = true; run.Certified() {
+		t.Error("a selection is certified")
+	}
+	run.Requirements = append(run.Requirements, requirement("Y-01", Mandatory))
+	if run.Judge() != NotRun {
+		t.Errorf("a requirement that was selected and not run leaves %s", run.Judge())
 	}
 }
 
@@ -201,6 +220,11 @@ func TestValidate(t *testing.T) {
 		{"without its figures", func(r *Run) { r.Requirements[0].Rule = "zero-event" }},
 		{"1 violations", func(r *Run) {
 			r.Requirements[0].Rule, r.Results[0].Measurement = "zero-event", &Measurement{N: 9, Events: 1}
+		}},
+		{"certifies and has", func(r *Run) { r.Certifying, r.Deselected = true, &Deselection{Scenarios: []string{"s"}} }},
+		{"names no scenario", func(r *Run) { r.Deselected = &Deselection{Requirements: []Requirement{requirement("Z-01", Mandatory)}} }},
+		{"listed or judged all the same", func(r *Run) {
+			r.Deselected = &Deselection{Scenarios: []string{"s"}, Requirements: []Requirement{r.Requirements[0]}}
 		}},
 		{"results say", func(r *Run) { r.Overall = Fail }},
 		{"results say", func(r *Run) { r.Partial = "interrupted" }},

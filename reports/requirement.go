@@ -7,7 +7,7 @@ type Class string
 const (
 	Mandatory   Class = "mandatory"   // always
 	Conditional Class = "conditional" // when the system declares Requirement.Capability
-	Optional    Class = "optional"    // informative; never decides the overall verdict
+	Optional    Class = "optional"    // informative; decides the overall verdict only by an ERROR
 )
 
 // Requirement is one published guarantee. IDs are stable and never re-used.

@@ -22,7 +22,8 @@ type Run struct {
 	Started      time.Time         `json:"started"`
 	Finished     time.Time         `json:"finished"`
 	Profile      Profile           `json:"profile"`
-	Certifying   bool              `json:"certifying"` // nothing deselected, profile may certify
+	Certifying   bool              `json:"certifying"`           // nothing deselected, profile may certify
+	Deselected   *Deselection      `json:"deselected,omitempty"` // nil when everything that the profile asks for was run
 	Seed         uint64            `json:"seed"`
 	Tool         Tool              `json:"tool"`
 	SUT          SUT               `json:"sut"`
@@ -39,6 +40,14 @@ type Run struct {
 	Evidence     []Evidence        `json:"evidence"`          // of the run directory, without summary and reports
 	Partial      string            `json:"partial,omitempty"` // why the run is not whole; "" when it is
 	Overall      Verdict           `json:"overall"`
+}
+
+// Deselection is what the user left out of a run. Such a run is judged by what
+// was selected, says nothing about the rest and never certifies.
+type Deselection struct {
+	Filter       string        `json:"filter"`       // by which was selected, in the language of --label-filter
+	Scenarios    []string      `json:"scenarios"`    // ids of those that were left out
+	Requirements []Requirement `json:"requirements"` // that none but those judge; they are not in Run.Requirements
 }
 
 // Profile names the limits and loads that were used.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +46,32 @@ func (r *Run) Validate() error {
 			errs = append(errs, err)
 		}
 	}
+	if r.Deselected != nil {
+		errs = append(errs, r.validDeselection()...)
+	}
 	if want := r.Judge(); r.Overall != want {
 		add("overall verdict is %s, its results say %s", r.Overall, want)
 	}
 	return errors.Join(errs...)
+}
+
+// validDeselection reports a run that certifies although something was left out
+// of it, and requirements that are said to be left out and are listed or judged.
+func (r *Run) validDeselection() (errs []error) {
+	if r.Certifying {
+		errs = append(errs, fmt.Errorf("reports: run %q: certifies and has scenarios deselected", r.ID))
+	}
+	if len(r.Deselected.Scenarios) == 0 {
+		errs = append(errs, fmt.Errorf("reports: run %q: says that something was deselected and names no scenario", r.ID))
+	}
+	for _, req := range r.Deselected.Requirements {
+		judged := func(res Result) bool { return res.Requirement == req.ID }
+		listed := func(other Requirement) bool { return other.ID == req.ID }
+		if !plainID(req.ID) || slices.ContainsFunc(r.Requirements, listed) || slices.ContainsFunc(r.Results, judged) {
+			errs = append(errs, fmt.Errorf("reports: run %q: deselected requirement %q is malformed, listed or judged all the same", r.ID, req.ID))
+		}
+	}
+	return errs
 }
 
 // idCharacters are safe in labels, links, file names and statements.

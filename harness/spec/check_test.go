@@ -244,37 +244,6 @@ func TestTimeLimitsFollowTheLoads(t *testing.T) {
 	}
 }
 
-// Precedence 5 > 4 > 1 > 3 > 0; usage and interrupts are plain.
-func TestExitCodes(t *testing.T) {
-	of := func(v reports.Verdict) *reports.Run { return &reports.Run{Overall: v} }
-	for _, c := range []struct {
-		run  *reports.Run
-		err  error
-		want int
-	}{
-		{of(reports.Pass), nil, 0},
-		{of(reports.Fail), nil, 1},
-		{of(reports.NotRun), nil, 3},
-		{of(reports.ConditionalPass), nil, 3},
-		{of(reports.Error), nil, 5},
-		{nil, nil, 5},
-		{of(reports.Pass), errors.New("anything"), 5},
-		{of(reports.Pass), ErrFault, 5},
-		{of(reports.Pass), ErrInterrupted, 130},
-		{of(reports.Error), ErrInterrupted, 130},
-		{of(reports.Pass), sut.ErrUnavailable, 4},
-		{of(reports.Fail), harness.ErrBench, 4},
-		{of(reports.Error), sut.ErrUnavailable, 5},
-		{nil, sut.ErrUsage, 2},
-		{nil, ErrUsage, 2},
-		{nil, ErrEmpty, 3},
-	} {
-		if got := ExitCode(c.run, c.err); got != c.want {
-			t.Errorf("%+v with %v exits %d, want %d", c.run, c.err, got, c.want)
-		}
-	}
-}
-
 func TestMergedDevicesKeepTheirDamage(t *testing.T) {
 	merged := mergeDevices([]reports.Device{{ID: "a", Damaged: 1}}, []reports.Device{{ID: "a", Damaged: 3}, {ID: "b"}, {ID: "a", Damaged: 2}})
 	if want := []reports.Device{{ID: "a", Damaged: 3}, {ID: "b"}}; !slices.Equal(merged, want) {

@@ -60,18 +60,13 @@ func (c *composer) assemble(outcomes []Outcome) {
 		Certifying: c.court.profile.Certifies && len(c.left) == 0,
 		SUT:        with.SUT,
 	}
-	for _, known := range Catalogue().Requirements {
-		if c.court.profile.Asks(known.Requirement) {
-			c.run.Requirements = append(c.run.Requirements, known.Requirement)
-		}
-	}
+	c.list()
 	if with.Interrupted {
 		c.partial = append(c.partial, "interrupted")
 	}
 	for _, out := range outcomes {
 		c.add(out)
 	}
-	c.deselected()
 	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()
 }
@@ -158,23 +153,25 @@ func missing(sc Scenario, r types.SpecReport) *attempt {
 	return a
 }
 
-// deselected says NOT RUN for every requirement that nothing selected judges.
-func (c *composer) deselected() {
-	judged := map[string]bool{}
-	for _, r := range c.run.Results {
-		judged[r.Requirement] = true
+// list lists the requirements that the profile asks for. Those that no selected
+// scenario judges, and one that was left out does, are deselected.
+func (c *composer) list() {
+	judges := func(all []Scenario, id string) bool {
+		return slices.ContainsFunc(all, func(sc Scenario) bool { return slices.Contains(sc.Requirements, id) })
 	}
-	for _, sc := range c.left {
-		for _, id := range sc.Requirements {
-			if judged[id] || !asks(c.court.profile, id) {
-				continue
-			}
-			judged[id] = true
-			why := fmt.Sprintf("deselected by the label filter %q", c.court.conditions.LabelFilter)
-			c.run.Results = append(c.run.Results, reports.Result{
-				Requirement: id, Scenario: sc.ID, Verdict: reports.NotRun, Headline: "deselected", Attempt: 1,
-				Sentence: statement(id, reports.NotRun, "", why), Started: c.court.conditions.Started,
-			})
+	if len(c.left) > 0 {
+		c.run.Deselected = &reports.Deselection{Filter: c.court.conditions.LabelFilter}
+		for _, sc := range c.left {
+			c.run.Deselected.Scenarios = append(c.run.Deselected.Scenarios, sc.ID)
+		}
+	}
+	for _, known := range Catalogue().Requirements {
+		switch r := known.Requirement; {
+		case !c.court.profile.Asks(r):
+		case judges(c.left, r.ID) && !judges(c.selected, r.ID):
+			c.run.Deselected.Requirements = append(c.run.Deselected.Requirements, r)
+		default:
+			c.run.Requirements = append(c.run.Requirements, r)
 		}
 	}
 }

@@ -243,8 +243,6 @@ func statement(id string, v reports.Verdict, reason reports.Reason, why string) 
 		return fmt.Sprintf("%s: test equipment fault; no statement about conformity: %s.", id, why)
 	case reports.NotApplicable:
 		return fmt.Sprintf("%s: not applicable: %s.", id, why)
-	case reports.NotRun:
-		return fmt.Sprintf("%s: not run: %s.", id, why)
 	default:
 		return fmt.Sprintf("%s: no statement about conformity; reason %s: %s.", id, reason, why)
 	}

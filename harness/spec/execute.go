@@ -2,7 +2,6 @@ package spec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -192,25 +191,4 @@ func configuration(opts Options, selected []Scenario, e *emitter) (types.SuiteCo
 		}
 	}
 	return suite, reporter
-}
-
-// ExitCode returns the exit code of a run and the error beside it, in the
-// published precedence: 5 > 4 > 1 > 3 > 0; usage and interrupts are plain.
-func ExitCode(run *reports.Run, err error) int {
-	switch {
-	case errors.Is(err, ErrInterrupted):
-		return reports.ExitInterrupted
-	case errors.Is(err, ErrUsage), errors.Is(err, sut.ErrUsage):
-		return reports.ExitUsage
-	case errors.Is(err, ErrEmpty):
-		return reports.ExitInconclusive
-	case run != nil && run.Overall == reports.Error:
-		return reports.ExitFault
-	case errors.Is(err, sut.ErrUnavailable), errors.Is(err, harness.ErrBench):
-		return reports.ExitUnavailable
-	case err != nil || run == nil:
-		return reports.ExitFault
-	default:
-		return run.Overall.ExitCode()
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,11 +63,13 @@ func TestExecuteKeepsWhatAScenarioSaid(t *testing.T) {
 	if run.Rig.Offered != 10 || len(run.Devices) != 1 || run.Devices[0].Damaged != 2 {
 		t.Errorf("figures are %+v, %+v", run.Rig, run.Devices)
 	}
-	if other := resultOf(t, run, "DEL-01"); other.Verdict != reports.NotRun || !strings.Contains(other.Sentence, "deselected") {
-		t.Errorf("a deselected requirement is %+v", other)
+	left := run.Deselected
+	if left == nil || left.Filter != "good" || !slices.Contains(left.Scenarios, "forgets") || slices.Contains(left.Scenarios, "good") ||
+		!slices.ContainsFunc(left.Requirements, func(r reports.Requirement) bool { return r.ID == "DEL-01" }) {
+		t.Errorf("deselected is %+v", left)
 	}
-	if run.Certifying || run.Overall != reports.NotRun || spec.ExitCode(run, err) == 0 {
-		t.Errorf("a selection is certifying %v with %s", run.Certifying, run.Overall)
+	if run.Certifying || run.Certified() || run.Overall != reports.Pass {
+		t.Errorf("a selection that passed is %s, certifying %v", run.Overall, run.Certifying)
 	}
 	if err := run.Validate(); err != nil {
 		t.Error(err)
@@ -123,19 +126,19 @@ func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
 		verdict               reports.Verdict
 		reason                reports.Reason
 		words                 string
-		code                  int
+		overall               reports.Verdict
 	}{
-		{"forgets", "DEL-01", reports.Error, "", "without judging", 5},
-		{"panics", "DEL-03", reports.Error, "", "a nil map, say", 5},
-		{"panics", "DEL-02", reports.Pass, "", "holds", 5},
-		{"asserts", "ORD-01", reports.Error, "", "to equal", 5},
-		{"drive-panics", "INT-03", reports.Error, "", "a closed channel, say", 5},
-		{"keeps-nothing", "INT-04", reports.Error, "", "kept none", 5},
-		{"keeps-nonsense", "INT-05", reports.Error, "", "cannot be kept", 5},
-		{"keeps-another", "INT-06", reports.Error, "", "thinks", 5},
-		{"lacks", "SEC-01", reports.NotApplicable, "", "x-nobody-has-it", 3},
-		{"lacks", "SEC-02", reports.Pass, "", "holds", 3},
-		{"checks", "RIG-01", reports.Fail, "", "off", 3},
+		{"forgets", "DEL-01", reports.Error, "", "without judging", reports.Error},
+		{"panics", "DEL-03", reports.Error, "", "a nil map, say", reports.Error},
+		{"panics", "DEL-02", reports.Pass, "", "holds", reports.Error},
+		{"asserts", "ORD-01", reports.Error, "", "to equal", reports.Error},
+		{"drive-panics", "INT-03", reports.Error, "", "a closed channel, say", reports.Error},
+		{"keeps-nothing", "INT-04", reports.Error, "", "kept none", reports.Error},
+		{"keeps-nonsense", "INT-05", reports.Error, "", "cannot be kept", reports.Error},
+		{"keeps-another", "INT-06", reports.Error, "", "thinks", reports.Error},
+		{"lacks", "SEC-01", reports.NotApplicable, "", "x-nobody-has-it", reports.Pass},
+		{"lacks", "SEC-02", reports.Pass, "", "holds", reports.Pass},
+		{"checks", "RIG-01", reports.Fail, "", "off", reports.NotRun},
 	} {
 		t.Run(c.scenario+" "+c.requirement, func(t *testing.T) {
 			run, err := execute(t, c.scenario, nil)
@@ -146,8 +149,8 @@ func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
 			if r.Verdict != c.verdict || r.Reason != c.reason || !strings.Contains(r.Sentence, c.words) {
 				t.Errorf("%s(%s): %q", r.Verdict, r.Reason, r.Sentence)
 			}
-			if got := spec.ExitCode(run, err); got != c.code {
-				t.Errorf("exit code %d, want %d", got, c.code)
+			if run.Overall != c.overall {
+				t.Errorf("overall %s, want %s", run.Overall, c.overall)
 			}
 			if err := run.Validate(); err != nil {
 				t.Error(err)
@@ -166,8 +169,8 @@ func TestExecuteWhenTheSystemIsGone(t *testing.T) {
 			t.Errorf("%s is %s(%s): %s", id, r.Verdict, r.Reason, r.Sentence)
 		}
 	}
-	if run.Partial == "" || spec.ExitCode(run, err) != reports.ExitUnavailable {
-		t.Errorf("partial %q, exit %d", run.Partial, spec.ExitCode(run, err))
+	if run.Partial == "" || run.Overall == reports.Pass {
+		t.Errorf("partial %q, overall %s", run.Partial, run.Overall)
 	}
 	if run, err = execute(t, "after-sut-gone", nil); err != nil || resultOf(t, run, "RES-02").Verdict != reports.Pass {
 		t.Errorf("on its own it gives %v", err)
@@ -178,8 +181,8 @@ func TestExecuteWhenTheSystemIsGone(t *testing.T) {
 // has not passed.
 func TestExecuteWhenABodyBreaksOffAfterJudging(t *testing.T) {
 	run, err := execute(t, "judges-and-panics", nil)
-	if !errors.Is(err, spec.ErrFault) || spec.ExitCode(run, err) != reports.ExitFault {
-		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	if !errors.Is(err, spec.ErrFault) {
+		t.Fatalf("error is %v", err)
 	}
 	if r := resultOf(t, run, "INT-01"); r.Verdict != reports.Pass {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
@@ -194,8 +197,8 @@ func TestExecuteWhenABodyBreaksOffAfterJudging(t *testing.T) {
 
 func TestExecuteWhenAPartOfTheBenchIsGone(t *testing.T) {
 	run, err := execute(t, "bench-gone || good", nil)
-	if !errors.Is(err, harness.ErrBench) || spec.ExitCode(run, err) != reports.ExitUnavailable {
-		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	if !errors.Is(err, harness.ErrBench) {
+		t.Fatalf("error is %v", err)
 	}
 	if r := resultOf(t, run, "PRO-01"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || r.Attempt != 1 {
 		t.Errorf("%s(%s), attempt %d: %s", r.Verdict, r.Reason, r.Attempt, r.Sentence)
@@ -209,8 +212,8 @@ func TestExecuteWhenAPartOfTheBenchIsGone(t *testing.T) {
 // still be recorded would be lost, so no further scenario begins.
 func TestExecuteWhenTheDiskFillsUp(t *testing.T) {
 	run, err := execute(t, "disk-full || after-disk-full", nil)
-	if !errors.Is(err, harness.ErrSpace) || spec.ExitCode(run, err) != reports.ExitUnavailable {
-		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	if !errors.Is(err, harness.ErrSpace) {
+		t.Fatalf("error is %v", err)
 	}
 	for _, id := range []string{"RES-03", "RES-04"} {
 		if r := resultOf(t, run, id); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || !strings.Contains(r.Sentence, "is full") {
@@ -228,8 +231,8 @@ func TestExecuteWhenTheDiskFillsUp(t *testing.T) {
 // The disk of another folder is full: whatever else is recorded is not lost.
 func TestExecuteWhenAnotherDiskFillsUp(t *testing.T) {
 	run, err := execute(t, "other-disk-full || after-disk-full", nil)
-	if !errors.Is(err, harness.ErrBench) || errors.Is(err, harness.ErrSpace) || !strings.Contains(err.Error(), "scratch") || spec.ExitCode(run, err) != reports.ExitUnavailable {
-		t.Fatalf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+	if !errors.Is(err, harness.ErrBench) || errors.Is(err, harness.ErrSpace) || !strings.Contains(err.Error(), "scratch") {
+		t.Fatalf("error is %v", err)
 	}
 	if r := resultOf(t, run, "INT-02"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || strings.Contains(r.Sentence, "run directory") {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
@@ -241,7 +244,7 @@ func TestExecuteWhenAnotherDiskFillsUp(t *testing.T) {
 
 func TestExecuteInterrupted(t *testing.T) {
 	run, err := execute(t, "interrupted || sut-gone", nil)
-	if !errors.Is(err, spec.ErrInterrupted) || spec.ExitCode(run, err) != reports.ExitInterrupted {
+	if !errors.Is(err, spec.ErrInterrupted) {
 		t.Fatalf("error is %v", err)
 	}
 	for _, id := range []string{"REC-02", "RES-01"} {
@@ -269,25 +272,24 @@ func TestExecuteRefuses(t *testing.T) {
 		name   string
 		change func(*spec.Options)
 		want   error
-		code   int
 	}{
-		{"nothing selected", func(o *spec.Options) { o.LabelFilter = "nosuch" }, spec.ErrEmpty, reports.ExitInconclusive},
-		{"broken filter", func(o *spec.Options) { o.LabelFilter = "(LAT" }, spec.ErrUsage, reports.ExitUsage},
-		{"no profile", func(o *spec.Options) { o.Profile = nil }, spec.ErrUsage, reports.ExitUsage},
-		{"no directory", func(o *spec.Options) { o.Dir = "" }, spec.ErrUsage, reports.ExitUsage},
-		{"certify a selection", func(o *spec.Options) { o.Certify, o.LabelFilter = true, "good" }, spec.ErrUsage, reports.ExitUsage},
-		{"certify without certifying", func(o *spec.Options) { o.Certify, o.LabelFilter = true, ""; o.Profile, _ = engineProfile(false) }, spec.ErrUsage, reports.ExitUsage},
+		{"nothing selected", func(o *spec.Options) { o.LabelFilter = "nosuch" }, spec.ErrEmpty},
+		{"broken filter", func(o *spec.Options) { o.LabelFilter = "(LAT" }, spec.ErrUsage},
+		{"no profile", func(o *spec.Options) { o.Profile = nil }, spec.ErrUsage},
+		{"no directory", func(o *spec.Options) { o.Dir = "" }, spec.ErrUsage},
+		{"certify a selection", func(o *spec.Options) { o.Certify, o.LabelFilter = true, "good" }, spec.ErrUsage},
+		{"certify without certifying", func(o *spec.Options) { o.Certify, o.LabelFilter = true, ""; o.Profile, _ = engineProfile(false) }, spec.ErrUsage},
 		{"no such port", func(o *spec.Options) {
 			o.Devices = []harness.DeviceSpec{{ID: "x", Kind: harness.KindSerial, Port: "/dev/no-such-port"}}
-		}, harness.ErrBench, reports.ExitUnavailable},
+		}, harness.ErrBench},
 		{"no such recording", func(o *spec.Options) {
 			o.Devices = []harness.DeviceSpec{{ID: "x", Kind: harness.KindRecording, Path: "/no/such.log"}}
-		}, harness.ErrBench, reports.ExitUnavailable},
+		}, harness.ErrBench},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run, err := execute(t, "good", c.change)
-			if !errors.Is(err, c.want) || spec.ExitCode(run, err) != c.code {
-				t.Errorf("error is %v with exit code %d", err, spec.ExitCode(run, err))
+			_, err := execute(t, "good", c.change)
+			if !errors.Is(err, c.want) {
+				t.Errorf("error is %v", err)
 			}
 		})
 	}

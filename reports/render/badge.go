@@ -19,6 +19,8 @@ func Badge(w io.Writer, run *reports.Run) error {
 	switch {
 	case run.Partial != "":
 		word += ", partial"
+	case run.Deselected != nil:
+		word += " of a selection"
 	case run.Certified():
 		word = "certified"
 	case !run.Certifying:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"plumbline/reports"
@@ -42,6 +43,7 @@ type ctrfTest struct {
 	Raw      string            `json:"rawStatus"`
 	Retries  int               `json:"retries,omitempty"`
 	Attempts []ctrfAttempt     `json:"retryAttempts,omitempty"`
+	Stdout   []string          `json:"stdout,omitempty"`
 	Extra    map[string]string `json:"extra,omitempty"`
 }
 
@@ -54,10 +56,13 @@ type ctrfAttempt struct {
 
 // CTRF writes the run in the Common Test Report Format: a test per result that
 // stands and one per requirement without results. FAIL and CONDITIONAL FAIL are
-// failed, N/A and NOT RUN skipped, INCONCLUSIVE, ERROR and CONDITIONAL PASS
-// other (nothing was demonstrated); rawStatus is the verdict itself. Attempts
+// failed, N/A and NOT RUN skipped, other is the rest: INCONCLUSIVE, ERROR and
+// CONDITIONAL PASS (nothing was demonstrated), and what did not pass of a
+// requirement that is informative. A run that does not pass has a failed test,
+// and one that passes has none. rawStatus is the verdict itself. Attempts
 // that a validity gate voided are the retryAttempts of their repetition. Times
-// are in milliseconds. Ids and figures are in extra, as in JUnit's properties.
+// are in milliseconds. Ids and figures are in extra, as in JUnit's properties, the
+// sentence and what was found in stdout, as in its system-out.
 func CTRF(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	doc := ctrfReport{Format: "CTRF", Version: ctrfVersion, Timestamp: run.Finished}
@@ -76,8 +81,14 @@ func CTRF(w io.Writer, run *reports.Run) error {
 			out.add(j, res)
 		}
 	}
+	for _, left := range deselected(run) {
+		out.add(left, left.Deciding)
+	}
 	if run.Partial != "" { // keeps a partial run red in every viewer
 		out.count(ctrfTest{Name: partialCase, Status: "failed", Suite: []string{"run"}, Raw: "PARTIAL", Message: run.Partial})
+	}
+	if v := run.Judge(); v != reports.Pass && out.Summary["failed"] == 0 {
+		out.count(ctrfTest{Name: overallCase, Status: "failed", Suite: []string{"run"}, Raw: v.String(), Message: lead(run)})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -86,13 +97,16 @@ func CTRF(w io.Writer, run *reports.Run) error {
 
 // add appends the test of one standing result with the attempts it replaced.
 func (r *ctrfResults) add(j reports.Judgement, res *reports.Result) {
-	t := ctrfTest{Name: caseName(j.Requirement, res), Status: ctrfStatus(res.Verdict), Duration: res.Duration.Milliseconds(),
+	t := ctrfTest{Name: caseName(j.Requirement, res), Status: ctrfStatus(j.Requirement, res.Verdict), Duration: res.Duration.Milliseconds(),
 		Suite: []string{j.Requirement.Family()}, Message: caseMessage(j.Requirement, res),
 		Raw: verdictText(res.Verdict, res.Reason), Extra: properties(resultProperties(j.Requirement, res))}
+	for line := range strings.Lines(caseOutput(res)) {
+		t.Stdout = append(t.Stdout, strings.TrimSuffix(line, "\n"))
+	}
 	t.Extra["findings"] = fmt.Sprint(len(res.Findings))
 	for _, old := range j.Superseded {
 		if old.Scenario == res.Scenario {
-			t.Attempts = append(t.Attempts, ctrfAttempt{Attempt: max(old.Attempt, 1), Status: ctrfStatus(old.Verdict),
+			t.Attempts = append(t.Attempts, ctrfAttempt{Attempt: max(old.Attempt, 1), Status: ctrfStatus(j.Requirement, old.Verdict),
 				Duration: old.Duration.Milliseconds(), Message: caseMessage(j.Requirement, old)})
 		}
 	}
@@ -106,14 +120,16 @@ func (r *ctrfResults) count(t ctrfTest) {
 	r.Summary[t.Status]++
 }
 
-func ctrfStatus(v reports.Verdict) string {
-	switch v {
-	case reports.Pass:
+func ctrfStatus(req reports.Requirement, v reports.Verdict) string {
+	switch {
+	case v == reports.Pass:
 		return "passed"
-	case reports.Fail, reports.ConditionalFail:
-		return "failed"
-	case reports.NotApplicable, reports.NotRun:
+	case v == reports.NotApplicable || v == reports.NotRun:
 		return "skipped"
+	case decidesNothing(req, v):
+		return "other"
+	case v == reports.Fail || v == reports.ConditionalFail:
+		return "failed"
 	default:
 		return "other"
 	}

@@ -162,6 +162,8 @@ func standing(run *reports.Run) string {
 	switch {
 	case run.Partial != "":
 		return "partial run: " + run.Partial
+	case run.Deselected != nil:
+		return "a selection made by the label filter " + strconv.Quote(run.Deselected.Filter) + "; it certifies nothing"
 	case run.Certified():
 		return "certifying run: everything the system declares was judged"
 	case run.Certifying:

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the golden files in testdata anew
 var allFiles = []string{SummaryFile, JUnitFile, CTRFFile, HTMLFile, MarkdownFile, TextFile, BadgeFile, SchemaFile}
 
 func samples() map[string]func() *reports.Run {
-	return map[string]func() *reports.Run{"mixed": sampleMixed, "certified": sampleCertified}
+	return map[string]func() *reports.Run{"mixed": sampleMixed, "certified": sampleCertified, "selected": sampleSelected}
 }
 
 // TestGolden renders again what lies in testdata, from its summary.json alone,

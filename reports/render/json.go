@@ -119,6 +119,11 @@ func normalize(run *reports.Run) *reports.Run {
 	}
 	n.Hops, n.Integrity = list(n.Hops), list(n.Integrity)
 	n.Deviations, n.Evidence = list(n.Deviations), list(n.Evidence)
+	if n.Deselected != nil {
+		left := *n.Deselected
+		left.Scenarios, left.Requirements = list(left.Scenarios), list(left.Requirements)
+		n.Deselected = &left
+	}
 	n.SUT.Artifacts, n.SUT.Capabilities = list(n.SUT.Artifacts), list(n.SUT.Capabilities)
 	if n.Environment == nil {
 		n.Environment = map[string]string{}

@@ -62,9 +62,12 @@ type junitOutcome struct {
 }
 
 // JUnit writes one test suite with a test case per result and one per
-// requirement without results. FAIL and CONDITIONAL FAIL are failures,
-// INCONCLUSIVE, ERROR and CONDITIONAL PASS are errors (nothing was
-// demonstrated), N/A and NOT RUN are skipped. Ids and figures are properties.
+// requirement without results, also where the user left it out. FAIL and
+// CONDITIONAL FAIL are failures, INCONCLUSIVE, ERROR and CONDITIONAL PASS are
+// errors (nothing was demonstrated). Skipped are N/A, NOT RUN, and what did not
+// pass of a requirement that is informative: it decides nothing. A run that does
+// not pass has a failure or an error, and one that passes has none. Ids and
+// figures are properties.
 func JUnit(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	suite := junitSuite{
@@ -84,8 +87,14 @@ func JUnit(w io.Writer, run *reports.Run) error {
 			suite.add(j.Requirement, res, true)
 		}
 	}
+	for _, left := range deselected(run) {
+		suite.add(left.Requirement, left.Standing[0], false)
+	}
 	if run.Partial != "" {
-		suite.partial(run.Partial)
+		suite.fault(partialCase, "PARTIAL", run.Partial)
+	}
+	if v := run.Judge(); v != reports.Pass && suite.Failures+suite.Errors == 0 {
+		suite.fault(overallCase, v.String(), lead(run))
 	}
 	doc := junitSuites{Name: suite.Name, Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
 		Skipped: suite.Skipped, Time: suite.Time, Suites: []junitSuite{suite}}
@@ -123,6 +132,10 @@ func (s *junitSuite) add(req reports.Requirement, res *reports.Result, supersede
 	case res.Verdict == reports.NotApplicable || res.Verdict == reports.NotRun:
 		c.Skipped = outcome
 		s.Skipped++
+	case decidesNothing(req, res.Verdict):
+		outcome.Message = "informative, decides nothing: " + outcome.Message
+		c.Skipped = outcome
+		s.Skipped++
 	case res.Verdict == reports.Fail || res.Verdict == reports.ConditionalFail:
 		c.Failure = outcome
 		s.Failures++
@@ -133,16 +146,40 @@ func (s *junitSuite) add(req reports.Requirement, res *reports.Result, supersede
 	s.Cases = append(s.Cases, c)
 }
 
-// partial adds the case that keeps a partial run red in every JUnit viewer.
-func (s *junitSuite) partial(why string) {
-	s.Tests++
-	s.Errors++
-	s.Cases = append(s.Cases, junitCase{Class: "plumbline.run", Name: partialCase, Time: "0.000",
-		Error: &junitOutcome{Message: why, Type: "PARTIAL", Text: "The run is partial: " + why}})
+// decidesNothing reports whether the overall verdict is the same without the
+// result: see reports.Run.Judge.
+func decidesNothing(req reports.Requirement, v reports.Verdict) bool {
+	return req.Class == reports.Optional && v != reports.Error
 }
 
-// partialCase is the test that a partial run fails.
-const partialCase = "run is whole"
+// fault adds a case about the run as a whole, which keeps it red in every viewer.
+func (s *junitSuite) fault(name, kind, why string) {
+	s.Tests++
+	s.Errors++
+	s.Cases = append(s.Cases, junitCase{Class: "plumbline.run", Name: name, Time: "0.000",
+		Error: &junitOutcome{Message: why, Type: kind, Text: why}})
+}
+
+// Tests of the run as a whole: what a partial run fails, and what a run fails
+// that does not pass although none of its tests failed.
+const (
+	partialCase = "run is whole"
+	overallCase = "run passes"
+)
+
+// deselected returns a judgement, with a result that stands for it, for each
+// requirement that the user left out.
+func deselected(run *reports.Run) (all []reports.Judgement) {
+	if run.Deselected == nil {
+		return nil
+	}
+	why := fmt.Sprintf("deselected by the label filter %q", run.Deselected.Filter)
+	for _, req := range run.Deselected.Requirements {
+		res := &reports.Result{Requirement: req.ID, Scenario: "deselected", Headline: why, Sentence: req.ID + ": not run: " + why + "."}
+		all = append(all, reports.Judgement{Requirement: req, Deciding: res, Standing: []*reports.Result{res}})
+	}
+	return all
+}
 
 // notExercised stands for the result that a requirement does not have.
 func notExercised(req reports.Requirement) *reports.Result {
@@ -158,11 +195,15 @@ func caseMessage(req reports.Requirement, res *reports.Result) string {
 }
 
 func runProperties(run *reports.Run) []junitProperty {
+	filter := ""
+	if run.Deselected != nil {
+		filter = run.Deselected.Filter
+	}
 	return []junitProperty{
 		{"run", run.ID}, {"overall", run.Overall.String()}, {"sut", strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)},
 		{"profile", strings.TrimSpace(run.Profile.Name + " " + run.Profile.Version)}, {"profile.sha256", run.Profile.Digest},
 		{"seed", strconv.FormatUint(run.Seed, 10)}, {"devices", modes(run)},
-		{"certifying", strconv.FormatBool(run.Certifying)}, {"partial", run.Partial},
+		{"certifying", strconv.FormatBool(run.Certifying)}, {"partial", run.Partial}, {"label_filter", filter},
 	}
 }
 

@@ -33,10 +33,14 @@ func Markdown(w io.Writer, run *reports.Run) error {
 		if j.Deciding != nil {
 			headline = j.Deciding.Headline
 		}
-		fmt.Fprintf(&b, "| **%s** %s | %s %s | %s |\n", md(j.Requirement.ID), md(j.Requirement.Title),
+		fmt.Fprintf(&b, "| **%s** %s | %s %s | %s |\n", md(j.Requirement.ID), md(titleOf(j.Requirement)),
 			verdictMark(j.Verdict), md(verdictText(j.Verdict, j.Reason)), md(headline))
 	}
 	markdownTrouble(&b, judgements)
+	markdownRemarks(&b, judgements)
+	if s := deselectionSentence(run); s != "" {
+		fmt.Fprintf(&b, "\n## Deselected\n\n%s\n", md(s))
+	}
 	if len(run.Deviations) > 0 {
 		b.WriteString("\n## Deviations\n\n")
 		for _, d := range run.Deviations {
@@ -60,20 +64,35 @@ func markdownTrouble(b *strings.Builder, judgements []reports.Judgement) {
 				head = true
 			}
 			fmt.Fprintf(b, "\n### %s %s\n\n%s\n", md(res.Requirement), md(verdictText(res.Verdict, res.Reason)), md(res.Sentence))
-			for i, f := range res.Findings {
-				if i == 0 {
-					b.WriteString("\n")
-				}
-				if i == 10 {
-					fmt.Fprintf(b, "- and %d further findings\n", len(res.Findings)-i)
-					break
-				}
-				fmt.Fprintf(b, "- **%s** %s: %s\n", md(f.Kind), md(f.Subject), md(f.Detail))
-			}
+			markdownFindings(b, res.Findings)
 			if res.Reproduce != "" {
 				fmt.Fprintf(b, "\nReproduce: %s\n", codeSpan(res.Reproduce))
 			}
 		}
+	}
+}
+
+// markdownRemarks lists what was found beside what passed.
+func markdownRemarks(b *strings.Builder, judgements []reports.Judgement) {
+	for i, res := range remarks(judgements) {
+		if i == 0 {
+			b.WriteString("\n## Remarks\n")
+		}
+		fmt.Fprintf(b, "\n### %s %s\n\n%s\n", md(res.Requirement), res.Verdict, md(res.Sentence))
+		markdownFindings(b, res.Findings)
+	}
+}
+
+func markdownFindings(b *strings.Builder, findings []reports.Finding) {
+	for i, f := range findings {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		if i == 10 {
+			fmt.Fprintf(b, "- and %d further findings in %s\n", len(findings)-i, SummaryFile)
+			break
+		}
+		fmt.Fprintf(b, "- **%s** %s: %s\n", md(f.Kind), md(f.Subject), md(f.Detail))
 	}
 }
 

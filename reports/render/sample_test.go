@@ -66,6 +66,47 @@ func sampleMixed() *reports.Run {
 	return run
 }
 
+// sampleSelected is a run of one family, with a remark on what passed and an
+// informative requirement that did not.
+func sampleSelected() *reports.Run {
+	run := sampleBase()
+	run.ID = "20251123T094107Z_smoke_0c33d1aa"
+	run.Profile.Name, run.Profile.Purpose = "smoke", "a first look"
+	run.Latencies, run.Timelines, run.Hops, run.Integrity, run.Devices = nil, nil, nil, nil, run.Devices[:2]
+	run.Deselected = &reports.Deselection{Filter: "SEC || claims"}
+	for _, c := range sampleCatalogue {
+		if r := c.requirement(); r.Family() != "SEC" {
+			run.Deselected.Requirements = append(run.Deselected.Requirements, r)
+			if !slices.Contains(run.Deselected.Scenarios, c.scenario) {
+				run.Deselected.Scenarios = append(run.Deselected.Scenarios, c.scenario)
+			}
+			continue
+		}
+		run.Requirements = append(run.Requirements, c.requirement())
+		verdict := reports.Pass
+		if c.id == "SEC-05" {
+			verdict = reports.NotApplicable
+		}
+		run.Results = append(run.Results, c.result(verdict))
+	}
+	for _, extra := range []sampleEntry{
+		{"CAP-01", "Claims", "What the system can shall be claimed.", "", "claims", "deterministic", 0, 0, 0},
+		{"PRO-01", "WebSocket by its standard", "The server shall keep RFC 6455.", "", "standards", "deterministic", 0, 0, 0},
+	} {
+		req, res := extra.requirement(), extra.result(reports.Pass)
+		req.Class = reports.Optional
+		if extra.id == "PRO-01" {
+			res.Verdict, res.Headline, res.Sentence = reports.Fail, "2 of 98 cases failed", "PRO-01: 2 of 98 cases failed. Verdict FAIL."
+		} else {
+			res.Findings = []reports.Finding{{Requirement: extra.id, Kind: "undeclared", Subject: "snapshot", Confirmed: true,
+				Detail: "a new viewer was shown the last value; claim it in the descriptor to have it judged"}}
+		}
+		run.Requirements, run.Results = append(run.Requirements, req), append(run.Results, res)
+	}
+	run.Overall = run.Judge()
+	return run
+}
+
 func sampleBase() *reports.Run {
 	run := &reports.Run{
 		Schema: reports.SchemaVersion, ID: "20251123T094107Z_bench_41d0c7e9", Started: sampleStart, Finished: sampleStart.Add(163 * time.Second),

@@ -10,24 +10,21 @@ import (
 
 // lead is the one sentence under the verdict.
 func lead(run *reports.Run) string {
-	name := strings.TrimSpace(run.SUT.Name + " " + run.SUT.Version)
-	c := run.Count()
+	name := firstOf(strings.TrimSpace(run.SUT.Name+" "+run.SUT.Version), "The system under test")
+	c := deciding(run)
 	if run.Partial != "" && run.Overall == reports.Inconclusive {
 		return "The run is not whole, so it makes no statement about " + name + " as a whole."
 	}
 	switch run.Overall {
 	case reports.Pass:
-		if run.Certified() {
-			return name + " meets every requirement that applies to it, demonstrated at the stated confidence."
-		}
-		return name + " met every requirement judged in this run."
+		return praise(run, name)
 	case reports.Fail:
-		return fmt.Sprintf("%s does not meet %d of %d requirements.", name, c.By[reports.Fail], c.Total)
+		return fmt.Sprintf("%s does not meet %d of %d requirements%s.", name, c.By[reports.Fail], c.Total, scope(run))
 	case reports.Error:
 		return "The test equipment failed. This run makes no statement about " + name + "."
 	case reports.Inconclusive:
-		return fmt.Sprintf("No statement about %s as a whole: %d of %d requirements are undecided.", name,
-			c.By[reports.Inconclusive]+c.By[reports.NotRun], c.Total)
+		return fmt.Sprintf("No statement about %s as a whole: %d of %d requirements%s are undecided.", name,
+			c.By[reports.Inconclusive]+c.By[reports.NotRun], c.Total, scope(run))
 	case reports.ConditionalPass:
 		return "Every figure is inside its limit, but conformity is not demonstrated for all. " + name + " is not certified."
 	case reports.ConditionalFail:
@@ -37,6 +34,48 @@ func lead(run *reports.Run) string {
 	}
 }
 
+// praise says what a PASS is about, and what it is not.
+func praise(run *reports.Run, name string) string {
+	text := name + " met everything required of it that was judged in this run."
+	switch {
+	case run.Certified():
+		text = name + " meets everything required of it, demonstrated at the stated confidence."
+	case run.Deselected != nil:
+		text = name + " met everything required of it that was selected. Nothing is said about the rest."
+	}
+	if n := informative(run); n > 0 {
+		text += fmt.Sprintf(" Of the informative requirements, which decide nothing, %d did not pass.", n)
+	}
+	return text
+}
+
+// scope is said behind "requirements" when some were left out.
+func scope(run *reports.Run) string {
+	if run.Deselected != nil {
+		return " that were selected"
+	}
+	return ""
+}
+
+// deciding counts the requirements that decide: those that are not optional.
+func deciding(run *reports.Run) reports.Counts {
+	c := reports.Counts{By: map[reports.Verdict]int{}}
+	for _, j := range run.Judgements() {
+		if j.Requirement.Class != reports.Optional {
+			c.Total++
+			c.By[j.Verdict]++
+		}
+	}
+	return c
+}
+
+// informative counts the optional requirements that did not pass.
+func informative(run *reports.Run) int {
+	all, counted := run.Count(), deciding(run)
+	passed := func(c reports.Counts) int { return c.By[reports.Pass] + c.By[reports.NotApplicable] }
+	return (all.Total - counted.Total) - (passed(all) - passed(counted))
+}
+
 // managerSummary says in a few sentences what was done and what came out.
 func managerSummary(run *reports.Run) []string {
 	if run.Count().Total == 0 {
@@ -44,6 +83,9 @@ func managerSummary(run *reports.Run) []string {
 	}
 	out := []string{fmt.Sprintf("Judged under profile %s with %s, in %s, by %d requirements: %s.",
 		strings.TrimSpace(run.Profile.Name+" "+run.Profile.Version), devicePhrase(run), span(run.Finished.Sub(run.Started)), run.Count().Total, tally(run.Count()))}
+	if s := deselectionSentence(run); s != "" {
+		out = append(out, s)
+	}
 	if s := latencySentence(run); s != "" {
 		out = append(out, s)
 	}
@@ -51,6 +93,23 @@ func managerSummary(run *reports.Run) []string {
 		out = append(out, s)
 	}
 	return out
+}
+
+// deselectionSentence names what was left out; "" when nothing was.
+func deselectionSentence(run *reports.Run) string {
+	d := run.Deselected
+	if d == nil {
+		return ""
+	}
+	text := fmt.Sprintf("The label filter %q left out %d scenarios", d.Filter, len(d.Scenarios))
+	if len(d.Requirements) == 0 {
+		return text + "; the requirements that they judge too were judged by the others only."
+	}
+	ids := make([]string, len(d.Requirements))
+	for i, req := range d.Requirements {
+		ids[i] = req.ID
+	}
+	return fmt.Sprintf("%s and with them %d requirements, about which nothing is said: %s.", text, len(ids), strings.Join(ids, ", "))
 }
 
 // tally lists only the verdicts that occur.
@@ -137,10 +196,10 @@ func integritySentence(run *reports.Run) string {
 
 // facts are the figures at the head of the page.
 func facts(run *reports.Run) []fact {
-	c := run.Count()
+	c, counted := run.Count(), deciding(run)
 	applicable := c.Total - c.By[reports.NotApplicable]
 	out := []fact{{Label: "Requirements passed", Value: fmt.Sprintf("%d of %d", c.By[reports.Pass], applicable),
-		Note: notApplicable(c), Bad: c.By[reports.Fail]+c.By[reports.Error] > 0}}
+		Note: leftOut(run, c), Bad: counted.By[reports.Fail]+c.By[reports.Error] > 0}}
 	if d, ok := leading(run); ok {
 		for _, q := range []float64{0.5, 0.99, 0.999} {
 			if v := percentileOf(d, q); !math.IsNaN(v) {
@@ -160,14 +219,22 @@ func facts(run *reports.Run) []fact {
 	return out
 }
 
-func notApplicable(c reports.Counts) string {
+// leftOut says which requirements the count above it leaves out.
+func leftOut(run *reports.Run, c reports.Counts) string {
 	if c.Total == 0 {
 		return "nothing was judged"
 	}
+	var parts []string
 	if n := c.By[reports.NotApplicable]; n > 0 {
-		return fmt.Sprintf("%d not applicable", n)
+		parts = append(parts, fmt.Sprintf("%d not applicable", n))
 	}
-	return "all that were asked"
+	if run.Deselected != nil {
+		parts = append(parts, fmt.Sprintf("%d deselected", len(run.Deselected.Requirements)))
+	}
+	if len(parts) == 0 {
+		return "none left out"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func limitNote(d reports.Distribution, q float64) string {

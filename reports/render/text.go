@@ -14,8 +14,9 @@ import (
 const maxColumn = 56
 
 // Text writes the run as plain text, without colour and control characters. The
-// lines that begin with "TOTAL:" and "OVERALL:" are an interface for grep;
-// failures are repeated at the end with the command that reproduces each.
+// lines that begin with "TOTAL:", "OVERALL:" and "DESELECTED:" are an interface
+// for grep; failures are repeated at the end with the command that reproduces
+// each, and remarks on what passed after them.
 func Text(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	var b strings.Builder
@@ -23,10 +24,14 @@ func Text(w io.Writer, run *reports.Run) error {
 	judgements := run.Judgements()
 	textTable(&b, judgements)
 	textTrouble(&b, judgements)
+	textRemarks(&b, judgements)
 	if run.Partial != "" {
 		fmt.Fprintf(&b, "\nPARTIAL: %s. What was recorded until then is kept.\n", run.Partial)
 	}
 	fmt.Fprintf(&b, "\nTOTAL: %s\n", run.Count())
+	if s := deselectionSentence(run); s != "" {
+		fmt.Fprintf(&b, "DESELECTED: %s\n", s)
+	}
 	fmt.Fprintf(&b, "OVERALL: %s (%s)\n", run.Overall, standing(run))
 	_, err := io.WriteString(w, b.String())
 	return wrap("text", err)
@@ -44,7 +49,7 @@ func textTable(b *strings.Builder, judgements []reports.Judgement) {
 	widths := [3]int{}
 	rows := make([][4]string, 0, len(judgements))
 	for _, j := range judgements {
-		row := [4]string{j.Requirement.ID, verdictText(j.Verdict, j.Reason), j.Requirement.Title}
+		row := [4]string{j.Requirement.ID, verdictText(j.Verdict, j.Reason), titleOf(j.Requirement)}
 		if j.Deciding != nil {
 			row[3] = j.Deciding.Headline
 		}
@@ -57,6 +62,14 @@ func textTable(b *strings.Builder, judgements []reports.Judgement) {
 		line := fmt.Sprintf("%-*s  %-*s  %-*s  %s", widths[0], row[0], widths[1], row[1], widths[2], row[2], row[3])
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+}
+
+// titleOf is the title of a requirement with what it is worth.
+func titleOf(req reports.Requirement) string {
+	if req.Class == reports.Optional {
+		return req.Title + " (informative)"
+	}
+	return req.Title
 }
 
 // textTrouble repeats what keeps the run from passing.
@@ -75,17 +88,44 @@ func textTrouble(b *strings.Builder, judgements []reports.Judgement) {
 			if res.Sentence != "" {
 				fmt.Fprintf(b, "    %s\n", res.Sentence)
 			}
-			for i, f := range res.Findings {
-				if i == 5 {
-					fmt.Fprintf(b, "    … and %d further findings in %s\n", len(res.Findings)-i, SummaryFile)
-					break
-				}
-				fmt.Fprintf(b, "    - %s %s: %s\n", f.Kind, f.Subject, f.Detail)
-			}
+			textFindings(b, res.Findings)
 			if res.Reproduce != "" {
 				fmt.Fprintf(b, "    reproduce: %s\n", res.Reproduce)
 			}
 		}
+	}
+}
+
+// textRemarks lists what was found beside what passed.
+func textRemarks(b *strings.Builder, judgements []reports.Judgement) {
+	for i, res := range remarks(judgements) {
+		if i == 0 {
+			b.WriteString("\nREMARKS\n")
+		}
+		fmt.Fprintf(b, "%s %s (%s)\n", res.Requirement, res.Verdict, res.Scenario)
+		textFindings(b, res.Findings)
+	}
+}
+
+// remarks returns the results that passed and have something to remark.
+func remarks(judgements []reports.Judgement) (all []*reports.Result) {
+	for _, j := range judgements {
+		for _, res := range j.Standing {
+			if len(res.Findings) > 0 && (res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable) {
+				all = append(all, res)
+			}
+		}
+	}
+	return all
+}
+
+func textFindings(b *strings.Builder, findings []reports.Finding) {
+	for i, f := range findings {
+		if i == 5 {
+			fmt.Fprintf(b, "    … and %d further findings in %s\n", len(findings)-i, SummaryFile)
+			break
+		}
+		fmt.Fprintf(b, "    - %s %s: %s\n", f.Kind, f.Subject, f.Detail)
 	}
 }
 

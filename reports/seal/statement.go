@@ -29,6 +29,7 @@ const (
 	fieldCertifying = "plumbline_certifying"
 	fieldPartial    = "plumbline_partial"
 	fieldVerdicts   = "plumbline_verdicts"
+	fieldDeselected = "plumbline_deselected" // requirements that the user left out
 )
 
 // outcome maps a run onto the predicate: PASS → passedTests, CONDITIONAL PASS →
@@ -120,6 +121,13 @@ func encodePredicate(run *reports.Run, files []reports.Evidence) (*structpb.Stru
 	predicate.Fields[fieldVerdict] = structpb.NewStringValue(run.Judge().String())
 	predicate.Fields[fieldCertifying] = structpb.NewBoolValue(run.Certifying)
 	predicate.Fields[fieldPartial] = structpb.NewStringValue(valid(run.Partial))
+	if run.Deselected != nil {
+		left := &structpb.ListValue{}
+		for _, req := range run.Deselected.Requirements {
+			left.Values = append(left.Values, structpb.NewStringValue(req.ID))
+		}
+		predicate.Fields[fieldDeselected] = structpb.NewListValue(left)
+	}
 	predicate.Fields[fieldVerdicts] = structpb.NewStructValue(verdicts)
 	return predicate, nil
 }

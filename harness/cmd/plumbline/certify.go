@@ -24,8 +24,8 @@ func newRun(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run chosen scenarios; judges them, certifies nothing", Args: noArgs,
 		Example: `plumbline run --profile smoke --label-filter "LAT || req:DEL-01"`,
-		Long: `Runs the scenarios that --label-filter selects and judges them. The exit code is about the selection; the
-report says NOT RUN for the rest and is never a certificate.`,
+		Long: `Runs the scenarios that --label-filter selects and judges them. Verdict and exit code are about
+the selection; the report names what was left out and is never a certificate.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return conduct(cmd.Context(), s, f, false)
 		},

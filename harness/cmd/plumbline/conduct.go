@@ -80,7 +80,7 @@ func finish(s streams, out *campaign.Outcome, err error) error {
 		fmt.Fprintf(s.out, "\na signing key was made for you: %s\n", out.Key)
 	}
 	if werr := console.Summary(s.out, s.style(), out.Run, console.Ending{
-		Verdict: exit.Verdict(out.Run), Code: code, Report: out.Report,
+		Code: code, Report: out.Report,
 	}); werr != nil {
 		complain(s.err, fmt.Errorf("print the summary: %w (the report is %s)", werr, out.Report))
 	}

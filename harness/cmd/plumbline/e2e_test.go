@@ -182,6 +182,7 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 			t.Errorf("the run directory lacks %s: %v", name, err)
 		}
 	}
+	sayOneThing(t, dir, string(text))
 	if len(secrets) == 0 {
 		t.Error("saw no secret of the system under test; the search for it in the artifacts would prove nothing")
 	}

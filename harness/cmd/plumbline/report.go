@@ -53,7 +53,7 @@ something differs, or a file is missing, damaged or not the one in the manifest.
 			}
 			code := exit.OfRun(run)
 			if err := console.Summary(s.out, s.style(), run, console.Ending{
-				Verdict: exit.Verdict(run), Code: code, Report: filepath.Join(target, render.HTMLFile),
+				Code: code, Report: filepath.Join(target, render.HTMLFile),
 			}); err != nil {
 				return err
 			}

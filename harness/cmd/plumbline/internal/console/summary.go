@@ -14,9 +14,8 @@ const maxFindings = 3
 
 // Ending is what is said about a run beside the run itself.
 type Ending struct {
-	Verdict reports.Verdict // that the exit code is about
-	Code    int
-	Report  string // path of the report; "" leaves the last line out
+	Code   int
+	Report string // path of the report; "" leaves the last line out
 }
 
 // Summary prints the end of a run: failures again with the command that
@@ -25,10 +24,15 @@ type Ending struct {
 func Summary(w io.Writer, style Style, run *reports.Run, end Ending) error {
 	var b strings.Builder
 	failures(&b, style, run)
+	remarks(&b, style, run)
 	if run.Partial != "" {
 		fmt.Fprintf(&b, "\n%s this run is partial: %s\n", style.paint(yellow, "partial:"), First(run.Partial))
 	}
-	b.WriteString("\n" + Totals(run, end.Verdict, end.Code) + "\n")
+	if d := run.Deselected; d != nil {
+		fmt.Fprintf(&b, "\ndeselected by the label filter %q: %s and %s that only they judge; the run certifies nothing\n",
+			Clean(d.Filter), plural(len(d.Scenarios), "scenario"), plural(len(d.Requirements), "requirement"))
+	}
+	b.WriteString("\n" + Totals(run, end.Code) + "\n")
 	if end.Report != "" {
 		fmt.Fprintf(&b, "report: %s\n", end.Report)
 	}
@@ -56,7 +60,7 @@ func failures(b *strings.Builder, style Style, run *reports.Run) {
 			}
 		}
 	}
-	if len(never) > 0 && run.Certifying {
+	if len(never) > 0 {
 		fmt.Fprintf(&text, "  %s %s\n", style.verdict(reports.NotRun), strings.Join(never, ", "))
 	}
 	if text.Len() > 0 {
@@ -64,24 +68,44 @@ func failures(b *strings.Builder, style Style, run *reports.Run) {
 	}
 }
 
+// remarks repeats what was found beside what passed.
+func remarks(b *strings.Builder, style Style, run *reports.Run) {
+	var text strings.Builder
+	for _, j := range run.Judgements() {
+		for _, r := range j.Standing {
+			if len(r.Findings) > 0 && (r.Verdict == reports.Pass || r.Verdict == reports.NotApplicable) {
+				fmt.Fprintf(&text, "  %s %-7s %s\n", style.verdict(r.Verdict), Clean(r.Requirement), First(r.Headline))
+				findings(&text, r.Findings)
+			}
+		}
+	}
+	if text.Len() > 0 {
+		b.WriteString(style.paint(bold, "\nRemarks:\n") + text.String())
+	}
+}
+
 func failure(b *strings.Builder, style Style, r *reports.Result) {
 	fmt.Fprintf(b, "  %s %-7s %s\n", style.verdict(r.Verdict), Clean(r.Requirement), First(r.Sentence))
-	for i, f := range r.Findings {
-		if i == maxFindings {
-			fmt.Fprintf(b, "      … and %d more\n", len(r.Findings)-maxFindings)
-			break
-		}
-		fmt.Fprintf(b, "      %s %s: %s\n", Clean(f.Kind), Clean(f.Subject), Clean(f.Detail))
-	}
+	findings(b, r.Findings)
 	if r.Reproduce != "" {
 		fmt.Fprintf(b, "      again: %s\n", Clean(r.Reproduce))
 	}
 }
 
+func findings(b *strings.Builder, all []reports.Finding) {
+	for i, f := range all {
+		if i == maxFindings {
+			fmt.Fprintf(b, "      … and %d more\n", len(all)-maxFindings)
+			break
+		}
+		fmt.Fprintf(b, "      %s %s: %s\n", Clean(f.Kind), Clean(f.Subject), Clean(f.Detail))
+	}
+}
+
 // Totals is the line that scripts may grep: the counts of reports.Counts in
-// their published form, the verdict that the exit code is about, and the code.
-func Totals(run *reports.Run, verdict reports.Verdict, code int) string {
-	return fmt.Sprintf("totals: %s; verdict %s; exit %d", run.Count(), verdict, code)
+// their published form, the overall verdict as every report has it, and the code.
+func Totals(run *reports.Run, code int) string {
+	return fmt.Sprintf("totals: %s; verdict %s; exit %d", run.Count(), run.Judge(), code)
 }
 
 // Modes returns what the devices of a run were, sorted, each once.

@@ -97,51 +97,15 @@ func rank(code int) int {
 	return 1
 }
 
-// Verdict returns what the exit code of a run is about. Of a certification
-// that is everything; of any other run it is what was selected, so that
-// requirements which the user left out do not count against it. Such a run is
-// no certificate, and the report goes on saying NOT RUN for the rest.
-func Verdict(run *reports.Run) reports.Verdict { return selection(run).Judge() }
-
-// OfRun returns the exit code of a finished or partial run from what its
-// results say: optional requirements decide only by an ERROR, a requirement
-// that is inconclusive because the system under test was gone makes 4, and a
-// run that is partial or showed nothing is never 0.
+// OfRun returns the exit code of a finished or partial run: that of its overall
+// verdict, or 4 when a requirement that decides is inconclusive because the system
+// under test was gone. A run that is partial or showed nothing is never 0.
 func OfRun(run *reports.Run) int {
-	run = selection(run)
 	codes := []int{run.Judge().ExitCode()}
 	for _, j := range run.Judgements() {
-		switch {
-		case j.Verdict == reports.Error:
-			codes = append(codes, reports.ExitFault)
-		case j.Requirement.Class == reports.Optional:
-		case j.Verdict == reports.Inconclusive && j.Reason == reports.ReasonSUT:
+		if j.Requirement.Class != reports.Optional && j.Verdict == reports.Inconclusive && j.Reason == reports.ReasonSUT {
 			codes = append(codes, reports.ExitUnavailable)
-		case j.Verdict == reports.Fail:
-			codes = append(codes, reports.ExitFail)
 		}
 	}
 	return Worst(codes...)
-}
-
-// selection returns the run without the requirements that are NOT RUN, unless
-// it is a certification.
-func selection(run *reports.Run) *reports.Run {
-	if run.Certifying {
-		return run
-	}
-	chosen := *run
-	chosen.Requirements, chosen.Results = nil, nil
-	for _, j := range run.Judgements() {
-		if j.Verdict == reports.NotRun {
-			continue
-		}
-		if j.Listed {
-			chosen.Requirements = append(chosen.Requirements, j.Requirement)
-		}
-		for _, r := range append(j.Standing, j.Superseded...) {
-			chosen.Results = append(chosen.Results, *r)
-		}
-	}
-	return &chosen
 }

@@ -68,10 +68,10 @@ func TestOfRun(t *testing.T) {
 	run := func(results ...reports.Result) reports.Run { return reports.Run{Results: results} }
 	gone := result("REC-01", reports.Inconclusive)
 	gone.Reason = reports.ReasonSUT
-	certifying := run(result("A-1", reports.Pass), result("A-2", reports.NotRun))
-	certifying.Certifying = true
 	unjudged := run(result("A-1", reports.Pass))
-	unjudged.Certifying, unjudged.Requirements = true, []reports.Requirement{{ID: "A-1"}, {ID: "A-2"}}
+	unjudged.Requirements = []reports.Requirement{{ID: "A-1"}, {ID: "A-2"}}
+	selected := run(result("A-1", reports.Pass))
+	selected.Deselected = &reports.Deselection{Scenarios: []string{"t"}, Requirements: []reports.Requirement{{ID: "A-2"}}}
 	partial := run(result("A-1", reports.Pass))
 	partial.Partial = "interrupted"
 	notApplicable := run(result("A-1", reports.NotApplicable))
@@ -94,10 +94,9 @@ func TestOfRun(t *testing.T) {
 		{"harness fault", run(result("A-1", reports.Fail), result("A-2", reports.Error)), 5},
 		{"system gone", run(result("A-1", reports.Fail), gone), 4},
 		{"conditional", run(result("A-1", reports.ConditionalPass)), 3},
-		{"deselected, not certifying", run(result("A-1", reports.Pass), result("A-2", reports.NotRun)), 0},
-		{"everything deselected", run(result("A-1", reports.NotRun)), 3},
-		{"not run, certifying", certifying, 3},
-		{"no result, certifying", unjudged, 3},
+		{"the selection passed", selected, 0},
+		{"not run", run(result("A-1", reports.Pass), result("A-2", reports.NotRun)), 3},
+		{"no result", unjudged, 3},
 		{"partial never passes", partial, 3},
 		{"optional failure does not decide", optional, 0},
 		{"optional error does", optionalError, 5},
@@ -106,12 +105,5 @@ func TestOfRun(t *testing.T) {
 		if got := OfRun(&c.run); got != c.want {
 			t.Errorf("%s: exit %d, want %d", c.name, got, c.want)
 		}
-	}
-	deselected := run(result("A-1", reports.Pass), result("A-2", reports.NotRun))
-	if got := Verdict(&deselected); got != reports.Pass {
-		t.Errorf("verdict of a selection is %s, want PASS", got)
-	}
-	if got := Verdict(&certifying); got != reports.NotRun {
-		t.Errorf("verdict of a certification with a gap is %s, want NOT RUN", got)
 	}
 }

@@ -1,0 +1,110 @@
+package render
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"plumbline/reports"
+)
+
+// overallIn finds the overall verdict in each form of a report.
+var overallIn = map[string]*regexp.Regexp{
+	SummaryFile:  regexp.MustCompile(`(?m)^  "overall": "([^"]*)"`),
+	JUnitFile:    regexp.MustCompile(`<property name="overall" value="([^"]*)">`),
+	CTRFFile:     regexp.MustCompile(`"overall": "([^"]*)"`),
+	HTMLFile:     regexp.MustCompile(`<p class="word">([^<]*)</p>`),
+	MarkdownFile: regexp.MustCompile(`(?m)^# .*: ([A-Z/ ]+)$`),
+	TextFile:     regexp.MustCompile(`(?m)^OVERALL: ([A-Z/ ]+) \(`),
+	BadgeFile:    regexp.MustCompile(`<title>plumbline [a-z]+: ([A-Z/ ]+[A-Z]|certified)`),
+}
+
+// forms renders every form of the run but the schema.
+func forms(t *testing.T, run *reports.Run) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for name, render := range map[string]Renderer{SummaryFile: JSON, JUnitFile: JUnit, CTRFFile: CTRF, HTMLFile: HTML,
+		MarkdownFile: Markdown, TextFile: Text, BadgeFile: Badge} {
+		out[name] = rendered(t, render, run)
+	}
+	return out
+}
+
+// TestAllFormsSayOneVerdict: whoever reads one form of a report is told what
+// whoever reads another is told, and what the exit code says.
+func TestAllFormsSayOneVerdict(t *testing.T) {
+	for name, build := range samples() {
+		run := build()
+		for file, text := range forms(t, run) {
+			found := overallIn[file].FindStringSubmatch(text)
+			if found == nil {
+				t.Errorf("%s: %s names no overall verdict", name, file)
+				continue
+			}
+			if word := strings.Replace(found[1], "certified", "PASS", 1); word != run.Overall.String() {
+				t.Errorf("%s: %s says %s, the run is %s", name, file, word, run.Overall)
+			}
+		}
+	}
+}
+
+// TestRedInToolsIsWhatDoesNotPass: a tool that reads JUnit or CTRF comes to the
+// colour that the exit code has.
+func TestRedInToolsIsWhatDoesNotPass(t *testing.T) {
+	unjudged, open, partial := sampleSelected(), sampleSelected(), sampleSelected()
+	unjudged.Results = unjudged.Results[1:]
+	open.Results[0].Verdict, open.Results[0].Reason = reports.Inconclusive, reports.ReasonSamples
+	partial.Partial = "interrupted"
+	for name, run := range map[string]*reports.Run{"mixed": sampleMixed(), "certified": sampleCertified(), "selected": sampleSelected(),
+		"one without a result": unjudged, "one undecided": open, "partial": partial, "empty": {}} {
+		run.Overall = run.Judge()
+		j, c := junitOf(t, run), ctrfOf(t, run).Results.Summary
+		if red := j.Failures+j.Errors > 0; red == (run.Overall == reports.Pass) {
+			t.Errorf("%s: %s has %d failures and %d errors in JUnit", name, run.Overall, j.Failures, j.Errors)
+		}
+		if red := c["failed"] > 0; red == (run.Overall == reports.Pass) {
+			t.Errorf("%s: %s has %d failed tests in CTRF", name, run.Overall, c["failed"])
+		}
+	}
+}
+
+// TestSelectionSaysWhatIsLeftOut: a PASS of a selection is never to be taken for
+// one of everything, in no form.
+func TestSelectionSaysWhatIsLeftOut(t *testing.T) {
+	run := sampleSelected()
+	if run.Overall != reports.Pass || run.Certified() {
+		t.Fatalf("the sample is %s, certified %v", run.Overall, run.Certified())
+	}
+	for file, text := range forms(t, run) {
+		if file == BadgeFile {
+			if !strings.Contains(text, "PASS of a selection") {
+				t.Errorf("%s: %s", file, text)
+			}
+			continue
+		}
+		for _, want := range []string{"SEC || claims", "LAT-01", "REC-03"} {
+			if !strings.Contains(strings.ReplaceAll(text, `\|`, "|"), want) {
+				t.Errorf("%s does not name %q among what was left out", file, want)
+			}
+		}
+		if strings.Contains(text, "not judged completely") || strings.Contains(text, "that were asked") {
+			t.Errorf("%s takes what was left out for what is missing", file)
+		}
+	}
+	page := rendered(t, HTML, run)
+	if !strings.Contains(page, ">5 of 6<") || !strings.Contains(page, "1 not applicable, 13 deselected") {
+		t.Error("the page does not count what was selected and what was left out")
+	}
+	if !strings.Contains(page, "Of the informative requirements, which decide nothing, 1 did not pass") {
+		t.Error("a PASS hides that an informative requirement failed")
+	}
+}
+
+// TestRemarksAreInEveryForm: what was found beside a PASS is no secret of the page.
+func TestRemarksAreInEveryForm(t *testing.T) {
+	for file, text := range forms(t, sampleSelected()) {
+		if file != BadgeFile && (!strings.Contains(text, "snapshot") || !strings.Contains(text, "undeclared") || !strings.Contains(text, "was shown the last value")) {
+			t.Errorf("%s does not hold the remark", file)
+		}
+	}
+}
