@@ -131,9 +131,10 @@ func (c *Conditions) has(capability string) bool {
 	return slices.Contains(c.SUT.Capabilities, capability)
 }
 
-// reproduce returns the command line that repeats one scenario.
+// reproduce returns the command line that repeats one scenario, to be pasted
+// into a shell: the path of a profile may hold anything.
 func (c *Conditions) reproduce(scenario string) string {
-	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", c.Command, c.Profile, c.Seed, scenario)
+	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", c.Command, Quote(c.Profile), c.Seed, scenario)
 }
 
 // applies reports whether the system under test claims what a requirement

@@ -98,15 +98,7 @@ func TestSeed(t *testing.T) {
 	t.Errorf("every random seed is %d", a)
 }
 
-func TestQuoteIsSafeToPaste(t *testing.T) {
-	for word, want := range map[string]string{
-		"lab.yaml": "lab.yaml", "serial:/dev/ttyUSB0": "serial:/dev/ttyUSB0", "": "''", "a b": "'a b'",
-		"x;rm -rf ~": "'x;rm -rf ~'", "it's": `'it'\''s'`, "$(id)": "'$(id)'", "~/x": "'~/x'", "a?b=1&c": "'a?b=1&c'",
-	} {
-		if got := quote(word); got != want {
-			t.Errorf("quote(%q) = %s, want %s", word, got, want)
-		}
-	}
+func TestAgainIsSafeToPaste(t *testing.T) {
 	f := campaignFlags{sut: "my sut.yaml", devices: []string{"serial:/dev/x?baud=9600"}, rate: 50, duration: 3 * time.Second}
 	if got, want := f.again(), "plumbline run --sut 'my sut.yaml' --device 'serial:/dev/x?baud=9600' --rate 50 --duration 3s"; got != want {
 		t.Errorf("again = %s, want %s", got, want)

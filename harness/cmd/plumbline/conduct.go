@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"plumbline/harness"
 	"plumbline/harness/cmd/plumbline/internal/campaign"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
@@ -26,6 +27,10 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	}
 	selected, err := spec.List(opts.Profile, opts.LabelFilter)
 	if err != nil {
+		return classify(err)
+	}
+	// Before there is a run directory: a refused run leaves none.
+	if err := harness.CheckDevices(ctx, declared(opts.Devices)); err != nil {
 		return classify(err)
 	}
 	opts.Tool = tool()

@@ -398,6 +398,9 @@ func TestABenchThatIsNotThere(t *testing.T) {
 				}
 			}
 			if !c.report {
+				if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("a run that was refused left a directory: %v", err)
+				}
 				return
 			}
 			if run, err := render.Load(dir); err != nil || run.Partial == "" {

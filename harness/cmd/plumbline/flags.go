@@ -168,11 +168,11 @@ func (f *campaignFlags) again() string {
 		{"sut", f.sut}, {"rig", f.rig}, {"bridged", f.bridged},
 	} {
 		if flag.value != "" {
-			words = append(words, "--"+flag.name, quote(flag.value))
+			words = append(words, "--"+flag.name, spec.Quote(flag.value))
 		}
 	}
 	for _, d := range f.devices {
-		words = append(words, "--device", quote(d))
+		words = append(words, "--device", spec.Quote(d))
 	}
 	if f.rate > 0 {
 		words = append(words, "--rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
@@ -181,20 +181,4 @@ func (f *campaignFlags) again() string {
 		words = append(words, "--duration", f.duration.String())
 	}
 	return strings.Join(words, " ")
-}
-
-// quote makes a word safe to paste into a POSIX shell.
-func quote(word string) string {
-	safe := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@,+", r)
-	}
-	for _, r := range word {
-		if !safe(r) {
-			return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-	}
-	if word == "" {
-		return "''"
-	}
-	return word
 }

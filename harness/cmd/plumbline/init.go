@@ -12,6 +12,7 @@ import (
 
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/spec"
 	"plumbline/harness/survey"
 )
 
@@ -73,7 +74,7 @@ func (f *initFlags) run(ctx context.Context, s streams) error {
 			fmt.Fprintf(s.out, "found: %s\n", console.Clean(note))
 		}
 	}
-	fmt.Fprintf(s.out, "written: %s\ncomplete it, then: plumbline run --profile smoke --sut %s\n", f.out, quote(f.out))
+	fmt.Fprintf(s.out, "written: %s\ncomplete it, then: plumbline run --profile smoke --sut %s\n", f.out, spec.Quote(f.out))
 	return nil
 }
 
