@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers build cross certify prove test check lint race bench clean
+.PHONY: help deps deps-test peers build cross certify matrix prove test check lint race bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,13 @@ cross: ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into
 
 certify: deps build ## certify the bridge with simulated and replayed devices; prints where the report is
 	$(BIN)/plumbline certify --profile $(PROFILE)
+
+matrix: deps peers build ## certify every shipped descriptor and put the table of verdicts into README.md; some 20 minutes
+	@out=reports/out/matrix-$$(date -u +%Y%m%dT%H%M%SZ); dirs="$$out/bridged"; \
+	$(BIN)/plumbline certify --profile $(PROFILE) --run-dir $$out/bridged || [ $$? -le 3 ] || exit 1; \
+	for sut in scenarios/peers/*.yaml; do dir=$$out/$$(basename $$sut .yaml); dirs="$$dirs $$dir"; \
+	  $(BIN)/plumbline certify --profile $(PROFILE) --sut $$sut --run-dir $$dir || [ $$? -le 3 ] || exit 1; done; \
+	$(BIN)/plumbline report --matrix $$dirs --into README.md
 
 prove: deps ## seed every known defect into the bridge and show which the bench finds; several minutes
 	@mkdir -p reports/out

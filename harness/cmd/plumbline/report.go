@@ -19,11 +19,11 @@ import (
 )
 
 func newReport(s streams) *cobra.Command {
-	var to string
-	var recomputed bool
+	var to, into string
+	var recomputed, matrix bool
 	cmd := &cobra.Command{
-		Use: "report DIR", Short: "Write the reports of a run directory again from its summary.json, or recompute its verdicts",
-		Example: "plumbline report reports/out/latest\nplumbline report reports/out/latest --recompute",
+		Use: "report DIR...", Short: "Write the reports of a run directory again, recompute its verdicts, or show several runs as a table",
+		Example: "plumbline report reports/out/latest\nplumbline report reports/out/latest --recompute\nplumbline report --matrix runs/*/latest",
 		Long: `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
 A partial run is readable and says that it is partial. In a sealed directory nothing is replaced by
 different bytes: if this version of plumbline renders differently, --to names another folder.
@@ -31,11 +31,23 @@ The exit code is that of the run's verdict, as its last line says.
 
 --recompute writes nothing. It judges the run again from what was recorded (records/, facts/, config/) and compares
 every verdict, sentence, bound and finding, and the rest of summary.json, bit for bit. Exit code 0: all same. 6:
-something differs, or a file is missing, damaged or not the one in the manifest.`,
-		Args: oneArg("a run directory"),
+something differs, or a file is missing, damaged or not the one in the manifest.
+
+--matrix prints runs of several systems by one profile as a table in Markdown, requirement by system, with the
+reason of each FAIL below it; --into FILE puts it between the marks of a Markdown file instead. It believes each
+summary.json; plumbline verify and report --recompute tell whether to.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if matrix && len(args) > 0 {
+				return nil
+			}
+			return oneArg("a run directory")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if recomputed && to != "" {
-				return exit.Usage(errors.New("--recompute writes nothing; --to has no place beside it"), "leave one of the two out")
+			switch {
+			case recomputed && (to != "" || matrix), matrix && to != "", into != "" && !matrix:
+				return exit.Usage(errors.New("--recompute, --to and --matrix exclude each other, and --into belongs to --matrix"), "leave all but one out")
+			case matrix:
+				return showMatrix(s.out, args, into)
 			}
 			if recomputed {
 				return recomputeRun(cmd.Context(), s, args[0])
@@ -60,6 +72,8 @@ something differs, or a file is missing, damaged or not the one in the manifest.
 			return leave(code)
 		},
 	}
+	cmd.Flags().BoolVar(&matrix, "matrix", false, "print the runs as a table, requirement by system, in Markdown")
+	cmd.Flags().StringVar(&into, "into", "", "put the table of --matrix between the marks of this Markdown file")
 	cmd.Flags().BoolVar(&recomputed, "recompute", false, "judge the run again from its records and compare; write nothing")
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// makeSealed writes a small sealed run directory; "partial" cuts the run short.
+// makeSealed writes a small sealed run directory; "partial" cuts the run short,
+// "sut=NAME" names another system, which fails.
 func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(filepath.Join(dir, "records"), 0o755))
@@ -78,7 +80,13 @@ func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 			Requirement: "A-1", Scenario: "a", Verdict: reports.Pass, Sentence: "A-1: it does. Verdict PASS.", Started: started, Attempt: 1,
 		}},
 	}
-	if len(args) > 1 {
+	for _, arg := range args[1:] {
+		if name, other := strings.CutPrefix(arg, "sut="); other {
+			run.SUT.Name = name
+			run.Results[0].Verdict, run.Results[0].Headline = reports.Fail, "1 of 3 attacks got through"
+			run.Results[0].Findings = []reports.Finding{{Requirement: "A-1", Kind: "accepted", Subject: "alg none", Detail: "data was sent"}}
+			continue
+		}
 		run.Partial = "interrupted"
 	}
 	run.Overall = run.Judge()
