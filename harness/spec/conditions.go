@@ -95,22 +95,32 @@ func (c *Conditions) begin(dir string, p *profile.Profile) error {
 	return c.write(dir)
 }
 
-// readConditions reads conditions and profile of a run directory. The profile
-// must be the one whose digest the conditions name.
-func readConditions(dir string) (*Conditions, *profile.Profile, error) {
+// ReadConditions reads the conditions that a run directory holds. They are what
+// the run says of itself; nothing is compared with them.
+func ReadConditions(dir string) (*Conditions, error) {
 	text, err := readBounded(filepath.Join(dir, configFolder, conditionsFile))
 	if err != nil {
-		return nil, nil, fmt.Errorf("spec: conditions of the run: %w", err)
+		return nil, fmt.Errorf("spec: conditions of the run: %w", err)
 	}
 	c := &Conditions{}
 	if err := decodeStrictly(text, c); err != nil {
-		return nil, nil, fmt.Errorf("spec: %s/%s is damaged: %w", configFolder, conditionsFile, err)
+		return nil, fmt.Errorf("spec: %s/%s is damaged: %w", configFolder, conditionsFile, err)
 	}
 	if c.Format != conditionsFormat {
-		return nil, nil, fmt.Errorf("spec: %s/%s has format %q, this program reads %q", configFolder, conditionsFile, c.Format, conditionsFormat)
+		return nil, fmt.Errorf("spec: %s/%s has format %q, this program reads %q", configFolder, conditionsFile, c.Format, conditionsFormat)
+	}
+	return c, nil
+}
+
+// readConditions reads conditions and profile of a run directory. The profile
+// must be the one whose digest the conditions name.
+func readConditions(dir string) (*Conditions, *profile.Profile, error) {
+	c, err := ReadConditions(dir)
+	if err != nil {
+		return nil, nil, err
 	}
 	name := filepath.Join(dir, configFolder, profileFile)
-	text, err = readBounded(name)
+	text, err := readBounded(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("spec: profile of the run: %w", err)
 	}

@@ -19,10 +19,12 @@ type Comparison struct {
 	Regression bool    // Changed to the worse, which is larger
 }
 
+// What Compare asks for before it calls something a change.
 const (
-	compareRuns  = 10
-	compareAlpha = 0.01
-	compareShare = 0.05
+	CompareRuns  = 10   // runs on each side, at least
+	CompareAlpha = 0.01 // P must be below
+
+	compareShare = 0.05 // the change at least, as a share of the old
 	resamples    = 2000
 )
 
@@ -39,7 +41,7 @@ func Compare(old, new []float64, uncertainty float64, seed uint64) Comparison {
 // weigh is Compare without the interval, which decides nothing.
 func weigh(old, new []float64, uncertainty float64) Comparison {
 	c := Comparison{
-		Enough: len(old) >= compareRuns && len(new) >= compareRuns,
+		Enough: len(old) >= CompareRuns && len(new) >= CompareRuns,
 		P:      MannWhitney(new, old), Ratio: ratioOf(old, new), Low: math.NaN(), High: math.NaN(),
 	}
 	sorted := slices.Sorted(slices.Values(old))
@@ -47,7 +49,7 @@ func weigh(old, new []float64, uncertainty float64) Comparison {
 	if len(sorted) > 0 && median(sorted) > 0 {
 		least = max(least, uncertainty/median(sorted))
 	}
-	c.Changed = c.Enough && c.P < compareAlpha && math.Abs(c.Ratio-1) >= least
+	c.Changed = c.Enough && c.P < CompareAlpha && math.Abs(c.Ratio-1) >= least
 	c.Regression = c.Changed && c.Ratio > 1
 	return c
 }

@@ -23,7 +23,7 @@ func Matrix(w io.Writer, runs []*reports.Run) error {
 	for i, run := range runs {
 		clean[i] = sanitize(run)
 	}
-	if err := comparable(clean); err != nil {
+	if err := oneTable(clean); err != nil {
 		return err
 	}
 	m := newMatrix(clean)
@@ -55,8 +55,8 @@ func Matrix(w io.Writer, runs []*reports.Run) error {
 	return wrap("matrix", err)
 }
 
-// comparable reports what keeps the runs from standing in one table.
-func comparable(runs []*reports.Run) error {
+// oneTable reports what keeps the runs from standing in one table.
+func oneTable(runs []*reports.Run) error {
 	if len(runs) == 0 {
 		return fmt.Errorf("render: matrix: %w: there is none", ErrMatrix)
 	}

@@ -66,7 +66,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // makeSealed writes a small sealed run directory; "partial" cuts the run short,
-// "sut=NAME" names another system, which fails.
+// "id=ID" names it, "sut=NAME" names another system and "fails" lets it fail.
 func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(filepath.Join(dir, "records"), 0o755))
@@ -81,14 +81,20 @@ func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 		}},
 	}
 	for _, arg := range args[1:] {
-		if name, other := strings.CutPrefix(arg, "sut="); other {
-			run.SUT.Name = name
+		switch name, value, _ := strings.Cut(arg, "="); name {
+		case "id":
+			run.ID = value
+		case "sut":
+			run.SUT.Name = value
+		case "fails":
 			run.Results[0].Verdict, run.Results[0].Headline = reports.Fail, "1 of 3 attacks got through"
 			run.Results[0].Findings = []reports.Finding{{Requirement: "A-1", Kind: "accepted", Subject: "alg none", Detail: "data was sent"}}
-			continue
+		default:
+			run.Partial = "interrupted"
 		}
-		run.Partial = "interrupted"
 	}
+	ts.Check(os.MkdirAll(filepath.Join(dir, "config"), 0o755))
+	ts.Check(os.WriteFile(filepath.Join(dir, "config", "run.json"), []byte(`{"format": "plumbline.run/v1", "rule": "DR-2"}`), 0o644))
 	run.Overall = run.Judge()
 	key, _, err := seal.OpenKey(filepath.Join(ts.MkAbs("keys"), filepath.Base(dir)))
 	ts.Check(err)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"plumbline/harness/cmd/plumbline/internal/compare"
+	"plumbline/harness/cmd/plumbline/internal/console"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+func newCompare(s streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "compare OLD NEW", Short: "Say whether a new version of a system is worse than the old, from stored runs of both",
+		Example: "plumbline compare runs/v1 runs/v2",
+		Long: fmt.Sprintf(`OLD and NEW are each a run directory, or a folder that holds run directories. Both sides must be of one system, by one
+profile, schedule, decision rule and kind of devices; what differs beside the version is named.
+
+A requirement regresses when it passed in all old runs and fails in a new one, or when a quantile of latency is larger:
+the run is the unit, %d of each are needed, made in turn (old, new, new, old); p < %v by Mann-Whitney on the
+figure of each run, and a change of at least 5 %% and of the uncertainty of the figures. Few runs leave it undecided.
+
+Exit code 0: nothing regressed. 1: something did. 3: something is undecided, or the runs cannot be compared.
+The summaries are believed; plumbline verify and report --recompute tell whether to.`, stats.CompareRuns, stats.CompareAlpha),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return exit.Usage(fmt.Errorf("%s needs an old and a new run, got %d arguments", cmd.CommandPath(), len(args)), "for example: "+cmd.Example)
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := compare.Of(args[0], args[1])
+			switch {
+			case errors.Is(err, compare.ErrNoRun):
+				return exit.Usage(err, "name run directories, or folders of run directories")
+			case errors.Is(err, compare.ErrNotComparable):
+				return exit.With(reports.ExitInconclusive, err, "make both runs by the same profile, rig and command; only the version of the system may differ")
+			case err != nil:
+				return err
+			}
+			code := compareCodes[c.Outcome]
+			if asJSON {
+				err = writeJSON(s.out, c)
+			} else {
+				err = printComparison(s.out, c, code)
+			}
+			if err != nil {
+				return err
+			}
+			return leave(code)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the figure of every run")
+	return cmd
+}
+
+// compareCodes are the exit codes of what a comparison comes to.
+var compareCodes = map[compare.Outcome]int{
+	compare.Regression: reports.ExitFail, compare.Undecided: reports.ExitInconclusive,
+	compare.Improvement: reports.ExitPass, compare.None: reports.ExitPass,
+}
+
+func printComparison(w io.Writer, c *compare.Comparison, code int) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, profile %s\n", console.Clean(c.System), console.Clean(c.Profile))
+	for _, side := range []struct {
+		name string
+		compare.Version
+	}{{"old", c.Old}, {"new", c.New}} {
+		fmt.Fprintf(&b, "%s  %s  (%d in %s)\n", side.name, console.Clean(side.Version.Version), len(side.Directories), console.Clean(strings.Join(side.Directories, ", ")))
+	}
+	for _, warning := range c.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", console.Clean(warning))
+	}
+	counts := map[compare.Outcome]int{}
+	for _, l := range c.Lines {
+		counts[l.Outcome]++
+		text := fmt.Sprintf("  %-11s %-7s %s", l.Outcome, console.Clean(l.Requirement), console.Clean(l.Why))
+		if f := l.Figure; f != nil {
+			text += "; " + figureText(f)
+		}
+		if l.Informative {
+			text += " (informative)"
+		}
+		b.WriteString(text + "\n")
+	}
+	fmt.Fprintf(&b, "compared: %d lines: %d regression, %d improvement, %d none, %d undecided; outcome %s; exit %d\n", len(c.Lines),
+		counts[compare.Regression], counts[compare.Improvement], counts[compare.None], counts[compare.Undecided], c.Outcome, code)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// figureText is a figure of both sides in a line.
+func figureText(f *compare.Figure) string {
+	text := fmt.Sprintf("p%g in %s %.3g → %.3g %s", 100*f.Quantile, console.Clean(f.Scenario), float64(f.OldMedian), float64(f.NewMedian), console.Clean(f.Unit))
+	if math.IsNaN(float64(f.Change)) {
+		return text
+	}
+	return text + fmt.Sprintf(", %+.1f %% (%+.1f to %+.1f), p %.2g", 100*float64(f.Change), 100*float64(f.Low), 100*float64(f.High), f.P)
+}

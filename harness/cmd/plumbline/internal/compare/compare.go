@@ -1,0 +1,304 @@
+// Package compare says of two versions of one system, from stored runs of both,
+// whether the new one is worse than the old (metrology 2.5: the run is the unit).
+//
+// It reads what the runs say of themselves, in summary.json and config/run.json,
+// and writes nothing; whether to believe that is for verify and recompute.
+package compare
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+// Outcome is what the comparison says of one requirement.
+type Outcome string
+
+// The outcomes. Undecided is what no statement can be made about.
+const (
+	Regression  Outcome = "regression"
+	Improvement Outcome = "improvement"
+	None        Outcome = "none"
+	Undecided   Outcome = "undecided"
+)
+
+// Comparison is two versions side by side.
+type Comparison struct {
+	Profile  string   `json:"profile"`
+	System   string   `json:"system"`
+	Old      Version  `json:"old"`
+	New      Version  `json:"new"`
+	Warnings []string `json:"warnings"` // what makes the outcome worth less
+	Lines    []Line   `json:"lines"`
+	Outcome  Outcome  `json:"outcome"` // over all requirements that are not informative
+}
+
+// Version is one side: the runs that were made of it.
+type Version struct {
+	Version     string   `json:"version"`
+	Directories []string `json:"directories"`
+}
+
+// Line is one requirement, or one figure of it.
+type Line struct {
+	Requirement string          `json:"requirement"`
+	Title       string          `json:"title"`
+	Informative bool            `json:"informative,omitempty"` // decides nothing
+	Old         reports.Verdict `json:"old"`                   // the worst of all runs; NOT RUN when a run lacks it
+	New         reports.Verdict `json:"new"`
+	Outcome     Outcome         `json:"outcome"`
+	Why         string          `json:"why"`
+	Figure      *Figure         `json:"figure,omitempty"` // nil for what is compared by its verdict alone
+}
+
+// Figure is a quantile of a latency in every run of both sides. Smaller is better.
+type Figure struct {
+	Scenario    string          `json:"scenario"`
+	Quantile    float64         `json:"quantile"`
+	Unit        string          `json:"unit"`
+	Old         []reports.Float `json:"old"` // one per run
+	New         []reports.Float `json:"new"`
+	OldMedian   reports.Float   `json:"old_median"`
+	NewMedian   reports.Float   `json:"new_median"`
+	Change      reports.Float   `json:"change"` // by which share the new is above the old: Hodges–Lehmann
+	Low         reports.Float   `json:"low"`    // 95 % bootstrap interval of it
+	High        reports.Float   `json:"high"`
+	P           float64         `json:"p"`           // two-sided, Mann–Whitney
+	Uncertainty float64         `json:"uncertainty"` // U of a figure, in Unit
+}
+
+// seed of the bootstrap: the same runs give the same interval.
+const seed = 1
+
+// Of compares the runs below two paths, each a run directory or a folder of run
+// directories. An error that wraps ErrNoRun says that there are none; one that
+// wraps ErrNotComparable what differs that must not.
+func Of(oldPath, newPath string) (*Comparison, error) {
+	before, err := load(oldPath)
+	if err != nil {
+		return nil, err
+	}
+	after, err := load(newPath)
+	if err != nil {
+		return nil, err
+	}
+	if err := fit(before, after); err != nil {
+		return nil, err
+	}
+	first := before[0]
+	c := &Comparison{
+		Profile: first.Profile.Name + " " + first.Profile.Version, System: first.SUT.Name,
+		Old: version(before), New: version(after), Warnings: warnings(before, after),
+	}
+	for _, req := range requirements(before, after) {
+		c.Lines = append(c.Lines, lines(req, before, after)...)
+	}
+	c.Outcome = overall(c.Lines)
+	return c, nil
+}
+
+// overall is the worst of all lines that decide; of none at all it is undecided.
+func overall(all []Line) Outcome {
+	seen := map[Outcome]bool{}
+	for _, l := range all {
+		seen[l.Outcome] = seen[l.Outcome] || !l.Informative
+	}
+	for _, o := range []Outcome{Regression, Undecided, Improvement, None} {
+		if seen[o] {
+			return o
+		}
+	}
+	return Undecided
+}
+
+// requirements returns those of all runs, in the order of the catalogue.
+func requirements(before, after []run) (all []reports.Requirement) {
+	seen := map[string]bool{}
+	for _, r := range append(slices.Clone(before), after...) {
+		for _, req := range r.Requirements {
+			if !seen[req.ID] {
+				seen[req.ID] = true
+				all = append(all, req)
+			}
+		}
+	}
+	return all
+}
+
+// lines compares one requirement: by its verdicts, and by each figure it has.
+func lines(req reports.Requirement, before, after []run) []Line {
+	line := Line{Requirement: req.ID, Title: req.Title, Informative: req.Class == reports.Optional}
+	was, is := judged(req.ID, before), judged(req.ID, after)
+	line.Old, line.New = reports.Worst(was...), reports.Worst(is...)
+	line.Outcome, line.Why = byVerdict(was, is)
+	if another(req, before, after) {
+		line.Outcome, line.Why = Undecided, "the runs were judged by another requirement of this id"
+		return []Line{line}
+	}
+	var out []Line
+	for _, f := range figures(req.ID, before, after) {
+		with := line
+		with.Figure = &f.Figure
+		outcome, why := f.weigh()
+		// What was demonstrated stands, and what was not tried in all runs is left open.
+		if line.Outcome != Regression && line.Outcome != Improvement && decided(was) && decided(is) {
+			with.Outcome, with.Why = outcome, why
+		}
+		out = append(out, with)
+	}
+	if len(out) == 0 {
+		return []Line{line}
+	}
+	return out
+}
+
+// judged returns the verdict of each run on a requirement.
+func judged(id string, runs []run) (all []reports.Verdict) {
+	for _, r := range runs {
+		v := reports.NotRun
+		for _, j := range r.Judgements() {
+			if j.Requirement.ID == id {
+				v = j.Verdict
+			}
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// decided reports whether every run says something about the requirement.
+func decided(all []reports.Verdict) bool {
+	return !slices.Contains(all, reports.NotRun) && !slices.Contains(all, reports.NotApplicable) && !slices.Contains(all, reports.Error)
+}
+
+// another reports whether the runs mean different things by one id.
+func another(req reports.Requirement, before, after []run) bool {
+	for _, r := range append(slices.Clone(before), after...) {
+		for _, other := range r.Requirements {
+			if other.ID == req.ID && (other.Text != req.Text || other.Measurand != req.Measurand || other.Rule != req.Rule || other.Quantile != req.Quantile) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// byVerdict compares what was demonstrated. Only a FAIL on one side and nothing
+// but PASS on the other is a difference; what is in between may be luck.
+func byVerdict(was, is []reports.Verdict) (Outcome, string) {
+	only := func(all []reports.Verdict, v reports.Verdict) bool {
+		return !slices.ContainsFunc(all, func(other reports.Verdict) bool { return other != v })
+	}
+	fails := func(all []reports.Verdict) bool { return slices.Contains(all, reports.Fail) }
+	switch {
+	case only(was, reports.NotApplicable) && only(is, reports.NotApplicable):
+		return None, "applies to neither"
+	case !decided(was) || !decided(is):
+		return Undecided, fmt.Sprintf("not judged by all runs: %s, then %s", reports.Worst(was...), reports.Worst(is...))
+	case only(was, reports.Pass) && fails(is):
+		return Regression, "passed, and fails"
+	case fails(was) && only(is, reports.Pass):
+		return Improvement, "failed, and passes"
+	case only(was, reports.Pass) && only(is, reports.Pass):
+		return None, "passes as before"
+	case fails(was) && fails(is):
+		return None, "fails as before"
+	default:
+		return Undecided, fmt.Sprintf("%s, then %s", reports.Worst(was...), reports.Worst(is...))
+	}
+}
+
+// figure is a Figure with what was left out of it.
+type figure struct {
+	Figure
+	voided int // results of runs that a validity gate voided
+}
+
+// figures gathers each quantile of a latency that the runs have of a requirement,
+// by scenario. What a validity gate voided is no figure of the system.
+func figures(id string, before, after []run) (all []*figure) {
+	at := func(scenario string, m *reports.Measurement) *figure {
+		for _, f := range all {
+			if f.Scenario == scenario {
+				return f
+			}
+		}
+		all = append(all, &figure{Figure: Figure{Scenario: scenario, Quantile: m.Quantile, Unit: m.Unit, Old: []reports.Float{}, New: []reports.Float{}}})
+		return all[len(all)-1]
+	}
+	gather := func(runs []run, into func(*figure) *[]reports.Float) {
+		for _, r := range runs {
+			for _, j := range r.Judgements() {
+				if j.Requirement.ID != id {
+					continue
+				}
+				for _, res := range j.Standing {
+					m := res.Measurement
+					if m == nil || m.Quantile == 0 {
+						continue
+					}
+					f := at(res.Scenario, m)
+					f.Uncertainty = max(f.Uncertainty, m.Guard)
+					if res.Reason.Voids() {
+						f.voided++
+						continue
+					}
+					side := into(f)
+					*side = append(*side, each(m)...)
+				}
+			}
+		}
+	}
+	gather(before, func(f *figure) *[]reports.Float { return &f.Old })
+	gather(after, func(f *figure) *[]reports.Float { return &f.New })
+	return all
+}
+
+// each returns the figure of each independent run in a measurement; what was not
+// established is none.
+func each(m *reports.Measurement) []reports.Float {
+	runs := m.Runs
+	if len(runs) == 0 {
+		runs = []reports.Float{m.Estimate}
+	}
+	return slices.DeleteFunc(slices.Clone(runs), func(f reports.Float) bool { return math.IsNaN(float64(f)) })
+}
+
+// weigh compares the figures and fills in what the comparison gives.
+func (f *figure) weigh() (Outcome, string) {
+	was, is := plain(f.Old), plain(f.New)
+	c := stats.Compare(was, is, f.Uncertainty, seed)
+	f.Change, f.Low, f.High, f.P = reports.Float(c.Ratio-1), reports.Float(c.Low-1), reports.Float(c.High-1), c.P
+	f.OldMedian, f.NewMedian = median(was), median(is)
+	switch {
+	case !c.Enough:
+		why := fmt.Sprintf("%d and %d runs; %d of each are needed", len(was), len(is), stats.CompareRuns)
+		if f.voided > 0 {
+			why += fmt.Sprintf(" (%d more were voided by a validity gate)", f.voided)
+		}
+		return Undecided, why
+	case c.Regression:
+		return Regression, "slower"
+	case c.Changed:
+		return Improvement, "faster"
+	case c.P < stats.CompareAlpha:
+		return None, "a difference, but too small to count"
+	default:
+		return None, "no difference shown"
+	}
+}
+
+func plain(values []reports.Float) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+func median(values []float64) reports.Float {
+	return reports.Float(stats.Quantile(slices.Sorted(slices.Values(values)), 0.5))
+}
