@@ -77,19 +77,15 @@ func explain(w io.Writer, r reports.Requirement) error {
 	row("source", r.Source)
 	row("faults", strings.Join(r.Faults, ", "))
 	row("since", r.Since)
-	b.WriteString("\nlimit by profile\n")
-	for _, name := range profile.Names() {
-		p, err := loadProfile(name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "  %-9s %s\n", p.Name, limitLine(p, r))
-	}
-	p, err := loadProfile(profile.Default)
+	asking, err := limits(&b, r)
 	if err != nil {
 		return err
 	}
-	scenarios, err := spec.List(p, "req:"+r.ID)
+	if asking == nil {
+		_, err := fmt.Fprintf(w, "%s\nno profile that comes with plumbline asks for it\n", b.String())
+		return err
+	}
+	scenarios, err := spec.List(asking, "req:"+r.ID)
 	if err != nil {
 		return classify(err)
 	}
@@ -100,9 +96,30 @@ func explain(w io.Writer, r reports.Requirement) error {
 			fmt.Fprintf(&b, "  %-24s judges %s too\n", "", strings.Join(others, ", "))
 		}
 	}
-	fmt.Fprintf(&b, "\nplumbline run --label-filter req:%s\n", r.ID)
+	with := ""
+	if asking.Name != profile.Default {
+		with = " --profile " + asking.Name
+	}
+	fmt.Fprintf(&b, "\nplumbline run%s --label-filter req:%s\n", with, r.ID)
 	_, err = io.WriteString(w, b.String())
 	return err
+}
+
+// limits prints the limit in every profile and returns one that asks for the
+// requirement: the default profile, else the first, nil when none does.
+func limits(b *strings.Builder, r reports.Requirement) (asking *profile.Profile, err error) {
+	b.WriteString("\nlimit by profile\n")
+	for _, name := range profile.Names() {
+		p, err := loadProfile(name)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(b, "  %-9s %s\n", p.Name, limitLine(p, r))
+		if p.Asks(r) && (asking == nil || name == profile.Default) {
+			asking = p
+		}
+	}
+	return asking, nil
 }
 
 // limitLine is the limit with what else decides: sample count and origin.
