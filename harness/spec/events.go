@@ -25,9 +25,9 @@ type Event struct {
 	Step     string
 	Index    int // from 1
 	Total    int
-	Verdict  reports.Verdict  // worst of Results
+	Verdict  reports.Verdict  // worst of the Results that stand
 	Headline string           // of the result that decided
-	Results  []reports.Result // in the order in which they were judged
+	Results  []reports.Result // of all attempts, in the order in which they were judged
 	Elapsed  time.Duration
 }
 

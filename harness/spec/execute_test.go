@@ -329,7 +329,8 @@ func TestVoidedAttemptsAreRepeated(t *testing.T) {
 		{"short", 0, 1, reports.Inconclusive},
 	} {
 		noise = c.noise
-		run, err := execute(t, c.scenario, nil)
+		var told []reports.Result
+		run, err := execute(t, c.scenario, func(o *spec.Options) { o.Progress = func(e spec.Event) { told = append(told, e.Results...) } })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,6 +342,9 @@ func TestVoidedAttemptsAreRepeated(t *testing.T) {
 		}
 		if len(mine) != c.attempts || mine[len(mine)-1].Attempt != c.attempts || mine[len(mine)-1].Verdict != c.verdict {
 			t.Errorf("%s with %d voided: %+v", c.scenario, c.noise, mine)
+		}
+		if len(told) != c.attempts {
+			t.Errorf("%s with %d voided: whoever watches is told of %d attempts, want %d", c.scenario, c.noise, len(told), c.attempts)
 		}
 		for _, j := range run.Judgements() {
 			if j.Requirement.ID == mine[0].Requirement && j.Verdict != c.verdict {

@@ -51,7 +51,7 @@ func (s *session) settle(panicked any) {
 	deciding := worst(standing)
 	s.emitter.progress(Event{
 		Kind: ScenarioFinished, Scenario: s.scenario.ID, Title: s.scenario.Title, Verdict: deciding.Verdict,
-		Headline: deciding.Headline, Results: standing, Elapsed: time.Since(s.started),
+		Headline: deciding.Headline, Results: s.outcome.Results, Elapsed: time.Since(s.started),
 		Index: int(s.emitter.begun.Load()), Total: int(s.emitter.total.Load()),
 	})
 	bad := s.emitter.unwanted(standing)
