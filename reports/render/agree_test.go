@@ -108,3 +108,19 @@ func TestRemarksAreInEveryForm(t *testing.T) {
 		}
 	}
 }
+
+// TestLeadingLatencyIsOneWithLimits: what a run does under a fault, of which there
+// may be more messages, is not what the head of the page quotes.
+func TestLeadingLatencyIsOneWithLimits(t *testing.T) {
+	run := sampleCertified()
+	fault := run.Latencies[0]
+	fault.N, fault.Limits, fault.Scenario = fault.N*10, nil, "freeze"
+	run.Latencies = append(run.Latencies, fault)
+	if d, ok := leading(run); !ok || d.Scenario == "freeze" {
+		t.Errorf("%q speaks for the run", d.Scenario)
+	}
+	run.Latencies = []reports.Distribution{fault}
+	if page := rendered(t, HTML, run); !strings.Contains(page, "no limit in freeze") {
+		t.Error("the head of the page does not say of what its latency is")
+	}
+}

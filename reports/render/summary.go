@@ -150,14 +150,13 @@ func devicePhrase(run *reports.Run) string {
 	}
 }
 
-// leading is the distribution that speaks for the run: the one with most messages.
+// leading is the distribution that speaks for the run: the first that the page
+// shows, which is one with limits before one under a fault.
 func leading(run *reports.Run) (reports.Distribution, bool) {
-	var best reports.Distribution
-	for _, d := range run.Latencies {
-		if d.N > best.N {
-			best = d
-		}
+	if len(run.Latencies) == 0 {
+		return reports.Distribution{}, false
 	}
+	best := byWeight(run.Latencies)[0]
 	return best, best.N > 0
 }
 
@@ -242,6 +241,9 @@ func limitNote(d reports.Distribution, q float64) string {
 		if math.Abs(l.Q-q) < 1e-9 {
 			return "limit " + quantity(l.Value, "ms")
 		}
+	}
+	if len(d.Limits) == 0 {
+		return "no limit in " + d.Scenario
 	}
 	return "no limit"
 }

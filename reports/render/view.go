@@ -109,9 +109,9 @@ func newView(run *reports.Run) view {
 	return v
 }
 
-// viewLatencies puts the distributions with limits first and, among equals, the
-// larger ones; it leaves the first open and the others one click away.
-func viewLatencies(all []reports.Distribution) []latencyView {
+// byWeight puts the distributions with limits first and, among equals, the larger
+// ones.
+func byWeight(all []reports.Distribution) []reports.Distribution {
 	sorted := append([]reports.Distribution(nil), all...)
 	sort.SliceStable(sorted, func(i, j int) bool {
 		a, b := sorted[i], sorted[j]
@@ -120,6 +120,13 @@ func viewLatencies(all []reports.Distribution) []latencyView {
 		}
 		return a.N > b.N
 	})
+	return sorted
+}
+
+// viewLatencies leaves the weightiest distribution open and the others one click
+// away.
+func viewLatencies(all []reports.Distribution) []latencyView {
+	sorted := byWeight(all)
 	out := make([]latencyView, 0, len(sorted))
 	for i, d := range sorted {
 		l := latencyView{Distribution: d, Histogram: plotDistribution("h"+itoa(i), d), Curve: plotPercentiles("c"+itoa(i), d), Folded: i > 0}
