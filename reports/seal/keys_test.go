@@ -102,7 +102,7 @@ func TestPublicKeyRoundTrip(t *testing.T) {
 func TestOpenSSL(t *testing.T) {
 	for _, tool := range []string{"openssl", "sh", "sed", "base64", "wc"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
+			t.Fatalf("%s is not installed; 'make deps-test' installs it", tool)
 		}
 	}
 	dir, _ := runDir(t, sampleRun())

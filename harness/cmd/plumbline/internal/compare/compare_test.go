@@ -32,7 +32,10 @@ type bench struct {
 	made int
 }
 
-func newBench(t *testing.T) *bench { return &bench{t: t, root: t.TempDir()} }
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	return &bench{t: t, root: t.TempDir()}
+}
 
 // figure is a distribution of runs around ms, the same on every machine.
 func around(ms float64, n int) (out []reports.Float) {
