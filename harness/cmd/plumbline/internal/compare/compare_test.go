@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func newBench(t *testing.T) *bench {
 	return &bench{t: t, root: t.TempDir()}
 }
 
-// figure is a distribution of runs around ms, the same on every machine.
+// around returns the figures of n runs close to ms, the same on every machine.
 func around(ms float64, n int) (out []reports.Float) {
 	for i := range n {
 		out = append(out, reports.Float(ms*(1+0.002*float64((i*7)%5-2))))
@@ -73,8 +74,10 @@ func (b *bench) store(version string, figures []reports.Float, change func(*repo
 	run.Overall = run.Judge()
 	dir := filepath.Join(b.root, version, run.ID)
 	text, err := json.Marshal(conditions)
-	if err := errors.Join(err, os.MkdirAll(filepath.Join(dir, "config"), 0o750), os.WriteFile(filepath.Join(dir, "config", "run.json"), text, 0o600),
-		render.All(dir, run)); err != nil {
+	var summary bytes.Buffer
+	if err := errors.Join(err, render.JSON(&summary, run), os.MkdirAll(filepath.Join(dir, "config"), 0o750),
+		os.WriteFile(filepath.Join(dir, "config", "run.json"), text, 0o600),
+		os.WriteFile(filepath.Join(dir, render.SummaryFile), summary.Bytes(), 0o600)); err != nil {
 		b.t.Fatal(err)
 	}
 	return dir
