@@ -2,7 +2,9 @@ package conform
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,6 +16,20 @@ type Settings struct {
 	Limit    time.Duration // of one case; 0 means 30 s
 	Parallel int           // cases at once; 0 means 8
 	Progress func(Case)    // called after each case, one at a time; nil is allowed
+}
+
+// Choose returns the checks of these ids in the order of the suite, all for nil.
+// An id that no check has is ErrUsage.
+func Choose(all []Check, ids []string) ([]Check, error) {
+	if ids == nil {
+		return all, nil
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(all, func(c Check) bool { return c.ID == id }) {
+			return nil, fmt.Errorf("case %q: %w: the suite has no such case to run", id, ErrUsage)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(c Check) bool { return !slices.Contains(ids, c.ID) }), nil
 }
 
 // Execute runs the checks, several at once, and returns their cases in the

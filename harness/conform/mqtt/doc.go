@@ -55,6 +55,7 @@ type Options struct {
 	Silence  time.Duration // within which a connection that sends no CONNECT must end; 0 means 10 s
 	Patience time.Duration // for answers that ought to come at once; 0 means 2 s
 	Parallel int           // cases at once; 0 means 24, for most of them wait
+	Only     []string      // ids of the cases to run, nil for all; what holds for every packet is judged always
 	Progress func(conform.Case)
 }
 
@@ -102,6 +103,10 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 		return conform.Report{}, err
 	}
 	s.o = o
+	checks, err := conform.Choose(s.checks(), o.Only)
+	if err != nil {
+		return conform.Report{}, fmt.Errorf("mqtt: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 88*time.Second)
 	defer cancel()
 	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Silence + 20*time.Second, Parallel: o.Parallel}
@@ -109,7 +114,7 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 		return conform.Report{}, fmt.Errorf("mqtt: %s: %w", u.Redacted(), err)
 	}
 	settings.Progress = o.Progress
-	cases := conform.Execute(ctx, s.checks(), settings)
+	cases := conform.Execute(ctx, checks, settings)
 	cases = append(cases, s.seen.cases()...)
 	return conform.Report{Suite: "mqtt", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
 }

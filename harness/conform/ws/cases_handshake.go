@@ -100,16 +100,18 @@ func (s *suite) refused(spoil func(*request)) func(*conform.Trial) {
 	}
 }
 
-// notAccepted judges the answer to a bad request. A server may also end the
-// connection, as one behind a proxy or under load has to.
+// notAccepted judges the answer to a bad request. Only status 101 accepts it: what
+// is no handshake a server may take for a request of HTTP and answer with its
+// page (RFC 9110 section 7.8). A server may also end the connection, as one behind
+// a proxy or under load has to.
 func notAccepted(t *conform.Trial, a answer) {
 	switch {
 	case a.broken != nil:
 		t.Sayf("answered with what is no HTTP response to a client of WebSocket: %v", a.broken)
-	case a.status >= 400:
-		t.Sayf("refused with status %d", a.status)
-	case a.status != 0:
+	case a.status == http.StatusSwitchingProtocols:
 		t.Failf("answered with status %d", a.status)
+	case a.status != 0:
+		t.Sayf("not accepted, status %d", a.status)
 	case a.ended:
 		t.Sayf("the connection was ended without an answer")
 	default:

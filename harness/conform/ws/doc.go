@@ -49,6 +49,7 @@ type Options struct {
 	Handshake  time.Duration // within which a handshake that does not get on must end; 0 means 10 s
 	Patience   time.Duration // for answers that ought to come at once; 0 means 2 s
 	Parallel   int           // cases at once; 0 means 8
+	Only       []string      // ids of the cases to run, nil for all; what holds for every frame is judged always
 	Progress   func(conform.Case)
 }
 
@@ -89,6 +90,10 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 		}
 	}
 	s := &suite{o: o, end: end, url: u, patience: o.Patience}
+	checks, err := conform.Choose(s.checks(), o.Only)
+	if err != nil {
+		return conform.Report{}, fmt.Errorf("ws: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 58*time.Second)
 	defer cancel()
 	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Handshake + 10*time.Second, Parallel: o.Parallel, Progress: o.Progress}
@@ -97,7 +102,7 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	if c := conform.Execute(ctx, []conform.Check{{Run: func(t *conform.Trial) { s.open(t) }}}, first)[0]; c.Verdict != conform.Pass {
 		return conform.Report{}, fmt.Errorf("ws: %s: %w: %s", u.Redacted(), conform.ErrUnreachable, c.Detail)
 	}
-	cases := conform.Execute(ctx, s.checks(), settings)
+	cases := conform.Execute(ctx, checks, settings)
 	cases = append(cases, s.seen.cases()...)
 	return conform.Report{Suite: "ws", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
 }

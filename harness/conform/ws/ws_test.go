@@ -131,6 +131,44 @@ func echo(t *testing.T, upgrader websocket.Upgrader, limit int64) string {
 	return "ws" + strings.TrimPrefix(server.URL, "http") + "/echo"
 }
 
+// TestPage: a server that has a page at the same URL and answers requests of
+// HTTP with it, and one that refuses a handshake for a bad offer of compression,
+// accept nothing that they should not.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	var upgrader websocket.Upgrader
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) {
+			_, _ = w.Write([]byte("a page"))
+			return
+		}
+		if strings.Contains(r.Header.Get("Sec-WebSocket-Extensions"), ";") {
+			http.Error(w, "bad parameter", http.StatusBadRequest)
+			return
+		}
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		for {
+			if _, _, err := c.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	o := ws.Options{Handshake: time.Second, Only: []string{
+		"WS-4.2.1-1", "WS-4.2.1-4", "WS-4.2.1-5", "WS-4.2.1-6", "WS-7692-7.1-1", "WS-7692-7.1-2", "WS-7692-7.1-5", "WS-7692-7.1-9",
+	}}
+	r := run(t, ws.Target{URL: "ws" + strings.TrimPrefix(server.URL, "http")}, o)
+	for _, id := range o.Only {
+		if c, _ := r.Case(id); c.Verdict != conform.Pass {
+			t.Errorf("%s: %q %s", id, c.Verdict, c.Detail)
+		}
+	}
+}
+
 // TestGorilla: the library's known faults are found, each by the case that is
 // meant for it, and no other.
 func TestGorilla(t *testing.T) {
