@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/harness/conform"
+	"plumbline/harness/conform/targets"
 )
 
 func rule(id string) conform.Rule {
@@ -21,21 +22,7 @@ func rule(id string) conform.Rule {
 // end is an endpoint that gives every connection to serve.
 func end(t *testing.T, serve func(net.Conn)) conform.Endpoint {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); serve(c) }()
-		}
-	}()
-	return conform.Endpoint{Address: l.Addr().String()}
+	return conform.Endpoint{Address: targets.Listen(t, serve)}
 }
 
 func execute(t *testing.T, e conform.Endpoint, run ...func(*conform.Trial)) []conform.Case {
@@ -99,13 +86,7 @@ func TestReportVerdict(t *testing.T) {
 // TestConn: every byte is in the evidence, within bounds, and a flood, silence
 // and the end are told apart.
 func TestConn(t *testing.T) {
-	flood := end(t, func(c net.Conn) {
-		for {
-			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
-				return
-			}
-		}
-	})
+	flood := end(t, func(c net.Conn) { targets.Flood(c, make([]byte, 64<<10)) })
 	silent := end(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); _, _ = c.Read(make([]byte, 1)) })
 	gone := end(t, func(net.Conn) {})
 	drain := func(t *conform.Trial) error {

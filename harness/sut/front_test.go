@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"plumbline/harness/conform/targets"
 	"plumbline/harness/sut"
 )
 
@@ -14,7 +15,7 @@ func TestAFrontStandsBeforeBridged(t *testing.T) {
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := buildBridged()
+	binary, err := targets.Daemon()
 	must(t, err)
 	s, err := sut.New(sut.Options{Descriptor: d, Binary: binary, Config: map[string]any{"viewers.heartbeat": "1s"}})
 	if err != nil {

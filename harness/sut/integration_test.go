@@ -7,15 +7,14 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"plumbline/harness/conform/targets"
 	"plumbline/harness/record"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
@@ -25,23 +24,6 @@ import (
 // patience bounds every wait of these tests; they run real processes on a
 // machine that may be busy.
 const patience = 60 * time.Second
-
-// buildDir is where buildBridged puts the daemon; TestMain removes it.
-var buildDir string
-
-// buildBridged builds the daemon once for the whole test binary.
-var buildBridged = sync.OnceValues(func() (path string, err error) {
-	if buildDir, err = os.MkdirTemp("", "plumbline-bridged-"); err != nil {
-		return "", err
-	}
-	path = filepath.Join(buildDir, "bridged")
-	cmd := exec.Command("go", "build", "-o", path, "plumbline/bridge/cmd/bridged")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 func limit(t *testing.T) context.Context {
 	t.Helper()
@@ -60,7 +42,7 @@ func must(t *testing.T, err error) {
 // bridged starts the real daemon.
 func bridged(t *testing.T, config map[string]any) (*sut.SUT, string) {
 	t.Helper()
-	binary, err := buildBridged()
+	binary, err := targets.Daemon()
 	must(t, err)
 	dir := filepath.Join(t.TempDir(), "sut")
 	s, err := sut.New(sut.Options{Binary: binary, Dir: dir, Config: config, SampleEvery: 50 * time.Millisecond})
@@ -244,7 +226,7 @@ func TestRevocationCutsALiveSession(t *testing.T) {
 }
 
 func TestSettingThatBridgedRefuses(t *testing.T) {
-	binary, err := buildBridged()
+	binary, err := targets.Daemon()
 	must(t, err)
 	s, err := sut.New(sut.Options{Binary: binary, Dir: t.TempDir(), Config: map[string]any{"viewers.hartbeat": "1s"}})
 	must(t, err)

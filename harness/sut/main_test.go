@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+
+	"plumbline/harness/conform/targets"
 )
 
 // TestMain lets the test binary stand in for a program that a descriptor
@@ -17,7 +19,7 @@ func TestMain(m *testing.M) {
 		program(mode, os.Args[1:])
 		return
 	}
-	defer removeBridged()
+	defer targets.Clean()
 	m.Run()
 }
 
@@ -26,13 +28,6 @@ func forever() {
 	interrupt := make(chan os.Signal, 1)
 	signal.Notify(interrupt, os.Interrupt)
 	<-interrupt
-}
-
-// removeBridged removes what buildBridged made.
-func removeBridged() {
-	if buildDir != "" {
-		_ = os.RemoveAll(buildDir)
-	}
 }
 
 // program listens on the first argument, writes the file named by the second

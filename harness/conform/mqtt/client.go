@@ -107,7 +107,7 @@ func (c *client) read(until time.Time) (packet, bool) {
 	for {
 		p, n, err := parse(c.version, c.c.Buffered())
 		if err != nil {
-			c.s.seen.judge(c.t, c.form(), false, "%v", err)
+			c.s.seen.Judge(c.t, c.form(), false, "%v", err)
 			// A refusal or an end in the wrong form is one all the same.
 			if n > 0 && (p.kind == pktConnack || p.kind == pktDisconnect) {
 				c.c.Discard(n)
@@ -136,16 +136,16 @@ func (c *client) form() string {
 
 // inspect judges what holds for every packet.
 func (c *client) inspect(p packet) {
-	c.s.seen.judge(c.t, c.form(), true, "")
+	c.s.seen.Judge(c.t, c.form(), true, "")
 	if c.version != v5 {
 		return
 	}
-	c.s.seen.judge(c.t, "MQTT5-3.14.4-1", !c.over, "%s after DISCONNECT", p)
+	c.s.seen.Judge(c.t, "MQTT5-3.14.4-1", !c.over, "%s after DISCONNECT", p)
 	if p.kind == pktDisconnect {
 		c.over = true
 	}
 	if alias, _ := p.props.number(propTopicAlias); p.kind == pktPublish && c.aliases == 0 {
-		c.s.seen.judge(c.t, "MQTT5-3.1.2-27", alias == 0, "topic alias %d to a client that announced none", alias)
+		c.s.seen.Judge(c.t, "MQTT5-3.1.2-27", alias == 0, "topic alias %d to a client that announced none", alias)
 	}
 }
 

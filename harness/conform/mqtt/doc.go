@@ -66,7 +66,7 @@ type suite struct {
 	end    conform.Endpoint
 	run    string // tells this run's client ids and topics from those of others
 	serial atomic.Int64
-	seen   observed
+	seen   conform.Observed
 	server features
 	web    conform.Endpoint
 	webURL *url.URL // nil without a listener for WebSocket
@@ -115,7 +115,7 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	}
 	settings.Progress = o.Progress
 	cases := conform.Execute(ctx, checks, settings)
-	cases = append(cases, s.seen.cases()...)
+	cases = append(cases, s.seen.Cases(standing)...)
 	return conform.Report{Suite: "mqtt", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
 }
 
@@ -204,17 +204,7 @@ func (s *suite) lacks(what string) bool {
 }
 
 // Rules returns what the suite judges, in its order.
-func Rules() []conform.Rule {
-	s := &suite{}
-	var rules []conform.Rule
-	for _, c := range s.checks() {
-		rules = append(rules, c.Rule)
-	}
-	for _, r := range observedRules {
-		rules = append(rules, r.rule)
-	}
-	return rules
-}
+func Rules() []conform.Rule { return conform.Rules((&suite{}).checks(), standing) }
 
 func (s *suite) checks() []conform.Check {
 	var all []conform.Check

@@ -9,46 +9,13 @@ import (
 
 	"plumbline/harness/conform"
 	"plumbline/harness/conform/mqtt"
+	"plumbline/harness/conform/targets"
 )
 
-// hostile listens and gives every connection to serve.
+// hostile is a broker that gives every connection to serve.
 func hostile(t *testing.T, serve func(net.Conn)) mqtt.Target {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	return mqtt.Target{URL: "mqtt://" + l.Addr().String()}
-}
-
-func flood(c net.Conn, what []byte) {
-	for {
-		if _, err := c.Write(what); err != nil {
-			return
-		}
-	}
-}
-
-func drain(c net.Conn) {
-	buffer := make([]byte, 4096)
-	for {
-		if _, err := c.Read(buffer); err != nil {
-			return
-		}
-	}
+	return mqtt.Target{URL: "mqtt://" + targets.Listen(t, serve)}
 }
 
 // TestHostile: whatever a server does, the suite ends soon, with an error that
@@ -60,12 +27,12 @@ func TestHostile(t *testing.T) {
 		says  string
 	}{
 		"closes at once":   {func(net.Conn) {}, "no CONNACK"},
-		"says nothing":     {drain, "no CONNACK"},
-		"speaks HTTP":      {func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")); drain(c) }, "no CONNACK"},
-		"endless length":   {func(c net.Conn) { flood(c, []byte{0xff}) }, "malformed"},
-		"giant packet":     {func(c net.Conn) { flood(c, []byte{0x30, 0xff, 0xff, 0xff, 0x7f}) }, "4194304 is the most"},
-		"floods messages":  {func(c net.Conn) { flood(c, []byte{0x30, 5, 0, 1, 'a', 0, 'x'}) }, "no CONNACK"},
-		"refuses everyone": {func(c net.Conn) { _, _ = c.Write([]byte{0x20, 3, 0, 0x87, 0}); drain(c) }, "refused"},
+		"says nothing":     {targets.Drain, "no CONNACK"},
+		"speaks HTTP":      {func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")); targets.Drain(c) }, "no CONNACK"},
+		"endless length":   {func(c net.Conn) { targets.Flood(c, []byte{0xff}) }, "malformed"},
+		"giant packet":     {func(c net.Conn) { targets.Flood(c, []byte{0x30, 0xff, 0xff, 0xff, 0x7f}) }, "4194304 is the most"},
+		"floods messages":  {func(c net.Conn) { targets.Flood(c, []byte{0x30, 5, 0, 1, 'a', 0, 'x'}) }, "no CONNACK"},
+		"refuses everyone": {func(c net.Conn) { _, _ = c.Write([]byte{0x20, 3, 0, 0x87, 0}); targets.Drain(c) }, "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mqtt.Run(t.Context(), hostile(t, server.serve), mqtt.Options{Patience: 200 * time.Millisecond})
@@ -81,9 +48,9 @@ func TestHostile(t *testing.T) {
 func TestTurnsHostile(t *testing.T) {
 	t.Parallel()
 	for name, then := range map[string]func(net.Conn){
-		"floods":  func(c net.Conn) { flood(c, []byte{0x30, 7, 0, 1, 'a', 0, 'x', 'y', 'z'}) },
-		"garbage": func(c net.Conn) { flood(c, []byte{0xd0, 1, 0xff, 0x90, 2, 0, 1}) },
-		"silent":  drain,
+		"floods":  func(c net.Conn) { targets.Flood(c, []byte{0x30, 7, 0, 1, 'a', 0, 'x', 'y', 'z'}) },
+		"garbage": func(c net.Conn) { targets.Flood(c, []byte{0xd0, 1, 0xff, 0x90, 2, 0, 1}) },
+		"silent":  targets.Drain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,27 +12,6 @@ import (
 
 func TestMain(m *testing.M) { targets.Main(m) }
 
-// failed returns what the cases that failed say, by id, and logs all that did
-// not pass.
-func failed(t *testing.T, r conform.Report) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	for _, c := range r.Cases {
-		if c.Verdict == conform.Fail {
-			out[c.ID] = c.Detail
-			if len(c.Evidence) == 0 {
-				t.Errorf("%s failed without evidence", c.ID)
-			}
-		}
-		if c.Verdict != conform.Pass {
-			t.Logf("%-14s %-6s %s: %s", c.Verdict, c.Level, c.ID, c.Detail)
-		}
-	}
-	t.Logf("%d cases in %s: of MUST %d failed and %d passed, of SHOULD %d and %d", len(r.Cases), r.Took,
-		r.Count(conform.Must, conform.Fail), r.Count(conform.Must, conform.Pass), r.Count(conform.Should, conform.Fail), r.Count(conform.Should, conform.Pass))
-	return out
-}
-
 func run(t *testing.T, target mqtt.Target, o mqtt.Options) conform.Report {
 	t.Helper()
 	r, err := mqtt.Run(t.Context(), target, o)
@@ -42,27 +21,11 @@ func run(t *testing.T, target mqtt.Target, o mqtt.Options) conform.Report {
 	return r
 }
 
-// explained fails the test for every failed or undecided case that
-// explanations do not cover.
-func explained(t *testing.T, r conform.Report, explanations map[string]string) {
-	t.Helper()
-	for id, detail := range failed(t, r) {
-		if explanations[id] == "" {
-			t.Errorf("%s failed and nothing explains it: %s", id, detail)
-		}
-	}
-	for _, c := range r.Cases {
-		if c.Verdict == conform.NotRun || c.Verdict == conform.Inconclusive {
-			t.Errorf("%s: no verdict: %s", c.ID, c.Detail)
-		}
-	}
-}
-
 // TestBridged: the bridge of this repository has no failing case.
 func TestBridged(t *testing.T) {
 	t.Parallel()
 	s := targets.Bridged(t, nil)
-	explained(t, run(t, mqtt.Target{URL: s.Broker().String()}, mqtt.Options{}), nil)
+	targets.Explained(t, run(t, mqtt.Target{URL: s.Broker().String()}, mqtt.Options{}), nil)
 }
 
 // mosquittoBreaks says which of the standard's words Mosquitto 2.0 breaks.
@@ -95,7 +58,7 @@ var mosquittoBreaks = map[string]string{
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	url, web := targets.Mosquitto(t)
-	explained(t, run(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second}), mosquittoBreaks)
+	targets.Explained(t, run(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second}), mosquittoBreaks)
 }
 
 // mochiDefects names, for each defect D1 to D21 that is known of the bare
@@ -140,7 +103,7 @@ func TestMochi(t *testing.T) {
 	t.Parallel()
 	url, web := targets.Mochi(t)
 	r := run(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second})
-	found := failed(t, r)
+	found := targets.Failed(t, r)
 	for _, d := range mochiDefects {
 		if _, ok := found[d.finds]; !ok {
 			c, _ := r.Case(d.finds)

@@ -1,6 +1,6 @@
 // Package targets starts real servers for the tests of the conformance suites:
 // the bridge of this repository, Mosquitto, and mochi as its own example starts
-// it. It must not be imported outside tests.
+// it, and hostile ones. It must not be imported outside tests.
 package targets
 
 import (
@@ -29,10 +29,12 @@ import (
 // patience bounds what a real process may take on a busy machine.
 const patience = 60 * time.Second
 
-// buildDir holds the daemon; Main removes it.
+// buildDir holds the daemon; Clean removes it.
 var buildDir string
 
-var build = sync.OnceValues(func() (path string, err error) {
+// Daemon builds bridged, once for a test binary whose TestMain calls Clean, and
+// returns its path.
+var Daemon = sync.OnceValues(func() (path string, err error) {
 	if buildDir, err = os.MkdirTemp("", "plumbline-bridged-"); err != nil {
 		return "", err
 	}
@@ -45,9 +47,14 @@ var build = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// Main runs the tests and removes what Bridged built.
+// Main runs the tests and removes what they built.
 func Main(m *testing.M) {
+	defer Clean()
 	m.Run()
+}
+
+// Clean removes what Daemon built.
+func Clean() {
 	if buildDir != "" {
 		_ = os.RemoveAll(buildDir)
 	}
@@ -56,7 +63,7 @@ func Main(m *testing.M) {
 // Bridged starts the real daemon with these settings over its usual ones.
 func Bridged(t *testing.T, config map[string]any) *sut.SUT {
 	t.Helper()
-	binary, err := build()
+	binary, err := Daemon()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ type suite struct {
 	end      conform.Endpoint
 	url      *url.URL
 	patience time.Duration
-	seen     observed
+	seen     conform.Observed
 
 	mu    sync.Mutex
 	turns int
@@ -103,22 +103,12 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 		return conform.Report{}, fmt.Errorf("ws: %s: %w: %s", u.Redacted(), conform.ErrUnreachable, c.Detail)
 	}
 	cases := conform.Execute(ctx, checks, settings)
-	cases = append(cases, s.seen.cases()...)
+	cases = append(cases, s.seen.Cases(standing)...)
 	return conform.Report{Suite: "ws", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
 }
 
 // Rules returns what the suite judges, in its order.
-func Rules() []conform.Rule {
-	s := &suite{}
-	var rules []conform.Rule
-	for _, c := range s.checks() {
-		rules = append(rules, c.Rule)
-	}
-	for _, r := range observedRules {
-		rules = append(rules, r.rule)
-	}
-	return rules
-}
+func Rules() []conform.Rule { return conform.Rules((&suite{}).checks(), standing) }
 
 func (s *suite) checks() []conform.Check {
 	var all []conform.Check

@@ -13,30 +13,14 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/harness/conform"
+	"plumbline/harness/conform/targets"
 	"plumbline/harness/conform/ws"
 )
 
-// hostile listens and gives every connection to serve.
+// hostile is a server that gives every connection to serve.
 func hostile(t *testing.T, serve func(net.Conn)) ws.Target {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	return ws.Target{URL: "ws://" + l.Addr().String() + "/"}
+	return ws.Target{URL: "ws://" + targets.Listen(t, serve) + "/"}
 }
 
 // upgraded answers the handshake and goes on with serve.
@@ -56,23 +40,6 @@ func acceptOf(r *http.Request) string {
 	return ws.Accept(r.Header.Get("Sec-WebSocket-Key"))
 }
 
-func forever(c net.Conn) {
-	buffer := make([]byte, 4096)
-	for {
-		if _, err := c.Read(buffer); err != nil {
-			return
-		}
-	}
-}
-
-func flood(c net.Conn, what []byte) {
-	for {
-		if _, err := c.Write(what); err != nil {
-			return
-		}
-	}
-}
-
 // TestHostile: whatever a server does, the suite ends soon, with an error that
 // says what it was.
 func TestHostile(t *testing.T) {
@@ -81,16 +48,19 @@ func TestHostile(t *testing.T) {
 		serve func(net.Conn)
 		says  string
 	}{
-		"closes at once":    {func(net.Conn) {}, "the end of the connection"},
-		"says nothing":      {forever, "nothing"},
-		"speaks garbage":    {func(c net.Conn) { flood(c, []byte("\x00\xffgarbage ")) }, "no HTTP"},
-		"endless head":      {func(c net.Conn) { flood(c, []byte("HTTP/1.1 101 x\r\nA: b\r\nC: d\r\n")) }, "no HTTP"},
-		"redirects":         {func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n")); forever(c) }, "status 302"},
-		"floods frames":     {upgraded(func(c net.Conn) { flood(c, append([]byte{0x82, 126, 0x40, 0}, make([]byte, 0x4000)...)) }), "before the case began"},
-		"giant frame":       {upgraded(func(c net.Conn) { flood(c, []byte{0x82, 127, 0, 0, 0, 0, 0x06, 0, 0, 0}) }), "8388608 is the most"},
-		"endless fragments": {upgraded(func(c net.Conn) { flood(c, []byte{0x00, 2, 'a', 'b'}) }), "before the case began"},
-		"never answers":     {upgraded(forever), "did not answer a ping"},
-		"closes sessions":   {upgraded(func(c net.Conn) { _, _ = c.Write([]byte{0x88, 2, 0x03, 0xe8}); forever(c) }), "close code 1000"},
+		"closes at once": {func(net.Conn) {}, "the end of the connection"},
+		"says nothing":   {targets.Drain, "nothing"},
+		"speaks garbage": {func(c net.Conn) { targets.Flood(c, []byte("\x00\xffgarbage ")) }, "no HTTP"},
+		"endless head":   {func(c net.Conn) { targets.Flood(c, []byte("HTTP/1.1 101 x\r\nA: b\r\nC: d\r\n")) }, "no HTTP"},
+		"redirects": {func(c net.Conn) {
+			_, _ = c.Write([]byte("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"))
+			targets.Drain(c)
+		}, "status 302"},
+		"floods frames":     {upgraded(func(c net.Conn) { targets.Flood(c, append([]byte{0x82, 126, 0x40, 0}, make([]byte, 0x4000)...)) }), "before the case began"},
+		"giant frame":       {upgraded(func(c net.Conn) { targets.Flood(c, []byte{0x82, 127, 0, 0, 0, 0, 0x06, 0, 0, 0}) }), "8388608 is the most"},
+		"endless fragments": {upgraded(func(c net.Conn) { targets.Flood(c, []byte{0x00, 2, 'a', 'b'}) }), "before the case began"},
+		"never answers":     {upgraded(targets.Drain), "did not answer a ping"},
+		"closes sessions":   {upgraded(func(c net.Conn) { _, _ = c.Write([]byte{0x88, 2, 0x03, 0xe8}); targets.Drain(c) }), "close code 1000"},
 	}
 	for name, server := range servers {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +92,7 @@ func TestTurnsHostile(t *testing.T) {
 				_, _ = c.Write(append([]byte{0x8a, byte(len(payload))}, payload...))
 			}
 		default:
-			flood(c, []byte{0xff, 0x7f})
+			targets.Flood(c, []byte{0xff, 0x7f})
 		}
 	}))
 	r, err := ws.Run(t.Context(), target, ws.Options{Patience: 100 * time.Millisecond, Handshake: 200 * time.Millisecond})

@@ -217,7 +217,7 @@ func (se *session) take(f received) (message []byte, whole bool) {
 	if se.squeezed && se.deflate {
 		plain, err := se.inflate(message)
 		if !se.blind {
-			se.s.seen.judge(se.t, "WS-7692-6.1-2", err == nil, "a compressed message that does not inflate: %v", err)
+			se.s.seen.Judge(se.t, "WS-7692-6.1-2", err == nil, "the server sent a compressed message that does not inflate: %v", err)
 		}
 		// One that inflates to more than is taken is cut, maybe inside a character.
 		sound = err == nil && len(plain) < maxFrame && !se.blind
@@ -225,7 +225,7 @@ func (se *session) take(f received) (message []byte, whole bool) {
 		message = plain
 	}
 	if se.text && sound {
-		se.s.seen.judge(se.t, "WS-5.6-1", utf8.Valid(message), "a text message of %d bytes that is not UTF-8", len(message))
+		se.s.seen.Judge(se.t, "WS-5.6-1", utf8.Valid(message), "the server sent a text message of %d bytes that is not UTF-8", len(message))
 	}
 	return message, true
 }
@@ -246,23 +246,23 @@ func (se *session) inflate(b []byte) ([]byte, error) {
 func (se *session) inspect(f received) {
 	seen, t := &se.s.seen, se.t
 	control := f.Op >= OpClose
-	seen.judge(t, "WS-5.1-2", !f.masked, "a masked frame with opcode %#x", f.Op)
-	seen.judge(t, "WS-5.2-9", f.Op <= OpBinary || f.Op >= OpClose && f.Op <= OpPong, "a frame with the reserved opcode %#x", f.Op)
+	seen.Judge(t, "WS-5.1-2", !f.masked, "the server sent a masked frame with opcode %#x", f.Op)
+	seen.Judge(t, "WS-5.2-9", f.Op <= OpBinary || f.Op >= OpClose && f.Op <= OpPong, "the server sent a frame with the reserved opcode %#x", f.Op)
 	rsv := byte(0)
 	if se.deflate && (f.Op == OpText || f.Op == OpBinary) {
 		rsv = 4
 	}
-	seen.judge(t, "WS-5.2-10", f.RSV&^rsv == 0, "a frame with opcode %#x and RSV bits %03b", f.Op, f.RSV)
-	seen.judge(t, "WS-5.2-11", !f.longForm, "a length of %d bytes in more than its shortest form", len(f.Payload))
+	seen.Judge(t, "WS-5.2-10", f.RSV&^rsv == 0, "the server sent a frame with opcode %#x and RSV bits %03b", f.Op, f.RSV)
+	seen.Judge(t, "WS-5.2-11", !f.longForm, "the server sent a length of %d bytes in more than its shortest form", len(f.Payload))
 	if control {
-		seen.judge(t, "WS-5.5-3", f.Fin && len(f.Payload) <= 125, "a control frame with FIN %v and %d bytes", f.Fin, len(f.Payload))
+		seen.Judge(t, "WS-5.5-3", f.Fin && len(f.Payload) <= 125, "the server sent a control frame with FIN %v and %d bytes", f.Fin, len(f.Payload))
 	} else {
-		seen.judge(t, "WS-5.4-9", (f.Op == OpContinuation) == se.opened, "opcode %#x while a fragmented message was open: %v", f.Op, se.opened)
+		seen.Judge(t, "WS-5.4-9", (f.Op == OpContinuation) == se.opened, "the server sent opcode %#x while a fragmented message was open: %v", f.Op, se.opened)
 	}
-	seen.judge(t, "WS-5.5.1-7", !se.closed, "a frame with opcode %#x after its close frame", f.Op)
+	seen.Judge(t, "WS-5.5.1-7", !se.closed, "the server sent a frame with opcode %#x after its close frame", f.Op)
 	if f.Op == OpClose {
 		se.closed = true
 		_, _, problem := closeCode(f.Payload)
-		seen.judge(t, "WS-7.4-1", problem == "", "%s", problem)
+		seen.Judge(t, "WS-7.4-1", problem == "", "the server sent %s", problem)
 	}
 }

@@ -17,40 +17,6 @@ import (
 
 func TestMain(m *testing.M) { targets.Main(m) }
 
-// failed returns what the cases that failed say, by id, and logs all that did
-// not pass.
-func failed(t *testing.T, r conform.Report) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	for _, c := range r.Cases {
-		if c.Verdict == conform.Fail {
-			out[c.ID] = c.Detail
-			if len(c.Evidence) == 0 {
-				t.Errorf("%s failed without evidence", c.ID)
-			}
-		}
-		if c.Verdict != conform.Pass {
-			t.Logf("%-14s %-6s %s: %s", c.Verdict, c.Level, c.ID, c.Detail)
-		}
-		if c.Verdict == conform.NotRun || c.Verdict == conform.Inconclusive {
-			t.Errorf("%s: no verdict: %s", c.ID, c.Detail)
-		}
-	}
-	t.Logf("%d cases in %s: of MUST %d failed and %d passed, of SHOULD %d and %d", len(r.Cases), r.Took,
-		r.Count(conform.Must, conform.Fail), r.Count(conform.Must, conform.Pass), r.Count(conform.Should, conform.Fail), r.Count(conform.Should, conform.Pass))
-	return out
-}
-
-// explained fails the test for every failed case that explanations do not cover.
-func explained(t *testing.T, r conform.Report, explanations map[string]string) {
-	t.Helper()
-	for id, detail := range failed(t, r) {
-		if explanations[id] == "" {
-			t.Errorf("%s failed and nothing explains it: %s", id, detail)
-		}
-	}
-}
-
 func run(t *testing.T, target ws.Target, o ws.Options) conform.Report {
 	t.Helper()
 	r, err := ws.Run(t.Context(), target, o)
@@ -68,7 +34,7 @@ func TestBridged(t *testing.T) {
 			t.Parallel()
 			target, o := targets.Viewer(targets.Bridged(t, map[string]any{"viewers.compression": compression}))
 			r := run(t, target, o)
-			explained(t, r, nil)
+			targets.Explained(t, r, nil)
 			if c, _ := r.Case("WS-7692-6.2-1"); (c.Verdict == conform.Pass) != (compression == "on") {
 				t.Errorf("compressed messages: %s, %s", c.Verdict, c.Detail)
 			}
@@ -106,7 +72,7 @@ func TestMosquitto(t *testing.T) {
 	_, url := targets.Mosquitto(t)
 	o := ws.MQTT("", "")
 	o.Handshake = 3 * time.Second
-	explained(t, run(t, ws.Target{URL: url}, o), mosquittoBreaks)
+	targets.Explained(t, run(t, ws.Target{URL: url}, o), mosquittoBreaks)
 }
 
 // echo is a server of a known library that sends back what it reads, without
@@ -175,7 +141,7 @@ func TestGorilla(t *testing.T) {
 	t.Parallel()
 	url := echo(t, websocket.Upgrader{EnableCompression: true}, 100_000)
 	r := run(t, ws.Target{URL: url}, ws.Options{Echo: true, MaxMessage: 100_000, Handshake: 3 * time.Second})
-	found := failed(t, r)
+	found := targets.Failed(t, r)
 	want := []string{
 		"WS-8.1-11", "WS-8.1-12", "WS-8.1-13", "WS-8.1-14", "WS-8.1-15", "WS-8.1-16", "WS-8.1-17", "WS-8.1-18", "WS-8.1-19", // takes any bytes for text
 		"WS-5.6-1",                       // and sends them on
