@@ -240,10 +240,23 @@ func (p Packet) Puback(version byte) (id uint16, code byte, err error) {
 	return id, code, nil
 }
 
+// largest is the longest that a packet can be behind its fixed header (section 2.1.4).
+const largest = 1<<28 - 1
+
+func fits(size int) error {
+	if size > largest {
+		return fmt.Errorf("a message of %d bytes with its topic and properties; MQTT can carry %d", size, largest)
+	}
+	return nil
+}
+
 // AppendMessage appends a PUBLISH.
 func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if len(m.Topic) == 0 || len(m.Topic) > 0xFFFF {
 		return dst, fmt.Errorf("a topic of %d bytes; MQTT can carry 1 to 65535", len(m.Topic))
+	}
+	if len(m.User[0]) > 0xFFFF || len(m.User[1]) > 0xFFFF {
+		return dst, fmt.Errorf("a user property of %d and %d bytes; MQTT can carry 65535 each", len(m.User[0]), len(m.User[1]))
 	}
 	flags := m.QoS << 1
 	if m.Dup {
@@ -263,6 +276,9 @@ func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 		}
 		user = append(appendVarint(nil, len(user)), user...)
 		size += len(user)
+	}
+	if err := fits(size); err != nil {
+		return dst, err
 	}
 	dst = appendVarint(append(dst, TypePublish<<4|flags), size)
 	dst = append(binary.BigEndian.AppendUint16(dst, uint16(len(m.Topic))), m.Topic...)

@@ -138,6 +138,15 @@ func TestReadIsBounded(t *testing.T) {
 	}
 }
 
+// The words for a refusal are those of the standard, also where no viewer is refused.
+func TestReasonsHaveNames(t *testing.T) {
+	for _, code := range []byte{0x10, 0x87, 0x90, 0x91, 0x92, 0x94, 0x96, 0x99, 0x9A, 0x9B, 0xA0, 0xA1} {
+		if name := ReasonName(code); name == ReasonName(0x7F) {
+			t.Errorf("%#02x: %q", code, name)
+		}
+	}
+}
+
 func TestWhatIsTooLongIsNotSent(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	_, connect := Connection{Version: V5, Username: "u", Password: long}.Packet()
@@ -145,6 +154,10 @@ func TestWhatIsTooLongIsNotSent(t *testing.T) {
 	_, publish := AppendMessage(nil, V5, Message{Topic: []byte(long)})
 	if connect == nil || subscribe == nil || publish == nil || strings.Contains(connect.Error(), "xxx") {
 		t.Errorf("%v, %v, %v", connect, subscribe, publish)
+	}
+	_, user := AppendMessage(nil, V5, Message{Topic: []byte("a"), User: [2]string{"k", long}})
+	if user == nil || strings.Contains(user.Error(), "xxx") || fits(268_435_455) != nil || fits(268_435_456) == nil {
+		t.Errorf("%v, %v, %v", user, fits(268_435_455), fits(268_435_456))
 	}
 }
 
