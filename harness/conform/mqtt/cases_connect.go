@@ -101,7 +101,7 @@ func (s *suite) connectChecks() []conform.Check {
 			c.want(pktPingresp, "PINGREQ right behind CONNECT")
 		}),
 		s.both("3.1.4-2", "3.1.4-3", "", must, "A CONNECT shall end the connection that has its client id.", s.takeover),
-		[]conform.Check{s.five("3.1.4-3", "b", must, "The connection that is taken over shall be told by DISCONNECT 0x8E.", func(t *conform.Trial) {
+		[]conform.Check{s.five("3.1.4-3", "b", should, "The connection that is taken over shall be told by DISCONNECT 0x8E.", func(t *conform.Trial) {
 			old := s.join(t, v5, "taken")
 			s.rejoin(t, v5, old.id)
 			if p := old.want(pktDisconnect, "a CONNECT with the same client id"); p.code != 0x8e && !t.Decided() {
@@ -292,10 +292,22 @@ func (s *suite) keepAliveEnds(t *conform.Trial, v byte) {
 	t.Sayf("keep alive %s: cut after %.1f s", interval, took.Seconds())
 }
 
+// keepAliveHolds is heard every 1.3 s, where 1.5 s are the limit. A machine that
+// lets it miss the limit has shown nothing.
 func (s *suite) keepAliveHolds(t *conform.Trial, v byte) {
+	heard := time.Now()
 	c := s.join(t, v, "slow", alive(1))
 	for range 3 {
 		t.Pause(1300 * time.Millisecond)
-		c.lives("keep alive 1 s, heard 1.3 s ago")
+		late := time.Since(heard)
+		heard = time.Now()
+		c.send(pingreq)
+		if _, ok := c.await(pktPingresp); ok {
+			continue
+		}
+		if late > 1450*time.Millisecond {
+			t.Unsuref("this machine was too slow: heard after %.2f s, keep alive 1 s", late.Seconds())
+		}
+		t.Failf("keep alive 1 s, heard %.2f s ago: no PINGRESP: %s", late.Seconds(), c.state())
 	}
 }

@@ -63,9 +63,9 @@ func (s *suite) propertyChecks() []conform.Check {
 		})),
 		s.five("3.3.2-14", "", should, "A Response Topic with a wildcard shall end the connection.", badResponse),
 		s.five("3.1.2-29", "", must, "A client that wants no problem information shall get neither reason strings nor user properties in acknowledgements.",
-			func(t *conform.Trial) { s.silentAcks(t, withProps(num(propProblemInfo, 0))) }),
+			func(t *conform.Trial) { s.silentAcks(t, withProps(num(propProblemInfo, 0)), true) }),
 		s.five("3.4.2.2.3", "", should, "User properties of a message shall not come back in its acknowledgement.",
-			func(t *conform.Trial) { s.silentAcks(t, func(*connect) {}) }),
+			func(t *conform.Trial) { s.silentAcks(t, func(*connect) {}, false) }),
 	}
 	return append(checks, long(
 		s.five("3.3.2-6", "", must, "A Message Expiry Interval shall arrive less the time that the message waited.", func(t *conform.Trial) {
@@ -82,9 +82,22 @@ func (s *suite) propertyChecks() []conform.Check {
 }
 
 // silentAcks publishes user properties with QoS 1 and 2 and looks for them in
-// what acknowledges them.
-func (s *suite) silentAcks(t *conform.Trial, change func(*connect)) {
+// what acknowledges them, and for reasons where the client wants none.
+func (s *suite) silentAcks(t *conform.Trial, change func(*connect), reasons bool) {
 	c := s.join(t, v5, "acks", change)
+	look := func(p packet) {
+		if got := p.props.users(); len(got) > 0 && !t.Decided() {
+			t.Failf("%s with user properties %q", p, got)
+		}
+		if why, found := p.props.find(propReasonString); reasons && found && !t.Decided() {
+			t.Failf("%s with the reason %q", p, why.text)
+		}
+	}
+	if reasons {
+		c.send(subscribe(v5, 9, nil, filter{s.topic(), 0}), unsubscribe(v5, 10, s.topic()))
+		look(c.need(pktSuback, "SUBSCRIBE"))
+		look(c.need(pktUnsuback, "UNSUBSCRIBE"))
+	}
 	for qos := byte(1); qos <= 2; qos++ {
 		kind := byte(pktPuback)
 		if qos == 2 {
@@ -93,10 +106,7 @@ func (s *suite) silentAcks(t *conform.Trial, change func(*connect)) {
 			}
 		}
 		c.send(publish{topic: s.topic(), qos: qos, id: uint16(qos), props: [][]byte{user("private", "value")}}.bytes(v5))
-		p := c.need(kind, "PUBLISH")
-		if got := p.props.users(); len(got) > 0 && !t.Decided() {
-			t.Failf("%s with user properties %q", p, got)
-		}
+		look(c.need(kind, "PUBLISH"))
 	}
 }
 
@@ -110,6 +120,9 @@ func (s *suite) waited(t *conform.Trial, expiry uint32, away time.Duration) (pac
 	pub.publish(publish{topic: topic, payload: "ages", qos: 1, props: [][]byte{num(propMessageExpiry, expiry)}})
 	t.Pause(away)
 	again := s.rejoin(t, v5, sub.id, lasting)
+	if !again.connack.present {
+		t.Unsuref("the session was not kept")
+	}
 	pub.publish(publish{topic: topic, payload: "marker", qos: 1})
 	for _, p := range again.messages("marker") {
 		if string(p.payload) == "ages" {

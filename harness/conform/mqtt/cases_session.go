@@ -50,7 +50,11 @@ func (s *suite) sessionChecks() []conform.Check {
 			pub.publish(publish{topic: marker, payload: "marker", qos: 1})
 			again.take("marker")
 		}),
-		s.both("3.1.2-6", "4.1.0-2", "b", must, "A session that ends with its connection shall not be found by who comes back at once.", s.endsAtOnce),
+		// In 5.0 it is a race which of two connections the server reads first; in 3.1.1 nothing of a clean session may be used again.
+		[]conform.Check{
+			s.check(v311, "3.1.2-6", "b", must, endsAtOnce, func(t *conform.Trial) { s.endsAtOnce(t, v311) }, nil),
+			s.five("4.1.0-2", "b", should, endsAtOnce, func(t *conform.Trial) { s.endsAtOnce(t, v5) }),
+		},
 		s.expiryChecks(),
 	)
 }
@@ -61,6 +65,9 @@ func (s *suite) expiryChecks() []conform.Check {
 			s.five("4.1.0-2", "x", must, "A session shall be gone when its Session Expiry Interval has passed.", func(t *conform.Trial) {
 				c := s.join(t, v5, "expiring", keep, withProps(num(propSessionExpiry, 1)))
 				defer s.forget(v5, c.id)
+				if n, found := c.connack.props.number(propSessionExpiry); found && n != 1 {
+					t.Skipf("the server sets an expiry of %d s", n)
+				}
 				c.leave()
 				t.Pause(3500 * time.Millisecond)
 				if again := s.rejoin(t, v5, c.id, keep); again.connack.present && !t.Decided() {
@@ -87,6 +94,8 @@ func (s *suite) expiryChecks() []conform.Check {
 		}, LacksSessions)},
 	)
 }
+
+const endsAtOnce = "A session that ends with its connection shall not be found by who comes back at once."
 
 // endsAtOnce comes back without waiting for the server's end of the connection:
 // whether it has done with the old one by then is a race, so it is tried often.
@@ -116,7 +125,7 @@ func (s *suite) endsAtOnce(t *conform.Trial, v byte) {
 
 // testament is a will on a topic that somebody listens to.
 func (s *suite) testament(t *conform.Trial, v byte, w will, changes ...func(*connect)) (watcher, testator *client) {
-	watcher, w.topic = s.listener(t, v, 2)
+	watcher, w.topic = s.listener(t, v, 1)
 	testator = s.join(t, v, "testator", append([]func(*connect){withWill(w)}, changes...)...)
 	return watcher, testator
 }
@@ -152,7 +161,7 @@ func (s *suite) willChecks() []conform.Check {
 			testator.c.Abort()
 			p := watcher.take("last words")
 			defer s.wipe(p.topic)
-			only(t, s.shown(t, v, p.topic, 1), "last words")
+			only(t, s.shown(t, v, p.topic, 1, 1), "last words")
 		}, LacksWill, LacksRetained),
 		s.both("3.1.3.3", "3.1.3.4", "", must, "A will without payload shall be accepted and published.", func(t *conform.Trial, v byte) {
 			watcher, topic := s.listener(t, v, 1)

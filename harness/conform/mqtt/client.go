@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"plumbline/harness/conform"
@@ -82,11 +83,18 @@ func (s *suite) rejoin(t *conform.Trial, version byte, id string, changes ...fun
 // Changes of a CONNECT.
 func keep(c *connect) { c.clean = false }
 
+// Seconds that a session is asked to live without its connection, and that the
+// cases need it. A server of version 5 may grant less (section 3.2.2.3.2).
+const (
+	sessionLife = 60
+	leastLife   = 20
+)
+
 // lasting is a session that outlives its connection.
 func lasting(c *connect) {
 	c.clean = false
 	if c.version == v5 {
-		c.props = append(c.props, num(propSessionExpiry, 60))
+		c.props = append(c.props, num(propSessionExpiry, sessionLife))
 	}
 }
 
@@ -136,7 +144,7 @@ func (c *client) form() string {
 
 // inspect judges what holds for every packet.
 func (c *client) inspect(p packet) {
-	c.s.seen.Judge(c.t, c.form(), true, "")
+	c.s.seen.Judge(c.t, c.form(), !(p.kind == pktPublish && p.qos() == 0 && p.dup()), "a PUBLISH of QoS 0 with DUP [MQTT-3.3.1-2]")
 	if c.version != v5 {
 		return
 	}
@@ -272,14 +280,15 @@ func (c *client) subscribe(qos byte, filters ...string) {
 	c.subscribeWith(nil, fs...)
 }
 
-func (c *client) subscribeWith(props [][]byte, fs ...filter) {
+// subscribeWith returns the QoS that were granted; a server may grant less than
+// was asked for (3.1.1 section 3.8.4, 5.0 section 3.8.4).
+func (c *client) subscribeWith(props [][]byte, fs ...filter) (granted []byte) {
 	c.send(subscribe(c.version, c.newID(), props, fs...))
 	p := c.need(pktSuback, "SUBSCRIBE")
-	for _, code := range p.codes {
-		if code > 2 {
-			c.t.Unsuref("a sound subscription was refused: %s", p)
-		}
+	if len(p.codes) != len(fs) || slices.ContainsFunc(p.codes, func(code byte) bool { return code > 2 }) {
+		c.t.Unsuref("a sound subscription to %d filters was refused: %s", len(fs), p)
 	}
+	return p.codes
 }
 
 func (c *client) newID() uint16 {

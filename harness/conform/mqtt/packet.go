@@ -71,6 +71,9 @@ func (p packet) String() string {
 	}
 }
 
+// grants reports whether the first code of a SUBACK grants a subscription.
+func (p packet) grants() bool { return len(p.codes) > 0 && p.codes[0] < 0x80 }
+
 var errMore = errors.New("more bytes are needed")
 
 // parse takes one packet of a server from the head of b. n is 0 while it is
@@ -178,9 +181,6 @@ func (p *packet) readPublish(version byte, r *reader) {
 	}
 	if p.qos() > 0 {
 		p.id = r.id()
-	}
-	if p.qos() == 0 && p.dup() {
-		r.fail("DUP with QoS 0 [MQTT-3.3.1-2]")
 	}
 	if strings.ContainsAny(p.topic, "+#") {
 		r.fail("the topic %q with a wildcard [MQTT-3.3.2-2]", p.topic)

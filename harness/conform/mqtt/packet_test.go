@@ -47,7 +47,6 @@ func TestParseRefuses(t *testing.T) {
 		"DISCONNECT in 3.1.1": {v311, "\xe0\x00", "3.1.1"},
 		"identifier 0":        {v5, "\x40\x02\x00\x00", "identifier 0"},
 		"QoS 3":               {v311, "\x36\x05\x00\x01a\x00\x01", "QoS 3"},
-		"DUP at QoS 0":        {v311, "\x38\x03\x00\x01a", "DUP"},
 		"wildcard":            {v311, "\x30\x03\x00\x01#", "wildcard"},
 		"topic not UTF-8":     {v311, "\x30\x03\x00\x01\xff", "UTF-8"},
 		"property twice":      {v5, "\x20\x09\x00\x00\x06\x21\x00\x01\x21\x00\x01", "twice"},

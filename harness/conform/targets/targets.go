@@ -101,8 +101,8 @@ func Viewer(s *sut.SUT) (ws.Target, ws.Options) {
 	return ws.Target{URL: s.ViewerURL(), TLS: s.TLS()}, o
 }
 
-// Mosquitto starts the real broker with a listener for MQTT and one for MQTT
-// over WebSocket and returns their URLs.
+// Mosquitto starts the real broker with a listener for MQTT, for which the
+// settings are, and one for MQTT over WebSocket, and returns their URLs.
 func Mosquitto(t *testing.T, settings ...string) (mqtt, websocket string) {
 	t.Helper()
 	binary, err := exec.LookPath("mosquitto")
@@ -113,8 +113,8 @@ func Mosquitto(t *testing.T, settings ...string) (mqtt, websocket string) {
 	}
 	plain, web := freePort(t), freePort(t)
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	config := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\nprotocol websockets\nallow_anonymous true\n%s\n",
-		plain, web, strings.Join(settings, "\n"))
+	config := fmt.Sprintf("allow_anonymous true\nlistener %d 127.0.0.1\n%s\nlistener %d 127.0.0.1\nprotocol websockets\n",
+		plain, strings.Join(settings, "\n"), web)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
