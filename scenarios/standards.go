@@ -8,15 +8,19 @@ package scenarios
 //  1. Start the bridge.
 //  2. Give its WebSocket server every case of RFC 6455 and RFC 7692, and its
 //     broker every case of MQTT 3.1.1 and 5.0, side by side.
-//  3. Each case that must pass and can be applied is one check.
+//  3. When it dies of that, run the cases that were at work alone to find the one
+//     that ends it, and go on with a fresh bridge.
+//  4. Each case that must pass and can be applied is one check, and fails when it
+//     is broken; one that ends the bridge fails whether it must pass or not.
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"plumbline/harness"
 	"plumbline/harness/conform"
@@ -25,22 +29,22 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
-	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
 var _ = spec.Describe("Protocol", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "standards", Title: "keeps RFC 6455 and RFC 7692 towards viewers and MQTT 3.1.1 and 5.0 towards devices",
-		Requirements: []string{"PRO-01", "PRO-03"}, Loads: []string{"security"},
+		Requirements: []string{"PRO-01", "PRO-03"}, Loads: []string{"security"}, Timeout: 5 * time.Minute,
 		Drive: driveStandards, Judge: judgeStandards,
 	})
 })
 
 // conformance is what the suites found; nil where one was not asked for.
 type conformance struct {
-	WebSocket *examined `json:"websocket"`
-	MQTT      *examined `json:"mqtt"`
+	WebSocket *examined       `json:"websocket"`
+	MQTT      *examined       `json:"mqtt"`
+	Deaths    []conform.Death `json:"deaths"`
 }
 
 // examined is what came of one suite.
@@ -52,131 +56,137 @@ type examined struct {
 }
 
 func driveStandards(ctx context.Context, t *spec.Trial) {
-	t.Step("start the bridge")
-	b := t.Open(ctx, harness.Plan{Load: t.Load("security")})
-	var found conformance
+	x := &examination{trial: t}
+	if t.Applies("PRO-01") {
+		x.found.WebSocket = &examined{}
+	}
+	if t.Applies("PRO-03") {
+		x.found.MQTT = &examined{}
+	}
 	t.Step("run %d cases of WebSocket and %d of MQTT", len(ws.Rules()), len(mqtt.Rules()))
-	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
-		var both sync.WaitGroup
-		if t.Applies("PRO-01") {
-			both.Go(func() { found.WebSocket = examineWebSocket(ctx, b) })
-		}
-		if t.Applies("PRO-03") {
-			both.Go(func() { found.MQTT = examineBroker(ctx, b) })
-		}
-		both.Wait()
-		return ctx.Err()
-	}))
-	t.Keep(found)
-}
-
-func examineWebSocket(ctx context.Context, b *harness.Bench) *examined {
-	target, o, absent := webServer(b)
-	if absent != "" {
-		return &examined{Absent: absent}
+	cases, deaths, err := conform.Outlive(ctx, x.rules(), x.start)
+	if len(x.benches) == 0 {
+		t.Check(err)
 	}
-	r, err := ws.Run(ctx, target, o)
-	return examine(r, err)
+	x.keep(cases, deaths, err)
+	t.Keep(x.found)
 }
 
-func examineBroker(ctx context.Context, b *harness.Bench) *examined {
-	target := mqtt.Target{URL: b.SUT.Broker().String(), TLS: b.SUT.BrokerTLS()}
-	target.Username, target.Password = b.SUT.BrokerAuth()
-	r, err := mqtt.Run(ctx, target, mqtt.Options{Topics: harness.TopicRoot + "-conform"})
-	return examine(r, err)
+// examination is the suites at work on one system after the other.
+type examination struct {
+	trial   *spec.Trial
+	benches []*harness.Bench
+	found   conformance
 }
 
-// examine keeps the evidence of what was not kept only.
-func examine(r conform.Report, err error) *examined {
+// rules returns those of the suites that were asked for.
+func (x *examination) rules() (all []conform.Rule) {
+	if x.found.WebSocket != nil {
+		all = append(all, ws.Rules()...)
+	}
+	if x.found.MQTT != nil {
+		all = append(all, mqtt.Rules()...)
+	}
+	return all
+}
+
+// start puts a fresh system in the place of the one before.
+func (x *examination) start(ctx context.Context) (conform.Server, error) {
+	if n := len(x.benches); n > 0 {
+		x.trial.Step("start a fresh bridge after: %.200s", x.benches[n-1].SUT.Err())
+		_ = x.benches[n-1].Close() // what it could not say any more is no news
+	} else {
+		x.trial.Step("start the bridge")
+	}
+	b, err := x.trial.OpenMortal(ctx, harness.Plan{Load: x.trial.Load("security")})
 	if err != nil {
-		return &examined{Trouble: err.Error()}
+		return conform.Server{}, err
 	}
-	for i, c := range r.Cases {
+	x.benches = append(x.benches, b)
+	return conform.Server{
+		Exited: b.SUT.Exited(), Why: b.SUT.Err,
+		Run: func(ctx context.Context, only []string) ([]conform.Case, error) { return x.run(ctx, b, only) },
+	}, nil
+}
+
+// run gives the suites that were asked for their part of the cases, side by side.
+func (x *examination) run(ctx context.Context, b *harness.Bench, only []string) ([]conform.Case, error) {
+	var both sync.WaitGroup
+	var web, broker conform.Report
+	var webErr, brokerErr error
+	if e := x.found.WebSocket; e != nil {
+		target, o, absent := webServer(b)
+		if e.Absent = absent; absent == "" {
+			o.Patience, o.Only = standardsPatience, partOf(only, "WS-")
+			both.Go(func() { web, webErr = ws.Run(ctx, target, o) })
+		}
+	}
+	if x.found.MQTT != nil {
+		target := mqtt.Target{URL: b.SUT.Broker().String(), TLS: b.SUT.BrokerTLS()}
+		target.Username, target.Password = b.SUT.BrokerAuth()
+		o := mqtt.Options{Topics: harness.TopicRoot + "-conform", Patience: standardsPatience, Only: partOf(only, "MQTT")}
+		both.Go(func() { broker, brokerErr = mqtt.Run(ctx, target, o) })
+	}
+	both.Wait()
+	x.found.WebSocket.trouble(webErr)
+	x.found.MQTT.trouble(brokerErr)
+	return slices.Concat(web.Cases, broker.Cases), errors.Join(webErr, brokerErr)
+}
+
+// standardsPatience is more than a suite takes by itself: that nothing came must
+// be the system's doing, not that of a machine which stood still for a moment.
+const standardsPatience = 4 * time.Second
+
+// trouble keeps what a suite came to, the last time.
+func (e *examined) trouble(err error) {
+	if e == nil {
+		return
+	}
+	if e.Trouble = ""; err != nil {
+		e.Trouble = err.Error()
+	}
+}
+
+// partOf returns the ids of one suite.
+func partOf(ids []string, prefix string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !strings.HasPrefix(id, prefix) })
+}
+
+// keep sorts what came by suites, and keeps the evidence of what failed only.
+func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err error) {
+	x.found.Deaths = deaths
+	for _, c := range cases {
 		if c.Verdict != conform.Fail {
-			r.Cases[i].Evidence = nil
+			c.Evidence = nil
+		}
+		if e := x.found.WebSocket; e != nil && strings.HasPrefix(c.ID, "WS-") {
+			e.Cases = append(e.Cases, c)
+		}
+		if e := x.found.MQTT; e != nil && strings.HasPrefix(c.ID, "MQTT") {
+			e.Cases = append(e.Cases, c)
 		}
 	}
-	return &examined{Cases: r.Cases}
-}
-
-// webServer says how the descriptor's viewers come in; absent is not "" when
-// they do not use WebSocket.
-func webServer(b *harness.Bench) (target ws.Target, o ws.Options, absent string) {
-	v := b.SUT.Viewer()
-	target = ws.Target{URL: v.URL, TLS: b.SUT.TLS()}
-	var serial atomic.Int64
-	// A subject of its own for each session: sins of one are not held against others.
-	token := func() (string, error) {
-		if !b.SUT.Mints() {
-			return "", nil
+	for _, e := range []*examined{x.found.WebSocket, x.found.MQTT} {
+		if e == nil {
+			continue
 		}
-		return b.SUT.Token(sut.TokenSpec{Subject: fmt.Sprintf("conform-%d", serial.Add(1)), Grants: []string{harness.AllTopics}})
-	}
-	secret, err := token()
-	if err != nil {
-		return target, o, "" // Start has minted tokens already; the suite says what is wrong
-	}
-	switch v.Protocol {
-	case "plumbline":
-		o = ws.Plumbline(token)
-	case "mqtt":
-		o = ws.MQTT(v.Token.Name, secret)
-	case "json":
-		o = ws.Options{Hello: func() ([]ws.Frame, error) {
-			var frames []ws.Frame
-			for _, h := range v.Hello {
-				frames = append(frames, ws.Text([]byte(strings.NewReplacer("{{filter}}", harness.AllTopics, "{{token}}", secret).Replace(h))))
-			}
-			return frames, err
-		}}
-	default:
-		return target, o, fmt.Sprintf("viewers of the protocol %s do not use WebSocket", v.Protocol)
-	}
-	if o.Subprotocol == "" {
-		o.Subprotocol = v.Subprotocol
-	}
-	o.Header = http.Header{}
-	if v.Origin != "" {
-		o.Header.Set("Origin", v.Origin)
-	}
-	place(&target, &o, v.Token, secret)
-	return target, o, ""
-}
-
-// place shows the token where the descriptor says, in the handshake.
-func place(target *ws.Target, o *ws.Options, at sut.Token, secret string) {
-	name := at.Name
-	or := func(fallback string) string {
-		if name == "" {
-			return fallback
+		if e.Absent != "" {
+			e.Cases = nil
+		} else if err != nil && e.Trouble == "" && slices.ContainsFunc(e.Cases, func(c conform.Case) bool { return c.Verdict == conform.NotRun }) {
+			e.Trouble = err.Error()
 		}
-		return name
-	}
-	switch {
-	case secret == "":
-	case at.In == "header" && (name == "" || strings.EqualFold(name, "Authorization")):
-		o.Header.Set("Authorization", "Bearer "+secret)
-	case at.In == "header":
-		o.Header.Set(name, secret)
-	case at.In == "cookie":
-		o.Header.Set("Cookie", or("token")+"="+secret)
-	case at.In == "query":
-		mark := "?"
-		if strings.Contains(target.URL, "?") {
-			mark = "&"
-		}
-		target.URL += mark + or("access_token") + "=" + secret
 	}
 }
 
 func judgeStandards(c *spec.Case) {
 	found := spec.Facts[conformance](c)
-	found.WebSocket.judge(c, "PRO-01")
-	found.MQTT.judge(c, "PRO-03")
+	found.WebSocket.judge(c, "PRO-01", found.Deaths)
+	found.MQTT.judge(c, "PRO-03", found.Deaths)
 }
 
-// judge makes of each case that binds and was decided one check.
-func (e *examined) judge(c *spec.Case, id string) {
+// judge makes of each case that binds and was decided one check, and of each
+// that ended the system, whether it binds or not.
+func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death) {
 	if e == nil || !c.Applies(id) {
 		return
 	}
@@ -191,10 +201,15 @@ func (e *examined) judge(c *spec.Case, id string) {
 	if e.Trouble != "" {
 		in.Gates = append(in.Gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: e.Trouble, Cure: "a server that takes a correct client"})
 	}
+	for _, d := range deaths {
+		if d.Case == "" {
+			in.Gates = append(in.Gates, stats.Gate{Reason: reports.ReasonSUT, Detail: d.String(), Cure: "a system that lives"})
+		}
+	}
 	var open []string
 	for _, k := range e.Cases {
 		switch {
-		case k.Level != conform.Must:
+		case k.Level != conform.Must && !k.Killed:
 		case k.Verdict == conform.Fail:
 			in.Checks++
 			in.Findings = append(in.Findings, reports.Finding{

@@ -9,6 +9,7 @@ import (
 	"plumbline/harness/conform"
 	"plumbline/harness/conform/mqtt"
 	"plumbline/harness/conform/ws"
+	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/reports"
 )
@@ -99,6 +100,48 @@ func TestStandardsAreJudgedByTheirCases(t *testing.T) {
 	}
 }
 
+// A case that ends the system fails its suite although it is a SHOULD, by its
+// name and the words of the end; a death that no case has alone proves nothing.
+func TestDeathsAreJudged(t *testing.T) {
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &examination{found: conformance{WebSocket: &examined{}, MQTT: &examined{}}}
+	cases := append(decided(ws.Rules(), func(int) conform.Verdict { return conform.Pass }), decided(mqtt.Rules(), func(int) conform.Verdict { return conform.Pass })...)
+	for i, c := range cases {
+		if c.ID == "WS-5.2-32" {
+			cases[i].Verdict, cases[i].Killed, cases[i].Detail = conform.Fail, true, "the system ended: exit status 2"
+		}
+	}
+	x.keep(cases, []conform.Death{{Case: "WS-5.2-32", Why: "exit status 2"}}, nil)
+	for id, want := range map[string]reports.Verdict{"PRO-01": reports.Fail, "PRO-03": reports.Pass} {
+		if r := resultOf(t, p, x.found, id); r.Verdict != want || want == reports.Fail && !strings.Contains(r.Sentence, "exit status 2") {
+			t.Errorf("%s: %s", id, r.Sentence)
+		}
+	}
+	x.found.Deaths = []conform.Death{{Why: "exit status 2", Suspects: []string{"WS-5.2-32", "WS-5.2-31"}}}
+	if r := resultOf(t, p, x.found, "PRO-03"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonSUT {
+		t.Errorf("a death without a culprit: %s", r.Sentence)
+	}
+}
+
+func resultOf(t *testing.T, p *profile.Profile, facts conformance, id string) reports.Result {
+	t.Helper()
+	c, err := spec.CaseOf(p, spec.Scenario{ID: "standards", Requirements: []string{"PRO-01", "PRO-03"}}, facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judgeStandards(c)
+	for _, r := range c.Results() {
+		if r.Requirement == id {
+			return r
+		}
+	}
+	t.Fatalf("no result for %s", id)
+	return reports.Result{}
+}
+
 // Only what failed keeps its bytes: the facts of a run stay small.
 func TestExaminedKeepsTheEvidenceOfFailuresOnly(t *testing.T) {
 	cases := decided(ws.Rules()[:2], func(i int) conform.Verdict {
@@ -107,10 +150,13 @@ func TestExaminedKeepsTheEvidenceOfFailuresOnly(t *testing.T) {
 		}
 		return conform.Pass
 	})
-	if e := examine(conform.Report{Cases: cases}, nil); len(e.Cases[0].Evidence) != 1 || e.Cases[1].Evidence != nil {
-		t.Errorf("%+v", e.Cases)
+	x := &examination{found: conformance{WebSocket: &examined{}, MQTT: &examined{}}}
+	x.keep(cases, nil, nil)
+	if e := x.found.WebSocket; len(e.Cases) != 2 || len(e.Cases[0].Evidence) != 1 || e.Cases[1].Evidence != nil || len(x.found.MQTT.Cases) != 0 {
+		t.Errorf("%+v", e)
 	}
-	if e := examine(conform.Report{}, errors.New("no server")); e.Trouble != "no server" {
+	x.keep([]conform.Case{{Rule: mqtt.Rules()[0]}}, nil, errors.New("no server"))
+	if e := x.found.MQTT; e.Trouble != "no server" {
 		t.Errorf("%+v", e)
 	}
 }

@@ -48,6 +48,8 @@ type Rule struct {
 	Section string `json:"section"` // of the specification, or its statement id
 	Level   Level  `json:"level"`
 	Text    string `json:"text"` // one sentence with "shall"
+	// Standing says that it is judged by what all cases see, and has none of its own.
+	Standing bool `json:"standing,omitempty"`
 }
 
 // Check is a rule with the trial that judges it.
@@ -63,6 +65,9 @@ type Case struct {
 	Verdict  Verdict    `json:"verdict"`
 	Detail   string     `json:"detail,omitempty"` // what was observed, in words
 	Evidence []Exchange `json:"evidence,omitempty"`
+	Killed   bool       `json:"killed,omitempty"` // it ended the server
+
+	began, ended time.Time // zero when it was not begun, and of a standing rule
 }
 
 // Exchange is one step of a transcript: bytes that one side sent, or a note.

@@ -48,6 +48,7 @@ func (o *Observed) Cases(rules []Standing) (cases []Case) {
 			c = Case{Verdict: Pass, Detail: fmt.Sprintf("seen %d times", n)}
 		}
 		c.Rule = r.Rule
+		c.Standing = true
 		cases = append(cases, c)
 	}
 	return cases
@@ -59,6 +60,7 @@ func Rules(checks []Check, standing []Standing) (rules []Rule) {
 		rules = append(rules, c.Rule)
 	}
 	for _, s := range standing {
+		s.Rule.Standing = true
 		rules = append(rules, s.Rule)
 	}
 	return rules

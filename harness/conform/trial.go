@@ -159,5 +159,5 @@ func (t *Trial) result(parent context.Context, rule Rule) Case {
 	if t.left > 0 {
 		t.steps[maxExchanges/2].Note += fmt.Sprintf(" (%d steps before this one are left out)", t.left)
 	}
-	return Case{Rule: rule, Verdict: t.verdict, Detail: t.detail, Evidence: t.steps}
+	return Case{Rule: rule, Verdict: t.verdict, Detail: t.detail, Evidence: t.steps, began: t.began, ended: time.Now()}
 }

@@ -80,6 +80,26 @@ func (t *Trial) Open(ctx context.Context, plan harness.Plan) *harness.Bench {
 	return bench
 }
 
+// OpenMortal is Open for a drive that does to the system what may be the end of
+// it, and that keeps for the judge whether it was (Bench.SUT.Err): here that is
+// no fault of the attempt. A system that does not start is an error.
+func (t *Trial) OpenMortal(ctx context.Context, plan harness.Plan) (*harness.Bench, error) {
+	plan.Name = t.Scenario.ID
+	bench, err := t.Rig.Open(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	t.benches = append(t.benches, bench.Folder())
+	t.ends = append(t.ends, func() error {
+		if err := bench.Close(); bench.SUT.Err() == nil {
+			return err
+		}
+		return nil // what was still to be said to one that died could not be
+	})
+	ginkgo.DeferCleanup(bench.Close)
+	return bench, nil
+}
+
 // Keep hands what the drive saw live, and no record holds, to the judge: times
 // that closures measured, answers to probes, counts, what went wrong with a
 // control. It is kept in the run directory as JSON and read back from there by
