@@ -116,13 +116,15 @@ func (c *client) read(until time.Time) (packet, bool) {
 		p, n, err := parse(c.version, c.c.Buffered())
 		if err != nil {
 			c.s.seen.Judge(c.t, c.form(), false, "%v", err)
-			// A refusal or an end in the wrong form is one all the same.
-			if n > 0 && (p.kind == pktConnack || p.kind == pktDisconnect) {
-				c.c.Discard(n)
+			c.c.Discard(n)
+			switch {
+			case n == 0:
+				c.t.Unsuref("the server sent a malformed packet: %v", err)
+				return p, false
+			case p.kind == pktConnack || p.kind == pktDisconnect: // a refusal or an end in the wrong form is one all the same
 				return p, true
 			}
-			c.t.Unsuref("the server sent a malformed packet: %v", err)
-			return p, false
+			continue // any other is none
 		}
 		if n > 0 {
 			c.c.Discard(n)

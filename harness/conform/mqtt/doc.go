@@ -116,7 +116,12 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	}
 	settings.Progress = o.Progress
 	cases := conform.Execute(ctx, checks, settings)
-	cases = append(cases, s.seen.Cases(standing)...)
+	for _, c := range s.seen.Cases(standing) {
+		if lack := versionOf(c.ID); s.lacks(lack) { // how it refuses the version is no rule of that version
+			c = conform.Case{Rule: c.Rule, Verdict: conform.NotApplicable, Detail: without(lack)}
+		}
+		cases = append(cases, c)
+	}
 	return conform.Report{Suite: "mqtt", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
 }
 
@@ -240,9 +245,9 @@ func (s *suite) both(id4, id5, letter string, level conform.Level, text string, 
 }
 
 func (s *suite) check(version byte, id, letter string, level conform.Level, text string, run func(*conform.Trial), needs []string) conform.Check {
-	name, prefix, lack := "MQTT 5.0", "MQTT5-", LacksV5
+	name, prefix := "MQTT 5.0", "MQTT5-"
 	if version == v311 {
-		name, prefix, lack = "MQTT 3.1.1", "MQTT311-", LacksV311
+		name, prefix = "MQTT 3.1.1", "MQTT311-"
 	}
 	section := fmt.Sprintf("%s [MQTT-%s]", name, id)
 	if !strings.Contains(id, "-") {
@@ -254,9 +259,9 @@ func (s *suite) check(version byte, id, letter string, level conform.Level, text
 	return conform.Check{
 		Rule: conform.Rule{ID: prefix + id + letter, Section: section, Level: level, Text: text},
 		Run: func(t *conform.Trial) {
-			for _, n := range append([]string{lack}, needs...) {
+			for _, n := range append([]string{versionOf(prefix)}, needs...) {
 				if s.lacks(n) || version == v5 && n == LacksSessions && s.server.forgets {
-					t.Skipf("the broker is declared or announces itself without %s", n)
+					t.Skipf("%s", without(n))
 					return
 				}
 			}
@@ -264,6 +269,16 @@ func (s *suite) check(version byte, id, letter string, level conform.Level, text
 		},
 	}
 }
+
+// versionOf returns the version that a case is about, as what may be lacked.
+func versionOf(id string) string {
+	if strings.HasPrefix(id, "MQTT311-") {
+		return LacksV311
+	}
+	return LacksV5
+}
+
+func without(what string) string { return "the broker is declared or announces itself without " + what }
 
 // long marks checks that mostly wait.
 func long(checks ...conform.Check) []conform.Check {

@@ -109,6 +109,14 @@ func TestNaive(t *testing.T) {
 	if c, _ := r.Case("MQTT311-3.9.3-1"); c.Verdict != conform.Pass {
 		t.Errorf("less granted than asked for: %q %s", c.Verdict, c.Detail)
 	}
+	// It answers SUBSCRIBE with identifier 0 by a SUBACK with that, and speaks no MQTT 5.
+	r = only(t, naive(t, all), "MQTT311-2.3.1-1b")
+	if c, _ := r.Case("MQTT311-2.3.1-1b"); c.Verdict != conform.Fail {
+		t.Errorf("identifier 0: %q %s", c.Verdict, c.Detail)
+	}
+	if c, _ := r.Case("MQTT5-2.0-1"); c.Verdict != conform.NotApplicable {
+		t.Errorf("a version that is refused: %q %s", c.Verdict, c.Detail)
+	}
 	none := func(int) []byte { return nil }
 	r = only(t, naive(t, none), "MQTT311-3.9.3-1", "MQTT311-4.7.2-1a", "MQTT311-2.3.1ids", "MQTT311-4.6.0-6a")
 	for _, c := range r.Cases {

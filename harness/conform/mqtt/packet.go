@@ -146,7 +146,9 @@ func (p *packet) read(version byte, r *reader) {
 		if version == v311 && p.code > 5 {
 			r.fail("return code %#02x, which MQTT 3.1.1 does not have", p.code)
 		}
-		p.readProps(version, r)
+		if p.code == 0 || len(r.b) > 0 { // who refuses the version may answer in an older one
+			p.readProps(version, r)
+		}
 	case pktPublish:
 		p.readPublish(version, r)
 	case pktPuback, pktPubrec, pktPubrel, pktPubcomp:
