@@ -1,6 +1,7 @@
 package conform
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -120,21 +123,28 @@ func (t *Trial) DialTo(end Endpoint) *Conn {
 // Send writes all parts at once. What cannot be written is for the reading
 // side to explain: it reports only whether everything went out.
 func (c *Conn) Send(parts ...[]byte) bool {
+	all := slices.Concat(parts...)
+	return c.write(all, Exchange{Bytes: all})
+}
+
+// SendSecret is Send for what holds credentials in a form in which they cannot
+// be found: the transcript shows its length only.
+func (c *Conn) SendSecret(parts ...[]byte) bool {
+	return c.write(slices.Concat(parts...), Exchange{Note: "not shown: it may hold credentials"})
+}
+
+func (c *Conn) write(all []byte, shown Exchange) bool {
 	if c.raw == nil || c.t.ctx.Err() != nil {
 		return false
 	}
-	var all []byte
-	for _, p := range parts {
-		all = append(all, p...)
-	}
-	c.log("client", all, "")
+	c.log("client", shown.Bytes, shown.Note, len(all))
 	_ = c.raw.SetWriteDeadline(time.Now().Add(c.t.patience))
 	if c.t.ctx.Err() != nil {
 		return false
 	}
 	_, err := c.raw.Write(all)
 	if err != nil {
-		c.log("note", nil, "the write failed")
+		c.log("note", nil, "the write failed", 0)
 	}
 	return err == nil
 }
@@ -164,7 +174,7 @@ func (c *Conn) More(until time.Time) error {
 	}
 	n, err := c.raw.Read(c.chunk[:])
 	if n > 0 {
-		c.log("server", c.chunk[:n], "")
+		c.log("server", c.chunk[:n], "", n)
 		c.got += n
 		c.buf = append(c.buf, c.chunk[:n]...)
 		if c.got > MaxReceived {
@@ -180,7 +190,7 @@ func (c *Conn) More(until time.Time) error {
 	if !errors.Is(err, io.EOF) {
 		how = fmt.Sprintf("the connection broke: %v", err)
 	}
-	c.log("note", nil, how)
+	c.log("note", nil, how, 0)
 	c.ended = io.EOF
 	return c.ended
 }
@@ -211,14 +221,48 @@ func (c *Conn) Abort() {
 			_ = tcp.SetLinger(0)
 		}
 		_ = inner.Close()
-		c.log("note", nil, "the client reset the connection")
+		c.log("note", nil, "the client reset the connection", 0)
 	})
 }
 
-func (c *Conn) log(from string, b []byte, note string) {
+func (c *Conn) log(from string, b []byte, note string, length int) {
 	shown := b
-	if len(shown) > MaxBytesShown {
-		shown = shown[:MaxBytesShown]
+	if len(shown) > 2*MaxBytesShown {
+		shown = shown[:2*MaxBytesShown]
 	}
-	c.t.add(Exchange{Conn: c.n, From: from, Bytes: append(Hex(nil), shown...), Length: len(b), Note: note})
+	shown = conceal(slices.Clone(shown), c.t.secrets)
+	c.t.add(Exchange{Conn: c.n, From: from, Bytes: shown[:min(len(shown), MaxBytesShown)], Length: length, Note: note})
+}
+
+// leastPart is how much of a secret at an edge gives it away.
+const leastPart = 6
+
+// conceal overwrites secrets, and parts of them at the edges, where a segment may
+// have been cut.
+func conceal(b []byte, secrets []string) []byte {
+	star := func(b []byte) {
+		for i := range b {
+			b[i] = '*'
+		}
+	}
+	for _, s := range secrets {
+		if s == "" {
+			continue
+		}
+		for at := bytes.Index(b, []byte(s)); at >= 0; at = bytes.Index(b, []byte(s)) {
+			star(b[at : at+len(s)])
+			if strings.Trim(s, "*") == "" {
+				break
+			}
+		}
+		for n := min(len(s)-1, len(b)); n >= leastPart; n-- {
+			if string(b[len(b)-n:]) == s[:n] {
+				star(b[len(b)-n:])
+			}
+			if string(b[:n]) == s[len(s)-n:] {
+				star(b[:n])
+			}
+		}
+	}
+	return b
 }

@@ -15,6 +15,7 @@ type Settings struct {
 	Patience time.Duration // 0 means 2 s
 	Limit    time.Duration // of one case; 0 means 30 s
 	Parallel int           // cases at once; 0 means 8
+	Secrets  []string      // what no transcript may show
 	Progress func(Case)    // called after each case, one at a time; nil is allowed
 }
 
@@ -79,7 +80,7 @@ func (s Settings) one(parent context.Context, check Check) Case {
 		return Case{Rule: check.Rule, Detail: "interrupted before it began"}
 	}
 	ctx, cancel := context.WithTimeout(parent, s.Limit)
-	t := &Trial{ctx: ctx, cancel: cancel, began: time.Now(), patience: s.Patience, end: s.End}
+	t := &Trial{ctx: ctx, cancel: cancel, began: time.Now(), patience: s.Patience, end: s.End, secrets: s.Secrets}
 	func() {
 		defer func() {
 			if p := recover(); p != nil {

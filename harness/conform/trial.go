@@ -43,6 +43,7 @@ type Trial struct {
 	began    time.Time
 	patience time.Duration
 	end      Endpoint
+	secrets  []string
 
 	mu      sync.Mutex // guards what follows
 	verdict Verdict
@@ -159,5 +160,6 @@ func (t *Trial) result(parent context.Context, rule Rule) Case {
 	if t.left > 0 {
 		t.steps[maxExchanges/2].Note += fmt.Sprintf(" (%d steps before this one are left out)", t.left)
 	}
-	return Case{Rule: rule, Verdict: t.verdict, Detail: t.detail, Evidence: t.steps, began: t.began, ended: time.Now()}
+	detail := string(conceal([]byte(t.detail), t.secrets))
+	return Case{Rule: rule, Verdict: t.verdict, Detail: detail, Evidence: t.steps, began: t.began, ended: time.Now()}
 }

@@ -110,7 +110,7 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 88*time.Second)
 	defer cancel()
-	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Silence + 20*time.Second, Parallel: o.Parallel}
+	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Silence + 20*time.Second, Parallel: o.Parallel, Secrets: []string{target.Password}}
 	if err := s.explore(ctx, settings); err != nil {
 		return conform.Report{}, fmt.Errorf("mqtt: %s: %w", u.Redacted(), err)
 	}

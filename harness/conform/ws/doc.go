@@ -34,7 +34,8 @@ type Target struct {
 // zero value suits a server that lets everybody in and takes any text.
 type Options struct {
 	Header      http.Header // added to every handshake: Origin, Authorization, Cookie
-	Subprotocol string      // offered in every handshake; "" offers none
+	Subprotocol string      // offered in every handshake, several with commas; "" offers none
+	Secret      string      // of the handshake, that no report may show; what Hello returns is never shown
 	// Hello returns what to send first, once a connection: a Frame of text or binary.
 	Hello func() ([]Frame, error)
 	// Ready says of a message that the application has taken the hello. nil
@@ -90,21 +91,39 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 		}
 	}
 	s := &suite{o: o, end: end, url: u, patience: o.Patience}
+	shown := s.shown()
 	checks, err := conform.Choose(s.checks(), o.Only)
 	if err != nil {
 		return conform.Report{}, fmt.Errorf("ws: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 58*time.Second)
 	defer cancel()
-	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Handshake + 10*time.Second, Parallel: o.Parallel, Progress: o.Progress}
+	settings := conform.Settings{End: end, Patience: o.Patience, Limit: o.Handshake + 10*time.Second, Parallel: o.Parallel, Progress: o.Progress, Secrets: s.secrets()}
 	first := settings
 	first.Progress = nil
 	if c := conform.Execute(ctx, []conform.Check{{Run: func(t *conform.Trial) { s.open(t) }}}, first)[0]; c.Verdict != conform.Pass {
-		return conform.Report{}, fmt.Errorf("ws: %s: %w: %s", u.Redacted(), conform.ErrUnreachable, c.Detail)
+		return conform.Report{}, fmt.Errorf("ws: %s: %w: %s", shown, conform.ErrUnreachable, c.Detail)
 	}
 	cases := conform.Execute(ctx, checks, settings)
 	cases = append(cases, s.seen.Cases(standing)...)
-	return conform.Report{Suite: "ws", Target: u.Redacted(), Took: time.Since(began), Cases: cases}, nil
+	return conform.Report{Suite: "ws", Target: shown, Took: time.Since(began), Cases: cases}, nil
+}
+
+// secrets returns the secret in the forms that it has in a handshake.
+func (s *suite) secrets() []string {
+	if s.o.Secret == "" {
+		return nil
+	}
+	return []string{s.o.Secret, url.QueryEscape(s.o.Secret)}
+}
+
+// shown is the address as a report may show it.
+func (s *suite) shown() string {
+	text := s.url.Redacted()
+	for _, secret := range s.secrets() {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text
 }
 
 // Rules returns what the suite judges, in its order.

@@ -114,7 +114,7 @@ func (s *suite) greet(t *conform.Trial, extensions string) *session {
 		return se
 	}
 	for _, f := range frames {
-		c.Send(f.Bytes())
+		c.SendSecret(f.Bytes())
 	}
 	if s.o.Ready == nil {
 		return se

@@ -1,8 +1,11 @@
 package ws_test
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +135,35 @@ func TestPage(t *testing.T) {
 		if c, _ := r.Case(id); c.Verdict != conform.Pass {
 			t.Errorf("%s: %q %s", id, c.Verdict, c.Detail)
 		}
+	}
+}
+
+// TestSecretsAreNotShown: no report holds a token, wherever in the handshake or
+// in the hello it stands, and however the handshake is cut.
+func TestSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	const secret = "tok3n+with/odd=signs.and.more.of.them"
+	address := echo(t, websocket.Upgrader{}, 1000)
+	o := ws.Options{
+		Secret: secret, Handshake: time.Second, Patience: 500 * time.Millisecond,
+		Header: http.Header{"Authorization": {"Bearer " + secret}, "Cookie": {"token=" + secret}},
+		Hello:  func() ([]ws.Frame, error) { return []ws.Frame{ws.Text([]byte(secret))}, nil },
+	}
+	r := run(t, ws.Target{URL: address + "?access_token=" + url.QueryEscape(secret)}, o)
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	masked := ws.Text([]byte(secret)).Bytes()[6:]
+	for _, form := range []string{secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(url.QueryEscape(secret))), hex.EncodeToString(masked)} {
+		for _, part := range []string{form, form[:len(form)/2], form[len(form)/2:]} {
+			if strings.Contains(string(text), part) {
+				t.Errorf("%q is shown", part)
+			}
+		}
+	}
+	if _, err = ws.Run(t.Context(), ws.Target{URL: "ws://127.0.0.1:1/?t=" + url.QueryEscape(secret)}, o); err == nil || strings.Contains(err.Error(), "odd") {
+		t.Error(err)
 	}
 }
 
