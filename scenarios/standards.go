@@ -117,14 +117,14 @@ func (x *examination) run(ctx context.Context, b *harness.Bench, only []string) 
 	if e := x.found.WebSocket; e != nil {
 		target, o, absent := webServer(b)
 		if e.Absent = absent; absent == "" {
-			o.Patience, o.Only = standardsPatience, partOf(only, "WS-")
+			o.Only = partOf(only, "WS-")
 			both.Go(func() { web, webErr = ws.Run(ctx, target, o) })
 		}
 	}
 	if x.found.MQTT != nil {
 		target := mqtt.Target{URL: b.SUT.Broker().String(), TLS: b.SUT.BrokerTLS()}
 		target.Username, target.Password = b.SUT.BrokerAuth()
-		o := mqtt.Options{Topics: harness.TopicRoot + "-conform", Patience: standardsPatience, Only: partOf(only, "MQTT")}
+		o := mqtt.Options{Topics: harness.TopicRoot + "-conform", Only: partOf(only, "MQTT")}
 		both.Go(func() { broker, brokerErr = mqtt.Run(ctx, target, o) })
 	}
 	both.Wait()
@@ -132,10 +132,6 @@ func (x *examination) run(ctx context.Context, b *harness.Bench, only []string) 
 	x.found.MQTT.trouble(brokerErr)
 	return slices.Concat(web.Cases, broker.Cases), errors.Join(webErr, brokerErr)
 }
-
-// standardsPatience is more than a suite takes by itself: that nothing came must
-// be the system's doing, not that of a machine which stood still for a moment.
-const standardsPatience = 4 * time.Second
 
 // trouble keeps what a suite came to, the last time.
 func (e *examined) trouble(err error) {

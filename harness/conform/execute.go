@@ -12,7 +12,7 @@ import (
 // Settings of an execution. End is required.
 type Settings struct {
 	End      Endpoint
-	Patience time.Duration // 0 means 2 s
+	Patience time.Duration // 0 means 4 s
 	Limit    time.Duration // of one case; 0 means 30 s
 	Parallel int           // cases at once; 0 means 8
 	Secrets  []string      // what no transcript may show
@@ -38,7 +38,7 @@ func Choose(all []Check, ids []string) ([]Check, error) {
 // cuts short is NotRun.
 func Execute(ctx context.Context, checks []Check, s Settings) []Case {
 	if s.Patience <= 0 {
-		s.Patience = 2 * time.Second
+		s.Patience = 4 * time.Second
 	}
 	if s.Limit <= 0 {
 		s.Limit = 30 * time.Second

@@ -53,11 +53,15 @@ type Options struct {
 	Topics   string        // the first levels of all topics; "" means "plumbline-conform"
 	Lacks    []string      // rules about these are not applicable
 	Silence  time.Duration // within which a connection that sends no CONNECT must end; 0 means 10 s
-	Patience time.Duration // for answers that ought to come at once; 0 means 2 s
+	Patience time.Duration // for answers that ought to come at once; 0 means DefaultPatience
 	Parallel int           // cases at once; 0 means 24, for most of them wait
 	Only     []string      // ids of the cases to run, nil for all; what holds for every packet is judged always
 	Progress func(conform.Case)
 }
+
+// DefaultPatience is much more than an answer takes: that none came must be the
+// server's doing, not that of a machine which stood still for a moment.
+const DefaultPatience = 4 * time.Second
 
 // suite is one run.
 type suite struct {
@@ -139,7 +143,7 @@ func (o *Options) complete() error {
 		return fmt.Errorf("mqtt: topics %q: %w: they must be levels without wildcards", o.Topics, conform.ErrUsage)
 	}
 	if o.Patience <= 0 {
-		o.Patience = 2 * time.Second
+		o.Patience = DefaultPatience
 	}
 	if o.Silence <= 0 {
 		o.Silence = 10 * time.Second

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,14 +189,24 @@ func Mochi(t *testing.T) (mqtt, websocket string) {
 	return "mqtt://" + plain.Address(), fmt.Sprintf("ws://127.0.0.1:%d/", port)
 }
 
+// ports is the last port that was given out, below those that the system gives
+// to who asks for any: nobody else of the tests can take one in the meantime.
+var ports atomic.Int64
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, many = 20_000, 10_000
+	ports.CompareAndSwap(0, int64(os.Getpid()*97))
+	for range many {
+		port := first + int(ports.Add(1)%many)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no port from %d to %d is free", first, first+many-1)
+	return 0
 }
 
 // WaitOpen waits until the port of this host takes connections.

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,9 +34,11 @@ type Target struct {
 // Options say what the application behind the server wants of its clients. The
 // zero value suits a server that lets everybody in and takes any text.
 type Options struct {
-	Header      http.Header // added to every handshake: Origin, Authorization, Cookie
-	Subprotocol string      // offered in every handshake, several with commas; "" offers none
-	Secret      string      // of the handshake, that no report may show; what Hello returns is never shown
+	// Header is added to every handshake: Origin, Authorization, Cookie. No report
+	// shows a value of any field but Origin, a parameter of the URL, a subprotocol
+	// that is not the first, or what Hello returns.
+	Header      http.Header
+	Subprotocol string // offered in every handshake, several with commas; "" offers none
 	// Hello returns what to send first, once a connection: a Frame of text or binary.
 	Hello func() ([]Frame, error)
 	// Ready says of a message that the application has taken the hello. nil
@@ -48,11 +51,15 @@ type Options struct {
 	Echo       bool          // the application sends every message back, which is then checked
 	MaxMessage int           // the longest message the application takes, in bytes; 0 means unknown
 	Handshake  time.Duration // within which a handshake that does not get on must end; 0 means 10 s
-	Patience   time.Duration // for answers that ought to come at once; 0 means 2 s
+	Patience   time.Duration // for answers that ought to come at once; 0 means DefaultPatience
 	Parallel   int           // cases at once; 0 means 8
 	Only       []string      // ids of the cases to run, nil for all; what holds for every frame is judged always
 	Progress   func(conform.Case)
 }
+
+// DefaultPatience is much more than an answer takes: that none came must be the
+// server's doing, not that of a machine which stood still for a moment.
+const DefaultPatience = 4 * time.Second
 
 // suite is one run.
 type suite struct {
@@ -77,7 +84,7 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	}
 	end.Dial = target.Dial
 	if o.Patience <= 0 {
-		o.Patience = 2 * time.Second
+		o.Patience = DefaultPatience
 	}
 	if o.Handshake <= 0 {
 		o.Handshake = 10 * time.Second
@@ -109,21 +116,43 @@ func Run(ctx context.Context, target Target, o Options) (conform.Report, error) 
 	return conform.Report{Suite: "ws", Target: shown, Took: time.Since(began), Cases: cases}, nil
 }
 
-// secrets returns the secret in the forms that it has in a handshake.
-func (s *suite) secrets() []string {
-	if s.o.Secret == "" {
-		return nil
+// secrets returns what of the handshake may be a token, in the form it has there.
+func (s *suite) secrets() (out []string) {
+	for name, values := range s.o.Header {
+		for _, v := range values {
+			if strings.EqualFold(name, "Origin") {
+				continue
+			}
+			out = append(out, v)
+			out = append(out, strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ';' })...)
+		}
 	}
-	return []string{s.o.Secret, url.QueryEscape(s.o.Secret)}
+	for part := range strings.SplitSeq(s.url.RawQuery, "&") {
+		_, value, _ := strings.Cut(part, "=")
+		decoded, _ := url.QueryUnescape(value)
+		out = append(out, value, decoded)
+	}
+	for i, offered := range strings.Split(s.o.Subprotocol, ",") {
+		if i > 0 {
+			out = append(out, strings.TrimSpace(offered))
+		}
+	}
+	// A short word stands in many places, and the parts of others in the whole.
+	out = slices.DeleteFunc(out, func(secret string) bool { return len(secret) < leastSecret })
+	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
+	return out
 }
+
+// leastSecret is how long a word must be to be one.
+const leastSecret = 8
 
 // shown is the address as a report may show it.
 func (s *suite) shown() string {
-	text := s.url.Redacted()
-	for _, secret := range s.secrets() {
-		text = strings.ReplaceAll(text, secret, "***")
+	u := *s.url
+	if u.RawQuery != "" {
+		u.RawQuery = "***"
 	}
-	return text
+	return u.Redacted()
 }
 
 // Rules returns what the suite judges, in its order.
