@@ -60,7 +60,7 @@ func Rules(checks []Check, standing []Standing) (rules []Rule) {
 		rules = append(rules, c.Rule)
 	}
 	for _, s := range standing {
-		s.Rule.Standing = true
+		s.Standing = true
 		rules = append(rules, s.Rule)
 	}
 	return rules

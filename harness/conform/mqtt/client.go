@@ -146,7 +146,7 @@ func (c *client) form() string {
 
 // inspect judges what holds for every packet.
 func (c *client) inspect(p packet) {
-	c.s.seen.Judge(c.t, c.form(), !(p.kind == pktPublish && p.qos() == 0 && p.dup()), "a PUBLISH of QoS 0 with DUP [MQTT-3.3.1-2]")
+	c.s.seen.Judge(c.t, c.form(), p.kind != pktPublish || p.qos() > 0 || !p.dup(), "a PUBLISH of QoS 0 with DUP [MQTT-3.3.1-2]")
 	if c.version != v5 {
 		return
 	}
