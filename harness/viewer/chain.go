@@ -135,7 +135,9 @@ func (p *plumbline) advance(at int64, i interval) (*subscription, error) {
 	}
 	sub := p.subs[i.id-1]
 	if string(i.epoch) != p.epoch {
-		p.enterEpoch(string(i.epoch))
+		if err := p.enterEpoch(string(i.epoch)); err != nil {
+			return nil, err
+		}
 	}
 	if !sub.confirmed { // its readings are recorded, its interval proves nothing
 		p.broken(at, sub, "batch outside of a subscription", sub.at.Offset, i.from, i.to)
@@ -161,9 +163,28 @@ func (p *plumbline) advance(at int64, i interval) (*subscription, error) {
 	return sub, nil
 }
 
+// A journal begins anew when a server has lost its end, which is rare. The
+// recording keeps the name of each.
+const (
+	epochLimit = 10_000 // epochs of one viewer
+	epochBytes = 256    // of the name of one
+)
+
 // enterEpoch makes epoch the one that records are numbered with.
-func (p *plumbline) enterEpoch(epoch string) {
-	p.epoch, p.epochNo = epoch, p.cfg.Recorder.Epoch(epoch)
+func (p *plumbline) enterEpoch(epoch string) error {
+	number, known := p.epochs[epoch]
+	switch {
+	case known:
+	case len(epoch) > epochBytes:
+		return fmt.Errorf("epoch with a name of %d bytes", len(epoch))
+	case len(p.epochs) >= epochLimit:
+		return fmt.Errorf("more than %d epochs", epochLimit)
+	default:
+		number = p.cfg.Recorder.Epoch(epoch)
+		p.epochs[epoch] = number
+	}
+	p.epoch, p.epochNo = epoch, number
+	return nil
 }
 
 func (p *plumbline) broken(at int64, sub *subscription, detail string, expected, from, to uint64) {
@@ -299,7 +320,7 @@ func (p *plumbline) decode64(text []byte) ([]byte, error) {
 }
 
 func (p *plumbline) record(sub *subscription, at int64, kind record.Kind, r reading) {
-	topic, fresh := sub.topics.name(r.topic)
+	topic, fresh := p.topicLocked(sub.topics, r.topic)
 	if fresh && !matches(sub.filter, topic) {
 		p.outsideLocked(at, topic, "filter", sub.filter, "offset", strconv.FormatUint(r.offset, 10))
 	}

@@ -43,7 +43,8 @@ type session interface {
 	// soon as the server has accepted the viewer. A refused subscription is a
 	// *RefusedError, whose event enter has written. close ends it.
 	enter() error
-	// step reads and handles one frame. Its error ends the session.
+	// step reads and handles one frame. Its error ends the session; that of
+	// tookLocked is among them.
 	step() error
 	// ending tells what the error of enter or step means.
 	ending(err error) ending
@@ -64,7 +65,7 @@ type ending struct {
 
 // refusal turns an ending into the error that says so.
 func (v *Viewer) refusal(e ending) *RefusedError {
-	return &RefusedError{Code: e.code, Packet: e.packet, Reason: v.tokens.hide(e.reason), Retry: e.retry}
+	return &RefusedError{Code: e.code, Packet: e.packet, Reason: v.tokens.excerpt(e.reason, textLimit), Retry: e.retry}
 }
 
 // newDialect returns the dialect that the settings name.
@@ -160,7 +161,7 @@ func (v *Viewer) serve(s session) error {
 	unwatch := context.AfterFunc(v.ctx, s.close)
 	defer unwatch()
 	for {
-		if err := errors.Join(s.step(), v.flooded()); err != nil {
+		if err := s.step(); err != nil {
 			return err
 		}
 	}
@@ -190,7 +191,7 @@ func (v *Viewer) disconnected(s session, err error) (hint time.Duration, ended b
 		v.end(v.tokens.conceal(err))
 		return 0, true
 	}
-	return min(e.retry, time.Minute), false
+	return max(min(e.retry, time.Minute), retryAfter(err)), false
 }
 
 func (v *Viewer) noteDisconnect(e ending, err error) {
@@ -206,5 +207,5 @@ func (v *Viewer) noteDisconnect(e ending, err error) {
 	v.counters.Disconnects++
 	v.counters.LastClose = e.code
 	v.mu.Unlock()
-	v.event(record.Disconnected, "", fields...)
+	v.keep(v.clock.Now(), record.Disconnected, "", fields...)
 }

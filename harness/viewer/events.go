@@ -9,8 +9,11 @@ import (
 
 // What a server can make a viewer keep is bounded.
 const (
-	noteLimit  = 100     // malformed frames, and topics outside of the filters, that are written down
-	topicLimit = 100_000 // topics whose name is kept, for each subscription
+	noteLimit  = 100      // malformed frames, and topics outside of the filters, that are written down
+	topicBytes = 16 << 20 // names of topics that are kept, with what a map needs beside each
+	topicCost  = 64       // bytes of that beside a name
+	textLimit  = 1000     // bytes of a text of the server in an event or error
+	eventFloor = 100_000  // events that a server may cause beside one for each reading
 
 	plausibleEvery = 10_000 // readings between two looks at Config.Plausible
 )
@@ -22,29 +25,49 @@ func (v *Viewer) event(kind record.EventKind, detail string, pairs ...string) {
 }
 
 // eventAt is event with the stamp of the frame that told of it. Texts of the
-// server may hold anything, a token included.
+// server may hold anything, a token included, and be of any length. What a
+// server causes beyond all measure is not written down: it ends the viewer.
 func (v *Viewer) eventAt(at int64, kind record.EventKind, detail string, pairs ...string) {
+	if v.spent.Add(1) <= v.eventLimit() {
+		v.keep(at, kind, detail, pairs...)
+	}
+}
+
+// eventLimit is how many events a server may cause beside one for each reading.
+func (v *Viewer) eventLimit() int64 {
+	if v.cfg.eventLimit > 0 {
+		return v.cfg.eventLimit
+	}
+	return eventFloor
+}
+
+// keep writes an event down whatever the server has caused before.
+func (v *Viewer) keep(at int64, kind record.EventKind, detail string, pairs ...string) {
 	fields := map[string]string{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			fields[pairs[i]] = v.tokens.hide(pairs[i+1])
+			fields[pairs[i]] = v.tokens.excerpt(pairs[i+1], textLimit)
 		}
 	}
-	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: v.tokens.hide(detail), Fields: fields})
+	v.cfg.Recorder.Event(record.Event{At: at, Kind: kind, Subject: v.cfg.Name, Detail: v.tokens.excerpt(detail, textLimit), Fields: fields})
 }
 
 // tookLocked counts a frame that was handled, with what was wrong with it, and
-// wakes those who wait.
-func (v *Viewer) tookLocked(frame []byte, err error) {
+// wakes those who wait. Its error wraps ErrFlood and ends the session.
+func (v *Viewer) tookLocked(frame []byte, err error) error {
 	v.counters.Bytes += uint64(len(frame))
 	if err != nil {
 		v.counters.Malformed++
 		if v.counters.Malformed <= noteLimit {
-			shown := v.tokens.hide(string(frame[:min(len(frame), 64<<10)]))
+			shown := v.tokens.excerpt(string(frame[:min(len(frame), excerptLimit)]), textLimit)
 			v.event(record.Note, "malformed frame", "error", err.Error(), "frame", fmt.Sprintf("%.200q", shown))
 		}
 	}
+	if v.flood == nil && v.spent.Load() > v.eventLimit() {
+		v.flood = fmt.Errorf("%w: it caused more than %d events beside its readings", ErrFlood, v.eventLimit())
+	}
 	v.wakeLocked()
+	return v.flood
 }
 
 // outsideLocked writes down the first readings under topics that nobody asked
@@ -88,6 +111,7 @@ func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r readin
 
 // countLocked counts readings that were recorded.
 func (v *Viewer) countLocked(kind record.Kind, n uint64) {
+	v.spent.Add(-int64(n))
 	if kind != record.Received {
 		v.counters.Restored += n
 	} else {
@@ -111,26 +135,22 @@ func (v *Viewer) boundLocked() {
 	}
 }
 
-// flooded returns why nothing is recorded any more, nil while all is.
-func (v *Viewer) flooded() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.flood
-}
-
 // topics keeps one string for each topic that was seen.
 type topics map[string]string
 
-// name returns the topic as a string; fresh says that it was not seen before.
-func (t topics) name(raw []byte) (topic string, fresh bool) {
-	topic, known := t[string(raw)]
+// topicLocked returns a topic as a string; fresh says that it was not seen
+// before. When there is no room for more names none is fresh any more.
+func (v *Viewer) topicLocked(seen topics, raw []byte) (topic string, fresh bool) {
+	topic, known := seen[string(raw)]
 	if known {
 		return topic, false
 	}
 	topic = string(raw)
-	if len(t) >= topicLimit {
+	cost := len(topic) + topicCost
+	if v.named+cost > topicBytes {
 		return topic, false
 	}
-	t[topic] = topic
+	v.named += cost
+	seen[topic] = topic
 	return topic, true
 }

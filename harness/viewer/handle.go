@@ -41,7 +41,7 @@ type message struct {
 }
 
 // handle takes one frame apart. at is when its last byte had been read.
-func (p *plumbline) handle(s *plumblineSession, at int64, opcode int, data []byte) {
+func (p *plumbline) handle(s *plumblineSession, at int64, opcode int, data []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var err error
@@ -53,7 +53,7 @@ func (p *plumbline) handle(s *plumblineSession, at int64, opcode int, data []byt
 	default:
 		err = p.dispatch(s, at, data)
 	}
-	p.tookLocked(data, err)
+	return p.tookLocked(data, err)
 }
 
 func (p *plumbline) dispatch(s *plumblineSession, at int64, data []byte) error {
@@ -87,7 +87,7 @@ func (p *plumbline) dispatch(s *plumblineSession, at int64, data []byte) error {
 	case "authok":
 		p.event(record.Note, "token refreshed", "expires", m.Expires)
 	case "draining":
-		s.retry = time.Duration(m.RetryMS) * time.Millisecond
+		s.retry = millis(m.RetryMS)
 		p.event(record.Note, "server is draining", "retry_ms", strconv.FormatInt(m.RetryMS, 10))
 	case "pong", "unsubok":
 	default:
@@ -138,20 +138,27 @@ func (p *plumbline) welcomed(s *plumblineSession, at int64, m message) error {
 	s.welcome, s.head = true, m.Head
 	s.silence = p.cfg.Silence
 	if s.silence <= 0 {
-		s.silence = max(2*time.Duration(m.HeartbeatMS)*time.Millisecond, time.Second)
+		s.silence = max(2*millis(m.HeartbeatMS), time.Second)
 	}
 	p.admitLocked(s, at, "session", m.Session, "node", m.Node, "epoch", m.Epoch, "head", strconv.FormatUint(m.Head, 10), "protocol", strconv.Itoa(m.Protocol))
 	return nil
 }
 
 // refresh answers auth-expiring with a new token, away from the reading
-// goroutine: where the token comes from may take its time.
+// goroutine: where the token comes from may take its time. One token at a time
+// is on its way, however often the server asks.
 func (p *plumbline) refresh(s *plumblineSession, m message) {
 	p.event(record.Note, "token expires", "expires", m.Expires)
-	if p.cfg.Token == nil || p.cfg.NoRefresh || p.closing {
+	if p.cfg.Token == nil || p.cfg.NoRefresh || p.closing || p.refreshing {
 		return
 	}
+	p.refreshing = true
 	p.tasks.Go(func() {
+		defer func() {
+			p.mu.Lock()
+			p.refreshing = false
+			p.mu.Unlock()
+		}()
 		token, err := p.cfg.Token(p.ctx)
 		if err == nil {
 			err = s.reauthorise(p.tokens.add(token))
@@ -184,6 +191,9 @@ func (p *plumbline) confirm(s *plumblineSession, at int64, m message) error {
 	if sub.resuming {
 		fields = append(fields, "since_epoch", sub.at.Epoch, "since_offset", strconv.FormatUint(sub.at.Offset, 10))
 	}
+	if err := p.enterEpoch(m.Epoch); err != nil {
+		return err
+	}
 	p.eventAt(at, record.Subscribed, "", fields...)
 	now := Cursor{Epoch: m.Epoch, Offset: m.Offset}
 	switch {
@@ -195,7 +205,6 @@ func (p *plumbline) confirm(s *plumblineSession, at int64, m message) error {
 	if m.Recovered {
 		sub.behind = s.head
 	}
-	p.enterEpoch(m.Epoch)
 	sub.at, sub.confirmed, sub.started = now, true, true
 	sub.awaits = p.cfg.Snapshot && !m.Recovered
 	return nil
@@ -207,7 +216,7 @@ func (p *plumbline) subscriptionRefused(s *plumblineSession, m message) error {
 		return err
 	}
 	sub.confirmed = false
-	s.refused = &RefusedError{Filter: sub.filter, Reason: p.tokens.hide(m.Reason)}
+	s.refused = &RefusedError{Filter: sub.filter, Reason: p.tokens.excerpt(m.Reason, textLimit)}
 	p.event(record.Refused, m.Detail, "filter", sub.filter, "reason", m.Reason)
 	return nil
 }

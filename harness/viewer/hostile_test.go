@@ -143,6 +143,11 @@ func TestHostileServers(t *testing.T) {
 			s.write(c, "HTTP/1.1 200 OK\r\n")
 			s.flood(c, "X: y\r\n")
 		}},
+		{"endless header", JSON, "header of more than", func(s *hostile, c net.Conn, _ *http.Request) {
+			s.write(c, "HTTP/1.1 101 Switching Protocols\r\n")
+			s.flood(c, "X: y\r\n")
+		}},
+		{"header line without end", MQTT, "header of more than", func(s *hostile, c net.Conn, _ *http.Request) { s.flood(c, "HTTP/1.1 101 ") }},
 		{"frame of 100 MB", JSON, "read limit exceeded", func(s *hostile, c net.Conn, r *http.Request) {
 			upgrade(s, c, r)
 			s.write(c, "\x81\x7f\x00\x00\x00\x00\x06\x40\x00\x00")

@@ -90,7 +90,9 @@ func (s *jsonSession) enter() error {
 			if frame.err != nil {
 				return frame.err
 			}
-			s.handle(frame)
+			if err := s.handle(frame); err != nil {
+				return err
+			}
 			continue
 		case <-s.pong:
 		case <-limit.C:
@@ -136,14 +138,13 @@ func (s *jsonSession) step() error {
 	if frame.err != nil {
 		return frame.err
 	}
-	s.handle(frame)
-	return nil
+	return s.handle(frame)
 }
 
-func (s *jsonSession) handle(frame jsonFrame) {
+func (s *jsonSession) handle(frame jsonFrame) error {
 	s.j.mu.Lock()
 	defer s.j.mu.Unlock()
-	s.j.tookLocked(frame.data, s.j.readLocked(s.j.finder, s.j.topics, arrival{at: frame.at, data: frame.data, kind: record.Received}))
+	return s.j.tookLocked(frame.data, s.j.readLocked(s.j.finder, s.j.topics, arrival{at: frame.at, data: frame.data, kind: record.Received}))
 }
 
 // ending waits for a read that nobody has taken up: the connection is closed.
@@ -230,7 +231,7 @@ func (v *Viewer) readLocked(f *finder, names topics, a arrival) error {
 // nameLocked returns a topic as a string. One that no filter takes is noted
 // when it is first seen.
 func (v *Viewer) nameLocked(names topics, at int64, raw []byte) string {
-	topic, fresh := names.name(raw)
+	topic, fresh := v.topicLocked(names, raw)
 	if fresh && !v.takes(topic) {
 		v.outsideLocked(at, topic)
 	}

@@ -169,13 +169,13 @@ func (s *mqttSession) step() error {
 	if !errors.Is(err, mqttwire.ErrMalformed) {
 		wrong = nil // a refusal, well put
 	}
-	m.tookLocked(data, wrong)
+	flood := m.tookLocked(data, wrong)
 	m.mu.Unlock()
 	if err == nil && len(s.acks) > 0 {
 		err = s.send(websocket.BinaryMessage, s.acks)
 		s.acks = s.acks[:0]
 	}
-	return err
+	return errors.Join(flood, err)
 }
 
 // packets handles the packets that data makes whole and keeps the rest. What
@@ -246,7 +246,7 @@ func (s *mqttSession) publish(at int64, p mqttwire.Packet) error {
 	if err != nil {
 		return err
 	}
-	topic, fresh := m.topics.name(got.Topic)
+	topic, fresh := m.topicLocked(m.topics, got.Topic)
 	if fresh && !m.takes(topic) {
 		m.outsideLocked(at, topic, "filters", strings.Join(m.cfg.Filters, " "))
 	}
@@ -345,7 +345,7 @@ func (m *mqtt) confirmLocked(s *mqttSession, at int64, codes []byte) {
 // refuse writes a refusal down and returns it.
 func (m *mqtt) refuse(packet string, code byte, reason, filter string) error {
 	m.event(record.Refused, reason, "packet", packet, "code", fmt.Sprintf("0x%02X", code), "filter", filter)
-	return &RefusedError{Packet: packet, Code: int(code), Reason: m.tokens.hide(reason), Filter: filter}
+	return &RefusedError{Packet: packet, Code: int(code), Reason: m.tokens.excerpt(reason, textLimit), Filter: filter}
 }
 
 // goodbye says DISCONNECT (section 3.14), which ends a session that was to be

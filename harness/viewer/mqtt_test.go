@@ -330,7 +330,7 @@ func TestFloodEndsTheViewerAndTheRecording(t *testing.T) {
 	if n := len(log.Records); n < 15_000 || n > 15_000+2*plausibleEvery {
 		t.Errorf("%d readings were recorded", n)
 	}
-	if ends := events(log, record.Disconnected); len(ends) != 1 || !strings.Contains(ends[0].Fields["error"], "more readings came than") {
+	if ends := events(log, record.Disconnected); len(ends) != 1 || !strings.Contains(ends[0].Fields["error"], "more came than") {
 		t.Errorf("events are %+v", ends)
 	}
 }

@@ -14,14 +14,16 @@ const Subprotocol = "plumbline.v1.json"
 // lock, under which frames are handled.
 type plumbline struct {
 	*Viewer
-	subs    []*subscription
-	epoch   string // the last epoch seen and its number in the recording
-	epochNo uint32
-	scratch [3][]byte // for topic, payload and base64
+	subs       []*subscription
+	epoch      string // the last epoch seen and its number in the recording
+	epochNo    uint32
+	epochs     map[string]uint32 // all that were seen
+	refreshing bool              // a token for auth-expiring is on its way
+	scratch    [3][]byte         // for topic, payload and base64
 }
 
 func newPlumbline(v *Viewer) *plumbline {
-	p := &plumbline{Viewer: v}
+	p := &plumbline{Viewer: v, epochs: map[string]uint32{}}
 	for i, filter := range v.cfg.Filters {
 		p.subs = append(p.subs, &subscription{id: uint64(i + 1), filter: filter, topics: topics{}})
 	}
@@ -141,8 +143,7 @@ func (s *plumblineSession) step() error {
 	if err != nil {
 		return err
 	}
-	s.p.handle(s, at, opcode, data)
-	return nil
+	return s.p.handle(s, at, opcode, data)
 }
 
 // ending adds the wait that a server asked for before it closed.

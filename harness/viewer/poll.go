@@ -67,7 +67,7 @@ func (p *pollSource) open(ctx context.Context, token string) (err error) {
 		return err
 	}
 	if !p.d.finder.raw && !valid(p.first.data) {
-		return &unusable{fmt.Sprintf("server answered with what is no JSON text: %.100q", p.d.tokens.hide(string(p.first.data[:min(len(p.first.data), 4096)])))}
+		return &unusable{fmt.Sprintf("server answered with what is no JSON text: %q", p.d.tokens.excerpt(string(p.first.data[:min(len(p.first.data), excerptLimit)]), 100))}
 	}
 	return nil
 }
@@ -96,10 +96,11 @@ func (p *pollSource) read(ctx context.Context, hand func(arrival) error) error {
 	}
 }
 
-// took remembers an answer after it was handed over.
+// took remembers an answer after it was handed over. One that is no JSON text
+// holds nothing to go on from.
 func (p *pollSource) took(answer []byte) {
 	p.began = true
-	if p.hands {
+	if p.hands && valid(answer) {
 		p.last = answer
 	}
 }

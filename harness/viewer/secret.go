@@ -38,6 +38,35 @@ func (s *secrets) hide(text string) string {
 	return text
 }
 
+// excerptLimit bounds what excerpt looks at.
+const excerptLimit = 64 << 10
+
+// excerpt takes every token out of a text of a server and returns at most so
+// many bytes of it.
+func (s *secrets) excerpt(text string, most int) string {
+	if len(text) > excerptLimit {
+		// A token that was cut would be no token: what may be the beginning of one goes.
+		text = s.hide(text[:excerptLimit])
+		most = min(most, max(len(text)-s.longest(), 0))
+	} else {
+		text = s.hide(text)
+	}
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+// longest returns the length of the longest token.
+func (s *secrets) longest() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, token := range s.seen {
+		n = max(n, len(token))
+	}
+	return n
+}
+
 // conceal returns an error that shows no token: those of libraries may hold the
 // whole address.
 func (s *secrets) conceal(err error) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,8 +35,16 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 	if err != nil {
 		return nil, err
 	}
+	var under *measured
 	dialer := websocket.Dialer{
-		NetDialContext:   v.cfg.Dial,
+		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := v.dialTCP(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			under = &measured{Conn: conn, left: handshakeLimit}
+			return under, nil
+		},
 		TLSClientConfig:  v.cfg.TLS.Clone(),
 		HandshakeTimeout: connectLimit,
 		Subprotocols:     request.offers,
@@ -52,6 +61,7 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 		}
 		return nil, v.refusedBy(response)
 	}
+	under.left = -1
 	if err := agreed(request.offers, subprotocol, conn.Subprotocol(), response.Header); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -68,6 +78,37 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 	})
 	conn.SetPongHandler(func(string) error { s.touch(); return nil })
 	return s, nil
+}
+
+// handshakeLimit bounds what a server may say before the WebSocket is open:
+// certificates and the header of its answer.
+const handshakeLimit = 512 << 10
+
+// measured is a connection that gives so many bytes and then an error. The
+// library reads the answer to a handshake whatever its size.
+type measured struct {
+	net.Conn
+	left int // below 0 for any number; owned by the goroutine that reads
+}
+
+func (m *measured) Read(p []byte) (int, error) {
+	if m.left < 0 {
+		return m.Conn.Read(p)
+	}
+	if m.left == 0 {
+		return 0, &unusable{fmt.Sprintf("server answered the handshake with a header of more than %d bytes", handshakeLimit)}
+	}
+	n, err := m.Conn.Read(p[:min(len(p), m.left)])
+	m.left -= n
+	return n, err
+}
+
+// dialTCP makes the connection under all protocols.
+func (v *Viewer) dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
+	if v.cfg.Dial != nil {
+		return v.cfg.Dial(ctx, network, addr)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
 // agreed reports what is wrong with the server's side of the handshake.
@@ -88,9 +129,9 @@ func agreed(offers []string, subprotocol, chosen string, header http.Header) err
 
 // refusedBy returns the error for an HTTP answer that is a no.
 func (v *Viewer) refusedBy(response *http.Response) *RefusedError {
-	refused := &RefusedError{Status: response.StatusCode, Reason: v.tokens.hide(response.Status)}
+	refused := &RefusedError{Status: response.StatusCode, Reason: v.tokens.excerpt(response.Status, 200)}
 	if to := response.Header.Get("Location"); refused.Status/100 == 3 && to != "" {
-		refused.Reason += fmt.Sprintf("; it redirects to %.200q, which is not followed: name the final address in viewer.url", v.tokens.hide(to))
+		refused.Reason += fmt.Sprintf("; it redirects to %q, which is not followed: name the final address in viewer.url", v.tokens.excerpt(to, 200))
 	}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		refused.Retry = time.Duration(min(seconds, maxRetrySeconds)) * time.Second
@@ -100,6 +141,11 @@ func (v *Viewer) refusedBy(response *http.Response) *RefusedError {
 
 // maxRetrySeconds keeps a wait that a server asks for from overflowing.
 const maxRetrySeconds = 1 << 20
+
+// millis reads a time of a server, which may be any number.
+func millis(n int64) time.Duration {
+	return time.Duration(min(max(n, 0), maxRetrySeconds*1000)) * time.Millisecond
+}
 
 // read returns the next message, its opcode and when its last byte had been
 // read (t4): nothing is decoded before. data is good until the next call.
@@ -181,5 +227,5 @@ func (s *socket) ending(err error) (e ending) {
 	if json.Unmarshal([]byte(closed.Text), &body) != nil || body.Reason == "" {
 		return ending{code: closed.Code, reason: closed.Text}
 	}
-	return ending{code: closed.Code, reason: body.Reason, retry: time.Duration(min(max(body.RetryMS, 0), maxRetrySeconds*1000)) * time.Millisecond}
+	return ending{code: closed.Code, reason: body.Reason, retry: millis(body.RetryMS)}
 }

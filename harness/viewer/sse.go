@@ -56,6 +56,7 @@ func (s *sseSource) read(ctx context.Context, hand func(arrival) error) error {
 	in := &watched{in: s.response.Body, limit: s.d.cfg.Silence, late: func() { _ = s.response.Body.Close() }}
 	defer in.stop()
 	events := newEventStream(in, s.lastID)
+	events.retry = s.waits // holds for the source, not for one connection
 	for {
 		e, err := events.next()
 		at := s.d.clock.Now()

@@ -12,7 +12,7 @@ var (
 	// ErrClosed is returned by waits on a viewer that was closed.
 	ErrClosed = errors.New("viewer: closed")
 	// ErrFlood says that a server sent more than can have been published.
-	ErrFlood = errors.New("more readings came than can have been published")
+	ErrFlood = errors.New("more came than can have been published")
 	// ErrNoOffsets says that the protocol of a viewer numbers nothing.
 	ErrNoOffsets = errors.New("its protocol tells no offsets")
 	// ErrNoReauthorise says that a protocol takes a new token with a new connection only.

@@ -7,7 +7,8 @@
 // It stamps each frame directly after it was read and keeps what it saw as
 // records; where a server numbers what it sends, it checks the chain of journal
 // intervals itself. It does not judge. Whatever a server sends, memory is
-// bounded by a frame of 16 MiB and 100,000 topic names a subscription.
+// bounded by a frame of 16 MiB and as much of topic names, and a recording by
+// what can have been published.
 package viewer
 
 import (
@@ -20,6 +21,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/harness/record"
@@ -72,6 +74,7 @@ type Config struct {
 	Log       *slog.Logger // nil discards
 
 	connectLimit time.Duration // for tests; 0 means the constant of that name
+	eventLimit   int64         // for tests; 0 means eventFloor
 }
 
 // Pointers are JSON pointers (RFC 6901) that find a reading in a frame.
@@ -98,6 +101,7 @@ type Viewer struct {
 	done   chan struct{}
 	tasks  sync.WaitGroup // token refreshes on their way
 	tokens secrets
+	spent  atomic.Int64 // events less readings, see eventFloor
 
 	dialect dialect
 
@@ -110,6 +114,7 @@ type Viewer struct {
 	waiting  bool          // somebody does
 	last     time.Time     // arrival of the last live reading
 	outside  int           // topics seen that no filter takes
+	named    int           // of topicBytes that are taken
 	asked    uint64        // readings that had come when Plausible was asked last
 	flood    error         // wraps ErrFlood: nothing is recorded any more
 }

@@ -57,13 +57,9 @@ func newWeb(v *Viewer, make func(d *webDialect, address string) (source, error))
 	if err != nil {
 		return nil, err
 	}
-	dial := v.cfg.Dial
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
 	d := &webDialect{Viewer: v, finder: f, topics: topics{}}
 	d.trade = &http.Transport{
-		DialContext: dial, TLSClientConfig: v.cfg.TLS.Clone(), TLSHandshakeTimeout: connectLimit,
+		DialContext: v.dialTCP, TLSClientConfig: v.cfg.TLS.Clone(), TLSHandshakeTimeout: connectLimit,
 		DisableCompression: true, MaxResponseHeaderBytes: headLimit,
 	}
 	d.client = &http.Client{Transport: d.trade, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -157,9 +153,8 @@ func (s *webSession) step() error {
 	select {
 	case a := <-s.news:
 		s.d.mu.Lock()
-		s.d.tookLocked(a.data, s.d.readLocked(s.d.finder, s.d.topics, a))
-		s.d.mu.Unlock()
-		return nil
+		defer s.d.mu.Unlock()
+		return s.d.tookLocked(a.data, s.d.readLocked(s.d.finder, s.d.topics, a))
 	case err := <-s.ended:
 		if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 			return cause // what made the reading fail

@@ -295,3 +295,60 @@ func TestTokensOfTheWeb(t *testing.T) {
 		}
 	}
 }
+
+// TestSSEKeepsTheWaitThatWasAskedFor: the reconnection time belongs to the
+// source, not to one stream (HTML standard, section 9.2.2).
+func TestSSEKeepsTheWaitThatWasAskedFor(t *testing.T) {
+	s := newScript(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		switch n {
+		case 1:
+			flush(w, "retry: 7\n\n%s", line("a", 1))
+		case 2:
+			flush(w, "%s", line("b", 2))
+		default:
+			flush(w, "%s", line("c", 3))
+			<-r.Context().Done()
+		}
+	})
+	v := open(t, s.config(newRecording(t), SSE, Pointers{Topic: "/topic", Payload: "/data"}))
+	must(t, v.WaitReceived(limit(t), 3))
+	must(t, v.Close())
+	if got := v.dialect.(*webDialect).sources[0].retry(); got != 7*time.Millisecond {
+		t.Errorf("the third stream ends with a wait of %v, the first asked for 7ms", got)
+	}
+}
+
+// TestRetryAfterInASession: an answer that says no in the middle of polling may
+// say how long.
+func TestRetryAfterInASession(t *testing.T) {
+	s := newScript(t, func(_ int, w http.ResponseWriter, _ *http.Request) { flush(w, "{}") })
+	v := open(t, s.config(newRecording(t), Poll, Pointers{Topic: "/topic", Payload: "/data"}))
+	session := &webSession{d: v.dialect.(*webDialect)}
+	hint, ended := v.disconnected(session, &RefusedError{Status: http.StatusServiceUnavailable, Retry: 7 * time.Second})
+	if hint != 7*time.Second || ended {
+		t.Errorf("wait %v, ended %t", hint, ended)
+	}
+	must(t, v.Close())
+}
+
+// TestPollGoesOnFromTheLastAnswerThatCouldBeRead: an answer that is broken moves
+// no cursor.
+func TestPollGoesOnFromTheLastAnswerThatCouldBeRead(t *testing.T) {
+	s := newScript(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n == 2 {
+			flush(w, "{broken")
+			return
+		}
+		flush(w, `{"next":%d}`, n)
+	})
+	cfg := s.config(newRecording(t), Poll, Pointers{Topic: "/topic", Payload: "/data"})
+	cfg.URL = s.URL + "/feed?since={{/next}}"
+	v := open(t, cfg)
+	query := func(r *http.Request) string { return r.URL.RawQuery }
+	until(t, "four requests", func() bool { return len(s.asked(query)) >= 4 })
+	must(t, v.Close())
+	if got := s.asked(query)[:4]; !slices.Equal(got, []string{"", "since=1", "since=1", "since=3"}) {
+		t.Errorf("queries %q", got)
+	}
+}
