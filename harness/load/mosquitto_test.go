@@ -15,13 +15,12 @@ import (
 	"plumbline/harness/record"
 )
 
-// startMosquitto starts a real Mosquitto on a free port, skipping by name when
-// it is not installed.
+// startMosquitto starts a real Mosquitto on a free port.
 func startMosquitto(tb testing.TB) *url.URL {
 	tb.Helper()
 	binary, err := exec.LookPath("mosquitto")
 	if err != nil {
-		tb.Skip("mosquitto is not installed; apt-get install mosquitto")
+		tb.Fatal("mosquitto is not installed; run: make deps-test")
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
