@@ -15,6 +15,7 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/record"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -42,6 +43,7 @@ type Evidence struct {
 	Rig          reports.RigHealth `json:"rig"`
 	Gaps         []oracle.Gap      `json:"gaps"` // in which the rig itself did not run
 	Usage        []Usage           `json:"usage"`
+	Lapses       []sut.Lapse       `json:"lapses,omitempty"` // what its processes did wrong when they were told to end
 }
 
 // Usage is what the processes of the system under test used at one moment.
@@ -61,7 +63,7 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Gaps: b.gaps, Usage: []Usage{},
+		Devices: b.Devices(), Rig: rig, Gaps: b.gaps, Usage: []Usage{}, Lapses: b.SUT.Lapses(),
 	}
 	for _, u := range b.SUT.Usages() {
 		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})

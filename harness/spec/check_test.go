@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -249,4 +252,29 @@ func TestMergedDevicesKeepTheirDamage(t *testing.T) {
 	if want := []reports.Device{{ID: "a", Damaged: 3}, {ID: "b"}}; !slices.Equal(merged, want) {
 		t.Errorf("merged devices are %+v", merged)
 	}
+}
+
+// TestLapsesAreRemarks: what a system did wrong on its way out stands beside the
+// first result and decides nothing.
+func TestLapsesAreRemarks(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, harness.RecordsFolder, "good")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const left = `{"format":"plumbline.bench/v1","lapses":[{"process":"bridge","detail":"was told to end (SIGTERM) and ended with exit status 66"}]}`
+	if err := os.WriteFile(filepath.Join(folder, "bench.json"), []byte(left), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &court{dir: dir, conditions: &Conditions{}}
+	results := []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}, {Requirement: "A-2", Verdict: reports.Pass}}
+	c.remark(&Case{attempt: &attempt{Benches: []string{"good", "left-nothing"}}}, results)
+	want := []reports.Finding{{
+		Requirement: "A-1", Kind: "lapse", Subject: "bridge", Evidence: "sut/good/bridge.log",
+		Detail: `process "bridge" was told to end (SIGTERM) and ended with exit status 66; its log says more`,
+	}}
+	if !reflect.DeepEqual(results[0].Findings, want) || results[0].Verdict != reports.Pass || len(results[1].Findings) != 0 {
+		t.Errorf("results are %+v", results)
+	}
+	c.remark(&Case{attempt: &attempt{Benches: []string{"good"}}}, nil)
 }

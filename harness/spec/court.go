@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
 
@@ -95,6 +96,7 @@ func (c *court) judge(sc Scenario, a *attempt) Outcome {
 		judged[r.Requirement] = true
 		out.Results = append(out.Results, c.complete(a, r))
 	}
+	c.remark(k, out.Results)
 	for _, id := range sc.Requirements {
 		switch {
 		case judged[id], !asks(c.profile, id):
@@ -137,6 +139,26 @@ func (c *court) identify(k *Case) {
 	}
 	if r, err := harness.OpenRecorded(c.dir, k.attempt.Benches[n-1]); err == nil {
 		k.Show(Figures{SUT: &r.SUT})
+	}
+}
+
+// remark adds to the first result what the system did wrong when it was told to
+// end. No requirement is about that; it decides nothing.
+func (c *court) remark(k *Case, results []reports.Result) {
+	if len(results) == 0 {
+		return
+	}
+	for _, folder := range k.attempt.Benches {
+		r, err := harness.OpenRecorded(c.dir, folder)
+		if err != nil {
+			continue // the attempt tells why
+		}
+		for _, l := range r.Lapses {
+			results[0].Findings = append(results[0].Findings, reports.Finding{
+				Requirement: results[0].Requirement, Kind: "lapse", Subject: l.Process,
+				Detail: fmt.Sprintf("process %q %s; its log says more", l.Process, l.Detail), Evidence: path.Join(harness.LogsFolder, folder, l.Process+".log"),
+			})
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type child struct {
 	process *os.Process
 	wanted  atomic.Bool   // its end was asked for
 	ready   atomic.Bool   // it was ready once
-	done    chan struct{} // closed when the process is gone; state is valid then
+	done    chan struct{} // closed when the process and its group are gone; state is valid then
 	state   *os.ProcessState
 }
 
@@ -62,8 +62,10 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 			return
 		}
 		_ = cmd.Wait() // the state says it all
-		// What the process left behind in its group goes with it, however it ended.
+		// What the process left behind in its group goes with it, however it ended,
+		// and has gone before anybody takes it to be gone: it may hold a port.
 		_ = signalGroup(c.process, sigKill)
+		awaitEmpty(c.process.Pid)
 		c.state = cmd.ProcessState
 		_ = out.Close()
 		close(c.done)
@@ -75,6 +77,18 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 	}
 	log.Debug("process started", "name", spec.Name, "pid", c.process.Pid)
 	return c, nil
+}
+
+// groupPatience is how long killed processes may take to end: one that holds
+// much memory takes its time, one that waits for a dead disk for ever.
+const groupPatience = 10 * time.Second
+
+// awaitEmpty returns when no process of the group runs any more, or when
+// patience is over.
+func awaitEmpty(group int) {
+	for deadline := time.Now().Add(groupPatience); crowded(group) && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
 }
 
 // environment is our own without what would change the settings of bridged
@@ -93,7 +107,7 @@ func (c *child) running() bool {
 	}
 }
 
-// kill ends the whole process group with SIGKILL and waits until the process is gone.
+// kill ends the whole process group with SIGKILL and waits until it is gone.
 func (c *child) kill() error {
 	c.wanted.Store(true)
 	if err := signalGroup(c.process, sigKill); err != nil && c.running() && !errors.Is(err, os.ErrProcessDone) {

@@ -136,7 +136,8 @@ func (s *SUT) ended(c *child) {
 }
 
 // Stop ends every process, the last started first: SIGTERM, then SIGKILL when
-// StopLimit is over or ctx ends. That a process had to be killed is an error.
+// StopLimit is over or ctx ends, which is an error. What a process does wrong
+// when it is told to end is none: Lapses tells it.
 func (s *SUT) Stop(ctx context.Context) error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -152,12 +153,18 @@ func (s *SUT) stopOne(ctx context.Context, c *child) error {
 	if c == nil || !c.running() {
 		return nil
 	}
-	began := time.Now()
 	obeyed, err := c.stop(ctx.Done(), s.opts.StopLimit)
-	if err == nil && !obeyed {
-		err = fmt.Errorf("sut: stop %q: it did not end within %v and was killed%s", c.spec.Name, time.Since(began).Round(time.Millisecond), quoteLines(c.lines(5)))
+	switch {
+	case err != nil:
+		return err
+	case !obeyed && ctx.Err() != nil:
+		return fmt.Errorf("sut: stop %q: it was killed: %w%s", c.spec.Name, context.Cause(ctx), quoteLines(c.lines(5)))
+	case !obeyed:
+		s.lapsed(c, fmt.Sprintf("was told to end (SIGTERM), had not ended %v later and was killed", s.opts.StopLimit))
+	case !obeyedWell(c.state):
+		s.lapsed(c, "was told to end (SIGTERM) and ended with "+c.end())
 	}
-	return err
+	return nil
 }
 
 // Kill ends the bridge at once with SIGKILL, or by the hook killBridge, and

@@ -161,11 +161,17 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 	s := startProgram(t, "stubborn", Options{StopLimit: 100 * time.Millisecond})
 	pid := s.Pid()
 	err := s.Stop(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "was killed") {
-		t.Fatalf("Stop gave %v", err)
+	if l := s.Lapses(); err != nil || len(l) != 1 || l[0] != (Lapse{"program", "was told to end (SIGTERM), had not ended 100ms later and was killed"}) {
+		t.Fatalf("Stop gave %v and lapses %+v", err, l)
 	}
 	if alive(pid) {
 		t.Fatal("the process is still there")
+	}
+	s = startProgram(t, "stubborn", Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Stop(ctx); !errors.Is(err, context.Canceled) || len(s.Lapses()) != 0 {
+		t.Fatalf("Stop that was cut short gave %v and lapses %+v", err, s.Lapses())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"testing"
@@ -45,6 +46,18 @@ func program(mode string, args []string) {
 		forever()
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
+	case "crash-at-end":
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		go func() { <-asked; panic("cannot end in good order") }()
+	case "family":
+		child := exec.Command(os.Args[0], args...)
+		child.Env = append(os.Environ(), "SUT_TEST_PROGRAM=heavy")
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		fmt.Println(child.Run())
+		return
+	case "heavy":
+		grow()
 	}
 	listener, err := net.Listen("tcp", args[0])
 	if err != nil {

@@ -239,7 +239,49 @@ func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 	if _, err := os.Stat(s.private); !errors.Is(err, os.ErrNotExist) {
 		t.Error("Close returned while another was still at work: the keys are there")
 	}
-	if err := <-first; err == nil {
-		t.Error("that the process had to be killed was not told")
+	if err := <-first; err != nil || len(s.Lapses()) != 1 {
+		t.Errorf("%v; that the process had to be killed was told as %+v", err, s.Lapses())
+	}
+}
+
+// TestKillWaitsForChildren: when Kill returns nothing of the process is left, so
+// that it can be started again on the same port.
+func TestKillWaitsForChildren(t *testing.T) {
+	d := programDescriptor(t, "family")
+	d.Start[0].Ready.Addresses = "" // written by the child
+	s, err := New(Options{Dir: t.TempDir(), Descriptor: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 2 {
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if taken(t.Context(), s.Broker().Host) {
+			t.Fatal("the port of a child is still taken after Kill")
+		}
+	}
+	if l := s.Lapses(); len(l) != 0 {
+		t.Errorf("who was killed has lapses %+v", l)
+	}
+}
+
+// TestCrashAtTheEndIsALapse: a program that ends when it is told to, but not in
+// good order, leaves a word about it.
+func TestCrashAtTheEndIsALapse(t *testing.T) {
+	for mode, want := range map[string]string{"serve": "", "crash-at-end": "was told to end (SIGTERM) and ended with exit status 2"} {
+		s := startProgram(t, mode, Options{})
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		switch l := s.Lapses(); {
+		case want == "" && len(l) == 0:
+		case want == "" || len(l) != 1 || l[0] != (Lapse{"program", want}):
+			t.Errorf("%s: lapses %+v, want %q", mode, l, want)
+		}
 	}
 }

@@ -2,9 +2,12 @@ package sut
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -12,6 +15,32 @@ import (
 // when the harness dies without a chance to do so.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// crowded reports whether a process of the group still runs, which one that is
+// dead and that nobody has waited for does not: its files and ports are closed.
+func crowded(group int) bool {
+	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
+		return false
+	}
+	names, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(names) == 0 {
+		return true
+	}
+	for _, name := range names {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue // the process has ended
+		}
+		// Behind the name, which may hold anything, stand state, parent, group and,
+		// as the 18th, the number of threads (proc(5)). The state is that of the
+		// first thread, which may be dead while others still hold the files.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 17 && fields[2] == strconv.Itoa(group) && ((fields[0] != "Z" && fields[0] != "X") || fields[17] > "1") {
+			return true
+		}
+	}
+	return false
 }
 
 // stopped reports whether every thread of the process has come to a halt: the

@@ -31,6 +31,12 @@ func signalGroup(p *os.Process, s syscall.Signal) error {
 // terminate kills: there is no polite way on this system.
 func terminate(p *os.Process) error { return p.Kill() }
 
+// obeyedWell cannot be told where nobody is asked.
+func obeyedWell(*os.ProcessState) bool { return true }
+
 func ownGroup() *syscall.SysProcAttr { return nil }
 
 func stopped(int) bool { return true }
+
+// crowded cannot be told: there are no groups.
+func crowded(int) bool { return false }

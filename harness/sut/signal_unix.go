@@ -26,5 +26,12 @@ func signalGroup(p *os.Process, s syscall.Signal) error {
 	return err
 }
 
+// obeyedWell reports whether a process that was asked to end did so in good
+// order: with status 0, by the signal, or with what shells make of that.
+func obeyedWell(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return state.Success() || (ok && status.Signaled() && status.Signal() == syscall.SIGTERM) || state.ExitCode() == 128+int(syscall.SIGTERM)
+}
+
 // terminate asks the process itself to end; what it started is its own affair.
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

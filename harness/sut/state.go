@@ -69,6 +69,28 @@ func (s *SUT) Err() error {
 	return s.failure
 }
 
+// Lapse is what a process did wrong when it was told to end.
+type Lapse struct {
+	Process string `json:"process"`
+	Detail  string `json:"detail"` // what it did, to go on with behind its name
+}
+
+// Lapses returns what processes did wrong when Stop, Restart, RestartBroker or
+// Close told them to end, oldest first: had to be killed, or ended with a status
+// other than 0 though not by the signal, as who crashes on the way out does.
+func (s *SUT) Lapses() []Lapse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lapses)
+}
+
+func (s *SUT) lapsed(c *child, detail string) {
+	s.log.Warn("a process did not end as it should", "name", c.spec.Name, "detail", detail)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lapses = append(s.lapses, Lapse{Process: c.spec.Name, Detail: detail})
+}
+
 // LastLog returns up to n of the last log lines of each process, the name of
 // the process before each line when there are several.
 func (s *SUT) LastLog(n int) []string {

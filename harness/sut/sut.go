@@ -63,6 +63,7 @@ type SUT struct {
 	children []*child // as in desc.Start; nil where nothing was started yet
 	trust    trust
 	failure  error // the first death that nobody asked for
+	lapses   []Lapse
 	closed   bool
 }
 

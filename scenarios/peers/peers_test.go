@@ -228,3 +228,20 @@ func TestRoomsShowsLastValues(t *testing.T) {
 		t.Errorf("counters %+v", c)
 	}
 }
+
+// TestLapsesAreKept: a system that ends in bad order leaves that as evidence, and
+// is judged all the same.
+func TestLapsesAreKept(t *testing.T) {
+	installed(t, "mosquitto")
+	b := open(t, rigOf(t, "mosquitto.yaml", func(d *sut.Descriptor) {
+		p := &d.Start[0]
+		p.Command = []string{"/bin/sh", "-c", `trap 'kill $!; wait; exit 7' TERM; mosquitto "$@" & wait`, "sh", "-c", p.Command[2]}
+	}), harness.Plan{Name: "lapse", Load: load})
+	must(t, b.Window(limited(t), "lapse", 0, time.Second))
+	must(t, b.Finish(limited(t)))
+	r, err := b.Recorded()
+	must(t, err)
+	if len(r.Lapses) != 1 || r.Lapses[0].Process != "mosquitto" || !strings.Contains(r.Lapses[0].Detail, "exit status 7") {
+		t.Errorf("lapses %+v", r.Lapses)
+	}
+}
