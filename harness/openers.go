@@ -174,7 +174,7 @@ func openMQTTTwin(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
 	}
 	username, password := b.SUT.BrokerAuth()
 	sensor, err := mqttdev.NewTwin(mqttdev.TwinConfig{
-		Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(), Username: username, Password: []byte(password),
+		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: []byte(password),
 		Name: d.ID, Source: twin, Seed: b.seed(d.ID), QoS: 1, Clock: b.Clock.Since,
 	})
 	if err != nil {

@@ -1,28 +1,21 @@
 // Package mqttdev reads sensors that publish to an MQTT broker by themselves,
 // and plays one: Twin is a sensor program of the Tasmota kind.
 //
-// Both use MQTT 5 through eclipse/paho.golang and its reconnecting autopaho.
-// Handlers of that library run on its reading goroutine, where a slow one stalls
-// the keep-alive; so the handler here only queues. Handlers added later are lost
-// at a reconnect; so it is registered in the configuration. Subscriptions are
-// renewed when the broker says that it has no session of ours.
+// Both speak MQTT 5 or 3.1.1. What the broker sends is only queued where it is
+// read, because a slow reader stalls the keep-alive. Subscriptions are renewed
+// when the broker says that it has no session of ours.
 package mqttdev
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"sync"
 	"time"
-
-	"github.com/eclipse/paho.golang/autopaho"
-	"github.com/eclipse/paho.golang/paho"
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
@@ -34,6 +27,9 @@ type Config struct {
 	ID     string // unique in a rig; "" = the filter
 	Broker *url.URL
 	TLS    *tls.Config
+	// Version of MQTT: 5 or 3.1.1; "" = 5. MQTT 3.1.1 brings retained messages
+	// again with every subscription.
+	Version string
 	// Username and Password for the broker; empty = those of the URL, if any.
 	Username string
 	Password []byte
@@ -64,8 +60,8 @@ type Stats struct {
 	Failures uint64 // attempts to connect or subscribe that failed
 }
 
-// message is what the handler queues.
-type message struct {
+// arrival is what the handler queues.
+type arrival struct {
 	at      time.Duration
 	topic   string
 	payload []byte
@@ -75,9 +71,10 @@ type message struct {
 type Device struct {
 	cfg    Config
 	in     *intake.Intake
-	inbox  chan message
+	inbox  chan arrival
 	cancel context.CancelFunc
-	manage *autopaho.ConnectionManager
+	ready  chan struct{} // closed when broker is set
+	broker link
 	work   sync.WaitGroup // the decoding goroutine and pending subscriptions
 
 	mu         sync.Mutex
@@ -99,14 +96,15 @@ func Open(ctx context.Context, cfg Config) (*Device, error) {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.Background())
-	d := &Device{cfg: cfg, inbox: make(chan message, 1024), cancel: cancel, run: run,
-		subscribed: make(chan struct{}),
-		in:         intake.New(cfg.Codec, intake.Options{Queue: cfg.Queue, Damages: cfg.Damages})}
-	d.manage, err = autopaho.NewConnection(run, d.clientConfig())
+	d := &Device{cfg: cfg, inbox: make(chan arrival, 1024), cancel: cancel, run: run,
+		ready: make(chan struct{}), subscribed: make(chan struct{}),
+		in: intake.New(cfg.Codec, intake.Options{Queue: cfg.Queue, Damages: cfg.Damages})}
+	d.broker, err = newLink(d.settings())
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("mqttdev: open %q: %w", cfg.Filter, err)
 	}
+	close(d.ready)
 	d.work.Go(d.decode)
 	select {
 	case <-d.subscribed:
@@ -128,6 +126,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New(`mqttdev: no topic filter; set Config.Filter, for example tele/+/SENSOR`)
 	case c.QoS > 1:
 		return c, fmt.Errorf("mqttdev: QoS %d of %q: must be 0 or 1", c.QoS, c.Filter)
+	}
+	if err := checkVersion(c.Version); err != nil {
+		return c, err
 	}
 	switch c.Broker.Scheme {
 	case "mqtt", "tcp", "mqtts", "ssl", "tls":
@@ -155,77 +156,40 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// clientConfig builds the configuration of the library.
-func (d *Device) clientConfig() autopaho.ClientConfig {
-	c := connection(d.cfg.Broker, d.cfg.TLS, d.cfg.Username, d.cfg.Password, d.cfg.Retry)
-	c.ClientID = d.cfg.ClientID
-	c.SessionExpiryInterval = 3600
-	if c.ClientID == "" {
-		c.ClientID = "plumbline-" + randomID()
-		c.CleanStartOnInitialConnection = true
-		c.SessionExpiryInterval = 0
+// settings describes the connection.
+func (d *Device) settings() linkConfig {
+	c := linkConfig{
+		broker: d.cfg.Broker, tls: d.cfg.TLS, version: d.cfg.Version, username: d.cfg.Username, password: d.cfg.Password,
+		clientID: d.cfg.ClientID, keep: d.cfg.ClientID != "", retry: d.cfg.Retry,
+		failed: func(err error) { d.failed("connect", err) }, receive: d.receive,
 	}
-	c.OnConnectionUp = func(m *autopaho.ConnectionManager, ack *paho.Connack) {
+	if !c.keep {
+		c.clientID = "plumbline-" + randomID()
+	}
+	c.up = func(present bool) {
 		d.count(func(s *Stats) { s.Connects++ })
-		if ack.SessionPresent && d.isSubscribed() {
+		if present && d.isSubscribed() {
 			return // the broker kept what this device subscribed
 		}
-		d.work.Go(func() { d.subscribe(m) }) // must not block here
+		d.work.Go(d.subscribe) // must not block here
 	}
-	c.OnConnectError = func(err error) { d.failed("connect", err) }
-	c.OnPublishReceived = []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
-		d.receive(p.Packet)
-		return true, nil
-	}}
 	return c
-}
-
-// connection holds what Device and Twin have in common.
-func connection(broker *url.URL, tlsConfig *tls.Config, username string, password []byte, retry time.Duration) autopaho.ClientConfig {
-	if username == "" && broker.User != nil {
-		username = broker.User.Username()
-		p, _ := broker.User.Password()
-		password = []byte(p)
-	}
-	bare := *broker // the library prints the URL in its errors
-	bare.User, bare.RawQuery = nil, ""
-	return autopaho.ClientConfig{
-		ServerUrls: []*url.URL{&bare}, TlsCfg: tlsConfig, KeepAlive: 20,
-		ConnectUsername: username, ConnectPassword: password, ConnectTimeout: 5 * time.Second,
-		ReconnectBackoff: func(attempt int) time.Duration {
-			if attempt == 0 {
-				return 0
-			}
-			return retry
-		},
-	}
-}
-
-// address is how reports, errors and logs name the broker: the user name is left
-// out with the password, because some brokers take a token there.
-func address(broker *url.URL) string { return broker.Scheme + "://" + broker.Host }
-
-func randomID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return hex.EncodeToString(b[:])
 }
 
 // subscribe asks for the filter until the broker grants it, the link breaks (a
 // new one subscribes by itself) or the device is closed.
-func (d *Device) subscribe(m *autopaho.ConnectionManager) {
+func (d *Device) subscribe() {
+	<-d.ready
 	for d.run.Err() == nil {
 		ctx, cancel := context.WithTimeout(d.run, 5*time.Second)
-		_, err := m.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{
-			Topic: d.cfg.Filter, QoS: d.cfg.QoS, RetainHandling: 1, // retained ones for a new subscription only
-		}}})
+		err := d.broker.subscribe(ctx, d.cfg.Filter, d.cfg.QoS)
 		cancel()
 		if err == nil {
 			d.markSubscribed()
 			return
 		}
 		d.failed("subscribe", err)
-		if errors.Is(err, autopaho.ConnectionDownError) {
+		if errors.Is(err, errDown) {
 			return
 		}
 		select {
@@ -262,20 +226,20 @@ func (d *Device) count(change func(*Stats)) {
 	change(&d.stats)
 }
 
-// receive runs on the library's reading goroutine: stamp, copy, queue.
-func (d *Device) receive(p *paho.Publish) {
-	if p.Retain && !d.cfg.KeepRetained {
+// receive runs where the connection is read: stamp, copy, queue.
+func (d *Device) receive(m message) {
+	if m.retain && !d.cfg.KeepRetained {
 		d.count(func(s *Stats) { s.Retained++ })
 		return
 	}
 	select {
-	case d.inbox <- message{at: d.cfg.Clock(), topic: p.Topic, payload: bytes.Clone(p.Payload)}:
+	case d.inbox <- arrival{at: d.cfg.Clock(), topic: m.topic, payload: bytes.Clone(m.payload)}:
 	default:
 		d.in.Drop()
 	}
 }
 
-// decode checks what was queued, away from the library's goroutine.
+// decode checks what was queued, away from where the connection is read.
 func (d *Device) decode() {
 	for {
 		select {
@@ -313,7 +277,7 @@ func (d *Device) Stats() Stats {
 func (d *Device) Close() error {
 	d.in.Discard(devices.ErrClosed)
 	d.cancel()
-	<-d.manage.Done()
+	d.broker.close()
 	d.work.Wait()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -94,11 +95,22 @@ func read(tb testing.TB, d devices.Device) devices.Sample {
 	return s
 }
 
-func TestConforms(t *testing.T) {
+// both runs a test with either version of MQTT.
+func both(t *testing.T, test func(t *testing.T, version string)) {
+	t.Helper()
+	for _, version := range mqttdev.Versions() {
+		t.Run("MQTT "+version, func(t *testing.T) { test(t, version) })
+	}
+}
+
+func TestConforms(t *testing.T) { both(t, conforms) }
+
+func conforms(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
 	devicetest.Conform(t, devicetest.Subject{Samples: 20, Open: func(tb testing.TB) devices.Device {
 		tb.Helper()
-		d := open(tb, mqttdev.Config{Broker: b.url(), Filter: "s/+", QoS: 1})
+		d := open(tb, mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/+", QoS: 1})
 		for i := range 25 {
 			b.publish(tb, fmt.Sprintf("s/%d", i), fmt.Sprintf(`{"n":%d}`, i), false)
 		}
@@ -106,10 +118,13 @@ func TestConforms(t *testing.T) {
 	}})
 }
 
-func TestPayloadsTopicsAndDamage(t *testing.T) {
+func TestPayloadsTopicsAndDamage(t *testing.T) { both(t, payloadsTopicsAndDamage) }
+
+func payloadsTopicsAndDamage(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
 	b.publish(t, "s/old", "1", true)
-	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", QoS: 1})
+	d := open(t, mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/#", QoS: 1})
 	b.publish(t, "s/a", `{"ENERGY":{"Power":12.5}}`, false)
 	b.publish(t, "s/a", `{"ENERGY":`, false)
 	b.publish(t, "s/b", "21.5", false)
@@ -128,18 +143,24 @@ func TestPayloadsTopicsAndDamage(t *testing.T) {
 	}
 }
 
-func TestRetainedOnRequest(t *testing.T) {
+func TestRetainedOnRequest(t *testing.T) { both(t, retainedOnRequest) }
+
+func retainedOnRequest(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
 	b.publish(t, "s/old", "1", true)
-	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", KeepRetained: true})
+	d := open(t, mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/#", KeepRetained: true})
 	if s := read(t, d); s.Topic != "s/old" {
 		t.Errorf("sample %+v, want the retained one", s)
 	}
 }
 
-func TestResubscribesAfterTheBrokerRestarted(t *testing.T) {
+func TestResubscribesAfterTheBrokerRestarted(t *testing.T) { both(t, resubscribes) }
+
+func resubscribes(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
-	d := open(t, mqttdev.Config{Broker: b.url(), Filter: "s/#", QoS: 1, ClientID: "dev", Retry: 10 * time.Millisecond})
+	d := open(t, mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/#", QoS: 1, ClientID: "dev", Retry: 10 * time.Millisecond})
 	b.publish(t, "s/a", "1", false)
 	read(t, d)
 	if err := b.stop(); err != nil {
@@ -156,7 +177,10 @@ func TestResubscribesAfterTheBrokerRestarted(t *testing.T) {
 	})
 }
 
-func TestOpenFailsClearly(t *testing.T) {
+func TestOpenFailsClearly(t *testing.T) { both(t, openFails) }
+
+func openFails(t *testing.T, version string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +189,7 @@ func TestOpenFailsClearly(t *testing.T) {
 	_ = l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = mqttdev.Open(ctx, mqttdev.Config{Broker: nobody, Filter: "s/#", Retry: 10 * time.Millisecond})
+	_, err = mqttdev.Open(ctx, mqttdev.Config{Broker: nobody, Version: version, Filter: "s/#", Retry: 10 * time.Millisecond})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "is the broker running") {
 		t.Errorf("no broker: %v", err)
 	}
@@ -181,6 +205,7 @@ func TestOpenFailsClearly(t *testing.T) {
 		{mqttdev.Config{Broker: good}, "set Config.Filter"},
 		{mqttdev.Config{Broker: good, Filter: "x", QoS: 2}, "must be 0 or 1"},
 		{mqttdev.Config{Broker: &url.URL{Scheme: "http", Host: "x"}, Filter: "x"}, "scheme must be"},
+		{mqttdev.Config{Broker: good, Version: "4", Filter: "x"}, `MQTT "4" is not spoken; known are 5, 3.1.1`},
 	} {
 		if _, err := mqttdev.Open(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)
@@ -189,12 +214,15 @@ func TestOpenFailsClearly(t *testing.T) {
 }
 
 // TestUserNamesAreSecretsToo: some brokers take a token as the user name.
-func TestUserNamesAreSecretsToo(t *testing.T) {
+func TestUserNamesAreSecretsToo(t *testing.T) { both(t, userNamesAreSecrets) }
+
+func userNamesAreSecrets(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
 	with := b.url()
 	with.User, with.RawQuery = url.User("t0k3n"), "token=t0k3n"
 	var log bytes.Buffer
-	d := open(t, mqttdev.Config{Broker: with, Filter: "s/#", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	d := open(t, mqttdev.Config{Broker: with, Version: version, Filter: "s/#", Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if path := d.Info().Path; path != "mqtt://"+b.addr+" s/#" {
 		t.Errorf("path %q", path)
 	}
@@ -204,7 +232,7 @@ func TestUserNamesAreSecretsToo(t *testing.T) {
 	with.Host = "127.0.0.1:1"
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := mqttdev.Open(ctx, mqttdev.Config{Broker: with, Filter: "s/#"}); err == nil || strings.Contains(err.Error(), "t0k3n") {
+	if _, err := mqttdev.Open(ctx, mqttdev.Config{Broker: with, Version: version, Filter: "s/#"}); err == nil || strings.Contains(err.Error(), "t0k3n") {
 		t.Errorf("the token is in the error: %v", err)
 	}
 	if strings.Contains(log.String(), "t0k3n") {
@@ -242,13 +270,13 @@ func power(t *testing.T, period time.Duration) devices.Scheduled {
 }
 
 // follow reads a twin's messages through a broker and compares them.
-func follow(t *testing.T, broker *url.URL) {
+func follow(t *testing.T, broker *url.URL, version string) {
 	t.Helper()
-	d := open(t, mqttdev.Config{Broker: broker, Filter: "tele/+/SENSOR", QoS: 1, Mode: devices.Sim})
+	d := open(t, mqttdev.Config{Broker: broker, Version: version, Filter: "tele/+/SENSOR", QoS: 1, Mode: devices.Sim})
 	var mu sync.Mutex
 	sent := map[string]bool{}
 	wall := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	twin, stop := runTwin(t, mqttdev.TwinConfig{Broker: broker, Name: "tasmota_A1B2C3", Source: power(t, 5*time.Millisecond), QoS: 1,
+	twin, stop := runTwin(t, mqttdev.TwinConfig{Broker: broker, Version: version, Name: "tasmota_A1B2C3", Source: power(t, 5*time.Millisecond), QoS: 1,
 		Retry: 10 * time.Millisecond, Now: func() time.Time { return wall },
 		OnPublish: func(p mqttdev.Published) {
 			mu.Lock()
@@ -273,7 +301,7 @@ func follow(t *testing.T, broker *url.URL) {
 			return sent[string(s.Raw)]
 		})
 	}
-	offline := open(t, mqttdev.Config{Broker: broker, Filter: "tele/+/LWT", KeepRetained: true})
+	offline := open(t, mqttdev.Config{Broker: broker, Version: version, Filter: "tele/+/LWT", KeepRetained: true})
 	if s := read(t, offline); string(s.Raw) != "Online" {
 		t.Errorf("LWT is %q while the twin runs", s.Raw)
 	}
@@ -286,24 +314,53 @@ func follow(t *testing.T, broker *url.URL) {
 	}
 }
 
-func TestTwinThroughMochi(t *testing.T) { follow(t, startBroker(t, "127.0.0.1:0").url()) }
+func TestTwinThroughMochi(t *testing.T) {
+	both(t, func(t *testing.T, version string) {
+		t.Helper()
+		follow(t, startBroker(t, "127.0.0.1:0").url(), version)
+	})
+}
 
 func TestTwinThroughMosquitto(t *testing.T) {
-	const name = "mosquitto"
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if path, err = exec.LookPath(filepath.Join("/usr/sbin", name)); err != nil {
-			t.Skip(name, "is not installed")
-		}
+	both(t, func(t *testing.T, version string) {
+		t.Helper()
+		addr := freeAddress(t)
+		// With -p and no file, this broker listens on the loopback only.
+		follow(t, launch(t, addr, "mosquitto", "-p", fmt.Sprint(addr.Port)), version)
+	})
+}
+
+// TestTwinThroughNATS: a broker that speaks nothing newer than 3.1.1.
+func TestTwinThroughNATS(t *testing.T) {
+	addr, own, dir := freeAddress(t), freeAddress(t), t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	config := fmt.Sprintf("listen: %q\nserver_name: test\njetstream {store_dir: %q}\nmqtt {listen: %q}\n", own, dir, addr)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	follow(t, launch(t, addr, "nats-server", "-c", file), "3.1.1")
+}
+
+func freeAddress(t *testing.T) *net.TCPAddr {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	// With -p and no file, this broker listens on the loopback only.
-	cmd := exec.Command(path, "-p", fmt.Sprint(addr.Port))
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr)
+}
+
+// launch starts a broker that listens on addr.
+func launch(t *testing.T, addr *net.TCPAddr, name string, args ...string) *url.URL {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if path, err = exec.LookPath(filepath.Join("/usr/sbin", name)); err != nil {
+			t.Fatalf("%s is not installed; run: make deps-test", name)
+		}
+	}
+	cmd := exec.Command(path, args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -318,12 +375,15 @@ func TestTwinThroughMosquitto(t *testing.T) {
 		}
 		return err == nil
 	})
-	follow(t, &url.URL{Scheme: "mqtt", Host: addr.String()})
+	return &url.URL{Scheme: "mqtt", Host: addr.String()}
 }
 
-func TestTwinKeepsItsScheduleWithoutABroker(t *testing.T) {
+func TestTwinKeepsItsScheduleWithoutABroker(t *testing.T) { both(t, keepsItsSchedule) }
+
+func keepsItsSchedule(t *testing.T, version string) {
+	t.Helper()
 	b := startBroker(t, "127.0.0.1:0")
-	twin, _ := runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Name: "p", Source: power(t, 5*time.Millisecond), Retry: 10 * time.Millisecond})
+	twin, _ := runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Version: version, Name: "p", Source: power(t, 5*time.Millisecond), Retry: 10 * time.Millisecond})
 	devicetest.Eventually(t, "the first messages", func() bool { return twin.Stats().Published > 3 })
 	if err := b.stop(); err != nil {
 		t.Fatal(err)
@@ -345,9 +405,33 @@ func TestNewTwinRefuses(t *testing.T) {
 		{mqttdev.TwinConfig{Broker: good}, "no name"},
 		{mqttdev.TwinConfig{Broker: good, Name: "x"}, "no source"},
 		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), QoS: 2}, "must be 0 or 1"},
+		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), Version: "3.1"}, "is not spoken"},
 	} {
 		if _, err := mqttdev.NewTwin(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)
 		}
+	}
+}
+
+// TestDurableSession: what comes while the link is down is brought after it.
+func TestDurableSession(t *testing.T) { both(t, durable) }
+
+func durable(t *testing.T, version string) {
+	t.Helper()
+	b := startBroker(t, "127.0.0.1:0")
+	cfg := mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/#", QoS: 1, ClientID: "dev", Retry: 10 * time.Millisecond}
+	d := open(t, cfg)
+	b.publish(t, "s/a", "1", false)
+	read(t, d)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	devicetest.Eventually(t, "the broker to see the device go", func() bool {
+		c, known := b.server.Clients.Get("dev")
+		return known && c.Closed()
+	})
+	b.publish(t, "s/a", "missed", false)
+	if s := read(t, open(t, cfg)); string(s.Raw) != "missed" {
+		t.Errorf("the first sample of the next life is %q", s.Raw)
 	}
 }

@@ -10,9 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/autopaho"
-	"github.com/eclipse/paho.golang/paho"
-
 	"plumbline/devices"
 	"plumbline/devices/internal/intake"
 )
@@ -21,6 +18,7 @@ import (
 type TwinConfig struct {
 	Broker   *url.URL
 	TLS      *tls.Config
+	Version  string // of MQTT, as in Config
 	Username string
 	Password []byte
 	Name     string            // the device's name in its topics, for example "tasmota_A1B2C3"
@@ -72,6 +70,9 @@ func NewTwin(cfg TwinConfig) (*Twin, error) {
 	case cfg.QoS > 1:
 		return nil, fmt.Errorf("mqttdev: twin %q: QoS %d: must be 0 or 1", cfg.Name, cfg.QoS)
 	}
+	if err := checkVersion(cfg.Version); err != nil {
+		return nil, err
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = intake.Monotonic()
 	}
@@ -98,16 +99,11 @@ func (t *Twin) Stats() TwinStats {
 // nil. It blocks, keeps its schedule whether or not there is a connection, and
 // reconnects by itself. Instants count from the call.
 func (t *Twin) Run(ctx context.Context) error {
-	link, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	manage, err := autopaho.NewConnection(link, t.clientConfig())
+	broker, err := t.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("mqttdev: twin %q: %w", t.cfg.Name, err)
 	}
-	defer func() {
-		cancel()
-		<-manage.Done()
-	}()
+	defer broker.close()
 	schedule, start := t.cfg.Source.Schedule(), t.cfg.Clock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -120,17 +116,68 @@ func (t *Twin) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		t.publish(ctx, manage, seq, due)
+		t.publish(ctx, broker, seq, due)
 	}
+}
+
+// connect opens the connection: whenever it is up the sensor says that it is
+// online, and its will says so when it is not any more. A twin that ends is seen
+// to be offline too.
+func (t *Twin) connect(ctx context.Context) (link, error) {
+	lwt := "tele/" + t.cfg.Name + "/LWT"
+	up := make(chan struct{}, 1)
+	broker, err := newLink(linkConfig{
+		broker: t.cfg.Broker, tls: t.cfg.TLS, version: t.cfg.Version, username: t.cfg.Username, password: t.cfg.Password,
+		clientID: t.cfg.Name, retry: t.cfg.Retry, will: &message{topic: lwt, payload: []byte("Offline"), qos: 1, retain: true},
+		up: func(bool) {
+			t.mu.Lock()
+			t.stats.Connects++
+			t.mu.Unlock()
+			select {
+			case up <- struct{}{}:
+			default: // it will be said
+			}
+		},
+		failed: func(error) {},
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &welcomed{link: broker}
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.work.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-up: // what cannot be said now is said on the next connection
+				_ = broker.publish(ctx, message{topic: lwt, payload: []byte("Online"), qos: 1, retain: true})
+			}
+		}
+	})
+	return w, nil
+}
+
+// welcomed is a link with the goroutine that speaks whenever it is up.
+type welcomed struct {
+	link
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+func (w *welcomed) close() {
+	w.cancel()
+	w.work.Wait()
+	w.link.close()
 }
 
 // publish sends one sample and counts what became of it. Waiting for an
 // acknowledgement is bounded by the period, so that the schedule is kept.
-func (t *Twin) publish(ctx context.Context, manage *autopaho.ConnectionManager, seq uint64, due time.Duration) {
+func (t *Twin) publish(ctx context.Context, broker link, seq uint64, due time.Duration) {
 	payload := tasmota(t.cfg.Source.Sample(seq, due), t.cfg.Source.Info().Kind, t.cfg.Now())
 	bounded, cancel := context.WithTimeout(ctx, max(t.cfg.Source.Schedule().Period, 100*time.Millisecond))
 	defer cancel()
-	_, err := manage.Publish(bounded, &paho.Publish{Topic: t.Topic(), QoS: t.cfg.QoS, Payload: payload})
+	err := broker.publish(bounded, message{topic: t.Topic(), qos: t.cfg.QoS, payload: payload})
 	at := t.cfg.Clock()
 	t.mu.Lock()
 	if err != nil {
@@ -142,26 +189,6 @@ func (t *Twin) publish(ctx context.Context, manage *autopaho.ConnectionManager, 
 	if err == nil && t.cfg.OnPublish != nil {
 		t.cfg.OnPublish(Published{Seq: seq, Due: due, At: at, Topic: t.Topic(), Payload: payload})
 	}
-}
-
-func (t *Twin) clientConfig() autopaho.ClientConfig {
-	lwt := "tele/" + t.cfg.Name + "/LWT"
-	c := connection(t.cfg.Broker, t.cfg.TLS, t.cfg.Username, t.cfg.Password, t.cfg.Retry)
-	c.ClientID = t.cfg.Name
-	c.CleanStartOnInitialConnection = true
-	c.WillMessage = &paho.WillMessage{Topic: lwt, Payload: []byte("Offline"), QoS: 1, Retain: true}
-	c.OnConnectionUp = func(m *autopaho.ConnectionManager, _ *paho.Connack) {
-		t.mu.Lock()
-		t.stats.Connects++
-		t.mu.Unlock()
-		// Queued, because this callback must not block.
-		_ = m.PublishViaQueue(context.Background(), &autopaho.QueuePublish{
-			Publish: &paho.Publish{Topic: lwt, Payload: []byte("Online"), QoS: 1, Retain: true}}) // a memory queue takes all
-	}
-	// 0x04: disconnect and publish the will, so that a twin that ends is seen
-	// to be offline [MQTT-3.1.2-8].
-	c.DisconnectPacketBuilder = func() *paho.Disconnect { return &paho.Disconnect{ReasonCode: 4} }
-	return c
 }
 
 // tasmota builds the payload: the time without zone, and the values in a group

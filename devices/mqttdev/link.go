@@ -1,0 +1,97 @@
+package mqttdev
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Versions are the versions of MQTT that this package speaks, as Config.Version
+// names them.
+func Versions() []string { return []string{"5", "3.1.1"} }
+
+// What both versions have in common.
+const (
+	keepAlive    = 20 * time.Second // what the broker is told
+	connectLimit = 5 * time.Second  // of one attempt, from dialling to CONNACK
+)
+
+// errDown says that there is no connection at the moment, or no more.
+var errDown = errors.New("the connection to the broker is down")
+
+// link is a connection to a broker that comes back by itself. Its methods may be
+// called by any goroutine.
+type link interface {
+	// subscribe asks for a filter and returns when the broker has granted it. The
+	// error wraps errDown when there is no connection.
+	subscribe(ctx context.Context, filter string, qos byte) error
+	// publish hands a message to the network and, with QoS 1, waits for its
+	// acknowledgement.
+	publish(ctx context.Context, m message) error
+	// close disconnects and waits for the goroutines of the link.
+	close()
+}
+
+// message is one message on its way out or in.
+type message struct {
+	topic   string
+	payload []byte
+	qos     byte
+	retain  bool
+}
+
+// linkConfig describes a link.
+type linkConfig struct {
+	broker   *url.URL
+	tls      *tls.Config
+	version  string
+	username string // with "" those of the URL count, if any
+	password []byte
+	clientID string
+	keep     bool          // the session outlives the connection
+	retry    time.Duration // between attempts to connect
+	will     *message      // published by the broker when the link ends in whatever way; nil for none
+
+	// Of the following none may block. All are required but receive.
+	up      func(present bool) // connected; present: the broker has kept the session
+	failed  func(err error)    // an attempt to connect has failed
+	receive func(m message)    // on the reading goroutine; keeps nothing of m
+}
+
+// newLink starts a link, which lives until close.
+func newLink(cfg linkConfig) (link, error) {
+	if cfg.username == "" && cfg.broker.User != nil {
+		cfg.username = cfg.broker.User.Username()
+		p, _ := cfg.broker.User.Password()
+		cfg.password = []byte(p)
+	}
+	if cfg.version == "3.1.1" {
+		return newOlder(cfg), nil
+	}
+	return newNewer(cfg)
+}
+
+// checkVersion finds a version that is not spoken.
+func checkVersion(version string) error {
+	if version == "" || slices.Contains(Versions(), version) {
+		return nil
+	}
+	return fmt.Errorf("mqttdev: MQTT %q is not spoken; known are %s", version, strings.Join(Versions(), ", "))
+}
+
+// address is how reports, errors and logs name the broker: the user name is left
+// out with the password, because some brokers take a token there.
+func address(broker *url.URL) string { return broker.Scheme + "://" + broker.Host }
+
+func randomID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return hex.EncodeToString(b[:])
+}
