@@ -11,6 +11,7 @@ import (
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -263,7 +264,7 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 func (b *Bench) Finish(ctx context.Context) error {
 	b.finishing.Do(func() {
 		for _, step := range []func() error{
-			b.SUT.Err, func() error { return b.Drain(ctx) }, b.Close, b.SUT.Err, // it may die while everything drains
+			b.SUT.Err, func() error { return b.Drain(ctx) }, b.witnessed, b.Close, b.SUT.Err, // it may die while everything drains
 		} {
 			if b.finished = b.blame(step()); b.finished != nil {
 				return
@@ -271,6 +272,15 @@ func (b *Bench) Finish(ctx context.Context) error {
 		}
 	})
 	return b.finished
+}
+
+// witnessed tells of a broker that did not let the witness see the run to its
+// end: what reached the broker is not known then.
+func (b *Bench) witnessed() error {
+	if err := b.Witness.Err(); err != nil {
+		return fmt.Errorf("%w: %w", sut.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // clockCost returns what a reading of the clock costs at best of a few trials:

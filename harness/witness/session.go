@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,12 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("broker refused the connection with reason code 0x%02X", e.Code)
 }
 
+// passing reports whether the same may be let in a little later: the broker is
+// not ready or has too much to do (MQTT 3.1.1 section 3.2.2.3, MQTT 5 section 2.4).
+func (e *RefusedError) passing() bool {
+	return e.Filter == "" && slices.Contains([]byte{0x03, 0x88, 0x89, 0x97, 0x9F}, e.Code)
+}
+
 // session is one connection to the broker. The packets are read here and not by
 // a client library: a library hands them on from goroutine to goroutine before
 // anybody can stamp them.
@@ -43,6 +50,7 @@ type session struct {
 	write   sync.Mutex
 	stop    func() bool
 	early   []arrival // PUBLISH that came before SUBACK, which is allowed (section 3.8.4)
+	waiting int       // bytes of payloads in early
 }
 
 type arrival struct {
@@ -53,7 +61,9 @@ type arrival struct {
 // What a broker can make a witness keep is bounded.
 const (
 	packetLimit = 16 << 20 // bytes of one packet
-	earlyLimit  = 10_000   // messages before SUBACK
+	earlyLimit  = 10_000   // messages before SUBACK, of packetLimit bytes in all
+
+	plausibleEvery = 10_000 // messages between two looks at Config.Plausible
 )
 
 // clientID is unique, so that two witnesses do not take over each other's session.
@@ -175,8 +185,9 @@ func (w *Witness) subscribe(s *session) error {
 		case mqttwire.TypePublish:
 			var m mqttwire.Message
 			m, err = packet.Message(w.wanted.Version, w.wanted.QoS)
-			if s.early = append(s.early, arrival{at, m}); len(s.early) > earlyLimit {
-				return fmt.Errorf("broker sent %d messages and no answer to SUBSCRIBE", len(s.early))
+			s.early, s.waiting = append(s.early, arrival{at, m}), s.waiting+len(packet.Body)
+			if len(s.early) > earlyLimit || s.waiting > packetLimit {
+				return fmt.Errorf("broker sent %d messages of %d bytes and no answer to SUBSCRIBE", len(s.early), s.waiting)
 			}
 		}
 	}
@@ -252,7 +263,9 @@ func (w *Witness) serve(s *session) error {
 // retained whether one likes it or not: that is no message of now.
 func (w *Witness) witness(s *session, at int64, m mqttwire.Message) error {
 	if !m.Retain || w.wanted.Version == mqttwire.V5 {
-		w.record(at, m)
+		if err := w.record(at, m); err != nil {
+			return err
+		}
 	}
 	if m.QoS != 1 {
 		return nil
@@ -260,7 +273,7 @@ func (w *Witness) witness(s *session, at int64, m mqttwire.Message) error {
 	return s.send(mqttwire.AppendPuback(nil, m.ID))
 }
 
-func (w *Witness) record(at int64, m mqttwire.Message) {
+func (w *Witness) record(at int64, m mqttwire.Message) error {
 	rec := record.Record{
 		Kind: record.Witnessed, Node: w.node, Stream: record.NoStream, At: at,
 		Digest: w.cfg.Recorder.Digest(m.Payload), Bytes: uint32(len(m.Payload)),
@@ -280,9 +293,15 @@ func (w *Witness) record(at int64, m mqttwire.Message) {
 	}
 	w.cfg.Recorder.Add(rec)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.counters.Witnessed++
 	w.wakeLocked()
-	w.mu.Unlock()
+	if n := w.counters.Witnessed; w.cfg.Plausible != nil && n%plausibleEvery == 0 {
+		if most := w.cfg.Plausible(); n > most {
+			return fmt.Errorf("%w: %d came, %d are plausible", ErrFlood, n, most)
+		}
+	}
+	return nil
 }
 
 func (s *session) send(packet []byte) error {

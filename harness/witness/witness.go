@@ -38,7 +38,12 @@ type Config struct {
 	// Resolve names the stream and sequence of a payload. It is called on the
 	// reading goroutine: it must not block, keep payload or call the witness.
 	// nil leaves every message foreign (record.NoStream).
-	Resolve   func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
+	Resolve func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
+	// Plausible returns the most messages that can have been published by now; it
+	// is asked every now and then under a lock and must not block. A broker that
+	// sends more ends the witness with ErrFlood, before its recording fills disk
+	// and memory. nil bounds nothing.
+	Plausible func() uint64
 	KeepAlive time.Duration // whole seconds; 0 means 30 s
 	Backoff   time.Duration // first wait before a reconnection; 0 means 100 ms. It doubles up to 2 s
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -52,8 +57,13 @@ type Counters struct {
 	Disconnects uint64
 }
 
-// ErrClosed is returned by waits on a witness that was closed.
-var ErrClosed = errors.New("witness: closed")
+// Errors that callers branch on.
+var (
+	// ErrClosed is returned by waits on a witness that was closed.
+	ErrClosed = errors.New("witness: closed")
+	// ErrFlood says that a broker sent more than can have been published.
+	ErrFlood = errors.New("more came than can have been published")
+)
 
 // Witness is one recording subscriber. Its methods may be called by any goroutine.
 type Witness struct {
@@ -71,6 +81,7 @@ type Witness struct {
 	counters Counters
 	session  *session // nil while there is none
 	closing  bool
+	err      error         // why it ended, nil while it works and after Close
 	changed  chan struct{} // closed and renewed for those who wait
 	waiting  bool
 }
@@ -134,7 +145,7 @@ func (w *Witness) connectUntil(ctx context.Context) (*session, error) {
 		switch {
 		case err == nil:
 			return s, nil
-		case errors.As(err, &refused):
+		case errors.As(err, &refused) && !refused.passing():
 			w.event(record.Refused, map[string]string{"code": fmt.Sprintf("0x%02X", refused.Code), "filter": refused.Filter})
 			return nil, err
 		}
@@ -169,10 +180,31 @@ func (w *Witness) run(s *session) {
 		if closing {
 			return
 		}
-		if s, err = w.connectUntil(w.ctx); err != nil {
+		if !errors.Is(err, ErrFlood) {
+			s, err = w.connectUntil(w.ctx)
+		}
+		if err != nil {
+			w.end(err)
 			return
 		}
 	}
+}
+
+// end keeps the reason why the witness is over.
+func (w *Witness) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closing {
+		w.err = fmt.Errorf("witness: %q has ended: %w", w.cfg.Name, err)
+	}
+}
+
+// Err says why the witness ended: the broker refused it, or sent beyond all
+// measure. It is nil while it works and after Close.
+func (w *Witness) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Counters returns the totals so far.
@@ -209,7 +241,7 @@ func (w *Witness) wait(ctx context.Context, what string, condition func() bool) 
 		select {
 		case <-changed:
 		case <-w.done:
-			return fmt.Errorf("witness: %q waited for %s and has ended: %w", w.cfg.Name, what, ErrClosed)
+			return errors.Join(fmt.Errorf("witness: %q waited for %s and has ended: %w", w.cfg.Name, what, ErrClosed), w.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("witness: %q waited for %s: %w", w.cfg.Name, what, context.Cause(ctx))
 		}
