@@ -44,6 +44,7 @@ type Plan struct {
 	Sources     []DeviceSpec   // opened in place of the fleet
 	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
 	Retain      bool           // the fleet publishes messages to be retained
+	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
@@ -169,6 +170,7 @@ func (b *Bench) startWitness(ctx context.Context) error {
 	w, err := witness.Open(ctx, witness.Config{
 		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
 		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
+		Plausible: b.witnessable,
 	})
 	b.Witness = w
 	return b.unreachable(ctx, err)

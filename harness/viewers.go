@@ -46,7 +46,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 		Name: name, Protocol: of.Protocol, URL: of.URL, Origin: of.Origin, TLS: b.SUT.TLS(),
 		Subprotocol: of.Subprotocol, MQTTVersion: of.MQTTVersion, Hello: of.Hello, Message: viewer.Pointers(of.Message), Interval: of.Interval, Place: viewer.TokenPlace(of.Token),
 		Filters: b.plan.Filters, Resume: b.SUT.Has(sut.CapResume),
-		Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Silence: b.plan.Silence, Log: b.log,
+		Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Silence: b.plan.Silence, KeepAlive: b.plan.KeepAlive, Log: b.log,
 		Plausible: b.plausible,
 	}
 	if b.SUT.Has(sut.CapQoS1) {
@@ -139,6 +139,20 @@ func (b *Bench) plausible() uint64 {
 		taken = max(taken, uint64(max(g.Health().Acked, 0)))
 	}
 	return plausibleFloor + plausibleShare*taken
+}
+
+// sensorsRate bounds what sensors that publish by themselves do in a second.
+const sensorsRate = 10_000
+
+// witnessable returns the most messages that the witness can have seen by now:
+// as plausible, and what sensors may have published that tell nobody.
+func (b *Bench) witnessable() uint64 {
+	most := plausibleFloor + sensorsRate*uint64(max(b.Clock.Now(), 0))/uint64(time.Second)
+	if g := b.driving.Load(); g != nil {
+		h := g.Health()
+		most += plausibleShare * uint64(max(h.Acked, h.Sent, 0))
+	}
+	return most
 }
 
 // accepted counts what the broker took so far. Sensors that publish by themselves

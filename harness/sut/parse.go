@@ -247,8 +247,8 @@ func (d *Descriptor) checkAuth(fault faultFunc) error {
 func (d *Descriptor) checkCapabilities(fault faultFunc) error {
 	known := Capabilities()
 	for i, c := range d.Capabilities {
-		if c == CapCloseCodes && d.Viewer.Protocol != "plumbline" {
-			return fault([]any{"capabilities", i}, "%q are those of plumbline.v1, which viewers of protocol %s do not speak; leave it out", c, d.Viewer.Protocol)
+		if why := unaskable(c, d.Viewer.Protocol); why != "" {
+			return fault([]any{"capabilities", i}, "%q cannot be asked of viewers of protocol %s: %s; leave it out", c, d.Viewer.Protocol, why)
 		}
 		if slices.Contains(known, c) || (strings.HasPrefix(c, "x-") && len(c) > 2) {
 			continue
@@ -256,6 +256,20 @@ func (d *Descriptor) checkCapabilities(fault faultFunc) error {
 		return fault([]any{"capabilities", i}, "%q is not known%s; names of your own begin with x-", c, guess(c, known))
 	}
 	return nil
+}
+
+// unaskable says why nothing can be found out about a capability by viewers of a
+// protocol, "" when something can. A claim would be judged, and wrongly.
+func unaskable(capability, protocol string) string {
+	switch {
+	case capability == CapCloseCodes && protocol != "plumbline":
+		return "the documented codes are those of plumbline.v1"
+	case capability == CapGapMarker && protocol != "plumbline":
+		return "only plumbline.v1 has a form for it that the harness knows"
+	case capability == CapHeartbeat && (protocol == "sse" || protocol == "poll"):
+		return "they say nothing whose absence could be noticed, and what acknowledges the bytes is the kernel"
+	}
+	return ""
 }
 
 func guess(word string, known []string) string {

@@ -217,3 +217,26 @@ func TestPortsAreDistinctAndRemembered(t *testing.T) {
 		t.Fatalf("after forget: %d, %v", renewed, err)
 	}
 }
+
+// TestClaimsThatCannotBeJudged: nobody is failed for what the harness cannot see.
+func TestClaimsThatCannotBeJudged(t *testing.T) {
+	for _, c := range []struct {
+		protocol, url, capability string
+		refused                   bool
+	}{
+		{"json", "ws://127.0.0.1:1/", CapCloseCodes, true},
+		{"mqtt", "ws://127.0.0.1:1/", CapGapMarker, true},
+		{"sse", "http://127.0.0.1:1/", CapHeartbeat, true},
+		{"poll", "http://127.0.0.1:1/", CapHeartbeat, true},
+		{"json", "ws://127.0.0.1:1/", CapHeartbeat, false},
+		{"mqtt", "ws://127.0.0.1:1/", CapHeartbeat, false},
+		{"plumbline", "ws://127.0.0.1:1/", CapGapMarker, false},
+	} {
+		text := "apiVersion: plumbline/v1\nkind: SUT\nname: x\nbroker: {url: \"mqtt://127.0.0.1:1\"}\n" +
+			"viewer: {protocol: " + c.protocol + ", url: \"" + c.url + "\"}\ncapabilities: [qos1, " + c.capability + "]\n"
+		_, err := Parse([]byte(text), "x.yaml", "")
+		if c.refused != (err != nil) || (err != nil && !strings.Contains(err.Error(), "capabilities[1]: \""+c.capability+"\" cannot be asked of viewers of protocol "+c.protocol)) {
+			t.Errorf("%s over %s: %v", c.capability, c.protocol, err)
+		}
+	}
+}

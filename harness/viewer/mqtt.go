@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,17 +21,13 @@ import (
 // wants to resume (MQTT 5 section 3.1.2.11.2).
 const sessionExpiry = 600 // seconds
 
-// mqttKeepAlive is the keep alive of CONNECT, in seconds: a server ends the
-// connection of a viewer that was silent for 1.5 times as long [MQTT-3.1.2-22].
-// Three PINGREQ fall into it, and the server may say nothing for twice as long.
-const mqttKeepAlive = 2
-
 // mqtt speaks MQTT 3.1.1 or 5 over WebSocket (MQTT 5 section 6), on QoS 1 or 0.
 // The packets are read here and not by a client library: a library hands them
 // on from goroutine to goroutine before anybody can stamp them.
 type mqtt struct {
 	*Viewer
 	version byte
+	alive   uint16 // keep alive in seconds
 	client  string
 	wanted  mqttwire.Subscription
 	topics  topics
@@ -47,8 +44,16 @@ func newMQTT(v *Viewer) (*mqtt, error) {
 	if v.cfg.QoS > 1 {
 		return nil, fmt.Errorf("QoS %d is not spoken; viewers subscribe with 0 or 1", v.cfg.QoS)
 	}
+	alive := DefaultKeepAlive
+	switch {
+	case v.cfg.KeepAlive == 0:
+	case v.cfg.KeepAlive%time.Second != 0 || v.cfg.KeepAlive < 0 || v.cfg.KeepAlive/time.Second > math.MaxUint16:
+		return nil, fmt.Errorf("keep alive of %v; MQTT can tell whole seconds, at most %d", v.cfg.KeepAlive, math.MaxUint16)
+	default:
+		alive = v.cfg.KeepAlive
+	}
 	return &mqtt{
-		Viewer: v, version: version, topics: topics{},
+		Viewer: v, version: version, topics: topics{}, alive: uint16(alive / time.Second),
 		// Unique, so that two viewers do not take over each other's session.
 		client: v.cfg.Name + "-" + strings.ToLower(rand.Text()[:10]),
 		wanted: mqttwire.Subscription{Version: version, ID: 1, Filters: v.cfg.Filters, QoS: v.cfg.QoS},
@@ -92,7 +97,7 @@ type mqttSession struct {
 func (s *mqttSession) enter() error {
 	m := s.m
 	c := mqttwire.Connection{
-		Version: m.version, ClientID: m.client, Clean: !m.cfg.Resume, KeepAlive: mqttKeepAlive, Username: s.username, Password: s.password,
+		Version: m.version, ClientID: m.client, Clean: !m.cfg.Resume, KeepAlive: m.alive, Username: s.username, Password: s.password,
 	}
 	if m.cfg.Resume {
 		c.Expiry = sessionExpiry
@@ -104,7 +109,7 @@ func (s *mqttSession) enter() error {
 	if err = errors.Join(err, s.readUntil(err, func() bool { return s.answered })); err != nil {
 		return err
 	}
-	keepAlive := mqttKeepAlive * time.Second
+	keepAlive := time.Duration(m.alive) * time.Second
 	if s.keepAlive > 0 { // [MQTT-3.1.2-21]
 		keepAlive = time.Duration(s.keepAlive) * time.Second
 	}

@@ -52,6 +52,7 @@ type Config struct {
 
 	QoS         byte          // asked for in subscriptions (MQTT): 0 or 1
 	MQTTVersion string        // 5 or 3.1.1; "" means 5
+	KeepAlive   time.Duration // of CONNECT (MQTT), whole seconds up to 18 h; 0 means DefaultKeepAlive
 	Subprotocol string        // WebSocket subprotocol; "" means that of the protocol
 	Hello       []string      // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
 	Message     Pointers      // into each frame (JSON, SSE, Poll)
@@ -87,6 +88,12 @@ type Pointers struct {
 
 // DefaultInterval is how often a viewer asks where nothing else is said.
 const DefaultInterval = time.Second
+
+// DefaultKeepAlive is the keep alive of MQTT viewers where nothing else is said: a
+// server ends the connection of a client that was silent for 1.5 times as long
+// [MQTT-3.1.2-22]. Three PINGREQ fall into it, and the server may say nothing
+// for twice as long.
+const DefaultKeepAlive = 2 * time.Second
 
 // Viewer is one recording client. Its methods may be called by any goroutine.
 type Viewer struct {
