@@ -130,7 +130,7 @@ func (b *Bench) startSUT(ctx context.Context, logs string) error {
 	opts.Binary = b.rig.binary
 	b.rig.mu.Unlock()
 	opts.Dir, opts.SampleEvery, opts.Log = logs, cmp.Or(b.plan.Sample, time.Second), b.log
-	if opts.Descriptor == nil { // the configuration of any other system is its own affair
+	if opts.Descriptor == nil || opts.Descriptor.Bridged() { // the configuration of any other system is its own affair
 		opts.Config = b.plan.Config
 	}
 	system, err := sut.New(opts)

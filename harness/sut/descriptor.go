@@ -178,6 +178,10 @@ func Capabilities() []string {
 		CapBinary, CapLastWill, CapMixedOrder, CapBrokerRestart}
 }
 
+// Bridged reports whether the system is bridged as Default and Fronted describe
+// it: this package writes its configuration, and takes Options.Config for it.
+func (d *Descriptor) Bridged() bool { return d.builtin }
+
 // Remote reports whether the harness starts nothing itself.
 func (d *Descriptor) Remote() bool { return len(d.Start) == 0 }
 

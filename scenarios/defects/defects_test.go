@@ -134,7 +134,7 @@ func TestSomeDefectsAreCaughtAndNoneIsNot(t *testing.T) {
 		}
 	}
 	none, _ := defects.FindControl("none")
-	none.Scenario = []string{"tenants", "client"}
+	none.Scenario = []string{"tenants", "client", "halfopen"} // the last fails where settings of the scenario do not reach the bridge
 	out, err := defects.Hold(t.Context(), with, none, filepath.Join(t.TempDir(), "none"), 1)
 	if err != nil || out.Status == defects.FalseFail || out.Status == defects.Broken {
 		t.Errorf("without a defect: %s: %s (%v)", out.Status, out.Why, err)
