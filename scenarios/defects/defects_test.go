@@ -1,6 +1,7 @@
 package defects_test
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +123,7 @@ func TestSomeDefectsAreCaughtAndNoneIsNot(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the harness stops processes by signals that Windows does not have")
 	}
+	onceEach(t)
 	with := programs(t)
 	for _, id := range []string{"F08", "F44", "F61"} {
 		d, ok := defects.Find(id)
@@ -139,4 +141,20 @@ func TestSomeDefectsAreCaughtAndNoneIsNot(t *testing.T) {
 	if err != nil || out.Status == defects.FalseFail || out.Status == defects.Broken {
 		t.Errorf("without a defect: %s: %s (%v)", out.Status, out.Why, err)
 	}
+}
+
+// onceEach lets a test call Ginkgo under go test -count: Ginkgo refuses that
+// flag, because it cannot tell that its tree is built anew each time.
+func onceEach(t *testing.T) {
+	t.Helper()
+	count := flag.Lookup("test.count").Value
+	was := count.String()
+	if err := count.Set("1"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := count.Set(was); err != nil {
+			t.Error(err)
+		}
+	})
 }
