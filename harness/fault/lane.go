@@ -30,7 +30,7 @@ type lane struct {
 	edited  uint64        // counts changes of delay, jitter and seed
 	rules   []*rule       // replaced as a whole
 	cut     *cutRule      // nil for none
-	changed chan struct{} // closed and replaced when rules or cut change
+	changed chan struct{} // closed and replaced when rules, cut or rate change
 }
 
 func newLane() *lane {
@@ -45,8 +45,8 @@ func (l *lane) rulesNow() ([]*rule, *cutRule) {
 	return l.rules, l.cut
 }
 
-// change alters rules or cut and wakes the writers, so that what a rule held
-// does not wait for the next data.
+// change alters rules, cut or rate and wakes the writers, so that what a rule
+// held does not wait for the next data, nor what a throttle held for its turn.
 func (l *lane) change(edit func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,9 +66,16 @@ func (l *lane) removeRule(r *rule) {
 func (l *lane) cutBy(r *cutRule) { l.change(func() { l.cut = r }) }
 
 func (l *lane) changes() <-chan struct{} {
+	_, changed := l.pacing()
+	return changed
+}
+
+// pacing returns the limit in bytes per second, 0 for none, and what is closed
+// when it may have changed.
+func (l *lane) pacing() (rate int, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.changed
+	return l.rate, l.changed
 }
 
 // hold closes the gate or opens it.
@@ -91,11 +98,7 @@ func (l *lane) slow(delay time.Duration, jitter func(*rand.Rand) time.Duration, 
 	l.edited++
 }
 
-func (l *lane) throttle(rate int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rate = max(0, rate)
-}
+func (l *lane) throttle(rate int) { l.change(func() { l.rate = max(0, rate) }) }
 
 // pass waits at the gate; false means that done was closed meanwhile.
 func (l *lane) pass(done <-chan struct{}) bool {
@@ -138,16 +141,17 @@ func (l *lane) carry(k *link, s *stage, from, to net.Conn) {
 
 // write sends on what is queued until the queue or the connection ends.
 func (l *lane) write(k *link, s *stage, to net.Conn, queue <-chan chunk) {
+	out := &outlet{lane: l, link: k, to: to}
 	changed := l.changes()
 	for {
 		select {
 		case c, open := <-queue:
-			if !open || !l.release(k, s, to, c) {
+			if !open || !l.release(k, s, out, c) {
 				return
 			}
 		case <-changed:
 			changed = l.changes()
-			if !l.pass(k.done) || !k.dropping.Load() && !l.send(k, to, s.pass(nil), time.Now()) {
+			if !l.pass(k.done) || !k.dropping.Load() && !out.send(s.pass(nil), time.Now()) {
 				return
 			}
 		case <-k.done:
@@ -162,7 +166,7 @@ func (l *lane) read(k *link, way int, from net.Conn, queue chan<- chunk) {
 	buf := make([]byte, chunkBytes)
 	for {
 		n, err := from.Read(buf[:l.size()])
-		c := chunk{data: bytes.Clone(buf[:n]), due: p.due(l, time.Now(), n)}
+		c := chunk{data: bytes.Clone(buf[:n]), due: p.due(l, time.Now())}
 		if err != nil {
 			c.end = err
 		}
@@ -177,20 +181,24 @@ func (l *lane) read(k *link, way int, from net.Conn, queue chan<- chunk) {
 	}
 }
 
-// size is how much is read at once: small pieces under a throttle, so that they
-// trickle instead of coming in bursts.
+// size is how much is read at once: small pieces under a throttle, so that the
+// sender feels it soon.
 func (l *lane) size() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rate > 0 {
-		return min(chunkBytes, max(1, l.rate/50))
+		return trickle(l.rate)
 	}
 	return chunkBytes
 }
 
+// trickle is the largest piece under a throttle: 20 ms of the line, so that data
+// does not come in bursts.
+func trickle(rate int) int { return min(chunkBytes, max(1, rate/50)) }
+
 // release passes a chunk on when it is due and the gate is open. It reports
 // whether more may follow.
-func (l *lane) release(k *link, s *stage, to net.Conn, c chunk) bool {
+func (l *lane) release(k *link, s *stage, out *outlet, c chunk) bool {
 	if !wait(k, c.due) {
 		return false
 	}
@@ -201,39 +209,20 @@ func (l *lane) release(k *link, s *stage, to net.Conn, c chunk) bool {
 	if !l.pass(k.done) {
 		return false
 	}
-	if !l.send(k, to, s.pass(c.data), c.due) {
+	if !out.send(s.pass(c.data), c.due) {
 		return k.dropping.Load()
 	}
 	switch {
 	case c.end == nil:
 		return true
 	case errors.Is(c.end, io.EOF):
-		if l.send(k, to, s.end(), c.due) {
-			closeWrite(to) // half-close, RFC 9293 section 3.6
+		if out.send(s.end(), c.due) {
+			closeWrite(out.to) // half-close, RFC 9293 section 3.6
 		}
 	default:
 		k.lost()
 	}
 	return false
-}
-
-// send writes parcels of data that was due at that time. It reports whether more
-// may follow.
-func (l *lane) send(k *link, to net.Conn, parcels []parcel, due time.Time) bool {
-	for _, p := range parcels {
-		if p.delay > 0 && !wait(k, due.Add(p.delay)) {
-			return false
-		}
-		if _, err := to.Write(p.data); err != nil {
-			k.lost()
-			return false
-		}
-		if p.reset {
-			k.close(true)
-			return false
-		}
-	}
-	return true
 }
 
 // wait returns at that time; false means that the link is over.
@@ -259,10 +248,9 @@ type pace struct {
 	edited uint64
 	rnd    *rand.Rand
 	last   time.Time // due time of the chunk before: order is kept
-	free   time.Time // when the throttled line is free again
 }
 
-func (p *pace) due(l *lane, now time.Time, n int) time.Time {
+func (p *pace) due(l *lane, now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := now
@@ -274,13 +262,6 @@ func (p *pace) due(l *lane, now time.Time, n int) time.Time {
 		if l.jitter != nil {
 			at = at.Add(l.jitter(p.rnd))
 		}
-	}
-	if l.rate > 0 {
-		if p.free.Before(at) {
-			p.free = at
-		}
-		p.free = p.free.Add(time.Duration(n) * time.Second / time.Duration(l.rate))
-		at = p.free
 	}
 	if at.Before(p.last) {
 		at = p.last

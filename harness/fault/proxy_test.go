@@ -209,6 +209,27 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
+// A throttle acts on what the proxy had begun to read when it came, trickles,
+// and lets go at once of what it held when it ends.
+func TestThrottleTricklesAndLetsGo(t *testing.T) {
+	p := relay(t)
+	conn := dial(t, p.Addr())
+	hears(t, conn, "the reader waits for more now")
+	f := p.ThrottleFault(fault.Downstream, 100)
+	must(t, f.Inject(t.Context()))
+	text := strings.Repeat("x", 20_000) + "\n"
+	write(t, conn, text)
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	back := make([]byte, len(text))
+	if _, err := io.ReadFull(conn, back[:10]); err != nil {
+		t.Fatalf("at 100 B/s the first ten of %d bytes: %v", len(text), err)
+	}
+	must(t, f.Revert(t.Context()))
+	if n, err := io.ReadFull(conn, back[10:]); err != nil || string(back) != text {
+		t.Fatalf("after the throttle %d of %d bytes came, %v", 10+n, len(text), err)
+	}
+}
+
 func TestProxyToNothing(t *testing.T) {
 	if _, err := fault.NewProxy("no-port", fault.ProxyOptions{}); err == nil {
 		t.Error("a target without port was accepted")
