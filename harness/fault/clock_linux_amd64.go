@@ -255,9 +255,12 @@ func (v *vdso) inUse(pid int) (bool, error) {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			continue // the thread has ended
 		}
+		if err != nil {
+			return false, fmt.Errorf("%w: where its threads are cannot be read: %w", ErrUnavailable, err)
+		}
 		fields := strings.Fields(string(text))
-		if err != nil || len(fields) < 3 {
-			return false, fmt.Errorf("%w: where its threads are cannot be read (%q): %w", ErrUnavailable, text, err)
+		if len(fields) < 3 {
+			return false, fmt.Errorf("%w: where its threads are cannot be read out of %q", ErrUnavailable, text)
 		}
 		at, err := strconv.ParseUint(strings.TrimPrefix(fields[len(fields)-1], "0x"), 16, 64) // proc_pid_syscall(5)
 		if err != nil {

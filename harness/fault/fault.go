@@ -50,7 +50,8 @@ const RevertTimeout = 30 * time.Second
 
 // Apply injects f, holds it and reverts it. It stamps FaultOnset before the
 // injection and FaultEnd after the reverting, so that the window between the
-// two holds every effect. It reverts in every case, also when ctx has ended or
+// two holds every effect but one: what a delay holds back at the end is still
+// as late as it was going to be. It reverts in every case, also when ctx has ended or
 // the injection failed. A hold that ctx cut short is an error. rec may be nil.
 func Apply(ctx context.Context, rec *record.Recorder, f Fault, hold time.Duration) error {
 	return During(ctx, rec, f, func(ctx context.Context) error {

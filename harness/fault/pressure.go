@@ -44,18 +44,22 @@ func pressure(name string, p Running, spare int64, l limit) Fault {
 		if err != nil {
 			return fmt.Errorf("%s of process %d: %w", l.what, now, err)
 		}
-		pid, before = now, old
+		if now != pid { // a second injection found the limit of the first
+			pid, before = now, old
+		}
 		return nil
 	}
 	revert := func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if pid == 0 || p.Pid() != pid {
+			pid = 0
 			return nil
 		}
-		if _, err := l.set(pid, before); !errors.Is(err, os.ErrProcessDone) {
+		if _, err := l.set(pid, before); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}
+		pid = 0
 		return nil
 	}
 	return plain(name, inject, revert)

@@ -87,6 +87,31 @@ func TestMemoryPressure(t *testing.T) {
 	}
 }
 
+// However often it was injected, a revert gives back what the process had before
+// the first time.
+func TestPressureInjectedTwiceIsRevertedWhole(t *testing.T) {
+	s := process(t)
+	limits := func() string {
+		t.Helper()
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", s.Pid()))
+		if err != nil {
+			t.Skip(err)
+		}
+		return string(text)
+	}
+	before := limits()
+	f := fault.DescriptorPressure("no descriptors", s, 1)
+	available(t, f.Inject(t.Context()))
+	if limits() == before {
+		t.Fatal("the limit is as it was")
+	}
+	must(t, f.Inject(t.Context()))
+	must(t, f.Revert(t.Context()))
+	if after := limits(); after != before {
+		t.Errorf("after the revert:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 // clocks asks the stand-in for its clocks.
 func clocks(t *testing.T, conn net.Conn) (wall time.Time, mono time.Duration) {
 	t.Helper()

@@ -49,7 +49,8 @@ type serialStage interface {
 // piece is one write to the reader.
 type piece struct {
 	data  []byte
-	pause time.Duration // before it
+	pause time.Duration   // before it
+	hurry <-chan struct{} // closed when the pause is over at once; nil for never
 }
 
 // NewSerial makes a line to a reader: a pty twin, a connection, a pipe.
@@ -95,8 +96,9 @@ func (s *Serial) send(p []byte, stages []serialStage) error {
 				continue
 			}
 			out := stage.pass(in.data)
-			if len(out) > 0 {
+			if len(out) > 0 && in.pause > 0 {
 				out[0].pause += in.pause
+				out[0].hurry = in.hurry
 			}
 			next = append(next, out...)
 		}
@@ -111,6 +113,8 @@ func (s *Serial) deliver(pieces []piece) error {
 			timer := time.NewTimer(p.pause)
 			select {
 			case <-timer.C:
+			case <-p.hurry:
+				timer.Stop()
 			case <-s.done:
 				timer.Stop()
 			}
@@ -158,6 +162,9 @@ func (s *Serial) remove(stage serialStage) error {
 	return nil
 }
 
+// hurried is a stage that makes pauses, which end when the fault does.
+type hurried interface{ hurry() }
+
 // fault makes a fault of a stage. check says what is wrong with its parameters.
 func (s *Serial) fault(name string, check error, stage func(log scribe) serialStage) Counted {
 	return newActing("serial "+name, s.opts.Recorder, func(t *tally) (inject, revert func() error) {
@@ -168,6 +175,9 @@ func (s *Serial) fault(name string, check error, stage func(log scribe) serialSt
 			}
 			gone := on
 			on = nil
+			if slow, ok := gone.(hurried); ok {
+				slow.hurry() // the write that pauses holds mu
+			}
 			return s.remove(gone)
 		}
 		inject = func() error {

@@ -122,6 +122,44 @@ func TestSplitPausesUntilClose(t *testing.T) {
 	}
 }
 
+// A line that is torn for minutes is whole again as soon as it is reverted: a
+// revert has half a minute.
+func TestRevertEndsThePausesOfASplit(t *testing.T) {
+	var to reader
+	line := fault.NewSerial(&to, fault.SerialOptions{})
+	f := line.SplitFault(1, time.Second, 1)
+	must(t, f.Inject(t.Context()))
+	text := strings.Repeat("x", 600) // ten minutes with pauses
+	written := make(chan error, 1)
+	go func() { _, err := line.Write([]byte(text)); written <- err }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for first := to.take(); ; first = to.take() {
+		if text = text[len(strings.Join(first, "")):]; len(first) > 0 {
+			break // it is under way
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("nothing came within %v", patience)
+		}
+	}
+	reverted := make(chan error, 1)
+	go func() { reverted <- f.Revert(t.Context()) }()
+	for _, ended := range []<-chan error{reverted, written} {
+		select {
+		case err := <-ended:
+			must(t, err)
+		case <-time.After(patience):
+			t.Fatalf("the pauses went on for %v", patience)
+		}
+	}
+	if got := strings.Join(to.take(), ""); got != text {
+		t.Errorf("%d of %d bytes came", len(got), len(text))
+	}
+}
+
 func TestAStalledLineIsBounded(t *testing.T) {
 	var to reader
 	line := fault.NewSerial(&to, fault.SerialOptions{})
