@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 const (
 	hiccupPeriod = time.Millisecond
-	// maxGaps bounds the gap log; the statistics count on.
+	// maxGaps bounds the gap log: when it is full, the shorter ones go.
 	maxGaps = 10_000
 )
 
@@ -39,7 +40,7 @@ type HiccupReport struct {
 	N        int64
 	P50      time.Duration
 	P99, Max time.Duration
-	Gaps     []Gap // at most 10,000, the first ones
+	Gaps     []Gap // at most 10,000, the longest ones, in the order of time
 }
 
 // StartHiccup starts the thread; wake-ups later than threshold are logged as
@@ -59,11 +60,22 @@ func (h *Hiccup) run(ctx context.Context, clock *record.Clock) {
 		m.sleeper.sleepUntil(next)
 		late := time.Duration(max(clock.Now()-next, 0))
 		h.lateness.Add(late)
-		if late > h.threshold && len(h.gaps) < maxGaps {
-			h.gaps = append(h.gaps, Gap{At: next, Length: late})
-		}
+		h.note(Gap{At: next, Length: late})
 		// A missed wake-up is one hiccup, not a thousand: the count goes on from here.
 		next = max(next, clock.Now()) + int64(hiccupPeriod)
+	}
+}
+
+// note logs a gap. A log that is full doubles its threshold: what excuses a
+// late message is a long gap, whenever it was.
+func (h *Hiccup) note(g Gap) {
+	for g.Length > h.threshold {
+		if len(h.gaps) < maxGaps {
+			h.gaps = append(h.gaps, g)
+			return
+		}
+		h.threshold = max(2*h.threshold, hiccupPeriod)
+		h.gaps = slices.DeleteFunc(h.gaps, func(g Gap) bool { return g.Length <= h.threshold })
 	}
 }
 

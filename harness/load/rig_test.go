@@ -81,6 +81,23 @@ func TestHiccup(t *testing.T) {
 	}
 }
 
+// TestFullGapLogKeepsTheLongest: a long gap after very many short ones is what
+// a late message is excused with.
+func TestFullGapLogKeepsTheLongest(t *testing.T) {
+	h := &Hiccup{threshold: time.Millisecond}
+	for i := range 3 * maxGaps {
+		h.note(Gap{At: int64(i), Length: time.Duration(1001+i%900) * time.Microsecond})
+	}
+	last := Gap{At: 3 * maxGaps, Length: time.Second}
+	h.note(last)
+	if n := len(h.gaps); n == 0 || n > maxGaps || h.gaps[n-1] != last {
+		t.Errorf("%d gaps are logged, the longest is not the last of them", n)
+	}
+	if !slices.IsSortedFunc(h.gaps, func(a, b Gap) int { return int(a.At - b.At) }) {
+		t.Error("the log is out of order")
+	}
+}
+
 func TestHistogram(t *testing.T) {
 	var h Histogram
 	if h.Quantile(0.5) != 0 {

@@ -172,7 +172,7 @@ func slowClock(source string) bool {
 }
 
 // floorAt returns the noise floor at the quantile, from the next one measured
-// above it.
+// above it; beyond the last, from that one.
 func floorAt(rig reports.RigHealth, q float64) float64 {
 	switch {
 	case q <= 0.5:
