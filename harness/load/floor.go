@@ -3,15 +3,15 @@ package load
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
-	"plumbline/harness/record"
 	"plumbline/reports"
 )
 
@@ -23,14 +23,12 @@ const (
 )
 
 // FloorConfig describes a measurement of the noise floor. The zero value is
-// 3,000 frames of 200 bytes at 1,000 a second, without TLS, on a clock of its
-// own.
+// 3,000 frames of 200 bytes at 1,000 a second, without TLS.
 type FloorConfig struct {
 	Rate     float64
 	Messages int
 	Bytes    int
 	TLS      bool // the second leg, as from a bridge to a viewer
-	Clock    *record.Clock
 }
 
 // Floor is the noise floor of the rig: the latency of a bridge that does
@@ -46,9 +44,6 @@ func (f Floor) Into(rig *reports.RigHealth) {
 	rig.FloorP50, rig.FloorP99, rig.FloorP999 = inMillis(f.P50), inMillis(f.P99), inMillis(f.P999)
 }
 
-// floorHead is the head of a frame: intended instant and length.
-const floorHead = 12
-
 // floorGrace is how long after the last frame the reader may still wait.
 const floorGrace = 10 * time.Second
 
@@ -57,87 +52,20 @@ const floorGrace = 10 * time.Second
 // that only copies bytes from one connection to another, read back and stamped.
 // Whatever it shows is the rig's own. It blocks for Messages/Rate.
 func MeasureFloor(ctx context.Context, cfg FloorConfig) (Floor, error) {
-	cfg = cfg.withDefaults()
 	relay, err := newRelay(ctx, cfg.TLS)
 	if err != nil {
 		return Floor{}, err
 	}
 	defer relay.close()
-	stop := context.AfterFunc(ctx, relay.close)
-	defer stop()
-
-	var lateness Histogram
-	var group sync.WaitGroup
-	var readErr error
-	group.Go(func() { readErr = readFrames(relay.reader, cfg, &lateness) })
-	writeErr := writeFrames(ctx, relay.writer, cfg)
-	if writeErr != nil {
-		relay.close()
-	}
-	group.Wait()
-	if err := errors.Join(ctx.Err(), writeErr, readErr); err != nil {
+	beyond, err := MeasureReference(ctx, ReferenceConfig{
+		To: relay.writer, From: relay.reader, Rate: cfg.Rate, Frames: cfg.Messages, Bytes: cfg.Bytes,
+	})
+	if err != nil {
 		return Floor{}, fmt.Errorf("load: measure the noise floor: %w", err)
 	}
-	return Floor{
-		N: int(lateness.N()), P50: lateness.Quantile(0.5), P99: lateness.Quantile(0.99),
-		P999: lateness.Quantile(0.999), Max: lateness.Max(),
-	}, nil
-}
-
-func (c FloorConfig) withDefaults() FloorConfig {
-	if c.Rate <= 0 {
-		c.Rate = DefaultFloorRate
-	}
-	if c.Messages <= 0 {
-		c.Messages = DefaultFloorMessages
-	}
-	if c.Bytes <= 0 {
-		c.Bytes = DefaultFloorBytes
-	}
-	c.Bytes = max(c.Bytes, floorHead)
-	if c.Clock == nil {
-		c.Clock = record.NewClock()
-	}
-	return c
-}
-
-// writeFrames writes every frame at its instant.
-func writeFrames(ctx context.Context, out net.Conn, cfg FloorConfig) error {
-	m := newMetronome(cfg.Clock, true)
-	defer m.stop()
-	period := time.Duration(float64(time.Second) / cfg.Rate)
-	schedule := Schedule{Period: period, Dither: period / ditherShare}
-	start := cfg.Clock.Now() + int64(startAfter)
-	frame := make([]byte, cfg.Bytes)
-	for i := range cfg.Messages {
-		due := start + int64(schedule.Due(uint64(i)))
-		binary.BigEndian.PutUint64(frame, uint64(due))
-		binary.BigEndian.PutUint32(frame[8:], uint32(len(frame)))
-		if err := m.wait(ctx, due); err != nil {
-			return err
-		}
-		if _, err := out.Write(frame); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readFrames stamps every frame when its last byte is there.
-func readFrames(in net.Conn, cfg FloorConfig, lateness *Histogram) error {
-	limit := time.Duration(float64(cfg.Messages)/cfg.Rate*float64(time.Second)) + floorGrace
-	if err := in.SetReadDeadline(time.Now().Add(limit)); err != nil {
-		return err
-	}
-	frame := make([]byte, cfg.Bytes)
-	for range cfg.Messages {
-		if _, err := io.ReadFull(in, frame); err != nil {
-			return err
-		}
-		at := cfg.Clock.Now()
-		lateness.Add(time.Duration(at - int64(binary.BigEndian.Uint64(frame))))
-	}
-	return nil
+	slices.Sort(beyond)
+	at := func(q float64) time.Duration { return beyond[int(math.Ceil(q*float64(len(beyond))))-1] }
+	return Floor{N: len(beyond), P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1)}, nil
 }
 
 // relay is the null bridge with both of its clients.
