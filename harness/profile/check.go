@@ -16,6 +16,9 @@ const (
 	kind       = "Profile"
 )
 
+// mostReference bounds the delay of the reference bridge.
+const mostReference = time.Second
+
 type rawProfile struct {
 	APIVersion string              `yaml:"apiVersion"`
 	Kind       string              `yaml:"kind"`
@@ -38,6 +41,7 @@ type rawGates struct {
 	Attempts  int    `yaml:"attempts"`
 	Guard     string `yaml:"guard"`
 	GuardNote string `yaml:"guardSource"`
+	Reference string `yaml:"reference"`
 }
 
 type rawLimit struct {
@@ -116,6 +120,9 @@ func (k *checker) gates() error {
 	if g.Guard, err = k.time([]any{"gates", "guard"}, k.raw.Gates.Guard); err != nil {
 		return err
 	}
+	if g.Reference, err = k.time([]any{"gates", "reference"}, k.raw.Gates.Reference); err != nil {
+		return err
+	}
 	g.Blocks, g.Steady, g.Attempts, g.GuardNote = k.raw.Gates.Blocks, k.raw.Gates.Steady, k.raw.Gates.Attempts, k.raw.Gates.GuardNote
 	switch {
 	case g.Offered <= 0 || g.Slip <= 0 || g.MinBlock <= 0 || g.Guard <= 0:
@@ -124,6 +131,8 @@ func (k *checker) gates() error {
 		return k.doc.Errorf([]any{"gates", "offered"}, "%q is looser than the rule: less than 99.9 %% sent is no valid run (metrology 1.1)", k.raw.Gates.Offered)
 	case g.Slip > 0.05:
 		return k.doc.Errorf([]any{"gates", "slip"}, "%q is looser than the rule: a send slip above a twentieth of the limit is no valid run (metrology 0)", k.raw.Gates.Slip)
+	case g.Reference < 0 || g.Reference > mostReference:
+		return k.doc.Errorf([]any{"gates", "reference"}, "%q is not between 0 and %s: choose a delay near the limits that matter most", k.raw.Gates.Reference, mostReference)
 	case g.Attempts < 1 || g.Attempts > 3:
 		return k.doc.Errorf([]any{"gates", "attempts"}, "%d is not between 1 and 3: what a gate voided may be repeated twice at most (metrology 0)", g.Attempts)
 	case g.Blocks < 2:

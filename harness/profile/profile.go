@@ -85,6 +85,7 @@ type Gates struct {
 	Attempts  int           // at a scenario in all, when a gate voids one; 1 … 3
 	Guard     time.Duration // U: expanded systematic uncertainty (k = 2)
 	GuardNote string        // where U comes from
+	Reference time.Duration // delay of the reference bridge that the rig is calibrated with before and after a run; 0 is no calibration
 }
 
 // Units of a limit besides the plurals that counts are written with.

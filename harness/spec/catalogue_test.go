@@ -67,6 +67,7 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 	}, func(c *spec.Case) {
 		facts := spec.Facts[seen](c)
 		r := passed("LAT-01")
+		r.Measurement = &reports.Measurement{Name: "t0i→t4", Unit: "ms", Estimate: 3, Limit: 10, Confidence: 0.95, Quantile: 0.5, N: 300, NEff: 300, VIF: 1}
 		r.Headline = fmt.Sprintf("%d things, %v of them, %v", facts.Things, facts.Share, float64(facts.Never))
 		c.Judge(r)
 		c.Show(spec.Figures{Rig: &reports.RigHealth{SlipP99: 1, Offered: 10, Achieved: 10, FloorP50: reports.Float(math.NaN())},

@@ -40,6 +40,7 @@ func (c *composer) compose(ctx context.Context, report types.Report) (*reports.R
 	unkept := c.court.conditions.write(c.court.dir)
 	c.assemble(outcomes)
 	c.run.Environment = Environment(ctx)
+	c.court.conditions.Calibration.environment(c.run.Environment)
 	evidence, err := Evidence(c.court.dir)
 	if err = errors.Join(unkept, err); err != nil {
 		c.run.Partial = strings.Join(append(c.partial, err.Error()), "; ")
@@ -66,6 +67,9 @@ func (c *composer) assemble(outcomes []Outcome) {
 	}
 	for _, out := range outcomes {
 		c.add(out)
+	}
+	if why := with.Calibration.missing(c.court.profile.Gates.Reference); why != "" {
+		withhold(c.run.Results, why)
 	}
 	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()

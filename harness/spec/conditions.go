@@ -44,6 +44,7 @@ type Conditions struct {
 	RuleDigest  string                  `json:"rule_sha256"`
 	Catalogue   string                  `json:"catalogue_sha256"` // of all requirements
 	Interrupted bool                    `json:"interrupted"`
+	Calibration *Calibration            `json:"calibration,omitempty"` // at the reference of the profile, if it has one
 }
 
 // conditionsOf returns the conditions that a rig gives.

@@ -37,6 +37,8 @@ type Options struct {
 	Progress    func(Event)   // called on other goroutines, one at a time; must not block
 	Output      io.Writer     // Ginkgo's own words; nil discards
 	Timeout     time.Duration // of everything; 0 means what the scenarios may take together
+	Reference   time.Duration // delay of the reference bridge to calibrate with; 0 means that of the profile
+	Calibrate   Calibrator    // needed where there is a reference
 	Log         *slog.Logger  // nil discards
 }
 
@@ -80,7 +82,11 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 		return nil, err
 	}
 	c := composer{court: judging, selected: selected, left: left}
-	report, err := runGinkgo(ctx, rig, opts, selected, judging)
+	var report types.Report
+	judging.conditions.Calibration, err = opts.calibrated(ctx, func() (err error) {
+		report, err = runGinkgo(ctx, rig, opts, selected, judging)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +130,8 @@ func (o Options) check() error {
 		return fmt.Errorf("spec: a certification deselects nothing; leave the label filter out or use run: %w", ErrUsage)
 	case o.Certify && !o.Profile.Certifies:
 		return fmt.Errorf("spec: profile %q never certifies; use run, or another profile: %w", o.Profile.Name, ErrUsage)
+	case o.reference() > 0 && o.Calibrate == nil:
+		return fmt.Errorf("spec: profile %q asks for a calibration, and nothing is given that makes one: %w", o.Profile.Name, ErrUsage)
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ type campaignFlags struct {
 	timeout  time.Duration
 	rate     float64
 	duration time.Duration
+
+	calibration calibration
 }
 
 func (f *campaignFlags) add(cmd *cobra.Command) {
@@ -49,6 +51,7 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.runDir, "run-dir", "", "exactly this run directory, which must be empty or not exist")
 	flags.StringVar(&f.key, "key", "", "signing key (Ed25519, PEM), made on first use; by default one per user")
 	flags.StringVar(&f.seed, "seed", "random", "seed of twins, dither and faults")
+	f.calibration.addHistory(cmd)
 	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of the whole run, for example 10m; 0 is what the scenarios may take together")
 }
 
@@ -76,6 +79,9 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 		return opts, err
 	}
 	if opts.SUT, err = f.system(); err != nil {
+		return opts, err
+	}
+	if err := f.calibration.prepare(&opts); err != nil {
 		return opts, err
 	}
 	opts.Devices, err = f.inputs()
