@@ -101,6 +101,9 @@ func (r *Rig) Capabilities() []string { return r.descriptor.All() }
 // Has reports whether the system under test has the capability, claimed or derived.
 func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
 
+// ViewerProtocol returns what viewers of the system under test speak.
+func (r *Rig) ViewerProtocol() string { return r.descriptor.Viewer.Protocol }
+
 // UseBinary names the executable of the default system under test, for callers
 // that build it after the rig was declared.
 func (r *Rig) UseBinary(path string) {

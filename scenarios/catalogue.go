@@ -34,6 +34,7 @@ var loads = map[string][]string{
 	"live":       {"devices", "rate", "viewers", "cycles", "hold", "drain"},
 	"mixed":      {"devices", "rate", "viewers", "burst", "cycles", "drain"},
 	"brokerdown": {"devices", "rate", "viewers", "cycles", "drain"},
+	"badlines":   {"viewers", "cycles", "hold", "drain"},
 }
 
 const (
@@ -235,6 +236,12 @@ var recovery = []profile.Known{
 		Measurand: "time until the broker has ended a client whose client identifier another one uses; beside it whether that client still gets or sends messages",
 		Text:      "A client of the broker whose session another one has taken shall be cut off within the limit.",
 		Source:    "MQTT 5.0 section 3.1.4 [MQTT-3.1.4-3]; metrology 5 F64", Faults: []string{"F64"},
+	}),
+	counted("messages", "", reports.Requirement{
+		ID: "REC-07", Title: "bad lines do no harm", Class: reports.Optional, MinSamples: 200, Rule: zero,
+		Measurand: "acknowledged messages lost, damaged, out of order or doubled at a viewer while lines delayed, tore, repeated and broke off what they carried",
+		Text:      "Lines that delay, tear, repeat or break off shall cost no acknowledged message, damage none, reorder none and double none that the broker passed on once.",
+		Source:    "MQTT 5.0 sections 4.4, 4.6; RFC 6455 section 5.4; EN 50159 (delay, deletion, repetition)",
 	}),
 }
 
