@@ -161,11 +161,11 @@ func (in Input) checkSize(d *Decision) {
 		d.inconclusive(reports.ReasonSamples, "nothing was measured", "a run that delivers messages")
 	case !d.Enough:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("%d blocks of %v, the rule needs %d", d.Blocks, d.Block, rule.MinBlocks),
-			fmt.Sprintf("a run of at least %v", time.Duration(rule.MinBlocks+1)*d.Block))
+			fmt.Sprintf("%d blocks of %v, the rule needs %d", d.Blocks, d.Block.Round(time.Millisecond), rule.MinBlocks),
+			fmt.Sprintf("a run of at least %v", (time.Duration(rule.MinBlocks+1)*d.Block).Round(time.Millisecond)))
 	case d.Lengthen && d.withVIF(in, d.Doubled*d.Doubled/d.VIF) != d.Verdict:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %v", d.VIF, d.Doubled, d.Block),
+			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %v", d.VIF, d.Doubled, d.Block.Round(time.Millisecond)),
 			"a longer run")
 	case d.Verdict == reports.Fail:
 	case d.Allowed < 0:
