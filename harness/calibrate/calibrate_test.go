@@ -14,22 +14,27 @@ import (
 const asReference = "PLUMBLINE_TEST_REFERENCE_BRIDGE"
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(asReference) {
+	os.Exit(be(os.Getenv(asReference), m.Run)) //nolint:forbidigo // the main of a test binary
+}
+
+// be plays a part and returns the exit code; without a part it runs the tests.
+func be(part string, tests func() int) int {
+	switch part {
 	case "serve":
 		if err := Serve(context.Background(), os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			return 1
 		}
-		os.Exit(0)
+		return 0
 	case "babble":
 		fmt.Println("good morning")
 		fmt.Fprintln(os.Stderr, "out of order today")
-		os.Exit(3)
+		return 3
 	case "nobody":
 		fmt.Println(announcement + "127.0.0.1:1")
-		os.Exit(0)
+		return 0
 	}
-	os.Exit(m.Run())
+	return tests()
 }
 
 // reference returns the command of a reference bridge that behaves in that way.

@@ -80,7 +80,7 @@ func start(ctx context.Context, command []string) (*bridge, error) {
 		return nil, errors.New("calibrate: no command for the reference bridge")
 	}
 	ctx, kill := context.WithCancel(ctx)
-	b := &bridge{cmd: exec.CommandContext(ctx, command[0], command[1:]...), kill: kill, said: &words{}} //nolint:gosec // G204: it is this program
+	b := &bridge{cmd: exec.CommandContext(ctx, command[0], command[1:]...), kill: kill, said: &words{}}
 	b.cmd.Stderr, b.cmd.WaitDelay = b.said, farewell
 	out, err := b.cmd.StdoutPipe()
 	if err == nil {
