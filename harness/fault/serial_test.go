@@ -131,7 +131,8 @@ func TestRevertEndsThePausesOfASplit(t *testing.T) {
 	must(t, f.Inject(t.Context()))
 	text := strings.Repeat("x", 600) // ten minutes with pauses
 	written := make(chan error, 1)
-	go func() { _, err := line.Write([]byte(text)); written <- err }()
+	whole := []byte(text)
+	go func() { _, err := line.Write(whole); written <- err }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	late := time.After(patience)
