@@ -227,13 +227,14 @@ func (j *judged) showOnly(name string, l oracle.Latencies) {
 	})
 }
 
-// lines are the limits to draw into a distribution of this scenario.
+// lines are the limits to draw into a distribution of this scenario: those that
+// the profile has.
 func (j *judged) lines() []reports.Limit {
 	var lines []reports.Limit
 	for _, id := range j.Scenario.Requirements {
 		r := j.Requirement(id)
 		known, _ := spec.Requirement(id)
-		if r.Quantile > 0 && known.Unit == profile.UnitTime {
+		if r.Quantile > 0 && known.Unit == profile.UnitTime && j.Applies(id) {
 			lines = append(lines, reports.Limit{Requirement: id, Q: r.Quantile, Value: j.Limit(id).Time.Seconds() * 1e3})
 		}
 	}

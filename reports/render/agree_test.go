@@ -124,3 +124,15 @@ func TestLeadingLatencyIsOneWithLimits(t *testing.T) {
 		t.Error("the head of the page does not say of what its latency is")
 	}
 }
+
+// TestNeverCameIsNoLoss: what a device could not send during an outage has no
+// latency, and is no loss of the system; plots must not contradict the account.
+func TestNeverCameIsNoLoss(t *testing.T) {
+	run := sampleCertified()
+	run.Timelines[0].Points[3].Lost = 7
+	run.Latencies[0].Lost = 7
+	page := rendered(t, HTML, run)
+	if !strings.Contains(page, "never came") || strings.Contains(page, "messages lost") || strings.Contains(page, ", 7 lost") {
+		t.Error("a plot says lost of what never came")
+	}
+}

@@ -102,7 +102,7 @@ func decades(high float64) []tick {
 // describeDistribution is the text alternative of both latency plots.
 func describeDistribution(d reports.Distribution) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s messages, %s lost. Least %s, mean %s, most %s.", grouped(d.N), grouped(d.Lost),
+	fmt.Fprintf(&b, "%s messages, %s never came. Least %s, mean %s, most %s.", grouped(d.N), grouped(d.Lost),
 		quantity(float64(d.Min), "ms"), quantity(float64(d.Mean), "ms"), quantity(float64(d.Max), "ms"))
 	for _, p := range d.Percentiles {
 		if isRoundQuantile(p.Q) {

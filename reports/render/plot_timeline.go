@@ -11,7 +11,7 @@ import (
 
 // plotTimeline draws latency over the run: median, p99 and the worst message of
 // each slot, by the instant at which the messages were due. Injected faults are
-// shaded; slots with lost messages are marked at the foot.
+// shaded; slots with messages that never came are marked at the foot.
 func plotTimeline(id string, t reports.Timeline) template.HTML {
 	const width = 1040.0
 	rows := faultRows(t)
@@ -40,7 +40,7 @@ func plotTimeline(id string, t reports.Timeline) template.HTML {
 	for _, p := range t.Points {
 		if p.Lost > 0 {
 			x1 := x.at(p.At.Seconds())
-			c.tipRect("lost", x1, f.bottom-6, max(x.at(p.At.Seconds()+slot)-x1, 2), 6, grouped(p.Lost)+" lost")
+			c.tipRect("lost", x1, f.bottom-6, max(x.at(p.At.Seconds()+slot)-x1, 2), 6, grouped(p.Lost)+" never came")
 		}
 	}
 	return c.finish(id, "Latency over time, "+t.Name, describeTimeline(t))
@@ -97,7 +97,7 @@ func timelineRange(t reports.Timeline) (low, high float64) {
 	return logRange(low, high)
 }
 
-// finiteAt places v; what never arrived breaks the line and is marked as lost.
+// finiteAt places v; what never arrived breaks the line and is marked.
 func finiteAt(s scale, v float64) float64 {
 	if math.IsInf(v, 0) || v <= 0 {
 		return math.NaN()
@@ -114,7 +114,7 @@ func describeTimeline(t reports.Timeline) string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d slots of %s. The latest message that arrived took %s and was due at %s s. %s messages lost.",
+	fmt.Fprintf(&b, "%d slots of %s. The latest message that arrived took %s and was due at %s s. %s messages never came.",
 		len(t.Points), span(t.Slot), quantity(worst, "ms"), number(at), grouped(lost))
 	for _, w := range t.Faults {
 		fmt.Fprintf(&b, " Fault %s from %s s to %s s.", w.Name, number(w.Onset.Seconds()), number(w.End.Seconds()))
