@@ -54,7 +54,7 @@ var latency = []profile.Known{
 	timed("steady", reports.Requirement{
 		ID: "LAT-02", Title: "99th percentile of latency", Quantile: 0.99, MinSamples: 299, Measurand: steadyMs, Rule: dr2,
 		Text:   "The 99th percentile of the time from the intended instant of a sample to its arrival at a viewer shall not exceed the limit.",
-		Source: "metrology 2.2; limits of the profile", Faults: []string{"F20", "F24", "F27"},
+		Source: "metrology 2.2; limits of the profile", Faults: []string{"F20", "F24", "F26", "F27"},
 	}),
 	timed("steady", reports.Requirement{
 		ID: "LAT-03", Title: "99.9th percentile of latency", Quantile: 0.999, MinSamples: 2995, Measurand: steadyMs, Rule: dr2,
@@ -166,10 +166,10 @@ var integrity = []profile.Known{
 		Source:    "metrology 5 F30 to F34; RFC 6455 section 5.2; RFC 8446 section 5.1", Faults: []string{"F30", "F31", "F32", "F34"},
 	}),
 	counted("messages", "", reports.Requirement{
-		ID: "INT-02", Title: "text and numbers", MinSamples: 30, Rule: zero,
-		Measurand: "texts and numbers of the corpus that did not arrive as they were sent",
-		Text:      "Every text and every number shall reach the viewer as it was published.",
-		Source:    "metrology 5 F33, F35; RFC 3629; RFC 8259 sections 6 and 7", Faults: []string{"F33", "F35"},
+		ID: "INT-02", Title: "text, numbers and times", MinSamples: 30, Rule: zero,
+		Measurand: "texts, numbers and times of the corpus that did not arrive as they were sent",
+		Text:      "Every text, every number and every time shall reach the viewer as it was published.",
+		Source:    "metrology 5 F33, F35, F36; RFC 3629; RFC 8259 sections 6 and 7; RFC 3339 section 5.6", Faults: []string{"F33", "F35", "F36"},
 	}),
 	counted("messages", "", reports.Requirement{
 		ID: "INT-04", Title: "topics are told apart", MinSamples: 60, Rule: zero,

@@ -50,8 +50,8 @@ func ladder(seed uint64, binary bool, bound int64) (items []item, left []string)
 const straddled = 20_000
 
 // contents are payloads that are sound and are often damaged: text (RFC 3629,
-// RFC 8259 section 7) and numbers (RFC 8259 section 6), none of which a system
-// may round or re-code.
+// RFC 8259 section 7), numbers (RFC 8259 section 6) and times (RFC 3339), none of
+// which a system may round or re-code.
 func contents() []item {
 	items := []item{
 		{"nul", []byte("a\x00b")},
@@ -77,6 +77,11 @@ func contents() []item {
 		"0.30000000000000004", "2.2250738585072014e-308", "5e-324", "1.7976931348623157e308", "3.141592653589793", "100000000000000000000",
 	} {
 		items = append(items, item{fmt.Sprintf("number-%02d", i+1), []byte(`{"value":` + number + `}`)})
+	}
+	for i, at := range []string{
+		"2026-03-29T01:59:59.123456789+01:00", "2026-10-25T02:30:00-00:00", "2016-12-31T23:59:60Z", "1969-12-31T23:59:59.5Z", "2038-01-19t03:14:08z",
+	} {
+		items = append(items, item{fmt.Sprintf("time-%d", i+1), []byte(`{"time":"` + at + `"}`)})
 	}
 	return items
 }

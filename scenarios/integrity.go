@@ -70,7 +70,7 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 		t.Step("send payloads of %d sizes and kinds%s", len(sizes), leftOut(facts.LeftOut))
 		err := mail(ctx, hand, sizePart, sizes)
 		if err == nil {
-			t.Step("send %d texts and numbers that careless software damages", len(contents()))
+			t.Step("send %d texts, numbers and times that careless software damages", len(contents()))
 			err = mail(ctx, hand, textPart, contents())
 		}
 		if err == nil {
@@ -93,7 +93,7 @@ func judgePayloads(c *spec.Case) {
 		j.unmet = append(j.unmet, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a broker that takes these messages", Detail: facts.Stuck})
 	}
 	j.intact("INT-01", sizePart, "payloads of the ladder", j.samples("INT-01"))
-	j.intact("INT-02", textPart, "texts and numbers", j.samples("INT-02"))
+	j.intact("INT-02", textPart, "texts, numbers and times", j.samples("INT-02"))
 	if !facts.Topics {
 		j.unmet = append(j.unmet, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a descriptor that says where a viewer finds the topic of a message",

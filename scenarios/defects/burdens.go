@@ -8,8 +8,12 @@ func seeded(id, title, kills, scenario, param, stimulus string) Defect {
 // loaded gives a defect a load.
 func loaded(d Defect, loads map[string]map[string]any) Defect { d.Loads = loads; return d }
 
+// clocked gives the system of a defect a wall clock that may be stepped.
+func clocked(d Defect) Defect { d.Clock = true; return d }
+
 // burdens are defects of what a bridge takes, keeps and lets out.
 var burdens = []Defect{
+	seeded("F19", "keeps the oldest 20 of what a viewer does not read and drops what is newer", "RES-05", "stall", "20/100ms", "1 overload"),
 	seeded("F53", "writes tokens into its log", "SEC-09", "admission", "", "1 token"),
 	seeded("F54", "lets every viewer write to every topic", "SEC-08", "tenants", "", "1 per verb"),
 	seeded("F55", "keeps 8 KiB of every message", "RES-01", "soak", "8192", "5 s at 16 MiB/s; for 2 KiB/s see profile soak"),
@@ -18,6 +22,8 @@ var burdens = []Defect{
 	seeded("F58", "writes to one viewer after the other, so that one that does not read holds up the rest", "RES-04", "stall", "",
 		"1 stalled reader beyond the fill time"),
 	seeded("F59", "has a queue without end for a viewer that does not read", "RES-05", "stall", "20", "1, 10 × the fill time"),
+	seeded("F65", "answers a ping with the first 64 bytes of it", "PRO-01", "standards", "64", "1 suite"),
+	clocked(seeded("F68", "ends viewers by a timer that goes by the wall clock", "RES-06", "clockstep", "5m", "1 step each way")),
 	loaded(seeded("F61r", "serves no filter after a restart, though it confirms them", "REC-05", "refill", "1", "1 restart"),
 		load("refill", "cycles", 4)),
 	loaded(seeded("F62", "serves 1 filter in 50 no more after a restart", "REC-05", "refill", "0.02", "228 filters restarted"),

@@ -3,6 +3,7 @@ package defects
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 
@@ -20,12 +21,25 @@ const (
 	attempts   = 3
 )
 
-// Profile returns what the defect is judged by.
-func (d Defect) Profile() (*profile.Profile, error) { return profileOf(d.Loads, d.Limits) }
+// ofLatency are the requirements that only the scenario steady judges and that a
+// busy machine leaves open. Where none of them is in question they are not asked:
+// a gate of theirs would void, and have repeated, what the others have decided.
+var ofLatency = []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-09"}
 
-// profileOf returns that profile with other loads and limits over its own.
+// Profile returns what the defect is judged by.
+func (d Defect) Profile() (*profile.Profile, error) { return d.asked().profile() }
+
+// asks are what the profile of a trial differs in.
+type asks struct {
+	loads  map[string]map[string]any
+	limits map[string]string
+	named  []string // the requirements in question; empty for all
+	clock  bool     // the wall clock of the system can be stepped as one
+}
+
+// profile returns the profile with other loads and limits over its own.
 // Requirements and loads that come to the catalogue later come along.
-func profileOf(loads map[string]map[string]any, limits map[string]string) (*profile.Profile, error) {
+func (a asks) profile() (*profile.Profile, error) {
 	all, err := read(limitsOf)
 	if err != nil {
 		return nil, err
@@ -39,7 +53,7 @@ func profileOf(loads map[string]map[string]any, limits map[string]string) (*prof
 	}
 	all["name"], all["certifies"], all["purpose"] = "prove", false, "What it takes to detect one seeded defect. Never certifies."
 	group(all, "gates")["attempts"] = attempts
-	for name, fields := range loads {
+	for name, fields := range a.loads {
 		own := group(group(all, "loads"), name)
 		if len(own) == 0 {
 			return nil, fmt.Errorf("defects: profile %s has no load %q", limitsOf, name)
@@ -50,7 +64,7 @@ func profileOf(loads map[string]map[string]any, limits map[string]string) (*prof
 	if err != nil {
 		return nil, err
 	}
-	for id, limit := range limits {
+	for id, limit := range a.limits {
 		own := group(group(all, "limits"), id)
 		if len(own) == 0 {
 			own = group(group(large, "limits"), id)
@@ -60,6 +74,19 @@ func profileOf(loads map[string]map[string]any, limits map[string]string) (*prof
 			return nil, fmt.Errorf("defects: neither profile %s nor %s has a limit for %q", limitsOf, optionalOf, id)
 		}
 		own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
+		if id == "LAT-09" {
+			own["samples"] = 1 // it counts runs
+		}
+	}
+	for _, id := range ofLatency {
+		// The drift is a share of the limit of LAT-02.
+		needed := slices.Contains(a.named, id) || (id == "LAT-02" && slices.Contains(a.named, "LAT-09"))
+		if len(a.named) > 0 && !needed {
+			delete(group(all, "limits"), id)
+		}
+	}
+	if !a.clock {
+		delete(group(all, "limits"), "RES-06") // a relay and a bridge whose clocks part are no system of anybody
 	}
 	text, err := yaml.Marshal(all)
 	if err != nil {

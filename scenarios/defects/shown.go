@@ -16,6 +16,7 @@ var shown = []Defect{
 	seeded("F33", "ends text at NUL, drops byte order marks, has one byte a character", "INT-02", "payloads", "", "1 pass of the corpus"),
 	seeded("F34", "makes text of bytes that are none", "INT-01", "payloads", "", "1 random payload"),
 	seeded("F35", "reads numbers as float32", "INT-02", "payloads", "", "1 number"),
+	seeded("F36", "writes times anew, in UTC and whole seconds", "INT-02", "payloads", "", "2 times"),
 	seeded("F38", "confuses topics that differ by case", "INT-04", "payloads", "A/a", "1 pass of the corpus"),
 }
 

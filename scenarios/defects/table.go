@@ -1,6 +1,11 @@
 package defects
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+
+	"plumbline/harness/sut"
+)
 
 // Defect is one way in which a bridge can be wrong, and what must notice.
 type Defect struct {
@@ -16,6 +21,25 @@ type Defect struct {
 	Loads  map[string]map[string]any // over those of the profile
 	Limits map[string]string         // over those of the profile, where the defect is none at its limits
 	RS256  bool                      // viewers' tokens are signed with an RSA key
+	Clock  bool                      // the system has a wall clock that the harness may step
+	Claims []string                  // capabilities beyond those of bridged
+}
+
+// asked is what the profile of the defect differs in.
+func (d Defect) asked() asks {
+	return asks{loads: d.Loads, limits: d.Limits, named: []string{d.Kills}, clock: d.Clock}
+}
+
+// Plain reports whether the defect is tried under the conditions of the control
+// none, which every scenario shares.
+func (d Defect) Plain() bool {
+	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.Clock
+}
+
+// Condition is what the defect is tried under, itself apart: the same for all
+// that one trial without a defect stands beside.
+func (d Defect) Condition() string {
+	return fmt.Sprint(d.Scenario, d.Loads, d.Limits, d.Claims, d.RS256, d.Clock) // maps print in the order of their keys
 }
 
 // Sides of the bridge.
@@ -56,27 +80,27 @@ var delivery = []Defect{
 	{ID: "F01", Title: "drops a message in 1 000 at random", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "1000",
 		Stimulus: "4 603 deliveries", Loads: steady("4 s")},
 	{ID: "F02", Title: "drops every 500th message of a connection", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "500",
-		Stimulus: "500 messages on one connection", Loads: steady("2 s")},
+		Stimulus: "500 messages on one connection", Loads: steady("4 s")},
 	{ID: "F03", Title: "drops what comes in the first 20 ms after a viewer is back", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "20ms",
 		Stimulus: "rate × window ≥ 5: 1 cycle", Loads: cuts(3, 3, "400 ms")},
 	{ID: "F04", Title: "drops silently when a queue of 6 is full", Kills: "DEL-01", Scenario: "steady", Where: viewerSide, Param: "6/2000",
-		Stimulus: "1 burst beyond the queue", Loads: steady("2 s")},
+		Stimulus: "1 burst beyond the queue", Loads: steady("4 s")},
 	{ID: "F04b", Title: "drops silently when a queue of 20 is full, over a reconnection", Kills: "DEL-07", Scenario: "client", Where: viewerSide, Param: "20/300",
-		Stimulus: "1 backlog of 2 × the queue", Loads: cuts(2, 2, "400 ms")},
+		Stimulus: "1 backlog of 2 × the queue", Loads: cuts(3, 3, "400 ms")},
 	{ID: "F05", Title: "counts what waits for a flush of 20 ms as delivered when the connection ends", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "20ms",
-		Stimulus: "7 closes", Loads: cuts(3, 3, "200 ms")},
+		Stimulus: "7 closes", Loads: cuts(3, 3, "400 ms")},
 	{ID: "F06", Title: "loses the first message after one subscription in 10", Kills: "DEL-02", Scenario: "client", Where: viewerSide, Param: "0.1",
 		Stimulus: "44 subscriptions under load", Loads: cuts(6, 7, "100 ms")},
-	{ID: "F07", Title: "acknowledges 5 ms before it hands on, and is killed", Kills: "DEL-04", Scenario: "kill", Where: deviceSide, Param: "5ms",
-		Stimulus: "21 kills at p 0.2; at this rate some messages are in between at each"},
+	{ID: "F07", Title: "acknowledges 20 ms before it hands on, and is killed", Kills: "DEL-04", Scenario: "kill", Where: deviceSide, Param: "20ms",
+		Stimulus: "21 kills at p 0.2; here about 4 messages are in between at each of 4", Loads: load("kill", "devices", 10, "rate", "200 /s", "cycles", 4)},
 	{ID: "F08", Title: "replays 3 messages that the viewer has when it is back", Kills: "DEL-05", Scenario: "client", Where: viewerSide, Param: "3",
-		Stimulus: "1 resumption", Loads: cuts(2, 2, "200 ms")},
+		Stimulus: "1 resumption", Loads: cuts(3, 3, "400 ms")},
 	{ID: "F09", Title: "delivers a message in 1 000 twice", Kills: "DEL-05", Scenario: "steady", Where: viewerSide, Param: "1000",
 		Stimulus: "4 603 deliveries", Loads: steady("4 s")},
 	{ID: "F10", Title: "shows a message of an earlier run after every 1 000", Kills: "DEL-06", Scenario: "steady", Where: viewerSide, Param: "1000",
-		Stimulus: "1 such message", Loads: steady("2 s")},
+		Stimulus: "1 such message", Loads: steady("4 s")},
 	{ID: "F11", Title: "lets neighbours change places (workers with 50 µs of jitter)", Kills: "ORD-01", Scenario: "steady", Where: viewerSide, Param: "50us",
-		Stimulus: "66 pairs 0.1 ms apart: micro-bursts", Loads: steady("2 s")},
+		Stimulus: "66 pairs 0.1 ms apart: micro-bursts", Loads: steady("4 s")},
 	{ID: "F12", Title: "mixes replayed messages with live ones", Kills: "ORD-02", Scenario: "client", Where: viewerSide, Param: "150ms",
 		Stimulus: "7 resumptions at ≥ 100 messages/s", Loads: cuts(3, 3, "400 ms")},
 	{ID: "F67", Title: "loses a message when a 16-bit counter wraps", Kills: "DEL-01", Scenario: "steady", Where: deviceSide, Param: "65535",
@@ -94,9 +118,8 @@ var latency = []Defect{
 		Stimulus: "30 messages", Loads: steady("13 s")},
 	{ID: "F20b", Title: "flushes every 800 ms", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "800ms",
 		Stimulus: "262 messages", Loads: steady("13 s")},
-	{ID: "F22", Title: "delays 1 in 1 000 by 500 ms, which only a ceiling forbids", Kills: "LAT-04", Scenario: "steady", Where: viewerSide, Param: "0.001/500ms",
-		Stimulus: "10 057 messages; it is a defect only where the ceiling lies below 500 ms", Loads: spread("15 s", 4),
-		Limits: map[string]string{"LAT-03": "450 ms", "LAT-04": "450 ms"}},
+	{ID: "F22", Title: "delays 1 in 1 000 by 1.3 s, which only a ceiling forbids", Kills: "LAT-04", Scenario: "steady", Where: viewerSide, Param: "0.001/1300ms",
+		Stimulus: "10 057 messages at 1 in 1 000", Loads: spread("15 s", 8), Limits: map[string]string{"LAT-04": "1 s"}},
 	{ID: "F23", Title: "delays 4 in 1 000 by 1.1 s", Kills: "LAT-03", Scenario: "steady", Where: viewerSide, Param: "0.004/1100ms",
 		Stimulus: "25 432 messages at 2 in 1 000, 6 000 at 4", Loads: spread("13 s", 2)},
 	{ID: "F24", Title: "delays 2 in 100 by 500 ms", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.02/500ms",
@@ -104,20 +127,29 @@ var latency = []Defect{
 	{ID: "F25", Title: "stands still for 1.5 s every 5 s", Kills: "LAT-03", Scenario: "steady", Where: viewerSide, Param: "1500ms/5s",
 		Stimulus: "5 periods, open loop", Loads: steady("26 s")},
 	{ID: "F25c", Title: "stands still for 1.5 s every 5 s, seen as a ceiling", Kills: "LAT-04", Scenario: "steady", Where: viewerSide, Param: "1500ms/5s",
-		Stimulus: "5 periods, open loop", Loads: spread("26 s", 3), Limits: map[string]string{"LAT-04": "1 s"}},
-	{ID: "F27", Title: "delays 1 in 20 by 40 ms (Nagle against delayed ACK)", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.05/40ms",
-		Stimulus: "262 pairs at 5 %; it is a defect only where the limit lies below 40 ms",
-		Loads:    load("steady", "runs", 1, "devices", 50, "rate", "120 /s", "viewers", 2, "burst", 2, "warmUp", "500 ms", "window", "13 s", "drain", "4 s"),
-		Limits:   map[string]string{"LAT-01": "30 ms", "LAT-02": "35 ms"}},
+		Stimulus: "5 periods, open loop", Loads: spread("15 s", 8), Limits: map[string]string{"LAT-04": "1 s"}},
+	{ID: "F26", Title: "writes to one viewer after the other, 25 ms each: 40 are too many", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "25ms",
+		Stimulus: "1 load that is as large as declared",
+		Loads:    load("steady", "runs", 1, "devices", 50, "rate", "100 /s", "viewers", 40, "burst", 2, "warmUp", "500 ms", "window", "13 s", "drain", "5 s")},
+	{ID: "F27", Title: "delays 1 in 20 by 200 ms (Nagle against a delayed ACK of that length)", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.05/200ms",
+		Stimulus: "262 pairs at 5 %; it is a defect only where the limit lies below the delay of an ACK, 40 to 500 ms (RFC 1122 section 4.2.3.2)",
+		Loads:    spread("13 s", 2), Limits: map[string]string{"LAT-02": "150 ms"}},
 	{ID: "F29", Title: "gets slower by 2 s a minute", Kills: "LAT-09", Scenario: "steady", Where: viewerSide, Param: "2s",
 		Stimulus: "30 min at 1 ms a minute; at this pace 26 s", Loads: spread("26 s", 2), Limits: map[string]string{"LAT-09": "5 %"}},
 	{ID: "F28", Title: "shows the first message of one session in 4 after 1.2 s", Kills: "LAT-08", Scenario: "connect", Where: viewerSide, Param: "0.25/1200ms",
 		Stimulus: "21 connections at p ≥ 0.2", Loads: load("connect", "devices", 10, "rate", "200 /s", "cycles", 140, "drain", "4 s")},
 }
 
+// brokerRestarts is a load of as many topics as it takes to lose one in 50.
+var brokerRestarts = load("brokerdown", "devices", 200, "rate", "400 /s", "viewers", 1, "cycles", 2, "drain", "5 s")
+
 var recovery = []Defect{
 	{ID: "F60", Title: "never drops a viewer that has gone silent", Kills: "REC-03", Scenario: "halfopen", Where: viewerSide,
 		Stimulus: "1 black hole, 1.5 × the declared time"},
+	{ID: "F61d", Title: "does not subscribe again after a restart of the broker", Kills: "DEL-03", Scenario: "brokerdown", Where: viewerSide, Param: "1",
+		Stimulus: "1 restart", Loads: brokerRestarts, Claims: []string{sut.CapBrokerRestart}},
+	{ID: "F62d", Title: "subscribes to 49 of 50 topics again after a restart of the broker", Kills: "DEL-03", Scenario: "brokerdown", Where: viewerSide, Param: "0.02",
+		Stimulus: "228 filters restarted", Loads: brokerRestarts, Claims: []string{sut.CapBrokerRestart}},
 	{ID: "F61", Title: "does not subscribe again after the connection of a device was lost", Kills: "REC-02", Scenario: "broker", Where: deviceSide,
 		Stimulus: "1 outage"},
 	{ID: "F63", Title: "lets viewers wait twice as long at each way back and never forgets", Kills: "REC-01", Scenario: "client", Where: viewerSide, Param: "2/1s",
@@ -151,45 +183,6 @@ var security = []Defect{
 func rs256(d Defect) Defect { d.RS256 = true; return d }
 
 func with(d Defect, param string) Defect { d.Param = param; return d }
-
-// Control is a bridge that is right and looks wrong: nothing may say FAIL.
-type Control struct {
-	ID       string // as flawed knows it
-	Title    string
-	Param    string
-	Scenario []string // empty: all
-	Green    []string // requirements that count; empty: all
-	Loads    map[string]map[string]any
-}
-
-// Controls returns the negative controls of metrology section 5.
-func Controls() []Control {
-	return []Control{
-		{ID: "none", Title: "the relay without a defect, every scenario; sessions that end with their token among them"},
-		{ID: "C-latency", Title: "every message 75 to 85 ms late: 0.8 of the limit of LAT-01", Param: "75ms/10ms", Scenario: []string{"steady"},
-			Green: []string{"LAT-01", "LAT-02", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}},
-		{ID: "C-cross", Title: "neighbours of different topics change places", Scenario: []string{"steady"}, Loads: steady("4 s"), Green: []string{"ORD-01", "DEL-01", "DEL-05", "DEL-06"}},
-		{ID: "C-dup", Title: "every 50th message comes twice from the device, with DUP", Param: "50", Scenario: []string{"load", "client"}, Loads: cuts(2, 2, "200 ms")},
-		{ID: "C-gap", Title: "one interval in 100 is declared as a gap", Param: "100", Scenario: []string{"client"}, Loads: cuts(2, 2, "200 ms"), Green: []string{"DEL-07", "DEL-05", "ORD-02"}},
-	}
-}
-
-// Unseeded returns the faults of the catalogue that no defect stands for yet,
-// each with the reason; with the requirement behind the number when the fault is
-// seeded for another one.
-func Unseeded() map[string]string {
-	reasons := map[string]string{
-		"F19": "the bridge has no queue per viewer whose policy could be turned round",
-		"F37": "neither the bridge's protocol nor a viewer's carries properties of a message yet",
-		"F66": "the viewers of the bench do not ask for compression yet",
-		"F68": "the clock of a process cannot be stepped on every platform",
-		"F69": "an uptime of 24.8 days is no matter of a bench",
-	}
-	for _, fault := range []string{"F26", "F36", "F61 DEL-03", "F62 DEL-03", "F65"} {
-		reasons[fault] = "a switch of flawed; the requirement that names it is younger than the last proof"
-	}
-	return reasons
-}
 
 // CoversFault returns the number of the catalogue that the defect stands for.
 func (d Defect) CoversFault() string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,70 +23,19 @@ type Programs struct {
 	Bridged string
 }
 
-// Status is what became of a trial.
-type Status string
-
-// The statuses. Only Killed and Green are good; all others count as missed.
-const (
-	Killed       Status = "killed"       // the named requirement said FAIL
-	Survived     Status = "survived"     // it said something else that is a statement
-	NeverFired   Status = "never fired"  // the defect did not show itself: nothing was tested
-	Inconclusive Status = "inconclusive" // the named requirement made no statement
-	Broken       Status = "error"        // the trial itself went wrong
-	Green        Status = "green"        // a control: nothing said FAIL
-	FalseFail    Status = "false FAIL"   // a control: something did
-)
-
-// Outcome is one trial.
-type Outcome struct {
-	ID       string            `json:"id"`
-	Title    string            `json:"title"`
-	Kills    string            `json:"kills,omitempty"`
-	Scenario string            `json:"scenario"`
-	Param    string            `json:"param,omitempty"`
-	Status   Status            `json:"status"`
-	Fired    uint64            `json:"fired"`
-	Verdicts map[string]string `json:"verdicts"` // by requirement: one row of the matrix
-	Why      string            `json:"why,omitempty"`
-	Seconds  float64           `json:"seconds"`
-	Date     string            `json:"date"` // UTC
-}
-
-// Good reports whether the trial came out as it must.
-func (o Outcome) Good() bool { return o.Status == Killed || o.Status == Green }
-
 // Try runs the scenario of a defect against it. dir must be empty; the records
-// stay there. The error is of the trial itself.
+// stay there. Killed says that the named requirement said FAIL; whether it would
+// have done so anyhow see Sober and Outcome.Against. The error is of the trial.
 func Try(ctx context.Context, with Programs, d Defect, dir string, seed uint64) (Outcome, error) {
 	out := Outcome{ID: d.ID, Title: d.Title, Kills: d.Kills, Scenario: d.Scenario, Param: d.Param}
-	run, err := trial(ctx, with, &out, run{
-		id: d.ID, param: d.Param, filter: d.Scenario, dir: dir, seed: seed, loads: d.Loads, limits: d.Limits, rs256: d.RS256,
-	})
+	run, err := trial(ctx, with, &out, d.run(d.ID, d.Param, d.asked(), dir, seed))
 	if err != nil {
 		out.Status, out.Why = Broken, err.Error()
 		return out, err
 	}
 	for _, j := range run.Judgements() {
-		if j.Requirement.ID != d.Kills {
-			continue
-		}
-		if j.Deciding != nil {
-			out.Why = j.Deciding.Headline
-		}
-		switch {
-		case j.Verdict == reports.Inconclusive || j.Verdict == reports.NotRun || j.Verdict == reports.NotApplicable:
-			out.Status = Inconclusive
-		case j.Verdict == reports.Error:
-			out.Status = Broken
-		case out.Fired == 0:
-			out.Status = NeverFired
-		case j.Verdict == reports.Fail:
-			out.Status = Killed
-		default:
-			out.Status = Survived
-		}
-		if j.Verdict != reports.Fail && j.Deciding != nil {
-			out.Why = j.Deciding.Sentence
+		if j.Requirement.ID == d.Kills {
+			out.Status, out.Why = statusOf(j, out.Fired)
 		}
 	}
 	if out.Status == "" {
@@ -94,59 +44,109 @@ func Try(ctx context.Context, with Programs, d Defect, dir string, seed uint64) 
 	return out, nil
 }
 
+// Sober runs the scenario of a defect without it, under its conditions and with
+// the requirements of all defects that share them. dir must be empty.
+func Sober(ctx context.Context, with Programs, d Defect, dir string, seed uint64) (Outcome, error) {
+	asked := d.asked()
+	for _, other := range All() {
+		if other.Condition() == d.Condition() && !slices.Contains(asked.named, other.Kills) {
+			asked.named = append(asked.named, other.Kills)
+		}
+	}
+	out := Outcome{ID: none, Title: "without " + d.ID, Scenario: d.Scenario}
+	run, err := trial(ctx, with, &out, d.run(none, "", asked, dir, seed))
+	if err != nil {
+		out.Status, out.Why = Broken, err.Error()
+		return out, err
+	}
+	out.Status, out.Why = hold(run, asked.named, false)
+	for _, j := range run.Judgements() {
+		if slices.Contains(asked.named, j.Requirement.ID) {
+			out.Verdicts[j.Requirement.ID] = soberly(j)
+		}
+	}
+	return out, nil
+}
+
 // Hold runs a control. dir must be empty.
 func Hold(ctx context.Context, with Programs, c Control, dir string, seed uint64) (Outcome, error) {
 	out := Outcome{ID: c.ID, Title: c.Title, Scenario: strings.Join(c.Scenario, " "), Param: c.Param}
 	run, err := trial(ctx, with, &out, run{
-		id: c.ID, param: c.Param, filter: strings.Join(c.Scenario, " || "), dir: dir, seed: seed, loads: c.Loads,
+		id: c.ID, param: c.Param, filter: strings.Join(c.Scenario, " || "), dir: dir, seed: seed, asks: c.asked(),
 	})
 	if err != nil {
 		out.Status, out.Why = Broken, err.Error()
 		return out, err
 	}
-	out.Status = Green
-	if c.ID != "none" && out.Fired == 0 {
-		out.Status = NeverFired
-	}
-	var red, open []string
-	for _, j := range run.Judgements() {
-		if len(c.Green) > 0 && !contains(c.Green, j.Requirement.ID) {
-			continue
-		}
-		switch j.Verdict {
-		case reports.Fail, reports.ConditionalFail, reports.Error:
-			red = append(red, j.Requirement.ID+": "+j.Deciding.Sentence)
-		case reports.Inconclusive, reports.ConditionalPass:
-			open = append(open, j.Requirement.ID+": "+j.Deciding.Sentence)
-		}
-	}
-	switch {
-	case len(red) > 0:
-		out.Status, out.Why = FalseFail, strings.Join(red, " | ")
-	case len(open) > 0 && out.Status == Green:
-		// The machine was too busy for a statement: neither green nor a false FAIL.
-		out.Status, out.Why = Inconclusive, strings.Join(open, " | ")
+	out.Status, out.Why = hold(run, c.Green, len(c.Scenario) == 0)
+	if out.Status == Green && c.ID != none && out.Fired == 0 {
+		out.Status, out.Why = NeverFired, "the control did not show itself"
 	}
 	return out, nil
 }
 
-func contains(list []string, one string) bool {
-	for _, s := range list {
-		if s == one {
-			return true
+// hold says what a run makes of a control of which these requirements count; all
+// that the run judged when there are none, all that the profile asks for when
+// whole is set. What says nothing is not green.
+func hold(run *reports.Run, named []string, whole bool) (Status, string) {
+	var red, broken, open []string
+	green := 0
+	for _, j := range run.Judgements() {
+		if len(named) > 0 && !slices.Contains(named, j.Requirement.ID) {
+			continue
+		}
+		switch j.Verdict {
+		case reports.Pass:
+			green++
+		case reports.Fail, reports.ConditionalFail:
+			red = append(red, sentence(j))
+		case reports.Error:
+			broken = append(broken, sentence(j))
+		case reports.NotApplicable:
+			if len(named) > 0 {
+				open = append(open, sentence(j))
+			}
+		case reports.NotRun:
+			if len(named) > 0 || whole {
+				open = append(open, sentence(j))
+			}
+		default:
+			open = append(open, sentence(j))
 		}
 	}
-	return false
+	switch {
+	case len(red) > 0:
+		return FalseFail, strings.Join(red, " | ")
+	case len(broken) > 0:
+		return Broken, strings.Join(broken, " | ")
+	case len(open) > 0:
+		// The machine was too busy for a statement: neither green nor a false FAIL.
+		return Inconclusive, strings.Join(open, " | ")
+	case green == 0 || green < len(named):
+		return Broken, fmt.Sprintf("%d requirements said PASS, %d are in question", green, len(named))
+	}
+	return Green, ""
 }
+
+// none is the defect that is none, and the control of it.
+const none = "none"
 
 // run is what a trial runs.
 type run struct {
+	asks
 	id, param, filter string
 	dir               string
 	seed              uint64
-	loads             map[string]map[string]any
-	limits            map[string]string
+	bare              bool // bridged alone
 	rs256             bool
+	claims            []string
+}
+
+// run is a trial under the conditions of a defect.
+func (d Defect) run(id, param string, asked asks, dir string, seed uint64) run {
+	return run{
+		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, claims: d.Claims,
+	}
 }
 
 // trial runs scenarios against flawed and fills in what is alike for all.
@@ -154,7 +154,7 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 	began := time.Now()
 	out.Date = began.UTC().Format(time.DateOnly)
 	defer func() { out.Seconds = time.Since(began).Round(100 * time.Millisecond).Seconds() }()
-	p, err := profileOf(r.loads, r.limits)
+	p, err := r.profile()
 	if err != nil {
 		return nil, err
 	}
@@ -165,13 +165,15 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 	if err != nil {
 		return nil, fmt.Errorf("defects: %w", err)
 	}
-	d := descriptor(with, r, counter)
 	result, err := spec.Execute(ctx, spec.Options{
-		Profile: p, SUT: sut.Options{Binary: with.Bridged, Descriptor: d}, LabelFilter: r.filter, Dir: r.dir, ID: r.id, Seed: r.seed,
-		Tool: reports.Tool{Name: "prove"},
+		Profile: p, SUT: sut.Options{Binary: with.Bridged, Descriptor: descriptor(with, r, counter)}, LabelFilter: r.filter,
+		Dir: r.dir, ID: r.id, Seed: r.seed, Tool: reports.Tool{Name: "prove"},
 	})
-	if result == nil {
+	switch {
+	case result == nil:
 		return nil, errors.Join(err, errors.New("defects: nothing was judged"))
+	case err != nil && !errors.Is(err, sut.ErrUnavailable): // of a system that was not there verdicts tell
+		return nil, err
 	}
 	if err := render.All(r.dir, result); err != nil {
 		return nil, err
@@ -188,17 +190,31 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 	return result, nil
 }
 
-// descriptor is bridged behind flawed.
+// wallFile tells flawed by how much the hook has stepped its wall clock.
+const wallFile = "{{dir}}/wall"
+
+// descriptor is bridged behind flawed, or bridged as it ships.
 func descriptor(with Programs, r run, counter string) *sut.Descriptor {
+	if r.bare {
+		return sut.Default()
+	}
 	front := []string{with.Flawed, "--defect", r.id, "--param", r.param, "--seed", strconv.FormatUint(r.seed, 10), "--counter", counter}
 	if r.rs256 {
 		front = append(front, "--rsa", "{{dir}}/viewers.pem")
 	}
+	if r.clock {
+		front = append(front, "--clock", wallFile)
+	}
 	d := sut.Fronted(front...)
 	d.Name = "bridged behind flawed: " + r.id
 	d.Description = "the bridge of this repository behind a relay with one seeded defect"
+	d.Capabilities = append(d.Capabilities, r.claims...)
 	if r.rs256 {
 		d.Auth.JWT.Alg, d.Auth.JWT.PrivateKeyFile = "RS256", "{{dir}}/viewers.pem"
+	}
+	if r.clock {
+		d.Hooks.StepClock = []string{with.Flawed, "--step", wallFile}
+		d.Ops = sut.Ops{} // those pages are bridged's and tell the time of the machine
 	}
 	return d
 }

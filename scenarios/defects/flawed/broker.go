@@ -13,9 +13,10 @@ import (
 
 // Control packets of MQTT 5.0 section 2.1.2, as first bytes without flags.
 const (
-	mqttConnect = 0x10
-	mqttPublish = 0x30
-	mqttPuback  = 0x40
+	mqttConnect    = 0x10
+	mqttPublish    = 0x30
+	mqttPuback     = 0x40
+	mqttDisconnect = 0xe0
 )
 
 // packet is one MQTT control packet. The flaw tells versions 3.1.1 and 5 apart
@@ -114,6 +115,7 @@ type link struct {
 	device, broker net.Conn
 	began          time.Time
 	published      uint64
+	parted         bool // the device said DISCONNECT, where the flaw asks
 	toDevice       sync.Mutex
 	toBroker       sync.Mutex
 

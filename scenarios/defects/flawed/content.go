@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -133,12 +135,25 @@ func single(number string) string {
 	return strconv.FormatFloat(float64(float32(x)), 'g', -1, 32)
 }
 
-// redate (F36) cuts the times of messages to whole seconds.
+// stamp is a time of RFC 3339 within a payload.
+var stamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
+
+// redate (F36) reads the times in payloads and writes them anew: in UTC and in
+// whole seconds.
 func redate(f *front, _ param) *flaw {
 	return change(f, func(r *reading) bool {
-		was := r.T
-		r.T -= r.T % 1_000_000
-		return r.T != was
+		text := r.text()
+		out := stamp.ReplaceAllStringFunc(text, func(was string) string {
+			at, err := time.Parse(time.RFC3339Nano, was)
+			if err != nil {
+				return was
+			}
+			return at.UTC().Format(time.RFC3339)
+		})
+		if out != text {
+			r.setText(out)
+		}
+		return out != text
 	})
 }
 

@@ -3,13 +3,15 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 // devices: defects between devices and bridge.
 var devices = map[string]maker{
-	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F64": ghost, "F62": partlyLost, "F67": wrap, "C-dup": resend,
+	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F64": ghost, "F62": partlyLost, "F67": wrap, "F61d": partlyServed, "F62d": partlyServed,
+	"C-dup": resend, "C-qos0": dropUnassured,
 }
 
 // ackEarly (F07) acknowledges a message and hands it on some time later: a kill
@@ -53,11 +55,17 @@ func swallowAcks(l *link, q packet) bool {
 
 // noWill (F16) makes every end of a device a proper one: its will is not sent.
 func noWill(f *front, _ param) *flaw {
-	return &flaw{deviceLost: func(l *link) {
-		if l.send(packet{first: 0xe0}) == nil { // DISCONNECT
-			f.count.fire()
-		}
-	}}
+	return &flaw{
+		fromDevice: func(l *link, q packet) bool {
+			l.parted = l.parted || q.kind() == mqttDisconnect
+			return true
+		},
+		deviceLost: func(l *link) {
+			if !l.parted && l.send(packet{first: mqttDisconnect}) == nil {
+				f.count.fire()
+			}
+		},
+	}
 }
 
 // subscriptionLost (F61) is a bridge that subscribes once: after the connection
@@ -112,6 +120,43 @@ func partlyLost(f *front, p param) *flaw {
 			return rs
 		},
 	}
+}
+
+// partlyServed (F61d, F62d) is a bridge that has, after a restart of the broker,
+// asked it again for a share of its filters less: what comes under those topics
+// goes on to nobody.
+func partlyServed(f *front, p param) *flaw {
+	share, draw := p.number(0), f.random()
+	var mu sync.Mutex
+	lost := map[string]bool{} // by topic
+	return &flaw{arrive: func(_ *session, _ *stream, rs []reading) []reading {
+		if !f.restarted {
+			return rs
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.DeleteFunc(rs, func(r reading) bool {
+			gone, drawn := lost[r.Topic]
+			if !drawn {
+				gone = draw.Float64() < share
+				lost[r.Topic] = gone
+			}
+			return gone && fired(f)
+		})
+	}}
+}
+
+// dropUnassured loses every N-th message of QoS 0: a control, because that
+// quality promises no more (MQTT 5.0 section 4.3.1).
+func dropUnassured(f *front, p param) *flaw {
+	n := p.count(0)
+	return &flaw{fromDevice: func(l *link, q packet) bool {
+		if _, id := q.publish(); q.kind() != mqttPublish || id != 0 {
+			return true
+		}
+		l.published++
+		return l.published%n != 0 || !fired(f)
+	}}
 }
 
 // wrap (F67) loses the message at which a counter of so many messages of one

@@ -69,8 +69,11 @@ func flawOf(id, text string, f *front) (made *flaw, err error) {
 		}()
 		return mk(f, strings.Split(text, "/")), nil
 	}
-	if id != "none" {
+	switch {
+	case id != "none":
 		return nil, fmt.Errorf("--defect %q is not known; known are none, %s", id, strings.Join(known(), ", "))
+	case f.opts.rsa != "":
+		return translate(f), nil
 	}
 	return &flaw{}, nil
 }

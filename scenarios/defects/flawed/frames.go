@@ -21,6 +21,7 @@ const (
 // and the opcode. Its payload is not masked.
 type frame struct {
 	first   byte
+	bare    bool // it came without a mask from a viewer, who must not do that
 	payload []byte
 }
 
@@ -36,45 +37,45 @@ const frameMost = 64 << 20
 
 var errFrame = errors.New("a frame is too large")
 
-// readFrame reads one frame and takes its mask off.
-func readFrame(in *bufio.Reader) (f frame, err error) {
+// readFrame reads one frame and takes its mask off, if there was one.
+func readFrame(in *bufio.Reader) (f frame, masked bool, err error) {
 	var head [8]byte
 	if _, err = io.ReadFull(in, head[:2]); err != nil {
-		return f, err
+		return f, false, err
 	}
-	f.first = head[0]
-	masked, size := head[1]&0x80 != 0, uint64(head[1]&0x7f)
+	f.first, masked = head[0], head[1]&0x80 != 0
+	size := uint64(head[1] & 0x7f)
 	switch size {
 	case 126:
 		if _, err = io.ReadFull(in, head[:2]); err != nil {
-			return f, err
+			return f, masked, err
 		}
 		size = uint64(binary.BigEndian.Uint16(head[:2]))
 	case 127:
 		if _, err = io.ReadFull(in, head[:8]); err != nil {
-			return f, err
+			return f, masked, err
 		}
 		size = binary.BigEndian.Uint64(head[:8])
 	}
 	if size > frameMost {
-		return f, errFrame
+		return f, masked, errFrame
 	}
 	var mask [4]byte
 	if masked {
 		if _, err = io.ReadFull(in, mask[:]); err != nil {
-			return f, err
+			return f, masked, err
 		}
 	}
 	f.payload = make([]byte, size)
 	if _, err = io.ReadFull(in, f.payload); err != nil {
-		return f, err
+		return f, masked, err
 	}
 	if masked {
 		for i := range f.payload {
 			f.payload[i] ^= mask[i&3]
 		}
 	}
-	return f, nil
+	return f, masked, nil
 }
 
 // appendFrame appends the frame to dst; masked as a client has to send it, with

@@ -33,19 +33,29 @@ func flushSlowly(f *front, p param) *flaw {
 	})
 }
 
-// flushBySize (F21) writes only when so many messages are there.
+// flushBySize (F21) writes only when so many messages are there; it counts those
+// that have to wait for others.
 func flushBySize(f *front, p param) *flaw {
-	n := p.count(0)
-	return each(f, func(_ *session, st *stream, r *reading, now time.Time) time.Time {
-		if st.seen++; st.seen%n == 0 {
+	n := int(p.count(0))
+	return &flaw{arrive: func(_ *session, st *stream, rs []reading) []reading {
+		now := time.Now()
+		ready := (len(st.waiting) + len(rs)) / n * n // of those that wait and then of these
+		if ready > 0 {
 			for i := range st.waiting {
 				st.waiting[i].due = now
 			}
-			clear(st.last)
-			return now
+			clear(st.last) // nothing under its topic is due later any more
+			ready -= len(st.waiting)
 		}
-		return now.Add(24 * time.Hour)
-	})
+		for i := range rs {
+			rs[i].due = now
+			if i >= ready {
+				f.count.fire()
+				rs[i].due = now.Add(24 * time.Hour)
+			}
+		}
+		return rs
+	}}
 }
 
 // tail (F22, F23, F24, F27) delays a share of the messages for so long; what
@@ -73,22 +83,22 @@ func stall(f *front, p param) *flaw {
 	})
 }
 
-// fanOut (F26) takes so long for each viewer, one after the other.
+// fanOut (F26) takes so long for each viewer, one after the other: the last has
+// to wait for all that came before it.
 func fanOut(f *front, p param) *flaw {
 	one := p.time(0)
 	var mu sync.Mutex
 	viewers := 0
-	var free time.Time
-	made := each(f, func(_ *session, _ *stream, _ *reading, now time.Time) time.Time {
+	made := each(f, func(_ *session, st *stream, _ *reading, now time.Time) time.Time {
+		before, _ := st.state.(int)
+		return now.Add(time.Duration(before) * one)
+	})
+	made.subscribed = func(_ *session, st *stream) {
 		mu.Lock()
 		defer mu.Unlock()
-		free = free.Add(one)
-		if free.Before(now) {
-			free = now
-		}
-		return now.Add(time.Duration(viewers) * one)
-	})
-	made.subscribed = func(*session, *stream) { mu.Lock(); defer mu.Unlock(); viewers++ }
+		st.state = viewers
+		viewers++
+	}
 	made.ended = func(s *session) { mu.Lock(); defer mu.Unlock(); viewers -= len(s.streams) }
 	return made
 }

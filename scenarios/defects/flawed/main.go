@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -27,21 +28,26 @@ type options struct {
 	viewers, viewersTo        string
 	broker, brokerTo          string
 	tls, secret, revoked, rsa string
+	clock                     string
 	issuer, audience          string
 	command                   []string
 }
 
-func main() { os.Exit(run(os.Args[1:])) } //nolint:forbidigo // only main exits
+func main() {
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:])) //nolint:forbidigo // only main exits
+}
+
+// memoryLimit is from where on the collector works harder, so that what it leaves
+// lying does not pass for what a bridge keeps. What a flaw keeps may go beyond.
+const memoryLimit = 32 << 20
 
 // run returns the exit code of the bridge, or 2 for wrong arguments, 4 for an
 // address that is taken and 5 for anything else.
 func run(args []string) int {
-	opts, err := parse(args)
+	code, err := work(args)
 	if err == nil {
-		var code int
-		if code, err = serve(opts); err == nil {
-			return code
-		}
+		return code
 	}
 	fmt.Fprintln(os.Stderr, "flawed:", err)
 	switch {
@@ -53,6 +59,17 @@ func run(args []string) int {
 	return 5
 }
 
+func work(args []string) (int, error) {
+	if len(args) > 0 && args[0] == "--step" {
+		return 0, stepClock(args[1:])
+	}
+	opts, err := parse(args)
+	if err != nil {
+		return 0, err
+	}
+	return serve(opts)
+}
+
 var errUsage = errors.New("wrong arguments")
 
 func parse(args []string) (*options, error) {
@@ -61,7 +78,7 @@ func parse(args []string) (*options, error) {
 	for name, into := range map[string]*string{
 		"defect": &o.defect, "param": &o.param, "counter": &o.counter, "viewers": &o.viewers, "viewers-to": &o.viewersTo,
 		"broker": &o.broker, "broker-to": &o.brokerTo, "tls": &o.tls, "secret": &o.secret, "revoked": &o.revoked, "rsa": &o.rsa,
-		"issuer": &o.issuer, "audience": &o.audience,
+		"issuer": &o.issuer, "audience": &o.audience, "clock": &o.clock,
 	} {
 		set.StringVar(into, name, "", "")
 	}
@@ -83,7 +100,7 @@ func serve(o *options) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = count.close() }()
-	f := &front{opts: o, count: count, keys: keys{secret: o.secret, revoked: o.revoked, issuer: o.issuer, audience: o.audience}}
+	f := &front{opts: o, count: count, wall: wall{path: o.clock}, keys: keys{secret: o.secret, revoked: o.revoked, issuer: o.issuer, audience: o.audience}}
 	starts := mark(filepath.Join(filepath.Dir(o.secret), "flawed.starts"))
 	f.restarted, f.drawn = starts > 0, uint64(starts)<<32 // no start draws as another did
 	if f.flaw, err = flawOf(o.defect, o.param, f); err != nil {

@@ -3,13 +3,14 @@ package main
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 )
 
 // order: messages that overtake.
 var order = map[string]maker{
 	"F11": shuffle, "F12": interleave, "F13": mixQoS, "F14": staleRetained, "F15": retainedUnmarked,
-	"C-cross": crossTopics, "C-gap": declareGaps,
+	"C-cross": crossTopics, "C-gap": declareGaps, "C-conflate": conflate,
 }
 
 // shuffle (F11) lets neighbours of one topic change places as workers with some
@@ -156,5 +157,31 @@ func declareGaps(f *front, p param) *flaw {
 		st.missed += b.To - b.From
 		gap := map[string]any{"type": "gap", "id": b.ID, "from": b.From, "to": b.To, "count": b.To - b.From, "reason": "evicted"}
 		return s.toViewer(textFrame(encode(gap))) != nil
+	}}
+}
+
+// conflate sends, of the messages of one topic that come within so long of each
+// other, the newest only: a control, because who is shown values is to see the
+// last one.
+func conflate(f *front, p param) *flaw {
+	every := p.time(0)
+	return &flaw{arrive: func(_ *session, st *stream, rs []reading) []reading {
+		due := time.Now().Truncate(every).Add(every)
+		newest := map[string]int{}
+		for i := range rs {
+			rs[i].due = due
+			newest[rs[i].Topic] = i
+		}
+		old := func(r reading) bool { _, comes := newest[r.Topic]; return comes && fired(f) }
+		st.waiting = slices.DeleteFunc(st.waiting, old)
+		kept := rs[:0]
+		for i, r := range rs {
+			if newest[r.Topic] == i {
+				kept = append(kept, r)
+			} else {
+				f.count.fire()
+			}
+		}
+		return kept
 	}}
 }

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,13 +21,13 @@ func TestFramesComeOutAsTheyWentIn(t *testing.T) {
 		for _, masked := range []bool{false, true} {
 			in := frame{first: 0x82, payload: bytes.Repeat([]byte{0x5a, 0x01}, size)[:size]}
 			data := appendFrame(nil, in, masked)
-			out, err := readFrame(bufio.NewReader(bytes.NewReader(data)))
-			if err != nil || out.first != in.first || !bytes.Equal(out.payload, in.payload) {
+			out, had, err := readFrame(bufio.NewReader(bytes.NewReader(data)))
+			if err != nil || had != masked || out.first != in.first || !bytes.Equal(out.payload, in.payload) {
 				t.Errorf("%d bytes, masked %v: %v", size, masked, err)
 			}
 		}
 	}
-	if _, err := readFrame(bufio.NewReader(bytes.NewReader([]byte{0x82, 127, 1, 0, 0, 0, 0, 0, 0, 0}))); err == nil {
+	if _, _, err := readFrame(bufio.NewReader(bytes.NewReader([]byte{0x82, 127, 1, 0, 0, 0, 0, 0, 0, 0}))); err == nil {
 		t.Error("a frame beyond every bound was read")
 	}
 }
@@ -75,7 +77,7 @@ func give(t *testing.T, s *session, text string) {
 // read returns the next message of that type.
 func read(t *testing.T, in *bufio.Reader, kind string, into any) {
 	t.Helper()
-	f, err := readFrame(in)
+	f, _, err := readFrame(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,4 +194,41 @@ func TestOldTLSOffersWhatOldClientsNeed(t *testing.T) {
 	if config.MinVersion != tls.VersionTLS10 || !slices.Contains(config.CipherSuites, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA) {
 		t.Errorf("%+v", config)
 	}
+}
+
+// A server answers a request that has a body when it has the body.
+func TestABodyDoesNotWaitForTheAnswer(t *testing.T) {
+	s, _ := bench(t, "none", "")
+	viewer, bridge := net.Pipe()
+	inner, server := net.Pipe()
+	s.client, s.clientIn, s.bridge, s.bridgeIn = bridge, bufio.NewReader(bridge), inner, bufio.NewReader(inner)
+	answer := bufio.NewReader(viewer)
+	for _, c := range []net.Conn{viewer, server} {
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	all.Go(s.relay)
+	all.Go(func() {
+		in := bufio.NewReader(server)
+		if _, whole := readHead(in); !whole {
+			t.Error("the request did not come")
+		}
+		body := make([]byte, 4)
+		if _, err := io.ReadFull(in, body); err != nil {
+			t.Errorf("the body did not come: %v", err)
+		}
+		_, _ = server.Write([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
+		_ = server.Close()
+	})
+	if _, err := viewer.Write([]byte("POST /publish HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody")); err != nil {
+		t.Error(err)
+	}
+	if head, whole := readHead(answer); !whole || !bytes.HasPrefix(head, []byte("HTTP/1.1 403")) {
+		t.Errorf("answer %q", head)
+	}
+	_ = viewer.Close()
+	_, _ = bridge.Close(), inner.Close()
+	all.Wait()
 }

@@ -11,7 +11,8 @@ import (
 
 // resources: what is taken and not given back, and who waits for whom.
 var resources = map[string]maker{
-	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll, "F59": hoard, "F60": neverDrop, "F65": wrongPing,
+	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll,
+	"F19": keepOldest, "F59": hoard, "F60": neverDrop, "F65": wrongPing, "F68": wallClock,
 }
 
 // leakMemory (F55) keeps so many bytes of every message.
@@ -96,89 +97,53 @@ func oneForAll(f *front, _ param) *flaw {
 	}}
 }
 
-// hoard (F59) has a queue without end for each viewer.
-func hoard(f *front, p param) *flaw {
-	most := int(p.number(0))
-	type queue struct {
-		mu      sync.Mutex
-		frames  []frame
-		running bool
-	}
-	var mu sync.Mutex
-	all := map[*session]*queue{}
-	return &flaw{
-		bridgeFrame: func(s *session, fr frame) bool {
-			mu.Lock()
-			q := all[s]
-			if q == nil {
-				q = &queue{}
-				all[s] = q
-			}
-			mu.Unlock()
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			q.frames = append(q.frames, fr)
-			if len(q.frames) > most {
-				f.count.fire()
-			}
-			if q.running {
-				return false
-			}
-			q.running = true
-			go func() {
-				for {
-					q.mu.Lock()
-					if len(q.frames) == 0 {
-						q.running = false
-						q.mu.Unlock()
-						return
-					}
-					next := q.frames[0]
-					q.frames = q.frames[1:]
-					q.mu.Unlock()
-					if s.toViewer(next) != nil {
-						s.end()
-					}
-				}
-			}()
-			return false
-		},
-		ended: func(s *session) { mu.Lock(); defer mu.Unlock(); delete(all, s) },
-	}
-}
-
 // neverDrop (F60) answers the pings of the bridge for its viewers: one that has
-// gone silent is never noticed.
-func neverDrop(f *front, _ param) *flaw {
+// gone silent is never noticed, or, with a param, only after so long.
+func neverDrop(f *front, p param) *flaw {
+	after := time.Duration(0)
+	if p[0] != "" {
+		after = p.time(0)
+	}
 	return &flaw{
 		bridgeFrame: func(s *session, fr frame) bool {
+			s.mu.Lock()
+			silent := time.Since(s.spoke)
+			if s.spoke.IsZero() {
+				silent = 0
+			}
 			if fr.opcode() == opPing {
-				s.mu.Lock()
 				if s.state++; s.state > 2 {
 					f.count.fire()
 				}
-				s.mu.Unlock()
+			}
+			s.mu.Unlock()
+			if after > 0 && silent > after {
+				s.end()
+				return false
+			}
+			if fr.opcode() == opPing {
 				_ = s.toBridge(frame{first: 0x80 | opPong, payload: fr.payload}) // the bridge that is gone needs none
 			}
 			return true
 		},
 		viewerFrame: func(s *session, fr frame) bool {
 			s.mu.Lock()
-			s.state = 0
+			s.state, s.spoke = 0, time.Now()
 			s.mu.Unlock()
 			return fr.opcode() != opPong
 		},
 	}
 }
 
-// wrongPing (F65) answers pings of viewers with an empty pong.
-func wrongPing(f *front, _ param) *flaw {
+// wrongPing (F65) answers pings of viewers with no more than so many bytes of them.
+func wrongPing(f *front, p param) *flaw {
+	most := int(p.count(0))
 	return &flaw{viewerFrame: func(s *session, fr frame) bool {
-		if fr.opcode() != opPing || len(fr.payload) == 0 {
+		if fr.opcode() != opPing || len(fr.payload) <= most {
 			return true
 		}
 		f.count.fire()
-		_ = s.toViewer(frame{first: 0x80 | opPong}) // a viewer that is gone needs none
+		_ = s.toViewer(frame{first: 0x80 | opPong, payload: fr.payload[:most]}) // a viewer that is gone needs none
 		return false
 	}}
 }

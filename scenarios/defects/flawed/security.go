@@ -76,6 +76,17 @@ func acceptUnsigned(f *front, _ param) *flaw {
 	})
 }
 
+// translate is no flaw: it takes viewers' tokens as RS256, checks them, and shows
+// the bridge the same in the algorithm that it knows.
+func translate(f *front) *flaw {
+	return swapToken(f, func(_ *session, t token, _ string) string {
+		if len(f.keys.wrong(t)) > 0 {
+			return ""
+		}
+		return f.keys.remint(t, nil)
+	})
+}
+
 // acceptConfused (F43) takes viewers' tokens as RS256 and, when the header says
 // HS256, the text of the public key for a secret (RFC 8725 section 2.1).
 func acceptConfused(f *front, _ param) *flaw {
@@ -99,25 +110,42 @@ func acceptConfused(f *front, _ param) *flaw {
 
 // neverRecheck (F47) looks at the expiry of a token once, at the begin.
 func neverRecheck(f *front, _ param) *flaw {
-	return swapToken(f, func(_ *session, t token, _ string) string {
+	return outliving(f, "exp", func(t token) map[string]any {
 		exp, _ := t.number("exp")
-		if len(f.keys.wrong(t)) > 0 {
-			return ""
-		}
-		f.count.fire()
-		return f.keys.remint(t, map[string]any{"exp": int64(exp) + 3600})
+		return map[string]any{"exp": int64(exp) + 3600}
 	})
 }
 
 // ignoreRevocation (F48) looks at the list of revoked subjects once, at the begin.
 func ignoreRevocation(f *front, _ param) *flaw {
-	return swapToken(f, func(_ *session, t token, _ string) string {
+	return outliving(f, "sub", func(t token) map[string]any {
+		return map[string]any{"sub": "alias of " + t.subject(), "jti": nil}
+	})
+}
+
+// outliving is a flaw that shows the bridge another token, good for longer, in
+// place of each good one. It counts what a viewer is sent when its own token is
+// no longer good for the one reason.
+func outliving(f *front, reason string, set func(token) map[string]any) *flaw {
+	made := swapToken(f, func(s *session, t token, _ string) string {
 		if len(f.keys.wrong(t)) > 0 {
 			return ""
 		}
-		f.count.fire()
-		return f.keys.remint(t, map[string]any{"sub": "alias of " + t.subject(), "jti": nil})
+		s.mu.Lock()
+		s.shown = t
+		s.mu.Unlock()
+		return f.keys.remint(t, set(t))
 	})
+	made.bridgeFrame = func(s *session, fr frame) bool {
+		s.mu.Lock()
+		t := s.shown
+		s.mu.Unlock()
+		if fr.text() && t.claims != nil && slices.Contains(f.keys.wrong(t), reason) {
+			f.count.fire()
+		}
+		return true
+	}
+	return made
 }
 
 // admitWithout (F49) asks for a token at hello and forgets to ask who has said
@@ -267,12 +295,18 @@ func logToken(f *front, _ param) *flaw {
 
 // letPublish (F54) lets every viewer write to every topic.
 func letPublish(f *front, _ param) *flaw {
-	return swapToken(f, func(_ *session, t token, _ string) string {
+	made := swapToken(f, func(_ *session, t token, _ string) string {
 		if len(f.keys.wrong(t)) > 0 {
 			return ""
 		}
-		f.count.fire()
 		grants := grantsOf(t)
 		return f.keys.remint(t, map[string]any{"grants": map[string]any{"live": grants, "snapshot": grants, "history": grants, "publish": []string{"#"}}})
 	})
+	made.bridgeFrame = func(_ *session, fr frame) bool {
+		if fr.text() && typeOf(fr.payload) == "pubok" {
+			f.count.fire()
+		}
+		return true
+	}
+	return made
 }

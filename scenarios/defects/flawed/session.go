@@ -20,11 +20,11 @@ type session struct {
 	random             *rand.Rand // of the goroutine towards the viewer
 	done               chan struct{}
 	ending             sync.Once
-	connected          time.Time
 
 	writeClient, writeBridge sync.Mutex
 
 	streams map[uint64]*stream
+	heard   time.Time // from the bridge, by the wall clock, where the flaw asks
 
 	mu     sync.Mutex
 	opaque bool // not plumbline.v1.json, or compact: frames are passed on as they come
@@ -33,11 +33,13 @@ type session struct {
 	subs   map[uint64]*subscribe // as the viewer asked, until answered
 	grants []string              // of the viewer's own token, where the flaw enforces them
 	state  int                   // for the flaw
+	spoke  time.Time             // the viewer last, where the flaw asks
+	shown  token                 // the viewer's own, where the flaw shows the bridge another
 }
 
 // relay carries the handshake and then frames, or anything else byte by byte.
 func (s *session) relay() {
-	s.connected, s.subs = time.Now(), map[uint64]*subscribe{}
+	s.subs = map[uint64]*subscribe{}
 	// The bridge may end it first, for example when no request comes.
 	answered := make(chan []byte, 1)
 	go func() {
@@ -46,7 +48,7 @@ func (s *session) relay() {
 			_, _ = s.client.Write(answer)
 			s.end()
 		}
-		answered <- answer
+		answered <- s.f.wall.date(answer)
 	}()
 	request, whole := readHead(s.clientIn)
 	if whole && s.f.flaw.request != nil {
@@ -59,10 +61,7 @@ func (s *session) relay() {
 		return
 	}
 	if !upgrades(request) { // its body must not wait for the answer
-		answer := <-answered
-		if _, err := s.client.Write(answer); err == nil {
-			splice(s.client, s.clientIn, s.bridge, s.bridgeIn)
-		}
+		splice(s.client, s.clientIn, s.bridge, s.bridgeIn, answered)
 		return
 	}
 	answer := <-answered
@@ -70,7 +69,8 @@ func (s *session) relay() {
 		return
 	}
 	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101")) {
-		splice(s.client, s.clientIn, s.bridge, s.bridgeIn)
+		answered <- nil // it was passed on
+		splice(s.client, s.clientIn, s.bridge, s.bridgeIn, answered)
 		return
 	}
 	s.opaque = !bytes.Contains(bytes.ToLower(answer), []byte("sec-websocket-protocol: plumbline.v1.json"))
@@ -97,7 +97,7 @@ func (s *session) carry() {
 	ways.Go(func() {
 		defer close(frames)
 		for {
-			f, err := readFrame(s.bridgeIn)
+			f, _, err := readFrame(s.bridgeIn)
 			if err != nil {
 				return
 			}
@@ -123,10 +123,11 @@ func (s *session) carry() {
 // up carries frames of the viewer to the bridge.
 func (s *session) up() {
 	for {
-		f, err := readFrame(s.clientIn)
+		f, masked, err := readFrame(s.clientIn)
 		if err != nil {
 			return
 		}
+		f.bare = !masked // the bridge is to see that
 		if f.text() && !s.opaque {
 			f.payload = s.asked(f.payload)
 			if f.payload == nil {
@@ -182,7 +183,7 @@ func (s *session) asked(text []byte) []byte {
 func (s *session) toBridge(frames ...frame) error {
 	var data []byte
 	for _, f := range frames {
-		data = appendFrame(data, f, true)
+		data = appendFrame(data, f, !f.bare)
 	}
 	s.writeBridge.Lock()
 	defer s.writeBridge.Unlock()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -75,7 +76,7 @@ func split(text string) (t token, ok bool) {
 	}
 	for i, into := range []*map[string]any{&t.header, &t.claims} {
 		data, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil || json.Unmarshal(data, into) != nil {
+		if err != nil || json.Unmarshal(data, into) != nil || twice(data) {
 			return t, false
 		}
 	}
@@ -83,6 +84,25 @@ func split(text string) (t token, ok bool) {
 	t.signature, err = base64.RawURLEncoding.DecodeString(parts[2])
 	t.signed = parts[0] + "." + parts[1]
 	return t, err == nil
+}
+
+// twice reports whether an object has a member twice, which a strict verifier
+// does not choose from (RFC 7519 section 4).
+func twice(object []byte) bool {
+	in := json.NewDecoder(bytes.NewReader(object))
+	if _, err := in.Token(); err != nil {
+		return true
+	}
+	seen := map[json.Token]bool{}
+	for in.More() {
+		name, err := in.Token()
+		var value json.RawMessage
+		if err != nil || seen[name] || in.Decode(&value) != nil {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
 }
 
 func (t token) text(name string) string { s, _ := t.claims[name].(string); return s }

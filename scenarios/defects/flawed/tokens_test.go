@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +84,44 @@ func TestCovers(t *testing.T) {
 	} {
 		if covers(c.grant, c.filter) != c.want {
 			t.Errorf("%s covers %s: %v", c.grant, c.filter, !c.want)
+		}
+	}
+}
+
+func TestAClaimThatStandsTwiceIsNoToken(t *testing.T) {
+	for text, want := range map[string]bool{`{"a":1,"b":{"a":2}}`: false, `{"a":1,"a":1}`: true, `{}`: false} {
+		if twice([]byte(text)) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+	if _, ok := split("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIiwic3ViIjoiYiJ9.AAAA"); ok { // sub twice
+		t.Error("a token with a claim twice was taken")
+	}
+}
+
+// A relay for tokens of RS256 without a defect lets good ones in and no others.
+func TestTokensOfRS256AreTranslated(t *testing.T) {
+	f := &front{opts: &options{rsa: filepath.Join(t.TempDir(), "rsa.pem")}, keys: *testKeys(t)}
+	if err := f.keys.makeRSA(f.opts.rsa); err != nil {
+		t.Fatal(err)
+	}
+	made, err := flawOf("none", "", f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := map[string]any{"iss": "i", "aud": "a", "sub": "s", "exp": time.Now().Unix() + 100}
+	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`))
+	signed := head + "." + base64.RawURLEncoding.EncodeToString(encode(claims))
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(nil, f.keys.pair, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, forged := signed+"."+base64.RawURLEncoding.EncodeToString(signature), f.keys.mint(claims)
+	for text, changed := range map[string]bool{good: true, forged: false} {
+		shown := encode(hello{Type: "hello", Token: text})
+		if got := made.viewerText(&session{f: f}, shown); bytes.Equal(got, shown) == changed {
+			t.Errorf("%s became %s", shown, got)
 		}
 	}
 }

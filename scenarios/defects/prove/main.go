@@ -23,6 +23,7 @@ type options struct {
 	only     string
 	param    string
 	clean    int
+	limits   bool
 	out      string
 	record   string
 	readme   bool
@@ -31,7 +32,7 @@ type options struct {
 	keep     bool
 
 	// Of a child: one trial.
-	one, dir        string
+	one, how, dir   string
 	flawed, bridged string
 }
 
@@ -65,14 +66,16 @@ func run(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("prove", flag.ContinueOnError)
 	set.StringVar(&o.only, "only", "", "ids of defects and controls, separated by commas; everything else is left out")
 	set.StringVar(&o.param, "param", "", "of the defects in place of their own, for a curve of detection; only with --only")
-	set.IntVar(&o.clean, "clean", 0, "run so many clean campaigns with the control none, and nothing else")
+	set.IntVar(&o.clean, "clean", 0, "run so many campaigns of every scenario against the bridge as it ships, and nothing else")
+	set.BoolVar(&o.limits, "limits", false, "look for the smallest sizes of some defects that are found, and do nothing else")
 	set.StringVar(&o.out, "out", "", "folder for runs; \"\" is a temporary one")
 	set.StringVar(&o.record, "record", "", "write the result to this file")
 	set.BoolVar(&o.readme, "readme", false, "run nothing; write the table of the stored result into README.md")
-	set.IntVar(&o.parallel, "parallel", 1, "trials at a time; those that measure latency are always alone")
+	set.IntVar(&o.parallel, "parallel", 3, "trials at a time; those that measure time or memory, and campaigns, are always alone")
 	set.Uint64Var(&o.seed, "seed", 1, "of twins, dither and defects")
 	set.BoolVar(&o.keep, "keep", false, "keep the records of trials that came out as they must")
 	set.StringVar(&o.one, "one", "", "run one trial in this process (of prove itself)")
+	set.StringVar(&o.how, "how", "", "what the trial is (of prove itself)")
 	set.StringVar(&o.dir, "dir", "", "folder of the trial (of prove itself)")
 	set.StringVar(&o.flawed, "flawed", "", "executable of flawed; \"\" builds it")
 	set.StringVar(&o.bridged, "bridged", "", "executable of bridged; \"\" builds it")
@@ -85,12 +88,24 @@ func run(ctx context.Context, args []string) error {
 	if o.param != "" && o.only == "" && o.one == "" {
 		return fmt.Errorf("%w: --param needs --only", errUsage)
 	}
+	if o.clean < 0 || o.parallel < 1 {
+		return fmt.Errorf("%w: --clean %d, --parallel %d: neither may be less than nothing", errUsage, o.clean, o.parallel)
+	}
 	switch {
 	case o.readme:
 		return defects.WriteReadme(".")
 	case o.one != "":
 		return one(ctx, o)
+	}
+	p, err := prepare(ctx, o)
+	switch {
+	case err != nil:
+		return err
+	case o.clean > 0:
+		return p.clean(ctx)
+	case o.limits:
+		return p.limits(ctx)
 	default:
-		return prove(ctx, o)
+		return p.prove(ctx)
 	}
 }

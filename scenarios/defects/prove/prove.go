@@ -2,189 +2,222 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/scenarios/defects"
 )
 
-// trialLimit bounds one trial in its process.
-const trialLimit = 8 * time.Minute
-
-// one runs a single trial in this process and leaves its outcome in the folder.
-func one(ctx context.Context, o options) error {
-	with := defects.Programs{Flawed: o.flawed, Bridged: o.bridged}
-	var out defects.Outcome
-	var err error
-	if d, ok := defects.Find(o.one); ok {
-		if o.param != "" {
-			d.Param = o.param
-		}
-		out, err = defects.Try(ctx, with, d, o.dir, o.seed)
-	} else if c, ok := defects.FindControl(o.one); ok {
-		out, err = defects.Hold(ctx, with, c, o.dir, o.seed)
-	} else {
-		return fmt.Errorf("%w: there is no defect or control %q", errUsage, o.one)
-	}
-	text, failed := json.MarshalIndent(out, "", "  ")
-	if failed == nil {
-		failed = os.WriteFile(filepath.Join(o.dir, outcomeFile), text, 0o644) //nolint:gosec // there to be read by others
-	}
-	return errors.Join(err, failed)
+// prover runs trials, each in a process of its own.
+type prover struct {
+	options
+	self   string // executable of this program
+	commit string // that is tried; "" when nobody knows
+	start  time.Time
+	begun  atomic.Int64 // trials
 }
 
-const outcomeFile = "outcome.json"
+// prepare makes the folder and the programs that were not named.
+func prepare(ctx context.Context, o options) (*prover, error) {
+	p := &prover{options: o, start: time.Now(), commit: commitOf(ctx)}
+	var err error
+	if p.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if p.out == "" {
+		if p.out, err = os.MkdirTemp("", "plumbline-prove-"); err != nil {
+			return nil, err
+		}
+	}
+	if p.out, err = filepath.Abs(p.out); err != nil {
+		return nil, err
+	}
+	for path, into := range map[string]*string{"plumbline/scenarios/defects/flawed": &p.flawed, "plumbline/bridge/cmd/bridged": &p.bridged} {
+		if *into == "" {
+			*into = filepath.Join(p.out, filepath.Base(path))
+			cmd := exec.CommandContext(ctx, "go", "build", "-o", *into, path)
+			if text, err := cmd.CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("build %s: %w\n%s", path, err, text)
+			}
+		}
+		if *into, err = filepath.Abs(*into); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
 
-// prove runs what was chosen, each trial in a process of its own.
-func prove(ctx context.Context, o options) error {
-	began := time.Now()
-	ids, err := chosen(o)
+// commitOf names what is checked out; "" where that is no working copy.
+func commitOf(ctx context.Context) string {
+	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// prove tries what was chosen. First come the trials without a defect, so that
+// each with one can be held against them.
+func (p *prover) prove(ctx context.Context) error {
+	ids, err := p.chosen()
 	if err != nil {
 		return err
 	}
-	if o.out == "" {
-		if o.out, err = os.MkdirTemp("", "plumbline-prove-"); err != nil {
-			return err
-		}
-	}
-	if err := build(ctx, &o); err != nil {
-		return err
-	}
-	outcomes := make([]defects.Outcome, len(ids))
-	var running sync.RWMutex // held for writing by a trial that must be alone
-	var printing sync.Mutex
-	places := make(chan struct{}, max(o.parallel, 1))
-	var all sync.WaitGroup
-	for i, id := range ids {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			unlock := enter(&running, id)
-			outcomes[i] = child(ctx, o, id, i)
-			unlock()
-			printing.Lock()
-			defer printing.Unlock()
-			fmt.Println(line(outcomes[i]))
-		})
-	}
-	all.Wait()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("interrupted: %w", context.Cause(ctx))
-	}
-	return report(o, outcomes, time.Since(began))
-}
-
-// enter waits until the trial may run.
-func enter(running *sync.RWMutex, id string) (leave func()) {
-	if defects.Alone(id) {
-		running.Lock()
-		return running.Unlock
-	}
-	running.RLock()
-	return running.RUnlock
-}
-
-// chosen returns the ids of what is to be run.
-func chosen(o options) (ids []string, err error) {
-	if o.clean > 0 {
-		return slices.Repeat([]string{"none"}, o.clean), nil
-	}
-	ids = defects.IDs()
-	if o.only == "" {
-		return ids, nil
-	}
-	var only []string
-	for id := range strings.SplitSeq(o.only, ",") {
-		if !slices.Contains(ids, id) {
-			return nil, fmt.Errorf("%w: --only: there is no defect or control %q; known are %s", errUsage, id, strings.Join(ids, ", "))
-		}
-		only = append(only, id)
-	}
-	return only, nil
-}
-
-// build makes the programs that were not named.
-func build(ctx context.Context, o *options) error {
-	for path, into := range map[string]*string{"plumbline/scenarios/defects/flawed": &o.flawed, "plumbline/bridge/cmd/bridged": &o.bridged} {
-		if *into == "" {
-			*into = filepath.Join(o.out, filepath.Base(path))
-			cmd := exec.CommandContext(ctx, "go", "build", "-o", *into, path)
-			if text, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("build %s: %w\n%s", path, err, text)
+	var outcomes []defects.Outcome
+	without := verdicts{}
+	for _, s := range p.plan(ids) {
+		for i, out := range p.run(ctx, s, without) {
+			if s.jobs[i].how != sober {
+				outcomes = append(outcomes, out)
 			}
 		}
-		full, err := filepath.Abs(*into)
-		if err != nil {
-			return err
-		}
-		*into = full
+	}
+	outcomes = ended(ctx, outcomes)
+	sum := defects.Sum(outcomes)
+	fmt.Println(sum)
+	if err := p.keepRecord(func(r *defects.Record) { r.Add(outcomes) }); err != nil {
+		return err
+	}
+	return result(ctx, sum.Good())
+}
+
+// ended returns the outcomes that an interruption did not make what they are.
+func ended(ctx context.Context, all []defects.Outcome) []defects.Outcome {
+	if ctx.Err() == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(o defects.Outcome) bool { return o.Status == defects.Broken })
+}
+
+// result is how the program ends.
+func result(ctx context.Context, good bool) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted; what had ended is kept: %w", context.Cause(ctx))
+	case !good:
+		return errMissed
 	}
 	return nil
 }
 
-// child runs one trial in a process of its own.
-func child(ctx context.Context, o options, id string, n int) defects.Outcome {
-	dir := filepath.Join(o.out, fmt.Sprintf("%02d-%s", n+1, id))
-	failed := func(err error, text []byte) defects.Outcome {
-		return defects.Outcome{ID: id, Status: defects.Broken, Why: strings.TrimSpace(err.Error() + " " + string(text))}
+// run runs the trials of a stage and prints each when it has ended. The outcomes
+// come in the order of the jobs; those that a cancelled context kept from
+// beginning are errors.
+func (p *prover) run(ctx context.Context, s stage, without verdicts) []defects.Outcome {
+	outcomes := make([]defects.Outcome, len(s.jobs))
+	places := make(chan struct{}, max(s.places, 1))
+	var all sync.WaitGroup
+	var ended sync.Mutex
+	for i, j := range s.jobs {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			out := defects.Untried(j.id, "interrupted")
+			if ctx.Err() == nil {
+				out = p.child(ctx, j)
+			}
+			ended.Lock()
+			defer ended.Unlock()
+			outcomes[i] = without.settle(j, out)
+			if ctx.Err() == nil {
+				fmt.Println(line(outcomes[i]))
+			}
+		})
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return failed(err, nil)
+	all.Wait()
+	return outcomes
+}
+
+// chosen returns the ids of what is to be run.
+func (p *prover) chosen() ([]string, error) {
+	ids := defects.IDs()
+	if p.only == "" {
+		return ids, nil
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return failed(err, nil)
+	only := strings.Split(p.only, ",")
+	for _, id := range only {
+		if !slices.Contains(ids, id) {
+			return nil, fmt.Errorf("%w: --only: there is no defect or control %q; known are %s", errUsage, id, strings.Join(ids, ", "))
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, trialLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, self, "--one", id, "--dir", dir, "--flawed", o.flawed, "--bridged", o.bridged, "--param", o.param, "--seed", strconv.FormatUint(o.seed+uint64(n), 10))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 30 * time.Second
-	text, err := cmd.CombinedOutput()
-	data, unread := os.ReadFile(filepath.Join(dir, outcomeFile))
-	if unread != nil {
-		return failed(errors.Join(err, unread), text)
-	}
-	var out defects.Outcome
-	if err := json.Unmarshal(data, &out); err != nil {
-		return failed(err, text)
-	}
-	if out.Good() && !o.keep {
-		_ = os.RemoveAll(filepath.Join(dir, "records")) // takes room and proves nothing more
-	}
-	return out
+	return only, nil
 }
 
 // line is one outcome on the console.
 func line(o defects.Outcome) string {
-	text := fmt.Sprintf("%-12s %-9s %-7s %5.1f s  fired %-7d %s", o.Status, o.ID, o.Kills, o.Seconds, o.Fired, o.Title)
+	text := fmt.Sprintf("%-12s %-10s %-7s %5.1f s  fired %-7d %s", o.Status, o.ID, o.Kills, o.Seconds, o.Fired, o.Title)
 	if !o.Good() {
 		text += "\n             " + o.Why
 	}
 	return text
 }
 
-// report prints the sum and keeps the record.
-func report(o options, outcomes []defects.Outcome, took time.Duration) error {
-	sum := defects.Sum(outcomes)
-	fmt.Println(sum)
-	fmt.Printf("wall time %s; runs in %s\n", took.Round(time.Second), o.out)
-	if o.record != "" {
-		if err := defects.WriteRecord(o.record, outcomes); err != nil {
-			return err
-		}
-	}
-	if sum.Good() {
+// keepRecord changes the record, where one is kept, and says how long all took.
+func (p *prover) keepRecord(change func(*defects.Record)) error {
+	fmt.Printf("wall time %s; runs in %s\n", time.Since(p.start).Round(time.Second), p.out)
+	if p.record == "" {
 		return nil
 	}
-	return errMissed
+	r, err := defects.ReadRecord(p.record)
+	if err != nil {
+		return err
+	}
+	change(&r)
+	return r.Write(p.record)
+}
+
+// clean runs campaigns of the bridge as it ships. One that was interrupted does
+// not count; those before it do.
+func (p *prover) clean(ctx context.Context) error {
+	s := stage{places: 1}
+	for i := range p.options.clean {
+		s.jobs = append(s.jobs, job{id: campaign, how: campaign, seed: p.seed + uint64(i)})
+	}
+	sum := defects.CleanOf(ended(ctx, p.run(ctx, s, nil)))
+	fmt.Println(sum)
+	if sum.Campaigns == 0 {
+		return result(ctx, false)
+	}
+	if err := p.keepRecord(func(r *defects.Record) { r.Clean = &sum }); err != nil {
+		return err
+	}
+	return result(ctx, sum.Good())
+}
+
+// limits runs the sweeps, or those of the defects that were chosen.
+func (p *prover) limits(ctx context.Context) error {
+	only, err := p.chosen()
+	if err != nil {
+		return err
+	}
+	var found []defects.Limit
+	for _, sweep := range defects.Sweeps() {
+		if !slices.Contains(only, sweep.ID) {
+			continue
+		}
+		l, err := sweep.Search(func(size defects.Size, n int) (bool, error) {
+			out := p.run(ctx, stage{places: 1, jobs: []job{{id: sweep.ID, param: size.Param, seed: p.seed + uint64(n)}}}, nil)[0]
+			if ctx.Err() != nil {
+				return false, fmt.Errorf("interrupted: %w", context.Cause(ctx))
+			}
+			if out.Status == defects.Broken {
+				return false, fmt.Errorf("%s", out.Why)
+			}
+			return out.Status == defects.Killed, nil
+		})
+		if err != nil {
+			return err
+		}
+		l.Date, l.Commit = time.Now().UTC().Format(time.DateOnly), p.commit
+		fmt.Printf("%s, %s: found from %s on; not always %s (%d trials)\n", l.ID, l.What, l.Found, l.Missed, l.Trials)
+		found = append(found, l)
+	}
+	return p.keepRecord(func(r *defects.Record) { r.AddLimits(found) })
 }
