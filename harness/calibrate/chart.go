@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"plumbline/harness/stats"
 )
 
 const (
@@ -20,6 +22,8 @@ const (
 	chartMost = 1000
 	// chartSigmas is the distance of the limits from the mean.
 	chartSigmas = 3
+	// wildSigmas is the distance from the median of what forms no limits.
+	wildSigmas = 6
 	// leastSigma is the smallest standard deviation that is believed: the wake-up
 	// of a thread alone is no more certain.
 	leastSigma = 10 * time.Microsecond
@@ -122,18 +126,42 @@ func (h History) at(r *Record, delay time.Duration) (past []Level) {
 	return past[max(0, len(past)-chartMost):]
 }
 
-// limits returns those of a figure; none is below zero.
+// limits returns those of a figure; none is below zero. Wild values are left out
+// first: one calibration of a machine that did something else would widen them
+// until nothing is outside.
 func limits(past []Level, of func(Level) time.Duration) (low, high time.Duration) {
+	values := tame(past, of)
 	mean := 0.0
-	for _, l := range past {
-		mean += float64(of(l)) / float64(len(past))
+	for _, v := range values {
+		mean += v / float64(len(values))
 	}
 	squares := 0.0
-	for _, l := range past {
-		squares += (float64(of(l)) - mean) * (float64(of(l)) - mean)
+	for _, v := range values {
+		squares += (v - mean) * (v - mean)
 	}
-	sigma := max(math.Sqrt(squares/float64(len(past)-1)), float64(leastSigma))
+	sigma := max(math.Sqrt(squares/float64(len(values)-1)), float64(leastSigma))
 	return time.Duration(max(mean-chartSigmas*sigma, 0)), time.Duration(mean + chartSigmas*sigma)
+}
+
+// tame returns the figures that are within wildSigmas of the median, the
+// deviation taken from the median of the distances (1.4826 of it is one standard
+// deviation of normal values). More than half of them are.
+func tame(past []Level, of func(Level) time.Duration) []float64 {
+	values := make([]float64, len(past))
+	for i, l := range past {
+		values[i] = float64(of(l))
+	}
+	middle := median(values)
+	distances := make([]float64, len(values))
+	for i, v := range values {
+		distances[i] = math.Abs(v - middle)
+	}
+	most := wildSigmas * max(1.4826*median(distances), float64(leastSigma))
+	return slices.DeleteFunc(values, func(v float64) bool { return math.Abs(v-middle) > most })
+}
+
+func median(values []float64) float64 {
+	return stats.Quantile(slices.Sorted(slices.Values(values)), 0.5)
 }
 
 func micros(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

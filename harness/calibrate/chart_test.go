@@ -27,6 +27,14 @@ func past(n int) (h History) {
 	return h
 }
 
+// wild is a history of n calibrations of a machine that did something else.
+func wild(n int) (h History) {
+	for i := range n {
+		h = append(h, made(time.Duration(i+1)*time.Millisecond, time.Duration(i+1)*50*time.Millisecond))
+	}
+	return h
+}
+
 func TestChart(t *testing.T) {
 	const µs = time.Microsecond
 	for name, c := range map[string]struct {
@@ -40,6 +48,9 @@ func TestChart(t *testing.T) {
 		"tail up":                  {past(30), 72 * µs, 900 * µs, "p99 of what the rig adds is 900µs"},
 		"too little is known":      {past(ChartLeast - 1), 5000 * µs, 9000 * µs, ""},
 		"just enough is known":     {past(ChartLeast), 5000 * µs, 9000 * µs, "the chart of 10 calibrations"},
+		"one of ten was wild":      {append(past(ChartLeast-1), made(6*time.Millisecond, 190*time.Millisecond)), 500 * µs, 260 * µs, "p50 of what the rig adds is 500µs"},
+		"a third were wild":        {append(past(20), wild(10)...), 500 * µs, 260 * µs, "p50"},
+		"a third were wild before": {append(past(20), wild(10)...), 72 * µs, 260 * µs, ""},
 		"nothing is known":         {nil, 5000 * µs, 9000 * µs, ""},
 		"equal ones are no corset": {History{made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs), made(70*µs, 250*µs)}, 99 * µs, 221 * µs, ""},
 	} {
