@@ -136,3 +136,15 @@ func TestNeverCameIsNoLoss(t *testing.T) {
 		t.Error("a plot says lost of what never came")
 	}
 }
+
+// TestHopsOfTheLeadingLatencyComeFirst: the waterfall that is open is of the same
+// scenario as the latency at the head, not of the first fault.
+func TestHopsOfTheLeadingLatencyComeFirst(t *testing.T) {
+	run := sampleCertified()
+	stopped := run.Hops[0]
+	stopped.Scenario = "freeze"
+	run.Hops = append([]reports.Hop{stopped}, run.Hops...)
+	if hops := newView(run).Hops; len(hops) != 2 || hops[0].Scenario != "steady load" || hops[0].Folded || !hops[1].Folded {
+		t.Errorf("the first waterfall is of %q", hops[0].Scenario)
+	}
+}

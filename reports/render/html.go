@@ -31,6 +31,12 @@ func HTML(w io.Writer, run *reports.Run) error {
 		"percent": func(v float64) string { return number(v*100) + " %" },
 		"plus":    func(a, b int) int { return a + b },
 		"trouble": troubleCell,
+		"devices": func(rows []reports.Integrity) string {
+			if len(rows) == 1 {
+				return "1 device"
+			}
+			return grouped(int64(len(rows))) + " devices"
+		},
 	}
 	page, err := template.New("page").Funcs(funcs).ParseFS(pageFiles, "page/*.tmpl")
 	if err != nil {

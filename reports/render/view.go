@@ -101,7 +101,8 @@ func newView(run *reports.Run) view {
 		v.Timelines = append(v.Timelines, drawing{Title: t.Name, Scenario: t.Scenario, Caption: describeTimeline(t), Plot: plotTimeline("t"+itoa(i), t),
 			Folded: i > 0 && len(t.Faults) == 0})
 	}
-	v.Hops = viewHops(run.Hops)
+	first, _ := leading(run)
+	v.Hops = viewHops(run.Hops, first.Scenario)
 	for name, value := range run.Environment {
 		v.Environment = append(v.Environment, pair{name, value})
 	}
@@ -178,8 +179,9 @@ func openItems(all []requirementView) []requirementView {
 	return out
 }
 
-// viewHops draws one waterfall per scenario, in order of appearance.
-func viewHops(hops []reports.Hop) []drawing {
+// viewHops draws one waterfall per scenario: that of first, which is open, and the
+// others in order of appearance.
+func viewHops(hops []reports.Hop, first string) []drawing {
 	var order []string
 	by := map[string][]reports.Hop{}
 	for _, h := range hops {
@@ -188,6 +190,7 @@ func viewHops(hops []reports.Hop) []drawing {
 		}
 		by[h.Scenario] = append(by[h.Scenario], h)
 	}
+	sort.SliceStable(order, func(i, j int) bool { return order[i] == first && order[j] != first })
 	var out []drawing
 	for i, scenario := range order {
 		d := drawing{Title: "Where the time goes", Scenario: scenario, Caption: describeHops(by[scenario]), Plot: plotHops("w"+itoa(i), scenario, by[scenario]), Folded: i > 0}
