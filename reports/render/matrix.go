@@ -87,6 +87,8 @@ type matrix struct {
 	cells []map[string]reports.Judgement // by run
 	names []string
 	notes []string
+
+	absent []func(id string) string // by run: the word for a requirement that it does not list
 }
 
 func newMatrix(runs []*reports.Run) *matrix {
@@ -101,16 +103,33 @@ func newMatrix(runs []*reports.Run) *matrix {
 				m.rows = append(m.rows, j.Requirement)
 			}
 		}
-		m.cells, m.names = append(m.cells, by), append(m.names, run.SUT.Name)
+		m.cells, m.names, m.absent = append(m.cells, by), append(m.names, run.SUT.Name), append(m.absent, absent(run))
 	}
 	return m
+}
+
+// absent says of a requirement that the run does not list whether its user left it
+// out, or whether it was never asked.
+func absent(run *reports.Run) func(id string) string {
+	left := map[string]bool{}
+	if run.Deselected != nil {
+		for _, req := range run.Deselected.Requirements {
+			left[req.ID] = true
+		}
+	}
+	return func(id string) string {
+		if left[id] {
+			return "deselected"
+		}
+		return "not asked"
+	}
 }
 
 // cell is the verdict on one system, with the number of its note.
 func (m *matrix) cell(i int, id string) string {
 	j, judged := m.cells[i][id]
 	if !judged {
-		return "deselected"
+		return m.absent[i](id)
 	}
 	text := md(verdictText(j.Verdict, j.Reason))
 	switch j.Verdict {

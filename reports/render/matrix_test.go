@@ -37,7 +37,7 @@ func TestMatrix(t *testing.T) {
 		"| **LAT-01** Median latency | PASS | PASS | deselected |",
 		"| **SEC-05** Revocation | N/A | N/A | N/A |",
 		"| **REC-02** Outage of the broker | PASS | NOT RUN | deselected |",
-		"| **PRO-01** WebSocket by its standard (informative) | deselected | deselected | **FAIL** <sup>",
+		"| **PRO-01** WebSocket by its standard (informative) | not asked | not asked | **FAIL** <sup>",
 		"| **overall** | **PASS** | **ERROR** | **PASS** of a selection |",
 		", part: 2 of 98 cases failed\n",
 		"REC-03, node \\| bridge: reason: 12 effective samples",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"plumbline/harness/cmd/plumbline/internal/exit"
@@ -46,8 +47,8 @@ func showMatrix(w io.Writer, dirs []string, into string) error {
 	return err
 }
 
-// putMatrix replaces what stands between the marks of a file. It is written
-// whole: the old text and the new differ in the table only.
+// putMatrix replaces what stands between the marks of a file, which is there whole
+// at any time: the old one or the new one.
 func putMatrix(path, table string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -62,5 +63,16 @@ func putMatrix(path, table string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(before+matrixBegin+"\n"+table+matrixEnd+after), info.Mode().Perm()) //nolint:gosec // G703: the path is the user's own
+	beside, err := os.CreateTemp(filepath.Dir(path), ".matrix-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(beside, before+matrixBegin+"\n"+table+matrixEnd+after)
+	if err = errors.Join(err, beside.Chmod(info.Mode().Perm()), beside.Close()); err == nil {
+		err = os.Rename(beside.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(beside.Name()))
+	}
+	return nil
 }

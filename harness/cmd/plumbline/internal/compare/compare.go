@@ -186,8 +186,9 @@ func another(req reports.Requirement, before, after []run) bool {
 	return false
 }
 
-// byVerdict compares what was demonstrated. Only a FAIL on one side and nothing
-// but PASS on the other is a difference; what is in between may be luck.
+// byVerdict compares what was demonstrated. A FAIL where there was nothing but PASS
+// is a regression, and nothing but PASS where there was nothing but FAIL an
+// improvement; what fails in some runs may do so more or less often than before.
 func byVerdict(was, is []reports.Verdict) (Outcome, string) {
 	only := func(all []reports.Verdict, v reports.Verdict) bool {
 		return !slices.ContainsFunc(all, func(other reports.Verdict) bool { return other != v })
@@ -200,15 +201,26 @@ func byVerdict(was, is []reports.Verdict) (Outcome, string) {
 		return Undecided, fmt.Sprintf("not judged by all runs: %s, then %s", reports.Worst(was...), reports.Worst(is...))
 	case only(was, reports.Pass) && fails(is):
 		return Regression, "passed, and fails"
-	case fails(was) && only(is, reports.Pass):
+	case only(was, reports.Fail) && only(is, reports.Pass):
 		return Improvement, "failed, and passes"
 	case only(was, reports.Pass) && only(is, reports.Pass):
 		return None, "passes as before"
-	case fails(was) && fails(is):
+	case only(was, reports.Fail) && only(is, reports.Fail):
 		return None, "fails as before"
+	case fails(was):
+		return Undecided, fmt.Sprintf("fails in %d of %d runs, then in %d of %d", count(was, reports.Fail), len(was), count(is, reports.Fail), len(is))
 	default:
 		return Undecided, fmt.Sprintf("%s, then %s", reports.Worst(was...), reports.Worst(is...))
 	}
+}
+
+func count(all []reports.Verdict, v reports.Verdict) (n int) {
+	for _, other := range all {
+		if other == v {
+			n++
+		}
+	}
+	return n
 }
 
 // figure is a Figure with what was left out of it.

@@ -217,6 +217,50 @@ func TestVerdictsAreCompared(t *testing.T) {
 	}
 }
 
+// TestSomeFailuresAreNoAnswer: what fails in one run of four may fail in all of the
+// new ones, or in none by luck.
+func TestSomeFailuresAreNoAnswer(t *testing.T) {
+	for name, failing := range map[string]map[string][]int{
+		"more often":      {"v1": {0}, "v2": {0, 1, 2, 3}},
+		"less often":      {"v1": {0, 1, 2, 3}, "v2": {0}},
+		"not this time":   {"v1": {0}},
+		"as before, some": {"v1": {0}, "v2": {0}},
+	} {
+		seen := map[string]int{}
+		c := newBench(t).versions(10, 10, func(version string, r *reports.Run) {
+			if slices.Contains(failing[version], seen[version]) {
+				r.Results[1].Verdict = reports.Fail
+			}
+			seen[version]++
+		})
+		if l := lineOf(t, c, "DEL-01"); l.Outcome != Undecided || c.Outcome != Undecided || !strings.Contains(l.Why, "of 4 runs") {
+			t.Errorf("%s: %s, %s", name, l.Outcome, l.Why)
+		}
+	}
+}
+
+// TestOneFigureOfARun: a quantile that is measured once in a run directory takes as
+// many directories as there must be runs.
+func TestOneFigureOfARun(t *testing.T) {
+	for dirs, want := range map[int]Outcome{4: Undecided, 10: Regression} {
+		b := newBench(t)
+		for i := range 2 * dirs {
+			version, ms := "v1", 10.0
+			if i%4 == 1 || i%4 == 2 {
+				version, ms = "v2", 12
+			}
+			b.store(version, nil, func(r *reports.Run, _ *spec.Conditions) { r.Results[0].Measurement.Estimate = around(ms, i+1)[i] })
+		}
+		c, err := Of(filepath.Join(b.root, "v1"), filepath.Join(b.root, "v2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := lineOf(t, c, "LAT-02"); l.Outcome != want || len(l.Figure.Old) != dirs || len(l.Figure.New) != dirs {
+			t.Errorf("%d directories of each: %s (%s) by %d and %d figures, want %s", dirs, l.Outcome, l.Why, len(l.Figure.Old), len(l.Figure.New), want)
+		}
+	}
+}
+
 // TestADemonstratedFailStands: a quantile that fails its limit is a regression also
 // when there are too few runs to compare it.
 func TestADemonstratedFailStands(t *testing.T) {
