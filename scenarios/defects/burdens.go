@@ -30,6 +30,6 @@ var burdens = []Defect{
 		load("refill", "cycles", 5)),
 	loaded(seeded("F64", "lets two clients of one identifier live side by side", "REC-06", "refill", "", "1 takeover"),
 		load("refill", "cycles", 1)),
-	loaded(seeded("F63s", "lets viewers wait twice as long at each way back, in a storm", "REC-04", "storm", "50/3s", "2 storms"),
-		load("storm", "viewers", 50, "cycles", 2)),
+	loaded(seeded("F63s", "lets viewers wait twice as long at each way back, in a storm", "REC-04", "storm", "100/3s", "2 storms"),
+		load("storm", "viewers", 100, "cycles", 2)),
 }

@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string) error {
 	set.StringVar(&o.out, "out", "", "folder for runs; \"\" is a temporary one")
 	set.StringVar(&o.record, "record", "", "write the result to this file")
 	set.BoolVar(&o.readme, "readme", false, "run nothing; write the table of the stored result into README.md")
-	set.IntVar(&o.parallel, "parallel", 3, "trials at a time; those that measure time or memory, and campaigns, are always alone")
+	set.IntVar(&o.parallel, "parallel", 3, "trials at a time; those that measure time or memory are always alone, campaigns run two at a time at most")
 	set.Uint64Var(&o.seed, "seed", 1, "of twins, dither and defects")
 	set.BoolVar(&o.keep, "keep", false, "keep the records of trials that came out as they must")
 	set.StringVar(&o.one, "one", "", "run one trial in this process (of prove itself)")
