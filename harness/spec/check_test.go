@@ -268,7 +268,7 @@ func TestLapsesAreRemarks(t *testing.T) {
 	}
 	c := &court{dir: dir, conditions: &Conditions{}}
 	results := []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}, {Requirement: "A-2", Verdict: reports.Pass}}
-	c.remark(&Case{attempt: &attempt{Benches: []string{"good", "left-nothing"}}}, results)
+	c.remark(&Case{attempt: &attempt{Benches: []string{"good", "left-nothing", "good"}}}, results)
 	want := []reports.Finding{{
 		Requirement: "A-1", Kind: "lapse", Subject: "bridge", Evidence: "sut/good/bridge.log",
 		Detail: `process "bridge" was told to end (SIGTERM) and ended with exit status 66; its log says more`,

@@ -12,6 +12,7 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/profile"
 	"plumbline/harness/record"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -148,16 +149,20 @@ func (c *court) remark(k *Case, results []reports.Result) {
 	if len(results) == 0 {
 		return
 	}
+	known := map[sut.Lapse]bool{}
 	for _, folder := range k.attempt.Benches {
 		r, err := harness.OpenRecorded(c.dir, folder)
 		if err != nil {
 			continue // the attempt tells why
 		}
 		for _, l := range r.Lapses {
-			results[0].Findings = append(results[0].Findings, reports.Finding{
-				Requirement: results[0].Requirement, Kind: "lapse", Subject: l.Process,
-				Detail: fmt.Sprintf("process %q %s; its log says more", l.Process, l.Detail), Evidence: path.Join(harness.LogsFolder, folder, l.Process+".log"),
-			})
+			if !known[l] { // once is enough: the same program does the same each time
+				known[l] = true
+				results[0].Findings = append(results[0].Findings, reports.Finding{
+					Requirement: results[0].Requirement, Kind: "lapse", Subject: l.Process,
+					Detail: fmt.Sprintf("process %q %s; its log says more", l.Process, l.Detail), Evidence: path.Join(harness.LogsFolder, folder, l.Process+".log"),
+				})
+			}
 		}
 	}
 }
