@@ -152,7 +152,7 @@ func inGuise(b *harness.Bench, shown *canaries) (map[string][]attempt, error) {
 	if !b.SUT.Mints() {
 		return all, nil
 	}
-	for _, m := range sut.Mutations() {
+	for _, m := range b.SUT.Mutations() {
 		token, err := b.SUT.Token(sut.TokenSpec{Subject: "intruder", Grants: []string{harness.AllTopics}, Mutate: m})
 		if err != nil {
 			return nil, fmt.Errorf("token %q: %w", m, err)

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,12 +57,35 @@ const (
 	EmptyToken      Mutation = "empty"
 )
 
-// Mutations returns every mutation; a sound verifier refuses each of them.
+// Mutations returns every mutation; a strict verifier refuses each of them.
 func Mutations() []Mutation {
 	return []Mutation{Expired, NotYetValid, IssuedInFuture, WrongIssuer, NoIssuer, WrongAudience, NoAudience,
 		NoSubject, NoExpiry, AlgNone, AlgNoneCase, AlgOther, AlgConfusion, OtherKey, EmptyKey, TamperedPayload,
 		NoSignature, CutSignature, WrongType, ExpiryString, ExpiryHuge, ExpiryNegative, ExtraDots, ManyDots,
 		HugeToken, DuplicateClaims, Critical, KeyInHeader, KeyPath, NotBase64, NotJSON, EmptyToken}
+}
+
+// ownRules are mutations that no standard tells every verifier to refuse: iat, sub
+// and exp need not be there (RFC 7519 section 4.1), of duplicate members the last
+// may count (section 4), and what typ is expected is agreed upon (RFC 8725 section
+// 3.11).
+var ownRules = []Mutation{IssuedInFuture, NoSubject, NoExpiry, WrongType, ExpiryHuge, DuplicateClaims}
+
+// Mutations returns the mutations that the system has to refuse whatever rules it
+// has of its own: those that RFC 7515, RFC 7519 or RFC 8725 call unsound. Issuer and
+// audience count where the descriptor names them; a token that names another
+// audience is refused always (RFC 7519 section 4.1.3).
+func (s *SUT) Mutations() []Mutation {
+	d := s.descriptor()
+	return slices.DeleteFunc(Mutations(), func(m Mutation) bool {
+		switch m {
+		case WrongIssuer, NoIssuer:
+			return d.Auth == nil || d.Auth.JWT == nil || d.Auth.JWT.Issuer == ""
+		case NoAudience:
+			return d.Auth == nil || d.Auth.JWT == nil || d.Auth.JWT.Audience == ""
+		}
+		return slices.Contains(ownRules, m)
+	})
 }
 
 // mutations says how each is made.

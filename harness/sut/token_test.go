@@ -219,3 +219,38 @@ func TestRevokeAppendsLines(t *testing.T) {
 		t.Fatalf("file holds %q, %v", data, err)
 	}
 }
+
+// TestMutationsOfASystem: nobody has to refuse what no standard calls unsound, or
+// an issuer and an audience that its descriptor does not name.
+func TestMutationsOfASystem(t *testing.T) {
+	const head = "apiVersion: plumbline/v1\nkind: SUT\nname: x\nbroker: {url: \"mqtt://127.0.0.1:1\"}\nviewer: {protocol: json, url: \"ws://127.0.0.1:1/\"}\n"
+	for _, c := range []struct {
+		auth      string
+		asked, no []Mutation
+	}{
+		{"auth: {jwt: {alg: HS256, secretFile: k}}", []Mutation{Expired, AlgNone, AlgOther, WrongAudience, Critical, ExpiryString}, []Mutation{WrongIssuer, NoIssuer, NoAudience, NoExpiry, NoSubject, DuplicateClaims, IssuedInFuture}},
+		{"auth: {jwt: {alg: HS256, secretFile: k, issuer: i}}", []Mutation{WrongIssuer, NoIssuer}, []Mutation{NoAudience, WrongType, ExpiryHuge}},
+		{"auth: {jwt: {alg: HS256, secretFile: k, audience: a}}", []Mutation{NoAudience, WrongAudience}, []Mutation{NoIssuer}},
+	} {
+		d, err := Parse([]byte(head+c.auth+"\n"), "x.yaml", t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(Options{Descriptor: d, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		got := s.Mutations()
+		for _, m := range c.asked {
+			if !slices.Contains(got, m) {
+				t.Errorf("%s: %q is not asked for", c.auth, m)
+			}
+		}
+		for _, m := range c.no {
+			if slices.Contains(got, m) {
+				t.Errorf("%s: %q is asked for", c.auth, m)
+			}
+		}
+	}
+}
