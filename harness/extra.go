@@ -22,6 +22,14 @@ type Extra struct {
 	seq       uint64
 }
 
+// Hand connects one more device, whose messages are sent one by one, with a will
+// or nil; see load.Generator.Hand. A broker that does not let it in is
+// sut.ErrUnavailable.
+func (b *Bench) Hand(ctx context.Context, name string, will *load.Will) (*load.Hand, error) {
+	hand, err := b.Generator.Hand(ctx, name, will)
+	return hand, b.unreachable(ctx, err)
+}
+
 // AddDevice connects one more device, which publishes to topic with QoS 1, at
 // most inFlight messages unacknowledged. It belongs to the bench from then on;
 // that nobody waits for in Drain: those who are to see its messages wait themselves.

@@ -61,7 +61,7 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	l := t.Load("payloads")
 	t.Step("start the bridge with %d viewers", l.Viewers)
 	b := t.Open(ctx, harness.Plan{Load: l, Config: largePayloads})
-	hand, err := b.Generator.Hand(ctx, "hand", nil)
+	hand, err := b.Hand(ctx, "hand", nil)
 	t.Check(err)
 	facts := payloadFacts{Topics: tellsTopics(b.SUT.Viewer())}
 	var sizes []item
@@ -189,6 +189,11 @@ const ackPatience = 10 * time.Second
 // post sends one message and waits for its acknowledgement.
 func post(ctx context.Context, hand *load.Hand, line *load.Line, p load.Parcel) error {
 	line.Send(p) // a message that could not be written is recorded as blocked
+	return acked(ctx, hand)
+}
+
+// acked waits until the broker has acknowledged all that was sent by hand.
+func acked(ctx context.Context, hand *load.Hand) error {
 	limited, cancel := context.WithTimeout(ctx, ackPatience)
 	defer cancel()
 	if err := hand.WaitAcked(limited); err != nil {

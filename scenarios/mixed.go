@@ -13,6 +13,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ func driveMixed(ctx context.Context, t *spec.Trial) {
 	l := t.Load("mixed")
 	t.Step("start the bridge with %d viewers", l.Viewers)
 	b := t.Open(ctx, harness.Plan{Load: l})
-	hand, err := b.Generator.Hand(ctx, mixedDevice, nil)
+	hand, err := b.Hand(ctx, mixedDevice, nil)
 	t.Check(err)
 	line := hand.Line(record.Stream{Device: mixedDevice, Topic: harness.Topic(mixedDevice), Mode: string(reports.ModeSim), QoS: 1})
 	t.Step("%d times: publish %d messages to one topic back to back, QoS 0 and QoS 1 in turn", l.Cycles, l.Burst)
@@ -47,7 +48,9 @@ func driveMixed(ctx context.Context, t *spec.Trial) {
 			for i := range l.Burst {
 				line.Send(load.Parcel{QoS: byte(i % 2), Value: float64(i)})
 			}
-			if err := hand.WaitAcked(ctx); err != nil {
+			if err := acked(ctx, hand); errors.Is(err, errStuck) {
+				return nil // the recording shows how far it came
+			} else if err != nil {
 				return err
 			}
 		}

@@ -169,7 +169,7 @@ func TestASessionThatEndsBeforeItMustProvesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := caseOf(t, nil)
-	l.judge(c, "SEC-04", "life")
+	l.judge(c, "SEC-04", "life", nil)
 	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
@@ -182,13 +182,13 @@ func TestSessionsThatLiveOnAreFailed(t *testing.T) {
 			"for ever": {Found: []reports.Finding{{Requirement: id, Kind: "outlived", Confirmed: true}}},
 		} {
 			c := caseOf(t, nil)
-			l.judge(c, id, "life")
+			l.judge(c, id, "life", nil)
 			if r := only(t, c); r.Verdict != reports.Fail {
 				t.Errorf("%s %s: %s %s", id, name, r.Verdict, r.Sentence)
 			}
 		}
 		c := caseOf(t, nil)
-		lifetime{After: time.Millisecond}.judge(c, id, "life")
+		lifetime{After: time.Millisecond}.judge(c, id, "life", nil)
 		if r := only(t, c); r.Verdict != reports.Pass {
 			t.Errorf("%s in time: %s %s", id, r.Verdict, r.Sentence)
 		}
@@ -197,15 +197,56 @@ func TestSessionsThatLiveOnAreFailed(t *testing.T) {
 
 func TestHalfOpenConnectionsAreFailed(t *testing.T) {
 	for name, c := range map[string]struct {
-		times []time.Duration
+		times []stretch
 		found []reports.Finding
 	}{
-		"a minute": {times: []time.Duration{time.Second, time.Minute}},
+		"a minute": {times: []stretch{{Took: time.Second}, {Took: time.Minute}}},
 		"never":    {found: []reports.Finding{{Requirement: "REC-03", Kind: "half-open", Confirmed: true}}},
 	} {
 		r := judgement(t, goodLog(), func(j *judged) { j.within("REC-03", "silence", c.times, c.found, 2) })
 		if r.Verdict != reports.Fail {
 			t.Errorf("%s: %s %s", name, r.Verdict, r.Sentence)
+		}
+	}
+}
+
+// What was above a limit while the rig itself did not run is no doing of the
+// bridge, whatever is timed; the same beside such a stretch is.
+func TestALateRigIsNoLateBridge(t *testing.T) {
+	second := int64(time.Second)
+	asleep := []oracle.Gap{{At: 30 * second, Length: 20 * time.Second}}
+	for name, c := range map[string]struct {
+		judge func(*judged)
+		id    string
+		want  reports.Verdict
+	}{
+		"a way back meanwhile": {func(j *judged) {
+			j.within("REC-01", "way back", []stretch{{0, time.Second}, {29 * second, time.Minute}}, nil, 1)
+		}, "REC-01", reports.Inconclusive},
+		"a way back before": {func(j *judged) {
+			j.within("REC-01", "way back", []stretch{{0, 10 * time.Second}, {29 * second, time.Minute}}, nil, 1)
+		}, "REC-01", reports.Fail},
+		"a way back in time": {func(j *judged) { j.within("REC-01", "way back", []stretch{{29 * second, time.Second}}, nil, 1) }, "REC-01", reports.Pass},
+		"a session":          {func(j *judged) { lifetime{After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps) }, "SEC-05", reports.Inconclusive},
+		"a session that never ended": {func(j *judged) {
+			lifetime{Found: []reports.Finding{{Kind: "outlived", Confirmed: true}}}.judge(j.Case, "SEC-05", "life", j.gaps)
+		}, "SEC-05", reports.Fail},
+		"a siege": {func(j *judged) {
+			siegeFacts{From: 1, To: 60 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.gaps)
+		}, "SEC-11", reports.Inconclusive},
+		"a siege before": {func(j *judged) {
+			siegeFacts{From: 1, To: 29 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.gaps)
+		}, "SEC-11", reports.Fail},
+		"a takeover": {func(j *judged) {
+			j.taken("REC-06", takeoverFacts{Tried: true, Closed: true, After: 5 * time.Second, Second: 1})
+		}, "REC-06", reports.Inconclusive},
+	} {
+		r := judgement(t, goodLog(), func(j *judged) {
+			j.gaps = asleep
+			c.judge(j)
+		})
+		if r.Requirement != c.id || r.Verdict != c.want || (c.want == reports.Inconclusive && r.Reason != reports.ReasonRig) {
+			t.Errorf("%s: %s %s(%s), want %s: %s", name, r.Requirement, r.Verdict, r.Reason, c.want, r.Sentence)
 		}
 	}
 }

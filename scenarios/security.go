@@ -216,9 +216,10 @@ func driveSessions(ctx context.Context, t *spec.Trial) {
 
 func judgeSessions(c *spec.Case) {
 	seen := spec.Facts[lifetimes](c)
-	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session")
-	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session")
-	seen.Siege.judge(c, "SEC-11", c.Bench().Usage)
+	gaps := c.Bench().Gaps
+	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session", gaps)
+	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session", gaps)
+	seen.Siege.judge(c, "SEC-11", c.Bench().Usage, gaps)
 }
 
 // lifetimes are those of the sessions of one attempt.
@@ -235,13 +236,17 @@ type lifetime struct {
 	Found []reports.Finding `json:"found"`
 }
 
-func (l lifetime) judge(c *spec.Case, id, name string) {
+// judge judges a lifetime; gaps are those in which the rig itself did not run.
+func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	if !c.Applies(id) {
 		return
 	}
 	limit := c.Limit(id).Time
 	ms := reports.Float(l.After.Seconds() * 1e3)
 	var gates []stats.Gate
+	if l.After > limit && awayEver(gaps, limit) {
+		ms, gates = nan, rigAway(1)
+	}
 	if l.Early > 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a bridge that keeps a rightful session",

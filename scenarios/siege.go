@@ -144,8 +144,9 @@ func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siege
 	return seen, err
 }
 
-// judge judges how a siege ended.
-func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage) {
+// judge judges how a siege ended; gaps are those in which the rig itself did not
+// run.
+func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps []oracle.Gap) {
 	if !c.Applies(id) {
 		return
 	}
@@ -172,6 +173,9 @@ func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage) {
 		y.violation(id, "memory", "all processes", fmt.Sprintf("%d connections that got nowhere cost %d MiB, %d are allowed", y.Checks, grown, siegeMemory))
 	}
 	var gates []stats.Gate
+	if figure.Estimate > figure.Limit && oracle.Away(gaps, limit.Time, f.From, f.To) {
+		figure.Estimate, gates = nan, rigAway(1)
+	}
 	if f.To == 0 {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonSamples, Cure: "a run to its end", Detail: "no siege was laid"})
 	}

@@ -26,7 +26,6 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
-	"plumbline/harness/stats"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
@@ -128,7 +127,7 @@ func judgeLate(c *spec.Case) {
 func (j *judged) lastValues(id string, facts lateFacts, least int64) {
 	o := j.options(id)
 	o.Viewers = facts.Quiet
-	var times []time.Duration
+	var times []stretch
 	var found []reports.Finding
 	for _, s := range j.history.Shown(o) {
 		kind, detail := "", ""
@@ -147,7 +146,7 @@ func (j *judged) lastValues(id string, facts lateFacts, least int64) {
 			})
 			continue
 		}
-		times = append(times, s.Took)
+		times = append(times, stretch{s.At, s.Took})
 	}
 	j.within(id, "connection to the last value of a device", times, found, least)
 }
@@ -212,7 +211,7 @@ const wills = 3
 func crash(ctx context.Context, b *harness.Bench, name string, limit time.Duration) (end, error) {
 	topic := harness.Topic(name + "/state")
 	text := []byte("offline " + b.Run() + " " + name)
-	hand, err := b.Generator.Hand(ctx, name, &load.Will{Topic: topic, Payload: text, QoS: 1, Retain: b.SUT.Has(sut.CapRetained)})
+	hand, err := b.Hand(ctx, name, &load.Will{Topic: topic, Payload: text, QoS: 1, Retain: b.SUT.Has(sut.CapRetained)})
 	if err != nil {
 		return end{}, err
 	}
@@ -248,13 +247,13 @@ func judgeLive(c *spec.Case) {
 
 // told judges how soon viewers learned that devices had ended.
 func (j *judged) told(id string, ends []end, least int64) {
-	var times []time.Duration
+	var times []stretch
 	var found []reports.Finding
 	for _, e := range ends {
 		sights, witnessed := j.history.Sights(j.options(id), e.Device, e.Digest, e.At)
 		for _, s := range sights {
 			if s.At != 0 {
-				times = append(times, time.Duration(s.At-e.At))
+				times = append(times, stretch{e.At, time.Duration(s.At - e.At)})
 				continue
 			}
 			found = append(found, reports.Finding{
@@ -270,10 +269,10 @@ func (j *judged) told(id string, ends []end, least int64) {
 // finals judges how soon the last value of every burst was shown.
 func (j *judged) finals(id string, least int64) {
 	list, found := j.history.Finals(j.options(id))
-	var times []time.Duration
+	var times []stretch
 	for _, f := range list {
 		if f.Arrived {
-			times = append(times, f.Took)
+			times = append(times, stretch{f.Due, f.Took})
 		}
 	}
 	j.within(id, "last value of a burst to its arrival", times, found, least)
@@ -287,13 +286,7 @@ func (j *judged) fresh(id string, least int64) {
 		Name: "longest time that an older value was shown", Unit: "ms", Estimate: reports.Float(s.Longest.Seconds() * 1e3),
 		Limit: reports.Float(limit.Time.Seconds() * 1e3), N: s.Values, NEff: s.Values, VIF: 1, Confidence: 0.99, Lower: nan, Upper: nan,
 	}
-	gates := j.sound(id)
-	if s.Excused > 0 {
-		gates = append(gates, stats.Gate{
-			Reason: reports.ReasonRig, Cure: "a quieter machine",
-			Detail: fmt.Sprintf("%d values were late while the rig itself did not run", s.Excused),
-		})
-	}
+	gates := append(j.sound(id), rigAway(s.Excused)...)
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: s.Values, MinN: least, Findings: found, Figure: figure, Seed: j.Seed(), Gates: gates,
 	}))

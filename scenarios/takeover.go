@@ -28,12 +28,13 @@ const (
 
 // takeoverFacts is what became of a client whose session another one took.
 type takeoverFacts struct {
-	Tried  bool          `json:"tried"`
-	Closed bool          `json:"closed"`   // the first connection was closed by the broker
-	After  time.Duration `json:"after_ns"` // that took, from the second one's CONNACK on
-	Served int           `json:"served"`   // messages that the first still got, later than the grace
-	Second int           `json:"second"`   // messages that the second got
-	Digest uint64        `json:"digest"`   // of what the first published after the second had come
+	Tried   bool          `json:"tried"`
+	Refused string        `json:"refused,omitempty"` // why one of the two did not get in
+	Closed  bool          `json:"closed"`            // the first connection was closed by the broker
+	After   time.Duration `json:"after_ns"`          // that took, from the second one's CONNACK on
+	Served  int           `json:"served"`            // messages that the first still got, later than the grace
+	Second  int           `json:"second"`            // messages that the second got
+	Digest  uint64        `json:"digest"`            // of what the first published after the second had come
 }
 
 // takeOver connects a client to the broker and then another one under the same
@@ -43,12 +44,14 @@ func takeOver(ctx context.Context, b *harness.Bench) (f takeoverFacts, err error
 	defer cancel()
 	first, err := subscribeAs(ctx, b, ghostClient)
 	if err != nil {
-		return f, err
+		f.Refused = err.Error()
+		return f, ctx.Err()
 	}
 	defer first.close()
 	second, err := subscribeAs(ctx, b, ghostClient)
 	if err != nil {
-		return f, err
+		f.Refused = err.Error()
+		return f, ctx.Err()
 	}
 	defer second.close()
 	f.Tried = true
@@ -206,6 +209,12 @@ func (j *judged) taken(id string, f takeoverFacts) {
 		Estimate: reports.Float(f.After.Seconds() * 1e3), Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
 	}
 	var gates []stats.Gate
+	if limit := j.Limit(id).Time; f.After > limit && awayEver(j.gaps, limit) {
+		figure.Estimate, gates = nan, rigAway(1)
+	}
+	if f.Refused != "" {
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a broker that lets both clients in", Detail: f.Refused})
+	}
 	if f.Tried && f.Second == 0 {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a broker that serves the second client", Detail: "the second client got nothing either"})
 	}

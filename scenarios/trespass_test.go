@@ -87,7 +87,7 @@ func TestAnswersToCommandsAreRead(t *testing.T) {
 		listen(conn)
 	})
 	verb := verbsOf["plumbline"][0]
-	asked, accepted := answerOf(viewer.Probe(t.Context(), verb.try(way, "token", "bench/d1", "on")))
+	asked, accepted := verb.answer(viewer.Probe(t.Context(), verb.try(way, "token", "bench/d1", "on")))
 	if !asked || !strings.Contains(accepted, "pubok") {
 		t.Errorf("asked %v, accepted %q", asked, accepted)
 	}
@@ -96,9 +96,28 @@ func TestAnswersToCommandsAreRead(t *testing.T) {
 		"refused": {Answer: []byte("x"), HTTPStatus: 403},
 		"silence": {Answer: []byte{}},
 	} {
-		asked, accepted := answerOf(r)
+		asked, accepted := verbsOf["plumbline"][1].answer(r)
 		if asked != (name != "silence") || (accepted != "") != (name == "taken") {
 			t.Errorf("%s: asked %v, accepted %q", name, asked, accepted)
+		}
+	}
+}
+
+// Who is turned away at the door did not ask to publish: that nothing came of it
+// proves nothing.
+func TestWhoIsNotLetInDoesNotAsk(t *testing.T) {
+	for name, c := range map[string]struct {
+		verb  verb
+		frame string
+		asked bool
+	}{
+		"MQTT, let in":                  {verbsOf["mqtt"][0], "\x20\x02\x00\x00", true},
+		"MQTT, not authorised":          {verbsOf["mqtt"][0], "\x20\x02\x00\x05", false},
+		"plumbline.v1, let in":          {verbsOf["plumbline"][0], `{"type":"welcome"}`, true},
+		"plumbline.v1, told to go away": {verbsOf["plumbline"][0], `{"type":"error","code":4001}`, false},
+	} {
+		if asked, _ := c.verb.answer(viewer.ProbeResult{Frames: [][]byte{[]byte(c.frame)}}); asked != c.asked {
+			t.Errorf("%s: asked %v", name, asked)
 		}
 	}
 }
@@ -190,7 +209,7 @@ func TestASiegeIsJudged(t *testing.T) {
 			f := good()
 			c.change(&f)
 			k := caseOf(t, nil)
-			f.judge(k, "SEC-11", c.usage)
+			f.judge(k, "SEC-11", c.usage, nil)
 			r := only(t, k)
 			if r.Verdict != c.verdict {
 				t.Fatalf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
@@ -22,27 +23,28 @@ import (
 // verb is one way in which a viewer may try to publish. It turns the way in into
 // an attempt to publish payload to topic with a token.
 type verb struct {
-	name string
-	try  func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec
+	name  string
+	letIn func(frame []byte) bool // the viewer was let in, so that what follows is an answer to what it tries; nil for a request on its own
+	try   func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec
 }
 
 // verbsOf are the verbs that a viewer protocol has; none for one that has none.
 var verbsOf = map[string][]verb{
 	"plumbline": {
-		{"pub", func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec {
+		{"pub", func(frame []byte) bool { return typeOf(frame) == "welcome" }, func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec {
 			pub := object(map[string]any{"type": "pub", "id": 7, "topic": topic, "payload": payload, "qos": 1})
 			way.Steps = []viewer.Step{{Text: hello(token)}, {Expect: `"welcome"`}, {Text: pub}}
 			way.Until = func(frame []byte) bool { return typeOf(frame) == "pubok" || typeOf(frame) == "puberr" }
 			return way
 		}},
-		{"POST /publish", func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec {
+		{"POST /publish", nil, func(way viewer.ProbeSpec, token, topic, payload string) viewer.ProbeSpec {
 			body := object(map[string]any{"topic": topic, "payload": payload, "qos": 1})
 			way.Raw = posting(way.URL, token, body)
 			return way
 		}},
 	},
 	"mqtt": {
-		{"PUBLISH", mqttPublishing(false)}, {"PUBLISH with retain", mqttPublishing(true)},
+		{"PUBLISH", letInByMQTT, mqttPublishing(false)}, {"PUBLISH with retain", letInByMQTT, mqttPublishing(true)},
 	},
 }
 
@@ -55,6 +57,12 @@ func posting(address, token string, body []byte) []byte {
 	return append(fmt.Appendf(nil, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 		u.Host, token, len(body)), body...)
 }
+
+// connected is the CONNACK of a clean session that was accepted (MQTT 3.1.1
+// section 3.2).
+const connected = "\x20\x02\x00\x00"
+
+func letInByMQTT(frame []byte) bool { return bytes.Contains(frame, []byte(connected)) }
 
 // mqttPublishing publishes with QoS 0 over MQTT 3.1.1 in WebSocket frames
 // (sections 3.1, 3.3 and 6).
@@ -70,7 +78,7 @@ func mqttPublishing(retain bool) func(way viewer.ProbeSpec, token, topic, payloa
 			return way // no token or topic is that long; without steps nothing is asked
 		}
 		way.Subprotocols = []string{"mqtt"}
-		way.Steps = []viewer.Step{{Binary: connect}, {Expect: "\x20\x02"}, {Binary: publish}}
+		way.Steps = []viewer.Step{{Binary: connect}, {Expect: connected}, {Binary: publish}}
 		return way
 	}
 }
@@ -107,16 +115,16 @@ func publishAsViewer(ctx context.Context, t *spec.Trial, b *harness.Bench, topic
 		for _, topic := range topics {
 			payload := fmt.Sprintf(`{"canary":"%d-%d"}`, t.Rig.Seed(), len(facts.Attempts))
 			one := published{Verb: v.name, Topic: topic, Digest: b.Recorder.Digest([]byte(payload))}
-			one.Asked, one.Accepted = answerOf(viewer.Probe(ctx, v.try(way, token, topic, payload)))
+			one.Asked, one.Accepted = v.answer(viewer.Probe(ctx, v.try(way, token, topic, payload)))
 			facts.Attempts = append(facts.Attempts, one)
 		}
 	}
 	return facts, ctx.Err()
 }
 
-// answerOf reports whether an attempt to publish came as far as to be answered,
-// and the answer that confirms it.
-func answerOf(r viewer.ProbeResult) (asked bool, accepted string) {
+// answer reports whether an attempt to publish came as far as to be answered,
+// and the answer that confirms it. Who was turned away at the door never asked.
+func (v verb) answer(r viewer.ProbeResult) (asked bool, accepted string) {
 	if r.Answer != nil {
 		if r.HTTPStatus/100 == 2 {
 			accepted = fmt.Sprintf("HTTP status %d", r.HTTPStatus)
@@ -128,7 +136,7 @@ func answerOf(r viewer.ProbeResult) (asked bool, accepted string) {
 			accepted = string(frame[:min(len(frame), 120)])
 		}
 	}
-	return len(r.Frames) > 0, accepted
+	return v.letIn != nil && slices.ContainsFunc(r.Frames, v.letIn), accepted
 }
 
 // unpublished judges that nothing a viewer tried to publish was confirmed or

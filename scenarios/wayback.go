@@ -32,11 +32,11 @@ func (j *judged) resumed(id string, least int64) {
 
 // resumedAs is resumed with a name of its own for the figure.
 func (j *judged) resumedAs(id, name string, least int64) {
-	var times []time.Duration
+	var times []stretch
 	var found []reports.Finding
 	for _, r := range j.history.Resumptions(j.options(id)) {
 		if d, ok := r.ToFresh(); ok {
-			times = append(times, d)
+			times = append(times, stretch{max(r.Lost, r.FaultEnd), d})
 			continue
 		}
 		found = append(found, reports.Finding{
@@ -57,7 +57,7 @@ func (j *judged) seam(id string, least int64) {
 // freshAfterFaults returns, for every fault and viewer, the time from the end
 // of the fault to the arrival of the first message intended after it, and a
 // finding for each viewer that never got one.
-func freshAfterFaults(log *record.Log, id string) (times []time.Duration, found []reports.Finding) {
+func freshAfterFaults(log *record.Log, id string) (times []stretch, found []reports.Finding) {
 	due := map[[2]uint64]int64{}
 	for _, r := range log.Records {
 		if r.Kind == record.Sent {
@@ -83,7 +83,7 @@ func freshAfterFaults(log *record.Log, id string) (times []time.Duration, found 
 				})
 				continue
 			}
-			times = append(times, time.Duration(at-e.At))
+			times = append(times, stretch{e.At, time.Duration(at - e.At)})
 		}
 	}
 	return times, found
@@ -140,8 +140,8 @@ func firstFresh(log *record.Log, due map[[2]uint64]int64, node uint16, since int
 
 // silences is what was seen of viewers that went silent.
 type silences struct {
-	Times []time.Duration   `json:"times_ns"` // from the onset until the bridge had dropped the viewer
-	Found []reports.Finding `json:"found"`    // a viewer that it never dropped
+	Times []stretch         `json:"times"` // from the onset until the bridge had dropped the viewer
+	Found []reports.Finding `json:"found"` // a viewer that it never dropped
 }
 
 // silence swallows what viewers send until each has been dropped by the
@@ -166,7 +166,7 @@ func (s *silences) silence(ctx context.Context, b *harness.Bench, limit time.Dur
 					Detail: fmt.Sprintf("the connection was still open %s after the viewer had gone silent", limit),
 				})
 			default:
-				s.Times = append(s.Times, time.Duration(b.Clock.Now()-onset))
+				s.Times = append(s.Times, stretch{onset, time.Duration(b.Clock.Now() - onset)})
 			}
 		}
 		return nil

@@ -184,15 +184,32 @@ func floorAt(rig reports.RigHealth, q float64) float64 {
 	}
 }
 
-// flagged returns the share of samples that were under way while the rig
-// itself did not run for longer than a tenth of the limit.
-func (l Latencies) flagged(gaps []Gap, limit time.Duration) float64 {
-	var long []Gap
+// longGaps returns the gaps that are longer than a tenth of the limit.
+func longGaps(gaps []Gap, limit time.Duration) (long []Gap) {
 	for _, g := range gaps {
 		if g.Length > limit/10 {
 			long = append(long, g)
 		}
 	}
+	return long
+}
+
+// Away reports whether the rig itself did not run for longer than a tenth of the
+// limit at some time between two instants of the run clock: what took longer than
+// the limit then is not known to be the doing of the system.
+func Away(gaps []Gap, limit time.Duration, from, to int64) bool {
+	for _, g := range longGaps(gaps, limit) {
+		if g.At < to && g.At+int64(g.Length) > from {
+			return true
+		}
+	}
+	return false
+}
+
+// flagged returns the share of samples that were under way while the rig
+// itself did not run for longer than a tenth of the limit.
+func (l Latencies) flagged(gaps []Gap, limit time.Duration) float64 {
+	long := longGaps(gaps, limit)
 	if len(long) == 0 || len(l.Series.Due) == 0 {
 		return 0
 	}

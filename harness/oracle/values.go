@@ -157,12 +157,7 @@ type Stale struct {
 func (h *History) Stale(o Options, limit time.Duration, gaps []Gap) (Stale, []reports.Finding) {
 	s := h.choose(o)
 	list := h.newFindings(&s)
-	a := staleness{history: h, selection: &s, limit: limit, list: list}
-	for _, g := range gaps {
-		if g.Length > limit/10 {
-			a.gaps = append(a.gaps, g)
-		}
-	}
+	a := staleness{history: h, selection: &s, limit: limit, list: list, gaps: gaps}
 	for _, n := range s.viewers {
 		for _, id := range s.streams {
 			if h.viewers[n].streams[id].owed {
@@ -201,7 +196,7 @@ func (a *staleness) walk(n, id int) {
 		switch took := time.Duration(earliest - m.due); {
 		case earliest == 0:
 			a.list.lost(v, n, id, seq, m, h.wasLost(id, m, a.selection.BrokerInside))
-		case took > a.limit && a.overlap(m.due, earliest):
+		case took > a.limit && Away(a.gaps, a.limit, m.due, earliest):
 			a.Excused++
 		default:
 			a.Longest = max(a.Longest, took)
@@ -213,16 +208,6 @@ func (a *staleness) walk(n, id int) {
 			}
 		}
 	}
-}
-
-// overlap reports whether the rig itself did not run for some of a stretch.
-func (a *staleness) overlap(from, to int64) bool {
-	for _, g := range a.gaps {
-		if g.At < to && g.At+int64(g.Length) > from {
-			return true
-		}
-	}
-	return false
 }
 
 // Sight is when one viewer first was given a payload.
