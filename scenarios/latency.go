@@ -23,7 +23,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"plumbline/harness"
@@ -132,21 +131,16 @@ func judgeConnect(c *spec.Case) {
 		first.Series.Due = append(first.Series.Due, m.At)
 		first.Series.Value = append(first.Series.Value, m.Latency)
 	}
-	// A visit is the unit here, not a second: two visits to a block.
-	rule := j.rule(j.samples("LAT-08"))
-	rule.MinBlocks = min(30, l.Cycles/2-1)
-	rule.MinBlock = spread(first.Series.Due) / time.Duration(rule.MinBlocks+1)
-	rule.MaxBlock = rule.MinBlock
-	j.latency("LAT-08", first, rule)
+	j.firsts("LAT-08", first, l.Cycles)
 	j.showOnly("first sample after connecting", first)
 }
 
-// spread returns the time from the first to the last instant.
-func spread(due []int64) time.Duration {
-	if len(due) == 0 {
-		return 0
-	}
-	return time.Duration(slices.Max(due) - slices.Min(due))
+// firsts judges the first samples of so many visits. A visit is the unit here,
+// not a second: a slow one must not leave the seconds beside it without any.
+func (j *judged) firsts(id string, first oracle.Latencies, visits int) {
+	rule := j.rule(j.samples(id))
+	rule.Ordinal, rule.MinBlocks = true, max(min(30, visits/2-1), 2)
+	j.latency(id, first, rule)
 }
 
 // visit opens a viewer, waits for its first live sample and closes it.

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"crypto/tls"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,27 +255,38 @@ func TestALateRigIsNoLateBridge(t *testing.T) {
 // The slow first message of F28, and a harness that would wait for the bridge:
 // the freeze check must see both.
 func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
-	var first oracle.Latencies
-	for i := range 120 {
-		first.Series.Due = append(first.Series.Due, int64(i)*int64(50*time.Millisecond))
-		value := 1.0
-		if i%5 == 0 {
-			value = 2000
+	for name, c := range map[string]struct {
+		slow func(i int) bool
+		took float64 // ms
+		want reports.Verdict
+	}{
+		"all fast":                         {func(int) bool { return false }, 1, reports.Pass},
+		"every fifth slow":                 {func(i int) bool { return i%5 == 0 }, 2000, reports.Fail},
+		"a few that took half of the time": {func(i int) bool { return i%180 == 7 }, 5000, reports.Pass}, // blocks of time between them would be empty
+		"some that never came":             {func(i int) bool { return i%4 == 0 }, math.Inf(1), reports.Fail},
+		"a tenth, each longer than all":    {func(i int) bool { return i%10 == 3 }, 20_000, reports.Fail},
+	} {
+		var first oracle.Latencies
+		at := int64(0)
+		for i := range 540 {
+			value := 1.0
+			if c.slow(i) {
+				value = c.took
+			}
+			first.Series.Due, first.Series.Value = append(first.Series.Due, at), append(first.Series.Value, value)
+			at += int64((min(value, 30_000) + 24) * 1e6)
 		}
-		first.Series.Value = append(first.Series.Value, value)
-	}
-	j := judgedOf(t, nil)
-	rule := j.rule(59)
-	rule.MinBlock, rule.MaxBlock = 100*time.Millisecond, 100*time.Millisecond
-	j.latency("LAT-08", first, rule)
-	if r := only(t, j.Case); r.Verdict != reports.Fail {
-		t.Errorf("LAT-08: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+		j := judgedOf(t, nil)
+		j.firsts("LAT-08", first, 540)
+		if r := only(t, j.Case); r.Verdict != c.want {
+			t.Errorf("LAT-08 %s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
 	}
 	h, err := oracle.Index(goodLog()) // nothing is late in it, though a "stop" of a second is on record
 	if err != nil {
 		t.Fatal(err)
 	}
-	j = judgedOf(t, h)
+	j := judgedOf(t, h)
 	j.arithmetic("RIG-01", h.Latencies(oracle.Options{Viewers: []string{"viewer-01"}}), time.Second, 2*time.Second)
 	if r := only(t, j.Case); r.Verdict != reports.Fail {
 		t.Errorf("RIG-01: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)

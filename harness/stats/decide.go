@@ -52,6 +52,9 @@ func DecideDR2(in Input) Decision {
 		}
 	}
 	in.Series = in.sorted()
+	if in.Rule.Ordinal {
+		in.Series, in.Rule = in.ranked(), in.Rule.ranked(len(in.Due))
+	}
 	d := in.decide()
 	if in.Steady && len(in.Due) > 0 {
 		d.Stationarity = in.drift(in.Quantile, in.Limit)
@@ -84,6 +87,30 @@ func (in Input) wrong() string {
 		return "a value is not a number"
 	}
 	return ""
+}
+
+// ranked returns s with the position of each sample in place of its instant.
+func (s Series) ranked() Series {
+	positions := make([]int64, len(s.Due))
+	for i := range positions {
+		positions[i] = int64(i)
+	}
+	return Series{Due: positions, Value: s.Value}
+}
+
+// ranked returns the rule for n samples whose instants are their positions.
+func (r Rule) ranked(n int) Rule {
+	r.MinBlock = time.Duration(max(n/r.MinBlocks, 1))
+	r.MaxBlock = r.MinBlock
+	return r
+}
+
+// length words the length of a block.
+func (r Rule) length(block time.Duration) string {
+	if r.Ordinal {
+		return fmt.Sprintf("%d samples", int64(block))
+	}
+	return block.Round(time.Millisecond).String()
 }
 
 // steadied replaces the verdict of a drifting run by that of its worst third.
@@ -161,11 +188,11 @@ func (in Input) checkSize(d *Decision) {
 		d.inconclusive(reports.ReasonSamples, "nothing was measured", "a run that delivers messages")
 	case !d.Enough:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("%d blocks of %v, the rule needs %d", d.Blocks, d.Block.Round(time.Millisecond), rule.MinBlocks),
-			fmt.Sprintf("a run of at least %v", (time.Duration(rule.MinBlocks+1)*d.Block).Round(time.Millisecond)))
+			fmt.Sprintf("%d blocks of %s, the rule needs %d", d.Blocks, rule.length(d.Block), rule.MinBlocks),
+			fmt.Sprintf("a run of at least %s", rule.length(time.Duration(rule.MinBlocks+1)*d.Block)))
 	case d.Lengthen && d.withVIF(in, d.Doubled*d.Doubled/d.VIF) != d.Verdict:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %v", d.VIF, d.Doubled, d.Block.Round(time.Millisecond)),
+			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %s", d.VIF, d.Doubled, rule.length(d.Block)),
 			"a longer run")
 	case d.Verdict == reports.Fail:
 	case d.Allowed < 0:

@@ -192,3 +192,33 @@ func TestDecideDependent(t *testing.T) {
 		t.Errorf("clumped exceedances: %v with VIF %.1f", d.Verdict, d.VIF)
 	}
 }
+
+// Events apart are decided by how many of them were late, however long each took;
+// a block is so many of them, and texts say so.
+func TestEventsApartAreDecidedByTheirNumber(t *testing.T) {
+	events := func(n, late int) Input {
+		in := Input{Limit: 1000, Quantile: 0.95, Rule: Rule{Ordinal: true, MinBlocks: 30}}
+		at := int64(0)
+		for i := range n {
+			value := 1.0
+			if late > 0 && i%(n/late) == 5 {
+				value = 60_000
+			}
+			in.Due, in.Value = append(in.Due, at), append(in.Value, value)
+			at += int64(value * 1e6)
+		}
+		return in
+	}
+	for _, c := range []struct {
+		n, late int
+		want    reports.Verdict
+	}{{540, 0, reports.Pass}, {540, 3, reports.Pass}, {540, 54, reports.Fail}, {20, 0, reports.Inconclusive}} {
+		d := DecideDR2(events(c.n, c.late))
+		if d.Verdict != c.want {
+			t.Errorf("%d late of %d: %s, %s", c.late, c.n, d.Verdict, d.Detail)
+		}
+		if c.want == reports.Inconclusive && !strings.Contains(d.Detail, "20 blocks of 1 samples") {
+			t.Errorf("it says %q", d.Detail)
+		}
+	}
+}

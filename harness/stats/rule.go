@@ -30,6 +30,10 @@ type Rule struct {
 	MaxBlock       time.Duration // 0 means as long as dependence asks for; else it is cut here
 	MinBlocks      int           // 0 means 30
 	MinSamples     int64         // least n_eff for anything but FAIL
+	// Ordinal says that the samples are events apart, which come one after the
+	// other: blocks are equal numbers of neighbours then, MinBlocks of them, and no
+	// stretches of time, which an event that takes long would leave empty.
+	Ordinal bool
 }
 
 // Input is one decision to take.
@@ -70,7 +74,7 @@ type Decision struct {
 // applies, in one line. Two versions that decide differently differ in it.
 func RuleText() string {
 	r := Rule{}.withDefaults()
-	return fmt.Sprintf("DR-2: pass at %v, fail at %v; VIF = max over {guarded limit, sample quantile}, blocks ≥ max(%s, %d τ), ≥ %d blocks, doubled at +%v %%; "+
+	return fmt.Sprintf("DR-2: pass at %v, fail at %v; VIF = max over {guarded limit, sample quantile}, blocks ≥ max(%s, %d τ), ≥ %d blocks, doubled at +%v %%; events apart: as many blocks of neighbours; "+
 		"drift: %d blocks, α %v, %v %% of the limit; zero events at %v",
 		r.PassConfidence, r.FailConfidence, r.MinBlock, tauBlocks, r.MinBlocks, math.Round(100*(lengthenAt-1)),
 		driftBlocks, driftAlpha, 100*driftShare, ZeroConfidence)
