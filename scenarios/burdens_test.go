@@ -383,4 +383,23 @@ func TestAStepOfTheClockIsJudged(t *testing.T) {
 	if r := judgement(t, lossy, step); r.Verdict != reports.Fail {
 		t.Errorf("F68 a message was lost: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 	}
+	// That nothing happened is no wonder where the clock never stepped.
+	for name, c := range map[string]struct {
+		facts clockFacts
+		want  reports.Verdict
+	}{
+		"seen":             {clockFacts{Offsets: []time.Duration{0, time.Hour + 2*time.Second, -time.Second}}, reports.Pass},
+		"a hook for show":  {clockFacts{Offsets: []time.Duration{0, time.Second, 0}}, reports.Inconclusive},
+		"never set back":   {clockFacts{Offsets: []time.Duration{0, time.Hour, time.Hour}}, reports.Inconclusive},
+		"it does not tell": {clockFacts{Unknown: "no page tells it"}, reports.Inconclusive},
+		"it died":          {clockFacts{Offsets: []time.Duration{0, time.Hour}}, reports.Inconclusive},
+	} {
+		r := judgement(t, calm(), func(j *judged) {
+			j.unmet = c.facts.unseen(1)
+			step(j)
+		})
+		if r.Verdict != c.want {
+			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
 }

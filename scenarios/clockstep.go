@@ -8,14 +8,18 @@ package scenarios
 //  1. Start the bridge with viewers and devices.
 //  2. Let the descriptor's hook stepClock set the clock of the system an hour
 //     ahead, and after a while back again.
-//  3. No session may end by that, and nothing may be lost or doubled.
+//  3. No session may end by that, and nothing may be lost or doubled. The Date of
+//     the system's answers to HTTP must show each step, or nothing was tried.
 //
 // The harness measures on a monotonic clock of its own. It cannot step the clock
 // of a process of this machine without stepping everybody's: a system without
-// the hook is not asked.
+// the hook is not asked. libfaketime steps that of programs that ask libc for the
+// time (scenarios/peers/node-clock.yaml); a program of Go, as bridged, asks the
+// kernel, and namespaces have no wall clock of their own (time_namespaces(7)).
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +27,7 @@ import (
 	"plumbline/harness/fault"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
+	"plumbline/harness/stats"
 	"plumbline/harness/sut"
 	"plumbline/reports"
 )
@@ -55,9 +60,11 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 		t.Check(err)
 	}
 	t.Step("%d times: set the clock %s ahead for %s, and back", l.Cycles, clockStep, l.Hold)
+	var seen clockFacts
 	t.Check(b.Around(ctx, "clockstep", time.Second, l.Hold, func(ctx context.Context) error {
-		ahead := func(ctx context.Context) error { return b.SUT.StepClock(ctx, clockStep) }
-		back := func(ctx context.Context) error { return b.SUT.StepClock(ctx, -clockStep) }
+		seen.look(ctx, b)
+		ahead := func(ctx context.Context) error { return seen.step(ctx, b, clockStep) }
+		back := func(ctx context.Context) error { return seen.step(ctx, b, -clockStep) }
 		for range l.Cycles {
 			if err := fault.Apply(ctx, b.Recorder, restart{"wall clock an hour ahead", ahead, back}, l.Hold); err != nil {
 				return err
@@ -70,10 +77,71 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 	}))
 	t.Step("drain, end everything and judge sessions, losses and duplicates")
 	t.Check(b.Finish(ctx))
+	t.Keep(seen)
+}
+
+// clockFacts is what the system said about the time of day.
+type clockFacts struct {
+	Offsets []time.Duration `json:"offsets_ns"` // of its clock from ours, before the first step and after each
+	Unknown string          `json:"unknown"`    // why it said nothing, "" when it did
+}
+
+// step steps the clock and looks at it.
+func (f *clockFacts) step(ctx context.Context, b *harness.Bench, by time.Duration) error {
+	if err := errors.Join(b.SUT.StepClock(ctx, by), harness.Wait(ctx, dateKept)); err != nil {
+		return err
+	}
+	f.look(ctx, b)
+	return ctx.Err()
+}
+
+// look notes how far the clock is from ours.
+func (f *clockFacts) look(ctx context.Context, b *harness.Bench) {
+	date, err := b.SUT.Date(ctx)
+	if err != nil {
+		f.Unknown = err.Error()
+		return
+	}
+	f.Offsets = append(f.Offsets, time.Until(date))
+}
+
+const (
+	// clockSlack is how far a step that was seen may be from the one that was asked
+	// for: a Date has whole seconds, and answers take time.
+	clockSlack = time.Minute
+	// dateKept is how long a server may give the same Date: Node.js keeps it for a
+	// second.
+	dateKept = 1100 * time.Millisecond
+)
+
+// unseen returns the gate of steps that the system's clock did not show; nil when
+// it showed all.
+func (f clockFacts) unseen(cycles int) []stats.Gate {
+	why := f.Unknown
+	if want := 2*cycles + 1; why == "" && len(f.Offsets) != want {
+		why = fmt.Sprintf("its clock was seen %d times, not %d", len(f.Offsets), want)
+	}
+	for i := 1; why == "" && i < len(f.Offsets); i++ {
+		by, want := f.Offsets[i]-f.Offsets[i-1], clockStep
+		if i%2 == 0 {
+			want = -clockStep
+		}
+		if (by - want).Abs() > clockSlack {
+			why = fmt.Sprintf("its clock went by %s when it was to step by %s", by.Round(time.Second), want)
+		}
+	}
+	if why == "" {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonSamples, Cure: "a hook stepClock that steps the clock of the system, and a page of it with a Date",
+		Detail: "nothing shows that the clock stepped: " + why,
+	}}
 }
 
 func judgeClockStep(c *spec.Case) {
 	l, j := c.Load("clockstep"), newJudged(c)
+	j.unmet = append(j.unmet, spec.Facts[clockFacts](c).unseen(l.Cycles)...)
 	j.steady("RES-06")
 	j.show("t0i→t4, the clock steps ahead and back", slotOf(time.Duration(2*l.Cycles+1)*l.Hold))
 }

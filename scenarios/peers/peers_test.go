@@ -5,6 +5,7 @@ package peers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -150,11 +151,12 @@ func whole(t *testing.T, b *harness.Bench) {
 // TestSteady: with nothing broken every bridge brings every message to every
 // viewer once, in order and unchanged, and the recording says so.
 func TestSteady(t *testing.T) {
-	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml"} {
+	for _, file := range []string{"node.yaml", "node-rooms.yaml", "node-clock.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
 			if strings.HasPrefix(file, "node") {
-				installed(t, "node", "mosquitto", "node/node_modules/mqtt")
+				installed(t, "node", "node/node_modules/mqtt")
 			}
+			installed(t, "mosquitto")
 			b := open(t, rigOf(t, file, nil), harness.Plan{Name: "steady", Load: load})
 			must(t, b.Window(limited(t), "steady", 200*time.Millisecond, time.Second))
 			whole(t, b)
@@ -184,8 +186,9 @@ func TestForeignSensors(t *testing.T) {
 // TestResumes: what was published while a viewer was away is brought by the
 // bridges that declare it, and missed with those that do not.
 func TestResumes(t *testing.T) {
-	for _, file := range []string{"bridged-sse.yaml", "bridged-poll.yaml", "node.yaml"} {
+	for _, file := range []string{"bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml", "node.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			installed(t, "mosquitto")
 			if file == "node.yaml" {
 				installed(t, "node", "mosquitto", "node/node_modules/mqtt")
 			}
@@ -244,4 +247,55 @@ func TestLapsesAreKept(t *testing.T) {
 	if len(r.Lapses) != 1 || r.Lapses[0].Process != "mosquitto" || !strings.Contains(r.Lapses[0].Detail, "exit status 7") {
 		t.Errorf("lapses %+v", r.Lapses)
 	}
+}
+
+// TestBrokerOfSomebodyElseRestarts: what Mosquitto passed on before and after its
+// restart reaches the viewers of a bridge that is none of its parts.
+func TestBrokerOfSomebodyElseRestarts(t *testing.T) {
+	installed(t, "mosquitto")
+	b := open(t, rigOf(t, "bridged-mosquitto.yaml", nil), harness.Plan{Name: "broker", Load: load})
+	if !b.SUT.BrokerApart() {
+		t.Fatal("the broker is taken for a part of the bridge")
+	}
+	must(t, b.Around(limited(t), "broker", 300*time.Millisecond, 500*time.Millisecond, func(ctx context.Context) error {
+		for range 2 {
+			if err := b.SUT.RestartBroker(ctx); err != nil {
+				return err
+			}
+			if err := b.Fresh(ctx, patience); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, b.Settled(limited(t), patience))
+	d, o, _ := judge(t, b)
+	if d.Delivered < 100 || d.Lost != 0 || d.Corrupted+d.Phantom+d.Misrouted != 0 || o.Reordered+o.Stale != 0 {
+		t.Errorf("delivery %+v, order %+v", d, o)
+	}
+}
+
+// TestClockOfItsOwn: the hook steps the clock of the bridge and of nothing else,
+// the bridge tells, and no viewer and no message is lost by it.
+func TestClockOfItsOwn(t *testing.T) {
+	installed(t, "node", "mosquitto", "faketime", "node/node_modules/mqtt")
+	b := open(t, rigOf(t, "node-clock.yaml", nil), harness.Plan{Name: "clock", Load: load})
+	off := func(ctx context.Context, want time.Duration) error { // Node.js gives the same Date for a second
+		return harness.Until(ctx, 10*time.Second, fmt.Sprintf("the bridge's clock is %s from ours", want), func() bool {
+			date, err := b.SUT.Date(ctx)
+			return err == nil && (time.Until(date)-want).Abs() < time.Minute
+		})
+	}
+	must(t, b.Around(limited(t), "clock", 300*time.Millisecond, 300*time.Millisecond, func(ctx context.Context) error {
+		return errors.Join(
+			off(ctx, 0), b.SUT.StepClock(ctx, time.Hour), off(ctx, time.Hour), harness.Wait(ctx, time.Second),
+			b.SUT.StepClock(ctx, -2*time.Hour), off(ctx, -time.Hour), harness.Wait(ctx, time.Second),
+		)
+	}))
+	for _, v := range b.Viewers {
+		if n := v.Counters().Disconnects; n != 0 {
+			t.Errorf("a viewer lost its connection %d times", n)
+		}
+	}
+	whole(t, b)
 }
