@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"math"
-	"runtime"
 	"testing"
 	"time"
 
@@ -166,68 +165,6 @@ func TestRigHealth(t *testing.T) {
 	rig := s.index(t).RigHealth(Options{})
 	if rig.Offered != 6 || rig.Achieved != 5 || rig.SlipP99 != 0.001 || rig.SlipMax != 0.001 || !math.IsNaN(float64(rig.FloorP99)) {
 		t.Errorf("%+v", rig)
-	}
-}
-
-// crowd is n messages over devices, one witness and one viewer, all delivered
-// but one in a thousand.
-func crowd(n, devices int) *record.Log {
-	log := &record.Log{Records: make([]record.Record, 0, 4*n)}
-	log.Index.Nodes = []record.Node{{Name: "publisher", Role: "publisher"}, {Name: "witness", Role: "witness"}, {Name: "v", Role: "viewer", Filters: []string{"#"}}}
-	for d := range devices {
-		log.Index.Streams = append(log.Index.Streams, record.Stream{Device: string(rune('a' + d)), Topic: "t", Period: 1})
-	}
-	for i := range n {
-		stream, seq, at := uint32(i%devices), uint64(i/devices)+1, int64(i)*10_000+1
-		log.Records = append(log.Records,
-			record.Record{Kind: record.Sent, Stream: stream, Seq: seq, Due: at, At: at, Aux: 1},
-			record.Record{Kind: record.Acked, Stream: stream, Seq: seq, At: at + 1},
-			record.Record{Kind: record.Witnessed, Node: 1, Stream: stream, Seq: seq, At: at + 1})
-		if i%1000 != 999 {
-			log.Records = append(log.Records, record.Record{Kind: record.Received, Node: 2, Stream: stream, Seq: seq, At: at + ms, Offset: uint64(i) + 1})
-		}
-	}
-	return log
-}
-
-// judgeCrowd runs every oracle over a recording.
-func judgeCrowd(tb testing.TB, log *record.Log, n int) {
-	tb.Helper()
-	h, err := Index(log)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	d, found := h.Delivery(Options{})
-	lost := int64(n / 1000)
-	if d.Owed != int64(n) || d.Lost != lost || d.Duplicated != 0 || len(found) != min(int(lost), maxFindings) {
-		tb.Fatalf("%+v with %d findings, want %d of %d lost", d, len(found), lost, n)
-	}
-	if o, _ := h.Order(Options{}); o.Reordered != 0 {
-		tb.Fatalf("%+v", o)
-	}
-	l := h.Latencies(Options{})
-	if l.Lost != lost || len(l.Series.Value) != n {
-		tb.Fatalf("%d latencies, %d lost", len(l.Series.Value), l.Lost)
-	}
-}
-
-// TestCrowd is the exactness check with fewer messages than the benchmark.
-func TestCrowd(t *testing.T) { judgeCrowd(t, crowd(50_000, 200), 50_000) }
-
-// BenchmarkMillion judges 10⁶ messages of 200 devices and reports the memory
-// in use, recording included: it must stay below 512 MiB.
-func BenchmarkMillion(b *testing.B) {
-	const n = 1_000_000
-	log := crowd(n, 200)
-	b.ReportAllocs()
-	for b.Loop() {
-		judgeCrowd(b, log, n)
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	b.ReportMetric(float64(m.HeapSys-m.HeapReleased)/(1<<20), "MiB-heap")
-	if m.HeapSys-m.HeapReleased > 512<<20 {
-		b.Errorf("%d MiB of heap, want less than 512", (m.HeapSys-m.HeapReleased)>>20)
 	}
 }
 

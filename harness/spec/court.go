@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"strings"
 	"time"
 
@@ -128,6 +129,7 @@ func (c *court) hear(k *Case, how *ending) {
 			how.Panic = fmt.Sprint(e)
 		}
 	}()
+	runtime.GC() // so that no recording judged before is still there when this one is read
 	k.Scenario.Judge(k)
 }
 
