@@ -43,10 +43,10 @@ func driveBrokerDown(ctx context.Context, t *spec.Trial) {
 			if err := fault.Apply(ctx, b.Recorder, brokerRestart{SUT: b.SUT, number: i + 1}, 0); err != nil {
 				return err
 			}
-			if came, err := back(ctx, b, patience); !came {
+			if came, err := back(ctx, b, patient(t.Limit("REC-02"), patience)); !came {
 				return err
 			}
-			if err := b.Fresh(ctx, freshPatience); err != nil {
+			if err := b.Fresh(ctx, patient(t.Limit("REC-02"), freshPatience)); err != nil {
 				return err
 			}
 			if err := harness.Wait(ctx, 500*time.Millisecond); err != nil {

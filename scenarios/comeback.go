@@ -62,10 +62,10 @@ func driveStorm(ctx context.Context, t *spec.Trial) {
 			if err := fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(true), l.Hold); err != nil {
 				return err
 			}
-			if came, err := back(ctx, b, patience); !came {
+			if came, err := back(ctx, b, patient(t.Limit("REC-04"), patience)); !came {
 				return err
 			}
-			if err := b.Fresh(ctx, freshPatience); err != nil {
+			if err := b.Fresh(ctx, patient(t.Limit("REC-04"), freshPatience)); err != nil {
 				return err
 			}
 		}

@@ -241,10 +241,10 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 }
 
 // outlivedInGuise is live for a system of another protocol.
-func outlivedInGuise(ctx context.Context, b *harness.Bench, id, token string, end func() (time.Time, error)) (lifetime, error) {
+func outlivedInGuise(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
 	cfg := harness.ViewerConfig(b, "session of "+id)
 	cfg.Token = func(context.Context) (string, error) { return token, nil }
-	return outlivedAs(ctx, cfg, id, outlivedWait, end)
+	return outlivedAs(ctx, cfg, id, wait, end)
 }
 
 // outlivedAs is outlived with a viewer of any protocol, which is watched for wait

@@ -27,6 +27,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/reports"
 )
@@ -39,6 +40,12 @@ const betweenVisits = 20 * time.Millisecond
 
 // patience is how long anything may take that is not itself measured.
 const patience = 30 * time.Second
+
+// patient returns how long something is waited for that a limit bounds: longer
+// than the limit, else giving up would be taken for a violation.
+func patient(limit profile.Limit, least time.Duration) time.Duration {
+	return max(2*limit.Time, least)
+}
 
 var _ = spec.Describe("Latency", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{

@@ -149,8 +149,8 @@ func topicsOf(frames [][]byte) (topics []string) {
 }
 
 // outlive opens a session whose token expires soon and returns how long the
-// session lived on after that.
-func outlive(ctx context.Context, b *harness.Bench) (lifetime, error) {
+// session lived on after that, watched for wait.
+func outlive(ctx context.Context, b *harness.Bench, wait time.Duration) (lifetime, error) {
 	expires := time.Now().Truncate(time.Second).Add(2 * time.Second)
 	token, err := b.SUT.Token(sut.TokenSpec{
 		Subject: "mayfly", Grants: []string{harness.AllTopics}, Claims: map[string]any{"exp": expires.Unix()},
@@ -158,33 +158,33 @@ func outlive(ctx context.Context, b *harness.Bench) (lifetime, error) {
 	if err != nil {
 		return lifetime{}, err
 	}
-	return live(ctx, b, "SEC-04", token, func() (time.Time, error) { return expires, nil })
+	return live(ctx, b, "SEC-04", token, wait, func() (time.Time, error) { return expires, nil })
 }
 
 // revoke opens a session, revokes its subject and returns how long the session
-// lived on after that.
-func revoke(ctx context.Context, b *harness.Bench) (lifetime, error) {
+// lived on after that, watched for wait.
+func revoke(ctx context.Context, b *harness.Bench, wait time.Duration) (lifetime, error) {
 	token, err := b.SUT.Token(sut.TokenSpec{Subject: "outcast", Grants: []string{harness.AllTopics}})
 	if err != nil {
 		return lifetime{}, err
 	}
-	return live(ctx, b, "SEC-05", token, func() (time.Time, error) {
+	return live(ctx, b, "SEC-05", token, wait, func() (time.Time, error) {
 		at := time.Now()
 		return at, b.SUT.Revoke("outcast")
 	})
 }
 
-// outlivedWait is how long a session is watched after it had to end.
+// outlivedWait is how long a session is watched at least after it had to end.
 const outlivedWait = 15 * time.Second
 
 // live opens a session, waits until it is served, calls end, which returns the
 // instant from which on the session must not live, and waits for its close.
-func live(ctx context.Context, b *harness.Bench, id, token string, end func() (time.Time, error)) (lifetime, error) {
+func live(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
 	if foreign(b) {
-		return outlivedInGuise(ctx, b, id, token, end)
+		return outlivedInGuise(ctx, b, id, token, wait, end)
 	}
 	way := viewer.ProbeSpec{
-		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: outlivedWait, MaxBytes: 64 << 20,
+		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: wait, MaxBytes: 64 << 20,
 		Steps: text(hello(token), sub(harness.AllTopics)),
 	}
 	return outlived(ctx, way, id, end)

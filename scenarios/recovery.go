@@ -32,7 +32,7 @@ import (
 	"plumbline/harness/spec"
 )
 
-// freshPatience is how long a cut waits for the data that shall follow the one before: longer than any limit of REC-01.
+// freshPatience is how long the next fault waits at least for the data that shall follow the one before.
 const freshPatience = 10 * time.Second
 
 // heartbeat of the bridge where a scenario waits for it.
@@ -66,11 +66,11 @@ func driveCut(ctx context.Context, t *spec.Trial) {
 			if err := fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(i%2 == 1), l.Hold); err != nil {
 				return err
 			}
-			if came, err := back(ctx, b, patience); !came {
+			if came, err := back(ctx, b, patient(t.Limit("REC-01"), patience)); !came {
 				return err
 			}
 			// The next cut must not come before fresh data could: that would be a fault of the cut, not of the bridge.
-			if err := b.Fresh(ctx, freshPatience); err != nil {
+			if err := b.Fresh(ctx, patient(t.Limit("REC-01"), freshPatience)); err != nil {
 				return err
 			}
 			if err := harness.Wait(ctx, 300*time.Millisecond); err != nil {
@@ -106,7 +106,11 @@ func driveOutage(ctx context.Context, t *spec.Trial) {
 				if err := fault.Apply(ctx, b.Recorder, outage, l.Hold); err != nil {
 					return err
 				}
-				if err := harness.Wait(ctx, 600*time.Millisecond); err != nil {
+				// The next outage must not come before fresh data could, see driveCut.
+				if err := b.Fresh(ctx, patient(t.Limit("REC-02"), freshPatience)); err != nil {
+					return err
+				}
+				if err := harness.Wait(ctx, 300*time.Millisecond); err != nil {
 					return err
 				}
 			}

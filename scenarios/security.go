@@ -199,13 +199,13 @@ func driveSessions(ctx context.Context, t *spec.Trial) {
 		}
 		if t.Applies("SEC-04") {
 			t.Step("open a session whose token expires in 2 s and is not renewed")
-			if seen.Expiry, err = outlive(ctx, b); err != nil {
+			if seen.Expiry, err = outlive(ctx, b, patient(t.Limit("SEC-04"), outlivedWait)); err != nil {
 				return err
 			}
 		}
 		if t.Applies("SEC-05") {
 			t.Step("open a session and revoke its subject")
-			if seen.Revocation, err = revoke(ctx, b); err != nil {
+			if seen.Revocation, err = revoke(ctx, b, patient(t.Limit("SEC-05"), outlivedWait)); err != nil {
 				return err
 			}
 		}

@@ -63,11 +63,12 @@ func driveLate(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: l, Retain: true})
 	t.Check(b.Window(ctx, "filling", 0, filling))
 	t.Check(b.Arrived(ctx))
+	stay := patient(t.Limit("STA-01"), lateStay)
 	facts := lateFacts{Marks: marksLastValues(b.SUT.Viewer().Protocol)}
 	t.Step("while the devices are silent %d viewers come, one after the other", quietVisitors)
 	for i := range quietVisitors {
 		facts.Quiet = append(facts.Quiet, fmt.Sprintf("late-%d", i+1))
-		t.Check(comeLate(ctx, b, facts.Quiet[i], func(c viewer.Counters) bool { return c.Restored+c.Received >= uint64(l.Devices) }))
+		t.Check(comeLate(ctx, b, facts.Quiet[i], stay, func(c viewer.Counters) bool { return c.Restored+c.Received >= uint64(l.Devices) }))
 	}
 	t.Step("while the devices publish %.0f messages/s, %d viewers come and go", l.Rate, l.Cycles)
 	t.Check(b.Around(ctx, "racing", 50*time.Millisecond, 50*time.Millisecond, func(ctx context.Context) error {
@@ -75,7 +76,7 @@ func driveLate(ctx context.Context, t *spec.Trial) {
 			facts.Racing = append(facts.Racing, fmt.Sprintf("racing-%03d", i+1))
 			// Some live messages behind the last values, so that one out of place shows.
 			few := func(c viewer.Counters) bool { return c.Received >= 3 && c.Restored+c.Received >= uint64(l.Devices) }
-			if err := comeLate(ctx, b, facts.Racing[i], few); err != nil {
+			if err := comeLate(ctx, b, facts.Racing[i], stay, few); err != nil {
 				return err
 			}
 		}
@@ -89,12 +90,12 @@ func driveLate(ctx context.Context, t *spec.Trial) {
 // filling is how long the devices publish before any viewer comes late.
 const filling = 300 * time.Millisecond
 
-// lateStay is how long a viewer waits for what it should be given at once.
+// lateStay is how long a viewer waits at least for what it should be given at once.
 const lateStay = 3 * time.Second
 
 // comeLate opens a viewer that asks for the last values, waits until it has
-// enough or its patience is over, and closes it.
-func comeLate(ctx context.Context, b *harness.Bench, name string, enough func(viewer.Counters) bool) error {
+// enough or stay is over, and closes it.
+func comeLate(ctx context.Context, b *harness.Bench, name string, stay time.Duration, enough func(viewer.Counters) bool) error {
 	cfg := harness.ViewerConfig(b, name)
 	cfg.Snapshot = true
 	v, err := b.AddViewer(ctx, cfg)
@@ -102,7 +103,7 @@ func comeLate(ctx context.Context, b *harness.Bench, name string, enough func(vi
 		return err
 	}
 	defer b.RemoveViewer(v)
-	err = harness.Until(ctx, lateStay, "the last values", func() bool { return enough(v.Counters()) })
+	err = harness.Until(ctx, stay, "the last values", func() bool { return enough(v.Counters()) })
 	if err != nil && ctx.Err() != nil {
 		return err // else it was given too little, as the recording shows
 	}

@@ -187,15 +187,20 @@ func (e *emitter) progress(ev Event) {
 	}
 }
 
-// timeout returns the time limit of a scenario: what its loads take, doubled,
-// and two minutes for starting, draining and judging.
+// timeout returns the time limit of a scenario: what its loads take, and in each
+// cycle the times that its requirements allow, doubled, and two minutes for
+// starting, draining and judging.
 func (e *emitter) timeout(sc Scenario) time.Duration {
 	if sc.Timeout > 0 {
 		return sc.Timeout
 	}
-	total := 2 * time.Minute
+	p, total, cycles := e.rig.Profile(), 2*time.Minute, 1
 	for _, name := range sc.Loads {
-		total += 2 * Length(e.rig.Profile().Loads[name])
+		total += 2 * Length(p.Loads[name])
+		cycles = max(cycles, p.Loads[name].Cycles)
+	}
+	for _, id := range sc.Requirements {
+		total += time.Duration(2*cycles) * p.Limits[id].Time
 	}
 	return total
 }
