@@ -88,7 +88,9 @@ func TestTheCatalogueHoldsWhatWasPromised(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	for name, certifies := range map[string]bool{"smoke": false, "ci": true, "bench": true, "soak": false} {
+	for name, certifies := range map[string]bool{
+		"smoke": false, "ci": true, "bench": true, "soak": false, "railway": true, "industrial": true, "building": true, "web": true,
+	} {
 		p, err := spec.Catalogue().Load(name)
 		if err != nil {
 			t.Fatal(err)
@@ -97,16 +99,22 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("profile %s calls itself %q and certifies: %v", name, p.Name, p.Certifies)
 		}
 	}
-	bench, err := spec.Catalogue().Load("bench")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Decision 6 of metrology section 0.
-	if l := bench.Limits; l["LAT-02"].Samples < 10_000 || l["LAT-03"].Samples < 30_000 || l["DEL-01"].Samples < 46_050 || bench.Loads["steady"].Runs < 5 {
-		t.Error("bench takes fewer samples or runs than metrology asks for")
-	}
-	if bench.Loads["kill"].Cycles < 20 {
-		t.Errorf("bench kills the bridge %d times, 20 were promised", bench.Loads["kill"].Cycles)
+	for _, name := range []string{"bench", "railway", "industrial", "building", "web"} {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Decision 6 of metrology section 0.
+		l := p.Limits
+		if l["LAT-02"].Samples < 10_000 || l["LAT-03"].Samples < 30_000 || l["LAT-04"].Samples < 46_050 || l["DEL-01"].Samples < 46_050 || p.Loads["steady"].Runs < 5 {
+			t.Errorf("%s takes fewer samples or runs than metrology asks for", name)
+		}
+		if p.Loads["kill"].Cycles < 20 {
+			t.Errorf("%s kills the bridge %d times, 20 were promised", name, p.Loads["kill"].Cycles)
+		}
+		if p.Certifies != (len(l) == len(spec.Catalogue().Requirements)) {
+			t.Errorf("%s has %d limits for %d requirements", name, len(l), len(spec.Catalogue().Requirements))
+		}
 	}
 }
 

@@ -1,5 +1,7 @@
 // Package profile holds the named sets of limits and loads that a run is
-// judged against: smoke, ci and bench are embedded, others are files.
+// judged against. Embedded are smoke and ci for every day, bench and soak for a
+// quiet machine, and railway, industrial, building and web for a trade; others are
+// files.
 //
 // Every limit carries its unit and its source. A profile is checked against
 // the requirement catalogue before anything runs, so that a limit which no run

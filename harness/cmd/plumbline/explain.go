@@ -114,7 +114,7 @@ func limits(b *strings.Builder, r reports.Requirement) (asking *profile.Profile,
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(b, "  %-9s %s\n", p.Name, limitLine(p, r))
+		fmt.Fprintf(b, "  %-10s %s\n", p.Name, limitLine(p, r))
 		if p.Asks(r) && (asking == nil || name == profile.Default) {
 			asking = p
 		}
