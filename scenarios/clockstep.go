@@ -6,16 +6,13 @@ package scenarios
 //
 // Procedure "clockstep":
 //  1. Start the bridge with viewers and devices.
-//  2. Let the descriptor's hook stepClock set the clock of the system an hour
-//     ahead, and after a while back again.
+//  2. Set the clock of the system an hour ahead, and after a while back again: by
+//     the descriptor's hook stepClock, else by fault.ClockStep for the process of
+//     the bridge alone.
 //  3. No session may end by that, and nothing may be lost or doubled. The Date of
 //     the system's answers to HTTP must show each step, or nothing was tried.
 //
-// The harness measures on a monotonic clock of its own. It cannot step the clock
-// of a process of this machine without stepping everybody's: a system without
-// the hook is not asked. libfaketime steps that of programs that ask libc for the
-// time (scenarios/peers/node-clock.yaml); a program of Go, as bridged, asks the
-// kernel, and namespaces have no wall clock of their own (time_namespaces(7)).
+// The harness measures on a monotonic clock of its own.
 
 import (
 	"context"
@@ -48,7 +45,7 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge with %d devices and %d viewers whose tokens outlast the step", l.Devices, l.Viewers)
 	fleet := l
 	fleet.Viewers = 0
-	b := t.Open(ctx, harness.Plan{Load: fleet})
+	b := t.Open(ctx, harness.Plan{Load: fleet, Config: map[string]any{"viewers.heartbeat": heartbeat.String()}})
 	for i := range l.Viewers {
 		cfg := harness.ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))
 		if b.SUT.Mints() {
@@ -61,15 +58,18 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 	}
 	t.Step("%d times: set the clock %s ahead for %s, and back", l.Cycles, clockStep, l.Hold)
 	var seen clockFacts
-	t.Check(b.Around(ctx, "clockstep", time.Second, l.Hold, func(ctx context.Context) error {
+	t.Check(b.Around(ctx, "clockstep", clockLead, 0, func(ctx context.Context) error {
 		seen.look(ctx, b)
-		ahead := func(ctx context.Context) error { return seen.step(ctx, b, clockStep) }
-		back := func(ctx context.Context) error { return seen.step(ctx, b, -clockStep) }
 		for range l.Cycles {
-			if err := fault.Apply(ctx, b.Recorder, restart{"wall clock an hour ahead", ahead, back}, l.Hold); err != nil {
-				return err
+			err := fault.During(ctx, b.Recorder, clockFault(b), func(ctx context.Context) error { return seen.after(ctx, b, l.Hold) })
+			if errors.Is(err, fault.ErrUnavailable) {
+				seen.Unknown = err.Error()
+				return nil
 			}
-			if err := harness.Wait(ctx, l.Hold); err != nil {
+			if err == nil {
+				err = seen.after(ctx, b, l.Hold)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -86,9 +86,21 @@ type clockFacts struct {
 	Unknown string          `json:"unknown"`    // why it said nothing, "" when it did
 }
 
-// step steps the clock and looks at it.
-func (f *clockFacts) step(ctx context.Context, b *harness.Bench, by time.Duration) error {
-	if err := errors.Join(b.SUT.StepClock(ctx, by), harness.Wait(ctx, dateKept)); err != nil {
+// clockFault sets the clock ahead, and back when it is reverted.
+func clockFault(b *harness.Bench) fault.Fault {
+	const name = "wall clock an hour ahead"
+	if len(b.SUT.Descriptor().Hooks.StepClock) == 0 {
+		return fault.ClockStep(name, b.SUT, clockStep)
+	}
+	by := func(step time.Duration) func(context.Context) error {
+		return func(ctx context.Context) error { return b.SUT.StepClock(ctx, step) }
+	}
+	return restart{name, by(clockStep), by(-clockStep)}
+}
+
+// after looks at the clock some time after a step, for hold in all at least.
+func (f *clockFacts) after(ctx context.Context, b *harness.Bench, hold time.Duration) error {
+	if err := harness.Wait(ctx, max(hold, dateKept)); err != nil {
 		return err
 	}
 	f.look(ctx, b)
@@ -112,6 +124,8 @@ const (
 	// dateKept is how long a server may give the same Date: Node.js keeps it for a
 	// second.
 	dateKept = 1100 * time.Millisecond
+	// clockLead is how long messages flow before the first step.
+	clockLead = 300 * time.Millisecond
 )
 
 // unseen returns the gate of steps that the system's clock did not show; nil when

@@ -129,7 +129,7 @@ func (j *judged) punctual(hold, tolerance time.Duration) (open []stats.Gate) {
 	if late := j.stopped() - hold; late > tolerance {
 		open = append(open, stats.Gate{
 			Reason: reports.ReasonRig, Cure: "a quieter machine",
-			Detail: fmt.Sprintf("stopping and going on took %s longer than the %s planned", late, hold),
+			Detail: fmt.Sprintf("stopping and going on took %s longer than the %s planned", late.Round(time.Millisecond), hold),
 		})
 	}
 	if away := float64(j.health.HiccupMax); away > tolerance.Seconds()*1e3 {

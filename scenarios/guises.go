@@ -87,14 +87,17 @@ func knock(ctx context.Context, cfg viewer.Config, wait time.Duration) outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seen := watch(&cfg, nil)
-	go func() {
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		select {
 		case <-seen.first:
 			cancel()
 		case <-ctx.Done():
 		}
-	}()
+	})
 	o := stay(ctx, cfg, wait)
+	cancel()
+	watching.Wait()
 	if seen.any() {
 		o.served = "the bridge delivered data"
 	}
@@ -196,7 +199,7 @@ func rightfulGuise(ctx context.Context, b *harness.Bench) (string, error) {
 	if o.served != "" || ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	return fmt.Sprintf("a rightful viewer was given nothing: HTTP status %d, code %d %q", o.status, o.code, o.reason), nil
+	return "a rightful viewer was given nothing: " + how(o.status, o.code, o.reason, nil), nil
 }
 
 // askInGuise asks a system of another protocol for every filter at once, with a
@@ -226,7 +229,7 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 	asked.Wait()
 	inside, o := ask(own, watched)
 	if !inside.any() {
-		result.Control = fmt.Sprintf("a viewer did not get the topic that it may see: HTTP status %d, code %d %q", o.status, o.code, o.reason)
+		result.Control = "a viewer did not get the topic that it may see: " + how(o.status, o.code, o.reason, nil)
 	}
 	for i, seen := range append(all, inside) {
 		name := own
@@ -253,13 +256,13 @@ func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Dur
 	cfg.Reconnect.Off, cfg.NoRefresh, cfg.Resume = true, true, false
 	v, err := viewer.Open(ctx, cfg)
 	if err != nil {
-		return lifetime{}, fmt.Errorf("the session was never served: %w", err)
+		return lifetime{Unserved: err.Error()}, ctx.Err()
 	}
 	defer func() { _ = v.Close() }()
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := v.WaitReceived(limited, 1); err != nil {
-		return lifetime{}, fmt.Errorf("the session was never served: %w", err)
+		return lifetime{Unserved: err.Error()}, ctx.Err()
 	}
 	from, err := end()
 	if err != nil {

@@ -70,7 +70,29 @@ func rightful(ctx context.Context, b *harness.Bench) (string, error) {
 			return "", ctx.Err()
 		}
 	}
-	return fmt.Sprintf("a rightful viewer was not served: HTTP status %d, close code %d %q, %v", r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err), ctx.Err()
+	return "a rightful viewer was not served: " + how(r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err), ctx.Err()
+}
+
+// how words what came of a connection: the HTTP status unless it was the switch
+// to WebSocket, the close frame, and what went wrong; each where there was one.
+func how(status, code int, reason string, err error) string {
+	var parts []string
+	if status != 0 && status != http.StatusSwitchingProtocols {
+		parts = append(parts, fmt.Sprintf("HTTP status %d", status))
+	}
+	switch {
+	case code != 0 && reason != "":
+		parts = append(parts, fmt.Sprintf("close code %d %q", code, reason))
+	case code != 0:
+		parts = append(parts, fmt.Sprintf("close code %d", code))
+	}
+	if err != nil {
+		parts = append(parts, err.Error())
+	}
+	if len(parts) == 0 {
+		return "neither data nor a refusal came"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // try makes the attempt and enters it under its requirement, and under SEC-10
@@ -95,7 +117,7 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 	why := verdictOf(verdicts, "SEC-10")
 	why.Checks++
 	if !slices.Contains(a.codes, o.code) && !slices.Contains(a.codes, o.status) {
-		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("HTTP status %d, close code %d %q; documented are %v", o.status, o.code, o.reason, a.codes))
+		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("%s; documented are %v", how(o.status, o.code, o.reason, nil), a.codes))
 	}
 }
 

@@ -211,6 +211,9 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 		}
 		figure.Estimate = max(figure.Estimate, ms)
 	}
+	if len(times) == 0 {
+		figure.Estimate = nan // what never came to an end took no time of which one could tell
+	}
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.Seed(),
 		Gates: append(j.sound(id), rigAway(excused)...),

@@ -100,8 +100,7 @@ func (d door) askOutside(ctx context.Context, filters []string, result *tally) {
 // enter counts one answer to a filter outside the grant.
 func (d door) enter(name string, r viewer.ProbeResult, result *tally) {
 	if len(r.Frames) == 0 || typeOf(r.Frames[0]) != "welcome" {
-		result.Control = fmt.Sprintf("the session that was to ask for %s was not admitted: HTTP status %d, close code %d %q, %v",
-			name, r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)
+		result.Control = fmt.Sprintf("the session that was to ask for %s was not admitted: %s", name, how(r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err))
 		return
 	}
 	result.Checks++
@@ -211,7 +210,7 @@ func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (
 	select {
 	case <-admitted:
 	case <-done:
-		return lifetime{}, errors.Join(fmt.Errorf("the session was never served: close code %d %q", r.CloseCode, r.CloseReason), r.Err, ctx.Err())
+		return lifetime{Unserved: how(r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)}, ctx.Err()
 	}
 	from, err := end()
 	<-done

@@ -292,3 +292,33 @@ func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
 		t.Errorf("RIG-01: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 	}
 }
+
+// What never came to an end is told as such and not as a time of 0.
+func TestWhatNeverEndedHasNoTime(t *testing.T) {
+	never := []reports.Finding{{Kind: "half-open", Subject: "viewer-01", Confirmed: true, Detail: "the connection was still open"}}
+	for id, judge := range map[string]func(*judged){
+		"REC-03": func(j *judged) { j.within("REC-03", "silence", nil, never, 1) },
+		"SEC-04": func(j *judged) { lifetime{Found: never}.judge(j.Case, "SEC-04", "life", nil) },
+		"REC-06": func(j *judged) { j.taken("REC-06", takeoverFacts{Tried: true, Second: 1}) },
+	} {
+		r := judgement(t, goodLog(), judge)
+		if r.Requirement != id || r.Verdict != reports.Fail || strings.Contains(r.Headline, "0 ms") || !strings.Contains(r.Headline, "; first: ") {
+			t.Errorf("%s %s: %s", r.Requirement, r.Verdict, r.Headline)
+		}
+	}
+}
+
+// A session that was never served is the doing of the system or its environment,
+// no fault of the harness.
+func TestASessionThatWasNeverServedProvesNothing(t *testing.T) {
+	way := serving(t, func(conn *websocket.Conn) { speak(conn, `{"type":"error"}`) })
+	l, err := outlived(t.Context(), way, "SEC-05", func() (time.Time, error) { return time.Now(), nil })
+	if err != nil || l.Unserved == "" {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	c := caseOf(t, nil)
+	l.judge(c, "SEC-05", "life", nil)
+	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment || strings.Contains(r.Sentence, "<nil>") {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+}

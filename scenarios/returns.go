@@ -31,7 +31,7 @@ func (d door) comeBack(ctx context.Context, times int, result *tally) {
 	}
 	i := slices.IndexFunc(first.Frames, func(frame []byte) bool { return typeOf(frame) == "subok" })
 	if i < 0 || json.Unmarshal(first.Frames[i], &since) != nil {
-		result.Control = fmt.Sprintf("a viewer got no cursor to come back with: close code %d %q, %v", first.CloseCode, first.CloseReason, first.Err)
+		result.Control = "a viewer got no cursor to come back with: " + how(first.HTTPStatus, first.CloseCode, first.CloseReason, first.Err)
 		return
 	}
 	command := object(map[string]any{"type": "sub", "id": 1, "filter": d.own, "mode": "all", "since": since})
@@ -58,7 +58,7 @@ func (d door) enterReturn(name string, r viewer.ProbeResult, result *tally) {
 		result.Checks++
 		result.violation("SEC-07", "leak", name, fmt.Sprintf("delivered %v", topicsOf(r.Frames[i:i+1])))
 	case len(topicsOf(r.Frames)) == 0:
-		result.Control = fmt.Sprintf("%s brought no data: HTTP status %d, close code %d %q, %v", name, r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)
+		result.Control = fmt.Sprintf("%s brought no data: %s", name, how(r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err))
 	default:
 		result.Checks++
 	}

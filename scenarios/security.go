@@ -29,6 +29,7 @@ package scenarios
 //     of a tebibyte. All must be closed, with little memory, while others are served.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func besiege(ctx context.Context, t *spec.Trial, b *harness.Bench, attempts map[
 	control := func() error {
 		problem, err := rightful(ctx, b)
 		for _, y := range verdicts {
-			y.Control += problem
+			y.Control = cmp.Or(y.Control, problem)
 		}
 		return err
 	}
@@ -234,6 +235,8 @@ type lifetime struct {
 	After time.Duration     `json:"after_ns"`
 	Early time.Duration     `json:"early_ns"` // it ended so long before it had to: nothing is shown
 	Found []reports.Finding `json:"found"`
+	// Unserved is why the session got nothing from the beginning, "" when it did.
+	Unserved string `json:"unserved,omitempty"`
 }
 
 // judge judges a lifetime; gaps are those in which the rig itself did not run.
@@ -250,8 +253,14 @@ func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	if l.Early > 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a bridge that keeps a rightful session",
-			Detail: fmt.Sprintf("the session had ended by itself %s before it had to", l.Early),
+			Detail: fmt.Sprintf("the session had ended by itself %s before it had to", l.Early.Round(time.Millisecond)),
 		})
+	}
+	if l.Unserved != "" {
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a bridge that serves a rightful session", Detail: "the session was never served: " + l.Unserved})
+	}
+	if len(l.Found) > 0 {
+		ms = nan // it never ended
 	}
 	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
 		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: 1, Findings: l.Found, Gates: gates, Seed: c.Seed(),

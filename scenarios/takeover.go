@@ -192,7 +192,9 @@ func (j *judged) taken(id string, f takeoverFacts) {
 	if f.Tried {
 		y.Checks = 3
 	}
+	ended := reports.Float(f.After.Seconds() * 1e3)
 	if f.Tried && !f.Closed {
+		ended = nan
 		y.violation(id, "ghost", "first client", fmt.Sprintf("its connection was still open %s after another client had taken its session", patient(j.Limit(id), ghostWatch)))
 	}
 	if f.Served > 0 {
@@ -206,7 +208,7 @@ func (j *judged) taken(id string, f takeoverFacts) {
 	}
 	figure := &reports.Measurement{
 		Name: "second client's CONNACK to the end of the first connection", Unit: "ms", Limit: reports.Float(j.Limit(id).Time.Seconds() * 1e3),
-		Estimate: reports.Float(f.After.Seconds() * 1e3), Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
+		Estimate: ended, Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
 	}
 	var gates []stats.Gate
 	if limit := j.Limit(id).Time; f.After > limit && awayEver(j.gaps, limit) {

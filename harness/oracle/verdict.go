@@ -100,13 +100,18 @@ func JudgeDeterministic(req reports.Requirement, in DeterministicInput) reports.
 	figures := ""
 	if m := in.Figure; m != nil {
 		figures = fmt.Sprintf(" %s: %s, limit %s.", m.Name, withUnit(float64(m.Estimate), m.Unit), withUnit(float64(m.Limit), m.Unit))
-		r.Headline = fmt.Sprintf("%s, limit %s", withUnit(float64(m.Estimate), m.Unit), withUnit(float64(m.Limit), m.Unit))
+		if in.overLimit() || confirmed == 0 { // else the figure is not what failed
+			r.Headline = fmt.Sprintf("%s, limit %s", withUnit(float64(m.Estimate), m.Unit), withUnit(float64(m.Limit), m.Unit))
+		}
 	}
 	opening := head(req.ID, in.Profile) + ": "
 	gate := in.gate(suspicions)
 	switch {
 	case confirmed > 0:
 		r.Verdict = reports.Fail
+		if f := firstOfConfirmed(in.Findings); f != nil && !in.overLimit() {
+			r.Headline += fmt.Sprintf("; first: %s (%s)", f.Kind, f.Subject)
+		}
 		r.Sentence = opening + fmt.Sprintf("%s confirmed %s in %s; reproduction seed %d.%s First: %s. Verdict FAIL.",
 			count(confirmed), noun("violation/violations", confirmed), count(max(in.Checks, confirmed)), in.Seed, figures, firstConfirmed(in.Findings))
 	case gate != nil:
@@ -159,11 +164,18 @@ func split(found []reports.Finding) (confirmed, rest int64) {
 	return confirmed, rest
 }
 
-func firstConfirmed(found []reports.Finding) string {
-	for _, f := range found {
-		if f.Confirmed {
-			return fmt.Sprintf("%s, %s (%s)", f.Kind, f.Detail, f.Subject)
+func firstOfConfirmed(found []reports.Finding) *reports.Finding {
+	for i := range found {
+		if found[i].Confirmed {
+			return &found[i]
 		}
+	}
+	return nil
+}
+
+func firstConfirmed(found []reports.Finding) string {
+	if f := firstOfConfirmed(found); f != nil {
+		return fmt.Sprintf("%s, %s (%s)", f.Kind, f.Detail, f.Subject)
 	}
 	return "see the figure"
 }

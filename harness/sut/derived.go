@@ -1,6 +1,7 @@
 package sut
 
 import (
+	"runtime"
 	"slices"
 )
 
@@ -11,7 +12,7 @@ const (
 	CapProcesses = "processes"    // its processes run here, so that their memory, descriptors and threads can be counted
 	CapRestart   = "restart"      // the bridge can be stopped and started again
 	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
-	CapClock     = "clock-step"   // its wall clock can be stepped, by the hook stepClock: no other clock may be touched
+	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
 )
 
@@ -24,7 +25,7 @@ func (d *Descriptor) All() []string {
 	for capability, holds := range map[string]bool{
 		CapProcesses: !d.Remote(),
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
-		CapClock:     len(d.Hooks.StepClock) > 0,
+		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && runtime.GOOS == "linux" && runtime.GOARCH == "amd64"),
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

@@ -5,7 +5,6 @@ package peers_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -151,7 +150,7 @@ func whole(t *testing.T, b *harness.Bench) {
 // TestSteady: with nothing broken every bridge brings every message to every
 // viewer once, in order and unchanged, and the recording says so.
 func TestSteady(t *testing.T) {
-	for _, file := range []string{"node.yaml", "node-rooms.yaml", "node-clock.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
+	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
 			if strings.HasPrefix(file, "node") {
 				installed(t, "node", "node/node_modules/mqtt")
@@ -273,29 +272,4 @@ func TestBrokerOfSomebodyElseRestarts(t *testing.T) {
 	if d.Delivered < 100 || d.Lost != 0 || d.Corrupted+d.Phantom+d.Misrouted != 0 || o.Reordered+o.Stale != 0 {
 		t.Errorf("delivery %+v, order %+v", d, o)
 	}
-}
-
-// TestClockOfItsOwn: the hook steps the clock of the bridge and of nothing else,
-// the bridge tells, and no viewer and no message is lost by it.
-func TestClockOfItsOwn(t *testing.T) {
-	installed(t, "node", "mosquitto", "faketime", "node/node_modules/mqtt")
-	b := open(t, rigOf(t, "node-clock.yaml", nil), harness.Plan{Name: "clock", Load: load})
-	off := func(ctx context.Context, want time.Duration) error { // Node.js gives the same Date for a second
-		return harness.Until(ctx, 10*time.Second, fmt.Sprintf("the bridge's clock is %s from ours", want), func() bool {
-			date, err := b.SUT.Date(ctx)
-			return err == nil && (time.Until(date)-want).Abs() < time.Minute
-		})
-	}
-	must(t, b.Around(limited(t), "clock", 300*time.Millisecond, 300*time.Millisecond, func(ctx context.Context) error {
-		return errors.Join(
-			off(ctx, 0), b.SUT.StepClock(ctx, time.Hour), off(ctx, time.Hour), harness.Wait(ctx, time.Second),
-			b.SUT.StepClock(ctx, -2*time.Hour), off(ctx, -time.Hour), harness.Wait(ctx, time.Second),
-		)
-	}))
-	for _, v := range b.Viewers {
-		if n := v.Counters().Disconnects; n != 0 {
-			t.Errorf("a viewer lost its connection %d times", n)
-		}
-	}
-	whole(t, b)
 }
