@@ -35,7 +35,7 @@ func crowdIndex(devices int) record.Index {
 
 // publish makes the records in their order.
 func (c *crowd) publish(devices int) {
-	draw := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible faults, not secrets
+	draw := rand.New(rand.NewPCG(1, 2)) // reproducible faults, not secrets
 	c.held = map[uint32]record.Record{}
 	for i := range int(c.n) {
 		at := int64(i)*int64(time.Second)/crowdRate + 1
