@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -194,8 +193,8 @@ type stretch struct {
 }
 
 // within judges stretches of time that must each stay below a limit. One that
-// never ended is a finding of the caller's; one above the limit in which the rig
-// itself did not run decides nothing. least is how many it takes.
+// never ended is a finding of the caller's; one that the rig itself may have held
+// up decides nothing. least is how many it takes.
 func (j *judged) within(id, name string, times []stretch, found []reports.Finding, least int64) {
 	limit, excused := j.Limit(id), int64(0)
 	figure := &reports.Measurement{
@@ -205,7 +204,7 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 	for _, s := range times {
 		ms := reports.Float(s.Took.Seconds() * 1e3)
 		figure.Runs = append(figure.Runs, ms)
-		if s.Took > limit.Time && oracle.Away(j.gaps, limit.Time, s.From, s.From+int64(s.Took)) {
+		if oracle.Excused(j.gaps, limit.Time, s.Took, s.From, s.From+int64(s.Took)) {
 			excused++
 			continue
 		}
@@ -220,8 +219,8 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 	}))
 }
 
-// rigAway is the gate of times above a limit that the rig itself may have caused,
-// which did not run meanwhile; none when there are none of them.
+// rigAway is the gate of times above a limit that the rig itself may have held
+// up; none when there are none of them.
 func rigAway(n int64) []stats.Gate {
 	if n == 0 {
 		return nil
@@ -230,12 +229,6 @@ func rigAway(n int64) []stats.Gate {
 		Reason: reports.ReasonRig, Cure: "a quieter machine",
 		Detail: fmt.Sprintf("%d above the limit while the rig itself did not run", n),
 	}}
-}
-
-// awayEver reports whether the rig itself did not run at any time of a bench for
-// longer than a tenth of the limit.
-func awayEver(gaps []oracle.Gap, limit time.Duration) bool {
-	return oracle.Away(gaps, limit, math.MinInt64, math.MaxInt64)
 }
 
 // show puts the figures of the recording into the report.

@@ -179,6 +179,13 @@ const outlivedWait = 15 * time.Second
 // live opens a session, waits until it is served, calls end, which returns the
 // instant from which on the session must not live, and waits for its close.
 func live(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
+	l, err := liveOn(ctx, b, id, token, wait, end)
+	l.From = b.Clock.Now() - int64(l.After)
+	return l, err
+}
+
+// liveOn is live on a clock of its own.
+func liveOn(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
 	if foreign(b) {
 		return outlivedInGuise(ctx, b, id, token, wait, end)
 	}

@@ -222,13 +222,19 @@ func TestALateRigIsNoLateBridge(t *testing.T) {
 		want  reports.Verdict
 	}{
 		"a way back meanwhile": {func(j *judged) {
-			j.within("REC-01", "way back", []stretch{{0, time.Second}, {29 * second, time.Minute}}, nil, 1)
+			j.within("REC-01", "way back", []stretch{{0, time.Second}, {29 * second, 25 * time.Second}}, nil, 1)
 		}, "REC-01", reports.Inconclusive},
 		"a way back before": {func(j *judged) {
-			j.within("REC-01", "way back", []stretch{{0, 10 * time.Second}, {29 * second, time.Minute}}, nil, 1)
+			j.within("REC-01", "way back", []stretch{{0, 10 * time.Second}, {29 * second, 25 * time.Second}}, nil, 1)
 		}, "REC-01", reports.Fail},
+		"far more than the rig held up": {func(j *judged) { j.within("REC-01", "way back", []stretch{{29 * second, time.Minute}}, nil, 1) }, "REC-01", reports.Fail},
+		"a session before": {func(j *judged) {
+			lifetime{From: second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps)
+		}, "SEC-05", reports.Fail},
 		"a way back in time": {func(j *judged) { j.within("REC-01", "way back", []stretch{{29 * second, time.Second}}, nil, 1) }, "REC-01", reports.Pass},
-		"a session":          {func(j *judged) { lifetime{After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps) }, "SEC-05", reports.Inconclusive},
+		"a session": {func(j *judged) {
+			lifetime{From: 29 * second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps)
+		}, "SEC-05", reports.Inconclusive},
 		"a session that never ended": {func(j *judged) {
 			lifetime{Found: []reports.Finding{{Kind: "outlived", Confirmed: true}}}.judge(j.Case, "SEC-05", "life", j.gaps)
 		}, "SEC-05", reports.Fail},
@@ -239,7 +245,7 @@ func TestALateRigIsNoLateBridge(t *testing.T) {
 			siegeFacts{From: 1, To: 29 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.gaps)
 		}, "SEC-11", reports.Fail},
 		"a takeover": {func(j *judged) {
-			j.taken("REC-06", takeoverFacts{Tried: true, Closed: true, After: 5 * time.Second, Second: 1})
+			j.taken("REC-06", takeoverFacts{Tried: true, Closed: true, From: 31 * second, After: 5 * time.Second, Second: 1})
 		}, "REC-06", reports.Inconclusive},
 	} {
 		r := judgement(t, goodLog(), func(j *judged) {

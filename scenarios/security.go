@@ -232,6 +232,7 @@ type lifetimes struct {
 
 // lifetime is how long a session lived on after it should have ended.
 type lifetime struct {
+	From  int64             `json:"from_ns"` // it should have ended, on the run clock
 	After time.Duration     `json:"after_ns"`
 	Early time.Duration     `json:"early_ns"` // it ended so long before it had to: nothing is shown
 	Found []reports.Finding `json:"found"`
@@ -247,7 +248,7 @@ func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	limit := c.Limit(id).Time
 	ms := reports.Float(l.After.Seconds() * 1e3)
 	var gates []stats.Gate
-	if l.After > limit && awayEver(gaps, limit) {
+	if oracle.Excused(gaps, limit, l.After, l.From, l.From+int64(l.After)) {
 		ms, gates = nan, rigAway(1)
 	}
 	if l.Early > 0 {

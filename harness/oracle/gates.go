@@ -194,16 +194,23 @@ func longGaps(gaps []Gap, limit time.Duration) (long []Gap) {
 	return long
 }
 
-// Away reports whether the rig itself did not run for longer than a tenth of the
-// limit at some time between two instants of the run clock: what took longer than
-// the limit then is not known to be the doing of the system.
-func Away(gaps []Gap, limit time.Duration, from, to int64) bool {
-	for _, g := range longGaps(gaps, limit) {
-		if g.At < to && g.At+int64(g.Length) > from {
-			return true
-		}
+// awayWeight is how many times over a stretch in which the rig itself did not run
+// counts: what it held up has to be made up for.
+const awayWeight = 2
+
+// Excused reports whether what took longer than a limit, between two instants of
+// the run clock, may have been held up by the rig: without twice the time in which
+// that did not run, in stretches longer than a tenth of the limit, it would have
+// kept the limit.
+func Excused(gaps []Gap, limit, took time.Duration, from, to int64) bool {
+	if took <= limit {
+		return false
 	}
-	return false
+	away := int64(0)
+	for _, g := range longGaps(gaps, limit) {
+		away += max(min(g.At+int64(g.Length), to)-max(g.At, from), 0)
+	}
+	return away > 0 && took-awayWeight*time.Duration(away) <= limit
 }
 
 // flagged returns the share of samples that were under way while the rig

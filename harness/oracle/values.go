@@ -152,8 +152,8 @@ type Stale struct {
 // viewer showed an older value. Unlike a latency it does not ask for every
 // message, so a system that conflates is judged by what it shows. Only what was
 // written counts. Findings tell of those above the limit; a value that nothing
-// ever took the place of is one too. While the rig itself did not run for more
-// than a tenth of the limit nothing is held against the system.
+// ever took the place of is one too. What the rig itself may have held up (see
+// Excused) is not held against the system.
 func (h *History) Stale(o Options, limit time.Duration, gaps []Gap) (Stale, []reports.Finding) {
 	s := h.choose(o)
 	list := h.newFindings(&s)
@@ -196,7 +196,7 @@ func (a *staleness) walk(n, id int) {
 		switch took := time.Duration(earliest - m.due); {
 		case earliest == 0:
 			a.list.lost(v, n, id, seq, m, h.wasLost(id, m, a.selection.BrokerInside))
-		case took > a.limit && Away(a.gaps, a.limit, m.due, earliest):
+		case Excused(a.gaps, a.limit, took, m.due, earliest):
 			a.Excused++
 		default:
 			a.Longest = max(a.Longest, took)
