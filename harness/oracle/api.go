@@ -46,7 +46,7 @@ type Delivery struct {
 	Lost        int64 // not delivered, though the broker had it: the system's loss
 	Unconfirmed int64 // not delivered, perhaps not the system's loss
 	Duplicated  int64 // deliveries beyond the first of the same message
-	Repeated    int64 // the same, but perhaps the broker had it twice: not the bridge's, not in Duplicated
+	Repeated    int64 // the same, but perhaps the broker had it twice, or sent again over a new connection as QoS 1 has it: not in Duplicated
 	Corrupted   int64
 	Phantom     int64 // of another run, of nobody, or never sent
 	Misrouted   int64 // under the topic of another device

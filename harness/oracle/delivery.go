@@ -65,6 +65,9 @@ func (d *Delivery) count(h *History, list *findings, odd oddity, brokerInside bo
 			d.Repeated++
 		}
 		list.odd(odd, confirmed, fmt.Sprintf("delivered again; the witness saw it %d times", m.copies))
+	case redelivered:
+		d.Repeated++
+		list.odd(odd, false, "delivered again after a lost connection, marked DUP, as QoS 1 has it")
 	case corrupted:
 		d.Corrupted++
 		list.odd(odd, true, "payload changed on its way: its own checksum does not hold")

@@ -111,6 +111,24 @@ func TestDelivery(t *testing.T) {
 			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
 		},
 		{
+			name:   "sent again over a new connection, as QoS 1 has it",
+			story:  func() *story { return sentAgain(record.FlagDup, due(1)+2*ms) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Repeated: 1}, findings: "redelivered? 1",
+		},
+		{
+			name:   "sent again over a new connection without DUP",
+			story:  func() *story { return sentAgain(0, due(1)+2*ms) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
+		},
+		{
+			name:   "sent again with DUP over the connection on which it had come",
+			story:  func() *story { return sentAgain(record.FlagDup, due(1)+ms/2) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
+		},
+		{
 			name: "changed on its way",
 			story: func() *story {
 				s := newStory("a").viewer("v", "#").send(1)
@@ -334,4 +352,11 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: findings %q, want %q", c.name, tell(found), c.findings)
 		}
 	}
+}
+
+// sentAgain is a message that a viewer got twice, the second time with flags, and
+// lost its connection at an instant.
+func sentAgain(flags uint8, lost int64) *story {
+	s := newStory("a").viewer("v", "#").send(1).get("v", 1).event(0, record.Subscribed, "v").event(lost, record.Disconnected, "v").event(lost+ms, record.Subscribed, "v")
+	return s.add(record.Record{Kind: record.Received, Flags: flags, Node: s.viewers["v"], Stream: 0, Seq: 1, At: due(1) + 5*ms})
 }

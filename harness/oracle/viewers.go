@@ -34,9 +34,10 @@ const (
 	corrupted
 	phantom
 	misrouted
+	redelivered // a duplicate that QoS 1 allows
 )
 
-var oddityNames = [...]string{"duplicate", "reordered", "reordered", "stale", "offset-backwards", "corrupt", "phantom", "misrouted"}
+var oddityNames = [...]string{"duplicate", "reordered", "reordered", "stale", "offset-backwards", "corrupt", "phantom", "misrouted", "redelivered"}
 
 // oddity is one arrival that should not have been as it was.
 type oddity struct {
@@ -108,14 +109,29 @@ func (h *History) arrive(i int, r *record.Record) {
 		h.note(i, seq, phantom)
 		return
 	}
-	if got.arrived[seq-1] != 0 {
-		h.note(i, seq, duplicate)
+	if first := got.arrived[seq-1]; first != 0 {
+		h.note(i, seq, h.again(r, v, first))
 		return
 	}
 	got.arrived[seq-1] = max(r.At, 1)
 	if h.followOrder(i, r, seq, m, got) {
 		h.followOffset(i, r, seq, v)
 	}
+}
+
+// again says what a second arrival of a message is. With QoS 1 a server sends
+// again, marked DUP, what was not acknowledged when a connection ended
+// [MQTT-4.4.0-1]: the viewer may have had it by then, and cannot have prevented it.
+func (h *History) again(r *record.Record, v *viewer, first int64) oddityKind {
+	if r.Flags&record.FlagDup == 0 {
+		return duplicate
+	}
+	for _, e := range h.events {
+		if e.Kind == record.Disconnected && e.Subject == v.name && e.At >= first && e.At <= r.At {
+			return redelivered
+		}
+	}
+	return duplicate
 }
 
 // followOrder compares a first arrival with everything that came before it and
