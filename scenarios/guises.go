@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -221,12 +222,17 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 		seen := watch(&cfg, func(stream uint32) bool { return stream == mine })
 		return seen, stay(ctx, cfg, wait)
 	}
-	all := make([]*arrivals, len(filters))
+	all, outcomes := make([]*arrivals, len(filters)), make([]outcome, len(filters))
 	var asked sync.WaitGroup
 	for i, filter := range filters {
-		asked.Go(func() { all[i], _ = ask(filter, watched) })
+		asked.Go(func() { all[i], outcomes[i] = ask(filter, watched) })
 	}
 	asked.Wait()
+	for i, o := range outcomes {
+		if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
+			result.Control = fmt.Sprintf("the session that was to ask for %q was put off: %s", filters[i], how(o.status, o.code, o.reason, nil))
+		}
+	}
 	inside, o := ask(own, watched)
 	if !inside.any() {
 		result.Control = "a viewer did not get the topic that it may see: " + how(o.status, o.code, o.reason, nil)

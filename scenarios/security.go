@@ -17,7 +17,11 @@ package scenarios
 //  2. Ask for every wider or tricky filter, directly and on resume, and stay on
 //     while the other devices publish.
 //  3. Nothing outside the grant may be confirmed or delivered.
-//  4. With a token that may see everything, try every way of the protocol to
+//  4. The viewer's own topic must be served. Where the protocol has a cursor, come
+//     back to it again and again: what is restored must be the viewer's own.
+//  5. Where it takes a new token in a live session, take a grant away by one: the
+//     topic must stop.
+//  6. With a token that may see everything, try every way of the protocol to
 //     publish to the topics of devices. Nothing may be confirmed or reach the broker.
 //
 // Procedure "sessions":
@@ -163,6 +167,7 @@ func askForAll(ctx context.Context, t *spec.Trial, b *harness.Bench, own string,
 			return err
 		}
 		way.askOutside(ctx, filters, result)
+		t.Step("see the viewer's own topic served, come back to it %d times with a cursor, and take a grant away from a live session", returns)
 		way.askInside(ctx, result)
 	}
 	if published := b.Generator.Health().Acked - before; published < int64(len(b.Devices())) {

@@ -23,7 +23,7 @@ const (
 	siegeStand  = 500 * time.Millisecond // until all of them do
 	siegeMargin = 2 * time.Second        // that connections are watched for beyond the limit
 	siegeMemory = 64                     // MiB that all of them together may cost
-	dribbleWait = 50 * time.Millisecond  // between the bytes of a slow handshake
+	siegeBytes  = 40                     // of a slow handshake within the limit: far fewer than one has
 )
 
 // siegeKind is one kind of connection that gets nowhere.
@@ -60,7 +60,7 @@ func siegeKinds(b *harness.Bench, watch time.Duration) map[string]func() (viewer
 			way.URL, way.TLS, way.Raw = strings.Replace(way.URL, "wss://", "ws://", 1), nil, []byte{}
 		}),
 		"half a request":           of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte("GET / HTTP/1.1\r\nHost: ") }),
-		"a handshake byte by byte": of(1, func(way *viewer.ProbeSpec) { way.Dial = dribble }),
+		"a handshake byte by byte": of(1, func(way *viewer.ProbeSpec) { way.Dial = dribble((watch - siegeMargin) / siegeBytes) }),
 	}
 	if b.SUT.TLS() != nil {
 		kinds["TLS and then nothing"] = of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte{} })
@@ -83,18 +83,25 @@ func hugeFrame() []byte {
 	return append(out, make([]byte, 256<<10)...)
 }
 
-// dribble makes a connection that sends one byte at a time.
-func dribble(ctx context.Context, network, addr string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
+// dribble makes connections that send one byte at a time, with a wait between
+// them. It is so long that no handshake comes to its end while it is watched: who
+// lets one in that does has served a viewer.
+func dribble(wait time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &dribbling{conn, wait}, nil
 	}
-	return &dribbling{conn}, nil
 }
 
 // dribbling is a connection that takes its time.
-type dribbling struct{ net.Conn }
+type dribbling struct {
+	net.Conn
+	wait time.Duration
+}
 
 // Write implements net.Conn.
 func (d *dribbling) Write(p []byte) (int, error) {
@@ -105,7 +112,7 @@ func (d *dribbling) Write(p []byte) (int, error) {
 		if _, err := d.Conn.Write(p[i : i+1]); err != nil {
 			return i, err
 		}
-		timer.Reset(dribbleWait)
+		timer.Reset(d.wait)
 	}
 	return len(p), nil
 }
