@@ -112,9 +112,6 @@ func TestProfiles(t *testing.T) {
 		if p.Loads["kill"].Cycles < 20 {
 			t.Errorf("%s kills the bridge %d times, 20 were promised", name, p.Loads["kill"].Cycles)
 		}
-		if p.Certifies != (len(l) == len(spec.Catalogue().Requirements)) {
-			t.Errorf("%s has %d limits for %d requirements", name, len(l), len(spec.Catalogue().Requirements))
-		}
 	}
 }
 
