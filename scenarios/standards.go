@@ -56,7 +56,9 @@ type examined struct {
 }
 
 func driveStandards(ctx context.Context, t *spec.Trial) {
-	x := &examination{trial: t}
+	x := &examination{step: t.Step, open: func(ctx context.Context) (*harness.Bench, error) {
+		return t.OpenMortal(ctx, harness.Plan{Load: t.Load("security")})
+	}}
 	if t.Applies("PRO-01") {
 		x.found.WebSocket = &examined{}
 	}
@@ -64,17 +66,24 @@ func driveStandards(ctx context.Context, t *spec.Trial) {
 		x.found.MQTT = &examined{}
 	}
 	t.Step("run %d cases of WebSocket and %d of MQTT", len(ws.Rules()), len(mqtt.Rules()))
+	t.Check(x.examine(ctx))
+	t.Keep(x.found)
+}
+
+// examine runs what was asked for. Its error is that of a system that never came.
+func (x *examination) examine(ctx context.Context) error {
 	cases, deaths, err := conform.Outlive(ctx, x.rules(), x.start)
 	if len(x.benches) == 0 {
-		t.Check(err)
+		return err
 	}
 	x.keep(cases, deaths, err)
-	t.Keep(x.found)
+	return nil
 }
 
 // examination is the suites at work on one system after the other.
 type examination struct {
-	trial   *spec.Trial
+	open    func(context.Context) (*harness.Bench, error)
+	step    func(format string, args ...any)
 	benches []*harness.Bench
 	found   conformance
 }
@@ -93,12 +102,12 @@ func (x *examination) rules() (all []conform.Rule) {
 // start puts a fresh system in the place of the one before.
 func (x *examination) start(ctx context.Context) (conform.Server, error) {
 	if n := len(x.benches); n > 0 {
-		x.trial.Step("start a fresh bridge after: %.200s", x.benches[n-1].SUT.Err())
+		x.step("start a fresh bridge after: %.200s", x.benches[n-1].SUT.Err())
 		_ = x.benches[n-1].Close() // what it could not say any more is no news
 	} else {
-		x.trial.Step("start the bridge")
+		x.step("start the bridge")
 	}
-	b, err := x.trial.OpenMortal(ctx, harness.Plan{Load: x.trial.Load("security")})
+	b, err := x.open(ctx)
 	if err != nil {
 		return conform.Server{}, err
 	}
@@ -115,15 +124,15 @@ func (x *examination) run(ctx context.Context, b *harness.Bench, only []string) 
 	var web, broker conform.Report
 	var webErr, brokerErr error
 	if e := x.found.WebSocket; e != nil {
-		target, o, absent := webServer(b)
-		if e.Absent = absent; absent == "" {
+		target, o, absent, err := webServer(b)
+		e.Absent, webErr = absent, err
+		if absent == "" && err == nil {
 			o.Only = partOf(only, "WS-")
 			both.Go(func() { web, webErr = ws.Run(ctx, target, o) })
 		}
 	}
 	if x.found.MQTT != nil {
-		target := mqtt.Target{URL: b.SUT.Broker().String(), TLS: b.SUT.BrokerTLS()}
-		target.Username, target.Password = b.SUT.BrokerAuth()
+		target := brokerServer(b)
 		o := mqtt.Options{Topics: harness.TopicRoot + "-conform", Only: partOf(only, "MQTT")}
 		both.Go(func() { broker, brokerErr = mqtt.Run(ctx, target, o) })
 	}

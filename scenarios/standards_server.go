@@ -1,21 +1,25 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync/atomic"
 
 	"plumbline/harness"
+	"plumbline/harness/conform/mqtt"
 	"plumbline/harness/conform/ws"
 	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 )
 
 // webServer says how the descriptor's viewers come in; absent is not "" when
 // they do not use WebSocket.
-func webServer(b *harness.Bench) (target ws.Target, o ws.Options, absent string) {
+func webServer(b *harness.Bench) (target ws.Target, o ws.Options, absent string, err error) {
 	v := b.SUT.Viewer()
-	target = ws.Target{URL: v.URL, TLS: b.SUT.TLS()}
+	cfg := viewer.Config{
+		Protocol: v.Protocol, URL: v.URL, Origin: v.Origin, Subprotocol: v.Subprotocol, Place: viewer.TokenPlace(v.Token),
+	}
 	var serial atomic.Int64
 	// A subject of its own for each session: sins of one are not held against others.
 	token := func() (string, error) {
@@ -26,57 +30,39 @@ func webServer(b *harness.Bench) (target ws.Target, o ws.Options, absent string)
 	}
 	secret, err := token()
 	if err != nil {
-		return target, o, "" // Start has minted tokens already; the suite says what is wrong
+		return target, o, "", fmt.Errorf("no token for the viewers of the suite: %w", err)
 	}
 	switch v.Protocol {
-	case "plumbline":
+	case viewer.Plumbline:
 		o = ws.Plumbline(token)
-	case "mqtt":
-		o = ws.MQTT(v.Token.Name, secret)
-	case "json":
-		o = ws.Options{Hello: func() ([]ws.Frame, error) {
-			var frames []ws.Frame
-			for _, h := range v.Hello {
-				frames = append(frames, ws.Text([]byte(strings.NewReplacer("{{filter}}", harness.AllTopics, "{{token}}", secret).Replace(h))))
+		cfg.Subprotocol = o.Subprotocol
+	case viewer.MQTT:
+		if o = ws.MQTT("", ""); secret != "" && (v.Token.In == "" || v.Token.In == viewer.InMQTTPassword) {
+			o = ws.MQTT(cmp.Or(v.Token.Name, "conform"), secret)
+		}
+		cfg.Subprotocol = cmp.Or(v.Subprotocol, o.Subprotocol)
+	case viewer.JSON:
+		o = ws.Options{Hello: func() (frames []ws.Frame, _ error) {
+			for _, text := range viewer.Hellos(v.Hello, []string{harness.AllTopics}, secret) {
+				frames = append(frames, ws.Text([]byte(text)))
 			}
-			return frames, err
+			return frames, nil
 		}}
 	default:
-		return target, o, fmt.Sprintf("viewers of the protocol %s do not use WebSocket", v.Protocol)
+		return target, o, fmt.Sprintf("viewers of the protocol %s do not use WebSocket", v.Protocol), nil
 	}
-	if o.Subprotocol == "" {
-		o.Subprotocol = v.Subprotocol
-	}
-	o.Header = http.Header{}
-	if v.Origin != "" {
-		o.Header.Set("Origin", v.Origin)
-	}
-	place(&target, &o, v.Token, secret)
-	return target, o, ""
+	address, header, offers, err := viewer.Opening(cfg, secret)
+	o.Header, o.Subprotocol = header, strings.Join(offers, ", ")
+	return ws.Target{URL: address, TLS: b.SUT.TLS()}, o, "", err
 }
 
-// place shows the token where the descriptor says, in the handshake.
-func place(target *ws.Target, o *ws.Options, at sut.Token, secret string) {
-	name := at.Name
-	or := func(fallback string) string {
-		if name == "" {
-			return fallback
-		}
-		return name
+// brokerServer says how to reach the broker. Viewers of MQTT that anybody may be
+// come in by its listener for WebSocket, which section 6 of 3.1.1 is about.
+func brokerServer(b *harness.Bench) mqtt.Target {
+	target := mqtt.Target{URL: b.SUT.Broker().String(), TLS: b.SUT.BrokerTLS()}
+	target.Username, target.Password = b.SUT.BrokerAuth()
+	if v := b.SUT.Viewer(); v.Protocol == viewer.MQTT && !b.SUT.Mints() && v.Origin == "" && strings.HasPrefix(v.URL, "ws:") {
+		target.WebSocket = v.URL
 	}
-	switch {
-	case secret == "":
-	case at.In == "header" && (name == "" || strings.EqualFold(name, "Authorization")):
-		o.Header.Set("Authorization", "Bearer "+secret)
-	case at.In == "header":
-		o.Header.Set(name, secret)
-	case at.In == "cookie":
-		o.Header.Set("Cookie", or("token")+"="+secret)
-	case at.In == "query":
-		mark := "?"
-		if strings.Contains(target.URL, "?") {
-			mark = "&"
-		}
-		target.URL += mark + or("access_token") + "=" + secret
-	}
+	return target
 }

@@ -72,7 +72,7 @@ func (j *jsonDialect) dial(ctx context.Context, token string) (session, error) {
 // pong says that it has read them: the protocol has no better confirmation.
 func (s *jsonSession) enter() error {
 	j := s.j
-	for _, frame := range hellos(j.cfg.Hello, j.cfg.Filters, s.token) {
+	for _, frame := range Hellos(j.cfg.Hello, j.cfg.Filters, s.token) {
 		if err := s.send(websocket.TextMessage, []byte(frame)); err != nil {
 			return err
 		}
@@ -162,9 +162,9 @@ func (s *jsonSession) ending(err error) ending {
 // blanks are the templates that a viewer fills in for each connection.
 var blanks = regexp.MustCompile(`\{\{\s*(filter|token)\s*\}\}`)
 
-// hellos fills in the templates of the frames. One that holds {{filter}} is
-// sent once for every filter, the others once.
-func hellos(frames, filters []string, token string) []string {
+// Hellos fills in the templates of what a viewer of JSON says first. One that
+// holds {{filter}} is sent once for every filter, the others once.
+func Hellos(frames, filters []string, token string) []string {
 	var out []string
 	for _, frame := range frames {
 		seen := map[string]bool{}

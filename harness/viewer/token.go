@@ -60,6 +60,20 @@ func (p *TokenPlace) check(protocol string) error {
 	return nil
 }
 
+// Opening returns the HTTP request that a viewer of these settings begins a
+// connection with, when it has that token: the address, the header fields and the
+// WebSocket subprotocols that it offers. It holds a secret.
+func Opening(cfg Config, token string) (address string, header http.Header, offers []string, err error) {
+	if err := cfg.Place.check(cfg.Protocol); err != nil {
+		return "", nil, nil, err
+	}
+	o, err := (&Viewer{cfg: cfg}).opening(token, cfg.Subprotocol)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	return o.url.String(), o.header, o.offers, nil
+}
+
 // opening is the HTTP request that a connection begins with.
 type opening struct {
 	url    *url.URL

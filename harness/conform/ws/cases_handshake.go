@@ -120,17 +120,38 @@ func notAccepted(t *conform.Trial, a answer) {
 	}
 }
 
-// refusals are the ways in which a request is wrong (section 4.2.1).
-var refusals = []struct {
-	id, section, text string
-	spoil             func(*request)
-}{
-	{"4.2.1-1", "4.2.1 1", "A handshake whose method is not GET", func(r *request) { r.method = "POST"; r.add("Content-Length", "0") }},
-	{"4.2.1-2", "4.2.1 1", "A handshake in HTTP/1.0", func(r *request) { r.proto = "HTTP/1.0" }},
-	{"4.2.1-3", "4.2.1 2", "A handshake without Host", func(r *request) { r.set("Host") }},
+// noHandshake is refused for what is a request of HTTP like any other, which a
+// server may take as long as it likes to answer.
+func (s *suite) noHandshake(spoil func(*request)) func(*conform.Trial) {
+	return func(t *conform.Trial) {
+		r := s.request()
+		spoil(r)
+		switch _, a := s.ask(t, r); {
+		case a.status == http.StatusSwitchingProtocols:
+			t.Failf("answered with status %d", a.status)
+		default:
+			t.Sayf("answered with %s", describe(a))
+		}
+	}
+}
+
+// strangers are requests that have nothing to do with WebSocket.
+var strangers = []refusal{
 	{"4.2.1-4", "4.2.1 3", "A handshake without Upgrade", func(r *request) { r.set("Upgrade") }},
 	{"4.2.1-5", "4.2.1 3", "A handshake that upgrades to something else", func(r *request) { r.set("Upgrade", "h2c") }},
 	{"4.2.1-6", "4.2.1 4", "A handshake whose Connection field has no token Upgrade", func(r *request) { r.set("Connection", "keep-alive") }},
+}
+
+type refusal struct {
+	id, section, text string
+	spoil             func(*request)
+}
+
+// refusals are the ways in which a handshake is wrong (section 4.2.1).
+var refusals = []refusal{
+	{"4.2.1-1", "4.2.1 1", "A handshake whose method is not GET", func(r *request) { r.method = "POST"; r.add("Content-Length", "0") }},
+	{"4.2.1-2", "4.2.1 1", "A handshake in HTTP/1.0", func(r *request) { r.proto = "HTTP/1.0" }},
+	{"4.2.1-3", "4.2.1 2", "A handshake without Host", func(r *request) { r.set("Host") }},
 	{"4.2.1-7", "4.2.1 5", "A handshake without Sec-WebSocket-Key", func(r *request) { r.set("Sec-WebSocket-Key") }},
 	{"4.2.1-8", "4.2.1 5", "A handshake whose key is not 16 bytes long", func(r *request) { r.set("Sec-WebSocket-Key", "cGx1bWJsaW5lIDE1IQ==") }},
 	{"4.2.1-9", "4.2.1 5", "A handshake whose key is no base64", func(r *request) { r.set("Sec-WebSocket-Key", "not base64 at all !!") }},
@@ -141,6 +162,9 @@ func (s *suite) requestChecks() []conform.Check {
 	var out []conform.Check
 	for _, r := range refusals {
 		out = append(out, must(r.id, r.section, r.text+" shall not be accepted.", s.refused(r.spoil)))
+	}
+	for _, r := range strangers {
+		out = append(out, must(r.id, r.section, r.text+" shall not be accepted.", s.noHandshake(r.spoil)))
 	}
 	out = append(out, should("4.2.1-10", "11.3.1 (the client's MUST; its breach is ours to judge)", "A handshake with two keys shall not be accepted.",
 		s.refused(func(r *request) { r.set("Sec-WebSocket-Key", key, "cGx1bWJsaW5lIGtleSE5Mg==") })))
@@ -170,14 +194,18 @@ func (s *suite) requestChecks() []conform.Check {
 	return out
 }
 
-// badVersions are Sec-WebSocket-Version fields that no server may accept.
+// badVersions are Sec-WebSocket-Version fields that no server of version 13 alone may accept.
 var badVersions = map[string]string{"8": "4.4-1", "99": "4.4-2", "": "4.4-3", "+13": "4.4-4"}
 
 func (s *suite) versionChecks() []conform.Check {
 	var out []conform.Check
 	for _, v := range []string{"8", "99", "", "+13"} {
 		r := func(r *request) { r.set("Sec-WebSocket-Version", v) }
-		out = append(out, must(badVersions[v], "4.2.2 4, 4.4", fmt.Sprintf("A handshake with version %q shall not be accepted.", v), s.refused(r)))
+		c := must(badVersions[v], "4.2.2 4, 4.4", fmt.Sprintf("A handshake with version %q shall not be accepted.", v), s.refused(r))
+		if v == "8" {
+			c.Level, c.Section = conform.Should, "4.4 (judgement: a server may understand the drafts too)"
+		}
+		out = append(out, c)
 	}
 	return append(out,
 		must("4.4-5", "4.2.2 4, 4.4", "A server shall name the versions that it can when it refuses one.", func(t *conform.Trial) {
