@@ -102,7 +102,7 @@ func (x *examination) rules() (all []conform.Rule) {
 // start puts a fresh system in the place of the one before.
 func (x *examination) start(ctx context.Context) (conform.Server, error) {
 	if n := len(x.benches); n > 0 {
-		x.step("start a fresh bridge after: %.200s", x.benches[n-1].SUT.Err())
+		x.step("start a fresh bridge: %s", why(x.benches[n-1].SUT.Err()))
 		_ = x.benches[n-1].Close() // what it could not say any more is no news
 	} else {
 		x.step("start the bridge")
@@ -116,6 +116,14 @@ func (x *examination) start(ctx context.Context) (conform.Server, error) {
 		Exited: b.SUT.Exited(), Why: b.SUT.Err,
 		Run: func(ctx context.Context, only []string) ([]conform.Case, error) { return x.run(ctx, b, only) },
 	}, nil
+}
+
+// why says in a line why a system is replaced.
+func why(gone error) string {
+	if gone == nil {
+		return "the one before lives, and runs no more cases"
+	}
+	return fmt.Sprintf("%.200s", strings.Join(strings.Fields(gone.Error()), " "))
 }
 
 // run gives the suites that were asked for their part of the cases, side by side.
@@ -175,9 +183,13 @@ func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err err
 		if e == nil {
 			continue
 		}
-		if e.Absent != "" {
+		open := slices.ContainsFunc(e.Cases, func(c conform.Case) bool { return c.Verdict == conform.NotRun })
+		switch {
+		case e.Absent != "":
 			e.Cases = nil
-		} else if err != nil && e.Trouble == "" && slices.ContainsFunc(e.Cases, func(c conform.Case) bool { return c.Verdict == conform.NotRun }) {
+		case !open: // a server that serves nobody after the last case has still passed it
+			e.Trouble = ""
+		case err != nil && e.Trouble == "":
 			e.Trouble = err.Error()
 		}
 	}
@@ -240,7 +252,10 @@ func told(steps []conform.Exchange) (lines []string) {
 	for _, x := range steps[max(0, len(steps)-12):] {
 		line := fmt.Sprintf("%.3f s, connection %d, %s", x.At.Seconds(), x.Conn, x.From)
 		if x.Length > 0 {
-			line += fmt.Sprintf(" sends %d bytes: %s", x.Length, x.Bytes[:min(len(x.Bytes), 48)])
+			line += fmt.Sprintf(" sends %d bytes", x.Length)
+		}
+		if len(x.Bytes) > 0 {
+			line += fmt.Sprintf(": %s", x.Bytes[:min(len(x.Bytes), 48)])
 		}
 		if x.Note != "" {
 			line += ": " + x.Note

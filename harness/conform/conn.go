@@ -133,6 +133,19 @@ func (c *Conn) SendSecret(parts ...[]byte) bool {
 	return c.write(slices.Concat(parts...), Exchange{Note: "not shown: it may hold credentials"})
 }
 
+// SendPieces sends a whole in segments that end at these offsets, and the rest. The
+// transcript shows pieces of the whole in which credentials are concealed.
+func (c *Conn) SendPieces(whole []byte, pause time.Duration, ends ...int) {
+	shown := conceal(slices.Clone(whole), c.t.secrets)
+	from := 0
+	for _, end := range append(ends, len(whole)) {
+		c.write(whole[from:end], Exchange{Bytes: shown[from:end]})
+		if from = end; end < len(whole) {
+			c.t.Pause(pause)
+		}
+	}
+}
+
 func (c *Conn) write(all []byte, shown Exchange) bool {
 	if c.raw == nil || c.t.ctx.Err() != nil {
 		return false

@@ -30,7 +30,7 @@ func (o *Observed) Judge(t *Trial, id string, kept bool, format string, args ...
 	}
 	o.checks[id]++
 	if _, found := o.first[id]; !found && !kept {
-		o.first[id] = Case{Verdict: Fail, Detail: fmt.Sprintf(format, args...), Evidence: t.Evidence()}
+		o.first[id] = Case{Verdict: Fail, Detail: string(conceal(fmt.Appendf(nil, format, args...), t.secrets)), Evidence: t.Evidence()}
 	}
 }
 

@@ -24,6 +24,7 @@ func rules(n int) (all []conform.Rule) {
 type mortal struct {
 	cases  int
 	kills  func(id string, beside int) bool // beside: how many more run
+	hangs  time.Duration                    // before its end, and fails every case meanwhile
 	starts int
 }
 
@@ -38,10 +39,13 @@ func (m *mortal) start(context.Context) (conform.Server, error) {
 		gone := dead
 		if !dead && m.kills(id, busy-1) {
 			dead = true
-			close(exited)
+			time.AfterFunc(m.hangs, func() { close(exited) })
 		}
 		mu.Unlock()
-		if gone {
+		switch {
+		case gone && m.hangs > 0:
+			t.Failf("nothing came")
+		case gone:
 			t.Unsuref("no connection")
 		}
 		t.Pause(2 * time.Millisecond)
@@ -112,11 +116,57 @@ func TestOutliveWithoutACulprit(t *testing.T) {
 	}
 }
 
+// TestOutliveAMortalThatNeedsNoCulprit: a server that dies at a certain case,
+// whichever it is, convicts none.
+func TestOutliveAMortalThatNeedsNoCulprit(t *testing.T) {
+	var mu sync.Mutex
+	n := 0
+	m := &mortal{cases: 12, kills: func(string, int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return n == 6 || n == 12
+	}}
+	cases, deaths, err := conform.Outlive(t.Context(), rules(m.cases), m.start)
+	if err != nil || len(deaths) == 0 {
+		t.Fatal(deaths, err)
+	}
+	for _, d := range deaths {
+		if d.Case != "" {
+			t.Errorf("%v", d)
+		}
+	}
+	if i := slices.IndexFunc(cases, func(c conform.Case) bool { return c.Killed }); i >= 0 {
+		t.Errorf("%+v", cases[i])
+	}
+}
+
+// TestOutliveAServerThatHangs: cases that fail while the server hangs before its
+// end do not fail for that.
+func TestOutliveAServerThatHangs(t *testing.T) {
+	var mu sync.Mutex
+	hung := false
+	m := &mortal{cases: 12, hangs: 1500 * time.Millisecond, kills: func(id string, _ int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		first := id == "c5" && !hung
+		hung = hung || first
+		return first
+	}}
+	cases, deaths, err := conform.Outlive(t.Context(), rules(m.cases), m.start)
+	if err != nil || len(deaths) != 1 {
+		t.Fatal(deaths, err)
+	}
+	if i := slices.IndexFunc(cases, func(c conform.Case) bool { return c.Verdict != conform.Pass }); i >= 0 {
+		t.Errorf("%+v", cases[i])
+	}
+}
+
 // TestOutliveEndlessDeaths: what four deaths have left is not run, which passes nothing.
 func TestOutliveEndlessDeaths(t *testing.T) {
 	m := &mortal{cases: 40, kills: func(string, int) bool { return true }}
 	cases, deaths, err := conform.Outlive(t.Context(), rules(m.cases), m.start)
-	if err != nil || len(deaths) != 4 || m.starts > 8 {
+	if err != nil || len(deaths) != 4 || m.starts > 12 {
 		t.Fatalf("%d deaths, %d starts, %v", len(deaths), m.starts, err)
 	}
 	killed := 0

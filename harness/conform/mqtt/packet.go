@@ -146,7 +146,7 @@ func (p *packet) read(version byte, r *reader) {
 		if version == v311 && p.code > 5 {
 			r.fail("return code %#02x, which MQTT 3.1.1 does not have", p.code)
 		}
-		if p.code == 0 || len(r.b) > 0 { // who refuses the version may answer in an older one
+		if p.code != 0x01 && p.code != 0x84 || len(r.b) > 0 { // who refuses the version may answer in an older one
 			p.readProps(version, r)
 		}
 	case pktPublish:

@@ -36,6 +36,12 @@ func Explained(t *testing.T, r conform.Report, explanations map[string]string) {
 			t.Errorf("%s failed and nothing explains it: %s", id, detail)
 		}
 	}
+	Decided(t, r)
+}
+
+// Decided fails the test for every case that came to no verdict.
+func Decided(t *testing.T, r conform.Report) {
+	t.Helper()
 	for _, c := range r.Cases {
 		if c.Verdict == conform.NotRun || c.Verdict == conform.Inconclusive {
 			t.Errorf("%s: no verdict: %s", c.ID, c.Detail)

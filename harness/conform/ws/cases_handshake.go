@@ -254,13 +254,7 @@ func (s *suite) slowChecks() []conform.Check {
 		long, drip,
 		must("4.2.1-17", "4.2.1", "A handshake that comes in several segments shall be accepted.", func(t *conform.Trial) {
 			c := t.Dial()
-			whole := s.request().bytes()
-			for _, n := range []int{1, 20, 40} {
-				c.Send(whole[:n])
-				whole = whole[n:]
-				t.Pause(20 * time.Millisecond)
-			}
-			c.Send(whole)
+			c.SendPieces(s.request().bytes(), 20*time.Millisecond, 1, 21, 61)
 			if a := read(c, time.Now().Add(s.patience)); a.status != http.StatusSwitchingProtocols {
 				t.Failf("answered with %s", describe(a))
 			}

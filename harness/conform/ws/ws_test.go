@@ -3,6 +3,7 @@ package ws_test
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -154,6 +155,20 @@ func TestSecretsAreNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var long strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&long, "%02d.", i)
+	}
+	cut := run(t, ws.Target{URL: strings.TrimSuffix(address, "echo") + "?t=" + long.String()}, ws.Options{Only: []string{"WS-4.2.1-17"}})
+	pieces, err := json.Marshal(cut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range long.Len() - 12 {
+		if part := hex.EncodeToString([]byte(long.String()[i : i+12])); strings.Contains(string(pieces), part) {
+			t.Errorf("%q of a token in pieces is shown", long.String()[i:i+12])
+		}
+	}
 	masked := ws.Text([]byte(secret)).Bytes()[6:]
 	for _, form := range []string{secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(url.QueryEscape(secret))), hex.EncodeToString(masked)} {
 		for _, part := range []string{form, form[:len(form)/2], form[len(form)/2:]} {
@@ -174,6 +189,7 @@ func TestGorilla(t *testing.T) {
 	url := echo(t, websocket.Upgrader{EnableCompression: true}, 100_000)
 	r := run(t, ws.Target{URL: url}, ws.Options{Echo: true, MaxMessage: 100_000, Handshake: 3 * time.Second})
 	found := targets.Failed(t, r)
+	targets.Decided(t, r)
 	want := []string{
 		"WS-8.1-11", "WS-8.1-12", "WS-8.1-13", "WS-8.1-14", "WS-8.1-15", "WS-8.1-16", "WS-8.1-17", "WS-8.1-18", "WS-8.1-19", // takes any bytes for text
 		"WS-5.6-1",                       // and sends them on
