@@ -276,7 +276,7 @@ var security = []profile.Known{
 		ID: "SEC-11", Title: "connections that get nowhere are closed", Class: reports.Conditional, Capability: sut.CapLimits, MinSamples: 50, Rule: fixed,
 		Measurand: "time until connections are closed that say nothing, half a request, one byte at a time or a frame of a tebibyte; beside it whether others are served and that memory (RSS) grows by at most 64 MiB",
 		Text:      "The bridge shall close every connection that does not get on within the limit.",
-		Source:    "RFC 6455 section 10.4; attack list N14, N61, N72",
+		Source:    "RFC 6455 section 10.4; attack list N14, N61, N72", Faults: []string{"F70"},
 	}),
 	violation("SEC-10", "refusals say why", sut.CapCloseCodes, "Every refusal shall carry the documented status or close code.",
 		"refusals without the documented code", "RFC 6455 section 7.4; PROTOCOL.md of the bridge"),
@@ -327,7 +327,7 @@ var protocol = []profile.Known{
 	standard("PRO-01", "WebSocket is kept", "The server of viewers shall keep every MUST of RFC 6455 and RFC 7692 that a viewer depends on.",
 		"cases of the WebSocket suite that bind and failed", "RFC 6455; RFC 7692", "F65"),
 	standard("PRO-03", "MQTT is kept", "The broker shall keep every MUST of MQTT 3.1.1 and 5.0 that a pipeline depends on.",
-		"cases of the MQTT suite that bind and failed", "MQTT 3.1.1; MQTT 5.0"),
+		"cases of the MQTT suite that bind and failed", "MQTT 3.1.1; MQTT 5.0", "F71"),
 }
 
 var rig = []profile.Known{{

@@ -16,6 +16,7 @@ const (
 	mqttConnect    = 0x10
 	mqttPublish    = 0x30
 	mqttPuback     = 0x40
+	mqttUnsuback   = 0xb0
 	mqttDisconnect = 0xe0
 )
 

@@ -11,7 +11,18 @@ import (
 // devices: defects between devices and bridge.
 var devices = map[string]maker{
 	"F07": ackEarly, "F16": noWill, "F61": subscriptionLost, "F61r": partlyLost, "F64": ghost, "F62": partlyLost, "F67": wrap, "F61d": partlyServed, "F62d": partlyServed,
-	"C-dup": resend, "C-qos0": dropUnassured,
+	"F71": noUnsuback, "C-dup": resend, "C-qos0": dropUnassured,
+}
+
+// noUnsuback (F71) never answers UNSUBSCRIBE, which MQTT demands [MQTT-3.10.4-4].
+func noUnsuback(f *front, _ param) *flaw {
+	return &flaw{fromBroker: func(_ *link, p packet) bool {
+		if p.kind() != mqttUnsuback {
+			return true
+		}
+		f.count.fire()
+		return false
+	}}
 }
 
 // ackEarly (F07) acknowledges a message and hands it on some time later: a kill

@@ -16,6 +16,7 @@ type flaw struct {
 	accept      func(net.Conn)                               // a viewer connects
 	tls         func(*tls.Config)                            // how viewers are served
 	plaintext   bool                                         // serve what is not TLS
+	patience    time.Duration                                // with a viewer in the handshake of TLS; 0 means handshakeLimit
 	request     func(*session, []byte) []byte                // the head of a handshake
 	viewerText  func(*session, []byte) []byte                // a message of the viewer; nil swallows
 	viewerFrame func(*session, frame) bool                   // any frame of the viewer

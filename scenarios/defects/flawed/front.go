@@ -170,7 +170,12 @@ func (f *front) secure(raw net.Conn) (net.Conn, bool) {
 		raw = peeked
 	}
 	secure := tls.Server(raw, f.served)
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeLimit)
+	patience := handshakeLimit
+	if f.flaw.patience > 0 {
+		patience = f.flaw.patience
+		defer time.AfterFunc(handshakeLimit, f.count.fire).Stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if secure.HandshakeContext(ctx) != nil {
 		return nil, false

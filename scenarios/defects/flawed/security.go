@@ -20,8 +20,11 @@ var security = map[string]maker{
 	"F39": leakByFilter, "F40": leakAtReturn,
 	"F41": acceptIf("exp"), "F42": acceptUnsigned, "F43": acceptConfused, "F44": acceptIf("aud"), "F45": acceptIf("iss"), "F46": acceptIf("nbf", "iat"), "F46s": acceptIf("signature"),
 	"F47": neverRecheck, "F48": ignoreRevocation, "F49": admitWithout, "F50": keepOldGrants, "F51": anyOrigin, "F52": plain, "F52t": oldTLS,
-	"F53": logToken, "F54": letPublish,
+	"F53": logToken, "F54": letPublish, "F70": patient,
 }
+
+// patient (F70) waits for viewers that do not get on with the handshake of TLS.
+func patient(_ *front, p param) *flaw { return &flaw{patience: p.time(0)} }
 
 // swapToken is a flaw that shows the bridge another token than the viewer did.
 // swap returns "" to leave it as it is. It is called for auth as well.
