@@ -3,12 +3,14 @@ package scenarios
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
+	"plumbline/harness/spec"
 	"plumbline/reports"
 )
 
@@ -401,5 +403,22 @@ func TestAStepOfTheClockIsJudged(t *testing.T) {
 		if r.Verdict != c.want {
 			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
 		}
+	}
+}
+
+// Where the clock could not be stepped, or a step not be seen, nothing is said
+// against the system, and nothing for it.
+func TestAClockThatNobodyCanStepIsNotJudged(t *testing.T) {
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := spec.CaseOf(p, spec.Scenario{ID: "clockstep", Requirements: []string{"RES-06"}}, clockFacts{Absent: "no page tells it"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judgeClockStep(c)
+	if r := c.Results(); len(r) != 1 || r[0].Verdict != reports.NotApplicable || !strings.Contains(r[0].Sentence, "no page tells it") {
+		t.Errorf("judged %+v", r)
 	}
 }

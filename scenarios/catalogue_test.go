@@ -112,6 +112,24 @@ func TestProfiles(t *testing.T) {
 		if p.Loads["kill"].Cycles < 20 {
 			t.Errorf("%s kills the bridge %d times, 20 were promised", name, p.Loads["kill"].Cycles)
 		}
+		if p.Certifies != (len(l) == len(spec.Catalogue().Requirements)) {
+			t.Errorf("%s has %d limits for %d requirements", name, len(l), len(spec.Catalogue().Requirements))
+		}
+	}
+}
+
+// A clock that is stepped too shortly for the samples that RES-06 asks for could
+// never be decided.
+func TestEveryProfileStepsTheClockLongEnough(t *testing.T) {
+	for _, name := range profile.Names() {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := p.Loads["clockstep"]
+		if owed := l.Rate * float64(2*l.Cycles) * l.Hold.Seconds() * float64(l.Viewers); owed < float64(p.Limits["RES-06"].Samples) {
+			t.Errorf("%s owes %.0f deliveries while the clock is wrong and after, and asks for %d", name, owed, p.Limits["RES-06"].Samples)
+		}
 	}
 }
 

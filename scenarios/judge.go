@@ -266,3 +266,11 @@ func (j *judged) lines() []reports.Limit {
 	}
 	return lines
 }
+
+// notAsked tells why a requirement could not be put to this system on this machine.
+func notAsked(c *spec.Case, id, why string) {
+	c.Judge(reports.Result{
+		Requirement: id, Scenario: c.Scenario.ID, Verdict: reports.NotApplicable, Headline: why,
+		Sentence: fmt.Sprintf("%s: %s. Verdict N/A.", id, why),
+	})
+}

@@ -208,10 +208,7 @@ func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death) {
 		return
 	}
 	if e.Absent != "" {
-		c.Judge(reports.Result{
-			Requirement: id, Scenario: c.Scenario.ID, Verdict: reports.NotApplicable, Headline: e.Absent,
-			Sentence: fmt.Sprintf("%s: %s. Verdict N/A.", id, e.Absent),
-		})
+		notAsked(c, id, e.Absent)
 		return
 	}
 	in := oracle.DeterministicInput{Scenario: c.Scenario.ID, Profile: c.Title(), Seed: c.Seed(), MinN: c.Limit(id).Samples}
