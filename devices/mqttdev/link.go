@@ -61,7 +61,7 @@ type linkConfig struct {
 
 	// Of the following none may block. All are required but receive.
 	up      func(present bool) // connected; present: the broker has kept the session
-	failed  func(err error)    // an attempt to connect has failed
+	failed  func(err error)    // an attempt to connect has failed, or a connection that was up
 	receive func(m message)    // on the reading goroutine; keeps nothing of m
 }
 

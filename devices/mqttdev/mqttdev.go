@@ -57,7 +57,7 @@ type Config struct {
 type Stats struct {
 	Connects uint64 // connections made, the first included
 	Retained uint64 // retained messages left out
-	Failures uint64 // attempts to connect or subscribe that failed
+	Failures uint64 // attempts to connect or subscribe that failed; with MQTT 3.1.1 lost connections too
 }
 
 // arrival is what the handler queues.

@@ -50,8 +50,11 @@ func (o *older) run() {
 		o.conn = conn
 		o.mu.Unlock()
 		o.cfg.up(present)
-		o.serve(conn, in)
+		err = o.serve(conn, in)
 		o.detach()
+		if o.ctx.Err() == nil {
+			o.cfg.failed(fmt.Errorf("the connection was lost: %w", err))
+		}
 	}
 }
 
@@ -119,8 +122,9 @@ func (o *older) greet(conn net.Conn, in *bufio.Reader) (present bool, err error)
 	return body[0]&1 == 1, nil
 }
 
-// serve reads until the connection ends and keeps it alive [MQTT-3.1.2-23].
-func (o *older) serve(conn net.Conn, in *bufio.Reader) {
+// serve reads until the connection ends, says why it did, and keeps it alive till
+// then [MQTT-3.1.2-23].
+func (o *older) serve(conn net.Conn, in *bufio.Reader) (err error) {
 	over := make(chan struct{})
 	var pinger sync.WaitGroup
 	pinger.Go(func() {
@@ -136,20 +140,19 @@ func (o *older) serve(conn net.Conn, in *bufio.Reader) {
 		}
 	})
 	unwatch := context.AfterFunc(o.ctx, func() { _ = conn.Close() })
-	for {
+	for err == nil {
 		_ = conn.SetReadDeadline(time.Now().Add(keepAlive * 3 / 2))
-		kind, body, err := readPacket(in)
-		if err == nil {
+		var kind byte
+		var body []byte
+		if kind, body, err = readPacket(in); err == nil {
 			err = o.handle(conn, kind, body)
-		}
-		if err != nil {
-			break
 		}
 	}
 	close(over)
 	unwatch()
 	_ = conn.Close()
 	pinger.Wait()
+	return err
 }
 
 func (o *older) handle(conn net.Conn, kind byte, body []byte) error {
