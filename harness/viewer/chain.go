@@ -170,15 +170,18 @@ const (
 	epochBytes = 256    // of the name of one
 )
 
-// enterEpoch makes epoch the one that records are numbered with.
+// enterEpoch makes epoch the one that records are numbered with. One beyond all
+// measure ends the viewer: readings that are left out would count as lost.
 func (p *plumbline) enterEpoch(epoch string) error {
 	number, known := p.epochs[epoch]
 	switch {
 	case known:
 	case len(epoch) > epochBytes:
-		return fmt.Errorf("epoch with a name of %d bytes", len(epoch))
+		p.flood = fmt.Errorf("%w: an epoch with a name of %d bytes", ErrFlood, len(epoch))
+		return p.flood
 	case len(p.epochs) >= epochLimit:
-		return fmt.Errorf("more than %d epochs", epochLimit)
+		p.flood = fmt.Errorf("%w: more than %d epochs", ErrFlood, epochLimit)
+		return p.flood
 	default:
 		number = p.cfg.Recorder.Epoch(epoch)
 		p.epochs[epoch] = number
