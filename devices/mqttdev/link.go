@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -76,6 +77,17 @@ func newLink(cfg linkConfig) (link, error) {
 		return newOlder(cfg), nil
 	}
 	return newNewer(cfg)
+}
+
+// checkTexts finds what MQTT cannot carry: no text has more than 65,535 bytes
+// (section 1.5.3).
+func checkTexts(named map[string]int) error {
+	for name, size := range named {
+		if size > math.MaxUint16 {
+			return fmt.Errorf("mqttdev: the %s has %d bytes; MQTT can carry %d", name, size, math.MaxUint16)
+		}
+	}
+	return nil
 }
 
 // checkVersion finds a version that is not spoken.

@@ -127,7 +127,9 @@ func (c Config) withDefaults() (Config, error) {
 	case c.QoS > 1:
 		return c, fmt.Errorf("mqttdev: QoS %d of %q: must be 0 or 1", c.QoS, c.Filter)
 	}
-	if err := checkVersion(c.Version); err != nil {
+	if err := errors.Join(checkVersion(c.Version), checkTexts(map[string]int{
+		"filter": len(c.Filter), "user name": len(c.Username), "password": len(c.Password), "client id": len(c.ClientID),
+	})); err != nil {
 		return c, err
 	}
 	switch c.Broker.Scheme {

@@ -205,6 +205,7 @@ func openFails(t *testing.T, version string) {
 		{mqttdev.Config{Broker: good}, "set Config.Filter"},
 		{mqttdev.Config{Broker: good, Filter: "x", QoS: 2}, "must be 0 or 1"},
 		{mqttdev.Config{Broker: &url.URL{Scheme: "http", Host: "x"}, Filter: "x"}, "scheme must be"},
+		{mqttdev.Config{Broker: good, Filter: strings.Repeat("x", 1<<16)}, "the filter has 65536 bytes"},
 		{mqttdev.Config{Broker: good, Version: "4", Filter: "x"}, `MQTT "4" is not spoken; known are 5, 3.1.1`},
 	} {
 		if _, err := mqttdev.Open(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -406,6 +407,7 @@ func TestNewTwinRefuses(t *testing.T) {
 		{mqttdev.TwinConfig{Broker: good, Name: "x"}, "no source"},
 		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), QoS: 2}, "must be 0 or 1"},
 		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), Version: "3.1"}, "is not spoken"},
+		{mqttdev.TwinConfig{Broker: good, Name: strings.Repeat("x", 1<<16), Source: power(t, time.Second)}, "MQTT can carry 65535"},
 	} {
 		if _, err := mqttdev.NewTwin(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)

@@ -70,7 +70,9 @@ func NewTwin(cfg TwinConfig) (*Twin, error) {
 	case cfg.QoS > 1:
 		return nil, fmt.Errorf("mqttdev: twin %q: QoS %d: must be 0 or 1", cfg.Name, cfg.QoS)
 	}
-	if err := checkVersion(cfg.Version); err != nil {
+	if err := errors.Join(checkVersion(cfg.Version), checkTexts(map[string]int{
+		"name": len("tele//SENSOR") + len(cfg.Name), "user name": len(cfg.Username), "password": len(cfg.Password),
+	})); err != nil {
 		return nil, err
 	}
 	if cfg.Clock == nil {
