@@ -26,6 +26,10 @@ const (
 // a gate of theirs would void, and have repeated, what the others have decided.
 var ofLatency = []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-09"}
 
+// wholeLoads are those of requirements for which only the larger profile has
+// sample counts.
+var wholeLoads = []string{"storm", "refill"}
+
 // Profile returns what the defect is judged by.
 func (d Defect) Profile() (*profile.Profile, error) { return d.asked().profile() }
 
@@ -48,9 +52,15 @@ func (a asks) profile() (*profile.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole := map[string]any{}
+	for _, name := range wholeLoads {
+		whole[name] = group(all, "loads")[name]
+	}
 	for _, name := range []string{"gates", "limits", "loads"} {
 		maps.Copy(group(all, name), group(small, name))
 	}
+	maps.Copy(group(all, "loads"), whole)
+	group(group(all, "loads"), "badlines")["hold"] = "400 ms" // for each of its faults to meet something
 	all["name"], all["certifies"], all["purpose"] = "prove", false, "What it takes to detect one seeded defect. Never certifies."
 	group(all, "gates")["attempts"] = attempts
 	for name, fields := range a.loads {
@@ -84,6 +94,9 @@ func (a asks) profile() (*profile.Profile, error) {
 		if len(a.named) > 0 && !needed {
 			delete(group(all, "limits"), id)
 		}
+	}
+	if len(a.named) == 0 {
+		delete(group(all, "limits"), "LAT-03") // the smaller loads are too short for it
 	}
 	if !a.clock {
 		delete(group(all, "limits"), "RES-06") // a relay and a bridge whose clocks part are no system of anybody

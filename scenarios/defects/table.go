@@ -130,7 +130,7 @@ var latency = []Defect{
 		Stimulus: "5 periods, open loop", Loads: spread("15 s", 8), Limits: map[string]string{"LAT-04": "1 s"}},
 	{ID: "F26", Title: "writes to one viewer after the other, 25 ms each: 40 are too many", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "25ms",
 		Stimulus: "1 load that is as large as declared",
-		Loads:    load("steady", "runs", 1, "devices", 50, "rate", "100 /s", "viewers", 40, "burst", 2, "warmUp", "500 ms", "window", "13 s", "drain", "5 s")},
+		Loads:    load("steady", "runs", 1, "devices", 20, "rate", "40 /s", "viewers", 40, "burst", 2, "warmUp", "500 ms", "window", "13 s", "drain", "5 s")},
 	{ID: "F27", Title: "delays 1 in 20 by 200 ms (Nagle against a delayed ACK of that length)", Kills: "LAT-02", Scenario: "steady", Where: viewerSide, Param: "0.05/200ms",
 		Stimulus: "262 pairs at 5 %; it is a defect only where the limit lies below the delay of an ACK, 40 to 500 ms (RFC 1122 section 4.2.3.2)",
 		Loads:    spread("13 s", 2), Limits: map[string]string{"LAT-02": "150 ms"}},

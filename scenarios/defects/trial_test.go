@@ -127,6 +127,25 @@ func TestWhatCouldNotBeTriedIsMissed(t *testing.T) {
 	}
 }
 
+// What a control of every scenario is asked must be something that its loads can
+// answer: none may ask for more samples than there are exercises.
+func TestTheControlOfAllScenariosCanBeGreen(t *testing.T) {
+	p, err := asks{}.profile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, exercised := range map[string]int{
+		"REC-04": p.Loads["storm"].Viewers * p.Loads["storm"].Cycles,
+		"REC-05": p.Loads["refill"].Devices * p.Loads["refill"].Cycles,
+		"RES-02": p.Loads["churn"].Cycles, "RES-03": p.Loads["churn"].Cycles,
+		"LAT-08": p.Loads["connect"].Cycles, "ORD-03": p.Loads["mixed"].Burst * p.Loads["mixed"].Cycles * p.Loads["mixed"].Viewers,
+	} {
+		if limit := p.Limits[id]; limit.Samples == 0 || int64(exercised) < limit.Samples {
+			t.Errorf("%s asks for %d samples, its load makes %d", id, limit.Samples, exercised)
+		}
+	}
+}
+
 // Trials that share a condition share what is without a defect, and differ in
 // nothing but the defect.
 func TestConditionsTellTrialsApart(t *testing.T) {
