@@ -69,6 +69,6 @@ func (c Clean) Good() bool { return c.Campaigns > 0 && c.FalseFails == 0 && c.Br
 // String is a sentence of the result with its bound.
 func (c Clean) String() string {
 	bound := stats.ZeroEvent(int64(c.Campaigns), int64(c.FalseFails), cleanConfidence).Upper
-	return fmt.Sprintf("%d clean campaigns of the correct bridge, %d with a false FAIL: at %.0f %% confidence at most %.2g %% of campaigns cry wolf; %d green throughout, %d left something open, %d broke off; %s each",
+	return fmt.Sprintf("%d clean campaigns of the correct bridge under the limits and loads of prove, %d with a false FAIL: at %.0f %% confidence at most %.2g %% of such campaigns cry wolf; %d green throughout, %d left something open, %d broke off; %s each",
 		c.Campaigns, c.FalseFails, 100*cleanConfidence, 100*bound, c.Green, c.Open, c.Broken, time.Duration(c.Seconds*float64(time.Second)).Round(time.Second))
 }

@@ -48,7 +48,7 @@ func Sweeps() []Sweep {
 		{ID: "F55", What: "slope of a leak, where 4 096 KiB/s are allowed", Under: "3.5 s at 2 000 messages/s", Sizes: sizes(
 			"8192", "16 000 KiB/s", "6144", "12 000 KiB/s", "5120", "10 000 KiB/s", "4096", "8 000 KiB/s", "3584", "7 000 KiB/s",
 			"3072", "6 000 KiB/s", "2560", "5 000 KiB/s", "2304", "4 500 KiB/s")},
-		{ID: "F60", What: "time for which a silent viewer is kept, where 5 s are allowed", Under: "1 black hole", Sizes: sizes(
+		{ID: "F60", What: "time since it was last heard for which a silent viewer is kept, where 5 s of silence are allowed", Under: "1 black hole", Sizes: sizes(
 			"12s", "12 s", "10s", "10 s", "8s", "8 s", "7s", "7 s", "6500ms", "6.5 s", "6s", "6 s", "5500ms", "5.5 s", "5200ms", "5.2 s")},
 	}
 }

@@ -54,7 +54,7 @@ func TestCleanCampaignsBoundFalseAlarms(t *testing.T) {
 		outcomes[i] = Outcome{Status: Green, Seconds: 60, Date: "2026-11-26"}
 	}
 	c := CleanOf(outcomes)
-	want := "59 clean campaigns of the correct bridge, 0 with a false FAIL: at 95 % confidence at most 5 % of campaigns cry wolf; 59 green throughout, 0 left something open, 0 broke off; 1m0s each"
+	want := "59 clean campaigns of the correct bridge under the limits and loads of prove, 0 with a false FAIL: at 95 % confidence at most 5 % of such campaigns cry wolf; 59 green throughout, 0 left something open, 0 broke off; 1m0s each"
 	if !c.Good() || c.String() != want {
 		t.Errorf("%s, good %v; want %s", c, c.Good(), want)
 	}
