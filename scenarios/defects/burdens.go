@@ -8,6 +8,9 @@ func seeded(id, title, kills, scenario, param, stimulus string) Defect {
 // loaded gives a defect a load.
 func loaded(d Defect, loads map[string]map[string]any) Defect { d.Loads = loads; return d }
 
+// atDevices moves a defect to the side of the broker.
+func atDevices(d Defect) Defect { d.Where = deviceSide; return d }
+
 // clocked gives the system of a defect a wall clock that may be stepped.
 func clocked(d Defect) Defect { d.Clock = true; return d }
 
@@ -22,6 +25,8 @@ var burdens = []Defect{
 	seeded("F58", "writes to one viewer after the other, so that one that does not read holds up the rest", "RES-04", "stall", "",
 		"1 stalled reader beyond the fill time"),
 	seeded("F59", "has a queue without end for a viewer that does not read", "RES-05", "stall", "20", "1, 10 × the fill time"),
+	seeded("F70", "waits a minute for a viewer that does not get on with the handshake of TLS", "SEC-11", "sessions", "60s", "1 such connection"),
+	atDevices(seeded("F71", "never answers UNSUBSCRIBE", "PRO-03", "standards", "", "1 suite")),
 	seeded("F65", "answers a ping with the first 64 bytes of it", "PRO-01", "standards", "64", "1 suite"),
 	clocked(seeded("F68", "ends viewers by a timer that goes by the wall clock", "RES-06", "clockstep", "5m", "1 step each way")),
 	loaded(seeded("F61r", "serves no filter after a restart, though it confirms them", "REC-05", "refill", "1", "1 restart"),

@@ -36,7 +36,5 @@ func Unseeded() map[string]string {
 		"F37": "neither the bridge's protocol nor a viewer's carries properties of a message yet",
 		"F66": "the viewers of the bench do not ask for compression yet",
 		"F69": "an uptime of 24.8 days is no matter of a bench",
-		"F70": "a switch of flawed that was tried by hand; the last proof is older",
-		"F71": "a switch of flawed that was tried by hand; the last proof is older",
 	}
 }
