@@ -21,7 +21,7 @@ import (
 const (
 	siegeEach   = 60                     // connections of each kind that only stand there
 	siegeStand  = 500 * time.Millisecond // until all of them do
-	siegeMargin = 2 * time.Second        // that connections are watched for beyond the limit
+	siegeMargin = 5 * time.Second        // that connections are watched for beyond the limit
 	siegeMemory = 64                     // MiB that all of them together may cost
 	siegeBytes  = 40                     // of a slow handshake within the limit: far fewer than one has
 )

@@ -22,7 +22,7 @@ import (
 const (
 	ghostClient = "plumbline-twin"
 	ghostGrace  = 200 * time.Millisecond // what was under way when the second came may still arrive
-	ghostWatch  = 2 * time.Second        // that the first is watched at least after the second came
+	ghostWatch  = 5 * time.Second        // that the first is watched at least after the second came
 	ghostPacket = 1 << 20                // bytes of the largest packet that is read
 )
 
@@ -41,18 +41,19 @@ type takeoverFacts struct {
 // takeOver connects a client to the broker and then another one under the same
 // client identifier (MQTT 5 section 3.1.4, [MQTT-3.1.4-3]), and watches the first for so long.
 func takeOver(ctx context.Context, b *harness.Bench, watch time.Duration) (f takeoverFacts, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience+watch)
+	whole := ctx // only its end is no doing of the system
+	ctx, cancel := context.WithTimeout(whole, patience+watch)
 	defer cancel()
 	first, err := subscribeAs(ctx, b, ghostClient)
 	if err != nil {
 		f.Refused = err.Error()
-		return f, ctx.Err()
+		return f, whole.Err()
 	}
 	defer first.close()
 	second, err := subscribeAs(ctx, b, ghostClient)
 	if err != nil {
 		f.Refused = err.Error()
-		return f, ctx.Err()
+		return f, whole.Err()
 	}
 	defer second.close()
 	f.Tried, f.From = true, int64(second.begun.Sub(b.Clock.Epoch()))
@@ -62,22 +63,20 @@ func takeOver(ctx context.Context, b *harness.Bench, watch time.Duration) (f tak
 	if err != nil {
 		return f, err
 	}
-	if err := harness.Wait(ctx, ghostGrace); err != nil {
-		return f, err
-	}
+	_ = harness.Wait(ctx, ghostGrace)
 	_, _ = first.conn.Write(publish) // that it cannot is what must be
 	timer := time.NewTimer(watch - ghostGrace)
 	defer timer.Stop()
 	select {
 	case <-first.ended:
-		// The second has to be seen at work before the verdict.
-		err = harness.Until(ctx, watch, "the second client gets messages", func() bool { return second.since(second.begun) > 0 })
+		// The second has to be seen at work before the verdict; that it never is, is for the judge.
+		_ = harness.Until(ctx, watch, "the second client gets messages", func() bool { return second.since(second.begun) > 0 })
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	f.Closed, f.After = first.over(second.begun)
 	f.Served, f.Second = first.since(second.begun.Add(ghostGrace)), second.since(second.begun)
-	return f, errors.Join(err, ctx.Err())
+	return f, whole.Err()
 }
 
 // mqttClient is a subscriber that counts what it gets.
