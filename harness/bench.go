@@ -119,7 +119,7 @@ func (b *Bench) measureFloor(ctx context.Context) error {
 	if !b.plan.Floor {
 		return nil
 	}
-	floor, err := b.rig.noiseFloor(ctx)
+	floor, err := b.rig.noiseFloor(ctx, b.plan.Name)
 	floor.Into(&b.health)
 	return err
 }

@@ -3,6 +3,7 @@ package oracle
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"plumbline/harness/record"
 )
@@ -125,6 +126,12 @@ func TestDelivery(t *testing.T) {
 		{
 			name:   "sent again with DUP over the connection on which it had come",
 			story:  func() *story { return sentAgain(record.FlagDup, due(1)+ms/2) },
+			inside: true,
+			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
+		},
+		{
+			name:   "sent again with DUP long after it must have been acknowledged",
+			story:  func() *story { return sentAgain(record.FlagDup, due(1)+2*int64(time.Minute)) },
 			inside: true,
 			want:   Delivery{Messages: 1, Owed: 1, Delivered: 1, Duplicated: 1}, findings: "duplicate 1",
 		},
@@ -358,5 +365,5 @@ func TestOrder(t *testing.T) {
 // lost its connection at an instant.
 func sentAgain(flags uint8, lost int64) *story {
 	s := newStory("a").viewer("v", "#").send(1).get("v", 1).event(0, record.Subscribed, "v").event(lost, record.Disconnected, "v").event(lost+ms, record.Subscribed, "v")
-	return s.add(record.Record{Kind: record.Received, Flags: flags, Node: s.viewers["v"], Stream: 0, Seq: 1, At: due(1) + 5*ms})
+	return s.add(record.Record{Kind: record.Received, Flags: flags, Node: s.viewers["v"], Stream: 0, Seq: 1, At: lost + 3*ms})
 }

@@ -1,6 +1,11 @@
 package oracle
 
-import "plumbline/harness/record"
+import (
+	"slices"
+	"time"
+
+	"plumbline/harness/record"
+)
 
 // viewer is what one viewer received.
 type viewer struct {
@@ -8,6 +13,7 @@ type viewer struct {
 	isView  bool
 	filters []string
 	streams []received
+	lost    []int64           // when its connections ended, ascending
 	offsets map[uint32]uint64 // last live journal offset by epoch; nil when it has several filters
 }
 
@@ -55,6 +61,11 @@ func (h *History) indexViewers() {
 			continue
 		}
 		subscribed := h.firstSubscribed(node.Name)
+		for _, e := range h.events {
+			if e.Kind == record.Disconnected && e.Subject == node.Name {
+				v.lost = append(v.lost, e.At)
+			}
+		}
 		if len(node.Filters) == 1 {
 			v.offsets = map[uint32]uint64{}
 		}
@@ -119,6 +130,10 @@ func (h *History) arrive(i int, r *record.Record) {
 	}
 }
 
+// underWay is how long an acknowledgement may have been on its way when the
+// connection ended: no server waits longer for a half-open one.
+const underWay = int64(time.Minute)
+
 // again says what a second arrival of a message is. With QoS 1 a server sends
 // again, marked DUP, what was not acknowledged when a connection ended
 // [MQTT-4.4.0-1]: the viewer may have had it by then, and cannot have prevented it.
@@ -126,12 +141,11 @@ func (h *History) again(r *record.Record, v *viewer, first int64) oddityKind {
 	if r.Flags&record.FlagDup == 0 {
 		return duplicate
 	}
-	for _, e := range h.events {
-		if e.Kind == record.Disconnected && e.Subject == v.name && e.At >= first && e.At <= r.At {
-			return redelivered
-		}
+	after, _ := slices.BinarySearch(v.lost, first)
+	if after == len(v.lost) || v.lost[after] > min(r.At, first+underWay) {
+		return duplicate
 	}
-	return duplicate
+	return redelivered
 }
 
 // followOrder compares a first arrival with everything that came before it and
