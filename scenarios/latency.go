@@ -121,7 +121,7 @@ func driveConnect(ctx context.Context, t *spec.Trial) {
 	t.Step("%d times: connect a viewer, wait for its first sample, leave", l.Cycles)
 	t.Check(b.Around(ctx, "connect", 500*time.Millisecond, 200*time.Millisecond, func(ctx context.Context) error {
 		for i := range l.Cycles {
-			if err := visit(ctx, b, fmt.Sprintf("visitor-%03d", i+1)); err != nil {
+			if err := visit(ctx, b, fmt.Sprintf("visitor-%03d", i+1), patient(t.Limit("LAT-08"), freshPatience)); err != nil {
 				return err
 			}
 		}
@@ -151,7 +151,7 @@ func (j *judged) firsts(id string, first oracle.Latencies, visits int) {
 }
 
 // visit opens a viewer, waits for its first live sample and closes it.
-func visit(ctx context.Context, b *harness.Bench, name string) error {
+func visit(ctx context.Context, b *harness.Bench, name string, patience time.Duration) error {
 	v, err := b.AddViewer(ctx, harness.ViewerConfig(b, name))
 	if err != nil {
 		return err

@@ -63,6 +63,7 @@ func takeOver(ctx context.Context, b *harness.Bench, watch time.Duration) (f tak
 	if err != nil {
 		return f, err
 	}
+	ctx = whole // the time for coming in is not that of the watch
 	_ = harness.Wait(ctx, ghostGrace)
 	_, _ = first.conn.Write(publish) // that it cannot is what must be
 	timer := time.NewTimer(watch - ghostGrace)
@@ -132,6 +133,7 @@ func subscribeAs(ctx context.Context, b *harness.Bench, id string) (*mqttClient,
 		_ = conn.Close()
 		return nil, fmt.Errorf("client %q: %w", id, err)
 	}
+	_ = conn.SetDeadline(time.Time{}) // how long it is watched is for the caller to say
 	go c.read(in)
 	return c, nil
 }

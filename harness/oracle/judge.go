@@ -16,8 +16,8 @@ import (
 //
 // Gates: those of the recording that the latencies come from, CLK when a
 // latency is negative, CLK, GEN and RIG from in.Rig, and in.Gates. When more samples than a tenth of 1−q overlap hiccups of
-// the rig longer than a tenth of the limit, only a PASS stands: hiccups can
-// only have made the figures worse.
+// the rig longer than a tenth of the limit, a PASS stands, for hiccups can only
+// have made the figures worse, and a FAIL that does not need those samples.
 func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
 	q := req.Quantile
 	in = in.withDefaults(q)
@@ -28,7 +28,7 @@ func JudgeLatency(req reports.Requirement, in LatencyInput) reports.Result {
 		Gates: in.gates(q),
 	}
 	d := stats.DecideDR2(input)
-	in.flag(&d, q)
+	in.flag(&d, input)
 	r := reports.Result{
 		Requirement: req.ID, Scenario: in.Scenario, Verdict: d.Verdict, Reason: d.Reason,
 		Started: in.Started, Duration: in.Duration, Attempt: 1,
@@ -86,15 +86,18 @@ func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 }
 
 // flag withdraws a FAIL and a CONDITIONAL verdict when the rig's own hiccups could
-// have caused it.
-func (in LatencyInput) flag(d *stats.Decision, q float64) {
+// have caused it. A FAIL stands that would stand without what they may have held up.
+func (in LatencyInput) flag(d *stats.Decision, input stats.Input) {
 	switch d.Verdict {
 	case reports.Fail, reports.ConditionalFail, reports.ConditionalPass:
 	default:
 		return
 	}
-	share := in.Latency.flagged(in.Gaps, in.Limit)
-	if share <= 0.1*(1-q) {
+	rest, share := in.Latency.unheld(in.Gaps, in.Limit)
+	if share <= 0.1*(1-input.Quantile) {
+		return
+	}
+	if input.Series = rest; d.Verdict == reports.Fail && stats.DecideDR2(input).Verdict == reports.Fail {
 		return
 	}
 	d.Verdict, d.Reason = reports.Inconclusive, reports.ReasonRig

@@ -168,12 +168,15 @@ func TestJudgeLatencyGates(t *testing.T) {
 }
 
 // TestJudgeLatencyHiccups: what the rig slept through excuses a late message,
-// but does not take a PASS away.
+// but takes neither a PASS away nor a FAIL that does not need it.
 func TestJudgeLatencyHiccups(t *testing.T) {
 	gaps := []Gap{{At: int64(10 * time.Second), Length: 2 * time.Second}}
-	failing := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Gaps = gaps })
+	failing := judgeSpread(10_000, 127, func(in *LatencyInput) { in.Gaps = gaps })
 	if failing.Verdict != reports.Inconclusive || failing.Reason != reports.ReasonRig {
 		t.Errorf("late while the rig slept: %v(%s)", failing.Verdict, failing.Reason)
+	}
+	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Gaps = gaps }); r.Verdict != reports.Fail {
+		t.Errorf("late enough while the rig was awake: %v(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
 	if passing := judgeSpread(10_000, 0, func(in *LatencyInput) { in.Gaps = gaps }); passing.Verdict != reports.Pass {
 		t.Errorf("in time though the rig slept: %v", passing.Verdict)

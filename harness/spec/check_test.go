@@ -243,8 +243,11 @@ func TestTimeLimitsFollowTheLoads(t *testing.T) {
 		t.Errorf("the limit is %s", got)
 	}
 	e.rig.Profile().Limits = map[string]profile.Limit{"REC-04": {Time: 10 * time.Second}}
-	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}}); got != 2*time.Minute+2*39*time.Second+4*60*time.Second {
+	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}}); got != 2*time.Minute+2*39*time.Second+4*20*time.Second {
 		t.Errorf("with four cycles that may take 10 s each the limit is %s", got)
+	}
+	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}, Faults: 3}); got != 2*time.Minute+2*39*time.Second+4*60*time.Second {
+		t.Errorf("with four cycles of three faults that may take 10 s each the limit is %s", got)
 	}
 	if got := e.timeout(Scenario{Loads: []string{"l"}, Timeout: time.Hour}); got != time.Hour {
 		t.Errorf("the limit of its own is %s", got)

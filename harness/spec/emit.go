@@ -200,8 +200,8 @@ func (e *emitter) timeout(sc Scenario) time.Duration {
 		cycles = max(cycles, p.Loads[name].Cycles)
 	}
 	for _, id := range sc.Requirements {
-		// A cycle holds three faults at most, and each is given twice the limit to be over.
-		total += time.Duration(6*cycles) * p.Limits[id].Time
+		// Each fault is given twice the limit to be over.
+		total += time.Duration(2*cycles*max(sc.Faults, 1)) * p.Limits[id].Time
 	}
 	return total
 }

@@ -45,6 +45,7 @@ type Scenario struct {
 	Labels       []string      // beside the ones that follow from ID and Requirements
 	Tier         string        // "" means TierCore
 	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes
+	Faults       int           // that a cycle of its loads holds one after the other; 0 means one
 	Declared     bool          // opens the declared devices; the others use a simulated fleet
 	Drive        Drive
 	Judge        Judge

@@ -127,6 +127,9 @@ func (in Input) steadied(d Decision) Decision {
 	}
 	third := in
 	third.Series = in.slice(s.Worst-1, 3)
+	if third.Rule.Ordinal {
+		third.Series, third.Rule = third.ranked(), third.Rule.ranked(len(third.Due))
+	}
 	worst := third.decide()
 	worst.Stationarity, worst.WorstThird = s, s.Worst
 	drift := fmt.Sprintf("the figure drifted by %.3g over the run", s.Drift)

@@ -222,3 +222,14 @@ func TestEventsApartAreDecidedByTheirNumber(t *testing.T) {
 		}
 	}
 }
+
+// The worst third of events apart is cut into blocks of its own number.
+func TestEventsThatTakeLongerAndLongerFail(t *testing.T) {
+	in := Input{Limit: 1000, Quantile: 0.95, Rule: Rule{Ordinal: true, MinBlocks: 30}, Steady: true}
+	for i := range 540 {
+		in.Due, in.Value = append(in.Due, int64(i)*1e9), append(in.Value, 10+float64(i)*6)
+	}
+	if d := DecideDR2(in); d.Verdict != reports.Fail || d.WorstThird != 3 {
+		t.Errorf("%s, worst third %d: %s", d.Verdict, d.WorstThird, d.Detail)
+	}
+}

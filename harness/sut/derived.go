@@ -12,7 +12,7 @@ const (
 	CapProcesses = "processes"    // its processes run here, so that their memory, descriptors and threads can be counted
 	CapRestart   = "restart"      // the bridge can be stopped and started again
 	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
-	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process
+	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process and a page under ops tells its time
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
 )
 
@@ -25,7 +25,7 @@ func (d *Descriptor) All() []string {
 	for capability, holds := range map[string]bool{
 		CapProcesses: !d.Remote(),
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
-		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && runtime.GOOS == "linux" && runtime.GOARCH == "amd64"),
+		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && runtime.GOOS == "linux" && runtime.GOARCH == "amd64"),
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {
