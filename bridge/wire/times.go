@@ -18,7 +18,15 @@ type times struct {
 	drain  time.Duration // close for the restart
 
 	retryMS int64 // said with drain
-	ahead   line  // what stood before the last ping
+	ahead   queue // of the oldest ping that is not answered
+}
+
+// queue is what stood before a ping. The zero value knows nothing.
+type queue struct {
+	line                  // when it was last looked at
+	front   uint64        // bytes that arrive before the ping
+	reached time.Duration // when all of them were seen to have arrived; 0 is not yet
+	known   bool
 }
 
 // next returns the first of them.
@@ -64,8 +72,11 @@ func (s *session) isSilent(now time.Duration) bool {
 	if held || asked <= seen || now-due > some {
 		next = max(next, now+some)
 	}
-	if next <= now && s.advances() {
+	if next <= now && s.advances(now) {
 		next = now + some
+	}
+	if s.times.ahead.reached > 0 {
+		next = max(next, s.times.ahead.reached+some)
 	}
 	if next <= now {
 		return true
@@ -74,15 +85,29 @@ func (s *session) isSilent(now time.Duration) bool {
 	return false
 }
 
-// advances reports whether the viewer has taken some of what stood before the last ping since it was looked at: the ping was not
-// there to be answered. What a viewer's system takes without the viewer is bounded by what that keeps.
-func (s *session) advances() bool {
-	before := s.times.ahead
-	if before.waiting == 0 {
+// queued notes what stands before the ping that goes out now.
+func (s *session) queued(now time.Duration) {
+	l := s.nc.line()
+	s.times.ahead = queue{line: l, front: l.arrived + uint64(max(l.waiting, 0)), known: true}
+	if l.waiting <= 0 {
+		s.times.ahead.reached = now
+	}
+}
+
+// advances reports whether the viewer has taken some of what stood before the ping since it was looked at: the ping was not there
+// to be answered. What came behind the ping is no excuse, and what a viewer's system takes without the viewer is bounded by what
+// that keeps.
+func (s *session) advances(now time.Duration) bool {
+	q := &s.times.ahead
+	if !q.known || q.reached > 0 {
 		return false
 	}
-	s.times.ahead = s.nc.line()
-	return s.times.ahead.arrived > before.arrived
+	before := q.arrived
+	q.line = s.nc.line()
+	if q.arrived >= q.front {
+		q.reached = now
+	}
+	return q.arrived > before
 }
 
 // patience is how long a viewer may give no sign of life.
@@ -115,10 +140,13 @@ func (s *session) ring() {
 	silent := s.isSilent(now)
 	expires, retryMS := s.ident.Expires, s.times.retryMS
 	if beat {
-		if s.advances() {
+		if s.advances(now) && s.times.ahead.reached == 0 {
 			s.nc.alive()
 		}
-		s.beat, s.times.ahead = true, s.nc.line()
+		if s.nc.asked.Load() <= s.nc.seen.Load() || !s.times.ahead.known {
+			s.queued(now)
+		}
+		s.beat = true
 		s.times.beat = s.after(s.srv.opts.Heartbeat)
 	}
 	s.wind()
