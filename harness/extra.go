@@ -35,7 +35,7 @@ func (b *Bench) Hand(ctx context.Context, name string, will *load.Will) (*load.H
 // that nobody waits for in Drain: those who are to see its messages wait themselves.
 func (b *Bench) AddDevice(ctx context.Context, id, topic string, inFlight int) (*Extra, error) {
 	cfg := load.PublisherConfig{
-		Name: "publisher " + id, ClientID: "plumbline-" + b.run + "-" + id, Broker: b.SUT.Broker(), TLS: b.SUT.BrokerTLS(),
+		Name: "publisher " + id, ClientID: "plumbline-" + b.run + "-" + id, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
 		Recorder: b.Recorder, InFlight: inFlight, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()

@@ -40,7 +40,7 @@ var _ = spec.Describe("Self-check of the harness", func(s *spec.Suite) {
 func driveFreeze(ctx context.Context, t *spec.Trial) {
 	l := t.Load("freeze")
 	t.Step("start the bridge with %d viewer and %d devices at a constant %.0f messages/s", l.Viewers, l.Devices, l.Rate)
-	b := t.Open(ctx, harness.Plan{Load: l})
+	b := t.Open(ctx, harness.Plan{Load: l, Silence: l.Hold + time.Minute}) // a viewer that came back would take the arithmetic with it
 	t.Step("warm up for %s; stop the bridge with SIGSTOP for %s of a window of %s", l.WarmUp, l.Hold, l.Window)
 	var from, to int64
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error {
