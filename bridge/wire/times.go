@@ -23,7 +23,7 @@ type times struct {
 
 // queue is what stood before a ping. The zero value knows nothing.
 type queue struct {
-	line                  // when it was last looked at
+	line                  // as it was last looked at
 	front   uint64        // bytes that arrive before the ping
 	reached time.Duration // when all of them were seen to have arrived; 0 is not yet
 	known   bool
