@@ -425,6 +425,12 @@ func durable(t *testing.T, version string) {
 	d := open(t, cfg)
 	b.publish(t, "s/a", "1", false)
 	read(t, d)
+	// A sample is handed over before it is acknowledged: who leaves between the
+	// two is brought it again.
+	devicetest.Eventually(t, "the broker to have its acknowledgement", func() bool {
+		c, known := b.server.Clients.Get("dev")
+		return known && c.State.Inflight.Len() == 0
+	})
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
