@@ -31,7 +31,7 @@ var policy = map[string][]string{
 var engine = []string{
 	"harness/conform",
 	"harness/record", "harness/stats", "harness/oracle", "harness/load", "harness/fault",
-	"harness/sut", "harness/mqttwire", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
+	"harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }
 
 // testFrameworks may be linked by these folders only; bridged must never grow
