@@ -43,16 +43,8 @@ func newSleeper(clock *record.Clock, urgent bool) sleeper {
 			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Flags: schedResetOnFork, Priority: fifoPriority,
 		}, 0) == nil
 	}
-	best := int64(1 << 62)
-	for range 10 {
-		var ts unix.Timespec
-		before := clock.Now()
-		err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-		after := clock.Now()
-		if err == nil && after-before < best {
-			best = after - before
-			s.offset = ts.Nano() - (before + best/2)
-		}
+	if origin, err := clock.Origin(); err == nil { // the call has no way to fail
+		s.offset = origin.Monotonic
 	}
 	if slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err == nil && slack > 0 {
 		if unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) == nil {
