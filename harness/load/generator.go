@@ -28,7 +28,7 @@ type Source struct {
 // Config describes a Generator. Recorder, Broker and Run are needed, and
 // Sources unless it only forwards.
 type Config struct {
-	Recorder  *record.Recorder
+	Recorder  Recorder
 	Resolver  *record.Resolver // optional: streams are added to it
 	Broker    *url.URL         // mqtt:// or mqtts://
 	Version   string           // of MQTT, see PublisherConfig

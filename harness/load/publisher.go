@@ -38,7 +38,7 @@ type PublisherConfig struct {
 	TLS       *tls.Config
 	Username  string
 	Password  string
-	Recorder  *record.Recorder
+	Recorder  Recorder
 	InFlight  int           // QoS 1 window, at most 65,535; 0 means DefaultInFlight. The broker's own limit holds too
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
 	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
@@ -80,7 +80,7 @@ type Publisher struct {
 	cfg     PublisherConfig
 	version byte
 	node    uint16
-	rec     *record.Recorder
+	rec     Recorder
 
 	// ctx ends the goroutines; done closes when the last of them has ended.
 	ctx    context.Context

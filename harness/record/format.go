@@ -83,6 +83,22 @@ func decodeRecord(b []byte) Record {
 	}
 }
 
+// Append appends the Size bytes of r to dst, in the form of a recording.
+func (r *Record) Append(dst []byte) []byte { return appendRecord(dst, r) }
+
+// Decode reads what Append wrote, from the first Size bytes of b. Fewer, or a kind
+// that there is not, are an error.
+func Decode(b []byte) (Record, error) {
+	if len(b) < Size {
+		return Record{}, fmt.Errorf("record: %d bytes are no record, which has %d", len(b), Size)
+	}
+	r := decodeRecord(b)
+	if !r.Kind.valid() {
+		return Record{}, fmt.Errorf("record: record of unknown kind %d", r.Kind)
+	}
+	return r, nil
+}
+
 func (k Kind) valid() bool { return k >= Sent && k <= Restored }
 
 func appendFileHeader(dst []byte, epochNanos int64) []byte {

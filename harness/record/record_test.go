@@ -403,3 +403,42 @@ func BenchmarkAdd(b *testing.B) {
 		r.Add(Record{Kind: Received})
 	}
 }
+
+// What is missing from a recording makes it partial, however well it was closed.
+func TestTornRecordingIsPartial(t *testing.T) {
+	dir := t.TempDir()
+	r, err := NewRecorder(dir, NewClock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Torn(errors.New("the generator was killed"))
+	r.Torn(errors.New("a later cause"))
+	r.Node(Node{Name: "p", Role: "publisher"})
+	r.Add(Record{Kind: Sent, Stream: NoStream, Seq: 1})
+	if err := errors.Join(r.Close(), r.Err()); err != nil {
+		t.Fatal(err)
+	}
+	log, err := Load(dir)
+	if err != nil || !log.Partial || len(log.Records) != 1 {
+		t.Errorf("read %+v, %v", log, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, indexFile))
+	if err != nil || !strings.Contains(string(text), "the generator was killed") {
+		t.Errorf("the index says %s, %v", text, err)
+	}
+}
+
+func TestRecordsComeBackAsTheyWent(t *testing.T) {
+	want := Record{Kind: Acked, Flags: FlagDup, Node: 3, Stream: 4, Seq: 5, Due: -6, At: 7, End: 8, Digest: 9, Offset: 10, Bytes: 11, Aux: 12}
+	text := want.Append([]byte("x"))
+	if got, err := Decode(text[1:]); err != nil || got != want || len(text) != 1+Size {
+		t.Errorf("%d bytes give %+v, %v", len(text), got, err)
+	}
+	if _, err := Decode(text[2:]); err == nil {
+		t.Error("a record cut short was read")
+	}
+	text[1] = 200
+	if _, err := Decode(text[1:]); err == nil {
+		t.Error("a record of an unknown kind was read")
+	}
+}

@@ -41,6 +41,7 @@ type Recorder struct {
 	changed  bool    // index differs from the file
 	lost     int64   // records refused after a failed write or after Close
 	firstErr error
+	torn     error // see Torn
 
 	byMeaning atomic.Bool // see CompareByMeaning
 
@@ -228,6 +229,17 @@ func (r *Recorder) Err() error {
 	return r.firstErr
 }
 
+// Torn says that something which belongs into the recording is missing, because
+// whoever saw it is gone. What comes is still written, Close reports no error of
+// its own, and the recording is read as partial. The first cause is kept in it.
+func (r *Recorder) Torn(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.torn == nil {
+		r.torn = cause
+	}
+}
+
 // fail keeps the first error; the caller holds mu.
 func (r *Recorder) fail(err error) {
 	if r.firstErr == nil {
@@ -274,7 +286,7 @@ func (r *Recorder) finish() {
 		}
 	}
 	r.mu.Lock()
-	whole := r.firstErr == nil && r.lost == 0
+	whole := r.firstErr == nil && r.torn == nil && r.lost == 0
 	r.mu.Unlock()
 	if err := r.writeIndex(whole); err != nil {
 		r.refuse(indexFile, err, 0)
@@ -289,8 +301,11 @@ func (r *Recorder) writeIndex(whole bool) error {
 		Format: indexFormat, Epoch: r.clock.Epoch(), Whole: whole,
 		Records: r.written, Events: r.eventCount, Index: r.index,
 	}
-	if r.firstErr != nil {
+	switch {
+	case r.firstErr != nil:
 		disk.Error = r.firstErr.Error()
+	case r.torn != nil:
+		disk.Error = r.torn.Error()
 	}
 	data, err := json.MarshalIndent(disk, "", " ")
 	r.changed = false
