@@ -76,9 +76,8 @@ const claimTopic = TopicRoot + "/claims"
 
 func (a *asker) publish() (*load.Publisher, error) {
 	a.stream = a.Recorder.Stream(record.Stream{Device: "claims", Topic: claimTopic, QoS: 1, Foreign: true})
-	cfg := load.PublisherConfig{Name: "claims", Broker: a.SUT.Broker(), Version: a.SUT.BrokerVersion(), TLS: a.SUT.BrokerTLS(), Recorder: a.Recorder, Log: a.log}
-	cfg.Username, cfg.Password = a.SUT.BrokerAuth()
-	return load.NewPublisher(cfg)
+	cfg := a.line()
+	return load.NewPublisher(cfg.Publisher("claims"))
 }
 
 // send publishes one message and waits until the broker has it.

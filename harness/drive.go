@@ -23,14 +23,7 @@ const burstEvery = 10
 // startDevices opens the declared sources, or makes the fleet, and connects
 // the generator.
 func (b *Bench) startDevices(ctx context.Context) error {
-	cfg := load.Config{
-		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
-		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
-	}
-	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
-	if b.BrokerProxy != nil {
-		cfg.Dial, cfg.TLS = dialTo(b.BrokerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Packets)
-	}
+	cfg := b.line()
 	if len(b.plan.Sources) > 0 {
 		opened, err := openSources(ctx, b, b.plan.Sources)
 		b.sources = opened
@@ -59,6 +52,19 @@ func (b *Bench) startDevices(ctx context.Context) error {
 	b.Generator = generator
 	b.driving.Store(generator)
 	return b.unreachable(ctx, generator.Connect(ctx))
+}
+
+// line says how devices reach the broker, those of the fleet and any other, without the sources that a generator drives.
+func (b *Bench) line() load.Config {
+	cfg := load.Config{
+		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
+		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
+	}
+	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
+	if b.BrokerProxy != nil {
+		cfg.Dial, cfg.TLS = dialTo(b.BrokerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Packets)
+	}
+	return cfg
 }
 
 // Topic returns where the harness publishes the samples of a device.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"plumbline/devices"
 	"plumbline/harness/load"
@@ -34,12 +33,9 @@ func (b *Bench) Hand(ctx context.Context, name string, will *load.Will) (*load.H
 // most inFlight messages unacknowledged. It belongs to the bench from then on;
 // that nobody waits for in Drain: those who are to see its messages wait themselves.
 func (b *Bench) AddDevice(ctx context.Context, id, topic string, inFlight int) (*Extra, error) {
-	cfg := load.PublisherConfig{
-		Name: "publisher " + id, ClientID: "plumbline-" + b.run + "-" + id, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
-		Recorder: b.Recorder, InFlight: inFlight, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
-	}
-	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
-	p, err := load.NewPublisher(cfg)
+	cfg := b.line()
+	cfg.InFlight = inFlight
+	p, err := load.NewPublisher(cfg.Publisher(id))
 	if err != nil {
 		return nil, fmt.Errorf("harness: device %q: %w", id, err)
 	}

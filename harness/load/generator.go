@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,6 +26,9 @@ type Source struct {
 	Spacing time.Duration // between the messages of a burst; 0 means 50 µs
 }
 
+// DefaultClientID is what client identifiers of MQTT begin with where nothing else is said.
+const DefaultClientID = "plumbline"
+
 // Config describes a Generator. Recorder, Broker and Run are needed, and
 // Sources unless it only forwards.
 type Config struct {
@@ -35,7 +39,7 @@ type Config struct {
 	TLS       *tls.Config
 	Username  string
 	Password  string
-	ClientID  string // prefix; "" means "plumbline"
+	ClientID  string // prefix; "" means DefaultClientID
 	Run       string // run id, eight hexadecimal digits
 	Sources   []Source
 	Rate      float64       // messages per second of all sources together; 0 keeps each device's own period
@@ -93,9 +97,6 @@ func NewGenerator(cfg Config) (*Generator, error) {
 	if cfg.Recorder == nil || cfg.Broker == nil || len(cfg.Run) != record.RunIDLen {
 		return nil, fmt.Errorf("load: a generator needs a recorder, a broker and a run id of %d characters", record.RunIDLen)
 	}
-	if cfg.ClientID == "" {
-		cfg.ClientID = "plumbline"
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -143,12 +144,19 @@ func (g *Generator) register(s record.Stream) uint32 {
 }
 
 func (g *Generator) publisher(device string, will *Will) (*Publisher, error) {
-	return NewPublisher(PublisherConfig{
-		Name: "publisher " + device, ClientID: g.cfg.ClientID + "-" + g.cfg.Run + "-" + device,
-		Broker: g.cfg.Broker, Version: g.cfg.Version, TLS: g.cfg.TLS, Username: g.cfg.Username, Password: g.cfg.Password,
-		Recorder: g.cfg.Recorder, InFlight: g.cfg.InFlight, NoResend: g.cfg.NoResend, Sequence: g.cfg.Sequence,
-		Reconnect: g.cfg.Reconnect, Dial: g.cfg.Dial, Log: g.cfg.Log, Will: will,
-	})
+	cfg := g.cfg.Publisher(device)
+	cfg.Will = will
+	return NewPublisher(cfg)
+}
+
+// Publisher returns how a device of that name connects, the generator's own and any other.
+func (c *Config) Publisher(device string) PublisherConfig {
+	return PublisherConfig{
+		Name: "publisher " + device, ClientID: cmp.Or(c.ClientID, DefaultClientID) + "-" + c.Run + "-" + device,
+		Broker: c.Broker, Version: c.Version, TLS: c.TLS, Username: c.Username, Password: c.Password,
+		Recorder: c.Recorder, InFlight: c.InFlight, NoResend: c.NoResend, Sequence: c.Sequence,
+		Reconnect: c.Reconnect, Dial: c.Dial, Log: c.Log,
+	}
 }
 
 // schedule returns the plan of one run: phases are spread anew over the period

@@ -273,3 +273,20 @@ func TestBrokerOfSomebodyElseRestarts(t *testing.T) {
 		t.Errorf("delivery %+v, order %+v", d, o)
 	}
 }
+
+// TestAddedDevicesSpeakTheVersionOfTheBroker: a device that a scenario adds reaches a
+// broker that takes MQTT 3.1.1 alone, as the fleet does.
+func TestAddedDevicesSpeakTheVersionOfTheBroker(t *testing.T) {
+	installed(t, "nats-server")
+	b := open(t, rigOf(t, "nats.yaml", nil), harness.Plan{Name: "added", Load: profile.Load{Devices: 1, Viewers: 1, Drain: 10 * time.Second}})
+	added, err := b.AddDevice(limited(t), "added", harness.Topic("added"), 8)
+	must(t, err)
+	for range 5 {
+		added.Send(100)
+	}
+	must(t, added.WaitAcked(limited(t)))
+	must(t, b.Viewers[0].WaitReceived(limited(t), 5))
+	if d, _, _ := judge(t, b); d.Owed != 5 || d.Delivered != 5 {
+		t.Errorf("delivery %+v", d)
+	}
+}
