@@ -44,6 +44,7 @@ type Plan struct {
 	Sources     []DeviceSpec   // opened in place of the fleet
 	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
 	Retain      bool           // the fleet publishes messages to be retained
+	QoS0        bool           // the fleet publishes with QoS 0, so that no Receive Maximum holds back what is due
 	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second

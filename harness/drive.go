@@ -38,6 +38,9 @@ func (b *Bench) startDevices(ctx context.Context) error {
 		}
 		for i, twin := range fleet {
 			source := load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1, Retain: b.plan.Retain}
+			if b.plan.QoS0 {
+				source.QoS = 0
+			}
 			if i%burstEvery == 0 {
 				source.Burst = b.plan.Load.Burst
 			}

@@ -290,3 +290,23 @@ func TestAddedDevicesSpeakTheVersionOfTheBroker(t *testing.T) {
 		t.Errorf("delivery %+v", d)
 	}
 }
+
+// TestNoWindowHoldsBackQoS0: Mosquitto grants 20 unacknowledged messages. While it
+// is stopped, devices of QoS 0 go on all the same, and nothing of it is lost.
+func TestNoWindowHoldsBackQoS0(t *testing.T) {
+	installed(t, "mosquitto")
+	for _, loose := range []bool{true, false} {
+		b := open(t, rigOf(t, "mosquitto.yaml", nil), harness.Plan{
+			Name: "stopped", Load: profile.Load{Devices: 1, Rate: 200, Viewers: 1, Drain: 10 * time.Second}, QoS0: loose,
+		})
+		must(t, b.Around(limited(t), "stopped", 100*time.Millisecond, 300*time.Millisecond, func(ctx context.Context) error {
+			return fault.Apply(ctx, b.Recorder, fault.Freeze("SIGSTOP", b.SUT), 300*time.Millisecond)
+		}))
+		sent := b.Generator.Health()
+		must(t, b.Viewers[0].WaitReceived(limited(t), uint64(sent.Sent)))
+		if c := b.Viewers[0].Counters(); (sent.Blocked == 0) != loose || c.Disconnects != 0 {
+			t.Errorf("QoS 0 is %v: %+v, the viewer %+v", loose, sent, c)
+		}
+		must(t, b.Finish(limited(t)))
+	}
+}
