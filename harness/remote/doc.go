@@ -14,7 +14,8 @@
 //
 //	kind 1  call     u8 length of the verb, verb, JSON argument
 //	kind 2  result   JSON answer to the call of that number
-//	kind 3  failure  JSON {"code", "text"}: the call of that number failed
+//	kind 3  failure  JSON {"code", "text"}: the call of that number failed; the code
+//	                 "cancelled" says that nothing else than a cancel was the cause
 //	kind 4  cancel   whoever made the call of that number waits for its end no more
 //	kind 5  cast     u8 length of the name, name, any bytes; number 0, no answer
 //

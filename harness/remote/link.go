@@ -46,6 +46,10 @@ type Config struct {
 	Patience time.Duration // 0 means DefaultPatience
 }
 
+// CodeCancelled is the code of a failure that is only the end of a call that was
+// cancelled.
+const CodeCancelled = "cancelled"
+
 // Error is a failure that the other side told.
 type Error struct {
 	Code string `json:"code,omitempty"` // for programs, "" for any
@@ -137,8 +141,8 @@ func (l *Link) fail(err error) {
 
 // Call makes the other side do something and decodes its answer into answer,
 // unless that is nil. When ctx ends first the other side is told to stop; Call
-// returns when it has, with its answer if it made one all the same, else with
-// the error of ctx. Failures of the other side are *Error.
+// returns when it has, with what it answered all the same; a failure that is only
+// the end of the call wraps the error of ctx. Other failures are *Error.
 func (l *Link) Call(ctx context.Context, verb string, argument, answer any) error {
 	number, answered, err := l.call(ctx, verb, argument)
 	if err != nil {
@@ -153,8 +157,8 @@ func (l *Link) Call(ctx context.Context, verb string, argument, answer any) erro
 		if err := json.Unmarshal(got.body, failure); err != nil {
 			return fmt.Errorf("remote: call %q failed in words that are none: %w", verb, ErrProtocol)
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ctx.Err(), failure)
+		if failure.Code == CodeCancelled && ctx.Err() != nil {
+			return fmt.Errorf("%w: %s", ctx.Err(), failure.Text)
 		}
 		return failure
 	}

@@ -246,6 +246,32 @@ func TestProtocolErrorsEndTheLink(t *testing.T) {
 	}
 }
 
+// What the other side sent before it went is read, though nothing can be written
+// to it any more.
+func TestWhatWasSentBeforeTheEndIsRead(t *testing.T) {
+	for range 50 {
+		in, theirs := pipe(t)
+		gone, out := pipe(t)
+		seen := 0
+		text := appendFrame(appendGreeting(nil), frame{kindCast, 0, []byte{1, 'a'}})
+		if _, err := theirs.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(gone.Close(), theirs.Close()); err != nil {
+			t.Fatal(err)
+		}
+		link, err := Open(within(t), in, out, Config{Cast: func(string, []byte) error { seen++; return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-link.Done()
+		if err := link.Err(); !errors.Is(err, ErrClosed) || seen != 1 {
+			t.Fatalf("%d casts were read, the link ended with %v", seen, err)
+		}
+		_ = link.Close()
+	}
+}
+
 func TestTooManyCallsEndTheLink(t *testing.T) {
 	link, theirs := raw(t, Config{Handle: func(ctx context.Context, _ string, _ []byte) (any, error) {
 		<-ctx.Done()

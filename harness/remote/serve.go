@@ -7,28 +7,48 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
-// write is the goroutine that writes: the greeting, then the queue.
+// write is the goroutine that writes: the greeting, then the queue. A side that
+// takes nothing more is gone as a rule, and what it sent before is still to be
+// read: the reader ends the link then, and the writer only when it does not.
 func (l *Link) write() {
+	err := l.writeQueue()
+	if err == nil {
+		return
+	}
+	late := time.NewTimer(l.cfg.Patience)
+	defer late.Stop()
+	for {
+		select {
+		case <-l.queue: // nobody takes it
+		case <-late.C:
+			l.fail(fmt.Errorf("remote: write: %w", err))
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// writeQueue writes until the link ends or the stream takes no more.
+func (l *Link) writeQueue() error {
 	out := bufio.NewWriterSize(l.out, 64<<10)
 	text := appendGreeting(nil)
 	for {
 		if _, err := out.Write(text); err != nil {
-			l.fail(fmt.Errorf("remote: write: %w", err))
-			return
+			return err
 		}
 		if len(l.queue) == 0 {
 			if err := out.Flush(); err != nil {
-				l.fail(fmt.Errorf("remote: write: %w", err))
-				return
+				return err
 			}
 		}
 		select {
 		case f := <-l.queue:
 			text = appendFrame(text[:0], f)
 		case <-l.ctx.Done():
-			return
+			return nil
 		}
 	}
 }
@@ -131,7 +151,11 @@ func (l *Link) answer(ctx context.Context, number uint32, verb string, argument 
 		return frame{kindResult, number, body}
 	}
 	failure, ok := errors.AsType[*Error](err)
-	if !ok {
+	switch {
+	case ok:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		failure = &Error{Code: CodeCancelled}
+	default:
 		failure = &Error{}
 	}
 	text := err.Error()
