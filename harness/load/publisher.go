@@ -190,8 +190,8 @@ func (p *Publisher) open(ctx context.Context, cleanStart bool) (net.Conn, int, b
 	// A broker that accepts and then says nothing must not hold us up.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	answer, err := p.greet(conn, cleanStart)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() { // whatever else went wrong is a consequence
+		err = fmt.Errorf("load: connect %q: %w", p.cfg.ClientID, ctx.Err())
 	}
 	if err != nil {
 		return nil, 0, false, errors.Join(err, conn.Close())

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"plumbline/devices/simulated"
 )
 
 func TestPublisherTLS(t *testing.T) {
@@ -110,5 +112,31 @@ func TestPublisherConfigErrors(t *testing.T) {
 	}
 	if err := p.Connect(testContext(t)); err == nil {
 		t.Error("a closed publisher connected")
+	}
+}
+
+// What one publisher was told is the error of all, not what that cut short for
+// the others.
+func TestConnectTellsTheFirstCause(t *testing.T) {
+	broker, _ := startBroker(t, nil, "secret")
+	for range 20 {
+		var sources []Source
+		twins, err := simulated.Fleet(connectAtOnce, 1, simulated.FleetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, twin := range twins {
+			sources = append(sources, Source{Device: twin, Topic: "t/" + twin.Info().ID, QoS: 1})
+		}
+		g, err := NewGenerator(Config{Recorder: newRecorder(t), Broker: broker, Run: "0123abcd", Password: "wrong", Sources: sources})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Connect(testContext(t)); err == nil || !strings.Contains(err.Error(), "check user name") {
+			t.Fatalf("the error is %v", err)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
