@@ -25,7 +25,7 @@ type Extra struct {
 // or nil; see load.Generator.Hand. A broker that does not let it in is
 // sut.ErrUnavailable.
 func (b *Bench) Hand(ctx context.Context, name string, will *load.Will) (*load.Hand, error) {
-	hand, err := b.Generator.Hand(ctx, name, will)
+	hand, err := b.Generator.Hand(ctx, load.HandConfig{Name: name, Will: will})
 	return hand, b.unreachable(ctx, err)
 }
 

@@ -61,7 +61,9 @@ type Generator struct {
 	publishers []*Publisher // of sources, in their order
 
 	mu        sync.Mutex
-	forwards  []*Publisher
+	forwards  []*Publisher // of what forwards and of hands
+	asides    []*Publisher // of hands that stand aside
+	routes    map[string]*route
 	runs      uint64
 	running   bool
 	closed    bool
@@ -126,7 +128,7 @@ func (g *Generator) add(s Source) error {
 	src.stream = g.register(record.Stream{
 		Device: info.ID, Topic: s.Topic, Mode: string(info.Mode), QoS: s.QoS, Period: src.period,
 	})
-	p, err := g.publisher(info.ID, nil)
+	p, err := NewPublisher(g.cfg.Publisher(info.ID))
 	if err != nil {
 		return err
 	}
@@ -141,12 +143,6 @@ func (g *Generator) register(s record.Stream) uint32 {
 		g.cfg.Resolver.Add(id, s)
 	}
 	return id
-}
-
-func (g *Generator) publisher(device string, will *Will) (*Publisher, error) {
-	cfg := g.cfg.Publisher(device)
-	cfg.Will = will
-	return NewPublisher(cfg)
 }
 
 // Publisher returns how a device of that name connects, the generator's own and any other.
@@ -232,7 +228,7 @@ func (g *Generator) WaitAcked(ctx context.Context) error {
 	return nil
 }
 
-// all returns every publisher there is.
+// all returns every publisher that does not stand aside.
 func (g *Generator) all() []*Publisher {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -244,9 +240,10 @@ func (g *Generator) all() []*Publisher {
 func (g *Generator) Close() error {
 	g.mu.Lock()
 	g.closed = true
+	asides := g.asides
 	g.mu.Unlock()
 	var group sync.WaitGroup
-	publishers := g.all()
+	publishers := append(g.all(), asides...)
 	errs := make([]error, len(publishers))
 	for i, p := range publishers {
 		group.Go(func() { errs[i] = p.Close() })

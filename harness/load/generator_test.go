@@ -263,6 +263,38 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// Forwarding that goes on does so over one connection: a second one of the same
+// name would throw out the first, which would come back, for ever.
+func TestForwardGoesOn(t *testing.T) {
+	rec := newRecorder(t)
+	broker, _ := startBroker(t, nil, "")
+	g, err := NewGenerator(Config{Recorder: rec, Broker: broker, Run: testRun})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	ctx := testContext(t)
+	for range 3 {
+		if err := g.Forward(ctx, &lines{clock: rec.Clock()}, "gps/1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(g.WaitAcked(ctx), g.Close()); err != nil {
+		t.Fatal(err)
+	}
+	log := logOf(t, rec)
+	connected := 0
+	for _, e := range log.Events {
+		if e.Kind == record.Connected {
+			connected++
+		}
+	}
+	sent := kinds(log, record.Sent)
+	if connected != 1 || len(log.Index.Streams) != 1 || len(sent) != 9 || sent[8].Seq != 9 {
+		t.Errorf("%d connections, %d streams, %d messages", connected, len(log.Index.Streams), len(sent))
+	}
+}
+
 func TestForwardAfterClose(t *testing.T) {
 	rec := newRecorder(t)
 	broker, _ := startBroker(t, nil, "")

@@ -1,10 +1,12 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 
 	"plumbline/devices"
@@ -23,15 +25,28 @@ type Hand struct {
 	publisher *Publisher
 }
 
-// Hand connects a device of that name, with a will unless it is nil. The
-// generator closes it, waits for its acknowledgements and counts what it sends.
-func (g *Generator) Hand(ctx context.Context, name string, will *Will) (*Hand, error) {
-	p, err := g.publisher(name, will)
+// HandConfig describes a Hand. Name is needed.
+type HandConfig struct {
+	Name     string // of the device
+	Will     *Will  // nil for none
+	InFlight int    // QoS 1 window; 0 means that of the generator
+	Aside    bool   // WaitAcked of the generator does not wait for it, and Health does not count it
+}
+
+// Hand connects a device. The generator closes it.
+func (g *Generator) Hand(ctx context.Context, cfg HandConfig) (*Hand, error) {
+	as := g.cfg.Publisher(cfg.Name)
+	as.Will, as.InFlight = cfg.Will, cmp.Or(cfg.InFlight, as.InFlight)
+	p, err := NewPublisher(as)
 	if err != nil {
 		return nil, err
 	}
-	if !g.addForward(p) {
-		return nil, errors.Join(errors.New("load: the generator is closed"), p.Close())
+	list := &g.forwards
+	if cfg.Aside {
+		list = &g.asides
+	}
+	if !g.keep(list, p) {
+		return nil, errors.Join(errClosed, p.Close())
 	}
 	if err := p.Connect(ctx); err != nil {
 		return nil, err
@@ -50,6 +65,9 @@ func (h *Hand) MaxPacket() int64 {
 // WaitAcked returns when everything sent is acknowledged, or with the error of
 // ctx.
 func (h *Hand) WaitAcked(ctx context.Context) error { return h.publisher.WaitAcked(ctx) }
+
+// Counts returns the totals of the hand.
+func (h *Hand) Counts() Counts { return h.publisher.Counts() }
 
 // Drop ends the connection as a crash does, by RST and without DISCONNECT, for
 // good. It returns when it is gone.
@@ -71,10 +89,14 @@ func (h *Hand) Line(s record.Stream) *Line {
 	return &Line{hand: h, stream: s, id: h.generator.register(s)}
 }
 
+// Stream returns the number of its stream in the recording.
+func (l *Line) Stream() uint32 { return l.id }
+
 // Parcel is one message of a Line.
 type Parcel struct {
 	Raw    []byte  // of a foreign stream; must not change any more
 	Value  float64 // of any other, under the name "x"
+	Fill   int     // bytes of text, under the name "text", in place of Value; 0 for none
 	QoS    byte
 	Retain bool
 }
@@ -97,13 +119,21 @@ func (l *Line) Send(p Parcel) bool {
 	g := l.hand.generator
 	payload := p.Raw
 	if !l.stream.Foreign {
-		payload = record.Encode(g.cfg.Run, l.stream.Device, l.seq, []devices.Value{{Name: "x", Number: p.Value}})
+		payload = record.Encode(g.cfg.Run, l.stream.Device, l.seq, p.values())
 	}
 	l.Expect(payload)
 	return l.hand.publisher.Send(Message{
 		Stream: l.id, Seq: l.seq, Due: g.cfg.Recorder.Clock().Now(), Topic: l.stream.Topic, Payload: payload,
 		QoS: p.QoS, Retain: p.Retain, Foreign: l.stream.Foreign, Digest: g.cfg.Recorder.Digest(payload),
 	})
+}
+
+// values are those of an own payload.
+func (p *Parcel) values() []devices.Value {
+	if p.Fill > 0 {
+		return []devices.Value{{Name: "text", IsText: true, Text: strings.Repeat("x", p.Fill)}}
+	}
+	return []devices.Value{{Name: "x", Number: p.Value}}
 }
 
 // drop ends the connection without a word and for good.

@@ -23,7 +23,7 @@ func handed(t *testing.T, rec *record.Recorder, broker *url.URL, resolver *recor
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Close() })
-	h, err := g.Hand(testContext(t), "hand", will)
+	h, err := g.Hand(testContext(t), HandConfig{Name: "hand", Will: will})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestHandPublishesWhatItIsTold(t *testing.T) {
 	if len(sent) != 6 || sent[0].Flags&record.FlagForeign == 0 || sent[0].Digest != record.Digest(text) || sent[0].Due == 0 || sent[2].Seq != 1 {
 		t.Errorf("records are %+v", sent)
 	}
-	if _, err := g.Hand(testContext(t), "late", nil); err == nil {
+	if _, err := g.Hand(testContext(t), HandConfig{Name: "late"}); err == nil {
 		t.Error("a closed generator gave a hand")
 	}
 }

@@ -75,7 +75,7 @@ func TestMosquitto(t *testing.T) {
 	if window := g.publishers[0].window; window != 20 {
 		t.Errorf("window %d, the broker said 20", window)
 	}
-	if h, err := g.Hand(ctx, "hand", nil); err != nil || h.MaxPacket() != 4096 {
+	if h, err := g.Hand(ctx, HandConfig{Name: "hand"}); err != nil || h.MaxPacket() != 4096 {
 		t.Errorf("a hand that may send %d bytes, the broker said 4096 (%v)", h.MaxPacket(), err)
 	}
 	if err := g.Run(ctx, 500*time.Millisecond); err != nil {
