@@ -30,7 +30,7 @@ var policy = map[string][]string{
 // the packages above it back.
 var engine = []string{
 	"harness/conform",
-	"harness/record", "harness/stats", "harness/oracle", "harness/load", "harness/fault",
+	"harness/record", "harness/stats", "harness/oracle", "harness/load", "harness/generator", "harness/fault",
 	"harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }
 

@@ -127,10 +127,17 @@ func (r *Recorder) CompareByMeaning() {
 	r.Event(Event{Kind: Note, Detail: "payloads that are JSON are compared by what they say"})
 }
 
-// Digest returns the identity under which this recording carries a payload: the
-// function Digest of it, or of its canonical form after CompareByMeaning.
-func (r *Recorder) Digest(payload []byte) uint64 {
-	if r.byMeaning.Load() && !bytes.HasPrefix(payload, []byte(payloadHead)) { // ours are restored to the byte
+// ByMeaning reports whether CompareByMeaning was called.
+func (r *Recorder) ByMeaning() bool { return r.byMeaning.Load() }
+
+// Digest returns the identity under which this recording carries a payload, see
+// Identity.
+func (r *Recorder) Digest(payload []byte) uint64 { return Identity(payload, r.byMeaning.Load()) }
+
+// Identity returns the function Digest of a payload, or of its canonical form when
+// payloads are compared by their meaning (see Recorder.CompareByMeaning).
+func Identity(payload []byte, byMeaning bool) uint64 {
+	if byMeaning && !bytes.HasPrefix(payload, []byte(payloadHead)) { // ours are restored to the byte
 		payload = Canonical(payload)
 	}
 	return Digest(payload)

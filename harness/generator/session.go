@@ -1,0 +1,183 @@
+package generator
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/devices/simulated"
+	"plumbline/harness/load"
+	"plumbline/harness/record"
+)
+
+// gapLeast is the least lateness of a wake-up that is logged as a gap.
+const gapLeast = time.Millisecond
+
+// begin opens devices and makes the generator.
+func (s *server) begin(ctx context.Context, o settings) (any, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.tape != nil {
+		return nil, errors.New("generator: it is open already")
+	}
+	clock, err := s.clockOf(o)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := configOf(o)
+	if err != nil {
+		return nil, err
+	}
+	recorder := newTape(clock, o.ByMeaning, s.link.Cast)
+	s.mu.Lock()
+	s.tape = recorder
+	s.mu.Unlock()
+	cfg.Recorder, cfg.Log = recorder, s.log
+	answer := opened{Infos: []devices.Info{}}
+	if cfg.Sources, err = fleet(o.Fleet, o.Seed); err != nil {
+		return nil, err
+	}
+	for i, order := range o.Devices {
+		device, err := s.openDevice(ctx, Env{Seed: o.Seed, Clock: clock, Log: s.log}, order)
+		if err != nil {
+			return nil, fmt.Errorf("generator: device %d: %w", i+1, err)
+		}
+		answer.Infos = append(answer.Infos, device.info())
+		if device.Stream != nil {
+			s.forwarded = append(s.forwarded, device)
+			continue
+		}
+		cfg.Sources = append(cfg.Sources, load.Source{Device: device.Scheduled, Topic: device.Topic, QoS: 1})
+	}
+	if o.Process {
+		s.hiccup, s.quiet = load.StartHiccup(clock, gapLeast), load.Quiet(memoryLimit)
+	}
+	g, err := load.NewGenerator(cfg)
+	if err != nil {
+		return nil, err
+	}
+	answer.Streams = g.Streams()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generator, s.scheduled = g, len(cfg.Sources) > 0
+	return answer, nil
+}
+
+// openDevice opens one device and keeps it for the end.
+func (s *server) openDevice(ctx context.Context, env Env, order []byte) (Device, error) {
+	if s.open == nil {
+		return Device{}, errors.New("this generator opens no devices")
+	}
+	d, err := s.open(ctx, env, order)
+	if err != nil {
+		return Device{}, err
+	}
+	s.devices = append(s.devices, d)
+	return d, nil
+}
+
+// clockOf returns the clock of the run.
+func (s *server) clockOf(o settings) (*record.Clock, error) {
+	switch {
+	case o.Origin != nil:
+		return record.ClockAt(*o.Origin)
+	case s.clock != nil:
+		return s.clock, nil
+	default:
+		return nil, errors.New("generator: no clock was named")
+	}
+}
+
+// configOf reads the broker's part of the settings.
+func configOf(o settings) (load.Config, error) {
+	broker, err := url.Parse(o.Broker)
+	if err != nil {
+		return load.Config{}, errors.New("generator: the address of the broker is none") // it may hold a password
+	}
+	cfg := load.Config{
+		Broker: broker, Version: o.Version, Username: o.Username, Password: o.Password, Run: o.Run, Seed: o.Seed,
+		Sequence: o.Sequence, Reconnect: o.Reconnect,
+	}
+	if o.Fleet != nil {
+		cfg.Rate = o.Fleet.Rate
+	}
+	if len(o.CA) > 0 {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+		if !cfg.TLS.RootCAs.AppendCertsFromPEM(o.CA) {
+			return cfg, errors.New("generator: the authority of the broker is no PEM certificate")
+		}
+	}
+	if o.Via != "" {
+		cfg.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, o.Via)
+		}
+	}
+	return cfg, nil
+}
+
+// fleet makes the computed devices.
+func fleet(f *Fleet, seed uint64) ([]load.Source, error) {
+	if f == nil {
+		return nil, nil
+	}
+	twins, err := simulated.Fleet(f.Devices, seed, simulated.FleetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var sources []load.Source
+	for i, twin := range twins {
+		source := load.Source{Device: twin, Topic: f.Root + "/" + twin.Info().ID, QoS: f.QoS, Retain: f.Retain}
+		if f.BurstEvery > 0 && i%f.BurstEvery == 0 {
+			source.Burst = f.Burst
+		}
+		sources = append(sources, source)
+	}
+	return sources, nil
+}
+
+// end ends everything, devices first, and says how the process fared. Called
+// again it says the same.
+func (s *server) end() (*ended, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	s.mu.Lock()
+	if s.final != nil {
+		defer s.mu.Unlock()
+		return s.final, nil
+	}
+	s.final = &ended{Damaged: []uint64{}}
+	g, t := s.generator, s.tape
+	s.mu.Unlock()
+	var errs []error
+	for _, d := range slices.Backward(s.devices) {
+		if d.Closer != nil {
+			errs = append(errs, d.Closer.Close())
+		}
+	}
+	if g != nil {
+		errs = append(errs, g.Close())
+	}
+	for _, d := range s.devices {
+		damaged := uint64(0)
+		if d.Stream != nil {
+			damaged = d.Stream.Counters().Damaged
+		}
+		s.final.Damaged = append(s.final.Damaged, damaged)
+	}
+	if t != nil {
+		t.end()
+	}
+	if s.hiccup != nil {
+		report, gc := s.hiccup.Stop(), s.quiet()
+		s.final.Hiccup, s.final.GC = &report, &gc
+	}
+	return s.final, errors.Join(errs...)
+}
