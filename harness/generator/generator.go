@@ -11,6 +11,7 @@ import (
 	"plumbline/devices"
 	"plumbline/harness/load"
 	"plumbline/harness/record"
+	"plumbline/harness/remote"
 )
 
 // Config says what a generator is to be. Recorder, Resolver, Broker and Run are
@@ -32,6 +33,9 @@ type Config struct {
 	Devices   []any         // orders for the Opener, sent as JSON
 }
 
+// ErrDevice marks a device of Config.Devices that could not be opened.
+var ErrDevice = errors.New("a device cannot be opened")
+
 // closeLimit bounds how long the generator may take to end everything.
 const closeLimit = 20 * time.Second
 
@@ -42,7 +46,8 @@ const runGrace = 30 * time.Second
 // publishers registered with the recorder, the collector of garbage switched off
 // and the hiccup thread started in its process. Nothing is connected yet. It
 // blocks until the process is up, and refuses one whose clock is not that of the
-// recorder. The descriptions of cfg.Devices come back in their order.
+// recorder. The descriptions of cfg.Devices come back in their order; one that
+// cannot be opened is ErrDevice.
 func (g *Generator) Open(ctx context.Context, cfg Config) ([]devices.Info, error) {
 	o := settings{
 		ByMeaning: cfg.Recorder.ByMeaning(), Process: g.cmd != nil, Broker: cfg.Broker.String(), Via: cfg.Via, Version: cfg.Version,
@@ -71,6 +76,9 @@ func (g *Generator) Open(ctx context.Context, cfg Config) ([]devices.Info, error
 	}
 	var answer opened
 	if err := g.call(ctx, verbOpen, o, &answer); err != nil {
+		if told, ok := errors.AsType[*remote.Error](err); ok && told.Code == codeDevice {
+			return nil, fmt.Errorf("%w: %w", ErrDevice, err)
+		}
 		return nil, err
 	}
 	if err := g.sameClock(ctx, clock); err != nil {

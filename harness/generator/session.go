@@ -15,6 +15,7 @@ import (
 	"plumbline/devices/simulated"
 	"plumbline/harness/load"
 	"plumbline/harness/record"
+	"plumbline/harness/remote"
 )
 
 // gapLeast is the least lateness of a wake-up that is logged as a gap.
@@ -47,7 +48,7 @@ func (s *server) begin(ctx context.Context, o settings) (any, error) {
 	for i, order := range o.Devices {
 		device, err := s.openDevice(ctx, Env{Seed: o.Seed, Clock: clock, Log: s.log}, order)
 		if err != nil {
-			return nil, fmt.Errorf("generator: device %d: %w", i+1, err)
+			return nil, &remote.Error{Code: codeDevice, Text: fmt.Sprintf("generator: device %d: %v", i+1, err)}
 		}
 		answer.Infos = append(answer.Infos, device.info())
 		if device.Stream != nil {

@@ -25,6 +25,9 @@ const (
 	verbDrop    = "drop"
 	verbClose   = "close"
 
+	// codeDevice is the code of a failure to open a device.
+	codeDevice = "device"
+
 	castNode    = "node"
 	castStream  = "stream"
 	castRecords = "records"
