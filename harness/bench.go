@@ -10,11 +10,11 @@ import (
 	"math"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"plumbline/devices"
 	"plumbline/harness/fault"
+	"plumbline/harness/generator"
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
@@ -55,7 +55,7 @@ type Bench struct {
 	SUT         *sut.SUT
 	Clock       *record.Clock
 	Recorder    *record.Recorder
-	Generator   *load.Generator
+	Generator   *generator.Generator
 	Witness     *witness.Witness
 	Viewers     []*viewer.Viewer
 	ViewerProxy *fault.Proxy          // nil without Plan.ViewerFault and Plan.Frames
@@ -71,10 +71,8 @@ type Bench struct {
 	hiccup   *load.Hiccup
 	gc       func() load.GCReport
 	sources  *sources
-	extras   []*Extra
 	log      *slog.Logger
-	before   []accepted                     // per viewer: what the broker had when it was opened
-	driving  atomic.Pointer[load.Generator] // Generator, for the viewers, which open before it
+	before   []accepted // per viewer: what the broker had when it was opened
 
 	closing   sync.Once
 	closed    error
@@ -83,6 +81,7 @@ type Bench struct {
 	info      reports.SUT       // of the system as it was started
 	health    reports.RigHealth // what the rig's own instruments said
 	gaps      []oracle.Gap
+	processes []Process
 }
 
 // gcLimit is the memory up to which the collector stays out of the way.
@@ -104,7 +103,7 @@ func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
 	b.run = hex.EncodeToString(be32(devices.Mix(r.cfg.Seed, record.Digest([]byte(records)))))
 	b.resolver = record.NewResolver(b.run)
 	for _, start := range []func(context.Context) error{
-		b.measureFloor, func(ctx context.Context) error { return b.startSUT(ctx, logs) },
+		b.measureFloor, b.launchGenerator, func(ctx context.Context) error { return b.startSUT(ctx, logs) },
 		b.startRecorder, b.startProxies, b.startWitness, b.startViewers, b.startDevices,
 	} {
 		if err := start(ctx); err != nil {
@@ -122,6 +121,13 @@ func (b *Bench) measureFloor(ctx context.Context) error {
 	}
 	floor, err := b.rig.noiseFloor(ctx, b.plan.Name)
 	floor.Into(&b.health)
+	return err
+}
+
+// launchGenerator lets the generator's process come up while the system does.
+func (b *Bench) launchGenerator(context.Context) error {
+	g, err := generator.Start(generator.Options{Command: b.rig.cfg.Generator, Open: openOrder, Log: b.log})
+	b.Generator = g
 	return err
 }
 
@@ -189,9 +195,10 @@ func (b *Bench) Folder() string { return filepath.Base(b.dir) }
 func (b *Bench) Recorded() (*Recorded, error) { return OpenRecorded(b.rig.Dir(), b.Folder()) }
 
 // blame names the system under test when it is gone without being asked to:
-// whatever else went wrong is a consequence of that.
+// whatever else went wrong is a consequence of that, but for the death of the
+// generator, which is the harness's own.
 func (b *Bench) blame(err error) error {
-	if err == nil || b.SUT == nil || errors.Is(err, sut.ErrUnavailable) {
+	if err == nil || b.SUT == nil || errors.Is(err, sut.ErrUnavailable) || errors.Is(err, generator.ErrDied) {
 		return err
 	}
 	if gone := b.SUT.Err(); gone != nil {
@@ -204,7 +211,7 @@ func (b *Bench) blame(err error) error {
 // in: also when it runs that is no fault of the harness, unless ctx has ended.
 func (b *Bench) unreachable(ctx context.Context, err error) error {
 	err = b.blame(err)
-	if err == nil || ctx.Err() != nil || errors.Is(err, sut.ErrUnavailable) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, sut.ErrUnavailable) || errors.Is(err, generator.ErrDied) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", sut.ErrUnavailable, err)
@@ -231,14 +238,11 @@ func (b *Bench) Close() error {
 // stopLoad ends the devices and their connections. It may be called twice.
 func (b *Bench) stopLoad() error {
 	var errs []error
-	if b.sources != nil {
-		errs = append(errs, b.sources.close())
-	}
-	if b.Generator != nil {
+	if b.Generator != nil { // with the drivers of the lines that sources closes
 		errs = append(errs, b.Generator.Close())
 	}
-	for _, x := range b.extras {
-		errs = append(errs, x.publisher.Close())
+	if b.sources != nil {
+		errs = append(errs, b.sources.close())
 	}
 	return errors.Join(errs...)
 }
@@ -267,21 +271,5 @@ func unknownHealth() reports.RigHealth {
 	return reports.RigHealth{
 		SlipP50: nan, SlipP99: nan, SlipMax: nan, HiccupP99: nan, HiccupMax: nan,
 		FloorP50: nan, FloorP99: nan, FloorP999: nan, ClockRead: nan, GCPauseMax: nan, Uncertainty: nan,
-	}
-}
-
-// readInstruments ends the rig's own measurements, once.
-func (b *Bench) readInstruments() {
-	if b.hiccup != nil {
-		report := b.hiccup.Stop()
-		report.Into(&b.health)
-		for _, gap := range report.Gaps {
-			b.gaps = append(b.gaps, oracle.Gap{At: gap.At, Length: gap.Length})
-		}
-		b.hiccup = nil
-	}
-	if b.gc != nil {
-		b.gc().Into(&b.health)
-		b.gc = nil
 	}
 }

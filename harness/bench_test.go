@@ -47,7 +47,16 @@ func bridged(t *testing.T) string {
 	return builder.binary
 }
 
+// generatorVariable makes the test binary the generator of a bench.
+const generatorVariable = "PLUMBLINE_TEST_GENERATOR"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(generatorVariable) != "" {
+		if err := harness.ServeGenerator(context.Background(), os.Stdin, os.Stdout, nil); err != nil {
+			panic(err)
+		}
+		return
+	}
 	code := m.Run()
 	if builder.binary != "" {
 		_ = os.RemoveAll(filepath.Dir(builder.binary))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"plumbline/harness/generator"
 	"plumbline/harness/load"
 	"plumbline/harness/record"
 	"plumbline/harness/sut"
@@ -38,13 +39,8 @@ const strangeOrigin = "https://plumbline-claims.invalid"
 // it can be relied on. Errors are those of the bench.
 func (b *Bench) Claims(ctx context.Context) ([]Claim, error) {
 	a := &asker{Bench: b}
-	a.publisher, a.failed = a.publish()
-	if a.failed == nil {
-		defer func() { _ = a.publisher.Close() }()
-		a.failed = a.publisher.Connect(ctx)
-	}
-	if a.failed != nil {
-		return nil, b.unreachable(ctx, fmt.Errorf("harness: claims: %w", a.failed))
+	if err := a.publish(ctx); err != nil {
+		return nil, b.unreachable(ctx, fmt.Errorf("harness: claims: %w", err))
 	}
 	a.note(sut.CapTLS, strings.HasPrefix(b.SUT.ViewerURL(), "wss://") || strings.HasPrefix(b.SUT.ViewerURL(), "https://"), "the address of viewers")
 	control, err := a.enter(ctx, "control", nil)
@@ -64,31 +60,31 @@ func (b *Bench) Claims(ctx context.Context) ([]Claim, error) {
 // asker is Claims at work.
 type asker struct {
 	*Bench
-	publisher *load.Publisher
-	failed    error
-	seq       uint64
-	stream    uint32
-	claims    []Claim
+	hand   *generator.Hand
+	line   *generator.Line
+	claims []Claim
 }
 
 // claimTopic is where Claims publishes.
 const claimTopic = TopicRoot + "/claims"
 
-func (a *asker) publish() (*load.Publisher, error) {
-	a.stream = a.Recorder.Stream(record.Stream{Device: "claims", Topic: claimTopic, QoS: 1, Foreign: true})
-	cfg := a.line()
-	return load.NewPublisher(cfg.Publisher("claims"))
+// publish connects a device of its own.
+func (a *asker) publish(ctx context.Context) (err error) {
+	if a.hand, err = a.Generator.Hand(ctx, generator.HandOptions{Name: "claims", Aside: true}); err != nil {
+		return err
+	}
+	a.line, err = a.hand.Line(ctx, record.Stream{Device: "claims", Topic: claimTopic, QoS: 1, Foreign: true})
+	return err
 }
 
 // send publishes one message and waits until the broker has it.
 func (a *asker) send(ctx context.Context, retain bool, payload string) error {
-	a.seq++
-	a.publisher.Send(load.Message{
-		Stream: a.stream, Seq: a.seq, Due: a.Clock.Now(), Topic: claimTopic, Payload: []byte(payload), QoS: 1, Retain: retain, Foreign: true,
-	})
+	if _, err := a.line.Send(ctx, load.Parcel{Raw: []byte(payload), QoS: 1, Retain: retain}); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, claimLimit, errors.New("the broker did not acknowledge a message"))
 	defer cancel()
-	return a.publisher.WaitAcked(ctx)
+	return a.hand.WaitAcked(ctx)
 }
 
 // enter opens one more viewer, which is not part of the bench.

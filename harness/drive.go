@@ -2,13 +2,14 @@ package harness
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"plumbline/devices/simulated"
-	"plumbline/harness/load"
+	"plumbline/harness/generator"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/sut"
@@ -20,8 +21,8 @@ import (
 // instants that are independent of each other, and so little to say about tails.
 const burstEvery = 10
 
-// startDevices opens the declared sources, or makes the fleet, and connects
-// the generator.
+// startDevices lets the generator open the declared sources, or make the fleet,
+// and connects them.
 func (b *Bench) startDevices(ctx context.Context) error {
 	cfg := b.line()
 	if len(b.plan.Sources) > 0 {
@@ -30,42 +31,46 @@ func (b *Bench) startDevices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cfg.Sources = opened.scheduled
+		cfg.Devices = opened.ordered()
 	} else {
-		fleet, err := simulated.Fleet(max(b.plan.Load.Devices, 1), b.rig.cfg.Seed, simulated.FleetOptions{})
-		if err != nil {
-			return err
+		cfg.Fleet = &generator.Fleet{
+			Devices: max(b.plan.Load.Devices, 1), Rate: b.plan.Load.Rate, Burst: b.plan.Load.Burst, BurstEvery: burstEvery,
+			QoS: 1, Retain: b.plan.Retain, Root: TopicRoot,
 		}
-		for i, twin := range fleet {
-			source := load.Source{Device: twin, Topic: Topic(twin.Info().ID), QoS: 1, Retain: b.plan.Retain}
-			if b.plan.QoS0 {
-				source.QoS = 0
-			}
-			if i%burstEvery == 0 {
-				source.Burst = b.plan.Load.Burst
-			}
-			cfg.Sources = append(cfg.Sources, source)
+		if b.plan.QoS0 {
+			cfg.Fleet.QoS = 0
 		}
-		cfg.Rate = b.plan.Load.Rate
 	}
-	generator, err := load.NewGenerator(cfg)
+	infos, err := b.Generator.Open(ctx, cfg)
 	if err != nil {
-		return err
+		return benchless(err)
 	}
-	b.Generator = generator
-	b.driving.Store(generator)
-	return b.unreachable(ctx, generator.Connect(ctx))
+	if b.sources != nil {
+		b.sources.opened(infos)
+	}
+	return b.unreachable(ctx, b.Generator.Connect(ctx))
 }
 
-// line says how devices reach the broker, those of the fleet and any other, without the sources that a generator drives.
-func (b *Bench) line() load.Config {
-	cfg := load.Config{
-		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(),
-		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond, Log: b.log,
+// benchless marks a device that the generator could not open.
+func benchless(err error) error {
+	if errors.Is(err, generator.ErrDevice) {
+		return fmt.Errorf("%w: %w", ErrBench, err)
+	}
+	return err
+}
+
+// line says how devices reach the broker, without the devices.
+func (b *Bench) line() generator.Config {
+	cfg := generator.Config{
+		Recorder: b.Recorder, Resolver: b.resolver, Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), CA: b.SUT.BrokerCA(),
+		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond,
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
 	if b.BrokerProxy != nil {
-		cfg.Dial, cfg.TLS = dialTo(b.BrokerProxy.Addr()), b.throughProxy(cfg.TLS, b.plan.Packets)
+		cfg.Via = b.BrokerProxy.Addr()
+		if b.plan.Packets && b.proxyCA != nil {
+			cfg.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.proxyCA.Certificate()})
+		}
 	}
 	return cfg
 }
@@ -134,10 +139,10 @@ func (b *Bench) generate(ctx context.Context, length time.Duration) error {
 	if b.sources == nil {
 		return b.Generator.Run(ctx, length)
 	}
-	return b.sources.run(ctx, b, length)
+	return b.sources.run(ctx, b.Generator, length)
 }
 
-// watch cancels when the system under test ends unasked. The returned channel
+// watch cancels when the system under test or the generator ends unasked. The returned channel
 // is closed when it has stopped watching.
 func (b *Bench) watch(ctx context.Context, cancel context.CancelCauseFunc) <-chan struct{} {
 	stopped := make(chan struct{})
@@ -147,6 +152,8 @@ func (b *Bench) watch(ctx context.Context, cancel context.CancelCauseFunc) <-cha
 		case <-ctx.Done():
 		case <-b.SUT.Exited():
 			cancel(b.SUT.Err())
+		case <-b.Generator.Done():
+			cancel(b.Generator.Err())
 		}
 	}()
 	return stopped
@@ -218,10 +225,12 @@ func (b *Bench) Drain(ctx context.Context) error {
 func (b *Bench) Arrived(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, max(b.plan.Load.Drain, time.Second))
 	defer cancel()
-	if err := b.Generator.WaitAcked(limited); err != nil && ctx.Err() != nil {
+	if err := b.Generator.WaitAcked(limited); errors.Is(err, generator.ErrDied) {
+		return err
+	} else if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	accepted := b.accepted()
+	accepted := b.accepted(ctx)
 	for i, v := range b.Viewers {
 		if v.WaitReceived(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
 			return ctx.Err()
@@ -242,7 +251,7 @@ func (b *Bench) Arrived(ctx context.Context) error {
 func (b *Bench) Fresh(ctx context.Context, limit time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	accepted := b.accepted()
+	accepted := b.accepted(ctx)
 	for i, v := range b.Viewers {
 		if v.WaitReceived(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
 			return ctx.Err()
@@ -305,7 +314,7 @@ func clockCost(c *record.Clock) time.Duration {
 // Devices describes every source that took part.
 func (b *Bench) Devices() []reports.Device {
 	if b.sources != nil {
-		return b.sources.describe()
+		return b.sources.describe(b.Generator.Report().Damaged)
 	}
 	fleet, err := simulated.Fleet(max(b.plan.Load.Devices, 1), b.rig.cfg.Seed, simulated.FleetOptions{})
 	if err != nil {

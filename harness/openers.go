@@ -6,60 +6,31 @@ import (
 	"time"
 
 	"plumbline/devices"
-	"plumbline/devices/hostsensor"
 	"plumbline/devices/mqttdev"
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/replay"
-	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
 	"plumbline/harness/fault"
 )
 
-// opener opens one declared device and adds it to s.
+// opener prepares one declared device and adds it to s: with an order for the
+// generator, or with what it needs here.
 type opener func(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 
 var openers = map[string]opener{
-	KindTwin:       openTwin,
-	KindHost:       openHost,
-	KindSerial:     openSerial,
+	KindTwin:       orderDevice,
+	KindHost:       orderDevice,
+	KindSerial:     orderDevice,
 	KindSerialTwin: openSerialTwin,
-	KindRecording:  openRecording,
+	KindRecording:  orderDevice,
 	KindMQTT:       openMQTT,
 	KindMQTTTwin:   openMQTTTwin,
 }
 
-func openTwin(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	kind := simulated.Kind(d.Model)
-	if kind == "" {
-		kind = simulated.Temperature
-	}
-	twin, err := simulated.New(kind, d.ID, b.seed(d.ID), simulated.Options{Period: d.period})
-	if err == nil {
-		s.schedule(twin, nil)
-	}
-	return err
-}
-
-func openHost(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	sensor, err := hostsensor.New(ctx, hostsensor.Options{ID: d.ID, Period: d.period, Log: b.log})
-	if err == nil {
-		s.schedule(sensor, sensor)
-	}
-	return err
-}
-
-func openSerial(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	chosen, err := codecOf(d.Codec)
-	if err != nil {
-		return err
-	}
-	line, err := serialline.Open(ctx, serialline.Config{
-		ID: d.ID, Port: d.Port, Model: d.Model, Serial: d.Serial, Baud: d.Baud, Codec: chosen, Clock: b.Clock.Since, Log: b.log,
-	})
-	if err == nil {
-		s.stream(line, d.ID)
-	}
-	return err
+// orderDevice leaves a device to the generator.
+func orderDevice(_ context.Context, s *sources, _ *Bench, d DeviceSpec) error {
+	s.order(order{Device: d, Mode: devices.Real})
+	return nil
 }
 
 // gpsPeriod is how often the serial twin reports a fix: a burst of three
@@ -118,17 +89,8 @@ func openSerialTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) err
 		mode, note = devices.Replay, "recording "+d.Path+" over a pseudo terminal"
 		play = func(ctx context.Context) error { return rec.Feed(ctx, serial.Line, replay.Options{Loops: -1}) }
 	}
-	chosen, err := codecOf(d.Codec)
-	if err != nil {
-		return err
-	}
-	line, err := serialline.Open(ctx, serialline.Config{
-		ID: d.ID, Port: twin.Path(), Mode: mode, Model: d.Model, Note: note, Baud: d.Baud, Codec: chosen, Clock: b.Clock.Since, Log: b.log,
-	})
-	if err != nil {
-		return err
-	}
-	s.stream(line, d.ID)
+	d.Port = twin.Path()
+	s.order(order{Device: d, Mode: mode, Note: note})
 	s.players = append(s.players, play)
 	return nil
 }
@@ -142,24 +104,6 @@ func playGPS(ctx context.Context, b *Bench, line io.Writer, d DeviceSpec) error 
 	return ptytwin.PlayTo(ctx, line, gps, b.seed(d.ID), nil, func(sample devices.Sample) []byte {
 		return simulated.AppendNMEA(nil, sample, time.Now().UTC())
 	})
-}
-
-func openRecording(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	chosen, err := codecOf(d.Codec)
-	if err != nil {
-		return err
-	}
-	rec, err := loadRecording(d.Path, chosen, d.Baud)
-	if err != nil {
-		return err
-	}
-	// Opening starts the playing, so it waits for the window.
-	p := &lateRecording{info: devices.Info{ID: d.ID, Kind: rec.Codec.Name(), Mode: devices.Replay, Model: rec.Device, Path: rec.Path, Note: rec.Note}}
-	p.open = func() (devices.Device, error) {
-		return rec.Open(replay.Options{ID: d.ID, Speed: d.Speed, Loops: -1, Clock: b.Clock.Since})
-	}
-	s.stream(p, d.ID)
-	return nil
 }
 
 func openMQTT(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
@@ -188,10 +132,11 @@ func openMQTTTwin(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
 }
 
 // seed derives the seed of one device from the seed of the run.
-func (b *Bench) seed(id string) uint64 {
-	mixed := b.rig.cfg.Seed
+func (b *Bench) seed(id string) uint64 { return seedOf(b.rig.cfg.Seed, id) }
+
+func seedOf(run uint64, id string) uint64 {
 	for _, c := range []byte(id) {
-		mixed = devices.Mix(mixed, uint64(c))
+		run = devices.Mix(run, uint64(c))
 	}
-	return mixed
+	return run
 }

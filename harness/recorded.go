@@ -41,7 +41,9 @@ type Evidence struct {
 	SUT          reports.SUT       `json:"sut"`
 	Devices      []reports.Device  `json:"devices"`
 	Rig          reports.RigHealth `json:"rig"`
-	Gaps         []oracle.Gap      `json:"gaps"` // in which the rig itself did not run
+	Generator    string            `json:"generator,omitempty"` // where the load came from: OwnProcess or WithinHarness
+	Processes    []Process         `json:"processes,omitempty"` // of the rig
+	Gaps         []oracle.Gap      `json:"gaps"`                // in which one of those did not run
 	Usage        []Usage           `json:"usage"`
 	Lapses       []sut.Lapse       `json:"lapses,omitempty"` // what its processes did wrong when they were told to end
 }
@@ -63,7 +65,7 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Gaps: b.gaps, Usage: []Usage{}, Lapses: b.SUT.Lapses(),
+		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: []Usage{}, Lapses: b.SUT.Lapses(),
 	}
 	for _, u := range b.SUT.Usages() {
 		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})

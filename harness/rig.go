@@ -28,7 +28,11 @@ type Config struct {
 	Dir         string       // run directory
 	SUT         sut.Options  // Dir and Config are set per scenario
 	Devices     []DeviceSpec // of the real-input scenario; empty means DefaultDevices
-	Log         *slog.Logger // nil discards
+	// Generator is a program with its arguments that does ServeGenerator over its
+	// standard streams, for the load to come from a process of its own. Empty means
+	// from within this process, which is what a report says then.
+	Generator []string
+	Log       *slog.Logger // nil discards
 }
 
 // Rig is a declared bench. Nothing runs until Open. It may be used by several
@@ -92,6 +96,20 @@ func (r *Rig) Filters() []string {
 		}
 	}
 	return filters
+}
+
+// Where the load comes from, as Rig.Generator and Evidence tell it.
+const (
+	OwnProcess    = "own process"
+	WithinHarness = "within the harness"
+)
+
+// Generator says where the load comes from: OwnProcess or WithinHarness.
+func (r *Rig) Generator() string {
+	if len(r.cfg.Generator) > 0 {
+		return OwnProcess
+	}
+	return WithinHarness
 }
 
 // Capabilities returns what the system under test claims and what follows from

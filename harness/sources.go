@@ -15,7 +15,7 @@ import (
 	"plumbline/devices/codec"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
-	"plumbline/harness/load"
+	"plumbline/harness/generator"
 	"plumbline/harness/record"
 	"plumbline/reports"
 )
@@ -50,21 +50,16 @@ func dataFile() string {
 	return files[0]
 }
 
-// sources are the opened devices of a rig file.
+// sources are the opened devices of a rig file. What stamps a send is opened in the
+// generator; what lies at the far end of its wire stays here, where scenarios break it.
 type sources struct {
-	scheduled []load.Source // sampled by the metronome
-	streams   []stream      // publish when they have something, through the harness
-	players   []player      // what makes twins speak; runs beside the window
-	infos     []devices.Info
-	damaged   []func() uint64 // parallel to infos
-	closers   []io.Closer
-	closing   sync.Once
-	closed    error
-}
-
-type stream struct {
-	device devices.Device
-	topic  string
+	orders  []order  // for the generator
+	places  []int    // of those in infos
+	players []player // what makes twins speak; runs beside the window
+	infos   []devices.Info
+	closers []io.Closer
+	closing sync.Once
+	closed  error
 }
 
 type player func(ctx context.Context) error
@@ -85,31 +80,34 @@ func openSources(ctx context.Context, b *Bench, specs []DeviceSpec) (*sources, e
 	return s, nil
 }
 
-// add keeps a device for the report and for closing.
-func (s *sources) add(info devices.Info, damaged func() uint64, closer io.Closer) {
-	s.infos = append(s.infos, info)
-	s.damaged = append(s.damaged, damaged)
-	if closer != nil {
-		s.closers = append(s.closers, closer)
+// order lets the generator open a device.
+func (s *sources) order(o order) {
+	s.orders = append(s.orders, o)
+	s.places = append(s.places, len(s.infos))
+	s.infos = append(s.infos, devices.Info{ID: o.Device.ID}) // see opened
+}
+
+// ordered returns the orders as the generator takes them.
+func (s *sources) ordered() []any {
+	all := make([]any, len(s.orders))
+	for i, o := range s.orders {
+		all[i] = o
 	}
+	return all
 }
 
-// stream adds a device whose samples the harness publishes.
-func (s *sources) stream(d devices.Device, id string) {
-	s.streams = append(s.streams, stream{d, Topic(id)})
-	s.add(d.Info(), func() uint64 { return d.Counters().Damaged }, d)
-}
-
-func (s *sources) schedule(d devices.Scheduled, closer io.Closer) {
-	s.scheduled = append(s.scheduled, load.Source{Device: d, Topic: Topic(d.Info().ID), QoS: 1})
-	s.add(d.Info(), func() uint64 { return 0 }, closer)
+// opened keeps how the generator describes what it opened.
+func (s *sources) opened(infos []devices.Info) {
+	for i, info := range infos[:min(len(infos), len(s.places))] {
+		s.infos[s.places[i]] = info
+	}
 }
 
 // watchTopic follows a sensor that publishes by itself.
 func (s *sources) watchTopic(b *Bench, info devices.Info, topic string, qos uint8) {
 	registered := record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: qos, Foreign: true}
 	b.resolver.Add(b.Recorder.Stream(registered), registered)
-	s.add(info, func() uint64 { return 0 }, nil)
+	s.infos = append(s.infos, info)
 }
 
 // close ends every device, the last opened first.
@@ -124,39 +122,36 @@ func (s *sources) close() error {
 	return s.closed
 }
 
-// run lets every device speak for length and publishes what has to be
-// published. It returns when all have stopped, early with the error of outer.
-func (s *sources) run(outer context.Context, b *Bench, length time.Duration) error {
+// run lets every device speak for length. It returns when all have stopped, early
+// with the error of outer.
+func (s *sources) run(outer context.Context, g *generator.Generator, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(outer, length)
 	defer cancel()
 	var group sync.WaitGroup
-	errs := make([]error, len(s.players)+len(s.streams))
+	errs := make([]error, len(s.players)+1)
 	for i, play := range s.players {
 		group.Go(func() { errs[i] = play(ctx) })
 	}
-	for i, st := range s.streams {
-		group.Go(func() { errs[len(s.players)+i] = b.Generator.Forward(ctx, st.device, st.topic) })
-	}
-	var scheduled error
-	if len(s.scheduled) > 0 {
-		scheduled = b.Generator.Run(ctx, length)
+	if len(s.orders) > 0 {
+		errs[len(s.players)] = g.Run(outer, length)
+	} else {
+		<-ctx.Done() // sensors that publish by themselves need nobody
 	}
 	group.Wait()
-	var real []error
-	for _, err := range append(errs, scheduled) {
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, io.EOF) {
-			real = append(real, err)
-		}
-	}
-	if len(real) > 0 {
-		return errors.Join(real...)
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF)
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return outer.Err()
 }
 
-func (s *sources) describe() []reports.Device {
+// describe returns the devices for the report. Damaged are the frames that the
+// drivers in the generator counted, in the order of their orders.
+func (s *sources) describe(damaged []uint64) []reports.Device {
 	out := make([]reports.Device, 0, len(s.infos))
-	for i, info := range s.infos {
+	for _, info := range s.infos {
 		detail := info.Model
 		for _, more := range []string{info.Serial, info.Path, info.Note} {
 			if more != "" && detail != "" {
@@ -164,7 +159,10 @@ func (s *sources) describe() []reports.Device {
 			}
 			detail += more
 		}
-		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: detail, Damaged: s.damaged[i]()})
+		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: detail})
+	}
+	for i, n := range damaged[:min(len(damaged), len(s.places))] {
+		out[s.places[i]].Damaged = n
 	}
 	return out
 }

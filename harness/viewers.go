@@ -82,7 +82,7 @@ func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewe
 		return nil, b.unreachable(ctx, fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
 	b.Viewers = append(b.Viewers, v)
-	b.before = append(b.before, b.accepted())
+	b.before = append(b.before, b.accepted(ctx))
 	return v, nil
 }
 
@@ -135,9 +135,8 @@ func (b *Bench) plausible() uint64 {
 	if b.Witness != nil {
 		taken = b.Witness.Counters().Witnessed
 	}
-	if g := b.driving.Load(); g != nil {
-		taken = max(taken, uint64(max(g.Health().Acked, 0)))
-	}
+	_, acked := b.Generator.Taken()
+	taken = max(taken, uint64(max(acked, 0)))
 	return plausibleFloor + plausibleShare*taken
 }
 
@@ -148,11 +147,8 @@ const sensorsRate = 10_000
 // as plausible, and what sensors may have published that tell nobody.
 func (b *Bench) witnessable() uint64 {
 	most := plausibleFloor + sensorsRate*uint64(max(b.Clock.Now(), 0))/uint64(time.Second)
-	if g := b.driving.Load(); g != nil {
-		h := g.Health()
-		most += plausibleShare * uint64(max(h.Acked, h.Sent, 0))
-	}
-	return most
+	sent, acked := b.Generator.Taken()
+	return most + plausibleShare*uint64(max(acked, sent, 0))
 }
 
 // accepted counts what the broker took so far. Sensors that publish by themselves
@@ -162,11 +158,12 @@ type accepted struct {
 	witnessed uint64
 }
 
-// accepted returns what the broker took so far.
-func (b *Bench) accepted() accepted {
+// accepted returns what the broker took so far. Before it is open, and when it has
+// died, which others tell, the generator knows of nothing.
+func (b *Bench) accepted(ctx context.Context) accepted {
 	var a accepted
-	if b.Generator != nil {
-		a.acked = uint64(max(b.Generator.Health().Acked, 0))
+	if h, err := b.Generator.Health(ctx); err == nil {
+		a.acked = uint64(max(h.Acked, 0))
 	}
 	if b.Witness != nil {
 		a.witnessed = b.Witness.Counters().Witnessed

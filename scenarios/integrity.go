@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/generator"
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
@@ -153,9 +154,12 @@ func leftOut(names []string) string {
 }
 
 // mail sends each item once on a topic of its own.
-func mail(ctx context.Context, hand *load.Hand, part string, items []item) error {
+func mail(ctx context.Context, hand *generator.Hand, part string, items []item) error {
 	for _, it := range items {
-		line := hand.Line(record.Stream{Device: part + it.name, Topic: harness.Topic(part + it.name), Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+		line, err := hand.Line(ctx, record.Stream{Device: part + it.name, Topic: harness.Topic(part + it.name), Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+		if err != nil {
+			return err
+		}
 		if err := post(ctx, hand, line, load.Parcel{Raw: it.payload, QoS: 1}); err != nil {
 			return fmt.Errorf("%w: %s", err, part+it.name)
 		}
@@ -165,10 +169,14 @@ func mail(ctx context.Context, hand *load.Hand, part string, items []item) error
 
 // mailTopics sends two messages under each of the topics, all in turn, so that
 // two that are taken for one show at once.
-func mailTopics(ctx context.Context, hand *load.Hand) error {
-	var lines []*load.Line
+func mailTopics(ctx context.Context, hand *generator.Hand) error {
+	var lines []*generator.Line
 	for i, topic := range topicNames() {
-		lines = append(lines, hand.Line(record.Stream{Device: fmt.Sprintf("%s%02d", topicPart, i+1), Topic: harness.Topic(topic), Mode: string(reports.ModeSim), QoS: 1}))
+		line, err := hand.Line(ctx, record.Stream{Device: fmt.Sprintf("%s%02d", topicPart, i+1), Topic: harness.Topic(topic), Mode: string(reports.ModeSim), QoS: 1})
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line)
 	}
 	for round := range 2 {
 		for i, line := range lines {
@@ -188,20 +196,24 @@ var errStuck = errors.New("a message was not acknowledged")
 const ackPatience = 10 * time.Second
 
 // post sends one message and waits for its acknowledgement.
-func post(ctx context.Context, hand *load.Hand, line *load.Line, p load.Parcel) error {
-	line.Send(p) // a message that could not be written is recorded as blocked
+func post(ctx context.Context, hand *generator.Hand, line *generator.Line, p load.Parcel) error {
+	if _, err := line.Send(ctx, p); err != nil { // a message that could not be written is recorded as blocked
+		return err
+	}
 	return acked(ctx, hand)
 }
 
 // acked waits until the broker has acknowledged all that was sent by hand.
-func acked(ctx context.Context, hand *load.Hand) error {
+func acked(ctx context.Context, hand *generator.Hand) error {
 	limited, cancel := context.WithTimeout(ctx, ackPatience)
 	defer cancel()
-	if err := hand.WaitAcked(limited); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	err := hand.WaitAcked(limited)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
 		return errStuck
+	default:
+		return err
 	}
-	return nil
 }

@@ -41,12 +41,17 @@ func driveMixed(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: l})
 	hand, err := b.Hand(ctx, mixedDevice, nil)
 	t.Check(err)
-	line := hand.Line(record.Stream{Device: mixedDevice, Topic: harness.Topic(mixedDevice), Mode: string(reports.ModeSim), QoS: 1})
+	line, err := hand.Line(ctx, record.Stream{Device: mixedDevice, Topic: harness.Topic(mixedDevice), Mode: string(reports.ModeSim), QoS: 1})
+	t.Check(err)
 	t.Step("%d times: publish %d messages to one topic back to back, QoS 0 and QoS 1 in turn", l.Cycles, l.Burst)
 	t.Check(b.Around(ctx, "mixed", 0, 50*time.Millisecond, func(ctx context.Context) error {
+		burst := make([]load.Parcel, l.Burst)
+		for i := range burst {
+			burst[i] = load.Parcel{QoS: byte(i % 2), Value: float64(i)}
+		}
 		for range l.Cycles {
-			for i := range l.Burst {
-				line.Send(load.Parcel{QoS: byte(i % 2), Value: float64(i)})
+			if _, err := line.Send(ctx, burst...); err != nil {
+				return err
 			}
 			if err := acked(ctx, hand); errors.Is(err, errStuck) {
 				return nil // the recording shows how far it came

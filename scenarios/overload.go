@@ -122,11 +122,18 @@ func flood(ctx context.Context, bulk *harness.Extra, enough int64, length time.D
 		if err := harness.Wait(ctx, time.Until(start.Add(length*time.Duration(i)/time.Duration(n)))); err != nil {
 			return err
 		}
-		room := func() bool { return bulk.Counts().InFlight < bulkInFlight }
-		if err := harness.Until(ctx, patience, "the broker takes bulky messages", room); err != nil {
+		var failed error
+		room := func() bool {
+			counts, err := bulk.Counts(ctx)
+			failed = err
+			return err != nil || counts.InFlight < bulkInFlight
+		}
+		if err := errors.Join(harness.Until(ctx, patience, "the broker takes bulky messages", room), failed); err != nil {
 			return err
 		}
-		bulk.Send(bulkBytes)
+		if _, err := bulk.Send(ctx, bulkBytes); err != nil {
+			return err
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -140,7 +147,9 @@ func catchUp(ctx context.Context, bulk *harness.Extra, newest *atomic.Uint64, li
 		if err := harness.Wait(ctx, bulkTrickle); err != nil {
 			return err
 		}
-		bulk.Send(1)
+		if _, err := bulk.Send(ctx, 1); err != nil {
+			return err
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

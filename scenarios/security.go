@@ -158,7 +158,10 @@ func askForAll(ctx context.Context, t *spec.Trial, b *harness.Bench, own string,
 	if !t.Applies("SEC-07") {
 		return nil
 	}
-	before := b.Generator.Health().Acked
+	before, err := b.Generator.Health(ctx)
+	if err != nil {
+		return err
+	}
 	if foreign(b) {
 		askInGuise(ctx, b, own, filters, result)
 	} else {
@@ -170,7 +173,11 @@ func askForAll(ctx context.Context, t *spec.Trial, b *harness.Bench, own string,
 		t.Step("see the viewer's own topic served, come back to it %d times with a cursor, and take a grant away from a live session", returns)
 		way.askInside(ctx, result)
 	}
-	if published := b.Generator.Health().Acked - before; published < int64(len(b.Devices())) {
+	after, err := b.Generator.Health(ctx)
+	if err != nil {
+		return err
+	}
+	if published := after.Acked - before.Acked; published < int64(len(b.Devices())) {
 		result.Control = fmt.Sprintf("only %d messages were published while the viewer asked for what it may not see", published)
 	}
 	return ctx.Err()

@@ -216,14 +216,18 @@ func crash(ctx context.Context, b *harness.Bench, name string, limit time.Durati
 	if err != nil {
 		return end{}, err
 	}
-	hand.Line(record.Stream{Device: name, Topic: topic, Mode: string(reports.ModeSim), QoS: 1, Foreign: true}).Expect(text)
+	line, err := hand.Line(ctx, record.Stream{Device: name, Topic: topic, Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+	if err != nil {
+		return end{}, err
+	}
+	line.Expect(text)
 	before := make([]uint64, len(b.Viewers))
 	for i, v := range b.Viewers {
 		before[i] = v.Counters().Received
 	}
 	e := end{Device: name, Digest: b.Recorder.Digest(text), At: b.Clock.Now()}
 	b.Recorder.Event(record.Event{At: e.At, Kind: record.FaultOnset, Subject: "crash of " + name})
-	err = hand.Drop()
+	err = hand.Drop(ctx)
 	b.Recorder.Event(record.Event{Kind: record.FaultEnd, Subject: "crash of " + name})
 	if err != nil {
 		return e, err

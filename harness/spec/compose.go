@@ -40,6 +40,7 @@ func (c *composer) compose(ctx context.Context, report types.Report) (*reports.R
 	unkept := c.court.conditions.write(c.court.dir)
 	c.assemble(outcomes)
 	c.run.Environment = Environment(ctx)
+	c.run.Environment["generator"] = c.court.conditions.Generator
 	c.court.conditions.Calibration.environment(c.run.Environment)
 	evidence, err := Evidence(c.court.dir)
 	if err = errors.Join(unkept, err); err != nil {

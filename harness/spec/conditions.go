@@ -44,6 +44,7 @@ type Conditions struct {
 	RuleDigest  string                  `json:"rule_sha256"`
 	Catalogue   string                  `json:"catalogue_sha256"` // of all requirements
 	Interrupted bool                    `json:"interrupted"`
+	Generator   string                  `json:"generator,omitempty"`   // where the load came from: harness.OwnProcess or harness.WithinHarness
 	Calibration *Calibration            `json:"calibration,omitempty"` // at the reference of the profile, if it has one
 }
 
@@ -56,6 +57,7 @@ func conditionsOf(rig *harness.Rig, command string) *Conditions {
 	return &Conditions{
 		Format: conditionsFormat, Seed: rig.Seed(), Command: command, Profile: rig.ProfileArgument(), Digest: p.Digest, Loads: p.Loads,
 		SUT: rig.SUTInfo(), Rule: stats.RuleText(), RuleDigest: ruleDigest(), Catalogue: catalogueDigest(),
+		Generator: rig.Generator(),
 	}
 }
 

@@ -27,6 +27,7 @@ type Options struct {
 	SUT         sut.Options          // Binary, Descriptor; Dir and Config are set per scenario
 	Devices     []harness.DeviceSpec // of the rig file; empty means the built-in mix
 	LabelFilter string               // "" selects everything
+	Generator   []string             // program that makes the load, see harness.Config.Generator; empty means this process
 	Certify     bool                 // refuse a filter and a profile that does not certify
 	Dir         string               // run directory; records/ and sut/ are made in it
 	ID          string               // of the run; "" means the base name of Dir
@@ -61,7 +62,7 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	defer process.Unlock()
 	rig, err := harness.NewRig(harness.Config{
 		Profile: opts.Profile, ProfilePath: opts.ProfilePath, Seed: opts.Seed, Dir: opts.Dir,
-		SUT: opts.SUT, Devices: opts.Devices, Log: opts.Log,
+		SUT: opts.SUT, Devices: opts.Devices, Generator: opts.Generator, Log: opts.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec: %w", err)

@@ -1,6 +1,7 @@
 package sut
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -237,6 +238,14 @@ func (s *SUT) BrokerTLS() *tls.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.trust.broker.Clone()
+}
+
+// BrokerCA returns the authorities of an mqtts broker as PEM, nil for those of
+// the system, for mqtt and before the first Start.
+func (s *SUT) BrokerCA() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.trust.brokerCA)
 }
 
 // TLS returns a copy of the TLS settings for viewers, nil for ws:// and http:// and before

@@ -13,6 +13,7 @@ import (
 type trust struct {
 	viewer   *tls.Config // nil for ws:// and http://
 	broker   *tls.Config // nil for mqtt://
+	brokerCA []byte      // its authorities as PEM, nil for those of the system
 	password string
 }
 
@@ -26,6 +27,11 @@ func loadTrust(d *Descriptor) (t trust, err error) {
 	if scheme(d.Broker.URL) == "mqtts" {
 		if t.broker, err = clientTLS("broker.ca", d.Broker.CA); err != nil {
 			return trust{}, err
+		}
+		if d.Broker.CA != "" {
+			if t.brokerCA, err = os.ReadFile(d.Broker.CA); err != nil {
+				return trust{}, fmt.Errorf("sut: broker.ca: %w: %w", ErrUsage, err)
+			}
 		}
 	}
 	if d.Broker.PasswordFile != "" {

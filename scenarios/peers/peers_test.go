@@ -282,7 +282,8 @@ func TestAddedDevicesSpeakTheVersionOfTheBroker(t *testing.T) {
 	added, err := b.AddDevice(limited(t), "added", harness.Topic("added"), 8)
 	must(t, err)
 	for range 5 {
-		added.Send(100)
+		_, err := added.Send(limited(t), 100)
+		must(t, err)
 	}
 	must(t, added.WaitAcked(limited(t)))
 	must(t, b.Viewers[0].WaitReceived(limited(t), 5))
@@ -302,7 +303,8 @@ func TestNoWindowHoldsBackQoS0(t *testing.T) {
 		must(t, b.Around(limited(t), "stopped", 100*time.Millisecond, 300*time.Millisecond, func(ctx context.Context) error {
 			return fault.Apply(ctx, b.Recorder, fault.Freeze("SIGSTOP", b.SUT), 300*time.Millisecond)
 		}))
-		sent := b.Generator.Health()
+		sent, err := b.Generator.Health(limited(t))
+		must(t, err)
 		must(t, b.Viewers[0].WaitReceived(limited(t), uint64(sent.Sent)))
 		if c := b.Viewers[0].Counters(); (sent.Blocked == 0) != loose || c.Disconnects != 0 {
 			t.Errorf("QoS 0 is %v: %+v, the viewer %+v", loose, sent, c)

@@ -84,6 +84,7 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 	if err := f.calibration.prepare(&opts); err != nil {
 		return opts, err
 	}
+	opts.Generator = generatorCommand()
 	opts.Devices, err = f.inputs()
 	opts.Command = f.again()
 	return opts, err

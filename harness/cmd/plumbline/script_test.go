@@ -20,8 +20,12 @@ import (
 	"plumbline/reports/seal"
 )
 
-// TestMain lets scripts run this very program as the command plumbline.
+// TestMain lets scripts run this very program as the command plumbline, and that
+// its generator.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == generateVerb {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"plumbline": main})
 }
 
