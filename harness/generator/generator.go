@@ -37,7 +37,7 @@ type Config struct {
 var ErrDevice = errors.New("a device cannot be opened")
 
 // closeLimit bounds how long the generator may take to end everything.
-const closeLimit = 20 * time.Second
+const closeLimit = time.Minute
 
 // runGrace is how much longer than asked for a run may take.
 const runGrace = 30 * time.Second
@@ -179,7 +179,7 @@ func (g *Generator) Report() Report {
 }
 
 // Close ends all connections and devices, takes what was recorded, ends the
-// process and returns when it has ended, after 40 s at most. It is idempotent. A
+// process and returns when it has ended, after two minutes at most. It is idempotent. A
 // generator that had died before says so.
 func (g *Generator) Close() error {
 	g.closing.Do(func() {

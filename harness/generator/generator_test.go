@@ -339,6 +339,21 @@ func TestGeneratorEndsWithItsInput(t *testing.T) {
 	}
 }
 
+// One that is let go before it was opened, or before it has greeted, has not died.
+func TestGeneratorIsLetGo(t *testing.T) {
+	commands := [][]string{own(t, "right"), own(t, "right"), nil}
+	if sh, err := exec.LookPath("sh"); err == nil {
+		commands = append(commands, []string{sh, "-c", "cat > /dev/null"}) // never greets
+	}
+	for _, command := range commands {
+		g := start(t, Options{Command: command})
+		if err := errors.Join(g.Close(), g.Close(), g.Err()); err != nil {
+			t.Errorf("%v: closing gives %v", command, err)
+		}
+		<-g.Done()
+	}
+}
+
 func TestWordsKeepTheCause(t *testing.T) {
 	w := &words{log: slog.New(slog.DiscardHandler)}
 	if got := w.last(); got != "" {

@@ -24,6 +24,9 @@ const (
 	meeting = 60 * time.Second
 	// farewell is how long its process may take to end once it was let go.
 	farewell = 10 * time.Second
+	// patience is how long it may take to end a call that was cancelled: much
+	// longer than any call needs, for machines that stand still for a while.
+	patience = 30 * time.Second
 )
 
 // Options say how a generator is launched. The zero value is one within this
@@ -43,10 +46,10 @@ type Generator struct {
 	inside *server   // nil in a process of its own
 	said   *words
 
-	ready chan struct{} // the link is there, or never will be
-	done  chan struct{} // everything of it has ended
-	let   chan struct{} // its owner has let it go
-	leave func()
+	ready chan struct{}   // the link is there, or never will be
+	done  chan struct{}   // everything of it has ended
+	let   context.Context // ends when its owner lets it go
+	leave context.CancelFunc
 
 	link   *remote.Link // after ready; nil when there is none
 	taking atomic.Pointer[desk]
@@ -68,9 +71,9 @@ func Start(opts Options) (*Generator, error) {
 	}
 	g := &Generator{
 		said:  &words{log: log},
-		ready: make(chan struct{}), done: make(chan struct{}), let: make(chan struct{}),
+		ready: make(chan struct{}), done: make(chan struct{}),
 	}
-	g.leave = sync.OnceFunc(func() { close(g.let) })
+	g.let, g.leave = context.WithCancel(context.Background())
 	var in io.ReadCloser
 	var out io.WriteCloser
 	var wait func() error
@@ -79,6 +82,7 @@ func Start(opts Options) (*Generator, error) {
 	} else {
 		var err error
 		if in, out, wait, err = g.launch(opts.Command); err != nil {
+			g.leave()
 			return nil, fmt.Errorf("generator: start %q: %w", opts.Command[0], err)
 		}
 	}
@@ -116,27 +120,26 @@ func (g *Generator) launch(command []string) (in io.ReadCloser, out io.WriteClos
 // attend greets the generator, and sees to its end.
 func (g *Generator) attend(in io.ReadCloser, out io.WriteCloser, wait func() error) {
 	defer close(g.done)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), meeting, fmt.Errorf("it did not greet within %v", meeting))
-	link, err := remote.Open(ctx, in, out, remote.Config{Cast: g.cast, MaxFrame: maxFrame})
+	ctx, cancel := context.WithTimeout(g.let, meeting)
+	link, err := remote.Open(ctx, in, out, remote.Config{Cast: g.cast, MaxFrame: maxFrame, Patience: patience})
 	cancel()
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("it did not greet within %v", meeting)
+	}
 	g.link = link
 	close(g.ready)
 	if link != nil {
 		select {
 		case <-link.Done():
-		case <-g.let:
+		case <-g.let.Done():
 		}
 		if err = link.Err(); err == nil { // let go
 			_ = link.Close()
 		}
 	}
 	ended := g.await(wait)
-	select {
-	case <-g.let:
-		if err == nil && ended == nil {
-			return
-		}
-	default:
+	if g.let.Err() != nil && (link == nil || err == nil && ended == nil) {
+		return // as its owner wanted
 	}
 	g.mourn(err, ended)
 }
