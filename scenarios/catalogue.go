@@ -172,6 +172,12 @@ var integrity = []profile.Known{
 		Source:    "metrology 5 F33, F35, F36; RFC 3629; RFC 8259 sections 6 and 7; RFC 3339 section 5.6", Faults: []string{"F33", "F35", "F36"},
 	}),
 	counted("messages", "", reports.Requirement{
+		ID: "INT-03", Title: "what a message says about itself", Class: reports.Conditional, Capability: sut.CapProperties, MinSamples: 13, Rule: zero,
+		Measurand: "messages whose content type, payload format, response topic, correlation data or user properties did not arrive as they were sent, or that were lost",
+		Text:      "What its sender says about a message shall reach the viewer unaltered, user properties in their order.",
+		Source:    "MQTT 5.0 section 3.3.2.3 [MQTT-3.3.2-4, -15, -16, -17, -18, -20]; metrology 5 F37", Faults: []string{"F37"},
+	}),
+	counted("messages", "", reports.Requirement{
 		ID: "INT-04", Title: "topics are told apart", MinSamples: 60, Rule: zero,
 		Measurand: "messages under like topics that were lost or came under another topic",
 		Text:      "Every message shall reach the viewer under exactly the topic that it was published to.",

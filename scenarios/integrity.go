@@ -2,17 +2,19 @@ package scenarios
 
 // Integrity: does every payload and every topic arrive as it was sent?
 //
-// Requirements: INT-01, INT-02, INT-04.
+// Requirements: INT-01, INT-02, INT-03, INT-04.
 //
 // Procedure "payloads":
 //  1. Start the bridge. No device speaks; everything is sent by hand, one
 //     message after the acknowledgement of the other, each on a topic of its own.
 //  2. Send text and numbers that careless software damages.
 //  3. Send under topics that careless software confuses, each twice.
-//  4. Send the ladder of sizes, as text and, where the system claims to carry
+//  4. Where the system claims to carry what a message says about itself (MQTT 5
+//     properties), send messages that say what careless software leaves out.
+//  5. Send the ladder of sizes, as text and, where the system claims to carry
 //     them, as random bytes, as far up as the broker and the descriptor allow. It
 //     comes last: what a large payload holds up is no damage of what follows.
-//  5. Count: what arrives must be what was sent, to the byte, under its topic. A
+//  6. Count: what arrives must be what was sent, to the byte, under its topic. A
 //     system that writes JSON anew is held to what the JSON says.
 
 import (
@@ -37,7 +39,7 @@ import (
 var _ = spec.Describe("Integrity", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "payloads", Title: "carries payloads of every size and kind unchanged, under the topic that they were sent to",
-		Requirements: []string{"INT-01", "INT-02", "INT-04"}, Loads: []string{"payloads"},
+		Requirements: []string{"INT-01", "INT-02", "INT-03", "INT-04"}, Loads: []string{"payloads"},
 		Drive: drivePayloads, Judge: judgePayloads,
 	})
 })
@@ -57,6 +59,7 @@ type payloadFacts struct {
 	Topics  bool     `json:"topics"`   // viewers are told the topic of a message
 	LeftOut []string `json:"left_out"` // of the ladder, with the reason
 	Stuck   string   `json:"stuck"`    // why nothing more was sent, "" when all was
+	Said    []said   `json:"said"`     // what messages said about themselves; none where that was not asked
 }
 
 func drivePayloads(ctx context.Context, t *spec.Trial) {
@@ -68,12 +71,21 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	facts := payloadFacts{Topics: tellsTopics(b.SUT.Viewer())}
 	var sizes []item
 	sizes, facts.LeftOut = ladder(t.Rig.Seed(), t.Rig.Has(sut.CapBinary), payloadBound(hand.MaxPacket(), b.SUT.Descriptor().Limits.MaxPayload))
+	var heard *listener
+	if t.Applies("INT-03") {
+		heard, err = listenIn(ctx, b)
+		t.Check(err)
+	}
 	t.Check(b.Around(ctx, "payloads", 0, 0, func(ctx context.Context) error {
 		t.Step("send %d texts, numbers and times that careless software damages", len(contents()))
 		err := mail(ctx, hand, textPart, contents())
 		if err == nil {
 			t.Step("send twice under %d topics that careless software confuses", len(topicNames()))
 			err = mailTopics(ctx, hand)
+		}
+		if err == nil && heard != nil {
+			t.Step("send %d messages that say something about themselves", len(properties()))
+			err = mailSaid(ctx, hand, heard)
 		}
 		if err == nil {
 			t.Step("send payloads of %d sizes and kinds%s", len(sizes), leftOut(facts.LeftOut))
@@ -86,6 +98,9 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	}))
 	t.Step("drain, end everything and compare")
 	t.Check(b.Finish(ctx))
+	if heard != nil {
+		facts.Said = heard.heard()
+	}
 	t.Keep(facts)
 }
 
@@ -96,6 +111,7 @@ func judgePayloads(c *spec.Case) {
 	}
 	j.intact("INT-01", sizePart, "payloads of the ladder", j.samples("INT-01"))
 	j.intact("INT-02", textPart, "texts, numbers and times", j.samples("INT-02"))
+	j.unaltered("INT-03", facts.Said, j.samples("INT-03"))
 	if !facts.Topics {
 		j.unmet = append(j.unmet, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a descriptor that says where a viewer finds the topic of a message",

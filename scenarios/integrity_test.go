@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"plumbline/harness"
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
@@ -88,6 +89,68 @@ func TestPayloadsAndTopicsAreJudged(t *testing.T) {
 		}, reports.Inconclusive, ""},
 		{"a part that was never sent", nil, judge("INT-01", "nothing-"), reports.Inconclusive, ""},
 	})
+}
+
+// What messages say about themselves is held against what was sent, whatever a
+// server on the way adds.
+func TestPropertiesAreJudged(t *testing.T) {
+	mail := func() *record.Log {
+		log := emptyLog()
+		for name := range properties() {
+			log.Index.Streams = append(log.Index.Streams, record.Stream{Device: saidPart + name, Topic: harness.Topic(saidPart + name), Mode: "sim", QoS: 1, Foreign: true})
+			publish(log, record.Record{
+				Stream: uint32(len(log.Index.Streams) - 1), Seq: 1, Digest: record.Digest([]byte(name)), Flags: record.FlagForeign,
+				Due: int64(len(log.Records)) * int64(time.Millisecond),
+			})
+		}
+		return log
+	}
+	judge := func(change func(name string, p *mqttwire.Properties)) func(*judged) {
+		return func(j *judged) {
+			l := &listener{all: map[string]*said{}}
+			for name, sent := range properties() {
+				l.announce(saidPart+name, sent)
+			}
+			for name, came := range properties() { // of its own memory
+				came.User = append(came.User, [2]string{"added", "on the way"})
+				change(name, &came)
+				l.hear(harness.Topic(saidPart+name), nil, came)
+			}
+			j.unaltered("INT-03", l.heard(), 13)
+		}
+	}
+	none := func(string, *mqttwire.Properties) {}
+	verdictsOf(t, "ci", mail, []seeded{
+		{"none", nil, judge(none), reports.Pass, ""},
+		{"F37 drops the content type", nil, judge(func(_ string, p *mqttwire.Properties) { p.ContentType = "" }), reports.Fail, "altered"},
+		{"F37 drops user properties", nil, judge(func(_ string, p *mqttwire.Properties) { p.User = nil }), reports.Fail, "altered"},
+		{"F37 keeps them in a map", nil, judge(func(name string, p *mqttwire.Properties) {
+			if name == "twice" {
+				p.User = p.User[1:]
+			}
+		}), reports.Fail, "altered"},
+		{"says what nobody said", nil, judge(func(name string, p *mqttwire.Properties) {
+			if name == "nothing" {
+				p.Text = true
+			}
+		}), reports.Fail, "altered"},
+		{"says more than is kept", nil, judge(func(name string, p *mqttwire.Properties) {
+			if name == "unit" {
+				p.User = [][2]string{{"unit", strings.Repeat("x", mostSaid+1)}}
+			}
+		}), reports.Fail, "altered"},
+		{"loses one of the messages", func(l *record.Log) { arrivalOf(l, saidPart+"unit").Kind = record.Restored }, judge(none), reports.Fail, "lost"},
+		{"was not asked", nil, func(j *judged) { j.unaltered("INT-03", nil, 13) }, reports.Inconclusive, ""},
+	})
+	l := &listener{all: map[string]*said{}}
+	l.announce("a", mqttwire.Properties{})
+	for range 10 {
+		l.hear(harness.Topic("a"), nil, mqttwire.Properties{})
+		l.hear(harness.Topic("b"), nil, mqttwire.Properties{})
+	}
+	if all := l.heard(); len(all) != 1 || len(all[0].Came) != mostCame {
+		t.Errorf("kept are %+v", all)
+	}
 }
 
 // The corpora are what they are said to be, or they would prove nothing.

@@ -99,6 +99,8 @@ type Parcel struct {
 	Fill   int     // bytes of text, under the name "text", in place of Value; 0 for none
 	QoS    byte
 	Retain bool
+
+	Properties *mqttwire.Properties // nil for none; MQTT 3.1.1 cannot carry them
 }
 
 // Expect makes a payload of a foreign stream known that the broker is going to
@@ -125,6 +127,7 @@ func (l *Line) Send(p Parcel) bool {
 	return l.hand.publisher.Send(Message{
 		Stream: l.id, Seq: l.seq, Due: g.cfg.Recorder.Clock().Now(), Topic: l.stream.Topic, Payload: payload,
 		QoS: p.QoS, Retain: p.Retain, Foreign: l.stream.Foreign, Digest: g.cfg.Recorder.Digest(payload),
+		Properties: p.Properties,
 	})
 }
 

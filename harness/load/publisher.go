@@ -59,6 +59,8 @@ type Message struct {
 	Retain  bool
 	Foreign bool   // the payload is not ours: it is followed by its digest
 	Digest  uint64 // of the payload; 0 means compute it
+
+	Properties *mqttwire.Properties // nil for none; MQTT 3.1.1 cannot carry them
 }
 
 // Counts are totals of a publisher or of all publishers of a generator.

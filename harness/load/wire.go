@@ -18,7 +18,7 @@ const SeqProperty = "plumbline-seq"
 
 // frame returns the bytes of one PUBLISH.
 func (p *Publisher) frame(m *pending) ([]byte, error) {
-	out := mqttwire.Message{Topic: []byte(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, ID: m.id, Dup: m.dup}
+	out := mqttwire.Message{Topic: []byte(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, ID: m.id, Dup: m.dup, Extra: m.Properties}
 	if m.seq > 0 {
 		out.User = [2]string{SeqProperty, strconv.FormatUint(m.seq, 10)}
 	}

@@ -78,41 +78,48 @@ var shapes = map[byte]byte{
 func (f *fields) properties() (p properties) {
 	in := fields{rest: f.bytes(f.varint())}
 	for len(in.rest) > 0 && !in.bad {
-		id := in.byte()
-		var text, wide []byte
-		var number uint16
-		switch shapes[id] {
-		case '1':
-			in.byte()
-		case '2':
-			number = in.uint16()
-		case '4':
-			wide = in.bytes(4)
-		case 'v':
-			in.varint()
-		case 's':
-			text = in.text()
-		case 'b':
-			in.binary()
-		case 'p':
-			in.text()
-			in.text()
-		default:
-			in.bad = true
-		}
-		switch id {
-		case 0x1F:
-			p.reason = string(text)
-		case 0x13:
-			p.keepAlive = number
-		case 0x21:
-			p.receiveMaximum = number
-		case 0x27:
-			if len(wide) == 4 {
-				p.maxPacket = binary.BigEndian.Uint32(wide)
-			}
+		id, v := in.property()
+		switch {
+		case in.bad:
+		case id == 0x1F:
+			p.reason = string(v.text)
+		case id == 0x13:
+			p.keepAlive = binary.BigEndian.Uint16(v.text)
+		case id == 0x21:
+			p.receiveMaximum = binary.BigEndian.Uint16(v.text)
+		case id == 0x27:
+			p.maxPacket = binary.BigEndian.Uint32(v.text)
 		}
 	}
 	f.bad = f.bad || in.bad
 	return p
+}
+
+// value is that of a property: text, bytes or a number as it is written, and the
+// second text of a pair.
+type value struct{ text, second []byte }
+
+// property reads one property.
+func (f *fields) property() (id byte, v value) {
+	id = f.byte()
+	switch shapes[id] {
+	case '1':
+		v.text = f.bytes(1)
+	case '2':
+		v.text = f.bytes(2)
+	case '4':
+		v.text = f.bytes(4)
+	case 'v':
+		f.varint()
+	case 's':
+		v.text = f.text()
+	case 'b':
+		v.text = f.binary()
+	case 'p':
+		v.text = f.text()
+		v.second = f.text()
+	default:
+		f.bad = true
+	}
+	return id, v
 }

@@ -12,7 +12,10 @@ type Message struct {
 	ID             uint16 // packet identifier, 0 with QoS 0
 	QoS            byte
 	Dup, Retain    bool
-	User           [2]string // name and value of a user property (MQTT 5); written only, and not without a name
+	User           [2]string   // name and value of a user property (MQTT 5); written only, and not without a name
+	Extra          *Properties // said before it (MQTT 5); written only, nil for nothing
+
+	said []byte // properties as they were read, with their length
 }
 
 // Message reads a PUBLISH (section 3.3) of at most QoS granted. No topic alias
@@ -25,7 +28,9 @@ func (p Packet) Message(version, granted byte) (m Message, err error) {
 		m.ID = f.uint16()
 	}
 	if version == V5 {
+		m.said = f.rest
 		f.properties()
+		m.said = m.said[:len(m.said)-len(f.rest)]
 	}
 	m.Payload = f.rest
 	switch {
@@ -255,9 +260,6 @@ func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if len(m.Topic) == 0 || len(m.Topic) > 0xFFFF {
 		return dst, fmt.Errorf("a topic of %d bytes; MQTT can carry 1 to 65535", len(m.Topic))
 	}
-	if len(m.User[0]) > 0xFFFF || len(m.User[1]) > 0xFFFF {
-		return dst, fmt.Errorf("a user property of %d and %d bytes; MQTT can carry 65535 each", len(m.User[0]), len(m.User[1]))
-	}
 	flags := m.QoS << 1
 	if m.Dup {
 		flags |= 8
@@ -269,13 +271,13 @@ func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if m.QoS > 0 {
 		size += 2
 	}
-	var user []byte
+	var said []byte
 	if version == V5 {
-		if m.User[0] != "" {
-			user = appendString(appendString([]byte{0x26}, m.User[0]), m.User[1])
+		var err error
+		if said, err = m.properties(); err != nil {
+			return dst, err
 		}
-		user = append(appendVarint(nil, len(user)), user...)
-		size += len(user)
+		size += len(said)
 	}
 	if err := fits(size); err != nil {
 		return dst, err
@@ -285,5 +287,5 @@ func AppendMessage(dst []byte, version byte, m Message) ([]byte, error) {
 	if m.QoS > 0 {
 		dst = binary.BigEndian.AppendUint16(dst, m.ID)
 	}
-	return append(append(dst, user...), m.Payload...), nil
+	return append(append(dst, said...), m.Payload...), nil
 }

@@ -161,6 +161,55 @@ func TestWhatIsTooLongIsNotSent(t *testing.T) {
 	}
 }
 
+// What a message says about itself is read back by the very client of others, and
+// by us, in its order.
+func TestWhatAMessageSaysAboutItself(t *testing.T) {
+	said := Properties{Text: true, ContentType: "text/plain; charset=größe", ResponseTopic: "a/r", Correlation: []byte{0, 255}, User: [][2]string{{"b", "2"}, {"a", ""}, {"b", "1"}}}
+	data, err := AppendMessage(nil, V5, Message{Topic: []byte("a/x"), Payload: []byte("p"), QoS: 1, ID: 9, User: [2]string{"k", "v"}, Extra: &said})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := decode[*packets.Publish](t, data).Properties
+	if *got.PayloadFormat != 1 || got.ContentType != said.ContentType || got.ResponseTopic != "a/r" || string(got.CorrelationData) != "\x00\xff" || len(got.User) != 4 ||
+		got.User[0] != (packets.User{Key: "b", Value: "2"}) || got.User[3] != (packets.User{Key: "k", Value: "v"}) {
+		t.Errorf("another client reads %+v", got)
+	}
+	p, _, err := Cut(data, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.Message(V5, 1)
+	want := said
+	want.User = append(slices.Clone(said.User), [2]string{"k", "v"})
+	if read := m.Properties(); err != nil || !read.Equal(want) || string(m.Payload) != "p" {
+		t.Errorf("reads as %+v, %v", read, err)
+	}
+	for name, other := range map[string]Properties{
+		"order": {Text: true, ContentType: said.ContentType, ResponseTopic: "a/r", Correlation: said.Correlation, User: [][2]string{{"b", "1"}, {"a", ""}, {"b", "2"}}},
+		"none":  {},
+	} {
+		if said.Equal(other) {
+			t.Errorf("%s makes no difference", name)
+		}
+	}
+	long := strings.Repeat("x", 1<<16)
+	for _, extra := range []Properties{{ContentType: long}, {ResponseTopic: long}, {Correlation: []byte(long)}, {User: [][2]string{{"k", long}}}} {
+		if _, err := AppendMessage(nil, V5, Message{Topic: []byte("a"), Extra: &extra}); err == nil || strings.Contains(err.Error(), "xxx") {
+			t.Errorf("%v", err)
+		}
+	}
+	plain, err := AppendMessage(nil, V311, Message{Topic: []byte("a"), Extra: &said})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, _, err = Cut(plain, 100); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := p.Message(V311, 1); err != nil || !m.Properties().Equal(Properties{}) {
+		t.Errorf("a message of MQTT 3.1.1 says %+v, %v", m.Properties(), err)
+	}
+}
+
 // FuzzPackets holds the two ways of reading against each other.
 func FuzzPackets(f *testing.F) {
 	for _, seed := range []string{"\x20\x03\x00\x00\x00", "\x30\x05\x00\x01a\x00p", "\x90\x04\x00\x01\x00\x01", "\xe0\x02\x87\x00", "\x30\x80\x00"} {
@@ -177,7 +226,9 @@ func FuzzPackets(f *testing.F) {
 		}
 		for _, version := range []byte{V311, V5} {
 			_, _ = q.Connack(version)
-			_, _ = q.Message(version, 1)
+			if m, err := q.Message(version, 1); err == nil {
+				_ = m.Properties()
+			}
 			_, _, _ = q.Answered(Subscription{Version: version, ID: 1, Filters: []string{"a"}, QoS: 1})
 		}
 		_, _ = q.Disconnect()

@@ -247,6 +247,9 @@ func (d *Descriptor) checkAuth(fault faultFunc) error {
 func (d *Descriptor) checkCapabilities(fault faultFunc) error {
 	known := Capabilities()
 	for i, c := range d.Capabilities {
+		if c == CapProperties && (d.Broker.MQTTVersion == "3.1.1" || d.Viewer.MQTTVersion == "3.1.1") {
+			return fault([]any{"capabilities", i}, "%q needs MQTT 5 at the broker and at the viewers: 3.1.1 has no properties; leave it out", c)
+		}
 		if why := unaskable(c, d.Viewer.Protocol); why != "" {
 			return fault([]any{"capabilities", i}, "%q cannot be asked of viewers of protocol %s: %s; leave it out", c, d.Viewer.Protocol, why)
 		}
@@ -266,6 +269,8 @@ func unaskable(capability, protocol string) string {
 		return "the documented codes are those of plumbline.v1"
 	case capability == CapGapMarker && protocol != "plumbline":
 		return "only plumbline.v1 has a form for it that the harness knows"
+	case capability == CapProperties && protocol != "mqtt":
+		return "only MQTT 5 has a form for them that the harness knows"
 	case capability == CapHeartbeat && (protocol == "sse" || protocol == "poll"):
 		return "they say nothing whose absence could be noticed, and what acknowledges the bytes is the kernel"
 	}

@@ -192,8 +192,9 @@ func TestDefaultIsValid(t *testing.T) {
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	// All but a restart of its broker, which is no part of its own.
-	if !d.builtin || len(d.Capabilities) != len(Capabilities())-1 || d.Has(CapBrokerRestart) {
+	// All but a restart of its broker, which is no part of its own, and properties
+	// of MQTT 5, which plumbline.v1 has no form for.
+	if !d.builtin || len(d.Capabilities) != len(Capabilities())-2 || d.Has(CapBrokerRestart) || d.Has(CapProperties) {
 		t.Fatalf("descriptor is %+v", d)
 	}
 }
@@ -230,6 +231,9 @@ func TestClaimsThatCannotBeJudged(t *testing.T) {
 		{"poll", "http://127.0.0.1:1/", CapHeartbeat, true},
 		{"json", "ws://127.0.0.1:1/", CapHeartbeat, false},
 		{"mqtt", "ws://127.0.0.1:1/", CapHeartbeat, false},
+		{"mqtt", "ws://127.0.0.1:1/", CapProperties, false},
+		{"plumbline", "ws://127.0.0.1:1/", CapProperties, true},
+		{"json", "ws://127.0.0.1:1/", CapProperties, true},
 		{"plumbline", "ws://127.0.0.1:1/", CapGapMarker, false},
 	} {
 		text := "apiVersion: plumbline/v1\nkind: SUT\nname: x\nbroker: {url: \"mqtt://127.0.0.1:1\"}\n" +
@@ -237,6 +241,20 @@ func TestClaimsThatCannotBeJudged(t *testing.T) {
 		_, err := Parse([]byte(text), "x.yaml", "")
 		if c.refused != (err != nil) || (err != nil && !strings.Contains(err.Error(), "capabilities[1]: \""+c.capability+"\" cannot be asked of viewers of protocol "+c.protocol)) {
 			t.Errorf("%s over %s: %v", c.capability, c.protocol, err)
+		}
+	}
+}
+
+// An older MQTT at either end has no properties to carry.
+func TestPropertiesNeedMQTT5(t *testing.T) {
+	text := "apiVersion: plumbline/v1\nkind: SUT\nname: x\nbroker: {url: \"mqtt://127.0.0.1:1\", mqttVersion: \"BROKER\"}\n" +
+		"viewer: {protocol: mqtt, url: \"ws://127.0.0.1:1/\", mqttVersion: \"VIEWER\"}\ncapabilities: [properties]\n"
+	for _, c := range []struct{ broker, viewer, refused string }{
+		{"5", "5", ""}, {"3.1.1", "5", "needs MQTT 5"}, {"5", "3.1.1", "needs MQTT 5"},
+	} {
+		_, err := Parse([]byte(strings.NewReplacer("BROKER", c.broker, "VIEWER", c.viewer).Replace(text)), "x.yaml", "")
+		if (c.refused == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("broker %s, viewers %s: %v", c.broker, c.viewer, err)
 		}
 	}
 }

@@ -264,6 +264,9 @@ func (s *mqttSession) publish(at int64, p mqttwire.Packet) error {
 	}
 	m.recordLocked(at, kind, topic, r)
 	m.countLocked(kind, 1)
+	if m.cfg.Said != nil {
+		m.cfg.Said(topic, got.Payload, got.Properties())
+	}
 	if got.ID != 0 {
 		s.acks = mqttwire.AppendPuback(s.acks, got.ID)
 	}

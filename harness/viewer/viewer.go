@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"plumbline/harness/mqttwire"
 	"plumbline/harness/record"
 )
 
@@ -64,6 +65,9 @@ type Config struct {
 	// reading goroutine: it must not block, keep payload or call the viewer.
 	// nil leaves every reading foreign (record.NoStream).
 	Resolve func(topic string, payload []byte) (stream uint32, seq uint64, flags uint8)
+	// Said is told what a message says about itself (MQTT 5) as Resolve is, for
+	// the same messages and under the same rules; nil asks for nothing.
+	Said func(topic string, payload []byte, said mqttwire.Properties)
 	// Plausible returns the most readings that can have come by now; it is asked
 	// every now and then under the viewer's lock and must not block. A server that
 	// sends more ends the viewer with ErrFlood, before its recording fills disk

@@ -33,7 +33,7 @@ func Controls() []Control {
 // seeded for another one.
 func Unseeded() map[string]string {
 	return map[string]string{
-		"F37": "neither the bridge's protocol nor a viewer's carries properties of a message yet",
+		"F37": "the relay of the seeded defects carries no properties yet",
 		"F66": "the viewers of the bench do not ask for compression yet",
 		"F69": "an uptime of 24.8 days is no matter of a bench",
 	}
