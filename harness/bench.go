@@ -47,6 +47,7 @@ type Plan struct {
 	QoS0        bool           // the fleet publishes with QoS 0, so that no Receive Maximum holds back what is due
 	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
+	Uptime      time.Duration  // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
 
@@ -136,7 +137,7 @@ func (b *Bench) startSUT(ctx context.Context, logs string) error {
 	b.rig.mu.Lock()
 	opts.Binary = b.rig.binary
 	b.rig.mu.Unlock()
-	opts.Dir, opts.SampleEvery, opts.Log = logs, cmp.Or(b.plan.Sample, time.Second), b.log
+	opts.Dir, opts.SampleEvery, opts.Uptime, opts.Log = logs, cmp.Or(b.plan.Sample, time.Second), b.plan.Uptime, b.log
 	if opts.Descriptor == nil || opts.Descriptor.Bridged() { // the configuration of any other system is its own affair
 		opts.Config = b.plan.Config
 	}

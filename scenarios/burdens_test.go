@@ -373,7 +373,7 @@ func TestAStepOfTheClockIsJudged(t *testing.T) {
 		log.Events = slices.DeleteFunc(log.Events, func(e record.Event) bool { return e.At == cutAt || e.At == backAt })
 		return log
 	}
-	step := func(j *judged) { j.steady("RES-06") }
+	step := func(j *judged) { j.steady("RES-06", "effect of the step/effects of the step") }
 	if r := judgement(t, calm(), step); r.Verdict != reports.Pass {
 		t.Errorf("nothing happened: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 	}

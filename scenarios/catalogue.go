@@ -178,6 +178,12 @@ var integrity = []profile.Known{
 		Source:    "MQTT 5.0 section 3.3.2.3 [MQTT-3.3.2-4, -15, -16, -17, -18, -20]; metrology 5 F37", Faults: []string{"F37"},
 	}),
 	counted("messages", "", reports.Requirement{
+		ID: "INT-05", Title: "compressed connections", Class: reports.Conditional, Capability: sut.CapCompression, MinSamples: 100, Rule: zero,
+		Measurand: "payloads that did not arrive byte for byte at a viewer that takes compressed messages, and messages to it that could not be read",
+		Text:      "Every payload shall reach a viewer byte for byte also over a connection that compresses, however many messages went before.",
+		Source:    "RFC 7692 sections 7.1, 7.2; metrology 5 F66 (100 messages, 64 KiB in all)", Faults: []string{"F66"},
+	}),
+	counted("messages", "", reports.Requirement{
 		ID: "INT-04", Title: "topics are told apart", MinSamples: 60, Rule: zero,
 		Measurand: "messages under like topics that were lost or came under another topic",
 		Text:      "Every message shall reach the viewer under exactly the topic that it was published to.",
@@ -247,7 +253,7 @@ var recovery = []profile.Known{
 		ID: "REC-07", Title: "bad lines do no harm", Class: reports.Optional, MinSamples: 200, Rule: zero,
 		Measurand: "acknowledged messages lost, damaged, out of order or doubled at a viewer while lines delayed, tore, repeated and broke off what they carried",
 		Text:      "Lines that delay, tear, repeat or break off shall cost no acknowledged message, damage none, reorder none and double none that the broker passed on once.",
-		Source:    "MQTT 5.0 sections 4.4, 4.6; RFC 6455 section 5.4; EN 50159 (delay, deletion, repetition)",
+		Source:    "MQTT 5.0 sections 4.4, 4.6; RFC 6455 section 5.4; EN 50159 (delay, deletion, repetition)", Faults: []string{"F72", "F73", "F74"},
 	}),
 }
 
@@ -324,6 +330,12 @@ var resources = []profile.Known{
 		Measurand: "sessions of viewers that ended, and messages lost or doubled, while the wall clock of the system stepped an hour ahead and back",
 		Text:      "A step of its wall clock shall end no session and lose or double no message of the bridge.",
 		Source:    "metrology 5 F68; attack list N100", Faults: []string{"F68"},
+	}),
+	counted("effects", "", reports.Requirement{
+		ID: "RES-07", Title: "a long uptime does no harm", Class: reports.Optional, MinSamples: 100, Rule: zero,
+		Measurand: "sessions of viewers that ended, and messages lost or doubled, while the milliseconds since the start of the machine left 31 and 32 bits (24.8 and 49.7 days)",
+		Text:      "That the machine has been up for 24.8 or 49.7 days shall end no session and lose or double no message of the bridge.",
+		Source:    "metrology 5 F69; time_namespaces(7)", Faults: []string{"F69"},
 	}),
 }
 

@@ -166,13 +166,13 @@ func judgeClockStep(c *spec.Case) {
 	}
 	l, j := c.Load("clockstep"), newJudged(c)
 	j.unmet = append(j.unmet, seen.unseen(l.Cycles)...)
-	j.steady("RES-06")
+	j.steady("RES-06", "effect of the step/effects of the step")
 	j.show("t0i→t4, the clock steps ahead and back", slotOf(time.Duration(2*l.Cycles+1)*l.Hold))
 }
 
 // steady judges that no session of a viewer ended and nothing was lost or
 // doubled.
-func (j *judged) steady(id string) {
+func (j *judged) steady(id, noun string) {
 	d, found := j.history.Delivery(j.options(id))
 	found = ofKind(found, "lost", "duplicate")
 	events := d.Lost + d.Duplicated
@@ -189,7 +189,7 @@ func (j *judged) steady(id string) {
 			Detail: fmt.Sprintf("the session ended: code %s, %s", e.Fields["code"], e.Fields["reason"]),
 		})
 	}
-	j.none(id, "effect of the step/effects of the step", "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed, found, j.samples(id))
+	j.none(id, noun, "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed, found, j.samples(id))
 }
 
 func (j *judged) isViewer(name string) bool {

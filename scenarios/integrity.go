@@ -2,19 +2,21 @@ package scenarios
 
 // Integrity: does every payload and every topic arrive as it was sent?
 //
-// Requirements: INT-01, INT-02, INT-03, INT-04.
+// Requirements: INT-01 to INT-05.
 //
 // Procedure "payloads":
 //  1. Start the bridge. No device speaks; everything is sent by hand, one
 //     message after the acknowledgement of the other, each on a topic of its own.
 //  2. Send text and numbers that careless software damages.
 //  3. Send under topics that careless software confuses, each twice.
-//  4. Where the system claims to carry what a message says about itself (MQTT 5
+//  4. Where viewers may ask for compression one of them does: send messages that
+//     are alike, to far beyond the window of its compression.
+//  5. Where the system claims to carry what a message says about itself (MQTT 5
 //     properties), send messages that say what careless software leaves out.
-//  5. Send the ladder of sizes, as text and, where the system claims to carry
+//  6. Send the ladder of sizes, as text and, where the system claims to carry
 //     them, as random bytes, as far up as the broker and the descriptor allow. It
 //     comes last: what a large payload holds up is no damage of what follows.
-//  6. Count: what arrives must be what was sent, to the byte, under its topic. A
+//  7. Count: what arrives must be what was sent, to the byte, under its topic. A
 //     system that writes JSON anew is held to what the JSON says.
 
 import (
@@ -39,7 +41,7 @@ import (
 var _ = spec.Describe("Integrity", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "payloads", Title: "carries payloads of every size and kind unchanged, under the topic that they were sent to",
-		Requirements: []string{"INT-01", "INT-02", "INT-03", "INT-04"}, Loads: []string{"payloads"},
+		Requirements: []string{"INT-01", "INT-02", "INT-03", "INT-04", "INT-05"}, Loads: []string{"payloads"},
 		Drive: drivePayloads, Judge: judgePayloads,
 	})
 })
@@ -51,8 +53,8 @@ const (
 	topicPart = "topic-"
 )
 
-// largePayloads lets the default bridge take the whole ladder.
-var largePayloads = map[string]any{"mqtt.maxPacketBytes": "2MiB"}
+// forPayloads lets the default bridge take the whole ladder, and compress.
+var forPayloads = map[string]any{"mqtt.maxPacketBytes": "2MiB", "viewers.compression": "on"}
 
 // payloadFacts is what a judge must know of what was sent.
 type payloadFacts struct {
@@ -60,12 +62,15 @@ type payloadFacts struct {
 	LeftOut []string `json:"left_out"` // of the ladder, with the reason
 	Stuck   string   `json:"stuck"`    // why nothing more was sent, "" when all was
 	Said    []said   `json:"said"`     // what messages said about themselves; none where that was not asked
+
+	Squeezed   uint64 `json:"squeezed"`   // messages that came compressed
+	Unreadable uint64 `json:"unreadable"` // to the viewer that takes those
 }
 
 func drivePayloads(ctx context.Context, t *spec.Trial) {
 	l := t.Load("payloads")
 	t.Step("start the bridge with %d viewers", l.Viewers)
-	b := t.Open(ctx, harness.Plan{Load: l, Config: largePayloads})
+	b := t.Open(ctx, harness.Plan{Load: l, Config: forPayloads})
 	hand, err := b.Hand(ctx, "hand", nil)
 	t.Check(err)
 	facts := payloadFacts{Topics: tellsTopics(b.SUT.Viewer())}
@@ -76,12 +81,21 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 		heard, err = listenIn(ctx, b)
 		t.Check(err)
 	}
+	var squeezed *viewer.Viewer
+	if t.Applies("INT-05") {
+		squeezed, err = squeezeIn(ctx, b)
+		t.Check(err)
+	}
 	t.Check(b.Around(ctx, "payloads", 0, 0, func(ctx context.Context) error {
 		t.Step("send %d texts, numbers and times that careless software damages", len(contents()))
 		err := mail(ctx, hand, textPart, contents())
 		if err == nil {
 			t.Step("send twice under %d topics that careless software confuses", len(topicNames()))
 			err = mailTopics(ctx, hand)
+		}
+		if err == nil && squeezed != nil {
+			t.Step("send %d messages that are alike", alikeMessages)
+			err = mail(ctx, hand, alikePart, alike())
 		}
 		if err == nil && heard != nil {
 			t.Step("send %d messages that say something about themselves", len(properties()))
@@ -101,6 +115,10 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	if heard != nil {
 		facts.Said = heard.heard()
 	}
+	if squeezed != nil {
+		c := squeezed.Counters()
+		facts.Squeezed, facts.Unreadable = c.Squeezed, c.Malformed
+	}
 	t.Keep(facts)
 }
 
@@ -112,6 +130,7 @@ func judgePayloads(c *spec.Case) {
 	j.intact("INT-01", sizePart, "payloads of the ladder", j.samples("INT-01"))
 	j.intact("INT-02", textPart, "texts, numbers and times", j.samples("INT-02"))
 	j.unaltered("INT-03", facts.Said, j.samples("INT-03"))
+	j.expanded("INT-05", facts.Squeezed, facts.Unreadable, j.samples("INT-05"))
 	if !facts.Topics {
 		j.unmet = append(j.unmet, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a descriptor that says where a viewer finds the topic of a message",
@@ -122,9 +141,15 @@ func judgePayloads(c *spec.Case) {
 	j.show("t0i→t4, payloads of every size and kind", 100*time.Millisecond)
 }
 
-// intact judges that what was sent by the devices of one part arrived unchanged.
+// intact judges that what was sent by the devices of one part arrived unchanged
+// where nothing is compressed, which INT-05 judges.
 func (j *judged) intact(id, part, unit string, least int64) {
 	o := j.options(id)
+	for _, n := range j.history.Log().Index.Nodes {
+		if n.Role == "viewer" && n.Name != squeezedViewer {
+			o.Viewers = append(o.Viewers, n.Name)
+		}
+	}
 	for _, s := range j.history.Log().Index.Streams {
 		if strings.HasPrefix(s.Device, part) {
 			o.Devices = append(o.Devices, s.Device)

@@ -96,6 +96,11 @@ func TestPayloadsAndTopicsAreJudged(t *testing.T) {
 func TestPropertiesAreJudged(t *testing.T) {
 	mail := func() *record.Log {
 		log := emptyLog()
+		for i, n := range log.Index.Nodes {
+			if n.Role == "viewer" {
+				log.Index.Nodes[i].Name = saidViewer
+			}
+		}
 		for name := range properties() {
 			log.Index.Streams = append(log.Index.Streams, record.Stream{Device: saidPart + name, Topic: harness.Topic(saidPart + name), Mode: "sim", QoS: 1, Foreign: true})
 			publish(log, record.Record{
@@ -150,6 +155,42 @@ func TestPropertiesAreJudged(t *testing.T) {
 	}
 	if all := l.heard(); len(all) != 1 || len(all[0].Came) != mostCame {
 		t.Errorf("kept are %+v", all)
+	}
+}
+
+// What came over a connection that compresses is judged by what could be read,
+// and not at all where hardly anything was compressed.
+func TestCompressionIsJudged(t *testing.T) {
+	mail := func() *record.Log {
+		log := mailLog()
+		for i, n := range log.Index.Nodes {
+			if n.Role == "viewer" {
+				log.Index.Nodes[i].Name = squeezedViewer
+			}
+		}
+		return log
+	}
+	judge := func(squeezed, unreadable uint64) func(*judged) {
+		return func(j *judged) { j.expanded("INT-05", squeezed, unreadable, 100) }
+	}
+	change := func(l *record.Log) { arrivalOf(l, "content-nul").Digest++ }
+	verdictsOf(t, "ci", mail, []seeded{
+		{"none", nil, judge(100, 0), reports.Pass, ""},
+		{"F66 damages a payload", change, judge(100, 0), reports.Fail, "phantom"},
+		{"F66 damages what stands round the payloads", nil, judge(100, 1), reports.Fail, "unreadable"},
+		{"hardly anything was compressed", nil, judge(leastSqueezed-1, 0), reports.Inconclusive, ""},
+		{"another viewer", func(l *record.Log) {
+			for i := range l.Index.Nodes {
+				l.Index.Nodes[i].Name = "viewer-01"
+			}
+		}, judge(100, 0), reports.Inconclusive, ""},
+	})
+	size := 0
+	for _, it := range alike() {
+		size += len(it.payload)
+	}
+	if size < 64<<10 || len(alike()[0].payload) < 512 {
+		t.Errorf("%d bytes are alike, in messages of %d", size, len(alike()[0].payload))
 	}
 }
 

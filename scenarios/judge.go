@@ -28,8 +28,10 @@ type judged struct {
 }
 
 // newJudged reads what the first bench of the scenario left.
-func newJudged(c *spec.Case) *judged {
-	r := c.Bench()
+func newJudged(c *spec.Case) *judged { return judgedAt(c, c.Bench()) }
+
+// judgedAt reads what a bench of the scenario left.
+func judgedAt(c *spec.Case, r *harness.Recorded) *judged {
 	h, err := r.History()
 	c.Check(err)
 	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps, usage: r.Usage}

@@ -18,6 +18,9 @@ import (
 // saidPart begins the devices of the messages that say something about themselves.
 const saidPart = "said-"
 
+// saidViewer is told it.
+const saidViewer = "viewer-said"
+
 // said is what one message says about itself, as it was sent and as it came.
 type said struct {
 	Device string                `json:"device"`
@@ -113,7 +116,7 @@ func (l *listener) heard() []said {
 // listenIn opens one more viewer, which is told what messages say about themselves.
 func listenIn(ctx context.Context, b *harness.Bench) (*listener, error) {
 	l := &listener{all: map[string]*said{}}
-	cfg := harness.ViewerConfig(b, "viewer-said")
+	cfg := harness.ViewerConfig(b, saidViewer)
 	cfg.Said = l.hear
 	_, err := b.AddViewer(ctx, cfg)
 	return l, err
@@ -142,6 +145,7 @@ func (j *judged) unaltered(id string, all []said, least int64) {
 	o := j.options(id)
 	var n, altered, missing int64
 	var found []reports.Finding
+	o.Viewers = []string{saidViewer}
 	for _, s := range all {
 		o.Devices = append(o.Devices, s.Device)
 		if len(s.Came) == 0 {
@@ -155,7 +159,7 @@ func (j *judged) unaltered(id string, all []said, least int64) {
 			}
 			altered++
 			found = append(found, reports.Finding{
-				Requirement: id, Kind: "altered", Subject: "viewer-said ← " + s.Device, Confirmed: true, Evidence: "facts/" + j.Scenario.ID + ".json",
+				Requirement: id, Kind: "altered", Subject: saidViewer + " ← " + s.Device, Confirmed: true, Evidence: "facts/" + j.Scenario.ID + ".json",
 				Detail: fmt.Sprintf("sent with %s, came with %s", describe(s.Sent), describe(came)),
 			})
 			break

@@ -29,13 +29,13 @@ type child struct {
 	state   *os.ProcessState
 }
 
-// launch starts the process in a process group of its own. ended is called once
-// when it is gone.
+// launch starts the process in a process group of its own, on a machine that has
+// been up for so long where uptime is not 0. ended is called once when it is gone.
 //
 // One goroutine, locked to its thread, starts the process and waits for it: the
 // death signal of Linux is bound to the thread that forked, not to the process,
 // and the thread of any other goroutine may go away first (prctl(2)).
-func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*child, error) {
+func launch(spec Process, dir string, uptime time.Duration, log *slog.Logger, ended func(*child)) (*child, error) {
 	c := &child{spec: spec, logPath: filepath.Join(dir, spec.Name+".log"), done: make(chan struct{})}
 	out, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // artifacts are there to be read by others
 	if err != nil {
@@ -47,7 +47,12 @@ func launch(spec Process, dir string, log *slog.Logger, ended func(*child)) (*ch
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if uptime == 0 {
+			defer runtime.UnlockOSThread()
+		} else if err := setUptime(uptime); err != nil { // its thread ends with this goroutine
+			started <- err
+			return
+		}
 		// The process outlives the context that it was started in.
 		cmd := exec.CommandContext(context.Background(), spec.Command[0], spec.Command[1:]...)
 		cmd.Dir, cmd.Env = spec.Dir, append(environment(), spec.Env...)

@@ -89,7 +89,7 @@ func (s *SUT) startOne(ctx context.Context, i int) error {
 	if taken(ctx, spec.Ready.TCP) {
 		return fmt.Errorf("process %q was not started: something listens on %s already and would be taken for it; end that program or choose another port", spec.Name, spec.Ready.TCP)
 	}
-	c, err := launch(spec, s.dir, s.log, s.ended)
+	c, err := launch(spec, s.dir, s.opts.Uptime, s.log, s.ended)
 	if err != nil {
 		return err
 	}

@@ -167,6 +167,7 @@ const (
 	CapBinary        = "binary"            // payloads that are no text reach viewers unchanged
 	CapLastWill      = "last-will"         // the will of a device that dies reaches viewers
 	CapMixedOrder    = "mixed-qos-order"   // a topic keeps its order over QoS 0 and QoS 1
+	CapCompression   = "compression"       // viewers that offer permessage-deflate are sent compressed messages
 	CapProperties    = "properties"        // content type, user properties and the like of a message reach viewers
 	CapBrokerRestart = "broker-restart"    // nothing is lost over a restart of the broker, which is a part of its own
 )
@@ -176,7 +177,7 @@ func Capabilities() []string {
 	return []string{CapQoS1, CapRetained, CapResume, CapSnapshot, CapGapMarker, CapCrashSafe, CapExactlyOnce,
 		CapTLS, CapOriginCheck, CapAuth, CapTokenValidity, CapTokenExpiry, CapRevocation, CapTenants,
 		CapCloseCodes, CapHeartbeat, CapTakeover, CapLimits, CapDrain, CapMetrics,
-		CapBinary, CapLastWill, CapMixedOrder, CapProperties, CapBrokerRestart}
+		CapBinary, CapLastWill, CapMixedOrder, CapProperties, CapCompression, CapBrokerRestart}
 }
 
 // Bridged reports whether the system is bridged as Default and Fronted describe

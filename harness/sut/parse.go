@@ -271,6 +271,8 @@ func unaskable(capability, protocol string) string {
 		return "only plumbline.v1 has a form for it that the harness knows"
 	case capability == CapProperties && protocol != "mqtt":
 		return "only MQTT 5 has a form for them that the harness knows"
+	case capability == CapCompression && (protocol == "sse" || protocol == "poll"):
+		return "permessage-deflate is of WebSocket"
 	case capability == CapHeartbeat && (protocol == "sse" || protocol == "poll"):
 		return "they say nothing whose absence could be noticed, and what acknowledges the bytes is the kernel"
 	}

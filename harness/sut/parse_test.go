@@ -234,6 +234,8 @@ func TestClaimsThatCannotBeJudged(t *testing.T) {
 		{"mqtt", "ws://127.0.0.1:1/", CapProperties, false},
 		{"plumbline", "ws://127.0.0.1:1/", CapProperties, true},
 		{"json", "ws://127.0.0.1:1/", CapProperties, true},
+		{"json", "ws://127.0.0.1:1/", CapCompression, false},
+		{"sse", "http://127.0.0.1:1/", CapCompression, true},
 		{"plumbline", "ws://127.0.0.1:1/", CapGapMarker, false},
 	} {
 		text := "apiVersion: plumbline/v1\nkind: SUT\nname: x\nbroker: {url: \"mqtt://127.0.0.1:1\"}\n" +

@@ -25,6 +25,7 @@ type Options struct {
 	Config      map[string]any // settings of bridged by dotted key, for example "viewers.heartbeat": "1s"
 	StopLimit   time.Duration  // how long SIGTERM may take before SIGKILL; 0 means DefaultStopLimit
 	SampleEvery time.Duration  // how often CPU, memory and files are sampled; 0 means never
+	Uptime      time.Duration  // that processes see the machine to have at each of their starts, whole seconds; 0 is the true one. See CanSetUptime
 	Log         *slog.Logger   // nil discards
 }
 

@@ -51,6 +51,9 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 		ReadBufferSize:   16 << 10,
 		WriteBufferSize:  1 << 10,
 	}
+	if v.cfg.Compress {
+		v.squeeze(&dialer)
+	}
 	conn, response, err := dialer.DialContext(ctx, request.url.String(), request.header)
 	if response != nil {
 		defer func() { _ = response.Body.Close() }()

@@ -36,6 +36,7 @@ type Counters struct {
 	Broken      uint64 // breaks of the chain that nobody declared
 	Malformed   uint64 // frames that could not be decoded
 	Bytes       uint64 // of frames, without their headers
+	Squeezed    uint64 // messages that came compressed
 	Connects    uint64 // sessions welcomed
 	Disconnects uint64
 	LastClose   int // close code of the last disconnection, 0 when there was none

@@ -7,8 +7,8 @@
 // It stamps each frame directly after it was read and keeps what it saw as
 // records; where a server numbers what it sends, it checks the chain of journal
 // intervals itself. It does not judge. Whatever a server sends, memory is
-// bounded by a frame of 16 MiB and as much of topic names, and a recording by
-// what can have been published.
+// bounded by a frame of 16 MiB, three of them where it may compress, and as much
+// of topic names, and a recording by what can have been published.
 package viewer
 
 import (
@@ -55,6 +55,7 @@ type Config struct {
 	MQTTVersion string        // 5 or 3.1.1; "" means 5
 	KeepAlive   time.Duration // of CONNECT (MQTT), whole seconds up to 18 h; 0 means DefaultKeepAlive
 	Subprotocol string        // WebSocket subprotocol; "" means that of the protocol
+	Compress    bool          // offer permessage-deflate (protocols over WebSocket)
 	Hello       []string      // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
 	Message     Pointers      // into each frame (JSON, SSE, Poll)
 	Interval    time.Duration // between two requests (Poll); 0 means DefaultInterval
@@ -179,6 +180,9 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("viewer: open %q: no filter to subscribe to", cfg.Name)
 	}
 	cfg.Protocol = or(cfg.Protocol, Plumbline)
+	if cfg.Compress && (cfg.Protocol == SSE || cfg.Protocol == Poll) {
+		return fmt.Errorf("viewer: open %q: viewers of protocol %s have no WebSocket to compress", cfg.Name, cfg.Protocol)
+	}
 	if err := cfg.Place.check(cfg.Protocol); err != nil {
 		return fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
 	}

@@ -14,6 +14,9 @@ func atDevices(d Defect) Defect { d.Where = deviceSide; return d }
 // clocked gives the system of a defect a wall clock that may be stepped.
 func clocked(d Defect) Defect { d.Clock = true; return d }
 
+// aged asks for the limit of a long uptime, which ci leaves out.
+func aged(d Defect) Defect { d.Limits = map[string]string{"RES-07": "0 effects"}; return d }
+
 // burdens are defects of what a bridge takes, keeps and lets out.
 var burdens = []Defect{
 	seeded("F19", "keeps the oldest 20 of what a viewer does not read and drops what is newer", "RES-05", "stall", "20/100ms", "1 overload"),
@@ -27,8 +30,13 @@ var burdens = []Defect{
 	seeded("F59", "has a queue without end for a viewer that does not read", "RES-05", "stall", "20", "1, 10 × the fill time"),
 	seeded("F70", "waits a minute for a viewer that does not get on with the handshake of TLS", "SEC-11", "sessions", "60s", "1 such connection"),
 	atDevices(seeded("F71", "never answers UNSUBSCRIBE", "PRO-03", "standards", "", "1 suite")),
+	atDevices(loaded(seeded("F72", "takes what came of a message for all of it when the connection ends within it", "REC-07", "badlines", "", "1 connection that ends within a payload"), badLines)),
+	atDevices(loaded(seeded("F73", "takes every message that a device sends again for one that it has", "REC-07", "badlines", "", "1 message that was lost with its connection"), badLines)),
+	atDevices(loaded(seeded("F74", "does not know a message again that a device sends a second time", "REC-07", "badlines", "", "1 lost PUBACK and a reconnection"), badLines)),
 	seeded("F65", "answers a ping with the first 64 bytes of it", "PRO-01", "standards", "64", "1 suite"),
 	clocked(seeded("F68", "ends viewers by a timer that goes by the wall clock", "RES-06", "clockstep", "5m", "1 step each way")),
+	aged(seeded("F69", "keeps milliseconds since the machine was started as an int32: 24.8 days", "RES-07", "uptime", "int32", "1 wrap")),
+	aged(seeded("F69u", "the same as a uint32: 49.7 days", "RES-07", "uptime", "uint32", "1 wrap")),
 	loaded(seeded("F61r", "serves no filter after a restart, though it confirms them", "REC-05", "refill", "1", "1 restart"),
 		load("refill", "cycles", 4)),
 	loaded(seeded("F62", "serves 1 filter in 50 no more after a restart", "REC-05", "refill", "0.02", "228 filters restarted"),

@@ -27,14 +27,3 @@ func Controls() []Control {
 		{ID: "C-gap", Title: "one interval in 100 is declared as a gap", Param: "100", Scenario: []string{"client"}, Loads: cuts(3, 3, "400 ms"), Green: []string{"DEL-07", "DEL-05", "ORD-02"}},
 	}
 }
-
-// Unseeded returns the faults of the catalogue that no defect stands for yet,
-// each with the reason; with the requirement behind the number when the fault is
-// seeded for another one.
-func Unseeded() map[string]string {
-	return map[string]string{
-		"F37": "the relay of the seeded defects carries no properties yet",
-		"F66": "the viewers of the bench do not ask for compression yet",
-		"F69": "an uptime of 24.8 days is no matter of a bench",
-	}
-}

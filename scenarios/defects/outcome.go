@@ -31,6 +31,7 @@ type Outcome struct {
 	Kills    string            `json:"kills,omitempty"`
 	Scenario string            `json:"scenario"`
 	Param    string            `json:"param,omitempty"`
+	Under    string            `json:"under"` // what it was tried under, as the table had it; see Condition
 	Status   Status            `json:"status"`
 	Fired    uint64            `json:"fired"`
 	Without  string            `json:"without,omitempty"` // what the named requirement says under the same conditions without the defect
@@ -44,14 +45,32 @@ type Outcome struct {
 // Untried returns the outcome of a defect or a control whose trial could not be
 // run, and why.
 func Untried(id, why string) Outcome {
-	out := Outcome{ID: id, Status: Broken, Why: why, Date: time.Now().UTC().Format(time.DateOnly)}
+	out := Outcome{ID: id}
 	if d, ok := Find(id); ok {
-		out.Title, out.Kills, out.Scenario, out.Param = d.Title, d.Kills, d.Scenario, d.Param
+		out = d.outcome()
 	}
 	if c, ok := FindControl(id); ok {
-		out.Title, out.Scenario, out.Param = c.Title, strings.Join(c.Scenario, " "), c.Param
+		out = c.outcome()
 	}
+	out.Status, out.Why, out.Date = Broken, why, time.Now().UTC().Format(time.DateOnly)
 	return out
+}
+
+// outcome is that of a trial of the defect before it was run.
+func (d Defect) outcome() Outcome {
+	return Outcome{ID: d.ID, Title: d.Title, Kills: d.Kills, Scenario: d.Scenario, Param: d.Param, Under: d.Condition()}
+}
+
+// outcome is that of a trial of the control before it was run.
+func (c Control) outcome() Outcome {
+	return Outcome{ID: c.ID, Title: c.Title, Scenario: strings.Join(c.Scenario, " "), Param: c.Param, Under: fmt.Sprintf("loads %v, in question %v", c.Loads, c.Green)}
+}
+
+// Same reports whether two trials were of one form of their defect or control:
+// the same fault in the same size, asked of the same requirement under the same
+// load and limits.
+func (o Outcome) Same(other Outcome) bool {
+	return o.ID == other.ID && o.Title == other.Title && o.Kills == other.Kills && o.Scenario == other.Scenario && o.Param == other.Param && o.Under == other.Under
 }
 
 // Good reports whether the trial came out as it must.

@@ -36,7 +36,7 @@ func FindControl(id string) (Control, bool) {
 // it would disturb. Trials that count what was lost, let in or damaged do not.
 func (d Defect) Alone() bool {
 	switch d.Scenario {
-	case "admission", "tenants", "payloads", "mixed", "standards", "brokerdown", "clockstep", "kill", "churn":
+	case "admission", "tenants", "payloads", "mixed", "standards", "brokerdown", "clockstep", "kill", "churn", "badlines", "uptime":
 		return false
 	case "steady", "client", "refill":
 		family, _, _ := strings.Cut(d.Kills, "-")

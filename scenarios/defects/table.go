@@ -18,11 +18,13 @@ type Defect struct {
 	Param    string // of flawed
 	Stimulus string // what it takes to detect it at 99 % (metrology 5)
 
-	Loads  map[string]map[string]any // over those of the profile
-	Limits map[string]string         // over those of the profile, where the defect is none at its limits
-	RS256  bool                      // viewers' tokens are signed with an RSA key
-	Clock  bool                      // the system has a wall clock that the harness may step
-	Claims []string                  // capabilities beyond those of bridged
+	Loads   map[string]map[string]any // over those of the profile
+	Limits  map[string]string         // over those of the profile, where the defect is none at its limits
+	RS256   bool                      // viewers' tokens are signed with an RSA key
+	MQTT    bool                      // viewers speak MQTT 5 over WebSocket, which flawed carries to the broker of bridged
+	Squeeze bool                      // flawed compresses for viewers that offer it
+	Clock   bool                      // the system has a wall clock that the harness may step
+	Claims  []string                  // capabilities beyond those of bridged
 }
 
 // asked is what the profile of the defect differs in.
@@ -33,14 +35,17 @@ func (d Defect) asked() asks {
 // Plain reports whether the defect is tried under the conditions of the control
 // none, which every scenario shares.
 func (d Defect) Plain() bool {
-	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.Clock
+	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.MQTT && !d.Squeeze && !d.Clock
 }
 
 // Condition is what the defect is tried under, itself apart: the same for all
 // that one trial without a defect stands beside.
 func (d Defect) Condition() string {
-	return fmt.Sprint(d.Scenario, d.Loads, d.Limits, d.Claims, d.RS256, d.Clock) // maps print in the order of their keys
+	return fmt.Sprintf("%s, loads %v, limits %v, claims %v, RS256 %v, MQTT %v, compression %v, clock %v", d.Scenario, d.Loads, d.Limits, d.Claims, d.RS256, d.MQTT, d.Squeeze, d.Clock) // maps print in the order of their keys
 }
+
+// badLines is a load of so many faults that each kind of them comes.
+var badLines = load("badlines", "cycles", 80, "hold", "200 ms")
 
 // Sides of the bridge.
 const (

@@ -13,6 +13,7 @@ import (
 
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 	"plumbline/reports"
 	"plumbline/reports/render"
 )
@@ -27,7 +28,7 @@ type Programs struct {
 // stay there. Killed says that the named requirement said FAIL; whether it would
 // have done so anyhow see Sober and Outcome.Against. The error is of the trial.
 func Try(ctx context.Context, with Programs, d Defect, dir string, seed uint64) (Outcome, error) {
-	out := Outcome{ID: d.ID, Title: d.Title, Kills: d.Kills, Scenario: d.Scenario, Param: d.Param}
+	out := d.outcome()
 	run, err := trial(ctx, with, &out, d.run(d.ID, d.Param, d.asked(), dir, seed))
 	if err != nil {
 		out.Status, out.Why = Broken, err.Error()
@@ -70,7 +71,7 @@ func Sober(ctx context.Context, with Programs, d Defect, dir string, seed uint64
 
 // Hold runs a control. dir must be empty.
 func Hold(ctx context.Context, with Programs, c Control, dir string, seed uint64) (Outcome, error) {
-	out := Outcome{ID: c.ID, Title: c.Title, Scenario: strings.Join(c.Scenario, " "), Param: c.Param}
+	out := c.outcome()
 	run, err := trial(ctx, with, &out, run{
 		id: c.ID, param: c.Param, filter: strings.Join(c.Scenario, " || "), dir: dir, seed: seed, asks: c.asked(),
 	})
@@ -138,14 +139,15 @@ type run struct {
 	dir               string
 	seed              uint64
 	bare              bool // bridged alone
-	rs256             bool
+	rs256, mqtt       bool
+	squeeze           bool
 	claims            []string
 }
 
 // run is a trial under the conditions of a defect.
 func (d Defect) run(id, param string, asked asks, dir string, seed uint64) run {
 	return run{
-		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, claims: d.Claims,
+		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, mqtt: d.MQTT, squeeze: d.Squeeze, claims: d.Claims,
 	}
 }
 
@@ -205,12 +207,22 @@ func descriptor(with Programs, r run, counter string) *sut.Descriptor {
 	if r.clock {
 		front = append(front, "--clock", wallFile)
 	}
+	if r.mqtt {
+		front = append(front, "--mqtt")
+	}
+	if r.squeeze {
+		front = append(front, "--compress")
+	}
 	d := sut.Fronted(front...)
 	d.Name = "bridged behind flawed: " + r.id
 	d.Description = "the bridge of this repository behind a relay with one seeded defect"
 	d.Capabilities = append(d.Capabilities, r.claims...)
 	if r.rs256 {
 		d.Auth.JWT.Alg, d.Auth.JWT.PrivateKeyFile = "RS256", "{{dir}}/viewers.pem"
+	}
+	if r.mqtt {
+		d.Viewer = sut.Viewer{Protocol: viewer.MQTT, URL: d.Viewer.URL, MQTTVersion: "5", Origin: d.Viewer.Origin, CA: d.Viewer.CA}
+		d.Auth, d.Capabilities = nil, []string{sut.CapQoS1, sut.CapTLS, sut.CapBinary, sut.CapProperties}
 	}
 	if r.clock {
 		d.Hooks.StepClock = []string{with.Flawed, "--step", wallFile}

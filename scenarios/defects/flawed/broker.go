@@ -87,6 +87,7 @@ func (p packet) append(dst []byte) []byte {
 
 var errPacket = errors.New("malformed packet")
 
+// readPacket reads one packet. With an error comes what there was of it.
 func readPacket(in *bufio.Reader) (p packet, err error) {
 	if p.first, err = in.ReadByte(); err != nil {
 		return p, err
@@ -106,7 +107,8 @@ func readPacket(in *bufio.Reader) (p packet, err error) {
 		}
 	}
 	p.body = make([]byte, size)
-	_, err = io.ReadFull(in, p.body)
+	n, err := io.ReadFull(in, p.body)
+	p.body = p.body[:n] // what came of it
 	return p, err
 }
 
@@ -124,8 +126,20 @@ type link struct {
 	acked map[uint16]bool // acknowledged here: the answer of the broker is not passed on
 }
 
+// hooks are those of a flaw for one kind of connection; see flaw.
+type hooks struct {
+	fromDevice, fromBroker func(*link, packet) bool
+	cutOff                 func(*link, packet)
+	lost                   func(*link)
+}
+
 // serveDevice relays one connection of a device.
 func (f *front) serveDevice(device net.Conn) {
+	f.link(device, hooks{fromDevice: f.flaw.fromDevice, fromBroker: f.flaw.fromBroker, cutOff: f.flaw.cutOff, lost: f.flaw.deviceLost})
+}
+
+// link relays packets between a client and the broker of the bridge.
+func (f *front) link(device net.Conn, h hooks) {
 	broker, err := (&net.Dialer{Timeout: handshakeLimit}).DialContext(context.Background(), "tcp", f.opts.brokerTo)
 	if err != nil || !f.hold(broker) {
 		return
@@ -134,29 +148,33 @@ func (f *front) serveDevice(device net.Conn) {
 	l := &link{f: f, device: device, broker: broker, began: time.Now(), acked: map[uint16]bool{}}
 	var ways sync.WaitGroup
 	ways.Go(func() {
-		l.carry(bufio.NewReader(device), f.flaw.fromDevice, l.send)
-		if f.flaw.deviceLost != nil {
-			f.flaw.deviceLost(l)
+		part := l.carry(bufio.NewReader(device), h.fromDevice, l.send)
+		if h.cutOff != nil && len(part.body) > 0 {
+			h.cutOff(l, part)
+		}
+		if h.lost != nil {
+			h.lost(l)
 		}
 		_ = broker.Close()
 	})
-	l.carry(bufio.NewReader(broker), f.flaw.fromBroker, l.answer)
+	_ = l.carry(bufio.NewReader(broker), h.fromBroker, l.answer) // of what the broker had no time to say nobody learns
 	_ = device.Close()
 	ways.Wait()
 }
 
-// carry passes packets on that the flaw leaves alone.
-func (l *link) carry(in *bufio.Reader, flaw func(*link, packet) bool, to func(packet) error) {
+// carry passes packets on that the flaw leaves alone. It returns what came of a
+// last one that was cut off.
+func (l *link) carry(in *bufio.Reader, flaw func(*link, packet) bool, to func(packet) error) packet {
 	for {
 		p, err := readPacket(in)
 		if err != nil {
-			return
+			return p
 		}
 		if flaw != nil && !flaw(l, p) {
 			continue
 		}
 		if to(p) != nil {
-			return
+			return packet{}
 		}
 	}
 }

@@ -29,7 +29,10 @@ type flaw struct {
 	dropsAtEnd  bool                                         // what waits at the end is not sent
 	fromDevice  func(*link, packet) bool                     // a packet to the broker
 	fromBroker  func(*link, packet) bool                     // a packet to the device
+	cutOff      func(*link, packet)                          // what came of a packet whose connection ended within it
 	deviceLost  func(*link)                                  // the connection of a device is over
+	window      uint64                                       // bytes after which compressed messages refer to what is not there; 0 means never
+	toMQTT      func(*link, packet) bool                     // a packet to a viewer that speaks MQTT
 }
 
 // param is what a flaw is given: numbers and times with their units, separated
@@ -79,7 +82,7 @@ func flawOf(id, text string, f *front) (made *flaw, err error) {
 	return &flaw{}, nil
 }
 
-var groups = []map[string]maker{delivery, order, latency, content, security, devices, resources}
+var groups = []map[string]maker{delivery, order, latency, content, properties, compression, security, devices, lines, resources}
 
 func makerOf(id string) maker {
 	for _, group := range groups {

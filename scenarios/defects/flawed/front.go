@@ -143,6 +143,10 @@ func (f *front) serveViewer(raw net.Conn) {
 	if !ok {
 		return
 	}
+	if f.opts.mqtt {
+		f.serveMQTT(client)
+		return
+	}
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: handshakeLimit}, Config: f.asked}
 	bridge, err := dialer.DialContext(context.Background(), "tcp", f.opts.viewersTo)
 	if err != nil || !f.hold(bridge) {

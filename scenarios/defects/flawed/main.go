@@ -29,6 +29,8 @@ type options struct {
 	broker, brokerTo          string
 	tls, secret, revoked, rsa string
 	clock                     string
+	mqtt                      bool // viewers speak MQTT over WebSocket
+	compress                  bool // compress for viewers that offer it
 	issuer, audience          string
 	command                   []string
 }
@@ -82,6 +84,8 @@ func parse(args []string) (*options, error) {
 	} {
 		set.StringVar(into, name, "", "")
 	}
+	set.BoolVar(&o.mqtt, "mqtt", false, "")
+	set.BoolVar(&o.compress, "compress", false, "")
 	set.Uint64Var(&o.seed, "seed", 1, "of everything drawn")
 	if err := set.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)

@@ -12,7 +12,7 @@ import (
 // resources: what is taken and not given back, and who waits for whom.
 var resources = map[string]maker{
 	"F55": leakMemory, "F56": leakFiles, "F57": leakGoroutines, "F58": oneForAll,
-	"F19": keepOldest, "F59": hoard, "F60": neverDrop, "F65": wrongPing, "F68": wallClock,
+	"F19": keepOldest, "F59": hoard, "F60": neverDrop, "F65": wrongPing, "F68": wallClock, "F69": wrapUptime,
 }
 
 // leakMemory (F55) keeps so many bytes of every message.
@@ -74,6 +74,30 @@ func leakGoroutines(f *front, p param) *flaw {
 			}()
 		},
 	}
+}
+
+// wrapUptime (F69, F69u) measures how long a viewer has been without data in
+// milliseconds since the machine was started, which it keeps as an int32 or a
+// uint32: when they wrap it takes every viewer for idle.
+func wrapUptime(f *front, p param) *flaw {
+	const most = 5 * 60 * 1000
+	kept := map[string]func(int64) int64{
+		"int32":  func(ms int64) int64 { return int64(int32(ms)) },  //nolint:gosec // G115: this is the flaw
+		"uint32": func(ms int64) int64 { return int64(uint32(ms)) }, //nolint:gosec // G115: and this
+	}[p[0]]
+	if kept == nil {
+		panic("neither int32 nor uint32")
+	}
+	return &flaw{bridgeFrame: func(s *session, _ frame) bool {
+		now, was := kept(uptime().Milliseconds()), s.ticks
+		s.ticks = now
+		if was == 0 || uint64(now-was) <= most { //nolint:gosec // G115: below zero is much
+			return true
+		}
+		f.count.fire()
+		s.end()
+		return false
+	}}
 }
 
 // oneForAll (F58) writes to one viewer after the other: one that does not read

@@ -22,9 +22,11 @@ type session struct {
 	ending             sync.Once
 
 	writeClient, writeBridge sync.Mutex
+	compressor               *compressor // towards the viewer, nil for none; set before the first frame
 
 	streams map[uint64]*stream
 	heard   time.Time // from the bridge, by the wall clock, where the flaw asks
+	ticks   int64     // the same in milliseconds of the uptime, as the flaw keeps them
 
 	mu     sync.Mutex
 	opaque bool // not plumbline.v1.json, or compact: frames are passed on as they come
@@ -54,6 +56,9 @@ func (s *session) relay() {
 	if whole && s.f.flaw.request != nil {
 		request = s.f.flaw.request(s, request)
 	}
+	if whole {
+		request, s.compressor = s.f.negotiate(request)
+	}
 	_, err := s.bridge.Write(request)
 	if !whole || err != nil {
 		s.end()
@@ -65,15 +70,21 @@ func (s *session) relay() {
 		return
 	}
 	answer := <-answered
+	upgraded := bytes.HasPrefix(answer, []byte("HTTP/1.1 101"))
+	if upgraded && s.compressor != nil {
+		answer = s.compressor.accept(answer)
+	}
 	if _, err := s.client.Write(answer); err != nil {
 		return
 	}
-	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101")) {
+	if !upgraded {
 		answered <- nil // it was passed on
 		splice(s.client, s.clientIn, s.bridge, s.bridgeIn, answered)
 		return
 	}
-	s.opaque = !bytes.Contains(bytes.ToLower(answer), []byte("sec-websocket-protocol: plumbline.v1.json"))
+	said := bytes.ToLower(answer)
+	s.opaque = !bytes.Contains(said, []byte("sec-websocket-protocol: plumbline.v1.json")) ||
+		(s.compressor == nil && bytes.Contains(said, []byte("permessage-deflate"))) // the bridge compresses itself
 	s.carry()
 }
 
@@ -192,12 +203,12 @@ func (s *session) toBridge(frames ...frame) error {
 }
 
 func (s *session) toViewer(frames ...frame) error {
-	var data []byte
-	for _, f := range frames {
-		data = appendFrame(data, f, false)
-	}
 	s.writeClient.Lock()
 	defer s.writeClient.Unlock()
+	var data []byte
+	for _, f := range frames {
+		data = appendFrame(data, s.compressor.frame(f), false)
+	}
 	_, err := s.client.Write(data)
 	return err
 }
