@@ -2,14 +2,11 @@ package defects
 
 // seeded is a defect whose scenario needs no other load than the profile's.
 func seeded(id, title, kills, scenario, param, stimulus string) Defect {
-	return Defect{ID: id, Title: title, Kills: kills, Scenario: scenario, Where: viewerSide, Param: param, Stimulus: stimulus}
+	return Defect{ID: id, Title: title, Kills: kills, Scenario: scenario, Param: param, Stimulus: stimulus}
 }
 
 // loaded gives a defect a load.
 func loaded(d Defect, loads map[string]map[string]any) Defect { d.Loads = loads; return d }
-
-// atDevices moves a defect to the side of the broker.
-func atDevices(d Defect) Defect { d.Where = deviceSide; return d }
 
 // clocked gives the system of a defect a wall clock that may be stepped.
 func clocked(d Defect) Defect { d.Clock = true; return d }
@@ -29,10 +26,10 @@ var burdens = []Defect{
 		"1 stalled reader beyond the fill time"),
 	seeded("F59", "has a queue without end for a viewer that does not read", "RES-05", "stall", "20", "1, 10 × the fill time"),
 	seeded("F70", "waits a minute for a viewer that does not get on with the handshake of TLS", "SEC-11", "sessions", "60s", "1 such connection"),
-	atDevices(seeded("F71", "never answers UNSUBSCRIBE", "PRO-03", "standards", "", "1 suite")),
-	atDevices(loaded(seeded("F72", "takes what came of a message for all of it when the connection ends within it", "REC-07", "badlines", "", "1 connection that ends within a payload"), badLines)),
-	atDevices(loaded(seeded("F73", "takes every message that a device sends again for one that it has", "REC-07", "badlines", "", "1 message that was lost with its connection"), badLines)),
-	atDevices(loaded(seeded("F74", "does not know a message again that a device sends a second time", "REC-07", "badlines", "", "1 lost PUBACK and a reconnection"), badLines)),
+	seeded("F71", "never answers UNSUBSCRIBE", "PRO-03", "standards", "", "1 suite"),
+	loaded(seeded("F72", "takes what came of a message for all of it when the connection ends within it", "REC-07", "badlines", "", "1 connection that ends within a payload"), badLines),
+	loaded(seeded("F73", "takes every message that a device sends again for one that it has", "REC-07", "badlines", "", "1 message that was lost with its connection"), badLines),
+	loaded(seeded("F74", "does not know a message again that a device sends a second time", "REC-07", "badlines", "", "1 lost PUBACK and a reconnection"), badLines),
 	seeded("F65", "answers a ping with the first 64 bytes of it", "PRO-01", "standards", "64", "1 suite"),
 	clocked(seeded("F68", "ends viewers by a timer that goes by the wall clock", "RES-06", "clockstep", "5m", "1 step each way")),
 	aged(seeded("F69", "keeps milliseconds since the machine was started as an int32: 24.8 days", "RES-07", "uptime", "int32", "1 wrap")),

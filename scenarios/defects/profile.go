@@ -83,7 +83,9 @@ func (a asks) profile() (*profile.Profile, error) {
 		if len(own) == 0 {
 			return nil, fmt.Errorf("defects: neither profile %s nor %s has a limit for %q", limitsOf, optionalOf, id)
 		}
-		own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
+		if own["limit"] != limit {
+			own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
+		}
 		if id == "LAT-09" {
 			own["samples"] = 1 // it counts runs
 		}

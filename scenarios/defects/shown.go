@@ -5,7 +5,7 @@ var shown = []Defect{
 	seeded("F13", "lets QoS 0 overtake QoS 1", "ORD-03", "mixed", "", "66 pairs back to back"),
 	seeded("F14", "sends the last values after fresher live ones", "ORD-04", "late", "1ms", "44 subscriptions that race a publisher"),
 	seeded("F15", "sends no last values, and forgets their mark", "STA-01", "late", "", "1 late viewer"),
-	atDevices(seeded("F16", "keeps the will of a device to itself", "STA-02", "live", "", "1 device that ends hard")),
+	seeded("F16", "keeps the will of a device to itself", "STA-02", "live", "", "1 device that ends hard"),
 	seeded("F17", "shows nothing new after 60 messages; the connection lives", "LAT-07", "live", "60", "2 periods and the ceiling"),
 	seeded("F17s", "the same, seen as a last value that never comes", "STA-03", "live", "60", "2 periods and the ceiling"),
 	seeded("F18", "conflates and leaves out the newest", "STA-03", "live", "20ms", "21 bursts, then silence"),
