@@ -79,6 +79,17 @@ func driveUptime(ctx context.Context, t *spec.Trial) {
 	t.Keep(facts)
 }
 
+// early returns the gate of a wrap that came before there was any traffic.
+func (f uptimeFacts) early(i int) []stats.Gate {
+	if i < len(f.Left) && f.Left[i] > 0 {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonSamples, Cure: "a system that starts within " + uptimeLead.String(),
+		Detail: "the milliseconds had wrapped before there was any traffic",
+	}}
+}
+
 func judgeUptime(c *spec.Case) {
 	facts := spec.Facts[uptimeFacts](c)
 	if facts.Absent != "" {
@@ -87,12 +98,7 @@ func judgeUptime(c *spec.Case) {
 	}
 	for i, r := range c.Benches() {
 		j := judgedAt(c, r)
-		if i >= len(facts.Left) || facts.Left[i] <= 0 {
-			j.unmet = append(j.unmet, stats.Gate{
-				Reason: reports.ReasonSamples, Cure: "a system that starts within " + uptimeLead.String(),
-				Detail: "the milliseconds had wrapped before there was any traffic",
-			})
-		}
+		j.unmet = append(j.unmet, facts.early(i)...)
 		j.steady("RES-07", "effect of the wrap/effects of the wrap")
 	}
 	newJudged(c).show("t0i→t4, 24.8 days of uptime are over", slotOf(uptimeLead+uptimeMore))
