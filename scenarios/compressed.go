@@ -65,7 +65,7 @@ func (j *judged) expanded(id string, squeezed, unreadable uint64, least int64) {
 	}
 	j.Judge(oracle.JudgeZero(j.Requirement(id), oracle.ZeroInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Noun: "damage/damages", Unit: "messages over a connection that compresses",
-		N: d.Owed, Events: d.Lost + d.Phantom + d.Misrouted + d.Corrupted + int64(unreadable), Suspicions: d.Unconfirmed, //nolint:gosec // G115: a count of messages
+		N: d.Owed, Events: d.Lost + d.Phantom + d.Misrouted + d.Corrupted + int64(unreadable), Suspicions: d.Unconfirmed,
 		Findings: found, MinN: least, Seed: j.Seed(), Gates: gates,
 	}))
 }

@@ -215,7 +215,7 @@ func (s *squeezed) frame() error {
 	if size > frameLimit || uint64(s.part.Len())+size > frameLimit {
 		return &unusable{fmt.Sprintf("server sent a compressed message of more than %d bytes", frameLimit)}
 	}
-	if _, err := io.CopyN(&s.part, s.in, int64(size)); err != nil { //nolint:gosec // G115: bounded above
+	if _, err := io.CopyN(&s.part, s.in, int64(size)); err != nil {
 		return err
 	}
 	if head[0]&0x80 == 0 {

@@ -82,8 +82,8 @@ func leakGoroutines(f *front, p param) *flaw {
 func wrapUptime(f *front, p param) *flaw {
 	const most = 5 * 60 * 1000
 	kept := map[string]func(int64) int64{
-		"int32":  func(ms int64) int64 { return int64(int32(ms)) },  //nolint:gosec // G115: this is the flaw
-		"uint32": func(ms int64) int64 { return int64(uint32(ms)) }, //nolint:gosec // G115: and this
+		"int32":  func(ms int64) int64 { return int64(int32(ms)) },  // this is the flaw
+		"uint32": func(ms int64) int64 { return int64(uint32(ms)) }, // and this
 	}[p[0]]
 	if kept == nil {
 		panic("neither int32 nor uint32")
@@ -91,7 +91,7 @@ func wrapUptime(f *front, p param) *flaw {
 	return &flaw{bridgeFrame: func(s *session, _ frame) bool {
 		now, was := kept(uptime().Milliseconds()), s.ticks
 		s.ticks = now
-		if was == 0 || uint64(now-was) <= most { //nolint:gosec // G115: below zero is much
+		if was == 0 || uint64(now-was) <= most { // below zero is much
 			return true
 		}
 		f.count.fire()
