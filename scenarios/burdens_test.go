@@ -367,12 +367,14 @@ func TestGhostsAreJudged(t *testing.T) {
 	}
 }
 
+// calm is the good recording without the cut of viewer-02 and what follows from it.
+func calm() *record.Log {
+	log := goodLog()
+	log.Events = slices.DeleteFunc(log.Events, func(e record.Event) bool { return e.At == cutAt || e.At == backAt })
+	return log
+}
+
 func TestAStepOfTheClockIsJudged(t *testing.T) {
-	calm := func() *record.Log { // without the cut of viewer-02 and what follows from it
-		log := goodLog()
-		log.Events = slices.DeleteFunc(log.Events, func(e record.Event) bool { return e.At == cutAt || e.At == backAt })
-		return log
-	}
 	step := func(j *judged) { j.steady("RES-06", "effect of the step/effects of the step") }
 	if r := judgement(t, calm(), step); r.Verdict != reports.Pass {
 		t.Errorf("nothing happened: %s(%s) %s", r.Verdict, r.Reason, r.Sentence)
