@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"plumbline/harness"
+	"plumbline/harness/generator"
 	"plumbline/harness/load"
 	"plumbline/harness/mqttwire"
 	"plumbline/harness/oracle"
@@ -123,13 +124,16 @@ func listenIn(ctx context.Context, b *harness.Bench) (*listener, error) {
 }
 
 // mailSaid sends each of the messages that say something about themselves.
-func mailSaid(ctx context.Context, hand *load.Hand, l *listener) error {
+func mailSaid(ctx context.Context, hand *generator.Hand, l *listener) error {
 	all := properties()
 	for name, sent := range all {
 		l.announce(saidPart+name, sent)
 	}
 	for _, s := range l.heard() {
-		line := hand.Line(record.Stream{Device: s.Device, Topic: harness.Topic(s.Device), Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+		line, err := hand.Line(ctx, record.Stream{Device: s.Device, Topic: harness.Topic(s.Device), Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+		if err != nil {
+			return err
+		}
 		payload := fmt.Appendf(nil, `{"of":%q}`, s.Device)
 		if err := post(ctx, hand, line, load.Parcel{Raw: payload, QoS: 1, Properties: &s.Sent}); err != nil {
 			return fmt.Errorf("%w: %s", err, s.Device)
