@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers build cross certify matrix prove test check lint race bench clean
+.PHONY: help deps deps-test peers firmware build cross certify matrix prove test check lint race bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ peers: ## make the bridges of other people under scenarios/peers ready to be jud
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./scenarios/peers/mochi
 	npm ci --prefix scenarios/peers/node --ignore-scripts --no-audit --no-fund
+
+firmware: ## build the firmware of the virtual bench anew with arm-none-eabi-gcc and compare it with the tree
+	@.ci/firmware check
 
 build: ## build bin/plumbline and bin/bridged (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)

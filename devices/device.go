@@ -32,10 +32,12 @@ type Info struct {
 	ID     string // unique in a rig; also the last part of the topic
 	Kind   string // driver, for example "nmea0183"
 	Mode   Mode
-	Model  string // maker and model, when known
-	Serial string // serial number, when known
-	Path   string // port, file or topic
-	Note   string // anything a reader of the report should know
+	Model  string   // maker and model, when known
+	Serial string   // serial number, when known
+	Path   string   // port, file or topic
+	Note   string   // anything a reader of the report should know
+	Tier   Tier     // of the virtual bench; 0 for a device that is not of it
+	Time   TimeMode // how its time passes, for a device of the virtual bench
 }
 
 // Value is one reading of a sample. Either Number or Text is meaningful.

@@ -1,0 +1,117 @@
+package virtual_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/devices/firmware"
+	"plumbline/devices/virtual"
+)
+
+func soak(tb testing.TB) *virtual.Soak {
+	tb.Helper()
+	s, err := virtual.OpenSoak(tb.Context(), virtual.Options{Temperature: 20})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := errors.Join(s.Close(), s.Close()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// The same program with the same inputs does the same, to the microsecond.
+func TestFastForwardIsTheSameEachTime(t *testing.T) {
+	var runs [2]bytes.Buffer
+	for i := range runs {
+		s := soak(t)
+		err := s.Advance(t.Context(), 2*time.Minute, func(_ []devices.Value, line []byte) error {
+			runs[i].Write(append(line, '\n'))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Starts != 1 || s.Now() < 2*time.Minute {
+			t.Errorf("%+v at %v", c, s.Now())
+		}
+	}
+	if !bytes.Equal(runs[0].Bytes(), runs[1].Bytes()) {
+		t.Errorf("two runs differ:\n%s\n%s", runs[0].Bytes()[:200], runs[1].Bytes()[:200])
+	}
+}
+
+func TestTimeStandsStillBetweenTwoAdvances(t *testing.T) {
+	s := soak(t)
+	for minute, celsius := range []float64{20, 21.5, -7.0625} {
+		if err := s.Board().SetTemperature(t.Context(), celsius); err != nil {
+			t.Fatal(err)
+		}
+		told, before := false, s.Now()
+		err := s.Advance(t.Context(), time.Minute, func(values []devices.Value, _ []byte) error {
+			told = told || firmware.Number(values, firmware.Temperature) == celsius
+			return nil
+		})
+		if err != nil || !told {
+			t.Errorf("minute %d: %v °C told: %v, error %v", minute, celsius, told, err)
+		}
+		if passed := s.Now() - before; passed < time.Minute || passed > time.Minute+2*time.Second {
+			t.Errorf("minute %d took %v", minute, passed)
+		}
+	}
+}
+
+func TestTheClockOfASoakGoesOnOverAReset(t *testing.T) {
+	s := soak(t)
+	if err := s.Advance(t.Context(), 10*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Board().Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Advance(t.Context(), 10*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.Counters(); c.Starts != 2 || c.Damaged > 1 || s.Now() < 20*time.Second {
+		t.Errorf("%+v at %v, want two starts in 20 s", c, s.Now())
+	}
+}
+
+func TestASoakEndsWithItsContextAndWithItsBoard(t *testing.T) {
+	s := soak(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.Advance(ctx, time.Hour, func([]devices.Value, []byte) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	enough := errors.New("enough")
+	if err := s.Advance(t.Context(), time.Hour, func([]devices.Value, []byte) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("error %v, want that of the caller", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Advance(t.Context(), time.Hour, nil); !errors.Is(err, virtual.ErrGone) {
+		t.Errorf("error %v, want ErrGone", err)
+	}
+}
+
+// BenchmarkHour is an hour of the board's time, at a line a second.
+func BenchmarkHour(b *testing.B) {
+	for b.Loop() {
+		s := soak(b)
+		if err := s.Advance(b.Context(), time.Hour, nil); err != nil {
+			b.Fatal(err)
+		}
+		if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Good < 3600 {
+			b.Fatalf("%+v", c)
+		}
+		_ = s.Close()
+	}
+}
