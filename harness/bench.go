@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"plumbline/devices"
+	"plumbline/harness/agent"
 	"plumbline/harness/fault"
 	"plumbline/harness/generator"
 	"plumbline/harness/load"
@@ -37,6 +38,7 @@ type Plan struct {
 	Load        profile.Load   // Devices and Rate make the fleet, Viewers are opened
 	Config      map[string]any // settings of the default system under test, by dotted key
 	Floor       bool           // measure the noise floor of the rig first: latency will be judged
+	Afar        bool           // the viewers may be at agents, unless there is a proxy between them and the system
 	ViewerFault bool           // put a proxy between viewers and system
 	BrokerFault bool           // put a proxy between devices and broker
 	Frames      bool           // the viewers' proxy looks at WebSocket frames; there is one then
@@ -58,7 +60,7 @@ type Bench struct {
 	Recorder    *record.Recorder
 	Generator   *generator.Generator
 	Witness     *witness.Witness
-	Viewers     []*viewer.Viewer
+	Viewers     []Viewer
 	ViewerProxy *fault.Proxy          // nil without Plan.ViewerFault and Plan.Frames
 	BrokerProxy *fault.Proxy          // nil without Plan.BrokerFault and Plan.Packets
 	Serial      map[string]SerialLine // by device: the serial twins among Plan.Sources
@@ -72,6 +74,8 @@ type Bench struct {
 	hiccup   *load.Hiccup
 	gc       func() load.GCReport
 	sources  *sources
+	sessions []*agent.Session // one for each agent of the rig, when the viewers are there
+	agents   []string         // their folders, below dir
 	log      *slog.Logger
 	before   []accepted // per viewer: what the broker had when it was opened
 
@@ -254,6 +258,7 @@ func (b *Bench) stopObservers() error {
 	for _, v := range b.Viewers {
 		errs = append(errs, v.Close())
 	}
+	errs = append(errs, b.stopAgents())
 	if b.Witness != nil {
 		errs = append(errs, b.Witness.Close())
 	}

@@ -270,7 +270,10 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 	if err := Wait(ctx, 300*time.Millisecond); err != nil {
 		return nil, err
 	}
-	log, err := record.Load(b.dir)
+	if err := b.fetchAgents(ctx); err != nil {
+		return nil, err
+	}
+	log, err := loadAll(b.dir, b.agents)
 	if err != nil {
 		return nil, fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
 	}

@@ -45,6 +45,7 @@ type Evidence struct {
 	Processes    []Process         `json:"processes,omitempty"` // of the rig
 	Gaps         []oracle.Gap      `json:"gaps"`                // in which one of those did not run
 	Usage        []Usage           `json:"usage"`
+	Agents       []string          `json:"agents,omitempty"` // folders below that of the bench, one for each agent that had viewers
 	Lapses       []sut.Lapse       `json:"lapses,omitempty"` // what its processes did wrong when they were told to end
 }
 
@@ -65,7 +66,7 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: []Usage{}, Lapses: b.SUT.Lapses(),
+		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: []Usage{}, Agents: b.agents, Lapses: b.SUT.Lapses(),
 	}
 	for _, u := range b.SUT.Usages() {
 		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})
@@ -112,6 +113,11 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	if r.Format != evidenceFormat {
 		return nil, fmt.Errorf("harness: %q has format %q, this program reads %q", file, r.Format, evidenceFormat)
 	}
+	for _, name := range r.Agents {
+		if !folderName.MatchString(name) {
+			return nil, fmt.Errorf("harness: %q is damaged: %q is no folder of an agent", file, name)
+		}
+	}
 	return r, nil
 }
 
@@ -137,15 +143,23 @@ func (r *Recorded) Folder() string { return r.folder }
 // copies of its configuration.
 func (r *Recorded) Logs() fs.FS { return os.DirFS(r.logs) }
 
-// History reads and indexes the recording; it may be called again. Damage is a
-// *record.CorruptError.
+// History reads and indexes the recording, with what agents recorded; it may be
+// called again. When agents themselves did not run is in Gaps from then on. Damage
+// is a *record.CorruptError, a clock that cannot be mapped is ErrClock.
 func (r *Recorded) History() (*oracle.History, error) {
 	if r.history != nil {
 		return r.history, nil
 	}
-	log, err := record.Load(r.dir)
+	log, err := loadAll(r.dir, r.Agents)
 	if err != nil {
 		return nil, fmt.Errorf("harness: bench %q: %w", r.folder, err)
+	}
+	gaps, err := r.agentGaps()
+	if err != nil {
+		return nil, fmt.Errorf("harness: bench %q: %w", r.folder, err)
+	}
+	if len(gaps) > 0 {
+		r.Gaps = oracle.Union(r.Gaps, gaps)
 	}
 	r.history, err = oracle.Index(log)
 	return r.history, err
@@ -177,6 +191,7 @@ func (r *Recorded) Health(h *oracle.History, p *profile.Profile) reports.RigHeal
 	health.HiccupP99, health.HiccupMax = own.HiccupP99, own.HiccupMax
 	health.FloorP50, health.FloorP99, health.FloorP999 = own.FloorP50, own.FloorP99, own.FloorP999
 	health.GCPauseMax, health.ClockSource, health.ClockRead = own.GCPauseMax, own.ClockSource, own.ClockRead
+	r.worsened(&health)
 	health.Uncertainty = reports.Float(p.Gates.Guard.Seconds() * 1e3)
 	return health
 }

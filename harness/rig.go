@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"plumbline/harness/agent"
 	"plumbline/harness/load"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
@@ -23,11 +24,12 @@ import (
 // Config declares a rig. Profile is required, Dir for everything but listing.
 type Config struct {
 	Profile     *profile.Profile
-	ProfilePath string       // when the profile is a file
-	Seed        uint64       // of twins, dither and faults
-	Dir         string       // run directory
-	SUT         sut.Options  // Dir and Config are set per scenario
-	Devices     []DeviceSpec // of the real-input scenario; empty means DefaultDevices
+	ProfilePath string        // when the profile is a file
+	Seed        uint64        // of twins, dither and faults
+	Dir         string        // run directory
+	SUT         sut.Options   // Dir and Config are set per scenario
+	Devices     []DeviceSpec  // of the real-input scenario; empty means DefaultDevices
+	Agents      []*agent.Host // on other hosts; they take the viewers of plans that say Afar. The caller closes them
 	// Generator is a program with its arguments that does ServeGenerator over its
 	// standard streams, for the load to come from a process of its own. Empty means
 	// from within this process, which is what a report says then.

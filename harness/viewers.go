@@ -29,8 +29,21 @@ func hostOf(u *url.URL) (string, error) {
 }
 
 func (b *Bench) startViewers(ctx context.Context) error {
+	afar := b.afar()
+	if afar {
+		if err := b.startAgents(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range b.plan.Load.Viewers {
-		if _, err := b.AddViewer(ctx, ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))); err != nil {
+		cfg := ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))
+		var err error
+		if afar {
+			err = b.addAfar(ctx, i, cfg)
+		} else {
+			_, err = b.AddViewer(ctx, cfg)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -88,7 +101,7 @@ func (b *Bench) AddViewer(ctx context.Context, cfg viewer.Config) (*viewer.Viewe
 
 // RemoveViewer takes a viewer off the bench, so that nobody waits for what it
 // does not get any more. The caller closes it.
-func (b *Bench) RemoveViewer(v *viewer.Viewer) {
+func (b *Bench) RemoveViewer(v Viewer) {
 	for i, have := range b.Viewers {
 		if have == v {
 			b.Viewers = slices.Delete(b.Viewers, i, i+1)

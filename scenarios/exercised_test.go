@@ -55,7 +55,7 @@ func TestWhatWasNotExercisedDoesNotPass(t *testing.T) {
 // A bridge that lets a viewer in no more is judged by the recording; it is no
 // fault of the harness.
 func TestAViewerThatStaysAwayIsNoFaultOfTheHarness(t *testing.T) {
-	b := &harness.Bench{Viewers: []*viewer.Viewer{{}}}
+	b := &harness.Bench{Viewers: []harness.Viewer{&viewer.Viewer{}}}
 	if came, err := back(t.Context(), b, time.Millisecond); came || err != nil {
 		t.Errorf("came back: %v, error %v", came, err)
 	}

@@ -90,7 +90,7 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 		o.Window = window
 		d := stats.DecideDR2(stats.Input{
 			Series: j.history.Latencies(o).Series, Limit: limit.Time.Seconds() * 1e3, Quantile: j.Requirement(id).Quantile,
-			Guard: p.Gates.Guard.Seconds() * 1e3, Rule: stats.Rule{MinBlock: p.Gates.MinBlock, MaxBlock: p.Gates.MaxBlock, MinBlocks: 2},
+			Guard: (p.Gates.Guard + l.Clocks.Uncertainty).Seconds() * 1e3, Rule: stats.Rule{MinBlock: p.Gates.MinBlock, MaxBlock: p.Gates.MaxBlock, MinBlocks: 2},
 		})
 		in.Runs = append(in.Runs, d.Estimate)
 		in.RunFails = in.RunFails || d.Verdict == reports.Fail

@@ -63,7 +63,7 @@ var _ = spec.Describe("Latency", func(s *spec.Suite) {
 func driveSteady(ctx context.Context, t *spec.Trial) {
 	l := t.Load("steady")
 	t.Step("start the bridge, a witness, %d viewers over TLS and %d devices", l.Viewers, l.Devices)
-	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, Config: map[string]any{"drain.spread": "200ms"}})
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, Afar: true, Config: map[string]any{"drain.spread": "200ms"}})
 	var runs []string
 	for run := range l.Runs + l.Extend {
 		if run > 0 {

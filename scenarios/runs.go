@@ -66,10 +66,11 @@ type want struct {
 // nil when there is none. It looks at how far samples hang together and not at
 // the verdict, so that going on for want of samples is no repeating until it fits.
 func shortOf(h *oracle.History, o oracle.Options, p *profile.Profile) *want {
-	series := h.Latencies(o).Series
+	l := h.Latencies(o)
+	series := l.Series
 	for _, id := range tails(p) {
 		limit := p.Limits[id]
-		d := dependence(series, p, id)
+		d := dependence(l, p, id)
 		inflation := d.VIF
 		if d.Lengthen { // as the rule does: one more such rise must be survived
 			inflation = d.Doubled * d.Doubled / d.VIF
@@ -87,15 +88,16 @@ func shortOf(h *oracle.History, o oracle.Options, p *profile.Profile) *want {
 func foreseen(h *oracle.History, o oracle.Options, p *profile.Profile) stats.Clarity {
 	d, _ := h.Delivery(o)
 	all := []stats.Clarity{lossy.Decide(d.Owed, d.Lost)}
-	series := h.Latencies(o).Series
+	l := h.Latencies(o)
+	series := l.Series
 	for _, id := range tails(p) {
 		late := int64(0)
 		for _, v := range series.Value {
-			if v > guarded(p, id) {
+			if v > guarded(p, id, l.Clocks) {
 				late++
 			}
 		}
-		all = append(all, stats.Foresee(int64(len(series.Value)), late, quantileOf(id), dependence(series, p, id).VIF))
+		all = append(all, stats.Foresee(int64(len(series.Value)), late, quantileOf(id), dependence(l, p, id).VIF))
 	}
 	switch {
 	case slices.Contains(all, stats.Bad):
@@ -108,14 +110,14 @@ func foreseen(h *oracle.History, o oracle.Options, p *profile.Profile) stats.Cla
 }
 
 // dependence is how far samples hang together at the two thresholds of DR-2.
-func dependence(series stats.Series, p *profile.Profile, id string) stats.Dependence {
-	values := slices.Sorted(slices.Values(series.Value))
-	return series.Measure([]float64{guarded(p, id), stats.Quantile(values, quantileOf(id))}, ruleOf(p, p.Limits[id].Samples))
+func dependence(l oracle.Latencies, p *profile.Profile, id string) stats.Dependence {
+	values := slices.Sorted(slices.Values(l.Series.Value))
+	return l.Series.Measure([]float64{guarded(p, id, l.Clocks), stats.Quantile(values, quantileOf(id))}, ruleOf(p, p.Limits[id].Samples))
 }
 
 // guarded is the limit of a time less the uncertainty, in milliseconds.
-func guarded(p *profile.Profile, id string) float64 {
-	return (p.Limits[id].Time - p.Gates.Guard).Seconds() * 1e3
+func guarded(p *profile.Profile, id string, clocks oracle.ClockUse) float64 {
+	return (p.Limits[id].Time - p.Gates.Guard - clocks.Uncertainty).Seconds() * 1e3
 }
 
 func quantileOf(id string) float64 {

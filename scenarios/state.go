@@ -286,9 +286,11 @@ func (j *judged) finals(id string, least int64) {
 // fresh judges for how long a viewer showed an older value.
 func (j *judged) fresh(id string, least int64) {
 	limit := j.Limit(id)
-	s, found := j.history.Stale(j.options(id), limit.Time, j.gaps)
+	clock := j.history.Clocks(j.options(id)).Uncertainty
+	s, found := j.history.Stale(j.options(id), limit.Time+clock, j.gaps)
 	figure := &reports.Measurement{
-		Name: "longest time that an older value was shown", Unit: "ms", Estimate: reports.Float(s.Longest.Seconds() * 1e3),
+		Guard: clock.Seconds() * 1e3,
+		Name:  "longest time that an older value was shown", Unit: "ms", Estimate: reports.Float(s.Longest.Seconds() * 1e3),
 		Limit: reports.Float(limit.Time.Seconds() * 1e3), N: s.Values, NEff: s.Values, VIF: 1, Confidence: 0.99, Lower: nan, Upper: nan,
 	}
 	gates := append(j.sound(id), rigAway(s.Excused)...)

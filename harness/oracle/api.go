@@ -30,6 +30,7 @@ type Latencies struct {
 	Lost     int64        // how many are +Inf because they never came
 	Blocked  int64        // how many are +Inf because they could not be sent in time
 	Negative int64        // arrived before they were intended or written: the clock cannot be trusted
+	Clocks   ClockUse     // of viewers on other hosts
 
 	history *History // to name messages in findings
 	options Options
@@ -137,7 +138,7 @@ type LatencyInput struct {
 	Section  string // of the report that states item and conditions; "" means "5"
 	Latency  Latencies
 	Limit    time.Duration
-	Guard    time.Duration // U, k=2; the rig's own uncertainty when that is larger
+	Guard    time.Duration // U, k=2; the rig's own uncertainty when that is larger; that of Latency.Clocks is added
 	Bias     time.Duration // at the quantile; the rig's noise floor when that is larger
 	Rule     stats.Rule    // zero: DR-2 at 95 % and 99 %, blocks of 1 s
 	Rig      reports.RigHealth
@@ -179,7 +180,8 @@ type DeterministicInput struct {
 	Seed     uint64
 	// Figure is an optional figure with a limit, for example a time to fresh
 	// data. An estimate above the limit is a violation by itself; an estimate or
-	// a limit that is NaN is INCONCLUSIVE(N).
+	// a limit that is NaN is INCONCLUSIVE(N). Its Guard is what clocks on other hosts
+	// leave open: an estimate that is nearer to the limit is INCONCLUSIVE(CLK).
 	Figure   *reports.Measurement
 	Started  time.Time
 	Duration time.Duration

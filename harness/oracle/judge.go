@@ -55,6 +55,7 @@ func (in LatencyInput) withDefaults(q float64) LatencyInput {
 	if in.Guard == 0 {
 		in.Guard = OneHostUncertainty
 	}
+	in.Guard += in.Latency.Clocks.Uncertainty
 	// The noise floor bounds the bias of the rig; it only makes a FAIL harder.
 	if floor := floorAt(in.Rig, q); floor > toMillis(in.Bias) {
 		in.Bias = time.Duration(floor * 1e6)
@@ -81,6 +82,9 @@ func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 			Reason: reports.ReasonClock, Cure: "one monotonic clock for publisher and viewer",
 			Detail: count(in.Latency.Negative) + " messages arrived before they were intended or written",
 		})
+	}
+	if gate := in.Latency.Clocks.gate(in.Limit); gate != nil {
+		gates = append(gates, *gate)
 	}
 	return append(append(gates, Gates(in.Rig, in.Limit, q)...), in.Gates...)
 }
@@ -134,9 +138,9 @@ func (in LatencyInput) sentence(req reports.Requirement, d stats.Decision, found
 	if d.Verdict == reports.Inconclusive {
 		return opening + fmt.Sprintf(" INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: %s.", d.Reason, d.Detail, d.Cure)
 	}
-	facts := fmt.Sprintf(" Estimate %s, %s upper bound %s (n %s, n_eff %s; %s exceedances of the guarded limit %s after variance correction, %s allowed). U = %s ms (k=2).",
+	facts := fmt.Sprintf(" Estimate %s, %s upper bound %s (n %s, n_eff %s; %s exceedances of the guarded limit %s after variance correction, %s allowed). U = %s ms (k=2)%s.",
 		withUnit(d.Estimate, "ms"), percent(in.Rule.PassConfidence), withUnit(d.Upper, "ms"), count(d.N), count(d.NEff),
-		figure(float64(d.XPass)/d.VIF), resolved(toMillis(in.Limit-in.Guard), toMillis(in.Guard))+" ms", count(d.Allowed), twoDigits(toMillis(in.Guard)))
+		figure(float64(d.XPass)/d.VIF), resolved(toMillis(in.Limit-in.Guard), toMillis(in.Guard))+" ms", count(d.Allowed), twoDigits(toMillis(in.Guard)), in.Latency.Clocks.share())
 	if d.Detail != "" {
 		facts += " Note: " + d.Detail + "."
 	}

@@ -47,7 +47,7 @@ func (v *viewer) owes(stream int, m *message) bool {
 // such a latency is at least 0.
 func (h *History) Latencies(o Options) Latencies {
 	s := h.choose(o)
-	l := Latencies{history: h, options: o}
+	l := Latencies{history: h, options: o, Clocks: h.Clocks(o)}
 	l.grow(h.countOwed(&s))
 	h.each(&s, func(stream int, seq uint64, m *message) {
 		self := h.streams[stream].self
@@ -63,7 +63,7 @@ func (h *History) Latencies(o Options) Latencies {
 				value = max(millis(at-m.due), 0)
 			case ok:
 				value = millis(at - m.due)
-				if at < max(m.due, m.sent) {
+				if at+int64(h.log.Index.Nodes[n].Uncertainty) < max(m.due, m.sent) {
 					l.Negative++
 				}
 			case m.wasSent():

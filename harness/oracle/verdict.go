@@ -125,7 +125,7 @@ func JudgeDeterministic(req reports.Requirement, in DeterministicInput) reports.
 }
 
 func (in DeterministicInput) overLimit() bool {
-	return in.Figure != nil && float64(in.Figure.Estimate) > float64(in.Figure.Limit)
+	return in.Figure != nil && float64(in.Figure.Estimate)-in.Figure.Guard > float64(in.Figure.Limit)
 }
 
 func (in DeterministicInput) gate(suspicions int64) *stats.Gate {
@@ -144,6 +144,12 @@ func (in DeterministicInput) gate(suspicions int64) *stats.Gate {
 		}
 	case in.Figure != nil && (math.IsNaN(float64(in.Figure.Estimate)) || math.IsNaN(float64(in.Figure.Limit))):
 		return &stats.Gate{Reason: reports.ReasonSamples, Detail: "the figure could not be established", Cure: "a longer run"}
+	case in.Figure != nil && float64(in.Figure.Estimate)+in.Figure.Guard > float64(in.Figure.Limit):
+		return &stats.Gate{
+			Reason: reports.ReasonClock, Cure: "a shorter or quieter way between harness and agent",
+			Detail: fmt.Sprintf("%s of %s is nearer to the limit of %s than the clocks of the agents are known (±%s)", in.Figure.Name,
+				withUnit(float64(in.Figure.Estimate), in.Figure.Unit), withUnit(float64(in.Figure.Limit), in.Figure.Unit), withUnit(in.Figure.Guard, in.Figure.Unit)),
+		}
 	}
 	return nil
 }

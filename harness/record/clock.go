@@ -9,17 +9,34 @@ import "time"
 // On Linux it reads CLOCK_MONOTONIC through the vDSO. ReadCost measures what
 // one reading costs; above 150 ns the vDSO is bypassed and no verdict on a
 // latency should be given (gate CLK).
-type Clock struct{ epoch time.Time }
+type Clock struct {
+	epoch time.Time
+	// Of Skewed; 0 for every clock that measures.
+	offset int64
+	drift  float64
+}
 
 // NewClock returns a clock whose zero is now.
 func NewClock() *Clock { return &Clock{epoch: time.Now()} }
 
 // Now returns nanoseconds since the epoch. It never goes backwards, whatever
 // happens to the wall clock.
-func (c *Clock) Now() int64 { return int64(time.Since(c.epoch)) }
+func (c *Clock) Now() int64 {
+	now := int64(time.Since(c.epoch))
+	if c.offset != 0 || c.drift != 0 {
+		now += c.offset + int64(float64(now)*c.drift)
+	}
+	return now
+}
+
+// Skewed returns a clock that now shows offset and gains drift, a fraction of
+// the time that passes: for tests of what compares clocks.
+func Skewed(offset time.Duration, drift float64) *Clock {
+	return &Clock{epoch: time.Now(), offset: int64(offset), drift: drift}
+}
 
 // Since returns the same as Now in the form that device drivers take.
-func (c *Clock) Since() time.Duration { return time.Since(c.epoch) }
+func (c *Clock) Since() time.Duration { return time.Duration(c.Now()) }
 
 // Epoch returns the wall time of the zero of the clock. It dates a report and
 // is never used to measure.

@@ -72,6 +72,11 @@ type Node struct {
 	Name    string   `json:"name"`              // "viewer-03", "witness", "publisher-017"
 	Role    string   `json:"role"`              // viewer, witness, publisher
 	Filters []string `json:"filters,omitempty"` // what a viewer subscribed to
+
+	// Of a node that was recorded by another clock, see Merge: whose, and how far
+	// any of its instants may be off. Neither is part of a recording.
+	Clock       string        `json:"-"`
+	Uncertainty time.Duration `json:"-"`
 }
 
 // Event is anything that is not a message: faults, connections, gaps, closes.

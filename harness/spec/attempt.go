@@ -47,6 +47,7 @@ type ending struct {
 	Unavailable string `json:"unavailable,omitempty"` // why the system under test was not there
 	NoBench     string `json:"no_bench,omitempty"`    // which part of the bench was not there
 	NoSpace     bool   `json:"no_space,omitempty"`    // that part is the disk of the run directory
+	NoClock     string `json:"no_clock,omitempty"`    // why the clock of an agent cannot be mapped
 	Failure     string `json:"failure,omitempty"`     // the first thing that went wrong
 	Panic       string `json:"panic,omitempty"`
 }
@@ -58,7 +59,9 @@ func (e *ending) note(err error, dir string) {
 		e.Failure = err.Error()
 	}
 	switch {
-	case e.Unavailable != "" || e.NoBench != "":
+	case e.Unavailable != "" || e.NoBench != "" || e.NoClock != "":
+	case errors.Is(err, harness.ErrClock):
+		e.NoClock = err.Error()
 	case errors.Is(err, sut.ErrUnavailable):
 		e.Unavailable = err.Error()
 	case errors.Is(err, harness.ErrBench):

@@ -42,6 +42,11 @@ func (c *composer) compose(ctx context.Context, report types.Report) (*reports.R
 	c.run.Environment = Environment(ctx)
 	c.run.Environment["generator"] = c.court.conditions.Generator
 	c.court.conditions.Calibration.environment(c.run.Environment)
+	agents, err := harness.Agents(c.court.dir)
+	for name, text := range agents {
+		c.run.Environment["agent_"+name] = text
+	}
+	unkept = errors.Join(unkept, err)
 	evidence, err := Evidence(c.court.dir)
 	if err = errors.Join(unkept, err); err != nil {
 		c.run.Partial = strings.Join(append(c.partial, err.Error()), "; ")

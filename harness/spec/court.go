@@ -109,7 +109,7 @@ func (c *court) judge(sc Scenario, a *attempt) Outcome {
 			out.Results = append(out.Results, c.complete(a, unjudged(id, verdict, reason, why)))
 		}
 	}
-	if left == 0 && out.Unavailable == "" && out.NoBench == "" && (how.Panic != "" || how.Failure != "") {
+	if left == 0 && out.Unavailable == "" && out.NoBench == "" && how.NoClock == "" && (how.Panic != "" || how.Failure != "") {
 		out.BrokeOff = why // no verdict tells of it
 	}
 	return c.encodable(sc, a, out).voided()
@@ -180,6 +180,8 @@ func (e ending) open(took time.Duration) (reports.Verdict, reports.Reason, strin
 		return reports.Inconclusive, reports.ReasonSUT, e.Unavailable
 	case e.NoBench != "":
 		return reports.Inconclusive, reports.ReasonRig, e.NoBench
+	case e.NoClock != "":
+		return reports.Inconclusive, reports.ReasonClock, e.NoClock
 	case e.Overtime:
 		return reports.Inconclusive, reports.ReasonBudget, fmt.Sprintf("the time limit of the scenario was over after %s", took.Round(time.Second))
 	case e.Failure != "":

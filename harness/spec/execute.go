@@ -15,6 +15,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 
 	"plumbline/harness"
+	"plumbline/harness/agent"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -26,6 +27,7 @@ type Options struct {
 	ProfilePath string               // when the profile is a file: its path, for the reproduction command
 	SUT         sut.Options          // Binary, Descriptor; Dir and Config are set per scenario
 	Devices     []harness.DeviceSpec // of the rig file; empty means the built-in mix
+	Agents      []*agent.Host        // on other hosts; the caller closes them
 	LabelFilter string               // "" selects everything
 	Generator   []string             // program that makes the load, see harness.Config.Generator; empty means this process
 	Certify     bool                 // refuse a filter and a profile that does not certify
@@ -62,7 +64,7 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	defer process.Unlock()
 	rig, err := harness.NewRig(harness.Config{
 		Profile: opts.Profile, ProfilePath: opts.ProfilePath, Seed: opts.Seed, Dir: opts.Dir,
-		SUT: opts.SUT, Devices: opts.Devices, Generator: opts.Generator, Log: opts.Log,
+		SUT: opts.SUT, Devices: opts.Devices, Agents: opts.Agents, Generator: opts.Generator, Log: opts.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec: %w", err)

@@ -33,7 +33,12 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	if err := harness.CheckDevices(ctx, declared(opts.Devices)); err != nil {
 		return classify(err)
 	}
-	opts.Tool = tool()
+	hosts, hangUp, err := f.agents.dial(ctx)
+	defer hangUp()
+	if err != nil {
+		return err
+	}
+	opts.Agents, opts.Tool = hosts, tool()
 	// A reader that goes away (| head) must not end a measurement.
 	signal.Ignore(syscall.SIGPIPE)
 	progress := console.NewProgress(s.out, s.style(), time.Now)

@@ -33,6 +33,7 @@ type effective struct {
 	Deviations  []reports.Deviation  `yaml:"deviations"`
 	Devices     []harness.DeviceSpec `yaml:"devices"`
 	SUT         *sut.Descriptor      `yaml:"sut"`
+	Agents      []string             `yaml:"agents,omitempty"`
 }
 
 type effectiveProfile struct {
@@ -44,7 +45,7 @@ func (f *campaignFlags) effective(opts spec.Options, certify bool) effective {
 	e := effective{
 		Command: "run", LabelFilter: opts.LabelFilter, Seed: opts.Seed, Timeout: opts.Timeout.String(),
 		Profile:    effectiveProfile{Name: opts.Profile.Name, SHA256: opts.Profile.Digest},
-		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor,
+		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor, Agents: f.agents.targets,
 	}
 	if certify {
 		e.Command = "certify"

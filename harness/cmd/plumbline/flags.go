@@ -38,6 +38,7 @@ type campaignFlags struct {
 	duration time.Duration
 
 	calibration calibration
+	agents      agentsFlags
 }
 
 func (f *campaignFlags) add(cmd *cobra.Command) {
@@ -52,6 +53,7 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.key, "key", "", "signing key (Ed25519, PEM), made on first use; by default one per user")
 	flags.StringVar(&f.seed, "seed", "random", "seed of twins, dither and faults")
 	f.calibration.addHistory(cmd)
+	f.agents.add(flags)
 	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of the whole run, for example 10m; 0 is what the scenarios may take together")
 }
 
@@ -180,6 +182,12 @@ func (f *campaignFlags) again() string {
 	}
 	for _, d := range f.devices {
 		words = append(words, "--device", spec.Quote(d))
+	}
+	for _, a := range f.agents.targets {
+		words = append(words, "--agent", spec.Quote(a))
+	}
+	if len(f.agents.targets) > 0 {
+		words = append(words, "--agent-token", spec.Quote(f.agents.token))
 	}
 	if f.rate > 0 {
 		words = append(words, "--rate", strconv.FormatFloat(f.rate, 'g', -1, 64))

@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"plumbline/harness/clocks"
+	"plumbline/harness/load"
+	"plumbline/harness/record"
+)
+
+// Files of a session in a run directory, beside those of its recording.
+const (
+	clockFile      = "clock.jsonl"
+	indexFile      = "index.json"
+	evidenceFile   = "agent.json"
+	evidenceFormat = "plumbline.agent/v1"
+)
+
+// Evidence is what a session leaves beside recording and exchanges. Instants are
+// those of the agent's clock.
+type Evidence struct {
+	Format    string        `json:"format"`
+	Address   string        `json:"address"` // as it was named
+	About     About         `json:"about"`
+	HiccupP99 time.Duration `json:"hiccup_p99_ns"`
+	HiccupMax time.Duration `json:"hiccup_max_ns"`
+	Gaps      []load.Gap    `json:"gaps"`           // in which the agent itself did not run
+	Lost      string        `json:"lost,omitempty"` // what did not arrive
+}
+
+// maxFile bounds what is read of a file that is no recording.
+const maxFile = 256 << 20
+
+// ReadEvidence reads what a session left in its folder. While it runs there is
+// none yet: the error is fs.ErrNotExist.
+func ReadEvidence(dir string) (Evidence, error) {
+	var e Evidence
+	path := filepath.Join(dir, evidenceFile)
+	text, err := bounded(path)
+	if err != nil {
+		return e, fmt.Errorf("agent: evidence: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&e); err != nil {
+		return e, fmt.Errorf("agent: %q is damaged: %w", path, err)
+	}
+	if e.Format != evidenceFormat {
+		return e, fmt.Errorf("agent: %q has format %q, this program reads %q", path, e.Format, evidenceFormat)
+	}
+	return e, nil
+}
+
+// ReadClock reads the exchanges of a session and fits the mapping of its clock,
+// each time anew. Its errors are those of clocks.Fit, or of damage.
+func ReadClock(dir string) (*clocks.Map, error) {
+	text, err := bounded(filepath.Join(dir, clockFile))
+	if err != nil {
+		return nil, fmt.Errorf("agent: exchanges: %w", err)
+	}
+	exchanges, err := clocks.Read(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return clocks.Fit(exchanges, 0)
+}
+
+// Load adds what a session recorded in its folder to the recording of its
+// bench, in the time of the bench. It returns the mapping of the clock. A
+// session that is still at work is read as far as it was fetched.
+func Load(dir string, log *record.Log) (*clocks.Map, error) {
+	part, err := record.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	e, err := ReadEvidence(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		part.Partial = true
+	case err != nil:
+		return nil, err
+	case e.Lost != "":
+		part.Partial = true
+	}
+	m, err := ReadClock(dir)
+	if err != nil {
+		return nil, err
+	}
+	return m, record.Merge(log, part, cmp.Or(e.Address, filepath.Base(dir)), m)
+}
+
+func bounded(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%q has %d bytes; at most %d are read", path, info.Size(), maxFile)
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"plumbline/harness/agent"
+	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/record"
+	"plumbline/reports"
+)
+
+// agentListen is where an agent listens when nothing else is said: this host
+// alone reaches it there.
+const agentListen = "127.0.0.1:7477"
+
+// agentFlags is what an agent takes.
+type agentFlags struct {
+	listen, token, certificate, spool, clock string
+	most                                     int64
+}
+
+func newAgent(s streams) *cobra.Command {
+	f := &agentFlags{}
+	cmd := &cobra.Command{
+		Use: "agent", Short: "Run viewers on this host for a plumbline on another one", Args: noArgs,
+		Example: "plumbline agent --listen 192.0.2.7:7477 --token-file agent.token",
+		Long: `Waits for plumbline run or certify --agent on another host and runs the viewers that they ask for here, until it
+is interrupted. What viewers receive is stamped by the clock of this host, fetched by the harness and mapped to its
+clock, with an uncertainty that the verdicts take into account.
+
+The agent listens on loopback unless --listen names another address. Everything goes over TLS with a certificate that
+the agent makes: it prints the fingerprint to be named in --agent. Both sides prove that they have the token of
+--token-file, which is drawn when there is no such file and is never sent; copy the file to the other host.
+Whoever has the token can let this host connect to any address.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context(), s) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", agentListen, "address to listen on, HOST:PORT; port 0 takes a free one")
+	flags.StringVar(&f.token, "token-file", "agent.token", "file with the secret that harness and agents share; drawn when it does not exist")
+	flags.StringVar(&f.certificate, "certificate", "", "PEM file with certificate and key, made when it does not exist; without it a new one is made at each start")
+	flags.StringVar(&f.spool, "spool-dir", "", "folder in which recordings wait to be fetched; by default that for temporary files")
+	flags.Int64Var(&f.most, "max-bytes", agent.DefaultMaxBytes, "bound of one recording, bytes; one that outgrows it is ended, and the run says so")
+	flags.StringVar(&f.clock, "test-clock", "", "OFFSET,PPM by which the clock of this agent is wrong on purpose, for tests of the mapping")
+	_ = flags.MarkHidden("test-clock") // the flag exists
+	return cmd
+}
+
+func (f *agentFlags) serve(ctx context.Context, s streams) error {
+	cfg := agent.Config{Dir: f.spool, MaxBytes: f.most, Version: thisBuild().Version, Log: slog.New(slog.NewTextHandler(s.err, nil))}
+	if f.most <= 0 {
+		return exit.Usage(fmt.Errorf("--max-bytes %d leaves room for nothing", f.most), "leave it out for 4 GiB")
+	}
+	var err error
+	if cfg.Clock, err = testClock(f.clock); err != nil {
+		return err
+	}
+	var made bool
+	if cfg.Secret, made, err = agent.MakeSecret(f.token); err != nil {
+		return exit.Usage(err, "name a file with --token-file that only you can read, or one that does not exist")
+	}
+	if cfg.Certificate, err = f.identity(); err != nil {
+		return exit.Usage(err, "name a file with --certificate that plumbline agent made, or one that does not exist")
+	}
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return exit.With(reports.ExitUnavailable, fmt.Errorf("agent: %w", err), "name a free address of this host with --listen")
+	}
+	target := agent.Target{Address: listener.Addr().String(), Fingerprint: agent.FingerprintOf(cfg.Certificate)}
+	if made {
+		fmt.Fprintf(s.out, "a token was drawn: copy %s to the host of the harness, readable for its user alone\n", f.token)
+	}
+	fmt.Fprintf(s.out, "plumbline run --agent %s --agent-token %s\n", target, f.token)
+	return agent.Serve(ctx, listener, cfg)
+}
+
+func (f *agentFlags) identity() (tls.Certificate, error) {
+	if f.certificate == "" {
+		return agent.NewCertificate(time.Now())
+	}
+	return agent.MakeCertificate(f.certificate, time.Now())
+}
+
+// testClock reads OFFSET,PPM; "" is an honest clock.
+func testClock(text string) (*record.Clock, error) {
+	if text == "" {
+		return record.NewClock(), nil
+	}
+	offset, ppm, _ := strings.Cut(text, ",")
+	by, err := time.ParseDuration(offset)
+	drift, err2 := strconv.ParseFloat(ppm, 64)
+	if err = errors.Join(err, err2); err != nil {
+		return nil, exit.Usage(fmt.Errorf("--test-clock %q: %w", text, err), "for example 3s,200")
+	}
+	return record.Skewed(by, drift*1e-6), nil
+}
+
+// agentsFlags is what certify and run take to use agents.
+type agentsFlags struct {
+	targets []string
+	token   string
+}
+
+func (f *agentsFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes the viewers whose latency is judged; may be repeated")
+	flags.StringVar(&f.token, "agent-token", "agent.token", "file with the secret that the agents have too")
+}
+
+// dial connects to the agents, so that one that is not there is named before
+// anything is measured. hangUp ends the connections.
+func (f *agentsFlags) dial(ctx context.Context) (hosts []*agent.Host, hangUp func(), err error) {
+	hangUp = func() {
+		for _, h := range hosts {
+			_ = h.Close() // always nil
+		}
+	}
+	if len(f.targets) == 0 {
+		return nil, hangUp, nil
+	}
+	secret, err := agent.LoadSecret(f.token)
+	if err != nil {
+		return nil, hangUp, exit.Usage(err, "copy the token file of the agents here and name it with --agent-token")
+	}
+	for _, text := range f.targets {
+		target, err := agent.ParseTarget(text)
+		if err != nil {
+			return hosts, hangUp, exit.Usage(fmt.Errorf("--agent: %w", err), "plumbline agent prints what to give")
+		}
+		host, err := agent.Dial(ctx, target, secret, nil)
+		if err != nil {
+			return hosts, hangUp, exit.With(reports.ExitUnavailable, err, "start plumbline agent there, with the same token, and give the fingerprint that it prints")
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts, hangUp, nil
+}
