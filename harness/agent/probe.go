@@ -42,7 +42,7 @@ type prober struct {
 }
 
 func startProber(h *Host, clock *record.Clock) *prober {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // G118: stop calls it
+	ctx, cancel := context.WithCancel(context.Background())
 	p := &prober{host: h, clock: clock, cancel: cancel, first: make(chan struct{}), last: make(chan struct{})}
 	p.group.Go(func() { p.run(ctx) })
 	return p

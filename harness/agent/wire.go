@@ -22,7 +22,7 @@ type Target struct {
 
 // ParseTarget reads HOST:PORT#FINGERPRINT, as an agent prints it.
 func ParseTarget(text string) (Target, error) {
-	address, print, found := strings.Cut(text, "#")
+	address, digits, found := strings.Cut(text, "#")
 	if !found {
 		return Target{}, fmt.Errorf("agent: %q names no fingerprint; it is HOST:PORT#SHA256, as plumbline agent prints it", text)
 	}
@@ -30,9 +30,9 @@ func ParseTarget(text string) (Target, error) {
 		return Target{}, fmt.Errorf("agent: %q is no HOST:PORT", address)
 	}
 	t := Target{Address: address}
-	sum, err := hex.DecodeString(print)
+	sum, err := hex.DecodeString(digits)
 	if err != nil || len(sum) != len(t.Fingerprint) {
-		return Target{}, fmt.Errorf("agent: %q is no SHA-256 fingerprint of 64 hexadecimal digits", print)
+		return Target{}, fmt.Errorf("agent: %q is no SHA-256 fingerprint of 64 hexadecimal digits", digits)
 	}
 	copy(t.Fingerprint[:], sum)
 	return t, nil
