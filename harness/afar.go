@@ -105,7 +105,7 @@ func (b *Bench) addAfar(ctx context.Context, i int, cfg viewer.Config) error {
 		return b.unreachable(ctx, fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
 	b.Viewers = append(b.Viewers, v)
-	b.before = append(b.before, b.accepted())
+	b.before = append(b.before, b.accepted(ctx))
 	return nil
 }
 
