@@ -7,6 +7,11 @@
 // a Serve in the own process, over pipes, when no command is given: that is for
 // tests and for systems whose processes share no clock, and Report says so.
 //
+// On a machine of two CPUs at a load of 12 a harness that judged and recorded
+// meanwhile made 1,000 messages a second late, at p99 and p99.9, by 13.1 and
+// 48.3 ms from within, by 1.3 and 18.5 ms from a process of their own, in turns of
+// four seconds (go test -run XXX -bench Lateness -benchtime 1x).
+//
 // # Protocol
 //
 // Package remote carries it, over the standard input and output of the process.

@@ -112,10 +112,12 @@ func recording(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	publisher, viewer := r.Node(record.Node{Name: "p", Role: "publisher"}), r.Node(record.Node{Name: "v", Role: "viewer"})
+	publisher, viewer := r.Node(record.Node{Name: "p", Role: "publisher"}), r.Node(record.Node{Name: "v", Role: "viewer", Filters: []string{"#"}})
 	stream := r.Stream(record.Stream{Device: "d", Topic: "t", QoS: 1, Period: time.Millisecond})
+	r.Event(record.Event{At: 1, Kind: record.Connected, Subject: "v"})
+	r.Event(record.Event{At: 1, Kind: record.Subscribed, Subject: "v"})
 	for i := range uint64(judgedMessages) {
-		at := int64(i) * 1000
+		at := int64(i+1) * 1000
 		r.Add(record.Record{Kind: record.Sent, Node: publisher, Stream: stream, Seq: i + 1, Due: at, At: at + 10, End: at + 20, Aux: 1})
 		r.Add(record.Record{Kind: record.Received, Node: viewer, Stream: stream, Seq: i + 1, At: at + 500})
 	}
