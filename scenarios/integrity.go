@@ -17,12 +17,15 @@ package scenarios
 //     them, as random bytes, as far up as the broker and the descriptor allow. It
 //     comes last: what a large payload holds up is no damage of what follows.
 //  7. Count: what arrives must be what was sent, to the byte, under its topic. A
-//     system that writes JSON anew is held to what the JSON says.
+//     system that writes JSON anew is held to what the JSON says. What a broker
+//     of the system refuses, by PUBACK or by ending the connection over it again
+//     and again, does not arrive.
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,13 +162,47 @@ func (j *judged) intact(id, part, unit string, least int64) {
 		o.Devices = []string{part} // nobody has that name: a gate says so
 	}
 	d, found := j.history.Delivery(o)
+	found = ofKind(found, "lost", "phantom", "misrouted", "corrupt")
+	refused := j.refused(o)
+	n := int64(len(refused))
+	if n > 0 { // what the broker did not take reached no viewer: that is said once
+		found = slices.Concat(refused, slices.DeleteFunc(found, func(f reports.Finding) bool { return f.Kind == "lost" && !f.Confirmed }))
+	}
 	in := oracle.ZeroInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Noun: "damage/damages", Unit: unit, N: d.Owed,
 		Events: d.Lost + d.Phantom + d.Misrouted + d.Corrupted, Suspicions: d.Unconfirmed,
-		Findings: ofKind(found, "lost", "phantom", "misrouted", "corrupt"), MinN: least, Seed: j.Seed(),
+		Findings: found, MinN: least, Seed: j.Seed(),
 		Gates: append(j.history.Gates(o), j.unmet...),
 	}
+	if j.base.BrokerInside {
+		in.Events += n
+	}
 	j.Judge(oracle.JudgeZero(j.Requirement(id), in))
+}
+
+// refused returns what the broker did not take of the judged devices. A broker that is no part of the system is not its fault.
+func (j *judged) refused(o oracle.Options) (found []reports.Finding) {
+	topics := map[string]string{}
+	for _, s := range j.history.Log().Index.Streams {
+		if slices.Contains(o.Devices, s.Device) {
+			topics[s.Topic] = s.Device
+		}
+	}
+	for _, e := range j.history.Log().Events {
+		device, ours := topics[e.Fields["topic"]]
+		if e.Kind != record.Refused || !ours {
+			continue
+		}
+		how := "PUBACK has the code " + e.Fields["code"]
+		if tries := e.Fields["tries"]; tries != "" {
+			how = "the broker ended the connection over it, " + tries + " times of " + tries
+		}
+		found = append(found, reports.Finding{
+			Requirement: o.Requirement, Kind: "refused", Subject: device, At: time.Duration(e.At), Confirmed: j.base.BrokerInside, Evidence: j.base.Evidence,
+			Detail: fmt.Sprintf("message %s to topic %q was not taken: %s", e.Fields["seq"], e.Fields["topic"], how),
+		})
+	}
+	return found
 }
 
 // payloadOverhead is what a packet of the ladder holds beside its payload at

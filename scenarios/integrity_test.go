@@ -68,6 +68,18 @@ func TestPayloadsAndTopicsAreJudged(t *testing.T) {
 	drop := func(device string) func(*record.Log) {
 		return func(l *record.Log) { arrivalOf(l, device).Kind = record.Restored }
 	}
+	refuse := func(device, how, value string) func(*record.Log) {
+		return func(l *record.Log) { // the message was written, and nothing came of it
+			r := *arrivalOf(l, device)
+			l.Records = slices.DeleteFunc(l.Records, func(other record.Record) bool {
+				return other.Kind != record.Sent && other.Stream == r.Stream && other.Seq == r.Seq
+			})
+			l.Events = append(l.Events, record.Event{
+				At: r.At, Kind: record.Refused, Subject: "publisher hand",
+				Fields: map[string]string{how: value, "topic": l.Index.Streams[r.Stream].Topic, "seq": "1"},
+			})
+		}
+	}
 	verdictsOf(t, "ci", mailLog, []seeded{
 		{"none, INT-01", nil, sizes, reports.Pass, ""},
 		{"none, INT-02", nil, texts, reports.Pass, ""},
@@ -83,6 +95,13 @@ func TestPayloadsAndTopicsAreJudged(t *testing.T) {
 		{"F35 rounds a number", change("content-number-05"), texts, reports.Fail, "phantom"},
 		{"F38 takes two topics for one", func(l *record.Log) { arrivalOf(l, topicPart+"C").Flags |= record.FlagMisrouted }, topics, reports.Fail, "misrouted"},
 		{"F38 loses a topic", drop(topicPart + "D"), topics, reports.Fail, "lost"},
+		{"the broker does not take a topic", refuse(topicPart+"D", "tries", "3"), topics, reports.Fail, "refused"},
+		{"the broker refuses a payload", refuse("size-text-65536", "code", "0x95"), sizes, reports.Fail, "refused"},
+		{"the broker is somebody else's", refuse(topicPart+"D", "tries", "3"), func(j *judged) {
+			j.base.BrokerInside = false
+			topics(j)
+		}, reports.Inconclusive, "refused"},
+		{"a topic that is not taken is not held against the texts", refuse(topicPart+"D", "tries", "3"), texts, reports.Pass, ""},
 		{"viewers are told no topics", nil, func(j *judged) {
 			j.unmet = append(j.unmet, stats.Gate{Reason: reports.ReasonEnvironment})
 			topics(j)

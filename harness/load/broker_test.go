@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/url"
@@ -33,6 +34,7 @@ type published struct {
 type tap struct {
 	mqtt.HookBase
 	password string
+	refuse   string // a PUBLISH to this topic ends the connection
 	mu       sync.Mutex
 	got      []published
 }
@@ -64,6 +66,10 @@ func (h *tap) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, err
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.got = append(h.got, p)
+	if h.refuse != "" && pk.TopicName == h.refuse {
+		cl.Stop(errors.New("not that topic"))
+		return pk, packets.ErrRejectPacket
+	}
 	return pk, nil
 }
 

@@ -25,6 +25,10 @@ type Hand struct {
 	publisher *Publisher
 }
 
+// handTries is how often a hand sends what ends its connection every time: a
+// broker of MQTT 3.1.1 has no other way to refuse a message.
+const handTries = 3
+
 // HandConfig describes a Hand. Name is needed.
 type HandConfig struct {
 	Name     string // of the device
@@ -36,7 +40,7 @@ type HandConfig struct {
 // Hand connects a device. The generator closes it.
 func (g *Generator) Hand(ctx context.Context, cfg HandConfig) (*Hand, error) {
 	as := g.cfg.Publisher(cfg.Name)
-	as.Will, as.InFlight = cfg.Will, cmp.Or(cfg.InFlight, as.InFlight)
+	as.Will, as.InFlight, as.Tries = cfg.Will, cmp.Or(cfg.InFlight, as.InFlight), handTries
 	p, err := NewPublisher(as)
 	if err != nil {
 		return nil, err

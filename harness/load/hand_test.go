@@ -72,6 +72,31 @@ func TestHandPublishesWhatItIsTold(t *testing.T) {
 	}
 }
 
+// A message that ends the connection every time is refused, as a broker of MQTT
+// 3.1.1 does that; what comes after it is sent.
+func TestHandGivesUpWhatEndsItsConnection(t *testing.T) {
+	rec := newRecorder(t)
+	broker, tap := startBroker(t, nil, "")
+	tap.refuse = "a/ b"
+	g, h := handed(t, rec, broker, nil, nil)
+	for _, topic := range []string{"a/b", "a/ b", "a/c"} {
+		h.Line(record.Stream{Device: topic, Topic: topic, QoS: 1}).Send(Parcel{QoS: 1})
+		if err := h.WaitAcked(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if health := g.Health(); health.Sent != 3 || health.Acked != 2 || health.Refused != 1 || health.Blocked != 0 || health.Resent != handTries-1 {
+		t.Errorf("the generator counts %+v", health)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := slices.DeleteFunc(logOf(t, rec).Events, func(e record.Event) bool { return e.Kind != record.Refused })
+	if len(refused) != 1 || refused[0].Fields["topic"] != "a/ b" || refused[0].Fields["tries"] != "3" || refused[0].Fields["seq"] != "1" {
+		t.Errorf("refusals %+v", refused)
+	}
+}
+
 // A hand that is dropped says no word, so that its will is due; its own goodbye
 // takes the will back.
 func TestDropMakesTheWillDue(t *testing.T) {

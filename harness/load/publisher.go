@@ -41,6 +41,7 @@ type PublisherConfig struct {
 	Recorder  Recorder
 	InFlight  int           // QoS 1 window, at most 65,535; 0 means DefaultInFlight. The broker's own limit holds too
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
+	Tries     int           // a message over which so many connections were lost is refused, as one with an error in PUBACK; 0 means never
 	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
 	Will      *Will         // nil for none
@@ -69,7 +70,7 @@ type Counts struct {
 	Sent       int64 // of those: written
 	Blocked    int64 // of those: not written, window full or connection lost
 	Acked      int64
-	Refused    int64 // PUBACK with an error
+	Refused    int64 // PUBACK with an error, or given up after PublisherConfig.Tries
 	Resent     int64
 	Reconnects int64
 	InFlight   int64 // now

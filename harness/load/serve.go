@@ -27,7 +27,7 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	p.queue, p.queued = nil, 0
 	// What was acknowledged behind one that was not is done, and its packet
 	// identifier may be another's by now.
-	p.order = slices.DeleteFunc(p.order, func(m *pending) bool { return m.acked })
+	p.order = slices.DeleteFunc(p.order, func(m *pending) bool { return m.acked || p.hopeless(m) })
 	for _, m := range p.order {
 		m.dup, m.at = present, 0
 		m.attempt++
@@ -43,6 +43,26 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	p.rec.Event(record.Event{
 		Kind: record.Connected, Subject: p.cfg.Name,
 		Fields: map[string]string{"session_present": strconv.FormatBool(present), "resend": strconv.Itoa(len(p.order))},
+	})
+	p.settle()
+}
+
+// hopeless gives a message up over which the connection ended often enough, and reports whether it did; the caller holds mu.
+func (p *Publisher) hopeless(m *pending) bool {
+	if p.cfg.Tries <= 0 || !m.written || int64(m.attempt) < int64(p.cfg.Tries) {
+		return false
+	}
+	delete(p.inflight, m.id)
+	p.refused(m, p.rec.Clock().Now(), "tries", strconv.Itoa(p.cfg.Tries))
+	return true
+}
+
+// refused counts and writes down a message that the broker does not take, and how that showed; the caller holds mu.
+func (p *Publisher) refused(m *pending, at int64, how, value string) {
+	p.counts.Refused++
+	p.rec.Event(record.Event{
+		At: at, Kind: record.Refused, Subject: p.cfg.Name,
+		Fields: map[string]string{how: value, "topic": m.Topic, "seq": strconv.FormatUint(m.Seq, 10)},
 	})
 }
 
@@ -163,11 +183,7 @@ func (p *Publisher) acknowledge(id uint16, code byte, at int64) {
 		p.order = p.order[1:]
 	}
 	if code >= 0x80 {
-		p.counts.Refused++
-		p.rec.Event(record.Event{
-			At: at, Kind: record.Refused, Subject: p.cfg.Name,
-			Fields: map[string]string{"code": fmt.Sprintf("0x%02x", code), "topic": m.Topic, "seq": strconv.FormatUint(m.Seq, 10)},
-		})
+		p.refused(m, at, "code", fmt.Sprintf("0x%02x", code))
 	} else {
 		p.counts.Acked++
 		p.rec.Add(record.Record{

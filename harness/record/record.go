@@ -104,7 +104,7 @@ const (
 	Subscribed   EventKind = "subscribed"   // fields: epoch, offset, recovered, reason
 	GapDeclared  EventKind = "gap"          // fields: from, to, count, reason
 	ChainBroken  EventKind = "chain-broken" // a batch's from did not equal the last to
-	Refused      EventKind = "refused"      // fields: status, code
+	Refused      EventKind = "refused"      // fields: status, code; of a message: code or tries, topic, seq
 	Note         EventKind = "note"
 )
 
