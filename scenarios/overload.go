@@ -25,6 +25,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/fault"
+	"plumbline/harness/load"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
@@ -82,12 +83,12 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 	t.Step("warm up for %s; %s in which all read, with at least %d MiB of the bulky topic", l.WarmUp, l.Window, enough>>20)
 	t.Check(b.Drive(ctx, l.WarmUp, nil))
 	t.Check(b.Around(ctx, aloneWindow, 0, 0, func(ctx context.Context) error {
-		return errors.Join(flood(ctx, bulk, enough, l.Window), caughtUp(ctx, bulk, newest, l.Drain))
+		return errors.Join(flood(ctx, bulk, enough, l.Window, patience), caughtUp(ctx, bulk, newest, l.Drain))
 	}))
 	t.Step("the same for %s in which the one does not read", l.Window)
 	t.Check(b.Around(ctx, besideWindow, 0, 0, func(ctx context.Context) error {
 		return fault.During(ctx, b.Recorder, tap.Stall(), func(ctx context.Context) error {
-			return flood(ctx, bulk, enough, l.Window)
+			return flood(ctx, bulk, enough, l.Window, patience)
 		})
 	}))
 	t.Step("let it read again, send it %d small messages and wait for the newest", bulkAfter)
@@ -115,7 +116,9 @@ func slowly(b *harness.Bench, tap *harness.Tap, newest *atomic.Uint64) viewer.Co
 
 // flood publishes bulky messages for length, spread evenly so that they make up
 // enough bytes, and goes on until they do where the broker is slower than that.
-func flood(ctx context.Context, bulk *harness.Extra, enough int64, length time.Duration) error {
+// A broker that takes no more for limit, for it waits for who does not read, gets
+// no more: how much it was is on record.
+func flood(ctx context.Context, bulk bulky, enough int64, length, limit time.Duration) error {
 	n := (enough + bulkBytes - 1) / bulkBytes
 	start := time.Now()
 	for i := range n {
@@ -128,17 +131,24 @@ func flood(ctx context.Context, bulk *harness.Extra, enough int64, length time.D
 			failed = err
 			return err != nil || counts.InFlight < bulkInFlight
 		}
-		if err := errors.Join(harness.Until(ctx, patience, "the broker takes bulky messages", room), failed); err != nil {
-			return err
+		if harness.Until(ctx, limit, "the broker takes bulky messages", room) != nil || failed != nil {
+			return errors.Join(failed, ctx.Err())
 		}
 		if _, err := bulk.Send(ctx, bulkBytes); err != nil {
 			return err
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_ = bulk.WaitAcked(limited) // how many were is on record
 	return ctx.Err()
+}
+
+// bulky is the device that publishes to the one that will not read: a harness.Extra.
+type bulky interface {
+	Counts(ctx context.Context) (load.Counts, error)
+	Send(ctx context.Context, bytes int) (bool, error)
+	WaitAcked(ctx context.Context) error
 }
 
 // catchUp publishes small messages and waits for the newest of them.
