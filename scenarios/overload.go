@@ -249,7 +249,15 @@ type stallOf struct {
 	bytes    int64  // that the broker acknowledged of the bulky topic meanwhile
 	newest   uint64 // the last that it acknowledged of the topic at all
 	arrived  bool   // the viewer has that
+	last     int64  // when something of the topic came to the viewer last
+	left     int64  // when it was watched no more
 }
+
+// stillComing is how long nothing may have come for a viewer to count as catching up.
+const stillComing = int64(2 * time.Second)
+
+// catchingUp reports whether the viewer was still getting what it had not read when it was watched no more.
+func (s stallOf) catchingUp() bool { return s.last > s.to && s.left-s.last < stillComing }
 
 func (j *judged) stall() (s stallOf) {
 	log := j.history.Log()
@@ -257,6 +265,8 @@ func (j *judged) stall() (s stallOf) {
 		switch {
 		case e.Kind == record.WindowOpen && e.Subject == aloneWindow:
 			s.begun = e.At
+		case e.Kind == record.DrainEnd && s.left == 0, e.Kind == record.Disconnected && e.Subject == slowViewer:
+			s.left = e.At
 		case e.Subject != (&harness.Tap{}).Stall().Name():
 		case e.Kind == record.FaultOnset:
 			s.from = e.At
@@ -274,8 +284,8 @@ func (j *judged) stall() (s stallOf) {
 		s.newest = max(s.newest, r.Seq)
 	}
 	for _, r := range log.Records {
-		if r.Kind == record.Received && r.Stream != record.NoStream && log.Index.Streams[r.Stream].Device == bulkDevice && r.Seq == s.newest {
-			s.arrived = true
+		if r.Kind == record.Received && r.Stream != record.NoStream && log.Index.Streams[r.Stream].Device == bulkDevice {
+			s.arrived, s.last = s.arrived || r.Seq == s.newest, max(s.last, r.At)
 		}
 	}
 	return s
@@ -299,7 +309,15 @@ func (j *judged) filled() *stats.Gate {
 func (j *judged) bounded(id string) {
 	s, limit := j.stall(), j.Limit(id)
 	var found []reports.Finding
-	if s.newest > 0 && !s.arrived {
+	var gates []stats.Gate
+	switch {
+	case s.newest == 0 || s.arrived:
+	case s.catchingUp():
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "a longer drain, or a system that brings faster what was not read",
+			Detail: fmt.Sprintf("the viewer was still getting what it had not read %s after it read again", time.Duration(s.last-s.to).Round(time.Second)),
+		})
+	default:
 		found = append(found, reports.Finding{
 			Requirement: id, Kind: "stale", Subject: slowViewer, Confirmed: true, At: time.Duration(s.to), Seq: s.newest,
 			Detail: fmt.Sprintf("it read again and never got the newest value of its topic, #%d", s.newest),
@@ -314,7 +332,6 @@ func (j *judged) bounded(id string) {
 	if samples > 0 && before > 0 {
 		figure.Estimate = reports.Float(float64(max(int64(most)-int64(before), 0)) / (1 << 20))
 	}
-	var gates []stats.Gate
 	if full := j.filled(); full != nil {
 		gates = append(gates, *full)
 	}
