@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"plumbline/devices/inventory"
 	"plumbline/devices/simulated"
 	"plumbline/harness/strictyaml"
 )
@@ -29,7 +30,7 @@ type DeviceSpec struct {
 	Kind   string  `yaml:"kind"`             // one of the kinds above
 	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door
 	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
-	Port   string  `yaml:"port,omitempty"`   // serial: path of the port
+	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), or a path that lasts
 	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin; 0 means 9600
 	Codec  string  `yaml:"codec,omitempty"`  // serial, recording: nmea0183, linejson, linejson+crc
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
@@ -133,6 +134,8 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 	switch {
 	case d.Kind == KindSerial && d.Port == "":
 		return "port", "must be given; plumbline devices prints the ports that are plugged in"
+	case inventory.Numbered(d.Port):
+		return "port", fmt.Sprintf("%q means another device after the next replug; take the selector that plumbline devices prints for it", d.Port)
 	case d.Kind == KindMQTT && (d.Topic == "" || strings.ContainsAny(d.Topic, "+#") || strings.ContainsFunc(d.Topic, unicode.IsControl)):
 		return "topic", fmt.Sprintf("%q must be the one topic that the sensor publishes under, without wildcards", d.Topic)
 	case strings.HasPrefix(d.Topic, TopicRoot+"/"):
@@ -143,6 +146,11 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "speed", fmt.Sprintf("%v is not between 0 and %d", d.Speed, maxSpeed)
 	case d.Kind == KindTwin && d.Model != "" && !slices.Contains(simulated.Kinds(), simulated.Kind(d.Model)):
 		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
+	}
+	if d.Kind == KindSerial {
+		if _, err := inventory.ParseSelector(d.Port); err != nil {
+			return "port", err.Error()
+		}
 	}
 	if _, err := codecOf(d.Codec); err != nil {
 		return "codec", err.Error()

@@ -14,7 +14,7 @@ devices:
   - {id: host, kind: host, period: 200ms}
   - id: gps
     kind: serial
-    port: /dev/ttyUSB0
+    port: "usb:1546:01a8:SN-A"
     baud: 4800
     codec: nmea0183
   - {id: old, kind: recording, path: gps.log, speed: 4}
@@ -39,7 +39,9 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"unknown kind", "kind: serial", "kind: seriall", "lab.yaml:7: devices[1].kind: "},
 		{"double id", "id: gps", "id: host", `lab.yaml:6: devices[1].id: "host" is the id of device 1 already`},
 		{"id with slash", "id: gps", "id: a/b", "lab.yaml:6: devices[1].id: "},
-		{"no port", "    port: /dev/ttyUSB0\n", "", "devices[1].port: must be given"},
+		{"no port", "    port: \"usb:1546:01a8:SN-A\"\n", "", "devices[1].port: must be given"},
+		{"number of plugging", "\"usb:1546:01a8:SN-A\"", "/dev/ttyUSB0", `lab.yaml:8: devices[1].port: "/dev/ttyUSB0" means another device after the next replug`},
+		{"no selector", "usb:1546:01a8:SN-A", "usb:1546", "lab.yaml:8: devices[1].port: inventory: wrong selector"},
 		{"key of another kind", "speed: 4", "period: 4s", "lab.yaml:11: devices[2].period: "},
 		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},
 		{"unknown codec", "codec: nmea0183", "codec: morse", `codec: no codec is called "morse"; known are nmea0183`},

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 )
 
 func put(t *testing.T, root, path, text string) {
@@ -116,86 +114,5 @@ func TestBusyMachine(t *testing.T) {
 	}
 	if c := busy(0.3, 2); c.Status != OK {
 		t.Errorf("load 0.3 on 2 is %+v", c)
-	}
-}
-
-func TestPortYAML(t *testing.T) {
-	evil := Port{Path: "/dev/ttyUSB0", USB: true, VID: "0403", PID: "6001", Serial: "A1\n- id: x", Product: "FT232R \"UART\": ü #", Stable: "/dev/serial/by-id/usb-FTDI"}
-	text := "devices:\n" + evil.YAML() + Port{Path: "COM3"}.YAML()
-	var rig struct {
-		Devices []struct {
-			ID, Kind, Model, Serial, Port, Codec string
-			Baud                                 int
-		}
-	}
-	if err := yaml.Unmarshal([]byte(text), &rig); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	if len(rig.Devices) != 2 {
-		t.Fatalf("%d devices in\n%s", len(rig.Devices), text)
-	}
-	d := rig.Devices[0]
-	if d.Model != evil.Product || d.Serial != evil.Serial || d.Port != evil.Stable || d.Kind != "serial" || d.Baud != 9600 || strings.ContainsAny(d.ID, " \"#/") {
-		t.Errorf("device is %+v", d)
-	}
-	if rig.Devices[1].ID != "com3" || rig.Devices[1].Port != "COM3" {
-		t.Errorf("device is %+v", rig.Devices[1])
-	}
-	if got := evil.Title(); !strings.Contains(got, "0403:6001") {
-		t.Errorf("title is %q", got)
-	}
-}
-
-func TestPortAccessAndLinks(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("modes and links of Unix")
-	}
-	dir := t.TempDir()
-	put(t, dir, "ttyX", "")
-	port := filepath.Join(dir, "ttyX")
-	if problem, _ := access(port); problem != "" {
-		t.Errorf("an open port has the problem %q", problem)
-	}
-	if problem, mend := access(port + "gone"); problem != "it has gone" || mend == "" {
-		t.Errorf("a missing port gave %q, %q", problem, mend)
-	}
-	if os.Getuid() != 0 {
-		if err := os.Chmod(port, 0); err != nil {
-			t.Fatal(err)
-		}
-		if problem, mend := access(port); !strings.Contains(problem, "no permission") || mend == "" {
-			t.Errorf("a closed port gave %q, %q", problem, mend)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "by-id"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(port, filepath.Join(dir, "by-id", "usb-Maker")); err != nil {
-		t.Fatal(err)
-	}
-	real, err := filepath.EvalSymlinks(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := readLinks(filepath.Join(dir, "by-id"))[real]; got != filepath.Join(dir, "by-id", "usb-Maker") {
-		t.Errorf("link is %q", got)
-	}
-	if got := readLinks(filepath.Join(dir, "none")); len(got) != 0 {
-		t.Errorf("links of nothing are %v", got)
-	}
-}
-
-func TestPortsOfThisMachine(t *testing.T) {
-	found, err := Ports()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.IsSortedFunc(found, func(a, b Port) int { return strings.Compare(a.Path, b.Path) }) {
-		t.Errorf("not sorted: %+v", found)
-	}
-	for _, p := range found {
-		if p.Path == "" || (p.Problem != "" && runtime.GOOS == "linux" && p.Mend == "") {
-			t.Errorf("port is %+v", p)
-		}
 	}
 }

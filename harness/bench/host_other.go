@@ -11,8 +11,6 @@ import (
 
 func readable(string) bool { return true }
 
-func ownerGroup(os.FileInfo) string { return "" }
-
 func fileLimit() (uint64, bool) { return 0, false }
 
 // lock takes the file for this process as long as it is open; held means that

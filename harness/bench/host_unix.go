@@ -5,8 +5,6 @@ package bench
 import (
 	"errors"
 	"os"
-	"os/user"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,19 +12,6 @@ import (
 
 // readable reports whether this process may read and write the file.
 func readable(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) == nil }
-
-// ownerGroup returns the name of the group that the file belongs to.
-func ownerGroup(info os.FileInfo) string {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	group, err := user.LookupGroupId(strconv.FormatUint(uint64(stat.Gid), 10))
-	if err != nil {
-		return ""
-	}
-	return group.Name
-}
 
 // fileLimit returns how many files a process may open at most.
 func fileLimit() (uint64, bool) {

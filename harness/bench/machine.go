@@ -11,6 +11,8 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
+
+	"plumbline/devices/inventory"
 )
 
 const (
@@ -92,8 +94,16 @@ func terminals(DoctorOptions) []Check {
 	return []Check{{"pseudo terminals", OK, "/dev/ptmx", ""}}
 }
 
-func serialPorts(DoctorOptions) []Check {
-	found, err := Ports()
+// inventory is where the serial ports are looked for.
+func (opts DoctorOptions) inventory() inventory.Inventory {
+	if opts.root == "/" {
+		return inventory.Inventory{}
+	}
+	return inventory.Inventory{Root: opts.root}
+}
+
+func serialPorts(opts DoctorOptions) []Check {
+	found, err := opts.inventory().Ports()
 	if err != nil {
 		return []Check{{"serial ports", Unknown, err.Error(), ""}}
 	}

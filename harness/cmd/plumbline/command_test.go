@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/devices/inventory"
 	"plumbline/harness"
 	"plumbline/harness/bench"
 	"plumbline/harness/cmd/plumbline/internal/console"
@@ -214,7 +215,7 @@ func TestShowPorts(t *testing.T) {
 		t.Errorf("no port: %v\n%s", err, out.String())
 	}
 	out.Reset()
-	ports := []bench.Port{{Path: "/dev/ttyUSB0", USB: true, VID: "067b", PID: "2303"}, {Path: "/dev/ttyS0", Problem: "no permission", Mend: "join the group dialout"}}
+	ports := []inventory.Port{{Path: "/dev/ttyUSB0", Select: "usb:067b:2303@1-1", USB: true, VID: "067b", PID: "2303", Unseen: "2 processes"}, {Path: "/dev/ttyS0", Problem: "no permission", Mend: "join the group dialout"}}
 	if err := showPorts(&out, ports); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +226,13 @@ func TestShowPorts(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "# /dev/ttyS0: no permission (mend: join the group dialout)") {
 		t.Errorf("the unusable port is missing:\n%s", out.String())
+	}
+	if !strings.Contains(out.String(), "not fully known: 2 processes") {
+		t.Errorf("what was not seen is missing:\n%s", out.String())
+	}
+	out.Reset()
+	if err := showPortsJSON(&out, ports); err != nil || !strings.Contains(out.String(), `"select": "usb:067b:2303@1-1"`) {
+		t.Errorf("JSON: %v\n%s", err, out.String())
 	}
 	out.Reset()
 	if err := showPorts(&out, ports[1:]); err != nil || !strings.Contains(out.String(), "devices: []") {

@@ -1,12 +1,15 @@
 //go:build !cgo
 
-package bench
+package inventory
 
 import "go.bug.st/serial"
 
 // enumerate lists paths only: macOS tells more about its ports through a
 // framework that a program built without cgo cannot call.
-func enumerate() ([]Port, error) {
+func (inv Inventory) enumerate() ([]Port, error) {
+	if inv.Root != "" {
+		return inv.readSysfs()
+	}
 	paths, err := serial.GetPortsList()
 	if err != nil {
 		return nil, err

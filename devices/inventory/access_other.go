@@ -1,0 +1,9 @@
+//go:build !unix
+
+package inventory
+
+import "os"
+
+func usable(string) bool { return true }
+
+func ownerGroup(os.FileInfo) string { return "" }
