@@ -244,6 +244,11 @@ func (t *Twin) Stats() Stats {
 	return t.stats
 }
 
+// Framing returns the bits of one character on the wire (start, data, parity,
+// stop) and the speed in bits per second, as the host set them; 10 and 9600
+// while the device is unplugged.
+func (t *Twin) Framing() (bits, baud int) { return t.framing() }
+
 // Plugged reports whether the port exists.
 func (t *Twin) Plugged() bool {
 	t.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/internal/intake"
+	"plumbline/devices/inventory"
 )
 
 // DefaultBaud is used when Config.Baud is 0.
@@ -19,18 +20,28 @@ const DefaultBaud = 9600
 // Parity of the port; the zero value is none.
 type Parity string
 
-// The parities that Config knows.
+// The parities that Config knows. Mark and space are a constant bit; not every
+// driver can make them.
 const (
-	NoParity   Parity = "none"
-	EvenParity Parity = "even"
-	OddParity  Parity = "odd"
+	NoParity    Parity = "none"
+	EvenParity  Parity = "even"
+	OddParity   Parity = "odd"
+	MarkParity  Parity = "mark"
+	SpaceParity Parity = "space"
+)
+
+// Bounds of a speed, in bits per second. Any number between them is asked for
+// as it is; what a driver cannot make it refuses or rounds.
+const (
+	MinBaud = 50
+	MaxBaud = 4_000_000
 )
 
 // Config describes the port and the sensor on it. Port (for Open) and Codec are
 // required.
 type Config struct {
 	ID     string       // unique in a rig
-	Port   string       // device path, or a stable link to it such as /dev/serial/by-id/…
+	Port   string       // selector (see inventory.Selector) or path; a plain path of a USB device is held to that device
 	Model  string       // for reports; optional
 	Serial string       // serial number of the sensor or its adapter; optional
 	Note   string       // for reports; optional
@@ -41,6 +52,9 @@ type Config struct {
 	Parity   Parity // "" = none
 	StopBits int    // 1 or 2; 0 = 1
 	DTR, RTS *bool  // modem lines to set at opening; nil = left alone
+	RS485    *RS485 // turnaround by the kernel; nil = left alone
+
+	Inventory inventory.Inventory // where selectors are looked up; the zero value is this machine
 
 	Codec   codec.Codec
 	Clock   devices.Clock // nil = counts from Open
@@ -71,6 +85,7 @@ type Stats struct {
 	Replugs  uint64 // times it came back
 	Stale    uint64 // bytes dropped because they lay in the port at an opening
 	NoModem  bool   // DTR or RTS was asked for and the port has no modem lines
+	NoRS485  bool   // RS-485 was asked for and the driver of the port has no such setting
 	Timeouts uint64 // reads that returned nothing
 }
 
@@ -103,15 +118,17 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ID == "" {
 		c.ID = c.Port
 	}
-	_, err := c.portMode()
-	return c, err
+	if _, err := c.portMode(); err != nil {
+		return c, err
+	}
+	return c, c.RS485.check(c.Port)
 }
 
 // portMode translates the framing for the library.
 func (c Config) portMode() (*serial.Mode, error) {
 	m := &serial.Mode{BaudRate: c.Baud, DataBits: c.DataBits}
-	if c.Baud < 0 {
-		return nil, fmt.Errorf("serialline: baud %d of %q: must be positive", c.Baud, c.Port)
+	if c.Baud < MinBaud || c.Baud > MaxBaud {
+		return nil, fmt.Errorf("serialline: baud %d of %q: must be %d to %d", c.Baud, c.Port, MinBaud, MaxBaud)
 	}
 	if c.DataBits < 5 || c.DataBits > 8 {
 		return nil, fmt.Errorf("serialline: data bits %d of %q: must be 5 to 8", c.DataBits, c.Port)
@@ -123,8 +140,12 @@ func (c Config) portMode() (*serial.Mode, error) {
 		m.Parity = serial.EvenParity
 	case OddParity:
 		m.Parity = serial.OddParity
+	case MarkParity:
+		m.Parity = serial.MarkParity
+	case SpaceParity:
+		m.Parity = serial.SpaceParity
 	default:
-		return nil, fmt.Errorf("serialline: parity %q of %q: must be none, even or odd", c.Parity, c.Port)
+		return nil, fmt.Errorf("serialline: parity %q of %q: must be none, even, odd, mark or space", c.Parity, c.Port)
 	}
 	switch c.StopBits {
 	case 1:

@@ -3,15 +3,16 @@
 package serialline
 
 import (
+	"context"
 	"errors"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 
 	"go.bug.st/serial"
 
 	"plumbline/devices/codec"
+	"plumbline/devices/devicetest"
 	"plumbline/devices/ptytwin"
 )
 
@@ -37,26 +38,40 @@ func occupy(t *testing.T) {
 	}
 }
 
-func TestHighDescriptorIsRefusedClearly(t *testing.T) {
-	twin, err := ptytwin.NewPair(t.Context(), ptytwin.Options{})
+func TestHighDescriptors(t *testing.T) {
+	twin, err := ptytwin.NewPair(t.Context(), ptytwin.Options{Unpaced: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = twin.Close() })
 	occupy(t)
 
-	_, err = Open(t.Context(), Config{Port: twin.Path(), Codec: codec.NMEA0183{}})
-	if !errors.Is(err, ErrDescriptor) || !strings.Contains(err.Error(), "open serial ports before") {
-		t.Errorf("open with high descriptors: %v, want ErrDescriptor with the mend", err)
+	l, err := Open(t.Context(), Config{Port: twin.Path(), Codec: codec.NMEA0183{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := twin.Write(codec.AppendNMEA(nil, "GPHDT,1.0,T")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
+	if s, err := l.Read(ctx); err != nil || string(s.Raw[:6]) != "$GPHDT" {
+		t.Errorf("read with a descriptor above 1023: %q, %v", s.Raw, err)
+	}
+	if _, err := l.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 
-	// Should a port get one all the same, the library's panic must stay an error.
+	// The library alone would panic; should it be what reads, that stays an error.
 	port, err := serial.Open(twin.Path(), &serial.Mode{BaudRate: 9600})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = port.Close() })
 	if _, err := safeRead(port, make([]byte, 16)); !errors.Is(err, ErrDescriptor) {
-		t.Errorf("read of a high descriptor: %v, want ErrDescriptor", err)
+		t.Errorf("read of a high descriptor by the library: %v, want ErrDescriptor", err)
 	}
 }

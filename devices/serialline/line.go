@@ -1,6 +1,7 @@
 package serialline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,8 @@ import (
 )
 
 // Line is a sensor on a serial line. It reads on one goroutine from Open to
-// Close and holds one operating-system thread while it waits.
+// Close; where the runtime's poller cannot wait for ports (all but Linux) it
+// holds one operating-system thread while it waits.
 type Line struct {
 	cfg    Config
 	in     *intake.Intake
@@ -24,6 +26,12 @@ type Line struct {
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the reading goroutine has ended
+
+	where *place // owned by the reading goroutine
+
+	ctl  sync.Mutex  // held while the port's settings are used, and while it is taken away
+	port serial.Port // the port while it is plugged; nil for a stream of New; owned by ctl
+	baud int         // what SetBaud said last; 0 = Config.Baud; owned by ctl
 
 	mu     sync.Mutex
 	stats  Stats     // owned by mu
@@ -34,7 +42,9 @@ var _ devices.Device = (*Line)(nil)
 
 // Open opens the port and starts reading. It returns within about 0.3 s; ctx
 // bounds the opening only, not the device's life. Errors name the port and what
-// mends them; a port whose descriptor would be too high gives ErrDescriptor.
+// mends them; a selector that fits no port or several gives the errors of
+// inventory.Inventory.Find. Where ports are waited for with select(2), one whose
+// descriptor would be too high gives ErrDescriptor.
 func Open(ctx context.Context, cfg Config) (*Line, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -46,13 +56,19 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("serialline: open %q: %w", cfg.Port, err)
 	}
-	var stats Stats
-	port, err := openPort(cfg, &stats)
+	where, err := newPlace(cfg)
 	if err != nil {
 		return nil, err
 	}
+	var stats Stats
+	port, found, err := openPort(cfg, where, &stats)
+	if err != nil {
+		return nil, err
+	}
+	where.hold(found)
+	cfg.Model, cfg.Serial = cmp.Or(cfg.Model, found.Product), cmp.Or(cfg.Serial, found.Serial)
 	l, run := newLine(cfg, stats)
-	l.stream, l.fresh = port, !cfg.KeepBacklog
+	l.where, l.port, l.stream, l.fresh = where, port, port, !cfg.KeepBacklog
 	go func() {
 		defer close(l.done)
 		l.serve(run, port)
@@ -98,8 +114,8 @@ func newLine(cfg Config, stats Stats) (*Line, context.Context) {
 // serve reads the port, and after each unplug waits for it to come back.
 func (l *Line) serve(run context.Context, port serial.Port) {
 	for {
-		err := l.pump(run, port)
-		l.setStream(nil)
+		err := l.pumpPort(run, port)
+		l.setPort(nil)
 		closeErr := port.Close()
 		l.cut()
 		if run.Err() != nil {
@@ -116,18 +132,29 @@ func (l *Line) serve(run context.Context, port serial.Port) {
 			return
 		}
 		stats := Stats{}
-		if port, err = reopen(run, l.cfg, &stats); err != nil {
+		if port, err = reopen(run, l.current, l.where, &stats); err != nil {
 			return // closed while waiting
 		}
 		l.count(func(s *Stats) {
 			s.Replugs++
 			s.Stale += stats.Stale
 			s.NoModem = s.NoModem || stats.NoModem
+			s.NoRS485 = s.NoRS485 || stats.NoRS485
 		})
-		l.setStream(port)
+		l.setPort(port)
+		l.catchUp()
 		l.fresh = !l.cfg.KeepBacklog
 		l.tell(State{At: l.cfg.Clock(), Plugged: true})
 	}
+}
+
+// pumpPort is pump for a port, whose blocked read ends with run.
+func (l *Line) pumpPort(run context.Context, port serial.Port) error {
+	if u, can := port.(unblocker); can {
+		stop := context.AfterFunc(run, u.unblock)
+		defer stop()
+	}
+	return l.pump(run, port)
 }
 
 // pump moves bytes from the stream to the framer until run ends or the stream
@@ -187,10 +214,37 @@ func (l *Line) count(change func(*Stats)) {
 	change(&l.stats)
 }
 
-func (l *Line) setStream(w io.Writer) {
+// setPort puts the port in place, or takes it away once nobody uses it.
+func (l *Line) setPort(p serial.Port) {
+	l.ctl.Lock()
+	defer l.ctl.Unlock()
+	l.port = p
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stream = w
+	l.stream = nil
+	if p != nil {
+		l.stream = p
+	}
+}
+
+// catchUp sets the speed that SetBaud asked for while the port was being opened.
+// An error means that the port is gone again, which the next read tells.
+func (l *Line) catchUp() {
+	l.ctl.Lock()
+	baud := l.baud
+	l.ctl.Unlock()
+	if baud != 0 {
+		_ = l.SetBaud(baud)
+	}
+}
+
+// current is the config with what was changed since.
+func (l *Line) current() Config {
+	l.ctl.Lock()
+	defer l.ctl.Unlock()
+	c := l.cfg
+	c.Baud = cmp.Or(l.baud, c.Baud)
+	return c
 }
 
 // Write sends a command to the device. It may block while the line is slow; it
@@ -235,7 +289,7 @@ func (l *Line) Stats() Stats {
 }
 
 // Close stops reading and closes the port; a blocked Read returns ErrClosed at
-// once. It takes up to 50 ms, the time of one read, on a port.
+// once. Where the library reads the port it takes up to 50 ms, the time of one read.
 func (l *Line) Close() error {
 	l.in.Discard(devices.ErrClosed)
 	l.cancel()

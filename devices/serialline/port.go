@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
 	"go.bug.st/serial"
+
+	"plumbline/devices/inventory"
 )
 
-// readSlice is how long one read of the port waits. It bounds how long Close
-// takes: the library closes the descriptor before it wakes a blocked read, and
+// readSlice is how long one read of the port waits where only the library can
+// read. It bounds how long Close takes: the library closes the descriptor before it wakes a blocked read, and
 // in that moment another part of the process may get the same number, so the
 // driver lets the read end by itself before it closes.
 const readSlice = 50 * time.Millisecond
@@ -26,24 +27,68 @@ var ErrDescriptor = errors.New("serialline: file descriptor of 1024 or more")
 // errLost marks every error that means the port is gone.
 var errLost = errors.New("port lost")
 
-// openPort opens and prepares the port once.
-func openPort(c Config, stats *Stats) (serial.Port, error) {
+// place is where the port of a line is looked for.
+type place struct {
+	inv   inventory.Inventory
+	sel   inventory.Selector
+	fixed bool // sel is a path behind which no USB device stands: it is not looked up again
+}
+
+// newPlace reads Config.Port.
+func newPlace(c Config) (*place, error) {
+	sel, err := inventory.ParseSelector(c.Port)
+	if err != nil {
+		return nil, fmt.Errorf("serialline: port: %w", err)
+	}
+	return &place{inv: c.Inventory, sel: sel}, nil
+}
+
+// find returns the port that is meant.
+func (p *place) find() (inventory.Port, error) {
+	if p.fixed {
+		return inventory.Port{Path: p.sel.Path, Select: p.sel.Path}, nil
+	}
+	return p.inv.Find(p.sel)
+}
+
+// hold keeps to the device that was found first: after an unplug the line waits
+// for it, whatever stands under its old name then. A USB place that was asked
+// for stays a place, but for this kind of device only.
+func (p *place) hold(found inventory.Port) {
+	switch {
+	case !found.USB:
+		p.fixed = p.sel.Path != ""
+	case p.sel.USBPath != "":
+		p.sel.VID, p.sel.PID = found.VID, found.PID
+	default:
+		if sel, err := inventory.ParseSelector(found.Select); err == nil {
+			p.sel = sel
+		}
+	}
+}
+
+// openPort finds, opens and prepares the port once.
+func openPort(c Config, where *place, stats *Stats) (serial.Port, inventory.Port, error) {
 	mode, err := c.portMode()
 	if err != nil {
-		return nil, err
+		return nil, inventory.Port{}, err
 	}
-	if err := guardDescriptors(); err != nil {
-		return nil, fmt.Errorf("serialline: open %q: %w", c.Port, err)
-	}
-	port, err := serial.Open(c.Port, mode)
+	found, err := where.find()
 	if err != nil {
-		return nil, openError(c, err)
+		return nil, found, fmt.Errorf("serialline: open %q: %w", c.Port, err)
+	}
+	port, err := openNative(found.Path, mode)
+	if err != nil {
+		return nil, found, openError(c, err)
 	}
 	if err := prepare(port, c, stats); err != nil {
-		return nil, errors.Join(fmt.Errorf("serialline: prepare %q: %w", c.Port, err), port.Close())
+		return nil, found, errors.Join(fmt.Errorf("serialline: prepare %q: %w", c.Port, err), port.Close())
 	}
-	return port, nil
+	return port, found, nil
 }
+
+// unblocker is a port whose blocked read can be ended without closing it.
+type unblocker interface{ unblock() }
 
 // prepare sets modem lines, drops what lay in the port and sends the prelude.
 func prepare(port serial.Port, c Config, stats *Stats) error {
@@ -60,6 +105,13 @@ func prepare(port serial.Port, c Config, stats *Stats) error {
 			return fmt.Errorf("set a modem line: %w", err)
 		}
 	}
+	if c.RS485 != nil {
+		if err := setRS485(port, *c.RS485); errors.Is(err, errNoRS485) {
+			stats.NoRS485 = true
+		} else if err != nil {
+			return fmt.Errorf("set RS-485: %w", err)
+		}
+	}
 	if !c.KeepBacklog {
 		stale, err := dropBacklog(port)
 		stats.Stale += uint64(stale)
@@ -67,7 +119,11 @@ func prepare(port serial.Port, c Config, stats *Stats) error {
 			return fmt.Errorf("drop what lay in the port: %w", err)
 		}
 	}
-	if err := port.SetReadTimeout(readSlice); err != nil {
+	slice := readSlice
+	if _, can := port.(unblocker); can {
+		slice = serial.NoTimeout
+	}
+	if err := port.SetReadTimeout(slice); err != nil {
 		return err
 	}
 	if len(c.Prelude) > 0 {
@@ -111,27 +167,6 @@ func safeRead(r io.Reader, p []byte) (n int, err error) {
 	return r.Read(p)
 }
 
-// guardDescriptors refuses to open a port when the next descriptors would be
-// too high for select(2). The library needs three: the port and a pipe.
-func guardDescriptors() error {
-	if runtime.GOOS == "windows" {
-		return nil // handles are waited for in another way
-	}
-	const needed, limit = 3, 1024
-	for range needed {
-		f, err := os.Open(os.DevNull)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }()
-		if fd := f.Fd(); fd >= limit {
-			return fmt.Errorf("%w: the next is %d and the serial library waits with select(2), which ends at %d; "+
-				"open serial ports before the many connections, or keep them in a process of their own", ErrDescriptor, fd, limit-1)
-		}
-	}
-	return nil
-}
-
 // openError adds the mend to an error of serial.Open.
 func openError(c Config, err error) error {
 	hint := ""
@@ -139,9 +174,9 @@ func openError(c Config, err error) error {
 	if errors.As(err, &pe) {
 		switch pe.Code() {
 		case serial.PermissionDenied:
-			hint = "; add yourself to the group that owns it (often dialout): sudo usermod -aG dialout $USER, then log in again"
+			hint = "; plumbline devices says how to get the permission"
 		case serial.PortBusy:
-			hint = "; another program holds it: close it, or see who with: fuser " + c.Port
+			hint = "; another program holds it: plumbline devices says which"
 		case serial.InvalidSpeed:
 			hint = fmt.Sprintf("; the port cannot do %d baud", c.Baud)
 		case serial.PortNotFound:
@@ -150,8 +185,13 @@ func openError(c Config, err error) error {
 			hint = "; it is no serial port"
 		}
 	}
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		hint = "; no such port: see what is plugged in with: plumbline devices"
+	case errors.Is(err, os.ErrPermission):
+		hint = "; plumbline devices says how to get the permission"
+	case errors.Is(err, errBusy):
+		hint = "; another program holds it: plumbline devices says which"
 	}
 	return fmt.Errorf("serialline: open %q at %d baud: %w%s", c.Port, c.Baud, err, hint)
 }
@@ -165,8 +205,9 @@ func noModemLines(err error) bool {
 	return errors.Is(err, errNoTTY) || strings.Contains(strings.ToLower(err.Error()), "inappropriate ioctl")
 }
 
-// reopen tries the path until it opens, ctx ends or stop is closed.
-func reopen(ctx context.Context, c Config, stats *Stats) (serial.Port, error) {
+// reopen tries until the port opens or ctx ends.
+func reopen(ctx context.Context, now func() Config, where *place, stats *Stats) (serial.Port, error) {
+	c := now()
 	tick := time.NewTicker(c.RetryEvery)
 	defer tick.Stop()
 	logged := ""
@@ -176,7 +217,7 @@ func reopen(ctx context.Context, c Config, stats *Stats) (serial.Port, error) {
 			return nil, ctx.Err()
 		case <-tick.C:
 		}
-		port, err := openPort(c, stats)
+		port, _, err := openPort(now(), where, stats)
 		if err == nil {
 			return port, nil
 		}
