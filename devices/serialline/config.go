@@ -86,6 +86,7 @@ type Stats struct {
 	Stale    uint64 // bytes dropped because they lay in the port at an opening
 	NoModem  bool   // DTR or RTS was asked for and the port has no modem lines
 	NoRS485  bool   // RS-485 was asked for and the driver of the port has no such setting
+	Bytes    uint64 // read from the port, without stale ones
 	Timeouts uint64 // reads that returned nothing
 }
 

@@ -165,6 +165,7 @@ func (l *Line) pump(run context.Context, stream io.Reader) error {
 		n, err := safeRead(stream, buf)
 		if n > 0 {
 			l.framer.Push(l.cfg.Clock(), buf[:n], l.accept)
+			l.count(func(s *Stats) { s.Bytes += uint64(n) })
 		}
 		switch {
 		case errors.Is(err, ErrDescriptor):

@@ -168,14 +168,13 @@ func TestPartialLastLineIsKeptAsEvidence(t *testing.T) {
 	l := open(t, serialline.Config{Port: twin.Path(), NoReconnect: true})
 	send(t, twin, heading(1)+"$GPHDT,99")
 	read(t, l)
-	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
-	defer cancel()
-	if err := twin.Flush(ctx); err != nil { // the driver has all bytes
-		t.Fatal(err)
-	}
+	all := uint64(len(heading(1) + "$GPHDT,99"))
+	devicetest.Eventually(t, "the driver to have all bytes", func() bool { return l.Stats().Bytes == all })
 	if err := twin.Unplug(); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
 	if _, err := l.Read(ctx); !errors.Is(err, devices.ErrUnplugged) {
 		t.Fatalf("read after the unplug: %v, want ErrUnplugged", err)
 	}
