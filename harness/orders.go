@@ -10,6 +10,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/hostsensor"
+	"plumbline/devices/lock"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
@@ -79,10 +80,14 @@ func openSerial(ctx context.Context, env generator.Env, o order, d DeviceSpec) (
 	if err != nil {
 		return generator.Device{}, err
 	}
-	line, err := serialline.Open(ctx, serialline.Config{
+	cfg := serialline.Config{
 		ID: d.ID, Port: d.Port, Mode: o.Mode, Model: d.Model, Serial: d.Serial, Note: o.Note, Baud: d.Baud, Codec: chosen,
 		Clock: env.Clock.Since, Log: env.Log,
-	})
+	}
+	if d.Kind == KindSerial { // a twin's port is nobody else's
+		cfg.Locks, cfg.Owner, cfg.Purpose = &lock.Dir{}, "plumbline", "device "+d.ID+" of a run"
+	}
+	line, err := serialline.Open(ctx, cfg)
 	return generator.Device{Stream: line, Closer: line}, err
 }
 

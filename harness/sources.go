@@ -13,6 +13,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
+	"plumbline/devices/lock"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/harness/generator"
@@ -193,7 +194,8 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 	}
 	switch {
 	case d.Kind == KindSerial:
-		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: chosen})
+		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: chosen,
+			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"})
 		if err != nil {
 			return err
 		}

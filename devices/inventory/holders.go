@@ -65,11 +65,13 @@ func openPorts(dir string, wanted map[string]string) ([]string, error) {
 	}
 	var held []string
 	for _, fd := range fds {
-		target, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		link := filepath.Join(dir, fd.Name())
+		target, err := os.Readlink(link)
 		if err != nil {
 			continue
 		}
-		if path, is := wanted[target]; is && !slices.Contains(held, path) {
+		// The name is that of the process's own mount namespace: the device decides.
+		if path, is := wanted[target]; is && !slices.Contains(held, path) && sameDevice(link, path) {
 			held = append(held, path)
 		}
 	}

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"plumbline/devices/lock"
 )
 
 // Inventory lists the serial ports of a machine. The zero value is this one.
@@ -16,6 +19,8 @@ import (
 type Inventory struct {
 	// Root is the folder that holds dev, sys and proc; "" is the machine itself.
 	Root string
+	// Locks is where the devices in use are locked; nil is not looked at.
+	Locks *lock.Dir
 }
 
 // Port is one serial port. Texts come from the device and are not to be trusted.
@@ -63,6 +68,10 @@ func (inv Inventory) Ports() ([]Port, error) {
 	}
 	links := readLinks(inv.at("/dev/serial/by-id"))
 	holders, unseen := inv.holders(ports)
+	locks, err := inv.locks()
+	if err != nil {
+		return nil, err
+	}
 	for i := range ports {
 		p := &ports[i]
 		p.Link = links[p.Path]
@@ -73,8 +82,40 @@ func (inv Inventory) Ports() ([]Port, error) {
 		if p.Problem == "" && len(p.Holders) > 0 {
 			p.Problem, p.Mend = held(p.Holders)
 		}
+		if c, is := locks[p.Key()]; is {
+			p.Problem, p.Mend = "it is locked "+c.String(), fmt.Sprintf("wait for it, or end it: kill %d", c.PID)
+		}
 	}
 	return ports, nil
+}
+
+// Key names the device in locks: the same whichever way it was chosen.
+func (p Port) Key() string {
+	if p.USB && p.Select != "" && p.Select != p.Path {
+		return p.Select
+	}
+	if target, err := filepath.EvalSymlinks(p.Path); err == nil {
+		return target
+	}
+	return p.Path
+}
+
+// locks returns the claims on devices by their key.
+func (inv Inventory) locks() (map[string]lock.Claim, error) {
+	if inv.Locks == nil {
+		return nil, nil
+	}
+	states, err := inv.Locks.List(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	out := map[string]lock.Claim{}
+	for _, s := range states {
+		if s.Status != lock.Stale {
+			out[s.Claim.Name] = s.Claim
+		}
+	}
+	return out, nil
 }
 
 // Scan is Ports without links and holders: what is plugged in and may be

@@ -184,7 +184,7 @@ func TestWithoutPermission(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
 		t.Skip("only root can become a user without rights")
 	}
-	root, err := os.MkdirTemp("", "plumbline-nobody-")
+	root, err := os.MkdirTemp("", "plumbline-nobody-") //nolint:usetesting // nobody cannot enter a folder below t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,6 +266,7 @@ func target(t *testing.T, twin *ptytwin.Twin) string {
 // which opens and probes, on the same adapters.
 func TestRealEnumeratorAgrees(t *testing.T) {
 	devicetest.InNamespace(t, func(t *testing.T, usb *usbtree.Tree) {
+		t.Helper()
 		a, b := ftdi("ttyUSB0", "SN-A", "1-1"), ftdi("ttyUSB1", "SN-B", "1-2")
 		a.Target, b.Target = target(t, twin(t)), target(t, twin(t))
 		plug(t, usb, a, b, usbtree.Device{Node: "ttyACM0", VID: "2341", PID: "0043", Serial: "UNO", Product: "Uno", Place: "1-4", Target: target(t, twin(t))})

@@ -12,6 +12,7 @@ import (
 	"plumbline/devices/codec"
 	"plumbline/devices/internal/intake"
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 )
 
 // DefaultBaud is used when Config.Baud is 0.
@@ -55,6 +56,10 @@ type Config struct {
 	RS485    *RS485 // turnaround by the kernel; nil = left alone
 
 	Inventory inventory.Inventory // where selectors are looked up; the zero value is this machine
+
+	Locks   *lock.Dir // where the device is locked from Open to Close; nil = not at all
+	Owner   string    // said to others by the lock: program and user
+	Purpose string    // and what for
 
 	Codec   codec.Codec
 	Clock   devices.Clock // nil = counts from Open

@@ -1,6 +1,7 @@
 package serialline_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"plumbline/devices/devicetest"
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/serialline"
 	"plumbline/devices/usbtree"
@@ -175,6 +177,7 @@ func TestSelectorsThatNameNoPort(t *testing.T) {
 // injected: sysfs and /dev are those of the process.
 func TestRealSystemFindsTheDevice(t *testing.T) {
 	devicetest.InNamespace(t, func(t *testing.T, tree *usbtree.Tree) {
+		t.Helper()
 		a := &adapters{t: t, tree: tree}
 		twin := newTwin(t, ptytwin.Options{Unpaced: true})
 		a.plug(twin, "ttyUSB3", "SN-A", "1-1")
@@ -192,4 +195,66 @@ func TestRealSystemFindsTheDevice(t *testing.T) {
 			t.Errorf("the old node: %v", err)
 		}
 	})
+}
+
+func TestADeviceIsLockedFromOpenToClose(t *testing.T) {
+	a := newAdapters(t)
+	locks := lock.Dir{Path: t.TempDir()}
+	a.inv.Locks = &locks
+	twin := newTwin(t, ptytwin.Options{})
+	a.plug(twin, "ttyUSB0", "SN-A", "1-1")
+	cfg := serialline.Config{Port: "usb:0403:6001:SN-A", Inventory: a.inv, Codec: nmea, Locks: &locks, Owner: "bench", Purpose: "run 7", RetryEvery: time.Millisecond}
+	l := open(t, cfg)
+	byName := cfg
+	byName.Port = a.tree.Node("ttyUSB0")
+	if second, err := serialline.Open(t.Context(), byName); !errors.Is(err, lock.ErrHeld) || !strings.Contains(err.Error(), `"run 7"`) {
+		if err == nil {
+			_ = second.Close()
+		}
+		t.Errorf("second: %v, want ErrHeld and the purpose", err)
+	}
+	if ports, err := a.inv.Ports(); err != nil || len(ports) != 1 || !strings.HasPrefix(ports[0].Problem, "it is locked by bench") || ports[0].Mend == "" {
+		t.Errorf("the inventory says %+v, %v", ports, err)
+	}
+	a.unplug(twin, "ttyUSB0") // it stays ours while it is away
+	devicetest.Eventually(t, "the unplug", func() bool { return l.Stats().Unplugs == 1 })
+	replug(t, twin)
+	a.plug(twin, "ttyUSB1", "SN-A", "1-1")
+	devicetest.Eventually(t, "the replug", func() bool { return l.Stats().Replugs == 1 })
+	if _, err := serialline.Open(t.Context(), cfg); !errors.Is(err, lock.ErrHeld) {
+		t.Errorf("after a replug: %v, want ErrHeld", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, cfg)
+	// What fails to open gives its lock back.
+	absent := cfg
+	absent.Port, absent.Inventory = filepath.Join(t.TempDir(), "ttyNONE"), inventory.Inventory{}
+	for range 2 {
+		if _, err := serialline.Open(t.Context(), absent); err == nil || errors.Is(err, lock.ErrHeld) {
+			t.Errorf("absent port: %v", err)
+		}
+	}
+}
+
+func TestALostLockEndsTheLine(t *testing.T) {
+	dir := t.TempDir()
+	twin := newTwin(t, ptytwin.Options{})
+	l := open(t, serialline.Config{Port: twin.Path(), Locks: &lock.Dir{Path: dir, TTL: 30 * time.Millisecond}})
+	late := lock.Dir{Path: dir, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	states, err := late.List(t.Context())
+	if err != nil || len(states) != 1 || states[0].Status != lock.Expired {
+		t.Fatalf("locks are %+v, %v", states, err)
+	}
+	other, err := late.Acquire(t.Context(), states[0].Claim.Name, "other", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Release() }()
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
+	if _, err := l.Read(ctx); !errors.Is(err, serialline.ErrLockLost) {
+		t.Errorf("read: %v, want ErrLockLost", err)
+	}
 }

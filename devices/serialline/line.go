@@ -13,6 +13,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/internal/intake"
+	"plumbline/devices/lock"
 )
 
 // Line is a sensor on a serial line. It reads on one goroutine from Open to
@@ -40,10 +41,14 @@ type Line struct {
 
 var _ devices.Device = (*Line)(nil)
 
+// ErrLockLost is returned by Read after this process did not renew its lock in
+// time, for example because it was stopped, and another took the device over.
+var ErrLockLost = errors.New("the lock was lost")
+
 // Open opens the port and starts reading. It returns within about 0.3 s; ctx
 // bounds the opening only, not the device's life. Errors name the port and what
 // mends them; a selector that fits no port or several gives the errors of
-// inventory.Inventory.Find. Where ports are waited for with select(2), one whose
+// inventory.Inventory.Find, a device that another has locked lock.ErrHeld. Where ports are waited for with select(2), one whose
 // descriptor would be too high gives ErrDescriptor.
 func Open(ctx context.Context, cfg Config) (*Line, error) {
 	cfg, err := cfg.withDefaults()
@@ -60,10 +65,18 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stats Stats
-	port, found, err := openPort(cfg, where, &stats)
+	found, err := cfg.find(where)
 	if err != nil {
 		return nil, err
+	}
+	held, err := claim(ctx, cfg, found)
+	if err != nil {
+		return nil, err
+	}
+	var stats Stats
+	port, err := openPort(cfg, found, &stats)
+	if err != nil {
+		return nil, errors.Join(err, release(held))
 	}
 	where.hold(found)
 	cfg.Model, cfg.Serial = cmp.Or(cfg.Model, found.Product), cmp.Or(cfg.Serial, found.Serial)
@@ -71,9 +84,42 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 	l.where, l.port, l.stream, l.fresh = where, port, port, !cfg.KeepBacklog
 	go func() {
 		defer close(l.done)
+		if held != nil {
+			stop := l.watch(run, held)
+			defer stop()
+		}
 		l.serve(run, port)
 	}()
 	return l, nil
+}
+
+// watch ends the line when its lock is lost; stop gives the lock back.
+func (l *Line) watch(run context.Context, held *lock.Lock) (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-held.Lost():
+			l.in.End(fmt.Errorf("serialline: read %q: %w: another program took the device over", l.cfg.Port, ErrLockLost))
+			l.cancel()
+		case <-run.Done():
+		}
+	}()
+	return func() {
+		l.cancel()
+		<-ended
+		if err := release(held); err != nil {
+			l.cfg.Log.Warn("lock not released", "port", l.cfg.Port, "error", err)
+		}
+	}
+}
+
+// release gives a lock back; nil is none.
+func release(held *lock.Lock) error {
+	if held == nil {
+		return nil
+	}
+	return held.Release()
 }
 
 // New reads from a stream that is open already: a TCP serial server, a pipe, a

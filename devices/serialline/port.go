@@ -12,6 +12,7 @@ import (
 	"go.bug.st/serial"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 )
 
 // readSlice is how long one read of the port waits where only the library can
@@ -67,24 +68,41 @@ func (p *place) hold(found inventory.Port) {
 	}
 }
 
-// openPort finds, opens and prepares the port once.
-func openPort(c Config, where *place, stats *Stats) (serial.Port, inventory.Port, error) {
-	mode, err := c.portMode()
-	if err != nil {
-		return nil, inventory.Port{}, err
+// claim locks the device that was found; nil when no locks are wanted.
+func claim(ctx context.Context, c Config, found inventory.Port) (*lock.Lock, error) {
+	if c.Locks == nil {
+		return nil, nil
 	}
+	held, err := c.Locks.Acquire(ctx, found.Key(), c.Owner, c.Purpose)
+	if err != nil {
+		return nil, fmt.Errorf("serialline: open %q: %w", c.Port, err)
+	}
+	return held, nil
+}
+
+// find is place.find with the name of the port in its errors.
+func (c Config) find(where *place) (inventory.Port, error) {
 	found, err := where.find()
 	if err != nil {
-		return nil, found, fmt.Errorf("serialline: open %q: %w", c.Port, err)
+		err = fmt.Errorf("serialline: open %q: %w", c.Port, err)
+	}
+	return found, err
+}
+
+// openPort opens and prepares the port once.
+func openPort(c Config, found inventory.Port, stats *Stats) (serial.Port, error) {
+	mode, err := c.portMode()
+	if err != nil {
+		return nil, err
 	}
 	port, err := openNative(found.Path, mode)
 	if err != nil {
-		return nil, found, openError(c, err)
+		return nil, openError(c, err)
 	}
 	if err := prepare(port, c, stats); err != nil {
-		return nil, found, errors.Join(fmt.Errorf("serialline: prepare %q: %w", c.Port, err), port.Close())
+		return nil, errors.Join(fmt.Errorf("serialline: prepare %q: %w", c.Port, err), port.Close())
 	}
-	return port, found, nil
+	return port, nil
 }
 
 // unblocker is a port whose blocked read can be ended without closing it.
@@ -217,9 +235,12 @@ func reopen(ctx context.Context, now func() Config, where *place, stats *Stats) 
 			return nil, ctx.Err()
 		case <-tick.C:
 		}
-		port, _, err := openPort(now(), where, stats)
+		found, err := c.find(where)
 		if err == nil {
-			return port, nil
+			var port serial.Port
+			if port, err = openPort(now(), found, stats); err == nil {
+				return port, nil
+			}
 		}
 		if text := err.Error(); text != logged {
 			logged = text

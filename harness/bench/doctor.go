@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"plumbline/devices/lock"
 	"plumbline/harness/record"
 	"plumbline/harness/sut"
 )
@@ -111,7 +112,7 @@ func locks(opts DoctorOptions) []Check {
 		if err != nil {
 			continue
 		}
-		held, err := lock(file)
+		held, err := lock.TryFile(file)
 		_ = file.Close()
 		switch {
 		case err != nil:

@@ -3,8 +3,6 @@
 package bench
 
 import (
-	"errors"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,14 +18,4 @@ func fileLimit() (uint64, bool) {
 		return 0, false
 	}
 	return uint64(limit.Max), true //nolint:unconvert // it is signed on FreeBSD
-}
-
-// lock takes the file for this process as long as it is open; held means that
-// another process has it. The lock dies with its process.
-func lock(f *os.File) (held bool, err error) {
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"plumbline/devices/lock"
 )
 
 // Errors that callers branch on; both are the user's to mend (exit code 2).
@@ -108,7 +110,7 @@ func take(path string, say func(*os.File) error) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bench: run directory %q: %w", path, err)
 		}
-		held, err := lock(file)
+		held, err := lock.TryFile(file)
 		if err == nil && !held && same(file, name) {
 			if err := say(file); err != nil {
 				_ = os.Remove(name) //nolint:gosec // the path is the user's own

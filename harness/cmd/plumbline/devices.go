@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/reports"
@@ -21,7 +22,7 @@ func newDevices(s streams) *cobra.Command {
 Each is named by vendor, product and serial number, or by its USB place, and so keeps its name when it is
 plugged in again. Ports that cannot be opened are listed as comments, with the mend.`,
 		RunE: func(*cobra.Command, []string) error {
-			ports, err := inventory.Inventory{}.Ports()
+			ports, err := inventory.Inventory{Locks: &lock.Dir{}}.Ports()
 			if err != nil {
 				return exit.With(reports.ExitUnavailable, err, "plumbline doctor checks this machine")
 			}

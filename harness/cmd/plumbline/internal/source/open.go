@@ -9,6 +9,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/hostsensor"
+	"plumbline/devices/lock"
 	"plumbline/devices/mqttdev"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
@@ -64,7 +65,8 @@ func openSerial(ctx context.Context, s Spec) (devices.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serialline.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud, Codec: c})
+	return serialline.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud, Codec: c,
+		Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "watch"})
 }
 
 func lineCodec(name, fallback string) (codec.Codec, error) {

@@ -1,0 +1,181 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"plumbline/devices/devicetest"
+	"plumbline/devices/lock"
+)
+
+// acquire takes a lock that the test releases.
+func acquire(t *testing.T, d lock.Dir, name string) *lock.Lock {
+	t.Helper()
+	l, err := d.Acquire(t.Context(), name, "tester", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Release() })
+	return l
+}
+
+func list(t *testing.T, d lock.Dir) []lock.State {
+	t.Helper()
+	states, err := d.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return states
+}
+
+func TestALockSaysWhoHasItAndWhatFor(t *testing.T) {
+	d := lock.Dir{Path: filepath.Join(t.TempDir(), "locks")}
+	if states := list(t, d); len(states) != 0 {
+		t.Errorf("no folder holds %+v", states)
+	}
+	const name = "usb:0403:6001:SN/A ü"
+	l, err := d.Acquire(t.Context(), name, "plumbline run", "device gps of rig bench 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Acquire(t.Context(), name, "another", "another purpose")
+	if !errors.Is(err, lock.ErrHeld) {
+		t.Fatalf("second: %v, want ErrHeld", err)
+	}
+	for _, want := range []string{name, "plumbline run", "device gps of rig bench 3", "kill "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	acquire(t, d, "another device")
+	states := list(t, d)
+	if len(states) != 2 || states[1].Status != lock.Held || states[1].Claim.Name != name || states[1].Claim.PID != os.Getpid() || time.Until(states[1].Claim.Expires) > lock.DefaultTTL {
+		t.Errorf("locks are %+v", states)
+	}
+	if err := errors.Join(l.Release(), l.Release()); err != nil {
+		t.Errorf("release: %v", err)
+	}
+	again := acquire(t, d, name)
+	if err := again.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// clock is moved by hand.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(1_700_000_000, c.at.Load()) }
+func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
+
+func TestAHungHolderLosesItsLockAndIsTold(t *testing.T) {
+	var c clock
+	path := t.TempDir()
+	hung := acquire(t, lock.Dir{Path: path, Now: c.now, TTL: time.Hour}, "gps") // it renews in 20 minutes
+	d := lock.Dir{Path: path, Now: c.now, TTL: time.Millisecond}
+	c.advance(59 * time.Minute)
+	if _, err := d.Acquire(t.Context(), "gps", "second", ""); !errors.Is(err, lock.ErrHeld) {
+		t.Fatalf("before the expiry: %v", err)
+	}
+	c.advance(2 * time.Minute)
+	if states := list(t, d); len(states) != 1 || states[0].Status != lock.Expired {
+		t.Errorf("after the expiry: %+v", states)
+	}
+	second := acquire(t, lock.Dir{Path: path, Now: c.now, TTL: time.Hour}, "gps")
+	if err := hung.Release(); err != nil { // must not take the second's away
+		t.Error(err)
+	}
+	if _, err := d.Acquire(t.Context(), "gps", "third", ""); !errors.Is(err, lock.ErrHeld) {
+		t.Errorf("third: %v, want ErrHeld", err)
+	}
+	if err := second.Release(); err != nil {
+		t.Error(err)
+	}
+	// One that wakes up learns it at its next renewal.
+	waking := acquire(t, lock.Dir{Path: path, Now: c.now, TTL: 30 * time.Millisecond}, "imu")
+	var stop atomic.Bool
+	devicetest.Eventually(t, "the lock to be taken over and its holder told", func() bool {
+		c.advance(time.Hour)
+		if !stop.Load() {
+			if l, err := (lock.Dir{Path: path, Now: c.now, TTL: time.Hour}).Acquire(t.Context(), "imu", "second", ""); err == nil {
+				stop.Store(true)
+				t.Cleanup(func() { _ = l.Release() })
+			}
+		}
+		select {
+		case <-waking.Lost():
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+func TestALockIsRenewed(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir(), TTL: 60 * time.Millisecond}
+	l := acquire(t, d, "gps")
+	first := list(t, d)[0].Claim.Expires
+	devicetest.Eventually(t, "the expiry to move on", func() bool { return list(t, d)[0].Claim.Expires.After(first.Add(60 * time.Millisecond)) })
+	select {
+	case <-l.Lost():
+		t.Error("lost")
+	default:
+	}
+}
+
+func TestAStaleLockHindersNobody(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	path := filepath.Join(d.Path, "gps.lock")
+	for _, text := range []string{`{"name":"gps","owner":"dead","pid":1,"expires":"2999-01-01T00:00:00Z"}`, "", "{broken", strings.Repeat("x", 10_000)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		states := list(t, d)
+		if strings.HasPrefix(text, `{"`) && (len(states) != 1 || states[0].Status != lock.Stale || states[0].Claim.Owner != "dead") {
+			t.Errorf("stale lock is %+v", states)
+		}
+		if err := acquire(t, d, "gps").Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFoldersThatCannotHoldLocks(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(dir, "a", "b")} {
+		if _, err := (lock.Dir{Path: path}).Acquire(t.Context(), "gps", "", ""); err == nil || !strings.Contains(err.Error(), "folder of locks") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("x", 81)} {
+		if _, err := (lock.Dir{Path: dir}).Acquire(t.Context(), name, "", ""); err == nil {
+			t.Errorf("name of %d bytes was taken", len(name))
+		}
+	}
+}
+
+func TestAStoppedGuardEndsWithTheContext(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	guard, err := os.Create(filepath.Join(d.Path, "guard"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guard.Close()
+	if held, err := lock.TryFile(guard); held || err != nil {
+		t.Fatal(held, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := d.Acquire(ctx, "gps", "", ""); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "fuser ") {
+		t.Errorf("error is %v", err)
+	}
+}
