@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/remoteport"
 	"plumbline/devices/simulated"
 	"plumbline/harness/strictyaml"
 )
@@ -30,7 +31,7 @@ type DeviceSpec struct {
 	Kind   string  `yaml:"kind"`             // one of the kinds above
 	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door
 	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
-	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), or a path that lasts
+	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), a path that lasts, rfc2217:// or tcp://HOST:PORT
 	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin; 0 means 9600
 	Codec  string  `yaml:"codec,omitempty"`  // serial, recording: nmea0183, linejson, linejson+crc
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
@@ -148,7 +149,7 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
 	}
 	if d.Kind == KindSerial {
-		if _, err := inventory.ParseSelector(d.Port); err != nil {
+		if err := checkPort(d.Port); err != nil {
 			return "port", err.Error()
 		}
 	}
@@ -156,6 +157,15 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "codec", err.Error()
 	}
 	return d.checkPeriod()
+}
+
+// checkPort says what is wrong with the selector or address of a port.
+func checkPort(text string) error {
+	if remoteport.Is(text) {
+		return remoteport.Check(text)
+	}
+	_, err := inventory.ParseSelector(text)
+	return err
 }
 
 // maxSpeed is how many times faster a recording may be played at most.

@@ -41,6 +41,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"id with slash", "id: gps", "id: a/b", "lab.yaml:6: devices[1].id: "},
 		{"no port", "    port: \"usb:1546:01a8:SN-A\"\n", "", "devices[1].port: must be given"},
 		{"number of plugging", "\"usb:1546:01a8:SN-A\"", "/dev/ttyUSB0", `lab.yaml:8: devices[1].port: "/dev/ttyUSB0" means another device after the next replug`},
+		{"no remote port", "usb:1546:01a8:SN-A", "rfc2217://nobody", "lab.yaml:8: devices[1].port: remoteport: wrong address"},
 		{"no selector", "usb:1546:01a8:SN-A", "usb:1546", "lab.yaml:8: devices[1].port: inventory: wrong selector"},
 		{"key of another kind", "speed: 4", "period: 4s", "lab.yaml:11: devices[2].period: "},
 		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},

@@ -65,6 +65,9 @@ type Lock struct {
 	err  error
 }
 
+// Folder returns the path of the folder.
+func (d Dir) Folder() string { return d.path() }
+
 func (d Dir) path() string {
 	if d.Path != "" {
 		return d.Path

@@ -42,7 +42,7 @@ const (
 // required.
 type Config struct {
 	ID     string       // unique in a rig
-	Port   string       // selector (see inventory.Selector) or path; a plain path of a USB device is held to that device
+	Port   string       // selector (see inventory.Selector), path, rfc2217:// or tcp:// address; a path of a USB device is held to that device
 	Model  string       // for reports; optional
 	Serial string       // serial number of the sensor or its adapter; optional
 	Note   string       // for reports; optional

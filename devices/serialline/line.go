@@ -45,7 +45,8 @@ var _ devices.Device = (*Line)(nil)
 // time, for example because it was stopped, and another took the device over.
 var ErrLockLost = errors.New("the lock was lost")
 
-// Open opens the port and starts reading. It returns within about 0.3 s; ctx
+// Open opens the port and starts reading. It returns within about 0.3 s, for a
+// remote port within the time its server takes to answer, each at most 5 s; ctx
 // bounds the opening only, not the device's life. Errors name the port and what
 // mends them; a selector that fits no port or several gives the errors of
 // inventory.Inventory.Find, a device that another has locked lock.ErrHeld. Where ports are waited for with select(2), one whose
@@ -74,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 		return nil, err
 	}
 	var stats Stats
-	port, err := openPort(cfg, found, &stats)
+	port, err := openPort(ctx, cfg, found, &stats)
 	if err != nil {
 		return nil, errors.Join(err, release(held))
 	}
@@ -197,7 +198,7 @@ func (l *Line) serve(run context.Context, port serial.Port) {
 // pumpPort is pump for a port, whose blocked read ends with run.
 func (l *Line) pumpPort(run context.Context, port serial.Port) error {
 	if u, can := port.(unblocker); can {
-		stop := context.AfterFunc(run, u.unblock)
+		stop := context.AfterFunc(run, u.Unblock)
 		defer stop()
 	}
 	return l.pump(run, port)

@@ -90,8 +90,8 @@ func (p *polled) SetReadTimeout(d time.Duration) error {
 	return p.file.SetReadDeadline(time.Time{})
 }
 
-// unblock ends a read that waits without a timeout, and all that follow.
-func (p *polled) unblock() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
+// Unblock ends a read that waits without a timeout, and all that follow.
+func (p *polled) Unblock() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // Close implements serial.Port.
 func (p *polled) Close() error { return errors.Join(p.file.Close(), p.Port.Close()) }

@@ -13,6 +13,7 @@ import (
 
 	"plumbline/devices/inventory"
 	"plumbline/devices/lock"
+	"plumbline/devices/remoteport"
 )
 
 // readSlice is how long one read of the port waits where only the library can
@@ -37,6 +38,12 @@ type place struct {
 
 // newPlace reads Config.Port.
 func newPlace(c Config) (*place, error) {
+	if remoteport.Is(c.Port) {
+		if err := remoteport.Check(c.Port); err != nil {
+			return nil, fmt.Errorf("serialline: port: %w", err)
+		}
+		return &place{sel: inventory.Selector{Path: c.Port}, fixed: true}, nil
+	}
 	sel, err := inventory.ParseSelector(c.Port)
 	if err != nil {
 		return nil, fmt.Errorf("serialline: port: %w", err)
@@ -90,12 +97,17 @@ func (c Config) find(where *place) (inventory.Port, error) {
 }
 
 // openPort opens and prepares the port once.
-func openPort(c Config, found inventory.Port, stats *Stats) (serial.Port, error) {
+func openPort(ctx context.Context, c Config, found inventory.Port, stats *Stats) (serial.Port, error) {
 	mode, err := c.portMode()
 	if err != nil {
 		return nil, err
 	}
-	port, err := openNative(found.Path, mode)
+	var port serial.Port
+	if remoteport.Is(found.Path) {
+		port, err = remoteport.Dial(ctx, found.Path, mode)
+	} else {
+		port, err = openNative(found.Path, mode)
+	}
 	if err != nil {
 		return nil, openError(c, err)
 	}
@@ -106,7 +118,7 @@ func openPort(c Config, found inventory.Port, stats *Stats) (serial.Port, error)
 }
 
 // unblocker is a port whose blocked read can be ended without closing it.
-type unblocker interface{ unblock() }
+type unblocker interface{ Unblock() }
 
 // prepare sets modem lines, drops what lay in the port and sends the prelude.
 func prepare(port serial.Port, c Config, stats *Stats) error {
@@ -220,7 +232,7 @@ func noModemLines(err error) bool {
 	if err == nil {
 		return false
 	}
-	return errors.Is(err, errNoTTY) || strings.Contains(strings.ToLower(err.Error()), "inappropriate ioctl")
+	return errors.Is(err, errNoTTY) || errors.Is(err, remoteport.ErrNoControl) || errors.Is(err, remoteport.ErrNoLines) || strings.Contains(strings.ToLower(err.Error()), "inappropriate ioctl")
 }
 
 // reopen tries until the port opens or ctx ends.
@@ -228,17 +240,29 @@ func reopen(ctx context.Context, now func() Config, where *place, stats *Stats) 
 	c := now()
 	tick := time.NewTicker(c.RetryEvery)
 	defer tick.Stop()
+	var hints <-chan string // nil where only the path is known: the clock alone
+	if !where.fixed {
+		waiting, cancel := context.WithCancel(ctx)
+		hints = where.inv.Hints(waiting)
+		defer func() {
+			cancel()
+			for range hints { // until its goroutines have ended
+				continue
+			}
+		}()
+	}
 	logged := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-tick.C:
+		case <-hints:
 		}
 		found, err := c.find(where)
 		if err == nil {
 			var port serial.Port
-			if port, err = openPort(now(), found, stats); err == nil {
+			if port, err = openPort(ctx, now(), found, stats); err == nil {
 				return port, nil
 			}
 		}

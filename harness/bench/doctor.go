@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,9 @@ type DoctorOptions struct {
 	Bridged string // path of the executable; "" looks for it as a run would
 	Runs    string // folder of run directories; "" means "runs"
 
-	root string // of /proc and /sys, for tests
+	root    string                // of /proc and /sys, for tests
+	ports   *lock.Dir             // locks of devices; nil means those of this machine
+	maximum func() (uint64, bool) // of open files; nil means that of this process
 }
 
 // Doctor checks whether this machine is fit to measure. Apart from an empty
@@ -52,9 +55,15 @@ func Doctor(ctx context.Context, opts DoctorOptions) []Check {
 	if opts.root == "" {
 		opts.root = "/"
 	}
+	if opts.ports == nil {
+		opts.ports = &lock.Dir{}
+	}
+	if opts.maximum == nil {
+		opts.maximum = fileLimit
+	}
 	var out []Check
 	for _, check := range []func(DoctorOptions) []Check{
-		bridged, runs, locks, space, memory, files, loopback, cores, loadCheck, clock, governor, terminals, serialPorts, meddlers, latencyTimers,
+		bridged, runs, locks, space, memory, files, loopback, cores, loadCheck, clock, governor, terminals, serialPorts, deviceLocks, meddlers, latencyTimers,
 	} {
 		if ctx.Err() != nil {
 			break
@@ -128,19 +137,22 @@ func locks(opts DoctorOptions) []Check {
 	return out
 }
 
-func files(DoctorOptions) []Check {
-	limit, known := fileLimit()
+func files(opts DoctorOptions) []Check {
+	limit, known := opts.maximum()
 	c := Check{Name: "open files", Status: OK, Detail: fmt.Sprintf("up to %d for each process", limit)}
 	switch {
 	case !known:
 		c.Status, c.Detail = Unknown, "no limit can be read on this system"
 	case limit < 1024:
-		c.Status, c.Mend = Bad, "ulimit -Hn 20000, as root or in /etc/security/limits.conf"
+		c.Status, c.Mend = Bad, moreFiles
 	case limit < 4096:
-		c.Status, c.Mend = Warn, "ulimit -Hn 20000, for many viewers"
+		c.Status, c.Mend = Warn, moreFiles
 	}
 	return []Check{c}
 }
+
+// moreFiles raises the limit for every later login; a shell cannot raise its own.
+const moreFiles = `echo '* hard nofile 20000' | sudo tee /etc/security/limits.d/70-plumbline.conf, then log in again`
 
 func loopback(DoctorOptions) []Check {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -162,13 +174,24 @@ func cores(DoctorOptions) []Check {
 // clockLimit is what a reading may cost; more means that it is a system call.
 const clockLimit = 150 * time.Nanosecond
 
-func clock(DoctorOptions) []Check {
+func clock(opts DoctorOptions) []Check {
 	source, cost := record.ClockSource(), record.NewClock().ReadCost()
 	c := Check{Name: "clock", Status: OK, Detail: fmt.Sprintf("%s, %v for a reading", source, cost)}
 	if cost > clockLimit {
 		c.Status = Bad
 		c.Detail += fmt.Sprintf("; above %v the clock is read by a system call", clockLimit)
-		c.Mend = "choose tsc in /sys/devices/system/clocksource/clocksource0/current_clocksource, or another machine"
+		c.Mend = fasterClock(opts.root)
 	}
 	return []Check{c}
+}
+
+// fasterClock is the command that chooses a clock which is read without a
+// system call, where the kernel offers one.
+func fasterClock(root string) string {
+	const dir = "sys/devices/system/clocksource/clocksource0"
+	offered, err := os.ReadFile(filepath.Join(root, dir, "available_clocksource"))
+	if err == nil && slices.Contains(strings.Fields(string(offered)), "tsc") {
+		return "echo tsc | sudo tee /" + dir + "/current_clocksource"
+	}
+	return "use another machine: the kernel offers no faster clock here"
 }

@@ -2,12 +2,18 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"plumbline/devices/lock"
+	"plumbline/devices/usbtree"
 )
 
 func put(t *testing.T, root, path, text string) {
@@ -79,6 +85,82 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	put(t, root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n")
 	if c := governor(DoctorOptions{root: root})[0]; c.Status != OK {
 		t.Errorf("governor performance is %+v", c)
+	}
+	put(t, root, "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "ondemand\n")
+	if c := governor(DoctorOptions{root: root})[0]; c.Status != Warn || !strings.Contains(c.Detail, "ondemand") {
+		t.Errorf("governor of one processor is %+v", c)
+	}
+}
+
+func TestDoctorFindsBusyPortsAndLocks(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc and /sys")
+	}
+	root := t.TempDir()
+	usb, err := usbtree.New(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, serial := range []string{"FREE", "HELD", "GONE"} {
+		if err := usb.Plug(usbtree.Device{Node: fmt.Sprintf("ttyUSB%d", i), Target: os.DevNull, VID: "0403", PID: "6001", Serial: serial, Place: fmt.Sprintf("1-%d", i+1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, root, "proc/17/comm", "minicom\n")
+	fd := filepath.Join(root, "proc/17/fd/3")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(fd), 0o755), os.Symlink(usb.Node("ttyUSB1"), fd), os.Remove(usb.Node("ttyUSB2"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, root, "locks/stale.lock", `{"name":"usb:0403:6001:OLD","owner":"plumbline","pid":4242,"host":"h","purpose":"device gps of a run"}`)
+	checks := Doctor(t.Context(), DoctorOptions{Bridged: "/nonexistent", Runs: root, root: root, ports: &lock.Dir{Path: filepath.Join(root, "locks")}})
+	mends := map[string]string{}
+	for _, c := range checks {
+		if c.Name == "serial port" || c.Name == "device lock" {
+			mends[c.Mend] = c.Detail
+		}
+	}
+	for mend, detail := range map[string]string{
+		"end it: kill 17": "minicom (process 17)", "plug the device in again": "it has gone", "rm " + filepath.Join(root, "locks/stale.lock"): "usb:0403:6001:OLD was held by plumbline",
+	} {
+		if !strings.Contains(mends[mend], detail) {
+			t.Errorf("mend %q is for %q, want %q; all: %v", mend, mends[mend], detail, mends)
+		}
+	}
+	if c := find(checks, "serial ports"); c.Detail != "1 of 3 can be opened" {
+		t.Errorf("ports are %+v", c)
+	}
+}
+
+func TestDoctorFindsAHungHolder(t *testing.T) {
+	dir := lock.Dir{Path: t.TempDir()}
+	l, err := dir.Acquire(t.Context(), "usb:0403:6001:A", "plumbline", "a run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Release() }()
+	if c := deviceLocks(DoctorOptions{ports: &dir}); len(c) != 1 || c[0].Detail != "1 devices are in use" {
+		t.Errorf("a lock in use is %+v", c)
+	}
+	late := lock.Dir{Path: dir.Path, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	if c := deviceLocks(DoctorOptions{ports: &late}); len(c) != 2 || c[0].Status != Warn || c[0].Mend != fmt.Sprintf("kill %d", os.Getpid()) {
+		t.Errorf("an hour later it is %+v", c)
+	}
+}
+
+func TestLowLimitsAndSlowClocks(t *testing.T) {
+	for limit, want := range map[uint64]Status{256: Bad, 2048: Warn, 20000: OK} {
+		c := files(DoctorOptions{maximum: func() (uint64, bool) { return limit, true }})[0]
+		if c.Status != want || (want != OK) != strings.Contains(c.Mend, "nofile 20000") {
+			t.Errorf("limit %d is %+v", limit, c)
+		}
+	}
+	root := t.TempDir()
+	if mend := fasterClock(root); !strings.Contains(mend, "another machine") {
+		t.Errorf("mend without another clock is %q", mend)
+	}
+	put(t, root, "sys/devices/system/clocksource/clocksource0/available_clocksource", "hpet tsc acpi_pm\n")
+	if mend := fasterClock(root); mend != "echo tsc | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource" {
+		t.Errorf("mend is %q", mend)
 	}
 }
 

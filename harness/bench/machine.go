@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +15,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 )
 
 const (
@@ -70,17 +73,25 @@ func loadCheck(DoctorOptions) []Check {
 	return []Check{busy(average.Load1, runtime.NumCPU())}
 }
 
-// governor looks at the frequency scaling of the first processor.
+// governor looks at the frequency scaling of all processors.
 func governor(opts DoctorOptions) []Check {
-	data, err := os.ReadFile(filepath.Join(opts.root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
-	if err != nil {
+	names, _ := filepath.Glob(filepath.Join(opts.root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")) // the pattern is sound
+	found := map[string]int{}
+	for _, name := range names {
+		if data, err := os.ReadFile(name); err == nil {
+			found[strings.TrimSpace(string(data))]++
+		}
+	}
+	fast := found["performance"]
+	delete(found, "performance")
+	switch {
+	case fast == 0 && len(found) == 0:
 		return []Check{{"frequency scaling", Unknown, "not visible here", ""}}
+	case len(found) == 0:
+		return []Check{{"frequency scaling", OK, "performance", ""}}
 	}
-	name := strings.TrimSpace(string(data))
-	if name == "performance" {
-		return []Check{{"frequency scaling", OK, name, ""}}
-	}
-	return []Check{{"frequency scaling", Warn, name + ": the clock rate follows the load, and so does the latency", "sudo cpupower frequency-set -g performance"}}
+	others := strings.Join(slices.Sorted(maps.Keys(found)), ", ")
+	return []Check{{"frequency scaling", Warn, others + ": the clock rate follows the load, and so does the latency", "sudo cpupower frequency-set -g performance"}}
 }
 
 // terminals checks for pseudo terminals, which serial twins need.
@@ -117,6 +128,27 @@ func serialPorts(opts DoctorOptions) []Check {
 		out = append(out, Check{"serial port", Warn, p.Path + ": " + p.Problem, p.Mend})
 	}
 	return append(out, Check{"serial ports", OK, fmt.Sprintf("%d of %d can be opened", usable, len(found)), ""})
+}
+
+// deviceLocks looks for locks of devices that nobody can use or that hinder.
+func deviceLocks(opts DoctorOptions) []Check {
+	states, err := opts.ports.List(context.Background())
+	if err != nil {
+		return []Check{{"device locks", Warn, err.Error(), "sudo rm -r " + opts.ports.Folder()}}
+	}
+	out := []Check{}
+	held := 0
+	for _, s := range states {
+		switch s.Status {
+		case lock.Held:
+			held++
+		case lock.Expired:
+			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s is held %s: its process hangs", s.Claim.Name, s.Claim), fmt.Sprintf("kill %d", s.Claim.PID)})
+		case lock.Stale:
+			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s was held %s: its process has gone", s.Claim.Name, s.Claim), "rm " + s.Path})
+		}
+	}
+	return append(out, Check{"device locks", OK, fmt.Sprintf("%d devices are in use", held), ""})
 }
 
 // meddlers looks for programs that open every serial port that appears.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,23 +10,35 @@ import (
 
 	"plumbline/devices/inventory"
 	"plumbline/devices/lock"
+	"plumbline/devices/serialline"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/reports"
 )
 
 func newDevices(s streams) *cobra.Command {
-	asJSON := false
+	asJSON, follow, listen := false, false, "usb"
 	cmd := &cobra.Command{
 		Use: "devices", Short: "Show what is plugged in, as YAML to paste into a rig file", Args: noArgs,
 		Long: `Lists the serial ports of this machine as entries of a rig file (see --rig of run and certify).
 Each is named by vendor, product and serial number, or by its USB place, and so keeps its name when it is
-plugged in again. Ports that cannot be opened are listed as comments, with the mend.`,
-		RunE: func(*cobra.Command, []string) error {
+plugged in again. Ports that cannot be opened are listed as comments, with the mend.
+Ports of USB adapters that nobody uses are listened to, at the usual speeds, to tell what they speak;
+nothing is sent, but some boards start anew when their port is opened. It takes from 3 s, for ports that
+are silent, to half a minute.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			want, known := listened[listen]
+			if !known {
+				return exit.Usage(fmt.Errorf("--listen %q", listen), "give usb, all or none")
+			}
+			if follow {
+				return unusable(cmd.Context(), "serial", followPorts(cmd.Context(), s.out, asJSON))
+			}
 			ports, err := inventory.Inventory{Locks: &lock.Dir{}}.Ports()
 			if err != nil {
 				return exit.With(reports.ExitUnavailable, err, "plumbline doctor checks this machine")
 			}
+			serialline.ListenAll(cmd.Context(), ports, want, serialline.Listening{})
 			if asJSON {
 				return showPortsJSON(s.out, ports)
 			}
@@ -33,7 +46,38 @@ plugged in again. Ports that cannot be opened are listed as comments, with the m
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object a port")
+	cmd.Flags().BoolVar(&follow, "watch", false, "print what is plugged in and out from now on, until Ctrl-C")
+	cmd.Flags().StringVar(&listen, "listen", listen, "ports to listen to: usb, all or none")
 	return cmd
+}
+
+// listened says which ports each choice of --listen means.
+var listened = map[string]func(inventory.Port) bool{
+	"usb":  func(p inventory.Port) bool { return p.USB },
+	"all":  func(inventory.Port) bool { return true },
+	"none": func(inventory.Port) bool { return false },
+}
+
+// followPorts prints what comes and goes until ctx ends.
+func followPorts(ctx context.Context, w io.Writer, asJSON bool) error {
+	enc := json.NewEncoder(w)
+	if !asJSON {
+		fmt.Fprintln(w, "# waiting for something to be plugged in or out; Ctrl-C ends")
+	}
+	return inventory.Inventory{}.Watch(ctx, func(e inventory.Event) {
+		if asJSON {
+			_ = enc.Encode(e) // a reader that has gone ends the program
+			return
+		}
+		fmt.Fprintf(w, "%s %s  %s", e.Change, e.Port.Select, e.Port.Path)
+		if title := console.Clean(e.Port.Title()); title != "" {
+			fmt.Fprintf(w, ", %s", title)
+		}
+		if e.Port.Problem != "" {
+			fmt.Fprintf(w, ": %s (mend: %s)", console.Clean(e.Port.Problem), console.Clean(e.Port.Mend))
+		}
+		fmt.Fprintln(w)
+	})
 }
 
 // showPortsJSON prints everything that is known, for programs.
