@@ -138,7 +138,8 @@ func (o Listening) at(ctx context.Context, path string, baud int) (inventory.Gue
 		for i := range ears {
 			ears[i].framer.Push(time.Since(start), buf[:n], ears[i].hear)
 		}
-		if done := judge(ears); sure(done) && done.Good >= enough {
+		done := judge(ears)
+		if sure(done) && done.Good >= enough || done.Good == 0 && g.Bytes >= hopeless {
 			break
 		}
 	}
@@ -150,8 +151,12 @@ func (o Listening) at(ctx context.Context, path string, baud int) (inventory.Gue
 	return result, nil
 }
 
-// enough frames end the listening at a speed early.
-const enough = 5
+// What ends the listening at a speed early: so many good frames, or so many
+// bytes without one.
+const (
+	enough   = 5
+	hopeless = codec.DefaultMaxLine
+)
 
 // judge returns the codec with most good frames, the stricter of equals, and
 // names a second one that understands as much and is no lax form of the first.

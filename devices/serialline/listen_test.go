@@ -26,13 +26,18 @@ func speak(t *testing.T, twin *ptytwin.Twin, speed int, line func(i int) []byte)
 	done.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
+		written := uint64(0)
 		for i := 0; ; i++ {
-			text := line(i)
+			text := bytes.Repeat(line(i), 8)
 			if _, baud := twin.Framing(); baud != speed {
 				text = bytes.Map(func(r rune) rune { return 0x80 | r>>1 }, text)
 			}
-			if _, err := twin.Write(text); err != nil {
-				return
+			if twin.Stats().Bytes == written { // a UART keeps nothing back for later
+				n, err := twin.Write(text)
+				if err != nil {
+					return
+				}
+				written += uint64(n)
 			}
 			select {
 			case <-ctx.Done():
@@ -47,7 +52,8 @@ func speak(t *testing.T, twin *ptytwin.Twin, speed int, line func(i int) []byte)
 	})
 }
 
-var quick = serialline.Listening{Silence: 2 * time.Second, Dwell: 300 * time.Millisecond}
+// patient waits long: it is ended by what is heard, not by time.
+var patient = serialline.Listening{Silence: devicetest.Patience, Dwell: devicetest.Patience}
 
 func TestListenFindsSpeedAndCodec(t *testing.T) {
 	for _, c := range []struct {
@@ -64,7 +70,7 @@ func TestListenFindsSpeedAndCodec(t *testing.T) {
 		t.Run(c.codec, func(t *testing.T) {
 			twin := newTwin(t, ptytwin.Options{Unpaced: true})
 			speak(t, twin, c.baud, c.line)
-			g, err := serialline.Listen(t.Context(), twin.Path(), quick)
+			g, err := serialline.Listen(t.Context(), twin.Path(), patient)
 			if err != nil || g.Codec != c.codec || g.Baud != c.baud || g.Good < 2 || g.Bytes == 0 {
 				t.Errorf("heard %+v, %v, want %s at %d", g, err, c.codec, c.baud)
 			}
@@ -83,7 +89,7 @@ func TestListenToASilentPortAndToGarbage(t *testing.T) {
 	}
 	babble := newTwin(t, ptytwin.Options{Unpaced: true})
 	speak(t, babble, 1, func(int) []byte { return []byte("hello world\r\n") })
-	g, err = serialline.Listen(t.Context(), babble.Path(), serialline.Listening{Speeds: []int{9600, 4800}, Silence: 2 * time.Second, Dwell: 30 * time.Millisecond})
+	g, err = serialline.Listen(t.Context(), babble.Path(), serialline.Listening{Speeds: []int{9600, 4800}, Silence: devicetest.Patience, Dwell: 30 * time.Millisecond})
 	if err != nil || g.Bytes == 0 || g.Understood() {
 		t.Errorf("garbage: %+v, %v", g, err)
 	}
@@ -101,9 +107,8 @@ func TestListenAllFillsTheInventory(t *testing.T) {
 		t.Fatalf("%+v, %v", ports, err)
 	}
 	ports[2].Problem = "it is held"
-	short := quick
-	short.Silence = time.Second
-	serialline.ListenAll(t.Context(), ports, func(p inventory.Port) bool { return p.USB }, short)
+	serialline.ListenAll(t.Context(), ports, func(p inventory.Port) bool { return p.Serial == "SN-A" }, patient)
+	serialline.ListenAll(t.Context(), ports, func(p inventory.Port) bool { return p.Serial != "SN-A" }, serialline.Listening{Silence: 20 * time.Millisecond})
 	if g := ports[0].Guess; g == nil || g.Codec != "nmea0183" || g.Baud != 9600 {
 		t.Errorf("gps: %+v %q", g, ports[0].Problem)
 	}
