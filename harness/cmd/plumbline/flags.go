@@ -46,7 +46,7 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.sut, "sut", "", "descriptor of the system under test (YAML); without it the bridge of this project")
 	flags.StringVar(&f.rig, "rig", "", "rig file with the devices of this bench (YAML); plumbline devices writes its entries")
-	flags.StringArrayVar(&f.devices, "device", nil, "a device in the short form of watch, for example serial:/dev/ttyUSB0?baud=9600; may be repeated")
+	flags.StringArrayVar(&f.devices, "device", nil, "a device in the short form of watch, for example serial:usb:0403:6001:SN-A?baud=9600; may be repeated")
 	flags.StringVar(&f.bridged, "bridged", "", "bridged executable; by default beside plumbline, then in $PATH")
 	flags.StringVar(&f.output, "output-dir", defaultOutput, "folder in which the run directory is made")
 	flags.StringVar(&f.runDir, "run-dir", "", "exactly this run directory, which must be empty or not exist")

@@ -1,5 +1,5 @@
 // Package source reads the short device descriptions of the command line, such
-// as "sim:temperature" or "serial:/dev/ttyUSB0?baud=9600&codec=nmea0183", and
+// as "sim:temperature" or "serial:usb:0403:6001:SN-A?baud=9600&codec=nmea0183", and
 // opens what they name as one stream of samples.
 package source
 
@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"plumbline/devices/inventory"
+	"plumbline/devices/remoteport"
 	"plumbline/harness/strictyaml"
 )
 
@@ -21,7 +23,7 @@ var ErrSpec = errors.New("wrong device description")
 // Spec is a parsed description. What does not concern its kind is zero.
 type Spec struct {
 	Kind  string // sim, host, serial, replay or mqtt
-	What  string // sim: kind of twin; serial: port; replay: file; mqtt: topic filter
+	What  string // sim: kind of twin; serial: selector, path or address of the port; replay: file; mqtt: topic filter
 	ID    string // name of the device; "" lets the driver choose
 	Codec string // serial and replay; "" is the driver's default
 	Baud  int    // serial; 0 is the driver's default
@@ -34,7 +36,7 @@ type Spec struct {
 var forms = []struct{ kind, example string }{
 	{"sim", "sim:temperature"},
 	{"host", "host:"},
-	{"serial", "serial:/dev/ttyUSB0?baud=9600&codec=nmea0183"},
+	{"serial", "serial:usb:0403:6001:SN-A?baud=9600&codec=nmea0183"},
 	{"replay", "replay:track.nmea"},
 	{"mqtt", "mqtt://127.0.0.1:1883#tele/+/SENSOR"},
 }
@@ -79,11 +81,25 @@ func Parse(text string) (Spec, error) {
 	if what != "" && scheme == "host" {
 		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device, written %q", ErrSpec, text, "host:")
 	}
+	if scheme == "serial" {
+		if err := checkPort(what); err != nil {
+			return Spec{}, fmt.Errorf("%w: %w", ErrSpec, err)
+		}
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
 	}
 	return s, s.set(text, values, allowed)
+}
+
+// checkPort says what is wrong with the selector or address of a port.
+func checkPort(text string) error {
+	if remoteport.Is(text) {
+		return remoteport.Check(text)
+	}
+	_, err := inventory.ParseSelector(text)
+	return err
 }
 
 func parseMQTT(text string) (Spec, error) {

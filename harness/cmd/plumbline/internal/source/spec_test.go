@@ -16,6 +16,8 @@ func TestParse(t *testing.T) {
 		{"host:", Spec{Kind: "host", Seed: 1, Speed: 1}},
 		{"host:?id=me", Spec{Kind: "host", ID: "me", Seed: 1, Speed: 1}},
 		{"serial:/dev/ttyUSB0?baud=9600&codec=nmea0183", Spec{Kind: "serial", What: "/dev/ttyUSB0", Baud: 9600, Codec: "nmea0183", Seed: 1, Speed: 1}},
+		{"serial:usb:0403:6001:SN-A?baud=4800", Spec{Kind: "serial", What: "usb:0403:6001:SN-A", Baud: 4800, Seed: 1, Speed: 1}},
+		{"serial:rfc2217://127.0.0.1:7000?baud=4800", Spec{Kind: "serial", What: "rfc2217://127.0.0.1:7000", Baud: 4800, Seed: 1, Speed: 1}},
 		{"serial:COM3", Spec{Kind: "serial", What: "COM3", Seed: 1, Speed: 1}},
 		{"replay:a/b.nmea?speed=10x", Spec{Kind: "replay", What: "a/b.nmea", Speed: 10, Seed: 1}},
 	}
@@ -51,6 +53,8 @@ func TestParseRefuses(t *testing.T) {
 		"sim:":                     "nothing after",
 		"host:cpu":                 "as one device",
 		"serial:?baud=9600":        "nothing after",
+		"serial:usb:0403?baud=1":   "product number is missing",
+		"serial:tcp://u:secret@h":  "no user or password",
 		"serial:/dev/x?bauds=9600": `did you mean "baud"?`,
 		"serial:/dev/x?baud=fast":  "baud",
 		"serial:/dev/x?baud=-1":    "positive",
