@@ -24,6 +24,11 @@ func Isolate(cmd *exec.Cmd) {
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	cmd.SysProcAttr = attr
+	name, err := mounts()
+	if err != nil {
+		name = "" // Enter refuses then
+	}
+	cmd.Env = append(cmd.Environ(), outer+"="+name)
 }
 
 // IsNotAllowed reports whether a command of Isolate did not start because this
@@ -38,7 +43,7 @@ var kept = []string{"null", "zero", "full", "random", "urandom", "tty"}
 // Enter covers /sys/class/tty and /dev of this process with empty file systems
 // and returns the tree under /. It must run in a process that Isolate started:
 // it cannot be undone, and outside it would blind the whole machine; so it
-// refuses to work in the mount namespace of its parent.
+// refuses to work in the mount namespace that Isolate was called in.
 func Enter() (*Tree, error) {
 	if err := apart(); err != nil {
 		return nil, err
@@ -69,15 +74,21 @@ func Enter() (*Tree, error) {
 	return &Tree{root: "/", ports: map[string]Device{}}, nil
 }
 
+// outer names the environment variable by which Isolate says which mount
+// namespace the new one must not be.
+const outer = "PLUMBLINE_OUTER_NAMESPACE"
+
+// mounts names the mount namespace of this process.
+func mounts() (string, error) { return os.Readlink("/proc/self/ns/mnt") }
+
 // apart makes sure that the mounts of this process are its own.
 func apart() error {
-	own, err := os.Readlink("/proc/self/ns/mnt")
+	own, err := mounts()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
-	parent, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", os.Getppid()))
-	if err == nil && own == parent {
-		return errors.New("usbtree: Enter in the mount namespace of the parent process; start this one with Isolate")
+	if from := os.Getenv(outer); from == "" || from == own {
+		return errors.New("usbtree: Enter in a mount namespace that others share; start this process with Isolate")
 	}
 	return nil
 }
