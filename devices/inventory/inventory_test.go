@@ -80,6 +80,11 @@ func TestPortsTellWhatSysfsTells(t *testing.T) {
 		}
 	}
 	put(t, filepath.Join(root, "sys/class/tty/console/dev"), "5:1\n") // no device behind it
+	for link, target := range map[string]string{"0/subsystem": "bus/serial-base", "0/driver": "drivers/port", "subsystem": "bus/pnp", "driver": "drivers/serial"} {
+		if err := os.Symlink(filepath.Join(root, target), filepath.Join(root, "sys/devices/pnp0", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ports, err := inv.Ports()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +94,7 @@ func TestPortsTellWhatSysfsTells(t *testing.T) {
 		"ttyUSB0": "usb:0403:6001:SN-A 1-1 ftdi_sio", "ttyUSB1": "usb:0403:6001:SN-B 1-1.4 ftdi_sio",
 		"ttyUSB2": "usb:1a86:7523@2-1 2-1 ch341-uart", "ttyACM0": "usb:2341:0043:7543931323135171C1A0 1-2 cdc_acm",
 		"ttyUSB3": "usb:0403:6011:QUAD/0 1-3 ftdi_sio", "ttyUSB4": "usb:0403:6011:QUAD/3 1-3 ftdi_sio",
-		"ttyS0": filepath.Join(root, "dev/ttyS0") + "  ",
+		"ttyS0": filepath.Join(root, "dev/ttyS0") + "  serial",
 	}
 	for name, text := range want {
 		p, is := found[name]

@@ -30,11 +30,23 @@ func (inv Inventory) readSysfs() ([]Port, error) {
 			continue // a console, a pseudo terminal, an empty place
 		}
 		p := Port{Path: inv.at("/dev/" + e.Name())}
-		p.Driver = linkName(filepath.Join(device, "driver"))
+		p.Driver = driver(device)
 		describeUSB(&p, device)
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// driver names the driver of a device. Kernels from 6.5 on put two devices of
+// the bus serial-base before the one of a port of the board.
+func driver(device string) string {
+	for range maxLevels {
+		if linkName(filepath.Join(device, "subsystem")) != "serial-base" {
+			break
+		}
+		device = filepath.Dir(device)
+	}
+	return linkName(filepath.Join(device, "driver"))
 }
 
 // maxLevels is how far above a port its USB device may lie: usb-serial has the
