@@ -143,12 +143,12 @@ var opening = []byte{
 // take notes what the server said and returns the answer, nil for none.
 func (o *options) take(a ask) []byte {
 	ours := a.option == optBinary || a.option == optSGA || a.option == optComPort && a.verb != will
-	switch {
-	case a == ask{do, optComPort}:
+	switch a {
+	case ask{do, optComPort}:
 		o.agreed = true
-	case a == ask{dont, optComPort}:
+	case ask{dont, optComPort}:
 		o.refusal = "it answered DONT COM-PORT-OPTION"
-	case a == ask{dont, optBinary}, a == ask{wont, optBinary}:
+	case ask{dont, optBinary}, ask{wont, optBinary}:
 		o.refusal = "it refuses binary transmission, which would change bytes on their way"
 	}
 	if a.verb == dont || a.verb == wont || ours {

@@ -13,8 +13,8 @@ func TestTelnetIsTakenApartAtEveryCut(t *testing.T) {
 		var p telnet
 		first := p.push(stream[:cut], nil)
 		second := p.push(stream[cut:], first.data)
-		asks := append(first.asks, second.asks...)
-		subs := append(first.subs, second.subs...)
+		asks := slices.Concat(first.asks, second.asks)
+		subs := slices.Concat(first.subs, second.subs)
 		if string(second.data) != "a\xffbcde" {
 			t.Fatalf("cut at %d: data %q", cut, second.data)
 		}
