@@ -50,6 +50,7 @@ type Plan struct {
 	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Uptime      time.Duration  // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime
+	Passed      *Screen        // is shown what the witness sees the broker pass on; nil for nobody
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
 
@@ -61,9 +62,10 @@ type Bench struct {
 	Generator   *generator.Generator
 	Witness     *witness.Witness
 	Viewers     []Viewer
-	ViewerProxy *fault.Proxy          // nil without Plan.ViewerFault and Plan.Frames
-	BrokerProxy *fault.Proxy          // nil without Plan.BrokerFault and Plan.Packets
-	Serial      map[string]SerialLine // by device: the serial twins among Plan.Sources
+	ViewerProxy *fault.Proxy               // nil without Plan.ViewerFault and Plan.Frames
+	BrokerProxy *fault.Proxy               // nil without Plan.BrokerFault and Plan.Packets
+	Serial      map[string]SerialLine      // by device: the serial twins and nodes among Plan.Sources
+	Fixtures    map[string]devices.Fixture // by device: the nodes of the virtual bench among Plan.Sources
 
 	rig      *Rig
 	plan     Plan
@@ -179,9 +181,13 @@ func rewrites(protocol string) bool {
 
 func (b *Bench) startWitness(ctx context.Context) error {
 	username, password := b.SUT.BrokerAuth()
+	resolve := b.resolver.Resolve
+	if b.plan.Passed != nil {
+		resolve = b.plan.Passed.over(resolve)
+	}
 	w, err := witness.Open(ctx, witness.Config{
 		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: password,
-		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Log: b.log,
+		Filters: b.plan.Filters, QoS: 1, Recorder: b.Recorder, Clock: b.Clock, Resolve: resolve, Log: b.log,
 		Plausible: b.witnessable,
 	})
 	b.Witness = w

@@ -23,6 +23,7 @@ const (
 	KindRecording  = "recording"   // a recording, played by the harness
 	KindMQTT       = "mqtt"        // a sensor that publishes to the broker by itself
 	KindMQTTTwin   = "mqtt-twin"   // a twin of such a sensor
+	KindFirmware   = "firmware"    // firmware on an emulated board, read over a serial port: the second tier of the virtual bench
 )
 
 // DeviceSpec declares one device of a rig. Which keys matter depends on Kind.
@@ -36,7 +37,7 @@ type DeviceSpec struct {
 	Codec  string  `yaml:"codec,omitempty"`  // serial, recording: nmea0183, linejson, linejson+crc
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
-	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin: "500ms"; "" means what is usual for it
+	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
 
 	period time.Duration
@@ -105,6 +106,7 @@ var keysOf = map[string][]string{
 	KindRecording:  {"path", "speed", "codec"},
 	KindMQTT:       {"topic"},
 	KindMQTTTwin:   {"period"},
+	KindFirmware:   {"period"},
 }
 
 // check returns the key and what is wrong with it, "" when nothing is.
@@ -187,6 +189,9 @@ func (d *DeviceSpec) checkPeriod() (key, problem string) {
 	period, err := time.ParseDuration(d.Period)
 	if err != nil || period < time.Millisecond || period > time.Hour {
 		return "period", fmt.Sprintf("%q is no time between 1ms and 1h; write for example \"500ms\"", d.Period)
+	}
+	if d.Kind == KindFirmware && (period < 10*time.Millisecond || period > time.Minute) {
+		return "period", fmt.Sprintf("%q is not between 10ms and 1m, which the firmware takes", d.Period)
 	}
 	d.period = period
 	return "", ""

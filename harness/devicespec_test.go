@@ -21,6 +21,7 @@ devices:
   - {id: plug, kind: mqtt, topic: tele/plug/SENSOR}
   - {id: twin, kind: mqtt-twin, period: 1s}
   - {id: room, kind: twin, model: door}
+  - {id: node, kind: firmware, period: 50ms}
 `
 
 func TestParseDevices(t *testing.T) {
@@ -28,7 +29,7 @@ func TestParseDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(specs) != 6 || specs[1].Baud != 4800 || specs[2].Speed != 4 || specs[3].Topic != "tele/plug/SENSOR" {
+	if len(specs) != 7 || specs[1].Baud != 4800 || specs[2].Speed != 4 || specs[3].Topic != "tele/plug/SENSOR" {
 		t.Fatalf("parsed %+v", specs)
 	}
 }
@@ -56,6 +57,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"no twin", "model: door", "model: rain", `lab.yaml:14: devices[5].model: "rain" is no twin`},
 		{"speed without end", "speed: 4", "speed: .inf", "lab.yaml:11: devices[2].speed: "},
 		{"speed of nothing", "speed: 4", "speed: .nan", "lab.yaml:11: devices[2].speed: "},
+		{"firmware that is too fast", "period: 50ms", "period: 5ms", `lab.yaml:15: devices[6].period: "5ms" is not between 10ms and 1m`},
 		{"other file", "kind: Rig", "kind: SUT", "lab.yaml:2: kind: "},
 		{"other version", "plumbline/v1", "plumbline/v0", "lab.yaml:1: apiVersion: "},
 	} {

@@ -25,6 +25,7 @@ var openers = map[string]opener{
 	KindRecording:  orderDevice,
 	KindMQTT:       openMQTT,
 	KindMQTTTwin:   openMQTTTwin,
+	KindFirmware:   openFirmware,
 }
 
 // orderDevice leaves a device to the generator.
@@ -55,10 +56,8 @@ func (b *Bench) lineTo(ctx context.Context, s *sources, id string) (SerialLine, 
 	}
 	l.Port = twin
 	s.closers = append(s.closers, twin, l.Line)
-	if b.Serial == nil {
-		b.Serial = map[string]SerialLine{}
-	}
-	b.Serial[id] = l
+	b.bind(id, l, nil)
+	s.stand(id, stand{devices.PortTier, devices.Live})
 	return l, nil
 }
 

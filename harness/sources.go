@@ -16,6 +16,7 @@ import (
 	"plumbline/devices/lock"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
+	"plumbline/devices/virtual"
 	"plumbline/harness/generator"
 	"plumbline/harness/record"
 	"plumbline/reports"
@@ -58,9 +59,24 @@ type sources struct {
 	places  []int    // of those in infos
 	players []player // what makes twins speak; runs beside the window
 	infos   []devices.Info
+	stands  map[string]stand
 	closers []io.Closer
 	closing sync.Once
 	closed  error
+}
+
+// stand is where in the virtual bench a device stands.
+type stand struct {
+	tier devices.Tier
+	time devices.TimeMode
+}
+
+// stand keeps where a device stands, for the report.
+func (s *sources) stand(id string, at stand) {
+	if s.stands == nil {
+		s.stands = map[string]stand{}
+	}
+	s.stands[id] = at
 }
 
 type player func(ctx context.Context) error
@@ -160,7 +176,8 @@ func (s *sources) describe(damaged []uint64) []reports.Device {
 			}
 			detail += more
 		}
-		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: detail})
+		at := s.stands[info.ID]
+		out = append(out, reports.Device{ID: info.ID, Kind: info.Kind, Mode: reports.Mode(info.Mode), Detail: detail, Tier: int(at.tier), Time: string(at.time)})
 	}
 	for i, n := range damaged[:min(len(damaged), len(s.places))] {
 		out[s.places[i]].Damaged = n
@@ -177,7 +194,7 @@ func codecOf(name string) (codec.Codec, error) {
 }
 
 // CheckDevices opens and closes what can be tried without a system under test:
-// serial ports and recordings. Errors wrap ErrBench and name the mend.
+// serial ports, recordings, the emulator of the virtual bench. Errors wrap ErrBench and name the mend.
 func CheckDevices(ctx context.Context, specs []DeviceSpec) error {
 	for _, d := range specs {
 		if err := tryDevice(ctx, d); err != nil {
@@ -193,6 +210,8 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 		return err
 	}
 	switch {
+	case d.Kind == KindFirmware:
+		return virtual.Available()
 	case d.Kind == KindSerial:
 		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: chosen,
 			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"})

@@ -81,6 +81,8 @@ type Device struct {
 	Kind    string `json:"kind"` // driver, for example "nmea0183"
 	Mode    Mode   `json:"mode"`
 	Detail  string `json:"detail,omitempty"` // model, port, recording
+	Tier    int    `json:"tier,omitempty"`   // of the virtual bench: 1 a pseudo terminal, 2 firmware on an emulated board, 3 a kernel's drivers; 0 for what is not of it
+	Time    string `json:"time,omitempty"`   // of a device of the virtual bench: "live" or "fast-forward"
 	Damaged uint64 `json:"damaged"`          // frames that failed their own check and were not published
 }
 

@@ -17,6 +17,7 @@ import (
 type TokenSpec struct {
 	Subject   string         // "" means "viewer"
 	Grants    []string       // MQTT filters that may be subscribed to
+	Publish   []string       // MQTT filters that may be published to; a system whose grants are one list knows no such thing
 	Denies    []string       // filters that are refused in spite of Grants
 	ID        string         // jti; "" leaves it out
 	TTL       time.Duration  // 0 means an hour; negative is expired
@@ -94,6 +95,9 @@ func goodClaims(names JWT, spec TokenSpec, now time.Time) map[string]any {
 	}
 	if names.GrantsClaim != "" {
 		claims[names.GrantsClaim] = append([]string{}, spec.Grants...)
+		if len(spec.Publish) > 0 {
+			claims[names.GrantsClaim] = map[string][]string{"live": spec.Grants, "snapshot": spec.Grants, "publish": spec.Publish}
+		}
 		if len(spec.Denies) > 0 {
 			claims["denies"] = spec.Denies
 		}

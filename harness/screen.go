@@ -1,0 +1,113 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"sync"
+
+	"plumbline/devices/firmware"
+	"plumbline/harness/viewer"
+)
+
+// What a node of the virtual bench tells, by name.
+const (
+	NodeTemperature = firmware.Temperature // degrees Celsius, can be set
+	NodeOutput      = firmware.Output      // with a number behind it: what can be looked at
+	NodeDone        = firmware.Done        // number of the last command that was carried out
+)
+
+// Screen is what one viewer was given of the values of each device: where a
+// scenario sees that what it did to a device has come through. It tells which
+// message that was; when that came is for the records to say. The zero value is
+// ready. Its methods may be called by any goroutine.
+type Screen struct {
+	mu      sync.Mutex
+	shown   map[string]map[string]sight // by device and name; owned by mu
+	changed chan struct{}               // closed and renewed at each message; nil while nobody waits
+}
+
+// sight is a value and the message that first showed it.
+type sight struct {
+	value float64
+	seq   uint64
+}
+
+// Watch lets the screen see what a viewer of that configuration gets. Call it once.
+func (s *Screen) Watch(cfg viewer.Config) viewer.Config {
+	cfg.Resolve = s.over(cfg.Resolve)
+	return cfg
+}
+
+// over lets the screen see what goes to resolve.
+func (s *Screen) over(resolve func(string, []byte) (uint32, uint64, uint8)) func(string, []byte) (uint32, uint64, uint8) {
+	return func(topic string, payload []byte) (uint32, uint64, uint8) {
+		s.show(payload)
+		return resolve(topic, payload)
+	}
+}
+
+// show takes one payload. Only own ones name their device; what is none, or is
+// damaged, shows nothing: other oracles judge that.
+func (s *Screen) show(payload []byte) {
+	var own struct {
+		Dev    string         `json:"dev"`
+		Seq    uint64         `json:"seq"`
+		Values map[string]any `json:"v"`
+	}
+	if json.Unmarshal(payload, &own) != nil || own.Dev == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown == nil {
+		s.shown = map[string]map[string]sight{}
+	}
+	have := s.shown[own.Dev]
+	if have == nil {
+		have = map[string]sight{}
+		s.shown[own.Dev] = have
+	}
+	for name, v := range own.Values {
+		if n, ok := v.(float64); ok && (have[name].seq == 0 || have[name].value != n) {
+			have[name] = sight{n, own.Seq}
+		}
+	}
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// Value returns what the screen shows of a device, NaN before anything.
+func (s *Screen) Value(device, name string) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.shown[device][name]; ok {
+		return at.value
+	}
+	return math.NaN()
+}
+
+// Wait waits until the screen shows that value of the device and returns the
+// position in its stream of the message that first showed it; ok is false when
+// ctx ends first.
+func (s *Screen) Wait(ctx context.Context, device, name string, value float64) (seq uint64, ok bool) {
+	for {
+		s.mu.Lock()
+		at, known := s.shown[device][name]
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if known && at.value == value {
+			return at.seq, true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
+}
