@@ -9,7 +9,7 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, delivery, order, integrity, state, recovery, security, resources, protocol, rig, claims), loads)
+var _ = spec.Require(slicesOf(latency, delivery, order, integrity, state, recovery, security, resources, protocol, hardware, rig, claims), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{
@@ -35,6 +35,7 @@ var loads = map[string][]string{
 	"mixed":      {"devices", "rate", "viewers", "burst", "cycles", "drain"},
 	"brokerdown": {"devices", "rate", "viewers", "cycles", "drain"},
 	"badlines":   {"viewers", "cycles", "hold", "drain"},
+	"loop":       {"viewers", "cycles", "drain"},
 }
 
 const (
@@ -357,6 +358,28 @@ var rig = []profile.Known{{
 	},
 	Unit: profile.UnitShare,
 }}
+
+const stimulusMs = "time from the change of a physical value at a device to the arrival at a headless viewer of the message that tells it"
+
+// hardware is asked of rigs on which something can be done to a device.
+var hardware = []profile.Known{
+	timed("", reports.Requirement{
+		ID: "HIL-01", Title: "median of stimulus to screen", Class: reports.Optional, Quantile: 0.5, MinSamples: 100, Measurand: stimulusMs, Rule: dr2,
+		Text:   "The median time from a change of a physical value at a device to its arrival at a viewer shall not exceed the limit.",
+		Source: "metrology 2.2; limits of the profile, the device's own sampling included",
+	}),
+	timed("", reports.Requirement{
+		ID: "HIL-02", Title: "99th percentile of stimulus to screen", Class: reports.Optional, Quantile: 0.99, MinSamples: 299, Measurand: stimulusMs, Rule: dr2,
+		Text:   "The 99th percentile of the time from a change of a physical value at a device to its arrival at a viewer shall not exceed the limit.",
+		Source: "metrology 2.2; limits of the profile, the device's own sampling included",
+	}),
+	timed("", reports.Requirement{
+		ID: "HIL-03", Title: "a command reaches the actuator", Class: reports.Optional, MinSamples: 1, Rule: fixed,
+		Measurand: "longest time from the sending of a command by a viewer to the actuator's new state, and to the message at a viewer that reads it back",
+		Text:      "A command that a viewer sends shall move the actuator of the device that it is for, and be read back by viewers, within the limit.",
+		Source:    "hardware in the loop: the way back; limits of the profile",
+	}),
+}
 
 // claims never decide: they are remarks on the descriptor.
 var claims = []profile.Known{counted("violations", "", reports.Requirement{

@@ -83,7 +83,7 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 	in := oracle.LatencyInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
 		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
-		Rig: j.health, Gaps: j.gaps, Gates: j.gates(limit.Time),
+		Rig: j.health, Gaps: j.gaps, Gates: append(j.gates(limit.Time), j.unmet...),
 	}
 	for _, window := range windows {
 		o := j.options(id)

@@ -1,0 +1,382 @@
+package scenarios
+
+// Hardware in the loop: does what happens to a device come to the screen, and does
+// what is said at the screen come to the device?
+//
+// Requirements: HIL-01, HIL-02, HIL-03.
+//
+// Procedure "loop":
+//  1. Power up every declared device that something can be done to; start the
+//     system with its viewers. A rig without such a device: not applicable.
+//  2. Again and again set the physical value that a device measures, each time to
+//     another, at an instant drawn by the seed, and wait until every viewer shows
+//     it; all devices at the same time.
+//  3. A viewer sends commands, one after the other; look at the actuator itself,
+//     and wait until viewers read the command back. Where a command does nothing,
+//     publish it past the system: a device that obeys that one was not reached.
+//  4. Judge the times by the records.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/load"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("Hardware in the loop", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "loop", Title: "shows what is done to a device, and brings commands of viewers to its actuator",
+		Requirements: []string{"HIL-01", "HIL-02", "HIL-03"}, Loads: []string{"loop"}, Declared: true,
+		Drive: driveLoop, Judge: judgeLoop,
+	})
+})
+
+const (
+	// loopSpread is the time within which the instant of a stimulus is drawn: two
+	// periods of a node, so that it falls anywhere between two samples.
+	loopSpread = 100 * time.Millisecond
+	// loopPatience is how long a stimulus or a command is waited for at least.
+	loopPatience = 5 * time.Second
+	// loopCommands are sent at least; more where the profile asks for more.
+	loopCommands = 20
+)
+
+// loopFacts is what was done to devices and seen at the screens.
+type loopFacts struct {
+	Absent   string            `json:"absent"` // why nothing could be done, "" when it could
+	Mute     string            `json:"mute"`   // why viewers could send no command, "" when they could
+	Stimuli  []oracle.Stimulus `json:"stimuli"`
+	Commands []loopCommand     `json:"commands"`
+}
+
+// loopCommand is one command of a viewer and what became of it.
+type loopCommand struct {
+	Device  string            `json:"device"`
+	Text    string            `json:"text"`
+	At      int64             `json:"at_ns"`    // the viewer began to send it
+	Refused string            `json:"refused"`  // what the system answered instead of taking it
+	Acted   int64             `json:"acted_ns"` // the actuator was seen to have moved, 0 when it never was
+	Reached bool              `json:"reached"`  // it moved when the command was published past the system
+	Read    []oracle.Stimulus `json:"read"`     // reading back, for each viewer
+}
+
+// loop is the scenario at work.
+type loop struct {
+	*harness.Bench
+	t       *spec.Trial
+	names   []string
+	screens []*harness.Screen // of the viewers, in the order of names
+	passed  *harness.Screen   // of the witness
+	mu      sync.Mutex
+	facts   loopFacts // owned by mu while devices are stimulated
+}
+
+func driveLoop(ctx context.Context, t *spec.Trial) {
+	nodes, l := t.Rig.Stimulable(), t.Load("loop")
+	if len(nodes) == 0 {
+		t.Step("look for devices that something can be done to")
+		t.Keep(loopFacts{Absent: "the rig declares no device that something can be done to, such as one of kind " + harness.KindFirmware})
+		return
+	}
+	x := &loop{t: t, passed: &harness.Screen{}}
+	t.Step("power up %d devices; start the system with %d viewers", len(nodes), l.Viewers)
+	quiet := l
+	quiet.Viewers = 0 // ours have screens
+	x.Bench = t.Open(ctx, harness.Plan{Load: quiet, Sources: nodes, Floor: true, Passed: x.passed})
+	for i := range l.Viewers {
+		x.names = append(x.names, fmt.Sprintf("viewer-%02d", i+1))
+		x.screens = append(x.screens, &harness.Screen{})
+		_, err := x.AddViewer(ctx, x.screens[i].Watch(harness.ViewerConfig(x.Bench, x.names[i])))
+		t.Check(err)
+	}
+	t.Step("%d times: set what a device measures and wait until every viewer shows it; then %d commands of a viewer", l.Cycles, x.commands())
+	t.Check(x.Around(ctx, "loop", 0, loopSpread, func(ctx context.Context) error {
+		if err := x.stimulate(ctx, nodes, l.Cycles); err != nil {
+			return err
+		}
+		return x.command(ctx, nodes)
+	}))
+	t.Keep(x.facts)
+	t.Step("drain, end everything and judge the times")
+	t.Check(x.Finish(ctx))
+}
+
+// commands returns how many commands are sent.
+func (x *loop) commands() int { return max(loopCommands, int(x.t.Limit("HIL-03").Samples)) }
+
+// wait is how long something is waited for whose limit is that of a requirement.
+func (x *loop) wait(id string) time.Duration { return max(2*x.t.Limit(id).Time, loopPatience) }
+
+// stimulate does it to all devices at the same time.
+func (x *loop) stimulate(ctx context.Context, nodes []harness.DeviceSpec, cycles int) error {
+	errs := make([]error, len(nodes))
+	var group sync.WaitGroup
+	for i, d := range nodes {
+		group.Go(func() {
+			draw := rand.New(rand.NewPCG(x.t.Rig.Seed(), uint64(i))) //nolint:gosec // G404: seeded, to be the same again
+			for k := 0; k < cycles && errs[i] == nil; k++ {
+				errs[i] = harness.Wait(ctx, time.Duration(draw.Int64N(int64(loopSpread))))
+				if errs[i] == nil {
+					errs[i] = x.once(ctx, d.ID, loopValue(k))
+				}
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// loopValue is another temperature each time, in the steps of the sensor and
+// within its range, up to 2 400 times.
+func loopValue(k int) float64 { return -30 + float64(k%2400+1)/16 }
+
+// once sets the value of one device and waits until every viewer shows it.
+func (x *loop) once(ctx context.Context, device string, value float64) error {
+	fixture, err := x.Fixture(device)
+	if err != nil {
+		return err
+	}
+	at := x.Clock.Now()
+	if err := fixture.Stimulate(ctx, harness.NodeTemperature, value); err != nil {
+		return fmt.Errorf("%w: %w", harness.ErrBench, err)
+	}
+	told := x.told(ctx, x.wait("HIL-02"), device, harness.NodeTemperature, value, at)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.facts.Stimuli = append(x.facts.Stimuli, told...)
+	return ctx.Err()
+}
+
+// told waits until every viewer shows a value and returns which messages did it.
+func (x *loop) told(ctx context.Context, limit time.Duration, device, name string, value float64, at int64) []oracle.Stimulus {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var list []oracle.Stimulus
+	for i, screen := range x.screens {
+		s := oracle.Stimulus{Device: device, Viewer: x.names[i], What: fmt.Sprintf("%s = %v", name, value), At: at}
+		s.Seq, s.Passed = screen.Wait(limited, device, name, value)
+		s.Passed = s.Passed || x.passed.Value(device, name) == value
+		list = append(list, s)
+	}
+	return list
+}
+
+// command lets a viewer send commands to the devices in turn, each to one output.
+func (x *loop) command(ctx context.Context, nodes []harness.DeviceSpec) error {
+	verbs := verbsOf[x.SUT.Viewer().Protocol]
+	if len(verbs) == 0 {
+		x.facts.Mute = "viewers that speak " + x.SUT.Viewer().Protocol + " have no way to send a command"
+		return nil
+	}
+	for n := range x.commands() {
+		turn := n / len(nodes) // of this device: its outputs one after the other, then off again
+		c, err := x.say(ctx, verbs[0], nodes[n%len(nodes)].ID, turn%4, 1-turn/4%2, n+1)
+		if err != nil {
+			return err
+		}
+		x.facts.Commands = append(x.facts.Commands, c)
+	}
+	return nil
+}
+
+// say lets a viewer send one command and looks at what becomes of it.
+func (x *loop) say(ctx context.Context, v verb, device string, output, on, number int) (loopCommand, error) {
+	c := loopCommand{Device: device, Text: fmt.Sprintf("out %d %d %d", output, on, number)}
+	topic := harness.CommandTopic(device)
+	token := ""
+	if x.SUT.Mints() {
+		var err error
+		if token, err = x.SUT.Token(sut.TokenSpec{Subject: "operator", Grants: []string{harness.AllTopics}, Publish: []string{topic}}); err != nil {
+			return c, err
+		}
+	}
+	way := viewer.ProbeSpec{URL: x.SUT.ViewerURL(), TLS: x.SUT.TLS(), Origins: []string{x.SUT.Origin()}, Wait: verbsWait}
+	c.At = x.Clock.Now()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		r := viewer.Probe(ctx, v.try(way, token, topic, c.Text))
+		if asked, _ := v.answer(r); !asked {
+			c.Refused = fmt.Sprintf("the viewer was not let in (close code %d, error %v)", r.CloseCode, r.Err)
+		} else {
+			c.Refused = refusal(r)
+		}
+	})
+	moved, err := x.moved(ctx, device, output, on)
+	sending.Wait()
+	c.Acted = moved
+	if err != nil || moved == 0 && c.Refused != "" {
+		return c, err
+	}
+	if moved == 0 {
+		c.Reached, err = x.past(ctx, c, output, on)
+		return c, err
+	}
+	c.Read = x.told(ctx, x.wait("HIL-03"), device, harness.NodeDone, float64(number), c.At)
+	return c, ctx.Err()
+}
+
+// refusal returns the frame that says no, "" for none.
+func refusal(r viewer.ProbeResult) string {
+	for _, frame := range r.Frames {
+		if typeOf(frame) == "puberr" {
+			return string(frame[:min(len(frame), 200)])
+		}
+	}
+	return ""
+}
+
+// moved waits until an output is in a state and returns when it was seen to be; 0
+// when it did not come to be in time.
+func (x *loop) moved(ctx context.Context, device string, output, on int) (int64, error) {
+	fixture, err := x.Fixture(device)
+	if err != nil {
+		return 0, err
+	}
+	for until := x.Clock.Now() + int64(x.wait("HIL-03")); x.Clock.Now() < until; {
+		state, err := fixture.Observe(ctx, fmt.Sprintf("%s%d", harness.NodeOutput, output))
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("%w: %w", harness.ErrBench, err)
+		case state == float64(on):
+			return x.Clock.Now(), nil
+		}
+		if err := harness.Wait(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// past publishes a command past the system under test and reports whether the
+// device obeyed: then it was the system that did not bring the viewer's.
+func (x *loop) past(ctx context.Context, c loopCommand, output, on int) (bool, error) {
+	hand, err := x.Hand(ctx, "control of "+c.Device, nil)
+	if err != nil {
+		return false, err
+	}
+	topic := harness.CommandTopic(c.Device)
+	line, err := hand.Line(ctx, record.Stream{Device: "control of " + c.Device, Topic: topic, Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
+	if err != nil {
+		return false, err
+	}
+	if _, err := line.Send(ctx, load.Parcel{Raw: []byte(c.Text), QoS: 1}); err != nil {
+		return false, err
+	}
+	moved, err := x.moved(ctx, c.Device, output, on)
+	return moved != 0, err
+}
+
+func judgeLoop(c *spec.Case) {
+	facts := spec.Facts[loopFacts](c)
+	if facts.Absent != "" {
+		for _, id := range []string{"HIL-01", "HIL-02", "HIL-03"} {
+			notAsked(c, id, facts.Absent)
+		}
+		return
+	}
+	j := newJudged(c)
+	var shown oracle.Latencies
+	for _, id := range []string{"HIL-01", "HIL-02"} {
+		shown = j.responses(id, facts.Stimuli)
+	}
+	if facts.Mute != "" {
+		notAsked(c, "HIL-03", facts.Mute)
+	} else {
+		j.obeyed("HIL-03", facts.Commands)
+	}
+	j.showOnly("stimulus to screen", shown)
+}
+
+// responses judges the time from stimuli to screens.
+func (j *judged) responses(id string, stimuli []oracle.Stimulus) oracle.Latencies {
+	l, found := j.history.Responses(j.options(id), stimuli)
+	j.unmet = append(j.mixedTiers(), astray(found, "changes of a value")...)
+	j.latency(id, l, j.rule(j.samples(id)))
+	return l
+}
+
+// mixedTiers is the gate of devices whose latencies are not to be compared, because
+// they do not stand in one tier of the virtual bench and in live time.
+func (j *judged) mixedTiers() []stats.Gate {
+	tiers := map[string]bool{}
+	for _, d := range j.devices {
+		tiers[fmt.Sprintf("tier %d, %s", d.Tier, cmp.Or(d.Time, "live"))] = true
+	}
+	names := slices.Sorted(maps.Keys(tiers))
+	if len(names) == 1 && strings.HasSuffix(names[0], ", live") {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonEnvironment, Cure: "devices of one tier, in live time", Detail: "devices stand in " + strings.Join(names, " and "),
+	}}
+}
+
+// astray is the gate of what came to no broker or to no record, for which the
+// system is not to blame.
+func astray(found []reports.Finding, what string) []stats.Gate {
+	n, first := 0, ""
+	for _, f := range found {
+		if !f.Confirmed {
+			n++
+			first = cmp.Or(first, f.Subject+": "+f.Detail)
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonEnvironment, Cure: "devices that tell whatever happens to them", Detail: fmt.Sprintf("%d %s are not on record; first: %s", n, what, first),
+	}}
+}
+
+// obeyed judges that commands of a viewer moved the actuators they were for, and
+// were read back.
+func (j *judged) obeyed(id string, commands []loopCommand) {
+	var times []stretch
+	var found []reports.Finding
+	var read []oracle.Stimulus
+	say := func(c loopCommand, kind, detail string, confirmed bool) {
+		found = append(found, reports.Finding{
+			Requirement: id, Kind: kind, Subject: c.Device, At: time.Duration(c.At), Detail: fmt.Sprintf("%q: %s", c.Text, detail), Confirmed: confirmed, Evidence: j.base.Evidence,
+		})
+	}
+	for _, c := range commands {
+		switch {
+		case c.Acted != 0:
+			times = append(times, stretch{c.At, time.Duration(c.Acted - c.At)})
+			read = append(read, c.Read...)
+		case c.Refused != "":
+			say(c, "refused", "the system did not take it: "+c.Refused, true)
+		case c.Reached:
+			say(c, "not-obeyed", "the actuator did not move, and did when the command was published past the system", true)
+		default:
+			say(c, "unreachable", "the actuator did not move, nor when the command was published past the system", false)
+		}
+	}
+	l, odd := j.history.Responses(j.options(id), read)
+	for i, ms := range l.Series.Value {
+		if !math.IsInf(ms, 1) {
+			times = append(times, stretch{l.Series.Due[i], time.Duration(ms * 1e6)})
+		}
+	}
+	found = append(found, odd...)
+	j.unmet = append(j.mixedTiers(), astray(found, "commands or their traces")...)
+	j.within(id, "command to actuator and back to the screen", times, ofKind(found, "refused", "not-obeyed", "not-shown"), j.samples(id))
+}

@@ -1,0 +1,135 @@
+package scenarios
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"plumbline/harness/oracle"
+	"plumbline/reports"
+)
+
+// stimuli are as many as the recording of a good bridge can hold, at device d1
+// every 100 ms, each told to viewer-01 by the message that came so long after it.
+func stimuli(after time.Duration) (list []oracle.Stimulus) {
+	for seq := uint64(600); seq < messages; seq += 25 {
+		due := int64(2*seq-1) * every // d1 has every other message, from the first
+		list = append(list, oracle.Stimulus{Device: "d1", Viewer: "viewer-01", What: "t = 1", At: due + int64(time.Millisecond) - int64(after), Seq: seq, Passed: true})
+	}
+	return list
+}
+
+// commanded are commands that moved their actuator and were read back, after so long.
+func commanded(after time.Duration) (list []loopCommand) {
+	for _, s := range stimuli(after)[:20] {
+		list = append(list, loopCommand{Device: "d1", Text: "out 0 1 7", At: s.At, Acted: s.At + int64(after), Read: []oracle.Stimulus{s}})
+	}
+	return list
+}
+
+// nodes are devices as reports name them.
+func nodesIn(tiers ...int) (list []reports.Device) {
+	for _, tier := range tiers {
+		list = append(list, reports.Device{ID: "d", Tier: tier, Time: "live"})
+	}
+	return list
+}
+
+func TestTheLoopIsJudgedByWhatTheRecordsBearOut(t *testing.T) {
+	const quick, slow = 40 * time.Millisecond, 1100 * time.Millisecond
+	with := func(list []oracle.Stimulus, change func(i int, s *oracle.Stimulus)) []oracle.Stimulus {
+		for i := range list {
+			change(i, &list[i])
+		}
+		return list
+	}
+	spoiled := func(change func(c *loopCommand)) []loopCommand {
+		list := commanded(quick)
+		change(&list[3])
+		return list
+	}
+	fast := nodesIn(2, 2)
+	fast[1].Time = "fast-forward"
+	for name, c := range map[string]struct {
+		stimuli  []oracle.Stimulus
+		commands []loopCommand
+		devices  []reports.Device
+		verdict  reports.Verdict
+		reason   reports.Reason
+		kind     string
+	}{
+		"in time": {stimuli: stimuli(quick), verdict: reports.Pass},
+		"late":    {stimuli: stimuli(slow), verdict: reports.Fail, kind: "late"},
+		"never shown": {stimuli: with(stimuli(quick), func(i int, s *oracle.Stimulus) {
+			if i%10 == 0 {
+				s.Seq = 0
+			}
+		}), verdict: reports.Fail, kind: "missing"},
+		"never published": {stimuli: with(stimuli(quick), func(i int, s *oracle.Stimulus) {
+			if i == 7 {
+				s.Seq, s.Passed = 0, false
+			}
+		}), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
+		"not on record": {stimuli: with(stimuli(quick), func(i int, s *oracle.Stimulus) {
+			if i == 7 {
+				s.Seq = messages + 1
+			}
+		}), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
+		"before it was set": {stimuli: stimuli(-time.Second), verdict: reports.Inconclusive, reason: reports.ReasonClock},
+		"too few":           {stimuli: stimuli(quick)[:100], verdict: reports.Inconclusive, reason: reports.ReasonSamples},
+		"two tiers":         {stimuli: stimuli(quick), devices: nodesIn(1, 2), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
+		"two times":         {stimuli: stimuli(quick), devices: fast, verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
+
+		"obeyed":         {commands: commanded(quick), verdict: reports.Pass},
+		"obeyed late":    {commands: commanded(2100 * time.Millisecond), verdict: reports.Fail},
+		"refused":        {commands: spoiled(func(c *loopCommand) { c.Acted, c.Refused, c.Read = 0, "no", nil }), verdict: reports.Fail, kind: "refused"},
+		"swallowed":      {commands: spoiled(func(c *loopCommand) { c.Acted, c.Reached, c.Read = 0, true, nil }), verdict: reports.Fail, kind: "not-obeyed"},
+		"not read back":  {commands: spoiled(func(c *loopCommand) { c.Read[0].Seq = 0 }), verdict: reports.Fail, kind: "not-shown"},
+		"broken device":  {commands: spoiled(func(c *loopCommand) { c.Acted, c.Read = 0, nil }), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
+		"a few commands": {commands: commanded(quick)[:5], verdict: reports.Inconclusive, reason: reports.ReasonSamples},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := judgement(t, goodLog(), func(j *judged) {
+				if j.devices = c.devices; c.devices == nil {
+					j.devices = nodesIn(2)
+				}
+				if c.commands != nil {
+					j.obeyed("HIL-03", c.commands)
+				} else {
+					j.responses("HIL-02", c.stimuli)
+				}
+			})
+			if r.Verdict != c.verdict || r.Reason != c.reason {
+				t.Fatalf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+			}
+			if c.kind != "" && !slices.ContainsFunc(r.Findings, func(f reports.Finding) bool { return f.Kind == c.kind }) {
+				t.Errorf("no finding of kind %q: %+v", c.kind, r.Findings)
+			}
+		})
+	}
+}
+
+// A rig without such devices is not blamed, and nothing is made up for it.
+func TestWithoutDevicesTheLoopIsNotApplicable(t *testing.T) {
+	c := caseOf(t, loopFacts{Absent: "there are none"})
+	judgeLoop(c)
+	if len(c.Results()) != 3 {
+		t.Fatalf("%d results", len(c.Results()))
+	}
+	for _, r := range c.Results() {
+		if r.Verdict != reports.NotApplicable {
+			t.Errorf("%s: %s", r.Requirement, r.Verdict)
+		}
+	}
+}
+
+func TestEveryStimulusIsAnotherValueOfTheSensor(t *testing.T) {
+	seen := map[float64]bool{}
+	for k := range 2400 {
+		v := loopValue(k)
+		if seen[v] || v < -40 || v > 127.9 || v*16 != float64(int(v*16)) {
+			t.Fatalf("stimulus %d: %v", k, v)
+		}
+		seen[v] = true
+	}
+}
