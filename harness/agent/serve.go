@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"plumbline/harness/load"
 	"plumbline/harness/record"
 	"plumbline/harness/remote"
 )
@@ -55,7 +56,12 @@ type server struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
+	loud     func() load.GCReport // lets the garbage collector work again; nil while no session is at work
 }
+
+// gcLimit is the memory up to which the collector stays out of the way while
+// there are sessions.
+const gcLimit = 1 << 30
 
 // Serve is an agent: it lets in harnesses that come to the listener and runs the
 // viewers that they ask for. It blocks until ctx ends, and returns nil then when
@@ -236,6 +242,9 @@ func (a *server) open(in openArgs) (any, error) {
 		return nil, err
 	}
 	a.sessions[id] = s
+	if a.loud == nil {
+		a.loud = load.Quiet(gcLimit)
+	}
 	a.log.Info("agent began a session", "session", id)
 	return openAnswer{Session: id}, nil
 }
@@ -250,7 +259,19 @@ func (a *server) drop(id string) error {
 		return nil
 	}
 	a.log.Info("agent ended a session", "session", id)
-	return s.end()
+	err := s.end()
+	a.rest()
+	return err
+}
+
+// rest lets the garbage collector work again when no session is at work.
+func (a *server) rest() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.sessions) == 0 && a.loud != nil {
+		a.loud()
+		a.loud = nil
+	}
 }
 
 // expire ends sessions that nobody asks for anything, and recordings that have
@@ -286,6 +307,7 @@ func (a *server) endAll() {
 			a.log.Warn("agent could not end a session", "session", id, "error", err)
 		}
 	}
+	a.rest()
 }
 
 // pause waits and reports whether the wait was not cut short.

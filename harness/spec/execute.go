@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,7 +96,27 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	}
 	run, err := c.compose(ctx, report)
 	run.Tool = opts.Tool
+	if len(opts.Agents) > 0 {
+		run.Environment["agents"] = engaged(opts)
+	}
 	return run, err
+}
+
+// engaged says which agents were named and whether any scenario had work for
+// them, so that none is named in vain unnoticed.
+func engaged(opts Options) string {
+	var names []string
+	for _, a := range opts.Agents {
+		names = append(names, a.Target().Address)
+	}
+	used, err := harness.Agents(opts.Dir)
+	if err != nil {
+		return err.Error()
+	}
+	if len(used) == 0 {
+		return strings.Join(names, ", ") + ": took no viewers; only scenarios in steady operation put theirs there"
+	}
+	return fmt.Sprintf("%s: took the viewers of %d recordings", strings.Join(names, ", "), len(used))
 }
 
 // convene keeps the conditions of the run and returns the court that judges by

@@ -85,6 +85,9 @@ func TestRunWithAnAgent(t *testing.T) {
 	if low > -199.8 || high < -200.1 {
 		t.Errorf("the harness's clock gains %v to %v ppm on the agent's; it gains −200", low, high)
 	}
+	if says := run.Environment["agents"]; says != address+": took the viewers of 1 recordings" {
+		t.Errorf("of the agents it says %q", says)
+	}
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	if err != nil || !strings.Contains(string(page), address) {
 		t.Errorf("the report does not name the agent (%v)", err)
