@@ -59,24 +59,29 @@ type Sample struct {
 	Values []Value
 }
 
-// Counters are totals since Open. Good + Damaged + Unchecked + Partial is every
-// frame that came; only Good ones are published.
+// Counters are totals since Open. Good + Damaged + Unchecked + Partial + Control
+// is every frame that came; only Good ones are published.
 type Counters struct {
 	Good      uint64 // frames that passed their check
 	Damaged   uint64 // frames that failed it
 	Unchecked uint64 // lines without the check their protocol asks for, or of another protocol
 	Partial   uint64 // frames cut by opening, unplugging or closing
+	Control   uint64 // whole frames without a reading, such as a table's header; no fault
+	Missing   uint64 // answers that a device was asked for and that did not come in time
 	Bytes     uint64 // bytes in frames and parts of frames
 	Dropped   uint64 // good frames nobody read in time
 }
 
-// Rejected is the number of frames that came and were not published.
-func (c Counters) Rejected() uint64 { return c.Damaged + c.Unchecked + c.Partial }
+// Rejected is the number of frames that came, or should have come, and could not
+// be published. Each left a Damage.
+func (c Counters) Rejected() uint64 { return c.Damaged + c.Unchecked + c.Partial + c.Missing }
 
 // Damage is a frame that was rejected (damaged, unchecked or partial), kept as
-// evidence. A long frame is kept up to a bound; Reason then says so.
+// evidence, or one that is missing. A long frame is kept up to a bound; Reason
+// then says so.
 type Damage struct {
 	At     time.Duration
+	Offset int64 // where the frame begins in the stream, in bytes; 0 for messages
 	Raw    []byte
 	Reason string // for example "checksum 4B, computed 4A"
 }

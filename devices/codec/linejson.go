@@ -105,23 +105,6 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, quoted...)
 }
 
-// CRC16 is CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, no reflection
-// (check value of "123456789": 0x29B1).
-func CRC16(p []byte) uint16 {
-	crc := uint16(0xffff)
-	for _, b := range p {
-		crc ^= uint16(b) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc
-}
-
 // Bounds of a decoded object: a hostile payload must not cost more than its size.
 const (
 	maxDepth  = 8

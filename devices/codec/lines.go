@@ -26,6 +26,8 @@ type Lines struct {
 	started  bool
 	skipping bool // the rest of an over-long line is being dropped
 	nuls     int  // NUL bytes that came before the line
+	pos      int64
+	start    int64 // where the line, or the rest that is skipped, begins
 }
 
 var _ Framer = (*Lines)(nil)
@@ -47,6 +49,7 @@ func (l *Lines) Push(at time.Duration, p []byte, emit func(Frame)) {
 		}
 		l.take(p[:end], emit)
 		l.bytes++
+		l.pos++
 		p = p[end+1:]
 		l.finish(emit)
 	}
@@ -60,12 +63,14 @@ func (l *Lines) takeNULs(p []byte) []byte {
 	}
 	l.nuls += n
 	l.bytes += n
+	l.pos += int64(n)
 	return p[n:]
 }
 
 // take appends part of a line, up to the bound.
 func (l *Lines) take(p []byte, emit func(Frame)) {
 	l.bytes += len(p)
+	l.pos += int64(len(p))
 	if l.skipping || len(p) == 0 {
 		return
 	}
@@ -78,8 +83,7 @@ func (l *Lines) take(p []byte, emit func(Frame)) {
 		return
 	}
 	l.line = append(l.line, p[:limit-len(l.line)]...)
-	emit(Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls,
-		Fault: fmt.Sprintf("longer than %d bytes without a line end", limit)})
+	emit(l.frame(l.line, fmt.Sprintf("longer than %d bytes without a line end", limit)))
 	l.line, l.bytes, l.nuls, l.skipping = l.line[:0], 0, 0, true
 }
 
@@ -87,20 +91,24 @@ func (l *Lines) take(p []byte, emit func(Frame)) {
 func (l *Lines) finish(emit func(Frame)) {
 	line := bytes.TrimRight(l.line, "\r")
 	if !l.skipping && (l.nuls > 0 || len(bytes.TrimSpace(line)) > 0) {
-		emit(Frame{Raw: bytes.Clone(line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls})
+		emit(l.frame(line, ""))
 	}
 	l.reset()
 }
 
 // Rest implements Framer.
 func (l *Lines) Rest() (Frame, bool) {
-	f := Frame{Raw: bytes.Clone(l.line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls,
-		Fault: "cut before its line end"}
+	f := l.frame(l.line, "cut before its line end")
 	held := len(f.Raw) > 0 || f.NULs > 0
 	l.reset()
 	return f, held
 }
 
+func (l *Lines) frame(line []byte, fault string) Frame {
+	return Frame{Raw: bytes.Clone(line), First: l.first, Last: l.last, Bytes: l.bytes, NULs: l.nuls, Offset: l.start, Fault: fault}
+}
+
 func (l *Lines) reset() {
+	l.start = l.pos
 	l.line, l.bytes, l.nuls, l.started, l.skipping = l.line[:0], 0, 0, false, false
 }

@@ -24,7 +24,7 @@ var _ Codec = Payload{}
 func (Payload) Name() string { return "payload" }
 
 // NewFramer implements Codec: every Push is one frame, as MQTT delivers it.
-func (Payload) NewFramer() Framer { return whole{} }
+func (Payload) NewFramer() Framer { return &whole{} }
 
 // Decode implements Codec. An empty payload gives no values and no error.
 func (c Payload) Decode(frame []byte) ([]devices.Value, error) {
@@ -44,12 +44,13 @@ func (c Payload) Decode(frame []byte) ([]devices.Value, error) {
 }
 
 // whole is the framer of transports that deliver whole messages.
-type whole struct{}
+type whole struct{ pos int64 }
 
 // Push implements Framer.
-func (whole) Push(at time.Duration, p []byte, emit func(Frame)) {
-	emit(Frame{Raw: bytes.Clone(p), First: at, Last: at, Bytes: len(p)})
+func (w *whole) Push(at time.Duration, p []byte, emit func(Frame)) {
+	emit(Frame{Raw: bytes.Clone(p), First: at, Last: at, Bytes: len(p), Offset: w.pos})
+	w.pos += int64(len(p))
 }
 
 // Rest implements Framer: there is never an unfinished message.
-func (whole) Rest() (Frame, bool) { return Frame{}, false }
+func (*whole) Rest() (Frame, bool) { return Frame{}, false }

@@ -31,7 +31,8 @@ type line struct {
 }
 
 // Write queues lines to be sent at the pace of the port. It never blocks and
-// keeps no reference to p. A piece without line end counts as a line.
+// keeps no reference to p. A piece without line end counts as a line; with
+// Options.Frames p is one.
 func (t *Twin) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,8 +43,12 @@ func (t *Twin) Write(p []byte) (int, error) {
 		return 0, ErrBacklog
 	}
 	at := now()
-	for text := range bytes.Lines(p) {
-		t.queue = append(t.queue, line{text: bytes.Clone(text), at: at})
+	if t.opts.Frames && len(p) > 0 {
+		t.queue = append(t.queue, line{text: bytes.Clone(p), at: at})
+	} else {
+		for text := range bytes.Lines(p) {
+			t.queue = append(t.queue, line{text: bytes.Clone(text), at: at})
+		}
 	}
 	t.queued += len(p)
 	t.change.Broadcast()
@@ -239,6 +244,10 @@ func (t *Twin) spoil(line []byte) bool {
 	defer t.mu.Unlock()
 	if t.noise == nil || t.noise.Float64() >= t.rate {
 		return false
+	}
+	if t.opts.Frames && len(line) > 0 {
+		line[t.noise.IntN(len(line))] ^= 1 << t.noise.IntN(8)
+		return true
 	}
 	return flip(t.noise, line)
 }

@@ -41,6 +41,9 @@ type Options struct {
 	// Unpaced sends as fast as the host reads, and waits for it instead of
 	// overrunning it: for tests of contents, not of time.
 	Unpaced bool
+	// Frames makes each Write one frame, whatever bytes are in it, instead of
+	// one or more lines; noise may then change any bit of it.
+	Frames bool
 	// Cooked leaves the port as the kernel makes it, with echo, until the host
 	// sets it: as a real tty behaves between open and configuration.
 	Cooked bool

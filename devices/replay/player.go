@@ -122,11 +122,7 @@ func (p *Player) play(run context.Context) error {
 func (p *Player) finish(f codec.Frame) {
 	reason := f.Fault
 	f.Fault = ""
-	if p.in.Good(f) {
-		p.in.Accept(f, "")
-		return
-	}
-	p.in.Cut(f, reason)
+	p.in.AcceptOrCut(f, reason)
 }
 
 // walk calls emit with the index of each entry when it is due, loop after loop. It returns

@@ -137,7 +137,7 @@ func (rec *Recording) cutOrForeign(size int64) *CorruptError {
 	for _, e := range rec.Entries {
 		_, err := rec.Codec.Decode(e.Raw)
 		var reject *codec.Reject
-		if err == nil || errors.As(err, &reject) && reject.Class == codec.Damaged {
+		if err == nil || errors.As(err, &reject) && reject.Class != codec.Unchecked {
 			return nil // a frame, if perhaps a damaged one
 		}
 	}

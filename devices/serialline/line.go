@@ -234,10 +234,8 @@ func (l *Line) pump(run context.Context, stream io.Reader) error {
 func (l *Line) accept(f codec.Frame) {
 	if l.fresh {
 		l.fresh = false
-		if !l.in.Good(f) {
-			l.in.Cut(f, "cut by the opening of the port")
-			return
-		}
+		l.in.AcceptOrCut(f, "cut by the opening of the port")
+		return
 	}
 	l.in.Accept(f, "")
 }

@@ -30,8 +30,8 @@ type Options struct {
 // the queue is full the oldest sample is dropped and counted: a reader that
 // comes late wants the present, and the reading goroutine must never wait.
 type Intake struct {
-	codec codec.Codec
-	opts  Options
+	decoder codec.Decoder // owned by the goroutine that calls Accept
+	opts    Options
 
 	mu       sync.Mutex
 	queue    []devices.Sample // owned by mu
@@ -49,32 +49,52 @@ func New(c codec.Codec, opts Options) *Intake {
 	if opts.Damages <= 0 {
 		opts.Damages = DefaultDamages
 	}
-	return &Intake{codec: c, opts: opts, wake: make(chan struct{}, 1)}
+	return &Intake{decoder: codec.NewDecoder(c), opts: opts, wake: make(chan struct{}, 1)}
 }
 
 // Accept checks a frame and queues its sample, or keeps it as evidence. It
-// reports whether the frame was good. Topic is empty for devices that do not
+// reports whether the frame was whole. Topic is empty for devices that do not
 // publish themselves. Accept never blocks.
 func (in *Intake) Accept(f codec.Frame, topic string) bool {
+	return in.accept(f, topic, func(class codec.Class, reason string) { in.Reject(f, class, reason) })
+}
+
+// AcceptOrCut is Accept for a frame that may have been cut: if it does not pass,
+// it counts as cut, for the reason given.
+func (in *Intake) AcceptOrCut(f codec.Frame, reason string) bool {
+	return in.accept(f, "", func(codec.Class, string) { in.Cut(f, reason) })
+}
+
+func (in *Intake) accept(f codec.Frame, topic string, refuse func(codec.Class, string)) bool {
 	if f.Fault != "" {
-		in.reject(f, codec.Damaged, f.Fault)
+		refuse(codec.Damaged, f.Fault)
 		return false
 	}
-	values, err := in.codec.Decode(f.Raw)
+	values, err := in.decoder.Decode(f.Raw)
 	if err != nil {
 		class := codec.Damaged
 		var r *codec.Reject
 		if errors.As(err, &r) {
 			class = r.Class
 		}
-		in.reject(f, class, err.Error())
+		if class == codec.Control {
+			in.control(f)
+			return true
+		}
+		refuse(class, err.Error())
 		return false
 	}
 	if f.NULs > 0 { // a damaged packet was glued to an intact frame
-		in.reject(codec.Frame{Raw: make([]byte, min(f.NULs, maxDamageLength)), First: f.First, Last: f.Last, Bytes: f.NULs},
+		in.Reject(codec.Frame{Raw: make([]byte, min(f.NULs, maxDamageLength)), First: f.First, Last: f.Last, Bytes: f.NULs, Offset: f.Offset},
 			codec.Damaged, fmt.Sprintf("%d NUL bytes before a frame: parity or framing error", f.NULs))
 		f.Bytes -= f.NULs
 	}
+	return in.Deliver(f, topic, values)
+}
+
+// Deliver queues the sample of a frame that was checked and decoded elsewhere.
+// It is false after the end.
+func (in *Intake) Deliver(f codec.Frame, topic string, values []devices.Value) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.end != nil {
@@ -93,13 +113,20 @@ func (in *Intake) Accept(f codec.Frame, topic string) bool {
 	return true
 }
 
-// Good reports whether the frame would pass, without counting it.
-func (in *Intake) Good(f codec.Frame) bool {
-	if f.Fault != "" {
-		return false
-	}
-	_, err := in.codec.Decode(f.Raw)
-	return err == nil
+// control counts a frame that carries no reading.
+func (in *Intake) control(f codec.Frame) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.counters.Control++
+	in.counters.Bytes += uint64(f.Bytes)
+}
+
+// Miss counts an answer that did not come; what came of it is in f.
+func (in *Intake) Miss(f codec.Frame, reason string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.counters.Missing++
+	in.keep(f, reason)
 }
 
 // Cut counts a frame that opening, unplugging or closing cut.
@@ -110,7 +137,8 @@ func (in *Intake) Cut(f codec.Frame, reason string) {
 	in.keep(f, reason)
 }
 
-func (in *Intake) reject(f codec.Frame, class codec.Class, reason string) {
+// Reject counts a frame that failed and keeps it as evidence.
+func (in *Intake) Reject(f codec.Frame, class codec.Class, reason string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if class == codec.Unchecked {
@@ -132,7 +160,7 @@ func (in *Intake) keep(f codec.Frame, reason string) {
 	if len(in.damages) >= in.opts.Damages {
 		in.damages = in.damages[1:]
 	}
-	in.damages = append(in.damages, devices.Damage{At: f.Last, Raw: raw, Reason: reason})
+	in.damages = append(in.damages, devices.Damage{At: f.Last, Offset: f.Offset, Raw: raw, Reason: reason})
 }
 
 // Drop counts a frame that could not even be taken for checking.
@@ -214,7 +242,7 @@ func (in *Intake) Damages() []devices.Damage {
 	defer in.mu.Unlock()
 	out := make([]devices.Damage, len(in.damages))
 	for i, d := range in.damages {
-		out[i] = devices.Damage{At: d.At, Raw: append([]byte(nil), d.Raw...), Reason: d.Reason}
+		out[i] = devices.Damage{At: d.At, Offset: d.Offset, Raw: append([]byte(nil), d.Raw...), Reason: d.Reason}
 	}
 	return out
 }

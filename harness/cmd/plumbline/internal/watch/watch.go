@@ -29,6 +29,7 @@ type line struct {
 	Topic    string         `json:"topic,omitempty"`
 	Values   map[string]any `json:"values,omitempty"`
 	Rejected string         `json:"rejected,omitempty"` // why the frame was refused
+	Offset   int64          `json:"offset,omitempty"`   // where a refused frame begins, in bytes since the device was opened
 	Raw      string         `json:"raw,omitempty"`      // of a refused frame, quoted
 }
 
@@ -149,10 +150,14 @@ func (v *viewer) rejected(kept []devices.Damage, total uint64) {
 	}
 	for _, d := range kept[uint64(len(kept))-fresh:] {
 		if v.json {
-			v.encode(line{At: d.At.Seconds(), Device: v.info.ID, Rejected: d.Reason, Raw: strconv.QuoteToASCII(string(d.Raw))})
+			v.encode(line{At: d.At.Seconds(), Device: v.info.ID, Rejected: d.Reason, Offset: d.Offset, Raw: strconv.QuoteToASCII(string(d.Raw))})
 			continue
 		}
-		v.printf("%10.3f  refused: %s: %s\n", d.At.Seconds(), console.Clean(d.Reason), strconv.QuoteToASCII(string(d.Raw)))
+		place := ""
+		if d.Offset > 0 {
+			place = fmt.Sprintf(", at byte %d", d.Offset)
+		}
+		v.printf("%10.3f  refused: %s%s: %s\n", d.At.Seconds(), console.Clean(d.Reason), place, strconv.QuoteToASCII(string(d.Raw)))
 	}
 }
 
@@ -160,7 +165,14 @@ func (v *viewer) totals(c devices.Counters) {
 	if v.json {
 		return
 	}
-	v.printf("%d samples, %d damaged, %d without check, %d cut, %d dropped unread\n", c.Good, c.Damaged, c.Unchecked, c.Partial, c.Dropped)
+	v.printf("%d samples, %d damaged, %d without check, %d cut, %d dropped unread", c.Good, c.Damaged, c.Unchecked, c.Partial, c.Dropped)
+	if c.Control > 0 {
+		v.printf(", %d without a reading", c.Control)
+	}
+	if c.Missing > 0 {
+		v.printf(", %d not answered", c.Missing)
+	}
+	v.printf("\n")
 }
 
 // Limit returns ctx with a time limit; 0 means none.
