@@ -54,3 +54,19 @@ func (w *whole) Push(at time.Duration, p []byte, emit func(Frame)) {
 
 // Rest implements Framer: there is never an unfinished message.
 func (*whole) Rest() (Frame, bool) { return Frame{}, false }
+
+// Chunks takes every read of a line as a frame and decodes nothing: it is for
+// drivers that hold a conversation and know only from what they asked where an
+// answer ends.
+type Chunks struct{}
+
+var _ Codec = Chunks{}
+
+// Name implements Codec.
+func (Chunks) Name() string { return "chunks" }
+
+// NewFramer implements Codec.
+func (Chunks) NewFramer() Framer { return &whole{} }
+
+// Decode implements Codec: there are never values.
+func (Chunks) Decode([]byte) ([]devices.Value, error) { return nil, nil }

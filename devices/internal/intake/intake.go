@@ -78,7 +78,7 @@ func (in *Intake) accept(f codec.Frame, topic string, refuse func(codec.Class, s
 			class = r.Class
 		}
 		if class == codec.Control {
-			in.control(f)
+			in.Control(f)
 			return true
 		}
 		refuse(class, err.Error())
@@ -113,8 +113,8 @@ func (in *Intake) Deliver(f codec.Frame, topic string, values []devices.Value) b
 	return true
 }
 
-// control counts a frame that carries no reading.
-func (in *Intake) control(f codec.Frame) {
+// Control counts a whole frame that carries no reading.
+func (in *Intake) Control(f codec.Frame) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.counters.Control++
