@@ -218,9 +218,8 @@ func senName(s string) bool {
 	if s == "" || len(s) > maxName || strings.ContainsRune("-:./_", rune(s[0])) {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-:./_", r))
-	})
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return strings.Trim(s, letters+"0123456789-:./_") == ""
 }
 
 func senUnit(u string) string {

@@ -49,11 +49,11 @@ func TestRecordedFrames(t *testing.T) {
 			var good, bad, exceptions, masked int
 			for raw := range bytes.Lines(recordingFile(t, c.file)) {
 				line := strings.TrimSpace(string(raw))
-				if !hexLine.MatchString(line) {
+				if strings.HasSuffix(line, "....") || strings.HasSuffix(line, "xxxx") {
+					masked++ // by its author
 					continue
 				}
-				if strings.HasSuffix(line, "....") {
-					masked++
+				if !hexLine.MatchString(line) {
 					continue
 				}
 				frame, err := hex.DecodeString(junk.ReplaceAllString(prefixes.ReplaceAllString(line, ""), ""))
