@@ -34,7 +34,7 @@ type DeviceSpec struct {
 	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
 	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), a path that lasts, rfc2217:// or tcp://HOST:PORT
 	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin; 0 means 9600
-	Codec  string  `yaml:"codec,omitempty"`  // serial, recording: nmea0183, linejson, linejson+crc
+	Codec  string  `yaml:"codec,omitempty"`  // serial, serial-twin, recording: a name such as sds011, or a file (see codecfile); "" means nmea0183
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
 	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
@@ -102,7 +102,7 @@ var keysOf = map[string][]string{
 	KindTwin:       {"period"},
 	KindHost:       {"period"},
 	KindSerial:     {"port", "baud", "codec"},
-	KindSerialTwin: {"baud", "path"},
+	KindSerialTwin: {"baud", "path", "codec"},
 	KindRecording:  {"path", "speed", "codec"},
 	KindMQTT:       {"topic"},
 	KindMQTTTwin:   {"period"},
@@ -155,8 +155,8 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 			return "port", err.Error()
 		}
 	}
-	if _, err := codecOf(d.Codec); err != nil {
-		return "codec", err.Error()
+	if problem := d.checkCodec(); problem != "" {
+		return "codec", problem
 	}
 	return d.checkPeriod()
 }
@@ -168,6 +168,25 @@ func checkPort(text string) error {
 	}
 	_, err := inventory.ParseSelector(text)
 	return err
+}
+
+// checkCodec says what is wrong with what a device is said to speak.
+func (d *DeviceSpec) checkCodec() string {
+	p, err := protocolOf(d.Codec)
+	switch {
+	case err != nil:
+	case d.Kind == KindRecording || d.Path != "":
+		_, err = p.Played()
+	case d.Kind == KindSerial, d.Kind == KindSerialTwin:
+		err = p.OnALine()
+	}
+	if err == nil && d.Kind == KindSerialTwin && d.Path == "" && p.Codec != nil {
+		_, _, err = simulated.Speak(p.Codec, d.ID, 1, simulated.Options{}, nil)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // maxSpeed is how many times faster a recording may be played at most.

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"plumbline/devices"
+	"plumbline/devices/codec"
 	"plumbline/devices/mqttdev"
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/replay"
 	"plumbline/devices/simulated"
+	"plumbline/harness/codecfile"
 	"plumbline/harness/fault"
 )
 
@@ -46,15 +48,33 @@ type SerialLine struct {
 	Port *ptytwin.Twin
 }
 
-// lineTo puts a line before a new twin.
-func (b *Bench) lineTo(ctx context.Context, s *sources, id string) (SerialLine, error) {
+// lineTo puts a line before a new twin, which answers what answer returns for the
+// bytes that it hears; nil = nothing.
+func (b *Bench) lineTo(ctx context.Context, s *sources, id string, answer func([]byte) []byte) (SerialLine, error) {
 	var l SerialLine
-	l.Line = fault.NewSerial(writer(func(p []byte) (int, error) { return l.Port.Write(p) }), fault.SerialOptions{Recorder: b.Recorder})
-	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{OnReceive: l.Line.Heard})
+	var heard []byte // what reached the device; owned by the twin's reading goroutine
+	l.Line = fault.NewSerial(writer(func(p []byte) (int, error) { return l.Port.Write(p) }), fault.SerialOptions{Recorder: b.Recorder,
+		ToDevice: writer(func(p []byte) (int, error) {
+			heard = append(heard, p...)
+			return len(p), nil
+		})})
+	ready := make(chan struct{}) // closed when l is whole
+	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{OnReceive: func(p []byte) {
+		<-ready
+		heard = heard[:0]
+		l.Line.Heard(p)
+		if answer == nil || len(heard) == 0 {
+			return
+		}
+		if said := answer(heard); len(said) > 0 {
+			_, _ = l.Line.Write(said) // what cannot be said is an answer that does not come: the driver counts it
+		}
+	}})
 	if err != nil {
 		return l, err
 	}
 	l.Port = twin
+	close(ready)
 	s.closers = append(s.closers, twin, l.Line)
 	b.bind(id, l, nil)
 	s.stand(id, stand{devices.PortTier, devices.Live})
@@ -67,42 +87,52 @@ type writer func(p []byte) (int, error)
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // openSerialTwin puts a device on a pseudo terminal and reads it with the real
-// serial driver: a computed receiver, or a recording fed byte by byte.
+// serial driver: a computed device that speaks by itself or answers, or a
+// recording fed byte by byte.
 func openSerialTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	serial, err := b.lineTo(ctx, s, d.ID)
+	chosen, err := protocolOf(d.Codec)
 	if err != nil {
 		return err
 	}
-	twin := serial.Port
+	answer, asked := chosen.Answering(b.seed(d.ID))
+	serial, err := b.lineTo(ctx, s, d.ID, answer)
+	if err != nil {
+		return err
+	}
 	mode, note := devices.Sim, "pseudo terminal, paced by its baud rate"
-	play := func(ctx context.Context) error { return playGPS(ctx, b, serial.Line, d) }
-	if d.Path != "" {
-		chosen, err := codecOf(d.Codec)
-		if err != nil {
-			return err
-		}
+	var play player
+	switch {
+	case d.Path != "":
 		rec, err := loadRecording(d.Path, chosen, d.Baud)
 		if err != nil {
 			return err
 		}
 		mode, note = devices.Replay, "recording "+d.Path+" over a pseudo terminal"
 		play = func(ctx context.Context) error { return rec.Feed(ctx, serial.Line, replay.Options{Loops: -1}) }
+	case !asked:
+		if play, err = speak(b, serial.Line, chosen, d); err != nil {
+			return err
+		}
 	}
-	d.Port = twin.Path()
+	d.Port = serial.Port.Path()
 	s.order(order{Device: d, Mode: mode, Note: note})
-	s.players = append(s.players, play)
+	if play != nil {
+		s.players = append(s.players, play)
+	}
 	return nil
 }
 
-// playGPS lets a computed receiver speak NMEA 0183 until ctx ends.
-func playGPS(ctx context.Context, b *Bench, line io.Writer, d DeviceSpec) error {
-	gps, err := simulated.New(simulated.GPS, d.ID, b.seed(d.ID), simulated.Options{Period: gpsPeriod, Phase: time.Millisecond})
-	if err != nil {
-		return err
+// speak lets a computed device speak its protocol until ctx ends.
+func speak(b *Bench, line io.Writer, p codecfile.Protocol, d DeviceSpec) (player, error) {
+	opts := simulated.Options{Phase: time.Millisecond}
+	if _, gps := p.Codec.(codec.NMEA0183); gps {
+		opts.Period = gpsPeriod
 	}
-	return ptytwin.PlayTo(ctx, line, gps, b.seed(d.ID), nil, func(sample devices.Sample) []byte {
-		return simulated.AppendNMEA(nil, sample, time.Now().UTC())
-	})
+	twin, voice, err := simulated.Speak(p.Codec, d.ID, b.seed(d.ID), opts, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return ptytwin.PlayTo(ctx, line, twin, b.seed(d.ID), nil, voice) }, nil
 }
 
 func openMQTT(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {

@@ -76,23 +76,23 @@ func openTwin(env generator.Env, d DeviceSpec) (generator.Device, error) {
 }
 
 func openSerial(ctx context.Context, env generator.Env, o order, d DeviceSpec) (generator.Device, error) {
-	chosen, err := codecOf(d.Codec)
+	chosen, err := protocolOf(d.Codec)
 	if err != nil {
 		return generator.Device{}, err
 	}
 	cfg := serialline.Config{
-		ID: d.ID, Port: d.Port, Mode: o.Mode, Model: d.Model, Serial: d.Serial, Note: o.Note, Baud: d.Baud, Codec: chosen,
+		ID: d.ID, Port: d.Port, Mode: o.Mode, Model: d.Model, Serial: d.Serial, Note: o.Note, Baud: d.Baud,
 		Clock: env.Clock.Since, Log: env.Log,
 	}
 	if d.Kind == KindSerial { // a twin's port is nobody else's
 		cfg.Locks, cfg.Owner, cfg.Purpose = &lock.Dir{}, "plumbline", "device "+d.ID+" of a run"
 	}
-	line, err := serialline.Open(ctx, cfg)
+	line, err := chosen.Open(ctx, cfg)
 	return generator.Device{Stream: line, Closer: line}, err
 }
 
 func openRecording(env generator.Env, d DeviceSpec) (generator.Device, error) {
-	chosen, err := codecOf(d.Codec)
+	chosen, err := protocolOf(d.Codec)
 	if err != nil {
 		return generator.Device{}, err
 	}

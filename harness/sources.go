@@ -17,6 +17,7 @@ import (
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/virtual"
+	"plumbline/harness/codecfile"
 	"plumbline/harness/generator"
 	"plumbline/harness/record"
 	"plumbline/reports"
@@ -185,12 +186,13 @@ func (s *sources) describe(damaged []uint64) []reports.Device {
 	return out
 }
 
-// codecOf returns the codec a device names; NMEA 0183 when it names none.
-func codecOf(name string) (codec.Codec, error) {
+// protocolOf returns what a device of a rig speaks; NMEA 0183 when it names
+// nothing.
+func protocolOf(name string) (codecfile.Protocol, error) {
 	if name == "" {
-		return codec.NMEA0183{}, nil
+		name = codec.NMEA0183{}.Name()
 	}
-	return codec.ByName(name)
+	return codecfile.Choose(name)
 }
 
 // CheckDevices opens and closes what can be tried without a system under test:
@@ -205,7 +207,7 @@ func CheckDevices(ctx context.Context, specs []DeviceSpec) error {
 }
 
 func tryDevice(ctx context.Context, d DeviceSpec) error {
-	chosen, err := codecOf(d.Codec)
+	chosen, err := protocolOf(d.Codec)
 	if err != nil {
 		return err
 	}
@@ -213,7 +215,7 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 	case d.Kind == KindFirmware:
 		return virtual.Available()
 	case d.Kind == KindSerial:
-		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: chosen,
+		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: codec.Chunks{},
 			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"})
 		if err != nil {
 			return err
@@ -229,9 +231,13 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 
 // loadRecording loads a recording, the built-in one for "". A damaged file is
 // refused: what it would say stops in the middle.
-func loadRecording(path string, c codec.Codec, baud int) (*replay.Recording, error) {
+func loadRecording(path string, p codecfile.Protocol, baud int) (*replay.Recording, error) {
 	if path == "" {
 		return replay.Embedded()
+	}
+	c, err := p.Played()
+	if err != nil {
+		return nil, err
 	}
 	rec, err := replay.Load(path, replay.LoadOptions{Codec: c, Baud: baud})
 	if err != nil {

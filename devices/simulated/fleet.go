@@ -12,7 +12,7 @@ type FleetOptions struct {
 	Prefix string        // of the ids; "" = the kind's name
 	Period time.Duration // of every twin; 0 = the kind's usual period
 	Dither time.Duration // as in Options
-	Kinds  []Kind        // in rotation; nil = Kinds()
+	Kinds  []Kind        // in rotation; nil = the first five of Kinds()
 }
 
 // Fleet returns n twins, the kinds in rotation, each with a seed of its own
@@ -24,7 +24,7 @@ func Fleet(n int, seed uint64, opts FleetOptions) ([]devices.Scheduled, error) {
 	}
 	kinds := opts.Kinds
 	if len(kinds) == 0 {
-		kinds = Kinds()
+		kinds = rotation()
 	}
 	fleet := make([]devices.Scheduled, 0, n)
 	for i := range n {

@@ -201,3 +201,27 @@ func (d door) values(_ uint64, due time.Duration) []devices.Value {
 	}
 	return v
 }
+
+// haze is the dust of a room: a slow background, and now and then somebody cooks,
+// which rises within a minute and settles over many.
+type haze struct {
+	seed                uint64
+	base, meal, peak, n float64
+}
+
+func newHaze(seed uint64) haze {
+	d := newDraws(seed)
+	return haze{seed: seed, base: d.between(3, 15), meal: d.between(1800, 7200), peak: d.between(20, 180), n: d.between(0, 7200)}
+}
+
+func (h haze) values(seq uint64, due time.Duration) []devices.Value {
+	since := math.Mod(due.Seconds()+h.n, h.meal)
+	rise := 1 - math.Exp(-since/30)
+	pm25 := h.base*(1+0.2*drift(h.seed, 1, due, 10*time.Minute)) + h.peak*rise*math.Exp(-since/600)
+	pm25 = max(pm25*(1+0.03*noise(h.seed, seq, 2)), 0)
+	return []devices.Value{
+		value("pm1", "ug/m3", round(pm25*0.7, 1)),
+		value("pm25", "ug/m3", round(pm25, 1)),
+		value("pm10", "ug/m3", round(pm25*1.3, 1)),
+	}
+}

@@ -26,10 +26,14 @@ const (
 	GPS         Kind = "gps"         // receiver on a closed course
 	Power       Kind = "power"       // one-phase meter with energy register
 	Door        Kind = "door"        // contact: open or closed, and for how long
+	Dust        Kind = "dust"        // particulate matter in a room
 )
 
-// Kinds lists the kinds in the order of Fleet's rotation.
-func Kinds() []Kind { return []Kind{Temperature, Vibration, GPS, Power, Door} }
+// Kinds lists the kinds, those of Fleet's rotation first.
+func Kinds() []Kind { return append(rotation(), Dust) }
+
+// rotation is what a fleet is made of unless it is told otherwise.
+func rotation() []Kind { return []Kind{Temperature, Vibration, GPS, Power, Door} }
 
 // Options of a twin; the zero value means the kind's usual period, a phase
 // drawn from the seed and a dither of a tenth of the period.
@@ -68,6 +72,8 @@ func New(kind Kind, id string, seed uint64, opts Options) (*Twin, error) {
 		t.model = newMeter(seed).values
 	case Door:
 		t.model, period = newDoor(seed).values, 2*time.Second
+	case Dust:
+		t.model = newHaze(seed).values
 	default:
 		return nil, fmt.Errorf("simulated: twin %q: no kind is called %q; known are %v", id, kind, Kinds())
 	}

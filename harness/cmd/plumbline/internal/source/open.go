@@ -7,13 +7,13 @@ import (
 	"io"
 
 	"plumbline/devices"
-	"plumbline/devices/codec"
 	"plumbline/devices/hostsensor"
 	"plumbline/devices/lock"
 	"plumbline/devices/mqttdev"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
+	"plumbline/harness/codecfile"
 )
 
 // Open opens what s names as one stream of samples. Twins and the host's own
@@ -33,9 +33,13 @@ func Open(ctx context.Context, s Spec) (devices.Device, error) {
 	case "serial":
 		return openSerial(ctx, s)
 	case "replay":
-		c, err := lineCodec(s.Codec, "nmea0183")
+		p, err := protocol(s.Codec, "nmea0183")
 		if err != nil {
 			return nil, err
+		}
+		c, err := p.Played()
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 		return replay.Open(s.What, replay.Options{ID: s.ID, Speed: s.Speed, Load: replay.LoadOptions{Codec: c}})
 	case "host":
@@ -61,21 +65,22 @@ type closing struct {
 func (c *closing) Close() error { return errors.Join(c.Device.Close(), c.behind.Close()) }
 
 func openSerial(ctx context.Context, s Spec) (devices.Device, error) {
-	c, err := lineCodec(s.Codec, "linejson")
+	p, err := protocol(s.Codec, "linejson")
 	if err != nil {
 		return nil, err
 	}
-	return serialline.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud, Codec: c,
+	return p.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud,
 		Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "watch"})
 }
 
-func lineCodec(name, fallback string) (codec.Codec, error) {
+// protocol returns what the device speaks, by name or from a file.
+func protocol(name, fallback string) (codecfile.Protocol, error) {
 	if name == "" {
 		name = fallback
 	}
-	c, err := codec.ByName(name)
+	p, err := codecfile.Choose(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		return p, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
-	return c, nil
+	return p, nil
 }
