@@ -98,8 +98,10 @@ func LoadFrom(r io.Reader, path string, opts LoadOptions) (*Recording, error) {
 		if err := rec.loadTimed(data); err != nil {
 			return nil, err
 		}
-	} else {
+	} else if cutsLines(opts.Codec) {
 		rec.loadText(data, opts)
+	} else {
+		rec.loadFrames(data, opts)
 	}
 	if len(rec.Entries) == 0 && rec.Fault == nil {
 		rec.Fault = &CorruptError{Path: path, Reason: "no lines in it"}

@@ -75,6 +75,9 @@ func (rec *Recording) readHeader(line []byte) error {
 		return fmt.Errorf("replay: %q has format %q; this program reads %q", rec.Path, h.Format, Format)
 	}
 	c, err := codec.ByName(h.Codec)
+	if err != nil && rec.Codec.Name() == h.Codec {
+		c, err = rec.Codec, nil // a codec of the caller's own
+	}
 	if err != nil {
 		return fmt.Errorf("replay: %q: %w", rec.Path, err)
 	}
