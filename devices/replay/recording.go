@@ -94,13 +94,14 @@ func LoadFrom(r io.Reader, path string, opts LoadOptions) (*Recording, error) {
 		opts.Baud = 9600
 	}
 	rec := &Recording{Path: path, Codec: opts.Codec}
-	if isTimed(data) {
+	switch {
+	case isTimed(data):
 		if err := rec.loadTimed(data); err != nil {
 			return nil, err
 		}
-	} else if cutsLines(opts.Codec) {
+	case cutsLines(opts.Codec):
 		rec.loadText(data, opts)
-	} else {
+	default:
 		rec.loadFrames(data, opts)
 	}
 	if len(rec.Entries) == 0 && rec.Fault == nil {
