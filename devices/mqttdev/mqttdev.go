@@ -20,6 +20,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/internal/intake"
+	"plumbline/devices/mqttrule"
 )
 
 // Config describes the sensor and its broker. Broker and Filter are required.
@@ -39,7 +40,10 @@ type Config struct {
 	Filter   string // MQTT topic filter of the sensor's messages
 	QoS      byte   // 0 or 1; what the subscription asks for
 
-	Codec codec.Codec   // nil = codec.Payload{}
+	Codec codec.Codec // nil = codec.Payload{}
+	// Rule reads the messages in place of Codec; it belongs to the device from
+	// Open on. It sees retained messages, too, to learn from them.
+	Rule  mqttrule.Rule
 	Clock devices.Clock // nil = counts from Open
 	Mode  devices.Mode  // "" = Real; a Twin's messages are Sim
 	Model string
@@ -57,6 +61,8 @@ type Config struct {
 type Stats struct {
 	Connects uint64 // connections made, the first included
 	Retained uint64 // retained messages left out
+	Online   uint64 // messages that said that a device is there
+	Offline  uint64 // messages, last wills among them, that said that one is gone
 	Failures uint64 // attempts to connect or subscribe that failed; with MQTT 3.1.1 lost connections too
 }
 
@@ -65,6 +71,7 @@ type arrival struct {
 	at      time.Duration
 	topic   string
 	payload []byte
+	retain  bool
 }
 
 // Device is a sensor read through its broker.
@@ -230,12 +237,12 @@ func (d *Device) count(change func(*Stats)) {
 
 // receive runs where the connection is read: stamp, copy, queue.
 func (d *Device) receive(m message) {
-	if m.retain && !d.cfg.KeepRetained {
+	if m.retain && !d.cfg.KeepRetained && d.cfg.Rule == nil {
 		d.count(func(s *Stats) { s.Retained++ })
 		return
 	}
 	select {
-	case d.inbox <- arrival{at: d.cfg.Clock(), topic: m.topic, payload: bytes.Clone(m.payload)}:
+	case d.inbox <- arrival{at: d.cfg.Clock(), topic: m.topic, payload: bytes.Clone(m.payload), retain: m.retain}:
 	default:
 		d.in.Drop()
 	}
@@ -248,8 +255,48 @@ func (d *Device) decode() {
 		case <-d.run.Done():
 			return
 		case m := <-d.inbox:
-			d.in.Accept(codec.Frame{Raw: m.payload, First: m.at, Last: m.at, Bytes: len(m.payload)}, m.topic)
+			f := codec.Frame{Raw: m.payload, First: m.at, Last: m.at, Bytes: len(m.payload)}
+			if d.cfg.Rule == nil {
+				d.in.Accept(f, m.topic)
+				continue
+			}
+			d.byRule(f, m)
 		}
+	}
+}
+
+// byRule lets the rule read a message. What was retained teaches it and is no
+// reading of now.
+func (d *Device) byRule(f codec.Frame, m arrival) {
+	r, err := d.cfg.Rule.Decode(m.topic, m.payload)
+	var reject *codec.Reject
+	switch {
+	case errors.As(err, &reject) && reject.Class == codec.Control:
+		d.in.Control(f)
+		return
+	case errors.As(err, &reject):
+		d.in.Reject(f, reject.Class, m.topic+": "+reject.Reason)
+		return
+	}
+	if r.Missing != "" {
+		d.in.Miss(codec.Frame{First: m.at, Last: m.at}, m.topic+": "+r.Missing)
+	}
+	d.count(func(s *Stats) {
+		switch {
+		case r.Online == nil:
+		case *r.Online:
+			s.Online++
+		default:
+			s.Offline++
+		}
+	})
+	switch {
+	case m.retain && !d.cfg.KeepRetained:
+		d.count(func(s *Stats) { s.Retained++ })
+	case len(r.Values) == 0:
+		d.in.Control(f)
+	default:
+		d.in.Deliver(f, m.topic, r.Values)
 	}
 }
 

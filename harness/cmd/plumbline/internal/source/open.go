@@ -10,6 +10,7 @@ import (
 	"plumbline/devices/hostsensor"
 	"plumbline/devices/lock"
 	"plumbline/devices/mqttdev"
+	"plumbline/devices/mqttrule"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
@@ -49,7 +50,7 @@ func Open(ctx context.Context, s Spec) (devices.Device, error) {
 		}
 		return &closing{Device: pace(sensor, s.Seed), behind: sensor}, nil
 	case "mqtt":
-		return mqttdev.Open(ctx, mqttdev.Config{ID: s.ID, Broker: s.URL, Filter: s.What, QoS: 1, KeepRetained: true})
+		return openMQTT(ctx, s)
 	default:
 		return nil, fmt.Errorf("%w: kind %q cannot be opened", ErrSpec, s.Kind)
 	}
@@ -71,6 +72,18 @@ func openSerial(ctx context.Context, s Spec) (devices.Device, error) {
 	}
 	return p.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud,
 		Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "watch"})
+}
+
+func openMQTT(ctx context.Context, s Spec) (devices.Device, error) {
+	cfg := mqttdev.Config{ID: s.ID, Broker: s.URL, Filter: s.What, QoS: 1, KeepRetained: true}
+	if s.Rule != "" {
+		rule, err := mqttrule.ByName(s.Rule)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSpec, err)
+		}
+		cfg.Rule = rule
+	}
+	return mqttdev.Open(ctx, cfg)
 }
 
 // protocol returns what the device speaks, by name or from a file.

@@ -29,6 +29,7 @@ type Spec struct {
 	Baud  int    // serial; 0 is the driver's default
 	Seed  uint64 // sim; 0 is 1
 	Speed float64
+	Rule  string   // mqtt: family of the sensors, such as sparkplug-b; "" takes any payload
 	URL   *url.URL // mqtt: broker, without topic
 }
 
@@ -47,7 +48,7 @@ var options = map[string][]string{
 	"host":   {"id"},
 	"serial": {"id", "baud", "codec"},
 	"replay": {"id", "codec", "speed"},
-	"mqtt":   {"id"},
+	"mqtt":   {"id", "rule"},
 }
 
 // Examples returns one description of each kind.
@@ -151,6 +152,8 @@ func (s *Spec) option(key, value string) (err error) {
 		s.ID = value
 	case "codec":
 		s.Codec = value
+	case "rule":
+		s.Rule = value
 	case "seed":
 		s.Seed, err = strconv.ParseUint(value, 10, 64)
 	case "baud":

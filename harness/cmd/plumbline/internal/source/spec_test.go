@@ -34,13 +34,14 @@ func TestParseMQTTKeepsTheFilterAsTyped(t *testing.T) {
 		"mqtt://127.0.0.1:1883#tele/+/SENSOR": "tele/+/SENSOR",
 		"mqtts://user@broker:8883#a/#":        "a/#",
 		"mqtt://127.0.0.1:1883":               "#",
+		"mqtt://h:1?rule=tasmota#tele/#":      "tele/#",
 	} {
 		s, err := Parse(text)
 		if err != nil || s.What != filter {
 			t.Errorf("Parse(%q): filter %q, %v; want %q", text, s.What, err, filter)
 			continue
 		}
-		if s.URL.Fragment != "" || !strings.HasPrefix(text, s.URL.String()) {
+		if s.URL.Fragment != "" || !strings.HasPrefix(text, s.URL.String()) || strings.Contains(text, "rule=") && s.Rule != "tasmota" {
 			t.Errorf("Parse(%q): broker %q", text, s.URL)
 		}
 	}

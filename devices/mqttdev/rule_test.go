@@ -1,0 +1,36 @@
+package mqttdev_test
+
+import (
+	"strings"
+	"testing"
+
+	"plumbline/devices/devicetest"
+	"plumbline/devices/mqttdev"
+	"plumbline/devices/mqttrule"
+)
+
+// TestRulesReadWhatSensorsPublish goes over a real broker: what is retained
+// teaches the rule and is no reading, an availability topic is one, and what the
+// rule refuses is kept as evidence.
+func TestRulesReadWhatSensorsPublish(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	b.publish(t, "homeassistant/sensor/room/config",
+		`{"state_topic":"room/state","value_template":"{{ value_json.t }}","unique_id":"room_t","availability_topic":"room/lwt"}`, true)
+	b.publish(t, "room/state", `{"t":1}`, true)
+	d := open(t, mqttdev.Config{ID: "ha", Broker: b.url(), Filter: "#", QoS: 1, Rule: mqttrule.NewHomeAssistant()})
+	devicetest.Eventually(t, "both retained messages", func() bool {
+		return d.Counters().Control == 1 && d.Stats().Retained == 1
+	})
+	b.publish(t, "room/state", `{"t":21.5}`, false)
+	if s := read(t, d); s.Topic != "room/state" || len(s.Values) != 1 || s.Values[0].Name != "room_t" || s.Values[0].Number != 21.5 {
+		t.Errorf("%+v", s)
+	}
+	b.publish(t, "room/state", `no JSON`, false)
+	b.publish(t, "room/lwt", "offline", false)
+	if s := read(t, d); s.Values[0].Name != "online" || s.Values[0].Number != 0 {
+		t.Errorf("%+v", s)
+	}
+	if n := d.Counters(); n.Good != 2 || n.Damaged != 1 || d.Stats().Offline != 1 || !strings.Contains(d.Damages()[0].Reason, "room/state: the state is no JSON") {
+		t.Errorf("%+v %+v %+v", n, d.Stats(), d.Damages())
+	}
+}
