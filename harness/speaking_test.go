@@ -18,7 +18,8 @@ import (
 func TestSerialTwinsSpeakTheirProtocols(t *testing.T) {
 	text := "apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n"
 	codecs := []string{"nmea0183", "sds011", "pms5003", "dsmr-p1", "csv", "keyvalue", "cobs+crc16", "slip+crc32", "senml+json", "candump",
-		"codecfile/testdata/semicolons.yaml", "codecfile/testdata/weather.yaml", "codecfile/testdata/heat-pump.yaml", "codecfile/testdata/supply.yaml"}
+		"codecfile/testdata/semicolons.yaml", "codecfile/testdata/weather.yaml", "codecfile/testdata/scale.yaml", "codecfile/testdata/mh-z19b.yaml", "codecfile/testdata/mcu680.yaml",
+		"codecfile/testdata/heat-pump.yaml", "codecfile/testdata/supply.yaml"}
 	for i, c := range codecs {
 		text += fmt.Sprintf("  - {id: twin-%d, kind: serial-twin, baud: 115200, codec: %s}\n", i, c)
 	}

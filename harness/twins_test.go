@@ -12,7 +12,6 @@ func TestRigRefusesWhatALineCannotCarry(t *testing.T) {
 		"{id: a, kind: serial, port: /dev/x, codec: payload}":                                     "choose for example cobs+crc16",
 		"{id: a, kind: serial-twin, codec: senml+cbor}":                                           "on a serial line nothing says",
 		"{id: a, kind: recording, path: x.log, codec: codecfile/testdata/supply.yaml}":            "must be asked",
-		"{id: a, kind: serial-twin, codec: codecfile/testdata/mh-z19b.yaml}":                      "give it a recording",
 		"{id: a, kind: serial, port: /dev/x, codec: absent.yaml}":                                 "absent.yaml",
 		"{id: a, kind: serial, port: /dev/x, codec: codecfile/testdata/../codecfile_test.go.yml}": "no such file",
 	} {

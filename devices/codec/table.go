@@ -72,10 +72,15 @@ func (t Table) NewDecoder() Decoder {
 		t.Comment = "#"
 	}
 	d := &tableDecoder{Table: t}
-	if t.Header == HeaderNone || t.Header == "" && len(t.Columns) > 0 {
+	if !t.HasHeader() {
 		d.Header, d.named = HeaderNone, t.Columns
 	}
 	return d
+}
+
+// HasHeader reports whether a row names the columns.
+func (t Table) HasHeader() bool {
+	return t.Header != HeaderNone && (t.Header != "" || len(t.Columns) == 0)
 }
 
 // tableDecoder is a table of which the header may have been seen.

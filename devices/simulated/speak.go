@@ -10,8 +10,8 @@ import (
 )
 
 // speaks returns the kind of twin that has something to say in a protocol; false
-// when none has: whole messages are for MQTT, and what a Fixed
-// frame of somebody's own means is unknown here.
+// when none has: whole messages are for MQTT. What the fields of a protocol of
+// somebody's own mean is unknown here: their numbers count upwards.
 func speaks(c codec.Codec) (Kind, bool) {
 	switch c := c.(type) {
 	case codec.NMEA0183, codec.CAN:
@@ -20,10 +20,8 @@ func speaks(c codec.Codec) (Kind, bool) {
 		return Power, true
 	case codec.SDS011, codec.Plantower:
 		return Dust, true
-	case codec.LineJSON, codec.Pairs, codec.Stuffed:
+	case codec.LineJSON, codec.Pairs, codec.Stuffed, codec.Table, codec.Fixed:
 		return Temperature, true
-	case codec.Table:
-		return Temperature, len(c.Columns) == 0
 	case codec.SenML:
 		return Temperature, !c.CBOR
 	}
@@ -77,16 +75,41 @@ func voice(c codec.Codec, id string, seed uint64, now func() time.Time) Voice {
 		return func(s devices.Sample) []byte { return codec.AppendSenML(nil, false, id, s.Values) }
 	case codec.Stuffed:
 		return func(s devices.Sample) []byte { return c.Append(nil, codec.AppendSenML(nil, true, id, s.Values)) }
+	case codec.Fixed:
+		return func(s devices.Sample) []byte { return c.Append(nil, counting(c, seed+s.Seq)) }
 	case codec.Table:
 		return func(s devices.Sample) []byte {
 			var out []byte
-			if s.Seq%headerEvery == 1 && c.Header != codec.HeaderNone {
+			if len(c.Columns) > 0 {
+				s.Values = columns(c, s)
+			}
+			if s.Seq%headerEvery == 1 && c.HasHeader() {
 				out = c.AppendHeader(out, s.Values)
 			}
 			return c.AppendRow(out, s.Values)
 		}
 	}
 	return nil // speaks knows no other
+}
+
+// counting gives each field a number that counts upwards within 7 bits, which all
+// types hold.
+func counting(c codec.Fixed, n uint64) map[string]uint32 {
+	raw := map[string]uint32{}
+	for i, f := range c.Fields {
+		raw[f.Name] = uint32((n + 10*uint64(i)) % 128)
+	}
+	return raw
+}
+
+// columns gives each column one of the sample's numbers.
+func columns(c codec.Table, s devices.Sample) []devices.Value {
+	out := make([]devices.Value, len(c.Columns))
+	for i, name := range c.Columns {
+		out[i] = s.Values[i%len(s.Values)]
+		out[i].Name = name
+	}
+	return out
 }
 
 func number(s devices.Sample, name string) float64 {

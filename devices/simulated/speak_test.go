@@ -147,7 +147,7 @@ func onAPty(t *testing.T, c codec.Codec) (*ptytwin.Twin, *serialline.Line) {
 }
 
 func TestSpeakRefusesWhatNoTwinSpeaks(t *testing.T) {
-	for _, c := range []codec.Codec{codec.Payload{}, codec.SenML{CBOR: true}, codec.Fixed{Label: "own"}} {
+	for _, c := range []codec.Codec{codec.Payload{}, codec.SenML{CBOR: true}, codec.Chunks{}} {
 		if _, _, err := simulated.Speak(c, "x", 1, simulated.Options{}, nil); err == nil || !strings.Contains(err.Error(), "give it a recording") {
 			t.Errorf("%s: %v", c.Name(), err)
 		}
