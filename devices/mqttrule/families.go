@@ -71,6 +71,8 @@ func (Shelly) Decode(topic string, payload []byte) (Reading, error) {
 	device, rest := levels[0], levels[1:]
 	path := strings.Join(rest, ".")
 	switch {
+	case device == "" || rest[len(rest)-1] == "" || len(path) > 128:
+		return Reading{}, reject(codec.Control, "not a topic of Shelly")
 	case path == "online":
 		return availability(device, payload, "true", "false")
 	case path == "events.rpc":

@@ -2,6 +2,7 @@ package mqttrule
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -120,7 +121,7 @@ func (h *HomeAssistant) learn(topic string, texts map[string]string) {
 	s := haSensor{name: texts["unique_id"], unit: texts["unit_of_measurement"], state: texts["state_topic"], available: texts["availability_topic"]}
 	if s.name == "" || len(s.name) > 256 {
 		levels := strings.Split(topic, "/")
-		s.name = levels[len(levels)-2]
+		s.name = cmp.Or(clip(levels[len(levels)-2]), "sensor")
 	}
 	s.path, s.wrong = template(texts["value_template"])
 	h.sensors[topic] = s

@@ -79,6 +79,7 @@ func TestFamilies(t *testing.T) {
 		{topic: "shellyplus1pm-BB/status/switch:0", payload: `{"apower":8.5,"output":true}`, device: "shellyplus1pm-BB", values: "switch:0.apower=8.5 switch:0.output=1"},
 		{topic: "shellyplus1pm-BB/events/rpc", payload: `{"src":"x","method":"NotifyStatus","params":{"ts":1.5,"switch:0":{"apower":9}}}`, device: "shellyplus1pm-BB", values: "switch:0.apower=9"},
 		{topic: "shellyplus1pm-BB/events/rpc", payload: `{"method":"NotifyEvent","params":{"ts":1}}`, class: codec.Control, reason: "without a status"},
+		{topic: "/", payload: "0", class: codec.Control, reason: "not a topic"},
 		{topic: "shellies/announce", payload: "{}", class: codec.Control, reason: "not a topic"},
 	})
 	check(t, mqttrule.Zigbee2MQTT{}, []says{
