@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/devices"
 	"plumbline/devices/polled"
 	"plumbline/harness/generator"
 	"plumbline/harness/record"
@@ -39,6 +40,16 @@ func TestSerialTwinsSpeakTheirProtocols(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env := generator.Env{Clock: b.Clock, Log: b.log, Seed: 3}
+	var opened []devices.Device
+	for _, o := range s.orders {
+		d, err := openHere(ctx, env, o, o.Device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = d.Closer.Close() }()
+		opened = append(opened, d.Stream)
+	}
 	run, stop := context.WithCancel(ctx)
 	var playing sync.WaitGroup
 	for _, play := range s.players {
@@ -46,24 +57,17 @@ func TestSerialTwinsSpeakTheirProtocols(t *testing.T) {
 	}
 	defer playing.Wait()
 	defer stop()
-	env := generator.Env{Clock: b.Clock, Log: b.log, Seed: 3}
-	for i, o := range s.orders {
-		opened, err := openHere(ctx, env, o, o.Device)
-		if err != nil {
-			t.Fatal(err)
-		}
-		device := opened.Stream
-		defer func() { _ = device.Close() }()
+	for i, d := range opened {
 		for range 2 {
-			sample, err := device.Read(ctx)
+			sample, err := d.Read(ctx)
 			if err != nil || len(sample.Values) == 0 {
-				t.Fatalf("the twin that speaks %s: %+v, %v; %+v %+v", codecs[i], sample, err, device.Counters(), device.Damages())
+				t.Fatalf("the twin that speaks %s: %+v, %v; %+v %+v", codecs[i], sample, err, d.Counters(), d.Damages())
 			}
 		}
 		// On a machine that stands still an answer comes too late, and counts so.
-		_, asks := device.(*polled.Device)
-		if c := device.Counters(); c.Damaged != 0 && !asks {
-			t.Errorf("%s: %+v %+v", codecs[i], c, device.Damages())
+		_, asks := d.(*polled.Device)
+		if c := d.Counters(); c.Damaged != 0 && !asks {
+			t.Errorf("%s: %+v %+v", codecs[i], c, d.Damages())
 		}
 	}
 }
