@@ -39,7 +39,11 @@ func (p Protocol) Open(ctx context.Context, cfg serialline.Config) (devices.Devi
 	}
 	cfg.Codec = p.Codec
 	if p.Poll == nil {
-		return serialline.Open(ctx, cfg)
+		line, err := serialline.Open(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return line, nil
 	}
 	baud := cfg.Baud
 	if baud == 0 {
@@ -55,7 +59,11 @@ func (p Protocol) Open(ctx context.Context, cfg serialline.Config) (devices.Devi
 		return nil, err
 	}
 	opts.Clock, opts.Queue, opts.Damages = cfg.Clock, cfg.Queue, cfg.Damages
-	return polled.New(line, conversation, opts)
+	asked, err := polled.New(line, conversation, opts)
+	if err != nil {
+		return nil, err
+	}
+	return asked, nil
 }
 
 // Answering returns what a twin of a device that must be asked says to the bytes
