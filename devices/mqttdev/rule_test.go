@@ -18,8 +18,10 @@ func TestRulesReadWhatSensorsPublish(t *testing.T) {
 		`{"state_topic":"room/state","value_template":"{{ value_json.t }}","unique_id":"room_t","availability_topic":"room/lwt"}`, true)
 	b.publish(t, "room/state", `{"t":1}`, true)
 	d := open(t, mqttdev.Config{ID: "ha", Broker: b.url(), Filter: "#", QoS: 1, Rule: mqttrule.NewHomeAssistant()})
+	// In which order retained messages come is the broker's choice: a state that
+	// comes before its discovery says nothing yet.
 	devicetest.Eventually(t, "both retained messages", func() bool {
-		return d.Counters().Control == 1 && d.Stats().Retained == 1
+		return d.Counters().Control+d.Stats().Retained == 2
 	})
 	b.publish(t, "room/state", `{"t":21.5}`, false)
 	if s := read(t, d); s.Topic != "room/state" || len(s.Values) != 1 || s.Values[0].Name != "room_t" || s.Values[0].Number != 21.5 {
