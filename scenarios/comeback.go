@@ -13,7 +13,7 @@ package scenarios
 // Procedure "refill":
 //  1. Start the bridge with a viewer that has one filter for each device.
 //  2. Again and again restart bridge and broker, by SIGKILL and in good order in
-//     turn, and let the viewer come back.
+//     turn, and let the viewer come back and get something.
 //  3. Every filter must bring data again after every restart.
 //  4. Let a client connect to the broker, and another one under the same client
 //     identifier. From then on the first must neither get nor send anything.
@@ -118,8 +118,9 @@ func driveRefill(ctx context.Context, t *spec.Trial) {
 		cfg.Filters = append(cfg.Filters, harness.Topic(d.ID))
 	}
 	cfg.Token = harness.Credential(b, refillViewer, cfg.Filters)
-	_, err := b.AddViewer(ctx, cfg)
+	v, err := b.AddViewer(ctx, cfg)
 	t.Check(err)
+	received := func() uint64 { return v.Counters().Received }
 	t.Step("%d times: restart the bridge, by SIGKILL and in good order, and a broker that is no part of it, in turn; let the viewer come back", l.Cycles)
 	var seen takeoverFacts
 	t.Check(b.Around(ctx, "refill", l.Hold, l.Hold, func(ctx context.Context) (err error) {
@@ -129,6 +130,9 @@ func driveRefill(ctx context.Context, t *spec.Trial) {
 				return err
 			}
 			if came, err := back(ctx, b, patience); !came {
+				return err
+			}
+			if err := more(ctx, received, freshPatience); err != nil {
 				return err
 			}
 			if err := harness.Wait(ctx, l.Hold); err != nil {
@@ -141,6 +145,14 @@ func driveRefill(ctx context.Context, t *spec.Trial) {
 	t.Keep(seen)
 	t.Step("drain, end everything and compare the filters that bring data with those that were asked for")
 	t.Check(b.Finish(ctx))
+}
+
+// more waits until something is received after it was called: a bridge that was not restarted itself may need a while to find its broker
+// again. It fails only when ctx ends: that nothing came within limit is for the judge.
+func more(ctx context.Context, received func() uint64, limit time.Duration) error {
+	before := received()
+	_ = harness.Until(ctx, limit, "data after a restart", func() bool { return received() > before })
+	return ctx.Err()
 }
 
 // restart is a fault made of two steps: something goes away and comes back.
