@@ -2,7 +2,9 @@ package serialline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,11 +23,21 @@ type Listening struct {
 // usualSpeeds are those of sensors in the field, the most usual first.
 var usualSpeeds = []int{9600, 115200, 4800, 38400, 57600, 19200, 230400, 460800, 921600, 2400}
 
-// streamed are the codecs that are held against what is heard: the stricter
-// first, because a laxer one understands the same.
-var streamed = []string{"nmea0183", "linejson+crc", "linejson"}
+// unchecked are the codecs whose frames carry no check: they come last, because
+// they may understand what is meant for another.
+var unchecked = []string{"linejson", "senml+json", "candump", "keyvalue", "csv", "tsv"}
 
-func (o Listening) withDefaults() (Listening, error) {
+// streamed returns the codecs that are held against what is heard: all that cut
+// a stream by themselves, the checked ones first.
+func streamed() []codec.Codec {
+	all := slices.DeleteFunc(codec.All(), codec.Whole)
+	slices.SortStableFunc(all, func(a, b codec.Codec) int {
+		return slices.Index(unchecked, a.Name()) - slices.Index(unchecked, b.Name())
+	})
+	return all
+}
+
+func (o Listening) withDefaults() Listening {
 	if o.Silence <= 0 {
 		o.Silence = 2500 * time.Millisecond
 	}
@@ -36,15 +48,9 @@ func (o Listening) withDefaults() (Listening, error) {
 		o.Speeds = usualSpeeds
 	}
 	if len(o.Codecs) == 0 {
-		for _, name := range streamed {
-			c, err := codec.ByName(name)
-			if err != nil {
-				return o, err
-			}
-			o.Codecs = append(o.Codecs, c)
-		}
+		o.Codecs = streamed()
 	}
-	return o, nil
+	return o
 }
 
 // Listen opens a port, sends nothing, listens at each speed and returns what a
@@ -54,10 +60,7 @@ func (o Listening) withDefaults() (Listening, error) {
 // port, half a minute for one that nobody understands; ctx ends it earlier with
 // what was heard. Opening may reset a board. Errors are those of Open.
 func Listen(ctx context.Context, path string, o Listening) (inventory.Guess, error) {
-	o, err := o.withDefaults()
-	if err != nil {
-		return inventory.Guess{}, err
-	}
+	o = o.withDefaults()
 	var heard inventory.Guess
 	var best inventory.Guess
 	for _, baud := range o.Speeds {
@@ -80,14 +83,21 @@ func Listen(ctx context.Context, path string, o Listening) (inventory.Guess, err
 	return best, nil
 }
 
-// sure reports whether no other speed needs to be tried: two frames that pass
-// their check, and most of what came.
-func sure(g inventory.Guess) bool { return g.Good >= 2 && g.Good > g.Rejected }
+// sure reports whether no other speed needs to be tried: two good frames, one
+// where each carries a check, and most of what came.
+func sure(g inventory.Guess) bool {
+	least := uint64(2)
+	if g.Codec != "" && !slices.Contains(unchecked, g.Codec) {
+		least = 1
+	}
+	return g.Good >= least && g.Good > g.Rejected
+}
 
 // ear holds one codec against what is heard.
 type ear struct {
 	codec    codec.Codec
 	framer   codec.Framer
+	decoder  codec.Decoder
 	tuned    bool // the first frame, which the opening may have cut, is over
 	good     uint64
 	rejected uint64
@@ -97,9 +107,14 @@ func (e *ear) hear(f codec.Frame) {
 	first := !e.tuned
 	e.tuned = true
 	if f.Fault == "" {
-		if _, err := e.codec.Decode(f.Raw); err == nil {
+		_, err := e.decoder.Decode(f.Raw)
+		var r *codec.Reject
+		switch {
+		case err == nil:
 			e.good++
 			return
+		case errors.As(err, &r) && r.Class == codec.Control:
+			return // whole, and without a reading
 		}
 	}
 	if !first {
@@ -121,7 +136,7 @@ func (o Listening) at(ctx context.Context, path string, baud int) (inventory.Gue
 	}
 	ears := make([]ear, len(o.Codecs))
 	for i, c := range o.Codecs {
-		ears[i] = ear{codec: c, framer: c.NewFramer()}
+		ears[i] = ear{codec: c, framer: c.NewFramer(), decoder: codec.NewDecoder(c)}
 	}
 	var g inventory.Guess
 	buf := make([]byte, 4096)
@@ -158,13 +173,18 @@ const (
 	hopeless = codec.DefaultMaxLine
 )
 
-// judge returns the codec with most good frames, the stricter of equals, and
-// names a second one that understands as much and is no lax form of the first.
+// judge returns the codec that understands most of what came: the first that is
+// sure, as the strict come first, else the one with most good frames. It names
+// a second one that understands as much and is no lax form of the first.
 func judge(ears []ear) inventory.Guess {
 	var g inventory.Guess
 	for _, e := range ears {
-		if e.good > g.Good && e.good > e.rejected {
-			g = inventory.Guess{Codec: e.codec.Name(), Good: e.good, Rejected: e.rejected}
+		if e.good <= g.Good || e.good <= e.rejected {
+			continue
+		}
+		g = inventory.Guess{Codec: e.codec.Name(), Good: e.good, Rejected: e.rejected}
+		if sure(g) {
+			break
 		}
 	}
 	for _, e := range ears {

@@ -65,6 +65,11 @@ func TestListenFindsSpeedAndCodec(t *testing.T) {
 		{"linejson+crc", 115200, func(i int) []byte {
 			return codec.AppendLineJSON(nil, "n", uint64(i), []devices.Value{{Name: "t", Number: 21.5}})
 		}},
+		{"dsmr-p1", 115200, func(i int) []byte {
+			return codec.AppendP1(nil, "ISK5\\2M550T", []codec.Object{{ID: "1-0:1.8.1", Text: fmt.Sprintf("%010.3f*kWh", float64(i))}})
+		}},
+		{"sds011", 9600, func(i int) []byte { return codec.AppendSDS011(nil, float64(i%100), 20, 7) }},
+		{"keyvalue", 38400, func(i int) []byte { return fmt.Appendf(nil, "temp=%d.5 hum=40\r\n", i) }},
 		{"linejson", 57600, func(i int) []byte { return fmt.Appendf(nil, "{\"t\":%d}\n", i) }},
 	} {
 		t.Run(c.codec, func(t *testing.T) {

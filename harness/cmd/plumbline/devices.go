@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,7 @@ import (
 )
 
 func newDevices(s streams) *cobra.Command {
-	asJSON, follow, listen := false, false, "usb"
+	asJSON, follow, listen, patience := false, false, "usb", time.Duration(0)
 	cmd := &cobra.Command{
 		Use: "devices", Short: "Show what is plugged in, as YAML to paste into a rig file", Args: noArgs,
 		Long: `Lists the serial ports of this machine as entries of a rig file (see --rig of run and certify).
@@ -38,7 +39,7 @@ are silent, to half a minute.`,
 			if err != nil {
 				return exit.With(reports.ExitUnavailable, err, "plumbline doctor checks this machine")
 			}
-			serialline.ListenAll(cmd.Context(), ports, want, serialline.Listening{})
+			serialline.ListenAll(cmd.Context(), ports, want, serialline.Listening{Silence: patience, Dwell: patience})
 			if asJSON {
 				return showPortsJSON(s.out, ports)
 			}
@@ -48,6 +49,7 @@ are silent, to half a minute.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object a port")
 	cmd.Flags().BoolVar(&follow, "watch", false, "print what is plugged in and out from now on, until Ctrl-C")
 	cmd.Flags().StringVar(&listen, "listen", listen, "ports to listen to: usb, all or none")
+	cmd.Flags().DurationVar(&patience, "listen-for", 0, "how long to listen at each speed, for devices that speak seldom; 0 is 1.5 to 2.5 s")
 	return cmd
 }
 
