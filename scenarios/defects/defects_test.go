@@ -86,6 +86,10 @@ func TestTheTrackRecordIsOfThisTable(t *testing.T) {
 		if now := defects.Untried(o.ID, ""); !o.Same(now) {
 			t.Errorf("%s: the stored trial was of another form of it (%q, under %q; now %q, under %q); run make prove", o.ID, o.Title, o.Under, now.Title, now.Under)
 		}
+		// Trials that name no commit are older than the twins.
+		if o.Status == defects.Killed && o.Without == "" && o.Commit != "" {
+			t.Errorf("%s: killed, and nothing is stored of the same trial without it", o.ID)
+		}
 	}
 	if !slices.Equal(defects.IDs(), have) {
 		t.Errorf("stored are\n%v, there are\n%v; run make prove", have, defects.IDs())
