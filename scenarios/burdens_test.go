@@ -149,6 +149,7 @@ func TestASlowViewerIsJudged(t *testing.T) {
 		{"F19 the newest value never comes", "RES-05", last, used(50, 55), reports.Fail, "stale"},
 		{"the newest value is on its way", "RES-05", slowly, used(50, 55), reports.Inconclusive, ""},
 		{"too few bytes", "RES-05", few, used(50, 55), reports.Inconclusive, ""},
+		{"too few bytes, and much memory", "RES-05", few, used(50, 116), reports.Inconclusive, ""},
 		{"nobody looked at the memory", "RES-05", none, nil, reports.Inconclusive, ""},
 	} {
 		t.Run(c.requirement+" "+c.name, func(t *testing.T) {

@@ -334,6 +334,7 @@ func (j *judged) bounded(id string) {
 	}
 	if full := j.filled(); full != nil {
 		gates = append(gates, *full)
+		figure.Estimate = nan // memory beyond what was not read is not held for who did not read it
 	}
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: samples, MinN: limit.Samples, Findings: found, Figure: figure,
