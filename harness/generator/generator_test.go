@@ -31,6 +31,12 @@ func TestGeneratorRecordsEverything(t *testing.T) {
 		if _, err := g.Open(ctx, s.cfg); err == nil {
 			t.Error("it opened twice")
 		}
+		// Who sees a message may do so before the generator tells of it.
+		for _, topic := range []string{"t/temperature-001", "t/twin-1", "t/played"} {
+			if stream, _, _ := s.cfg.Resolver.Resolve(topic, []byte("no payload of ours")); stream == record.NoStream {
+				t.Errorf("nobody knows the stream of %q before its first message", topic)
+			}
+		}
 		if err := errors.Join(g.Connect(ctx), g.Run(ctx, 300*time.Millisecond), g.Run(ctx, 200*time.Millisecond), g.WaitAcked(ctx)); err != nil {
 			t.Fatal(err)
 		}

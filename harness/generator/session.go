@@ -64,6 +64,12 @@ func (s *server) begin(ctx context.Context, o settings) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range s.forwarded {
+		// Before the answer: the harness knows the streams before their first message.
+		if err := g.Announce(d.info(), d.Topic, load.ForwardOptions{QoS: 1}); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
 	answer.Streams = g.Streams()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,6 +21,18 @@ type ForwardOptions struct {
 	Raw bool
 }
 
+// Announce registers the stream and the publisher of a device that is to be
+// forwarded to a topic, so that everybody knows them before the first message.
+// Forward does so itself for what nobody has announced.
+func (g *Generator) Announce(info devices.Info, topic string, o ForwardOptions) error {
+	r, err := g.claim(topic, o)
+	if err != nil {
+		return err
+	}
+	defer r.using.Unlock()
+	return g.announce(r, info, topic)
+}
+
 // Forward publishes what a streaming device yields, at QoS 1 in our own
 // payload, over a connection of its own, until ctx or the device ends; the end
 // of the device is no error. The intended instant of a message is the first
@@ -64,14 +76,17 @@ func (g *Generator) ForwardWith(ctx context.Context, dev devices.Device, topic s
 type route struct {
 	using     sync.Mutex // by one Forward at a time, and what follows by it
 	options   ForwardOptions
-	publisher *Publisher
+	publisher *Publisher // nil before it is announced
+	connected bool
+	known     bool // the stream is registered
 	stream    uint32
 	seq       uint64 // of the last message
 }
 
-// route returns the route to a topic, locked for the caller and connected.
-func (g *Generator) route(ctx context.Context, info devices.Info, topic string, o ForwardOptions) (*route, error) {
+// claim returns the route to a topic, locked for the caller.
+func (g *Generator) claim(topic string, o ForwardOptions) (*route, error) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	r := g.routes[topic]
 	if r == nil {
 		r = &route{options: o}
@@ -80,22 +95,36 @@ func (g *Generator) route(ctx context.Context, info devices.Info, topic string, 
 		}
 		g.routes[topic] = r
 	}
-	g.mu.Unlock()
 	if !r.using.TryLock() {
 		return nil, fmt.Errorf("load: somebody forwards to %q already", topic)
 	}
-	if r.publisher != nil {
-		return r, nil
+	return r, nil
+}
+
+// route returns the route to a topic, locked for the caller and connected.
+func (g *Generator) route(ctx context.Context, info devices.Info, topic string, o ForwardOptions) (*route, error) {
+	r, err := g.claim(topic, o)
+	if err != nil {
+		return nil, err
 	}
-	if err := g.open(ctx, r, info, topic); err != nil {
+	if err = g.announce(r, info, topic); err == nil && !r.connected {
+		if err = r.publisher.Connect(ctx); err != nil {
+			r.publisher = nil // it makes one attempt; the next call makes another
+		}
+		r.connected = err == nil
+	}
+	if err != nil {
 		r.using.Unlock()
 		return nil, err
 	}
 	return r, nil
 }
 
-// open registers and connects a new route.
-func (g *Generator) open(ctx context.Context, r *route, info devices.Info, topic string) error {
+// announce registers a route that is new.
+func (g *Generator) announce(r *route, info devices.Info, topic string) error {
+	if r.publisher != nil {
+		return nil
+	}
 	p, err := NewPublisher(g.cfg.Publisher(info.ID))
 	if err != nil {
 		return err
@@ -103,11 +132,11 @@ func (g *Generator) open(ctx context.Context, r *route, info devices.Info, topic
 	if !g.keep(&g.forwards, p) {
 		return errors.Join(errClosed, p.Close())
 	}
-	stream := g.register(record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: r.options.QoS, Foreign: r.options.Raw})
-	if err := p.Connect(ctx); err != nil {
-		return err
+	r.publisher = p
+	if !r.known {
+		r.known = true
+		r.stream = g.register(record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: r.options.QoS, Foreign: r.options.Raw})
 	}
-	r.publisher, r.stream = p, stream
 	return nil
 }
 
