@@ -90,8 +90,11 @@ func (s *Soak) Counters() SoakCounters { return s.counted }
 // Advance lets time pass until at least d of it has been handed over, as values
 // and as the line that they came in, and then makes it stand still; some lines
 // more have been printed by then, which the next call hands over first. each may
-// be nil; its error ends the call. Each time that the emulator stops it lets some
-// timers of the board run out unserved: a line or two may be late then.
+// be nil; its error ends the call.
+//
+// The emulator serves some of the board's timer interrupts only with the next one,
+// and more of them each time that it stops: a line may come up to twice its period
+// after the one before. The board's clock, by which d is measured, is right.
 func (s *Soak) Advance(ctx context.Context, d time.Duration, each func(values []devices.Value, line []byte) error) error {
 	until := s.now + d
 	for len(s.pending) > 0 && s.now < until {

@@ -61,7 +61,7 @@ func TestTimeStandsStillBetweenTwoAdvances(t *testing.T) {
 		if err != nil || !told {
 			t.Errorf("minute %d: %v °C told: %v, error %v", minute, celsius, told, err)
 		}
-		if passed := s.Now() - before; passed < time.Minute || passed > time.Minute+2*time.Second {
+		if passed := s.Now() - before; passed < time.Minute || passed > time.Minute+10*time.Second {
 			t.Errorf("minute %d took %v", minute, passed)
 		}
 	}
@@ -102,14 +102,14 @@ func TestASoakEndsWithItsContextAndWithItsBoard(t *testing.T) {
 	}
 }
 
-// BenchmarkHour is an hour of the board's time, at a line a second.
+// BenchmarkHour is an hour of the board's time, at a line every one or two seconds.
 func BenchmarkHour(b *testing.B) {
 	for b.Loop() {
 		s := soak(b)
 		if err := s.Advance(b.Context(), time.Hour, nil); err != nil {
 			b.Fatal(err)
 		}
-		if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Good < 3600 {
+		if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Good < 1800 {
 			b.Fatalf("%+v", c)
 		}
 		_ = s.Close()
