@@ -1,10 +1,8 @@
 package harness
 
 import (
-	"cmp"
 	"math"
 	"os"
-	"slices"
 	"time"
 
 	"plumbline/harness/load"
@@ -83,23 +81,7 @@ func (b *Bench) readInstruments() {
 	}
 	for _, p := range b.processes {
 		if p.Hiccup != nil {
-			b.gaps = append(b.gaps, p.Hiccup.Gaps...)
+			b.gaps = append([]oracle.Gap{}, oracle.Union(b.gaps, p.Hiccup.Gaps)...) // an empty list is one, too
 		}
 	}
-	b.gaps = union(b.gaps)
-}
-
-// union returns the stretches of time that lie in any of the gaps, none twice, in
-// the order of time.
-func union(gaps []oracle.Gap) []oracle.Gap {
-	slices.SortFunc(gaps, func(a, b oracle.Gap) int { return cmp.Compare(a.At, b.At) })
-	all := gaps[:0]
-	for _, g := range gaps {
-		if n := len(all); n > 0 && g.At <= all[n-1].At+int64(all[n-1].Length) {
-			all[n-1].Length = max(all[n-1].Length, time.Duration(g.At-all[n-1].At)+g.Length)
-			continue
-		}
-		all = append(all, g)
-	}
-	return all
 }

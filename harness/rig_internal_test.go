@@ -1,10 +1,8 @@
 package harness
 
 import (
-	"slices"
 	"testing"
 
-	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 )
 
@@ -28,16 +26,5 @@ func TestARepetitionGetsANoiseFloorOfItsOwn(t *testing.T) {
 		if fresh := r.floor != before; fresh != c.fresh {
 			t.Errorf("opening %d, of %q: measured: %v, want %v", i+1, c.scenario, fresh, c.fresh)
 		}
-	}
-}
-
-// A stretch in which two processes did not run excuses nothing twice.
-func TestUnionOfGaps(t *testing.T) {
-	got := union([]oracle.Gap{{At: 50, Length: 10}, {At: 0, Length: 10}, {At: 5, Length: 10}, {At: 7, Length: 2}, {At: 15, Length: 1}, {At: 55, Length: 20}})
-	if want := []oracle.Gap{{At: 0, Length: 16}, {At: 50, Length: 25}}; !slices.Equal(got, want) {
-		t.Errorf("the union is %v, want %v", got, want)
-	}
-	if got := union([]oracle.Gap{}); got == nil || len(got) != 0 {
-		t.Errorf("of nothing it is %v", got)
 	}
 }
