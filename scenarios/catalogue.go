@@ -289,7 +289,7 @@ var security = []profile.Known{
 		ID: "SEC-11", Title: "connections that get nowhere are closed", Class: reports.Conditional, Capability: sut.CapLimits, MinSamples: 50, Rule: fixed,
 		Measurand: "time until connections are closed that say nothing, half a request, one byte at a time or a frame of a tebibyte; beside it whether others are served and that memory (RSS) grows by at most 64 MiB",
 		Text:      "The bridge shall close every connection that does not get on within the limit.",
-		Source:    "RFC 6455 section 10.4; attack list N14, N61, N72", Faults: []string{"F70"},
+		Source:    "RFC 6455 section 10.4; attack list N14, N61, N72; 64 MiB: judgement, a quarter of one for each connection", Faults: []string{"F70"},
 	}),
 	violation("SEC-10", "refusals say why", sut.CapCloseCodes, "Every refusal shall carry the documented status or close code.",
 		"refusals without the documented code", "RFC 6455 section 7.4; PROTOCOL.md of the bridge"),

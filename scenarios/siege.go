@@ -3,8 +3,10 @@ package scenarios
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +24,8 @@ const (
 	siegeEach   = 60                     // connections of each kind that only stand there
 	siegeStand  = 500 * time.Millisecond // until all of them do
 	siegeMargin = 5 * time.Second        // that connections are watched for beyond the limit
-	siegeMemory = 64                     // MiB that all of them together may cost
-	siegeBytes  = 40                     // of a slow handshake within the limit: far fewer than one has
+	siegeMemory = 64                     // MiB that all of them together may cost: a quarter of one for each of the 242
+	siegeBytes  = 40                     // of a slow handshake while it is watched: far fewer than one has
 )
 
 // siegeKind is one kind of connection that gets nowhere.
@@ -60,7 +62,7 @@ func siegeKinds(b *harness.Bench, watch time.Duration) map[string]func() (viewer
 			way.URL, way.TLS, way.Raw = strings.Replace(way.URL, "wss://", "ws://", 1), nil, []byte{}
 		}),
 		"half a request":           of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte("GET / HTTP/1.1\r\nHost: ") }),
-		"a handshake byte by byte": of(1, func(way *viewer.ProbeSpec) { way.Dial = dribble((watch - siegeMargin) / siegeBytes) }),
+		"a handshake byte by byte": of(1, func(way *viewer.ProbeSpec) { way.Dial = dribble(dribblePause(watch)) }),
 	}
 	if b.SUT.TLS() != nil {
 		kinds["TLS and then nothing"] = of(siegeEach, func(way *viewer.ProbeSpec) { way.Raw = []byte{} })
@@ -83,6 +85,9 @@ func hugeFrame() []byte {
 	return append(out, make([]byte, 256<<10)...)
 }
 
+// dribblePause is how long a slow handshake waits between two bytes.
+func dribblePause(watch time.Duration) time.Duration { return watch / siegeBytes }
+
 // dribble makes connections that send one byte at a time, with a wait between
 // them. It is so long that no handshake comes to its end while it is watched: who
 // lets one in that does has served a viewer.
@@ -93,28 +98,83 @@ func dribble(wait time.Duration) func(ctx context.Context, network, addr string)
 		if err != nil {
 			return nil, err
 		}
-		return &dribbling{conn, wait}, nil
+		return &dribbling{Conn: conn, wait: wait}, nil
 	}
 }
 
-// dribbling is a connection that takes its time.
+// dribbling is a connection that takes its time. Between two bytes it reads, so
+// that it notices at once when the peer ends it: a write would not before the
+// second one after that. Its Write and its Read are not for two goroutines at a time.
 type dribbling struct {
 	net.Conn
-	wait time.Duration
+	wait     time.Duration
+	early    []byte    // what came between the bytes and was not read yet
+	deadline time.Time // for reading; zero is none
 }
 
 // Write implements net.Conn.
 func (d *dribbling) Write(p []byte) (int, error) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for i := range p {
-		<-timer.C
+		if i > 0 {
+			if err := d.listen(time.Now().Add(d.wait)); err != nil {
+				return i, err
+			}
+		}
 		if _, err := d.Conn.Write(p[i : i+1]); err != nil {
 			return i, err
 		}
-		timer.Reset(d.wait)
 	}
 	return len(p), nil
+}
+
+// listen keeps what comes until a moment. Its error is that the connection ended,
+// or that the caller's time did.
+func (d *dribbling) listen(until time.Time) error {
+	ours := d.deadline.IsZero() || until.Before(d.deadline)
+	if !ours {
+		until = d.deadline
+	}
+	_ = d.Conn.SetReadDeadline(until) // the read tells
+	defer func() { _ = d.Conn.SetReadDeadline(d.deadline) }()
+	var more [512]byte
+	for {
+		n, err := d.Conn.Read(more[:])
+		if len(d.early) < dribbleKeeps {
+			d.early = append(d.early, more[:n]...)
+		}
+		switch {
+		case err == nil:
+		case ours && errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// dribbleKeeps bounds what is kept of a peer that talks on meanwhile.
+const dribbleKeeps = 64 << 10
+
+// Read implements net.Conn.
+func (d *dribbling) Read(p []byte) (int, error) {
+	if len(d.early) == 0 {
+		return d.Conn.Read(p)
+	}
+	n := copy(p, d.early)
+	d.early = d.early[n:]
+	return n, nil
+}
+
+// SetDeadline implements net.Conn.
+func (d *dribbling) SetDeadline(t time.Time) error {
+	d.deadline = t
+	return d.Conn.SetDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (d *dribbling) SetReadDeadline(t time.Time) error {
+	d.deadline = t
+	return d.Conn.SetReadDeadline(t)
 }
 
 // lay lays siege to the system: it makes all connections at once, looks after a
@@ -135,7 +195,7 @@ func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siege
 				r := viewer.Probe(ctx, way)
 				mu.Lock()
 				defer mu.Unlock()
-				if k := &seen.Kinds[at]; ended(r) {
+				if k := &seen.Kinds[at]; ended(r) && !outlasted(r) {
 					k.Slowest = max(k.Slowest, r.Elapsed)
 				} else {
 					k.Open++
@@ -149,6 +209,13 @@ func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siege
 	all.Wait()
 	seen.To = b.Clock.Now()
 	return seen, err
+}
+
+// outlasted reports whether it was the probe that lost patience in the handshake of
+// TLS: nobody ended that connection.
+func outlasted(r viewer.ProbeResult) bool {
+	var dialling *net.OpError
+	return errors.Is(r.Err, context.DeadlineExceeded) && !(errors.As(r.Err, &dialling) && dialling.Op == "dial")
 }
 
 // judge judges how a siege ended; gaps are those in which the rig itself did not
