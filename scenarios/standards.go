@@ -187,8 +187,9 @@ func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err err
 		switch {
 		case e.Absent != "":
 			e.Cases = nil
-		case !open: // a server that serves nobody after the last case has still passed it
-			e.Trouble = ""
+		case !open && errors.Is(err, conform.ErrUnreachable): // it lives and serves nobody any more: its trouble stays
+		case !open:
+			e.Trouble = "" // of a server that the last case ended: that case says so
 		case err != nil && e.Trouble == "":
 			e.Trouble = err.Error()
 		}

@@ -160,3 +160,29 @@ func TestExaminedKeepsTheEvidenceOfFailuresOnly(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// A server that the last cases leave alive and serving nobody passes nothing; one
+// that the last case ended has its verdict by that case.
+func TestAServerThatHangsAfterTheLastCaseIsNoPass(t *testing.T) {
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := func(int) conform.Verdict { return conform.Pass }
+	unserved := fmt.Errorf("ws: %w: nobody answers", conform.ErrUnreachable)
+	for name, c := range map[string]struct {
+		err  error
+		want reports.Verdict
+	}{
+		"it hangs": {unserved, reports.Inconclusive}, "it ended": {nil, reports.Pass},
+	} {
+		x := &examination{found: conformance{WebSocket: &examined{Trouble: unserved.Error()}, MQTT: &examined{}}}
+		x.keep(append(decided(ws.Rules(), passed), decided(mqtt.Rules(), passed)...), nil, c.err)
+		if r := resultOf(t, p, x.found, "PRO-01"); r.Verdict != c.want || c.want == reports.Inconclusive && r.Reason != reports.ReasonEnvironment {
+			t.Errorf("%s: %s", name, r.Sentence)
+		}
+		if r := resultOf(t, p, x.found, "PRO-03"); r.Verdict != reports.Pass {
+			t.Errorf("%s: the broker: %s", name, r.Sentence)
+		}
+	}
+}
