@@ -22,7 +22,7 @@ var policy = map[string][]string{
 	"harness/stats":         {"reports"},
 	"harness/clocks":        {},
 	"harness/record":        {"reports", "devices"},
-	"harness/sut":           {"harness/record", "harness/strictyaml", "reports", "devices", "bridge"},
+	"harness/sut":           {"harness/record", "harness/strictyaml", "harness/fault", "reports", "devices", "bridge"}, // fault: whether a clock can be stepped here
 	"scenarios":             {"scenarios", "harness", "reports"},
 	"harness/cmd/plumbline": {"harness", "reports", "devices", "bridge", "scenarios"},
 }

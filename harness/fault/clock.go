@@ -21,7 +21,7 @@ import (
 // keeps on the wall clock.
 //
 // Linux on amd64 only: elsewhere, and where the kernel does not let itself be
-// changed so, Inject returns ErrUnavailable.
+// changed so, Inject returns ErrUnavailable. NoClockStep tells beforehand.
 func ClockStep(name string, p Running, by time.Duration) Fault {
 	var mu sync.Mutex
 	pid := 0
@@ -60,3 +60,10 @@ func ClockStep(name string, p Running, by time.Duration) Fault {
 	}
 	return plain(fmt.Sprintf("%s (by %+d s)", name, int64(by/time.Second)), inject, revert)
 }
+
+// NoClockStep says why ClockStep works on no process of this machine; nil where
+// nothing is known against it. It is tried on the running program, once, in a way
+// that changes nothing: a process that is another user's may still refuse.
+func NoClockStep() error { return noClockStep() }
+
+var noClockStep = sync.OnceValue(tryClock)

@@ -142,7 +142,11 @@ func TestClockStep(t *testing.T) {
 	mono := off(0, 0)
 	for _, by := range []time.Duration{time.Hour, -time.Hour, 20 * 365 * 24 * time.Hour} {
 		f := fault.ClockStep("wall clock", s, by)
-		available(t, f.Inject(t.Context()))
+		err := f.Inject(t.Context())
+		if here := fault.NoClockStep(); errors.Is(here, fault.ErrUnavailable) != errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("beforehand: %v, then: %v", here, err)
+		}
+		available(t, err)
 		mono = off(by, mono)
 		must(t, f.Revert(t.Context()))
 		mono = off(0, mono)

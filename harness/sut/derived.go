@@ -1,8 +1,9 @@
 package sut
 
 import (
-	"runtime"
 	"slices"
+
+	"plumbline/harness/fault"
 )
 
 // Capabilities of the harness over a system. They follow from the rest of the
@@ -25,7 +26,7 @@ func (d *Descriptor) All() []string {
 	for capability, holds := range map[string]bool{
 		CapProcesses: !d.Remote(),
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
-		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && runtime.GOOS == "linux" && runtime.GOARCH == "amd64"),
+		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && fault.NoClockStep() == nil),
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {
