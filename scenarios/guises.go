@@ -213,27 +213,50 @@ func askInGuise(ctx context.Context, b *harness.Bench, own string, filters []str
 	}, b.Generator.Streams()[0], own, filters, result)
 }
 
+// putOff reports whether the system said that it has too much to do at the moment.
+func (o outcome) putOff() bool {
+	return o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable
+}
+
+// Pauses before a session that was put off is tried again alone.
+const (
+	putOffFirst = 250 * time.Millisecond // twice as long at each further try
+	putOffLast  = 4 * time.Second
+)
+
 // askAs asks for every filter at once, and then for the topic own, and enters a
 // violation for each that brings data of another stream than mine. A confirmation
-// is none: brokers confirm what they then filter.
+// is none: brokers confirm what they then filter. A session that was put off is
+// tried again alone, so that a limit of the rate hides nothing.
 func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint32, own string, filters []string, result *tally) {
-	ask := func(filter string, wait time.Duration) (*arrivals, outcome) {
+	ask := func(filter string) (*arrivals, outcome) {
 		cfg := as(filter)
 		seen := watch(&cfg, func(stream uint32) bool { return stream == mine })
-		return seen, stay(ctx, cfg, wait)
+		return seen, stay(ctx, cfg, watched)
+	}
+	alone := func(filter string) (seen *arrivals, o outcome) {
+		for pause := putOffFirst; ; pause *= 2 {
+			if seen, o = ask(filter); !o.putOff() || pause > putOffLast || harness.Wait(ctx, pause) != nil {
+				return seen, o
+			}
+		}
 	}
 	all, outcomes := make([]*arrivals, len(filters)), make([]outcome, len(filters))
 	var asked sync.WaitGroup
 	for i, filter := range filters {
-		asked.Go(func() { all[i], outcomes[i] = ask(filter, watched) })
+		asked.Go(func() { all[i], outcomes[i] = ask(filter) })
 	}
 	asked.Wait()
 	for i, o := range outcomes {
-		if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
-			result.Control = fmt.Sprintf("the session that was to ask for %q was put off: %s", filters[i], how(o.status, o.code, o.reason, nil))
+		if !o.putOff() {
+			continue
+		}
+		if all[i], o = alone(filters[i]); o.putOff() { // nor will it take the others
+			result.Control = fmt.Sprintf("the session that was to ask for %q was put off, alone too: %s", filters[i], how(o.status, o.code, o.reason, nil))
+			break
 		}
 	}
-	inside, o := ask(own, watched)
+	inside, o := alone(own)
 	if !inside.any() {
 		result.Control = "a viewer did not get the topic that it may see: " + how(o.status, o.code, o.reason, nil)
 	}

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,44 @@ func TestTenantsInGuiseAreJudged(t *testing.T) {
 		if r := only(t, k); r.Verdict != c.verdict {
 			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
 		}
+	}
+}
+
+// oneAtATime puts off whoever comes while another one is served.
+func oneAtATime(h http.Handler) http.Handler {
+	place := make(chan struct{}, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case place <- struct{}{}:
+			defer func() { <-place }()
+			h.ServeHTTP(w, r)
+		default:
+			http.Error(w, "too many", http.StatusTooManyRequests)
+		}
+	})
+}
+
+// A limit of the rate is no excuse for what is shown to those that were put off,
+// and none to judge nothing.
+func TestTenantsThatArePutOffAreAskedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		topics  []string
+		verdict reports.Verdict
+	}{
+		"one at a time":                {[]string{"bench/own"}, reports.Pass},
+		"F39 with a limit of the rate": {[]string{"bench/own", "bench/other"}, reports.Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := disguised(t, servingBehind(t, oneAtATime, []string{viewer.Subprotocol}, lettingIn(0, c.topics...)))
+			result := &tally{}
+			askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+", "+/+"}, result)
+			k := caseOf(t, nil)
+			result.judge(k, "SEC-07")
+			if r := only(t, k); r.Verdict != c.verdict {
+				t.Errorf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
+			}
+		})
 	}
 }
 

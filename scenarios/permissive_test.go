@@ -37,15 +37,21 @@ func serving(t *testing.T, session func(*websocket.Conn)) viewer.ProbeSpec {
 // servingAs is serving with subprotocols to choose from.
 func servingAs(t *testing.T, subprotocols []string, session func(*websocket.Conn)) viewer.ProbeSpec {
 	t.Helper()
+	return servingBehind(t, func(h http.Handler) http.Handler { return h }, subprotocols, session)
+}
+
+// servingBehind is servingAs with something before the server.
+func servingBehind(t *testing.T, before func(http.Handler) http.Handler, subprotocols []string, session func(*websocket.Conn)) viewer.ProbeSpec {
+	t.Helper()
 	upgrader := websocket.Upgrader{Subprotocols: subprotocols, CheckOrigin: func(*http.Request) bool { return true }}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(before(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
 		defer func() { _ = conn.Close() }()
 		session(conn)
-	}))
+	})))
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10}
 	server.StartTLS()
 	t.Cleanup(server.Close)
