@@ -34,6 +34,7 @@ type Serial struct {
 	done     chan struct{}
 	closing  sync.Once
 
+	rush   rush
 	mu     sync.Mutex // held while a write goes out, pauses of a split included
 	stages []serialStage
 	echo   *echo // nil for none
@@ -49,8 +50,38 @@ type serialStage interface {
 // piece is one write to the reader.
 type piece struct {
 	data  []byte
-	pause time.Duration   // before it
-	hurry <-chan struct{} // closed when the pause is over at once; nil for never
+	pause time.Duration // before it
+}
+
+// rush ends pauses at once, all of them, while somebody is in a hurry. The zero
+// value is in none.
+type rush struct {
+	mu  sync.Mutex
+	n   int           // that are in a hurry
+	now chan struct{} // closed while n > 0
+}
+
+// add takes so many more, or less, to be in a hurry.
+func (r *rush) add(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil || r.n > 0 && r.n+n == 0 {
+		r.now = make(chan struct{})
+	}
+	if r.n == 0 && n > 0 {
+		close(r.now)
+	}
+	r.n += n
+}
+
+// begins returns what is closed when, or because, somebody is in a hurry.
+func (r *rush) begins() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil {
+		r.now = make(chan struct{})
+	}
+	return r.now
 }
 
 // NewSerial makes a line to a reader: a pty twin, a connection, a pipe.
@@ -98,7 +129,6 @@ func (s *Serial) send(p []byte, stages []serialStage) error {
 			out := stage.pass(in.data)
 			if len(out) > 0 && in.pause > 0 {
 				out[0].pause += in.pause
-				out[0].hurry = in.hurry
 			}
 			next = append(next, out...)
 		}
@@ -113,7 +143,7 @@ func (s *Serial) deliver(pieces []piece) error {
 			timer := time.NewTimer(p.pause)
 			select {
 			case <-timer.C:
-			case <-p.hurry:
+			case <-s.rush.begins():
 				timer.Stop()
 			case <-s.done:
 				timer.Stop()
@@ -162,9 +192,6 @@ func (s *Serial) remove(stage serialStage) error {
 	return nil
 }
 
-// hurried is a stage that makes pauses, which end when the fault does.
-type hurried interface{ hurry() }
-
 // fault makes a fault of a stage. check says what is wrong with its parameters.
 func (s *Serial) fault(name string, check error, stage func(log scribe) serialStage) Counted {
 	return newActing("serial "+name, s.opts.Recorder, func(t *tally) (inject, revert func() error) {
@@ -175,9 +202,8 @@ func (s *Serial) fault(name string, check error, stage func(log scribe) serialSt
 			}
 			gone := on
 			on = nil
-			if slow, ok := gone.(hurried); ok {
-				slow.hurry() // the write that pauses holds mu
-			}
+			s.rush.add(1) // a write that pauses holds mu
+			defer s.rush.add(-1)
 			return s.remove(gone)
 		}
 		inject = func() error {

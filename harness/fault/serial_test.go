@@ -125,8 +125,21 @@ func TestSplitPausesUntilClose(t *testing.T) {
 // A line that is torn for minutes is whole again as soon as it is reverted: a
 // revert has half a minute.
 func TestRevertEndsThePausesOfASplit(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { revertOfASplit(t) })
+	t.Run("behind another", func(t *testing.T) {
+		revertOfASplit(t, func(s *fault.Serial) fault.Fault { return s.SplitFault(1, time.Second, 2) })
+	})
+}
+
+// revertOfASplit reverts a split behind others, whose pauses a write under way
+// would go on with.
+func revertOfASplit(t *testing.T, others ...func(*fault.Serial) fault.Fault) {
+	t.Helper()
 	var to reader
 	line := fault.NewSerial(&to, fault.SerialOptions{})
+	for _, other := range others {
+		must(t, other(line).Inject(t.Context()))
+	}
 	f := line.SplitFault(1, time.Second, 1)
 	must(t, f.Inject(t.Context()))
 	text := strings.Repeat("x", 600) // ten minutes with pauses

@@ -54,14 +54,15 @@ func (x *noise) pass(p []byte) []piece {
 
 // SplitFault tears each write of the device into pieces of [1, most] bytes and
 // pauses before each but the first, so that the reader gets a line in several
-// reads. It fires at each tear. Reverting ends the pauses of a write under way.
+// reads. It fires at each tear. A write under way ends without pauses when any fault
+// of the line is reverted.
 func (s *Serial) SplitFault(most int, pause time.Duration, seed uint64) Counted {
 	var check error
 	if most < 1 || pause < 0 || pause > time.Second {
 		check = fmt.Errorf("pieces of at most %d bytes, %v apart: give 1 byte or more and a pause within a second", most, pause)
 	}
 	return s.fault(fmt.Sprintf("split (at most %d bytes, %v apart, seed %d)", most, pause, seed), check, func(log scribe) serialStage {
-		return &split{log: log, most: most, pause: pause, rnd: source(seed, 0, 0), over: make(chan struct{})}
+		return &split{log: log, most: most, pause: pause, rnd: source(seed, 0, 0)}
 	})
 }
 
@@ -70,13 +71,8 @@ type split struct {
 	most  int
 	pause time.Duration
 	rnd   *rand.Rand
-	n     uint64        // bytes seen
-	over  chan struct{} // closed when it is reverted
+	n     uint64 // bytes seen
 }
-
-var _ hurried = (*split)(nil)
-
-func (x *split) hurry() { close(x.over) }
 
 func (x *split) rest() []piece { return nil }
 
@@ -85,7 +81,7 @@ func (x *split) pass(p []byte) (out []piece) {
 		size := min(len(p)-at, 1+x.rnd.IntN(x.most))
 		next := piece{data: p[at : at+size]}
 		if at > 0 {
-			next.pause, next.hurry = x.pause, x.over
+			next.pause = x.pause
 			x.log.act(x.n+uint64(at)+1, "torn before it")
 		}
 		out = append(out, next)
