@@ -14,6 +14,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -74,6 +75,32 @@ type Load struct {
 	Drain   time.Duration `json:"drain_ns,omitempty"`   // longest wait for what is still on its way
 	Cycles  int           `json:"cycles,omitempty"`     // repetitions of a fault
 	Hold    time.Duration `json:"hold_ns,omitempty"`    // how long a fault holds
+}
+
+// Took returns p with the loads of a run in the place of its own. A run keeps the
+// loads of its profile; where that does not certify, the command line may give
+// every load that has a rate or a window another one. What differs else is an error.
+func (p *Profile) Took(loads map[string]Load) (*Profile, error) {
+	for name := range loads {
+		if _, known := p.Loads[name]; !known {
+			return nil, fmt.Errorf("load %q is none of the profile %q", name, p.Name)
+		}
+	}
+	for name, own := range p.Loads {
+		l := loads[name]
+		if !p.Certifies && own.Rate > 0 && l.Rate > 0 && !math.IsInf(l.Rate, 1) {
+			own.Rate = l.Rate
+		}
+		if !p.Certifies && own.Window > 0 && l.Window > 0 {
+			own.Window = l.Window
+		}
+		if l != own {
+			return nil, fmt.Errorf("load %q is %+v, in the profile %q it is %+v", name, l, p.Name, p.Loads[name])
+		}
+	}
+	taken := *p
+	taken.Loads = loads
+	return &taken, nil
 }
 
 // Gates are the validity gates that a run must keep for its figures to count.

@@ -1,6 +1,8 @@
 package profile_test
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -195,4 +197,47 @@ func FuzzParseQuantity(f *testing.F) {
 			t.Fatalf("%q reads as %+v, which reads back as %+v, %v", s, q, again, err)
 		}
 	})
+}
+
+// A run has the loads of its profile; only one that does not certify may have
+// been given another rate or window, and only where it had one.
+func TestLoadsOfARun(t *testing.T) {
+	steady := profile.Load{Rate: 500, Window: 10 * time.Second, Runs: 2, Viewers: 3, Devices: 5, Burst: 1}
+	with := func(change func(*profile.Load)) map[string]profile.Load {
+		l := steady
+		change(&l)
+		return map[string]profile.Load{"steady": l}
+	}
+	override := with(func(l *profile.Load) { l.Rate, l.Window = 7, time.Second })
+	for name, c := range map[string]struct {
+		loads          map[string]profile.Load
+		certifies, not bool
+	}{
+		"its own":         {with(func(*profile.Load) {}), true, true},
+		"another rate":    {override, false, true},
+		"no rate":         {with(func(l *profile.Load) { l.Rate = 0 }), false, false},
+		"an endless rate": {with(func(l *profile.Load) { l.Rate = math.Inf(1) }), false, false},
+		"no window":       {with(func(l *profile.Load) { l.Window = 0 }), false, false},
+		"fewer runs":      {with(func(l *profile.Load) { l.Runs = 1 }), false, false},
+		"a warm-up":       {with(func(l *profile.Load) { l.WarmUp = time.Second }), false, false},
+		"none":            {nil, false, false},
+		"another one":     {map[string]profile.Load{"steady": steady, "storm": steady}, false, false},
+	} {
+		for _, certifies := range []bool{false, true} {
+			p, err := catalogue().Parse("lab.yaml", []byte(strings.Replace(good, "certifies: true", fmt.Sprint("certifies: ", certifies), 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := c.not
+			if certifies {
+				want = c.certifies
+			}
+			took, err := p.Took(c.loads)
+			if (err == nil) != want {
+				t.Errorf("%s, certifying %v: %v", name, certifies, err)
+			} else if want && took.Loads["steady"] != c.loads["steady"] {
+				t.Errorf("%s: %+v", name, took.Loads)
+			}
+		}
+	}
 }

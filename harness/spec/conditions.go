@@ -135,7 +135,9 @@ func readConditions(dir string) (*Conditions, *profile.Profile, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("spec: the profile does not fit the catalogue of this version: %w", err)
 	}
-	p.Loads = c.Loads
+	if p, err = p.Took(c.Loads); err != nil {
+		return nil, nil, fmt.Errorf("spec: %s/%s is not of a run by this profile: %w", configFolder, conditionsFile, err)
+	}
 	return c, p, nil
 }
 

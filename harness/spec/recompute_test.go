@@ -90,6 +90,8 @@ func TestRecomputeNamesWhatIsWrong(t *testing.T) {
 		"format":            {"config/run.json", "plumbline.run/v1", "plumbline.run/v9", "plumbline.run/v9"},
 		"unknown condition": {"config/run.json", `"seed": 7`, `"seed": 7, "luck": 1`, "luck"},
 		"broken conditions": {"config/run.json", `"seed": 7`, `"seed": seven`, "damaged"},
+		"other loads":       {"config/run.json", `"burst": 1`, `"burst": 2`, `load "none" is`},
+		"unknown loads":     {"config/run.json", `"none": {`, `"some": {`, `load "some"`},
 		"no facts":          {"facts/good.json", "", "", "attempt 1"},
 		"facts of another":  {"facts/good.json", `"scenario": "good"`, `"scenario": "forgets"`, "forgets"},
 		"facts of a later":  {"facts/good.json", `"attempt": 1`, `"attempt": 2`, "attempt 2"},
