@@ -144,3 +144,61 @@ func TestBrokerThatIsNotReady(t *testing.T) {
 		t.Errorf("%d refusals were recorded", seen)
 	}
 }
+
+// TestTheBrokersKeepAliveCounts: a broker that wants to hear more often than it
+// was offered to is heard (MQTT 5 section 3.2.2.3.14), and what MQTT cannot tell
+// is refused.
+func TestTheBrokersKeepAliveCounts(t *testing.T) {
+	pinged := make(chan struct{})
+	u := strange(t, func(session int64, c net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(c, "\x20\x06\x00\x00\x03\x13\x00\x01") // Server Keep Alive 1
+		if _, err := mqttwire.Read(in, 1<<20); err != nil || session > 1 {
+			return
+		}
+		_, _ = io.WriteString(c, suback)
+		if p, err := mqttwire.Read(in, 1<<20); err == nil && p.Type == mqttwire.TypePingreq {
+			close(pinged)
+		}
+	})
+	w, err := witness.Open(limit(t), witness.Config{Broker: u, Recorder: recorder(t), KeepAlive: time.Hour, Backoff: time.Hour})
+	must(t, err)
+	select {
+	case <-pinged:
+	case <-limit(t).Done():
+		t.Error("the broker wanted to hear each second and was not spoken to")
+	}
+	must(t, w.Close())
+	for _, wrong := range []time.Duration{-time.Second, 1500 * time.Millisecond, 65536 * time.Second} {
+		if _, err := witness.Open(limit(t), witness.Config{Broker: u, Recorder: recorder(t), KeepAlive: wrong}); err == nil || !strings.Contains(err.Error(), "whole seconds") {
+			t.Errorf("a keep alive of %s: %v", wrong, err)
+		}
+	}
+}
+
+// TestSessionsThatEndAtOnceAreFew: a broker that lets the witness in and ends
+// each session at once does not fill its recording.
+func TestSessionsThatEndAtOnceAreFew(t *testing.T) {
+	third := make(chan struct{})
+	u := strange(t, func(session int64, c net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(c, connack)
+		if _, err := mqttwire.Read(in, 1<<20); err == nil {
+			_, _ = io.WriteString(c, suback)
+		}
+		if session == 3 {
+			close(third)
+		}
+	})
+	const between = 300 * time.Millisecond
+	began := time.Now()
+	w, err := witness.Open(limit(t), witness.Config{Broker: u, Recorder: recorder(t), Backoff: between})
+	must(t, err)
+	select {
+	case <-third:
+	case <-limit(t).Done():
+		t.Fatal("it did not come back")
+	}
+	if took := time.Since(began); took < between {
+		t.Errorf("three sessions within %s", took)
+	}
+	must(t, w.Close())
+}

@@ -45,6 +45,7 @@ func (e *RefusedError) passing() bool {
 // anybody can stamp them.
 type session struct {
 	version byte
+	alive   time.Duration // keep alive; the broker has the last word (MQTT 5 section 3.2.2.3.14)
 	conn    net.Conn
 	in      *bufio.Reader
 	write   sync.Mutex
@@ -78,7 +79,7 @@ func (w *Witness) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{version: w.wanted.Version, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
+	s := &session{version: w.wanted.Version, alive: w.cfg.KeepAlive, conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
 	s.stop = context.AfterFunc(w.ctx, func() { _ = conn.Close() })
 	unwatch := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = w.enter(s)
@@ -141,7 +142,7 @@ func (w *Witness) dial(ctx context.Context) (net.Conn, error) {
 // Maximum is announced: some brokers stall for good when it is reached.
 func (w *Witness) enter(s *session) error {
 	hello, err := mqttwire.Connection{
-		Version: w.wanted.Version, ClientID: w.id, Clean: true, KeepAlive: uint16(max(w.cfg.KeepAlive/time.Second, 1)),
+		Version: w.wanted.Version, ClientID: w.id, Clean: true, KeepAlive: uint16(w.cfg.KeepAlive / time.Second),
 		Username: w.cfg.Username, Password: w.cfg.Password,
 	}.Packet()
 	if err == nil {
@@ -162,6 +163,8 @@ func (w *Witness) enter(s *session) error {
 		return err
 	case answer.Code != 0:
 		return &RefusedError{Code: answer.Code}
+	case answer.KeepAlive > 0:
+		s.alive = time.Duration(answer.KeepAlive) * time.Second
 	}
 	w.event(record.Connected, nil)
 	return w.subscribe(s)
@@ -210,7 +213,7 @@ func (w *Witness) granted(suback mqttwire.Packet) error {
 // read reads one packet; the broker must show a sign of life within 1.5 times
 // the keep-alive, because we send a PINGREQ each time half of it is over.
 func (w *Witness) read(s *session) (mqttwire.Packet, error) {
-	_ = s.conn.SetReadDeadline(time.Now().Add(w.cfg.KeepAlive * 3 / 2))
+	_ = s.conn.SetReadDeadline(time.Now().Add(s.alive * 3 / 2))
 	return mqttwire.Read(s.in, packetLimit)
 }
 
@@ -221,7 +224,7 @@ func (w *Witness) serve(s *session) error {
 	defer pinger.Wait()
 	defer close(over)
 	pinger.Go(func() {
-		tick := time.NewTicker(max(w.cfg.KeepAlive/2, time.Millisecond))
+		tick := time.NewTicker(s.alive / 2)
 		defer tick.Stop()
 		for {
 			select {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"slices"
@@ -44,7 +45,7 @@ type Config struct {
 	// sends more ends the witness with ErrFlood, before its recording fills disk
 	// and memory. nil bounds nothing.
 	Plausible func() uint64
-	KeepAlive time.Duration // whole seconds; 0 means 30 s
+	KeepAlive time.Duration // whole seconds up to 18 h; 0 means 30 s. A broker that wants another one gets that
 	Backoff   time.Duration // first wait before a reconnection; 0 means 100 ms. It doubles up to 2 s
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log       *slog.Logger // nil discards
@@ -108,8 +109,11 @@ func Open(ctx context.Context, cfg Config) (*Witness, error) {
 	if len(cfg.Filters) == 0 {
 		cfg.Filters = []string{"#"}
 	}
-	if cfg.KeepAlive <= 0 {
+	switch {
+	case cfg.KeepAlive == 0:
 		cfg.KeepAlive = 30 * time.Second
+	case cfg.KeepAlive < 0 || cfg.KeepAlive%time.Second != 0 || cfg.KeepAlive/time.Second > math.MaxUint16:
+		return nil, fmt.Errorf("witness: open %q: keep alive of %v; MQTT can tell whole seconds, at most %d", cfg.Broker.Host, cfg.KeepAlive, math.MaxUint16)
 	}
 	if cfg.Backoff <= 0 {
 		cfg.Backoff = 100 * time.Millisecond
@@ -164,6 +168,7 @@ func (w *Witness) connectUntil(ctx context.Context) (*session, error) {
 func (w *Witness) run(s *session) {
 	defer close(w.done)
 	for {
+		began := time.Now()
 		err := w.serve(s)
 		s.close()
 		w.mu.Lock()
@@ -181,12 +186,27 @@ func (w *Witness) run(s *session) {
 			return
 		}
 		if !errors.Is(err, ErrFlood) {
+			w.rest(w.cfg.Backoff - time.Since(began))
 			s, err = w.connectUntil(w.ctx)
 		}
 		if err != nil {
 			w.end(err)
 			return
 		}
+	}
+}
+
+// rest waits, at most until Close: a broker that ends each session at once would
+// have as many events written down as it likes.
+func (w *Witness) rest(left time.Duration) {
+	if left <= 0 {
+		return
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.ctx.Done():
 	}
 }
 
