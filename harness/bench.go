@@ -88,6 +88,7 @@ type Bench struct {
 	info      reports.SUT       // of the system as it was started
 	health    reports.RigHealth // what the rig's own instruments said
 	gaps      []oracle.Gap
+	gapsFrom  time.Duration // gaps holds all that are longer
 	processes []Process
 }
 

@@ -26,6 +26,8 @@ type Hiccup struct {
 	P99  time.Duration `json:"p99_ns"`
 	Max  time.Duration `json:"max_ns"`
 	Gaps []oracle.Gap  `json:"gaps"` // those above a millisecond, at most 10,000, the longest ones
+	// GapsFrom is there where there were more: Gaps holds all that are longer.
+	GapsFrom time.Duration `json:"gaps_from_ns,omitempty"`
 }
 
 // GC is what Go's runtime did to a process: the collector is switched off up to a
@@ -43,7 +45,7 @@ type GC struct {
 func (b *Bench) note(name string, pid int, hiccup *load.HiccupReport, gc *load.GCReport) {
 	p := Process{Name: name, PID: pid}
 	if hiccup != nil {
-		p.Hiccup = &Hiccup{N: hiccup.N, P50: hiccup.P50, P99: hiccup.P99, Max: hiccup.Max, Gaps: []oracle.Gap{}}
+		p.Hiccup = &Hiccup{N: hiccup.N, P50: hiccup.P50, P99: hiccup.P99, Max: hiccup.Max, Gaps: []oracle.Gap{}, GapsFrom: hiccup.GapsFrom}
 		for _, gap := range hiccup.Gaps {
 			p.Hiccup.Gaps = append(p.Hiccup.Gaps, oracle.Gap{At: gap.At, Length: gap.Length})
 		}
@@ -82,6 +84,7 @@ func (b *Bench) readInstruments() {
 	for _, p := range b.processes {
 		if p.Hiccup != nil {
 			b.gaps = append([]oracle.Gap{}, oracle.Union(b.gaps, p.Hiccup.Gaps)...) // an empty list is one, too
+			b.gapsFrom = max(b.gapsFrom, p.Hiccup.GapsFrom)
 		}
 	}
 }

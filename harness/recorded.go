@@ -41,9 +41,10 @@ type Evidence struct {
 	SUT          reports.SUT       `json:"sut"`
 	Devices      []reports.Device  `json:"devices"`
 	Rig          reports.RigHealth `json:"rig"`
-	Generator    string            `json:"generator,omitempty"` // where the load came from: OwnProcess or WithinHarness
-	Processes    []Process         `json:"processes,omitempty"` // of the rig
-	Gaps         []oracle.Gap      `json:"gaps"`                // in which one of those did not run
+	Generator    string            `json:"generator,omitempty"`    // where the load came from: OwnProcess or WithinHarness
+	Processes    []Process         `json:"processes,omitempty"`    // of the rig
+	Gaps         []oracle.Gap      `json:"gaps"`                   // in which one of those did not run
+	GapsFrom     time.Duration     `json:"gaps_from_ns,omitempty"` // where there were too many: Gaps holds all that are longer
 	Usage        []Usage           `json:"usage"`
 	Agents       []string          `json:"agents,omitempty"` // folders below that of the bench, one for each agent that had viewers
 	Lapses       []sut.Lapse       `json:"lapses,omitempty"` // what its processes did wrong when they were told to end
@@ -68,6 +69,7 @@ func (b *Bench) keepEvidence() error {
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
 		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: []Usage{}, Agents: b.agents, Lapses: b.SUT.Lapses(),
 	}
+	e.GapsFrom = b.gapsFrom
 	for _, u := range b.SUT.Usages() {
 		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})
 	}

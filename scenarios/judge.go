@@ -23,6 +23,7 @@ type judged struct {
 	health  reports.RigHealth
 	devices []reports.Device
 	gaps    []oracle.Gap
+	from    time.Duration // as oracle.LatencyInput.GapsFrom
 	usage   []harness.Usage
 	unmet   []stats.Gate // why counts and times say less than they seem to
 }
@@ -34,7 +35,7 @@ func newJudged(c *spec.Case) *judged { return judgedAt(c, c.Bench()) }
 func judgedAt(c *spec.Case, r *harness.Recorded) *judged {
 	h, err := r.History()
 	c.Check(err)
-	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps, usage: r.Usage}
+	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps, from: r.GapsFrom, usage: r.Usage}
 }
 
 // options are what oracles look at, with the requirement that findings name.
@@ -84,6 +85,7 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
 		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
 		Rig: j.health, Gaps: j.gaps, Gates: append(j.gates(limit.Time), j.unmet...),
+		GapsFrom: j.from,
 	}
 	for _, window := range windows {
 		o := j.options(id)

@@ -25,6 +25,7 @@ type Hiccup struct {
 	once   sync.Once
 
 	threshold time.Duration
+	raised    bool // the threshold, above what was asked for
 	lateness  Histogram
 	gaps      []Gap
 }
@@ -40,7 +41,8 @@ type HiccupReport struct {
 	N        int64
 	P50      time.Duration
 	P99, Max time.Duration
-	Gaps     []Gap // at most 10,000, the longest ones, in the order of time
+	Gaps     []Gap         // at most 10,000, the longest ones, in the order of time
+	GapsFrom time.Duration // Gaps holds all that are longer; 0 while those are all that were asked for
 }
 
 // StartHiccup starts the thread; wake-ups later than threshold are logged as
@@ -74,7 +76,7 @@ func (h *Hiccup) note(g Gap) {
 			h.gaps = append(h.gaps, g)
 			return
 		}
-		h.threshold = max(2*h.threshold, hiccupPeriod)
+		h.threshold, h.raised = max(2*h.threshold, hiccupPeriod), true
 		h.gaps = slices.DeleteFunc(h.gaps, func(g Gap) bool { return g.Length <= h.threshold })
 	}
 }
@@ -83,9 +85,13 @@ func (h *Hiccup) note(g Gap) {
 func (h *Hiccup) Stop() HiccupReport {
 	h.once.Do(h.cancel)
 	<-h.done
+	from := time.Duration(0)
+	if h.raised {
+		from = h.threshold
+	}
 	return HiccupReport{
 		N: h.lateness.N(), P50: h.lateness.Quantile(0.5), P99: h.lateness.Quantile(0.99),
-		Max: h.lateness.Max(), Gaps: h.gaps,
+		Max: h.lateness.Max(), Gaps: h.gaps, GapsFrom: from,
 	}
 }
 

@@ -90,6 +90,9 @@ func TestFullGapLogKeepsTheLongest(t *testing.T) {
 	}
 	last := Gap{At: 3 * maxGaps, Length: time.Second}
 	h.note(last)
+	if shortest := slices.MinFunc(h.gaps, func(a, b Gap) int { return int(a.Length - b.Length) }).Length; !h.raised || shortest <= h.threshold {
+		t.Errorf("gaps from %v on are told to be logged, the shortest is %v", h.threshold, shortest)
+	}
 	if n := len(h.gaps); n == 0 || n > maxGaps || h.gaps[n-1] != last {
 		t.Errorf("%d gaps are logged, the longest is not the last of them", n)
 	}

@@ -213,26 +213,33 @@ func Excused(gaps []Gap, limit, took time.Duration, from, to int64) bool {
 	return away > 0 && took-awayWeight*time.Duration(away) <= limit
 }
 
-// unheld returns the share of samples that were under way while the rig itself
-// did not run for longer than a tenth of the limit, and all samples as they would
-// be had those of them that were late taken as long as the median.
-func (l Latencies) unheld(gaps []Gap, limit time.Duration) (stats.Series, float64) {
+// held returns the numbers of the samples that were under way while the rig itself
+// did not run for longer than a tenth of the limit.
+func (l Latencies) held(gaps []Gap, limit time.Duration) (held []int) {
 	long := longGaps(gaps, limit)
-	if len(long) == 0 || len(l.Series.Due) == 0 {
-		return l.Series, 0
+	if len(long) == 0 {
+		return nil
 	}
-	sorted := slices.Sorted(slices.Values(l.Series.Value))
-	rest, n := stats.Series{Due: l.Series.Due, Value: slices.Clone(l.Series.Value)}, 0
 	for i, due := range l.Series.Due {
 		end := due + int64(math.Min(l.Series.Value[i]*1e6, 1e15))
 		// The first gap that ends after the message was due.
 		k := sort.Search(len(long), func(k int) bool { return long[k].At+int64(long[k].Length) > due })
 		if k < len(long) && long[k].At <= end {
-			n++
-			if rest.Value[i] > toMillis(limit) {
-				rest.Value[i] = sorted[len(sorted)/2]
-			}
+			held = append(held, i)
 		}
 	}
-	return rest, float64(n) / float64(len(l.Series.Due))
+	return held
+}
+
+// unheld returns all samples as they would be had those that the rig held up and
+// that were late taken as long as the median.
+func (l Latencies) unheld(held []int, limit time.Duration) stats.Series {
+	sorted := slices.Sorted(slices.Values(l.Series.Value))
+	rest := stats.Series{Due: l.Series.Due, Value: slices.Clone(l.Series.Value)}
+	for _, i := range held {
+		if rest.Value[i] > toMillis(limit) {
+			rest.Value[i] = sorted[len(sorted)/2]
+		}
+	}
+	return rest
 }

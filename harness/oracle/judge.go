@@ -97,16 +97,25 @@ func (in LatencyInput) flag(d *stats.Decision, input stats.Input) {
 	default:
 		return
 	}
-	rest, share := in.Latency.unheld(in.Gaps, in.Limit)
-	if share <= 0.1*(1-input.Quantile) {
+	away := ""
+	held := in.Latency.held(in.Gaps, in.Limit)
+	switch share := float64(len(held)) / float64(max(len(input.Value), 1)); {
+	case in.GapsFrom > in.Limit/10:
+		away = fmt.Sprintf("the rig itself did not run so often that stretches up to %s were not kept, and a tenth of the limit is %s", in.GapsFrom, in.Limit/10)
+	case share <= 0.1*(1-input.Quantile):
 		return
-	}
-	if input.Series = rest; d.Verdict == reports.Fail && stats.DecideDR2(input).Verdict == reports.Fail {
+	case d.Verdict == reports.Fail && in.failsWithout(held, input):
 		return
+	default:
+		away = fmt.Sprintf("%s %% of the messages were under way while the rig itself did not run", figure(100*share))
 	}
-	d.Verdict, d.Reason = reports.Inconclusive, reports.ReasonRig
-	d.Detail = fmt.Sprintf("%s %% of the messages were under way while the rig itself did not run", figure(100*share))
-	d.Cure = "a quieter machine"
+	d.Verdict, d.Reason, d.Detail, d.Cure = reports.Inconclusive, reports.ReasonRig, away, "a quieter machine"
+}
+
+// failsWithout reports whether the samples fail also without what the rig held up.
+func (in LatencyInput) failsWithout(held []int, input stats.Input) bool {
+	input.Series = in.Latency.unheld(held, in.Limit)
+	return stats.DecideDR2(input).Verdict == reports.Fail
 }
 
 func (in LatencyInput) measurement(req reports.Requirement, d stats.Decision) *reports.Measurement {

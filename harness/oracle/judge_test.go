@@ -185,6 +185,17 @@ func TestJudgeLatencyHiccups(t *testing.T) {
 	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Gaps = short }); r.Verdict != reports.Fail {
 		t.Errorf("a hiccup below a tenth of the limit: %v", r.Verdict)
 	}
+	// Where there were too many hiccups to keep them, nobody knows what they held up.
+	unkept := func(in *LatencyInput) { in.GapsFrom = 32 * time.Millisecond }
+	if r := judgeSpread(10_000, 200, unkept); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || !strings.Contains(r.Sentence, "up to 32ms") {
+		t.Errorf("hiccups that matter were not kept: %v(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+	if r := judgeSpread(10_000, 0, unkept); r.Verdict != reports.Pass {
+		t.Errorf("in time though the rig slept more often than was kept: %v", r.Verdict)
+	}
+	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.GapsFrom = 16 * time.Millisecond }); r.Verdict != reports.Fail {
+		t.Errorf("hiccups that do not matter were not kept: %v", r.Verdict)
+	}
 }
 
 func TestJudgeZero(t *testing.T) {
