@@ -53,12 +53,12 @@ func (h *History) indexEvents() {
 	}
 }
 
-// firstSubscribed returns when each filter of a viewer was first subscribed. An
-// event that names no filter stands for all of them.
-func (h *History) firstSubscribed(name string) map[string]int64 {
+// firstSubscribed returns when each filter of a viewer was first subscribed, by
+// its events. One that names no filter stands for all of them.
+func firstSubscribed(events []record.Event) map[string]int64 {
 	first := map[string]int64{}
-	for _, e := range h.events {
-		if e.Kind != record.Subscribed || e.Subject != name {
+	for _, e := range events {
+		if e.Kind != record.Subscribed {
 			continue
 		}
 		filter := "#"

@@ -54,15 +54,21 @@ type oddity struct {
 
 // indexViewers follows every viewer through its arrivals, in its own order.
 func (h *History) indexViewers() {
+	connections := map[string][]record.Event{}
+	for _, e := range h.events {
+		if e.Kind == record.Disconnected || e.Kind == record.Subscribed {
+			connections[e.Subject] = append(connections[e.Subject], e)
+		}
+	}
 	for n, node := range h.log.Index.Nodes {
 		v := &h.viewers[n]
 		v.name, v.filters, v.isView = node.Name, node.Filters, node.Role == "viewer"
 		if !v.isView {
 			continue
 		}
-		subscribed := h.firstSubscribed(node.Name)
-		for _, e := range h.events {
-			if e.Kind == record.Disconnected && e.Subject == node.Name {
+		subscribed := firstSubscribed(connections[node.Name])
+		for _, e := range connections[node.Name] {
+			if e.Kind == record.Disconnected {
 				v.lost = append(v.lost, e.At)
 			}
 		}
