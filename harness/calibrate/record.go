@@ -106,3 +106,23 @@ func (r *Record) check() error {
 	}
 	return nil
 }
+
+// Worst returns by how much messages came later than their delay at the quantile,
+// at the worst of all levels: the next quantile that was measured above it, beyond
+// the last that one. It is 0 of a nil record.
+func (r *Record) Worst(quantile float64) (worst time.Duration) {
+	if r == nil {
+		return 0
+	}
+	for _, l := range r.Levels {
+		at := l.P999
+		switch {
+		case quantile <= 0.5:
+			at = l.P50
+		case quantile <= 0.99:
+			at = l.P99
+		}
+		worst = max(worst, at)
+	}
+	return worst
+}

@@ -39,7 +39,9 @@ type held struct {
 // reads after exactly the time that the frame names, counted from when it has
 // read its last byte, by an absolute sleep and a spin on a locked thread. What
 // is measured beyond that time belongs to the rig. It returns when in ends, with
-// what is held passed on, or with the error of ctx, of in or of out.
+// what is held passed on, or with an error of in or of out. When ctx ends, what is
+// held is passed on no more; a read of in that blocks is for the caller to end, by
+// closing in, and only after that it returns.
 func ServeReference(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -72,7 +72,7 @@ func (c *Calibration) missing(delay time.Duration) string {
 
 // withhold takes back what was said about latencies at a quantile: by a rig that
 // is out of control nothing was measured (metrology 1.5).
-func withhold(results []reports.Result, why string) {
+func withhold(results []reports.Result, why func(reports.Result) string) {
 	for i := range results {
 		r := &results[i]
 		if r.Measurement == nil || r.Measurement.Quantile == 0 {
@@ -80,10 +80,36 @@ func withhold(results []reports.Result, why string) {
 		}
 		switch r.Verdict {
 		case reports.Pass, reports.ConditionalPass, reports.ConditionalFail, reports.Fail:
-			r.Verdict, r.Reason = reports.Inconclusive, reports.ReasonRig
-			r.Sentence = statement(r.Requirement, r.Verdict, r.Reason, why)
+			if why := why(*r); why != "" {
+				r.Verdict, r.Reason = reports.Inconclusive, reports.ReasonRig
+				r.Sentence = statement(r.Requirement, r.Verdict, r.Reason, why)
+			}
 		}
 	}
+}
+
+// floorHard is the share of a limit that the rig may add at most for anything to
+// be said (metrology 0.5), as for the noise floor of each run.
+const floorHard = 5
+
+// unfit says why a rig in control, or one without a chart, shows nothing about a
+// latency: what it added near the reference is too much for the limit, or a
+// lateness may be its own. With the noise floor of the run, the larger one counts.
+func (c *Calibration) unfit(r reports.Result) string {
+	if c == nil {
+		return ""
+	}
+	m := r.Measurement
+	added := max(c.Before.Worst(m.Quantile), c.After.Worst(m.Quantile))
+	beyond, limit := added.Seconds()*1e3, float64(m.Limit)
+	late := r.Verdict == reports.Fail || r.Verdict == reports.ConditionalFail
+	switch {
+	case beyond > limit/floorHard:
+		return fmt.Sprintf("with the reference bridge the rig itself added %s at this quantile, more than a fifth of the limit of %g ms; a quieter machine or a wider limit would cure it", added, limit)
+	case late && beyond > m.Bias && !(float64(m.Lower) > limit+m.Guard+beyond):
+		return fmt.Sprintf("with the reference bridge the rig itself added %s at this quantile, and without that the latency may have kept the limit of %g ms; a quieter machine would cure it", added, limit)
+	}
+	return ""
 }
 
 // environment adds the calibration to what is said about the machine.

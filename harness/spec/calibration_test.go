@@ -15,6 +15,43 @@ import (
 	"plumbline/reports"
 )
 
+// adding is a calibrator at whose n-th measurement the rig adds the n-th of times
+// at every quantile.
+func adding(times [2]time.Duration) spec.Calibrator {
+	calls := 0
+	return func(_ context.Context, delay time.Duration) (*calibrate.Record, error) {
+		calls++
+		by := times[calls-1]
+		return &calibrate.Record{Schema: calibrate.Schema, Rate: 1000, Levels: []calibrate.Level{{Delay: delay, N: 100, P50: by, P99: by, P999: by, Max: by}}}, nil
+	}
+}
+
+// What the rig adds near the reference is its noise floor there, whether a chart is
+// kept or not: above a fifth of a limit nothing is said.
+func TestACalibrationIsANoiseFloor(t *testing.T) {
+	for name, c := range map[string]struct {
+		times [2]time.Duration
+		want  reports.Verdict
+	}{
+		"little":             {[2]time.Duration{2 * time.Millisecond, time.Millisecond}, reports.Pass},
+		"too much before it": {[2]time.Duration{2100 * time.Microsecond, time.Millisecond}, reports.Inconclusive},
+		"too much after it":  {[2]time.Duration{0, 2100 * time.Microsecond}, reports.Inconclusive},
+	} {
+		dir := ""
+		run, err := execute(t, "good", func(o *spec.Options) { dir, o.Reference, o.Calibrate = o.Dir, 20*time.Millisecond, adding(c.times) })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		r := resultOf(t, run, "LAT-01")
+		if r.Verdict != c.want || c.want != reports.Pass && (r.Reason != reports.ReasonRig || !strings.Contains(r.Sentence, "added 2.1ms")) {
+			t.Errorf("%s: %s(%s) %q", name, r.Verdict, r.Reason, r.Sentence)
+		}
+		if again, err := spec.Recompute(dir); err != nil || text(t, again) != text(t, run) {
+			t.Errorf("%s: its files give another run, %v", name, err)
+		}
+	}
+}
+
 // calibrating is a calibrator whose n-th record is out of control for outside[n],
 // and which fails with err from the second on.
 func calibrating(calls *int, outside [2]string, err error) spec.Calibrator {

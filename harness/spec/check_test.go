@@ -18,6 +18,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 
 	"plumbline/harness"
+	"plumbline/harness/calibrate"
 	"plumbline/harness/profile"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -284,4 +285,29 @@ func TestLapsesAreRemarks(t *testing.T) {
 		t.Errorf("results are %+v", results)
 	}
 	c.remark(&Case{attempt: &attempt{Benches: []string{"good"}}}, nil)
+}
+
+// A lateness that the rig may have added itself is no FAIL; one that stands
+// without that is.
+func TestALatenessOfTheRigIsNoFail(t *testing.T) {
+	c := &Calibration{Before: &calibrate.Record{Levels: []calibrate.Level{{P50: time.Millisecond, P99: 4 * time.Millisecond, P999: 30 * time.Millisecond}}}}
+	for name, x := range map[string]struct {
+		verdict     reports.Verdict
+		lower, bias float64
+		quantile    float64
+		fits        bool
+	}{
+		"just above the limit":            {reports.Fail, 103, 1, 0.99, false},
+		"above it by more than that":      {reports.Fail, 105, 1, 0.99, true},
+		"the run's own floor was as high": {reports.Fail, 103, 4, 0.99, true},
+		"a PASS":                          {reports.Pass, 50, 1, 0.99, true},
+		"a quantile it cannot show":       {reports.Pass, 50, 1, 0.999, false},
+		"never arrived":                   {reports.Fail, math.Inf(1), 1, 0.99, true},
+		"no lower bound":                  {reports.ConditionalFail, math.NaN(), 1, 0.99, false},
+	} {
+		m := &reports.Measurement{Unit: "ms", Limit: 100, Guard: 0.3, Bias: x.bias, Lower: reports.Float(x.lower), Quantile: x.quantile}
+		if why := c.unfit(reports.Result{Verdict: x.verdict, Measurement: m}); (why == "") != x.fits {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
 }

@@ -74,9 +74,11 @@ func (c *composer) assemble(outcomes []Outcome) {
 	for _, out := range outcomes {
 		c.add(out)
 	}
-	if why := with.Calibration.missing(c.court.profile.Gates.Reference); why != "" {
-		withhold(c.run.Results, why)
+	why := with.Calibration.unfit
+	if missing := with.Calibration.missing(c.court.profile.Gates.Reference); missing != "" {
+		why = func(reports.Result) string { return missing }
 	}
+	withhold(c.run.Results, why)
 	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()
 }
