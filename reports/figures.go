@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -154,4 +156,22 @@ type RigHealth struct {
 	ClockSource string `json:"clock_source"`
 	GCPauseMax  Float  `json:"gc_pause_max_ms"`
 	Uncertainty Float  `json:"uncertainty_ms"` // U, k=2
+}
+
+// Grouped writes n with a narrow no-break space every three digits, as ISO 80000-1
+// groups them: 342 000.
+func Grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, s = "−", s[1:]
+	}
+	var b strings.Builder
+	for i, digit := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteRune('\u202f')
+		}
+		b.WriteRune(digit)
+	}
+	return sign + b.String()
 }

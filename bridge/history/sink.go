@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -72,15 +73,9 @@ type Sink struct {
 
 // NewSink makes a sink that Run starts.
 func NewSink(o SinkOptions) *Sink {
-	if o.Flush == 0 {
-		o.Flush = DefaultFlush
-	}
-	if o.Batch == 0 {
-		o.Batch = DefaultBatch
-	}
-	if o.BatchBytes == 0 {
-		o.BatchBytes = DefaultBatchBytes
-	}
+	o.Flush = cmp.Or(o.Flush, DefaultFlush)
+	o.Batch = cmp.Or(o.Batch, DefaultBatch)
+	o.BatchBytes = cmp.Or(o.BatchBytes, DefaultBatchBytes)
 	if o.Metrics == nil {
 		o.Metrics = metrics.New()
 	}

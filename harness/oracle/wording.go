@@ -6,28 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"plumbline/reports"
 )
 
-// thinSpace keeps the groups of a number together (ISO 80000-1), as the report
-// does.
-const thinSpace = '\u202f'
-
-// count writes a number with its thousands apart: 342 000.
-func count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	var b strings.Builder
-	for i, digit := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteRune(thinSpace)
-		}
-		b.WriteRune(digit)
-	}
-	return sign + b.String()
-}
+// count writes a number as the report does: 342 000.
+func count(n int64) string { return reports.Grouped(n) }
 
 // figure writes a value with three significant digits; from 1 000 on as a whole
 // number with its thousands apart.

@@ -51,23 +51,8 @@ func superscript(n int) string {
 		"5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹").Replace(strconv.Itoa(n))
 }
 
-// grouped prints n with a narrow no-break space every three digits, as the
-// verdict sentences and ISO 80000-1 group them.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	var b strings.Builder
-	for i, r := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteRune('\u202f')
-		}
-		b.WriteRune(r)
-	}
-	return sign + b.String()
-}
+// grouped is how verdict sentences write a count.
+func grouped(n int64) string { return reports.Grouped(n) }
 
 // quantity joins a figure and its unit. There is none behind "—" or "∞", and
 // "1" is the unit of a ratio, which is not printed.

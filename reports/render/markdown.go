@@ -53,28 +53,21 @@ func Markdown(w io.Writer, run *reports.Run) error {
 }
 
 func markdownTrouble(b *strings.Builder, judgements []reports.Judgement) {
-	head := false
-	for _, j := range judgements {
-		for _, res := range j.Standing {
-			if res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable {
-				continue
-			}
-			if !head {
-				b.WriteString("\n## Not passed\n")
-				head = true
-			}
-			fmt.Fprintf(b, "\n### %s %s\n\n%s\n", md(res.Requirement), md(verdictText(res.Verdict, res.Reason)), md(res.Sentence))
-			markdownFindings(b, res.Findings)
-			if res.Reproduce != "" {
-				fmt.Fprintf(b, "\nReproduce: %s\n", codeSpan(res.Reproduce))
-			}
+	for i, res := range resultsOf(judgements, troubling) {
+		if i == 0 {
+			b.WriteString("\n## Not passed\n")
+		}
+		fmt.Fprintf(b, "\n### %s %s\n\n%s\n", md(res.Requirement), md(verdictText(res.Verdict, res.Reason)), md(res.Sentence))
+		markdownFindings(b, res.Findings)
+		if res.Reproduce != "" {
+			fmt.Fprintf(b, "\nReproduce: %s\n", codeSpan(res.Reproduce))
 		}
 	}
 }
 
 // markdownRemarks lists what was found beside what passed.
 func markdownRemarks(b *strings.Builder, judgements []reports.Judgement) {
-	for i, res := range remarks(judgements) {
+	for i, res := range resultsOf(judgements, remarkable) {
 		if i == 0 {
 			b.WriteString("\n## Remarks\n")
 		}

@@ -74,31 +74,24 @@ func titleOf(req reports.Requirement) string {
 
 // textTrouble repeats what keeps the run from passing.
 func textTrouble(b *strings.Builder, judgements []reports.Judgement) {
-	head := false
-	for _, j := range judgements {
-		for _, res := range j.Standing {
-			if res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable {
-				continue
-			}
-			if !head {
-				b.WriteString("\nNOT PASSED\n")
-				head = true
-			}
-			fmt.Fprintf(b, "%s %s (%s)\n", res.Requirement, verdictText(res.Verdict, res.Reason), res.Scenario)
-			if res.Sentence != "" {
-				fmt.Fprintf(b, "    %s\n", res.Sentence)
-			}
-			textFindings(b, res.Findings)
-			if res.Reproduce != "" {
-				fmt.Fprintf(b, "    reproduce: %s\n", res.Reproduce)
-			}
+	for i, res := range resultsOf(judgements, troubling) {
+		if i == 0 {
+			b.WriteString("\nNOT PASSED\n")
+		}
+		fmt.Fprintf(b, "%s %s (%s)\n", res.Requirement, verdictText(res.Verdict, res.Reason), res.Scenario)
+		if res.Sentence != "" {
+			fmt.Fprintf(b, "    %s\n", res.Sentence)
+		}
+		textFindings(b, res.Findings)
+		if res.Reproduce != "" {
+			fmt.Fprintf(b, "    reproduce: %s\n", res.Reproduce)
 		}
 	}
 }
 
 // textRemarks lists what was found beside what passed.
 func textRemarks(b *strings.Builder, judgements []reports.Judgement) {
-	for i, res := range remarks(judgements) {
+	for i, res := range resultsOf(judgements, remarkable) {
 		if i == 0 {
 			b.WriteString("\nREMARKS\n")
 		}
@@ -107,11 +100,19 @@ func textRemarks(b *strings.Builder, judgements []reports.Judgement) {
 	}
 }
 
-// remarks returns the results that passed and have something to remark.
-func remarks(judgements []reports.Judgement) (all []*reports.Result) {
+// troubling reports whether a result keeps the run from passing.
+func troubling(res *reports.Result) bool {
+	return res.Verdict != reports.Pass && res.Verdict != reports.NotApplicable
+}
+
+// remarkable reports whether a result passed and has something to remark.
+func remarkable(res *reports.Result) bool { return !troubling(res) && len(res.Findings) > 0 }
+
+// resultsOf returns the results that stand and are of a kind, in their order.
+func resultsOf(judgements []reports.Judgement, kind func(*reports.Result) bool) (all []*reports.Result) {
 	for _, j := range judgements {
 		for _, res := range j.Standing {
-			if len(res.Findings) > 0 && (res.Verdict == reports.Pass || res.Verdict == reports.NotApplicable) {
+			if kind(res) {
 				all = append(all, res)
 			}
 		}

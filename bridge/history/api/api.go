@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed" // the document
@@ -67,15 +68,9 @@ func New(o Options) *Handler {
 		o.PageKey = make([]byte, 32)
 		_, _ = rand.Read(o.PageKey) // it never fails
 	}
-	if o.MaxPoints == 0 {
-		o.MaxPoints = DefaultMaxPoints
-	}
-	if o.MaxConcurrent == 0 {
-		o.MaxConcurrent = DefaultMaxConcurrent
-	}
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
+	o.MaxPoints = cmp.Or(o.MaxPoints, DefaultMaxPoints)
+	o.MaxConcurrent = cmp.Or(o.MaxConcurrent, DefaultMaxConcurrent)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	if o.Metrics == nil {
 		o.Metrics = metrics.New()
 	}

@@ -117,8 +117,12 @@ func (c *client) subscribe(q *query) (stream *hub.Subscription, got hub.Subscrib
 	return stream, got, wake, err
 }
 
-// place waits for the right to make a snapshot, which release gives back; false when the request ended meanwhile.
-func (c *client) place() (release func(), ok bool) {
+// place waits for the right to make a snapshot, where the query wants one, which release gives back; false when the request ended
+// meanwhile.
+func (c *client) place(q *query) (release func(), ok bool) {
+	if !q.snapshot {
+		return func() {}, true
+	}
 	select {
 	case c.srv.snapshots <- struct{}{}:
 		return sync.OnceFunc(func() { <-c.srv.snapshots }), true

@@ -34,11 +34,9 @@ func (s *Server) events(c *client) {
 	if !ok {
 		return
 	}
-	release := func() {}
-	if q.snapshot {
-		if release, ok = c.place(); !ok {
-			return
-		}
+	release, ok := c.place(q)
+	if !ok {
+		return
 	}
 	defer release()
 	sub, got, wake, err := c.subscribe(q)

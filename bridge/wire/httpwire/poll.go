@@ -30,11 +30,9 @@ func (s *Server) poll(c *client) {
 	if !ok {
 		return
 	}
-	release := func() {}
-	if q.snapshot {
-		if release, ok = c.place(); !ok {
-			return
-		}
+	release, ok := c.place(q)
+	if !ok {
+		return
 	}
 	defer release()
 	reached := s.opts.Hub.Stats().Position // before the subscription, which reaches at least that

@@ -234,15 +234,7 @@ func (s *suite) queued(t *conform.Trial, v byte) []packet {
 	if !again.connack.present {
 		t.Unsuref("the session was not kept")
 	}
-	var got []packet
-	for len(got) < queuedMessages {
-		p, ok := again.message(t.Patience())
-		if !ok {
-			break
-		}
-		got = append(got, p)
-	}
-	return got
+	return again.upTo(queuedMessages)
 }
 
 // resent leaves up to n messages open, as many as the server sends before it
@@ -260,14 +252,7 @@ func (s *suite) resent(t *conform.Trial, v byte, n int) {
 	sub.c.Abort()
 	again := s.rejoin(t, v, sub.id, lasting)
 	again.manual = true
-	var second []packet
-	for len(second) < n {
-		p, ok := again.message(t.Patience())
-		if !ok {
-			break
-		}
-		second = append(second, p)
-	}
+	second := again.upTo(n)
 	for i, p := range second {
 		if t.Decided() {
 			return

@@ -265,6 +265,18 @@ func (c *client) messages(last string) []packet {
 	return out
 }
 
+// upTo returns the next n messages, or fewer when no more come.
+func (c *client) upTo(n int) (out []packet) {
+	for len(out) < n {
+		p, ok := c.message(c.t.Patience())
+		if !ok {
+			break
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
 // take demands a message with that payload as the next one.
 func (c *client) take(payload string) packet {
 	p, ok := c.message(c.t.Patience())
