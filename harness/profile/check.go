@@ -193,7 +193,7 @@ func (k *checker) load(name string, raw rawLoad) (Load, error) {
 		if err != nil {
 			return l, k.doc.Errorf(at("rate"), "%v", err)
 		}
-		if l.Rate <= 0 || l.Rate > 1e6 {
+		if l.Rate <= 0 || l.Rate > MaxRate {
 			return l, k.doc.Errorf(at("rate"), "%q is not between 0 and 1 000 000 /s", raw.Rate)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +28,9 @@ const Default = "ci"
 
 //go:embed profiles/*.yaml
 var embedded embed.FS
+
+// MaxRate is the largest rate of a load, in messages per second.
+const MaxRate = 1e6
 
 // Profile is a checked profile. Treat it as read-only.
 type Profile struct {
@@ -88,7 +90,7 @@ func (p *Profile) Took(loads map[string]Load) (*Profile, error) {
 	}
 	for name, own := range p.Loads {
 		l := loads[name]
-		if !p.Certifies && own.Rate > 0 && l.Rate > 0 && !math.IsInf(l.Rate, 1) {
+		if !p.Certifies && own.Rate > 0 && l.Rate > 0 && l.Rate <= MaxRate {
 			own.Rate = l.Rate
 		}
 		if !p.Certifies && own.Window > 0 && l.Window > 0 {

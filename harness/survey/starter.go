@@ -87,20 +87,20 @@ func (f Findings) brokerNotes() (notes []string) {
 	b := f.Broker
 	switch {
 	case f.Options.Broker == "":
-		return []string{"not looked at: give --broker URL"}
+		return []string{"the broker was not looked at: give --broker URL"}
 	case !b.Reached:
-		return []string{"could not be reached: " + reason(b.Err)}
+		return []string{"the broker could not be reached: " + reason(b.Err)}
 	}
 	switch {
 	case b.Code == 0x86 || b.Code == 0x87 || b.Code == 4 || b.Code == 5:
-		notes = append(notes, "refuses a device without a password: set username, and passwordFile to a file that holds it")
+		notes = append(notes, "the broker refuses a device without a password: set username, and passwordFile to a file that holds it")
 	case b.Err != nil:
-		notes = append(notes, reason(b.Err))
+		notes = append(notes, "the broker: "+reason(b.Err))
 	default:
-		notes = append(notes, "speaks MQTT "+mqttName(b.MQTT)+", takes devices without a password")
+		notes = append(notes, "the broker speaks MQTT "+mqttName(b.MQTT)+", takes devices without a password")
 	}
 	if b.Version != "" {
-		notes = append(notes, fmt.Sprintf("calls itself %q", b.Version))
+		notes = append(notes, fmt.Sprintf("the broker calls itself %q", b.Version))
 	}
 	return append(notes, b.TLS.notes()...)
 }
@@ -116,11 +116,11 @@ func mqttName(version byte) string {
 func (f Findings) viewerNotes() (notes []string) {
 	v := f.Viewer
 	if f.Options.Viewer == "" {
-		return []string{"not looked at: give --viewer URL"}
+		return []string{"the way of viewers was not looked at: give --viewer URL"}
 	}
 	switch {
 	case v.Err != nil:
-		notes = append(notes, "could not be looked at: "+reason(v.Err))
+		notes = append(notes, "the way of viewers could not be looked at: "+reason(v.Err))
 	case v.needsToken():
 		notes = append(notes, fmt.Sprintf("refuses a viewer without a token (HTTP status %d, close code %d): say in auth how to make one", v.Status, v.CloseCode))
 	case v.Status != 0:

@@ -19,11 +19,11 @@ func TestInit(t *testing.T) {
 	}{
 		{"node.yaml", nil, []string{
 			"protocol: json", `message: {topic: "/topic", payload: "/data", list: ""}`, "token: {in: none}", "capabilities: []",
-			"found: speaks MQTT 5, takes devices without a password", `found: calls itself "mosquitto version `, "found: lets pages of any origin in", "payloads are passed on as text",
+			"found: the broker speaks MQTT 5, takes devices without a password", `found: the broker calls itself "mosquitto version `, "found: lets pages of any origin in", "payloads are passed on as text",
 		}},
 		{"node-rooms.yaml", []string{`{"subscribe":"#"}`}, []string{"refuses a viewer without a token (HTTP status 401", "token: {in: header}", "capabilities: [authentication]"}},
-		{"mosquitto.yaml", nil, []string{"protocol: mqtt", `subprotocol: "mqtt"`, "found: speaks MQTT 5", "lets a viewer in without a token"}},
-		{"nats.yaml", nil, []string{"protocol: mqtt", "found: speaks MQTT 3.1.1", `mqttVersion: "3.1.1"`}},
+		{"mosquitto.yaml", nil, []string{"protocol: mqtt", `subprotocol: "mqtt"`, "found: the broker speaks MQTT 5", "lets a viewer in without a token"}},
+		{"nats.yaml", nil, []string{"protocol: mqtt", "found: the broker speaks MQTT 3.1.1", `mqttVersion: "3.1.1"`}},
 		{"bridged.sut.yaml", nil, []string{
 			"protocol: plumbline", `the server chose the WebSocket subprotocol "plumbline.v1.json"`, "capabilities: [tls]", "TLS 1.3, certificate of ", "that this machine does not trust",
 		}},

@@ -34,7 +34,7 @@ The summaries are believed; plumbline verify and report --recompute tell whether
 			if len(args) == 2 {
 				return nil
 			}
-			return exit.Usage(fmt.Errorf("%s needs an old and a new run, got %d arguments", cmd.CommandPath(), len(args)), "for example: "+cmd.Example)
+			return exit.Usage(fmt.Errorf("%s needs an old and a new run, got %d arguments", cmd.CommandPath(), len(args)), example(cmd))
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := compare.Of(args[0], args[1])

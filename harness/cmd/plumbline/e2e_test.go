@@ -293,6 +293,11 @@ func TestWhatIsMissingIsSaidBeforeAnythingRuns(t *testing.T) {
 		{"smoke never certifies", []string{"certify", "--profile", "smoke"}, 2, []string{"smoke", "certif"}},
 		{"output folder is a file", []string{"run", "--profile", "smoke", "--output-dir", file}, 2, []string{file, "mend: "}},
 		{"key is no key", []string{"run", "--profile", "smoke", "--key", broken}, 2, []string{"broken.yaml", "--key"}},
+		{"negative rate", []string{"run", "--profile", "smoke", "--rate", "-3"}, 2, []string{"--rate -3 is", "leave it out"}},
+		{"rate of hell", []string{"run", "--profile", "smoke", "--rate", "1e9"}, 2, []string{"--rate 1e+09 is", "1e+06"}},
+		{"negative window", []string{"run", "--profile", "smoke", "--duration", "-1s"}, 2, []string{"--duration -1s is negative", "leave it out"}},
+		{"baud rate in words", []string{"watch", "serial:/dev/nosuch?baud=fast"}, 2, []string{`baud="fast": a baud rate is a positive whole number`}},
+		{"no run to report", []string{"report"}, 2, []string{"for example: plumbline report reports/out/latest\n"}},
 		{"override of a certifying profile", []string{"run", "--rate", "5"}, 2, []string{"--rate", "smoke"}},
 	}
 	for _, c := range cases {

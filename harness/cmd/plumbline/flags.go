@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +68,7 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 		return opts, exit.Usage(fmt.Errorf("profile %q never certifies", p.Name), "use plumbline run, or certify with --profile "+profile.Default)
 	}
 	if f.timeout < 0 {
-		return opts, exit.Usage(fmt.Errorf("--timeout %s is negative", f.timeout), "leave it out for no limit")
+		return opts, exit.Usage(fmt.Errorf("--timeout %s is negative", f.timeout), "leave it out for what the scenarios may take together")
 	}
 	if isFile(f.profile) {
 		opts.ProfilePath = f.profile
@@ -120,8 +119,11 @@ func (f *campaignFlags) override(opts *spec.Options) ([]reports.Deviation, error
 	if f.rate == 0 && f.duration == 0 {
 		return nil, nil
 	}
-	if !(f.rate >= 0) || math.IsInf(f.rate, 1) || f.duration < 0 {
-		return nil, exit.Usage(fmt.Errorf("--rate %v and --duration %s must be positive", f.rate, f.duration), "")
+	switch {
+	case !(f.rate >= 0 && f.rate <= profile.MaxRate):
+		return nil, exit.Usage(fmt.Errorf("--rate %v is no number of messages a second between 0 and %g", f.rate, profile.MaxRate), "leave it out for the rates of the profile")
+	case f.duration < 0:
+		return nil, exit.Usage(fmt.Errorf("--duration %s is negative", f.duration), "leave it out for the windows of the profile")
 	}
 	if opts.Profile.Certifies {
 		return nil, exit.Usage(fmt.Errorf("profile %q certifies and allows neither --rate nor --duration", opts.Profile.Name),

@@ -197,6 +197,12 @@ func oneArg(what string) cobra.PositionalArgs {
 			return nil
 		}
 		return exit.Usage(fmt.Errorf("%s needs %s, got %d arguments", cmd.CommandPath(), what, len(args)),
-			"for example: "+cmd.Example)
+			example(cmd))
 	}
+}
+
+// example shows the first of a verb's examples.
+func example(cmd *cobra.Command) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+	return "for example: " + first
 }

@@ -155,15 +155,15 @@ func (s *Spec) option(key, value string) (err error) {
 	case "rule":
 		s.Rule = value
 	case "seed":
-		s.Seed, err = strconv.ParseUint(value, 10, 64)
+		if s.Seed, err = strconv.ParseUint(value, 10, 64); err != nil {
+			err = errors.New("a seed is a whole number from 0 on")
+		}
 	case "baud":
-		s.Baud, err = strconv.Atoi(value)
-		if err == nil && s.Baud <= 0 {
+		if s.Baud, err = strconv.Atoi(value); err != nil || s.Baud <= 0 {
 			err = errors.New("a baud rate is a positive whole number")
 		}
 	case "speed":
-		s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(value, "x"), 64)
-		if err == nil && !(s.Speed > 0 && s.Speed <= maxSpeed) {
+		if s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(value, "x"), 64); err != nil || !(s.Speed > 0 && s.Speed <= maxSpeed) {
 			err = fmt.Errorf("a speed is above 0 and at most %d", maxSpeed)
 		}
 	}
