@@ -215,7 +215,8 @@ func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siege
 // TLS: nobody ended that connection.
 func outlasted(r viewer.ProbeResult) bool {
 	var dialling *net.OpError
-	return errors.Is(r.Err, context.DeadlineExceeded) && !(errors.As(r.Err, &dialling) && dialling.Op == "dial")
+	connected := !errors.As(r.Err, &dialling) || dialling.Op != "dial"
+	return connected && errors.Is(r.Err, context.DeadlineExceeded)
 }
 
 // judge judges how a siege ended; gaps are those in which the rig itself did not

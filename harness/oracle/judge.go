@@ -97,7 +97,7 @@ func (in LatencyInput) flag(d *stats.Decision, input stats.Input) {
 	default:
 		return
 	}
-	away := ""
+	var away string
 	held := in.Latency.held(in.Gaps, in.Limit)
 	switch share := float64(len(held)) / float64(max(len(input.Value), 1)); {
 	case in.GapsFrom > in.Limit/10:
