@@ -29,7 +29,7 @@ func TestSerialTwinsSpeakTheirProtocols(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &Bench{rig: &Rig{cfg: Config{Seed: 3}}, Clock: record.NewClock(), log: slog.New(slog.DiscardHandler)}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := openSources(ctx, b, specs)
 	defer func() {

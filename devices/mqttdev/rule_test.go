@@ -3,6 +3,7 @@ package mqttdev_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"plumbline/devices/devicetest"
 	"plumbline/devices/mqttdev"
@@ -34,5 +35,28 @@ func TestRulesReadWhatSensorsPublish(t *testing.T) {
 	}
 	if n := d.Counters(); n.Good != 2 || n.Damaged != 1 || d.Stats().Offline != 1 || !strings.Contains(d.Damages()[0].Reason, "room/state: the state is no JSON") {
 		t.Errorf("%+v %+v %+v", n, d.Stats(), d.Damages())
+	}
+}
+
+// TestTwinMeetsItsRule lets the twin of a Tasmota plug say that it is there, and
+// publish.
+func TestTwinMeetsItsRule(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	d := open(t, mqttdev.Config{ID: "plugs", Broker: b.url(), Filter: "tele/#", QoS: 1, Rule: mqttrule.Tasmota{}})
+	runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Name: "plug", Source: power(t, 20*time.Millisecond), Seed: 1, QoS: 1, Retry: 10 * time.Millisecond})
+	until := func(topic, name string, want func(float64) bool) {
+		for {
+			s := read(t, d)
+			for _, v := range s.Values {
+				if s.Topic == topic && v.Name == name && want(v.Number) {
+					return
+				}
+			}
+		}
+	}
+	until("tele/plug/LWT", "online", func(n float64) bool { return n == 1 })
+	until("tele/plug/SENSOR", "ENERGY.Power", func(n float64) bool { return n > 0 })
+	if n := d.Counters(); n.Rejected() != 0 {
+		t.Errorf("%+v %+v", n, d.Damages())
 	}
 }
