@@ -42,31 +42,41 @@ func next(t *testing.T, events <-chan inventory.Event) inventory.Event {
 }
 
 // begin plugs a device in, again and again until the watch, which may not have
-// begun before, tells it.
+// begun before, tells it. In between the device stays away for long enough to be
+// missed: a watch that begins while it is there knows it and would tell nothing.
 func begin(t *testing.T, usb *usbtree.Tree, events <-chan inventory.Event) {
 	t.Helper()
-	for range 100 {
+	for range 50 {
 		plug(t, usb, ftdi("ttyUSB0", "SN-A", "1-1"))
-		timer := time.NewTimer(200 * time.Millisecond)
-		for waiting := true; waiting; {
-			select {
-			case e := <-events:
-				if e.Port.Select != "usb:0403:6001:SN-A" {
-					t.Fatalf("event is %+v", e)
-				}
-				if e.Change == inventory.Plugged { // an unplugged one is of the try before
-					timer.Stop()
-					return
-				}
-			case <-timer.C:
-				waiting = false
-			}
+		if told(t, events, inventory.Plugged, 200*time.Millisecond) {
+			return
 		}
 		if err := usb.Unplug("ttyUSB0"); err != nil {
 			t.Fatal(err)
 		}
+		told(t, events, inventory.Unplugged, 200*time.Millisecond)
 	}
-	t.Fatal("no event for a device plugged in a hundred times")
+	t.Fatal("no event for a device plugged in fifty times")
+}
+
+// told waits for a change of the first device.
+func told(t *testing.T, events <-chan inventory.Event, want inventory.Change, patience time.Duration) bool {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-events:
+			if e.Port.Select != "usb:0403:6001:SN-A" {
+				t.Fatalf("event is %+v", e)
+			}
+			if e.Change == want { // another one is of the try before
+				return true
+			}
+		case <-timer.C:
+			return false
+		}
+	}
 }
 
 func TestWatchTellsWhatIsPluggedInAndOut(t *testing.T) {
