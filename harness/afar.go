@@ -172,6 +172,7 @@ func (r *Recorded) agentGaps() ([]oracle.Gap, error) {
 		for _, g := range e.Gaps {
 			all = append(all, oracle.Gap{At: m.Local(g.At), Length: g.Length})
 		}
+		r.GapsFrom = max(r.GapsFrom, e.GapsFrom)
 	}
 	return all, nil
 }

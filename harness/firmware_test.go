@@ -73,7 +73,7 @@ func TestANodeOfTheVirtualBenchIsALoop(t *testing.T) {
 
 // exercise sets a value and sends a command.
 func exercise(ctx context.Context, b *harness.Bench, screen *harness.Screen) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	node, err := b.Fixture("node-2")
 	if err != nil {

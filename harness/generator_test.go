@@ -52,7 +52,7 @@ func TestBenchWithAGeneratorOfItsOwn(t *testing.T) {
 	if health := r.Health(h, rig.Profile()); health.Achieved != health.Offered || !(health.SlipP99 > 0) {
 		t.Errorf("health is %+v", health)
 	}
-	if !slices.IsSortedFunc(r.Gaps, func(a, b oracle.Gap) int { return int(a.At + int64(a.Length) - b.At) }) {
+	if !slices.IsSortedFunc(r.Gaps, func(a, b oracle.Gap) int { return int(a.At - b.At - int64(b.Length)) }) {
 		t.Errorf("gaps overlap: %v", r.Gaps)
 	}
 }
@@ -98,7 +98,7 @@ func TestBenchTellsOfADeadGenerator(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, err := r.History()
-	if err != nil || !h.Log().Partial || len(h.Log().Records) < 20 {
+	if err != nil || !h.Log().Partial || len(h.Log().Records) <= 10 {
 		t.Errorf("the recording holds %d records, partial %v, %v", len(h.Log().Records), h.Log().Partial, err)
 	}
 }

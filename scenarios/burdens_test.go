@@ -113,6 +113,10 @@ func TestASlowViewerIsJudged(t *testing.T) {
 			return one.Kind == record.Received && one.Stream == 1 && one.Seq > 500
 		})
 	}
+	evicted := func(r *recording) { // the slow viewer is thrown out and never let in again
+		last(r)
+		r.event(4602*ms, record.Disconnected, slowViewer)
+	}
 	slowly := func(r *recording) { // what was not read comes bit by bit until nobody looks any more
 		last(r)
 		for i := range r.Records {
@@ -146,6 +150,7 @@ func TestASlowViewerIsJudged(t *testing.T) {
 		{"bounded memory, newest value", "RES-05", none, used(50, 65), reports.Pass, ""},
 		{"F59 an unbounded queue", "RES-05", none, used(50, 116), reports.Fail, ""},
 		{"F19 the newest value never comes", "RES-05", last, used(50, 55), reports.Fail, "stale"},
+		{"F19 it is thrown out and never let in again", "RES-05", evicted, used(50, 55), reports.Fail, "stale"},
 		{"the newest value is on its way", "RES-05", slowly, used(50, 55), reports.Inconclusive, ""},
 		{"too few bytes", "RES-05", few, used(50, 55), reports.Inconclusive, ""},
 		{"too few bytes, and much memory", "RES-05", few, used(50, 116), reports.Inconclusive, ""},

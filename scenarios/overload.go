@@ -265,7 +265,8 @@ func (j *judged) stall() (s stallOf) {
 		switch {
 		case e.Kind == record.WindowOpen && e.Subject == aloneWindow:
 			s.begun = e.At
-		case e.Kind == record.DrainEnd && s.left == 0, e.Kind == record.Disconnected && e.Subject == slowViewer:
+		case e.Kind == record.DrainEnd && s.left == 0,
+			e.Kind == record.Disconnected && e.Subject == slowViewer && e.Fields["reason"] == viewer.ReasonClosed:
 			s.left = e.At
 		case e.Subject != (&harness.Tap{}).Stall().Name():
 		case e.Kind == record.FaultOnset:

@@ -77,7 +77,7 @@ func TestAHandshakeThatOnlyWeGaveUpIsStillOpen(t *testing.T) {
 			}
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if r := viewer.Probe(ctx, viewer.ProbeSpec{URL: "wss://" + address, Wait: time.Minute}); !outlasted(r) {
 		t.Errorf("a handshake without an answer: %+v", r)

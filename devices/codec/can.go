@@ -122,7 +122,7 @@ func readDump(id, length string, rest []string) (canFrame, error) {
 		return f, err
 	}
 	n, err := strconv.Atoi(strings.Trim(length, "[]"))
-	if err != nil || n > maxCANData || !strings.HasSuffix(length, "]") {
+	if err != nil || n < 0 || n > maxCANData || !strings.HasSuffix(length, "]") {
 		return f, damaged("length %q", clip(length))
 	}
 	if len(rest) > 0 && rest[0] == "remote" {

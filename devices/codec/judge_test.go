@@ -256,6 +256,9 @@ func FuzzStreams(f *testing.F) {
 		f.Add(append([]byte("noise\x00\xaa\xc0"), append(s.frame(i), s.frame(i+1)...)...), 3, i)
 	}
 	f.Add([]byte("name,b\n1,2\nx\n\"\n"), 1, 3)
+	for i := range all {
+		f.Add([]byte("can0 123 [-1]\n"), 3, i)
+	}
 	f.Add([]byte(`[{"bn":"a","bv":1,"v":1e308},{"v":1e308,"bv":1e308}]`+"\n"), 9, 15)
 	f.Fuzz(func(t *testing.T, data []byte, step, which int) {
 		if step <= 0 || step > 512 {

@@ -206,7 +206,7 @@ func (d *Device) settle(run context.Context, gap time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if !got || time.Now().After(limit) { // a port that never stops must not stop us
+		if !got || time.Now().After(limit) || d.waiting() > maxPending { // a port that never stops must not stop us
 			break
 		}
 	}

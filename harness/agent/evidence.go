@@ -32,8 +32,9 @@ type Evidence struct {
 	About     About         `json:"about"`
 	HiccupP99 time.Duration `json:"hiccup_p99_ns"`
 	HiccupMax time.Duration `json:"hiccup_max_ns"`
-	Gaps      []load.Gap    `json:"gaps"`           // in which the agent itself did not run
-	Lost      string        `json:"lost,omitempty"` // what did not arrive
+	Gaps      []load.Gap    `json:"gaps"`                   // in which the agent itself did not run
+	GapsFrom  time.Duration `json:"gaps_from_ns,omitempty"` // where there were too many: Gaps holds all that are longer
+	Lost      string        `json:"lost,omitempty"`         // what did not arrive
 }
 
 // maxFile bounds what is read of a file that is no recording.

@@ -268,7 +268,7 @@ func (s *Session) Close() error {
 func (s *Session) describe(answer finishAnswer, lost error) error {
 	e := Evidence{
 		Format: evidenceFormat, Address: s.host.target.Address, About: s.host.about,
-		HiccupP99: answer.HiccupP99, HiccupMax: answer.HiccupMax, Gaps: answer.Gaps,
+		HiccupP99: answer.HiccupP99, HiccupMax: answer.HiccupMax, Gaps: answer.Gaps, GapsFrom: answer.GapsFrom,
 	}
 	if lost != nil {
 		e.Lost = lost.Error()

@@ -266,7 +266,7 @@ func (s *session) finish() finishAnswer {
 		return *s.over
 	}
 	report := s.hiccup.Stop()
-	s.over = &finishAnswer{HiccupP99: report.P99, HiccupMax: report.Max, Gaps: report.Gaps}
+	s.over = &finishAnswer{HiccupP99: report.P99, HiccupMax: report.Max, Gaps: report.Gaps, GapsFrom: report.GapsFrom}
 	if err := errors.Join(s.recorder.Close(), s.overflow); err != nil {
 		s.over.Err = err.Error()
 	}

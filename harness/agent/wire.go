@@ -184,4 +184,5 @@ type finishAnswer struct {
 	HiccupP99 time.Duration `json:"hiccup_p99_ns"`
 	HiccupMax time.Duration `json:"hiccup_max_ns"`
 	Gaps      []load.Gap    `json:"gaps"`
+	GapsFrom  time.Duration `json:"gaps_from_ns,omitempty"`
 }

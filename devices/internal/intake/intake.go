@@ -3,6 +3,7 @@
 package intake
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func (in *Intake) keep(f codec.Frame, reason string) {
 	in.counters.Bytes += uint64(f.Bytes)
 	raw := f.Raw
 	if len(raw) > maxDamageLength {
-		raw = raw[:maxDamageLength:maxDamageLength]
+		raw = bytes.Clone(raw[:maxDamageLength]) // or all of the frame would be kept
 		reason += "; kept up to 512 bytes"
 	}
 	if len(in.damages) >= in.opts.Damages {

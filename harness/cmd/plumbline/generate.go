@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,7 @@ func newGenerate(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use: generateVerb, Short: "Make the load of a run, as the harness calls for over the standard streams", Args: noArgs, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGPIPE) // the end of its input ends it in good order, also when nobody reads its output any more
 			log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return harness.ServeGenerator(context.WithoutCancel(cmd.Context()), closable(s.in), closableOut(s.out), log)
 		},
