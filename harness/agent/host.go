@@ -98,7 +98,7 @@ func (h *Host) connected(ctx context.Context) (*remote.Link, error) {
 // connection when the old one is lost, until comeBack is over. Its error is a
 // *remote.Error that the agent told, that of ctx, or wraps ErrLost.
 func (h *Host) call(ctx context.Context, verb string, argument, answer any) error {
-	for since := time.Now(); ; {
+	for since := (time.Time{}); ; { // when it was lost: the call itself may take long
 		link, err := h.connected(ctx)
 		if err == nil {
 			err = link.Call(ctx, verb, argument, answer)
@@ -114,8 +114,11 @@ func (h *Host) call(ctx context.Context, verb string, argument, answer any) erro
 			return told
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case time.Since(since) > h.patience, errors.Is(err, remote.ErrClosed) && h.ended(), errors.Is(err, ErrCertificate), errors.Is(err, ErrRefused):
+		case !since.IsZero() && time.Since(since) > h.patience, errors.Is(err, remote.ErrClosed) && h.ended(), errors.Is(err, ErrCertificate), errors.Is(err, ErrRefused):
 			return fmt.Errorf("%w: agent %s: %w", ErrLost, h.target.Address, err)
+		}
+		if since.IsZero() {
+			since = time.Now()
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
