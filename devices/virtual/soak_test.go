@@ -1,7 +1,6 @@
 package virtual_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -26,24 +25,25 @@ func soak(tb testing.TB) *virtual.Soak {
 	return s
 }
 
-// The same program with the same inputs does the same, to the microsecond.
-func TestFastForwardIsTheSameEachTime(t *testing.T) {
-	var runs [2]bytes.Buffer
-	for i := range runs {
-		s := soak(t)
-		err := s.Advance(t.Context(), 2*time.Minute, func(_ []devices.Value, line []byte) error {
-			runs[i].Write(append(line, '\n'))
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+// In fast-forward no line is lost or damaged, and the board's clock never goes
+// back. How many lines a minute has is the emulator's: it serves some of the
+// board's timer interrupts late, and on a busy machine others than on an idle one.
+func TestFastForwardLosesNoLine(t *testing.T) {
+	s := soak(t)
+	last, lines := -1.0, uint64(0)
+	err := s.Advance(t.Context(), 2*time.Minute, func(values []devices.Value, line []byte) error {
+		now := firmware.Number(values, firmware.Micros)
+		if now <= last {
+			t.Errorf("the clock shows %.0f µs after %.0f: %s", now, last, line)
 		}
-		if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Starts != 1 || s.Now() < 2*time.Minute {
-			t.Errorf("%+v at %v", c, s.Now())
-		}
+		last, lines = now, lines+1
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !bytes.Equal(runs[0].Bytes(), runs[1].Bytes()) {
-		t.Errorf("two runs differ:\n%s\n%s", runs[0].Bytes()[:200], runs[1].Bytes()[:200])
+	if c := s.Counters(); c.Damaged != 0 || c.Missing != 0 || c.Starts != 1 || c.Good != lines || s.Now() < 2*time.Minute {
+		t.Errorf("%+v at %v, %d lines were handed over", c, s.Now(), lines)
 	}
 }
 
