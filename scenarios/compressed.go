@@ -43,6 +43,11 @@ func squeezeIn(ctx context.Context, b *harness.Bench) (*viewer.Viewer, error) {
 	return b.AddViewer(ctx, cfg)
 }
 
+// unreadable is how many messages could not be read for being compressed, of the
+// malformed ones of a viewer that takes such and of one that does not: a greeting
+// that is no JSON comes to both.
+func unreadable(squeezed, plain uint64) uint64 { return squeezed - min(squeezed, plain) }
+
 // expanded judges that everything arrived unchanged at the viewer that takes
 // compressed messages, and that it could read every message.
 func (j *judged) expanded(id string, squeezed, unreadable uint64, least int64) {

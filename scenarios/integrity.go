@@ -120,7 +120,7 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	}
 	if squeezed != nil {
 		c := squeezed.Counters()
-		facts.Squeezed, facts.Unreadable = c.Squeezed, c.Malformed
+		facts.Squeezed, facts.Unreadable = c.Squeezed, unreadable(c.Malformed, b.Viewers[0].Counters().Malformed)
 	}
 	t.Keep(facts)
 }

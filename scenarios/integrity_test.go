@@ -386,3 +386,12 @@ func TestCeilingAndDriftAreJudged(t *testing.T) {
 		t.Errorf("ci does not ask for the ceiling, nor for stationarity, and has %d results of them", n)
 	}
 }
+
+// What no viewer can read is not for compression to answer for.
+func TestOnlyCompressedMessagesAreUnreadable(t *testing.T) {
+	for _, c := range []struct{ squeezed, plain, want uint64 }{{0, 0, 0}, {3, 0, 3}, {1, 1, 0}, {5, 2, 3}, {0, 1, 0}} {
+		if got := unreadable(c.squeezed, c.plain); got != c.want {
+			t.Errorf("%d malformed, %d of them without compression too: %d, want %d", c.squeezed, c.plain, got, c.want)
+		}
+	}
+}
