@@ -87,24 +87,24 @@ const maxClaim = 4096
 // read reads the claim of a file, zero when there is none.
 func read(file *os.File) Claim {
 	var c Claim
-	data, err := io.ReadAll(io.NewSectionReader(file, 0, maxClaim))
-	if err != nil || json.Unmarshal(data, &c) != nil {
+	if json.NewDecoder(io.NewSectionReader(file, 0, maxClaim)).Decode(&c) != nil { // what stands behind it is of a longer one before
 		return Claim{}
 	}
 	return c
 }
 
-// write puts the claim into the file.
+// write puts the claim into the file. It cuts the file off last: on a full disk
+// the claim before must not be gone.
 func write(file *os.File, c Claim) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	if err := file.Truncate(0); err != nil {
+	data = append(data, '\n')
+	if _, err := file.WriteAt(data, 0); err != nil {
 		return err
 	}
-	_, err = file.WriteAt(append(data, '\n'), 0)
-	return err
+	return file.Truncate(int64(len(data)))
 }
 
 // same reports whether the open file is still the one of that name.
