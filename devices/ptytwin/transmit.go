@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"time"
+
+	"plumbline/devices/internal/exact"
 )
 
 // pair is one pty: the twin holds the master and, so that unread bytes can be
@@ -27,7 +29,7 @@ type pair interface {
 // line is what waits to be sent.
 type line struct {
 	text []byte
-	at   int64 // now() when it was written: it cannot begin earlier
+	at   int64 // exact.Now() when it was written: it cannot begin earlier
 }
 
 // Write queues lines to be sent at the pace of the port. It never blocks and
@@ -42,7 +44,7 @@ func (t *Twin) Write(p []byte) (int, error) {
 	if t.queued+len(p) > t.opts.Queue {
 		return 0, ErrBacklog
 	}
-	at := now()
+	at := exact.Now()
 	if t.opts.Frames && len(p) > 0 {
 		t.queue = append(t.queue, line{text: bytes.Clone(p), at: at})
 	} else {
@@ -103,7 +105,7 @@ func (t *Twin) transmit() {
 		}
 		if stall > 0 {
 			wire.pause(stall, t.isClosed)
-			l.at = now()
+			l.at = exact.Now()
 		}
 		t.send(&wire, l)
 	}
@@ -211,7 +213,7 @@ func (t *Twin) putAll(p []byte, o *outcome) {
 			return
 		}
 		t.mu.Unlock()
-		sleepUntil(now() + int64(200*time.Microsecond))
+		exact.SleepUntil(exact.Now() + int64(200*time.Microsecond))
 		t.mu.Lock()
 		if t.pair != o.port {
 			o.gone = true
@@ -272,7 +274,7 @@ func flip(rng *rand.Rand, line []byte) bool {
 
 // wire keeps the time of an ideal UART: when its last byte ended.
 type wire struct {
-	free  int64 // nanoseconds of now(): when the line gets free
+	free  int64 // nanoseconds of exact.Now(): when the line gets free
 	start int64 // when the current line began
 	sent  int64 // characters since start
 }
@@ -288,14 +290,14 @@ func (w *wire) begin(written int64) {
 func (w *wire) advance(n, bits, baud int) {
 	w.sent += int64(n)
 	w.free = w.start + w.sent*int64(bits)*int64(time.Second)/int64(baud)
-	sleepUntil(w.free)
+	exact.SleepUntil(w.free)
 }
 
 // pause keeps the wire silent; it looks for the end every few milliseconds.
 func (w *wire) pause(d time.Duration, ended func() bool) {
-	end := now() + int64(d)
-	for now() < end && !ended() {
-		sleepUntil(min(end, now()+int64(5*time.Millisecond)))
+	end := exact.Now() + int64(d)
+	for exact.Now() < end && !ended() {
+		exact.SleepUntil(min(end, exact.Now()+int64(5*time.Millisecond)))
 	}
 }
 

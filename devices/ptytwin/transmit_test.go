@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"plumbline/devices/codec"
+	"plumbline/devices/internal/exact"
 )
 
 // TestFlipChangesOneBitAndIsAlwaysSeen: whatever the generator draws, line ends
@@ -61,7 +62,7 @@ func TestChunk(t *testing.T) {
 // that late wake-ups do not add up.
 func TestWireKeepsIdealTime(t *testing.T) {
 	var w wire
-	start := now()
+	start := exact.Now()
 	w.begin(start)
 	w.advance(96, 10, 960_000)
 	if got := time.Duration(w.free - start); got != time.Millisecond {
@@ -78,7 +79,7 @@ func TestWireKeepsIdealTime(t *testing.T) {
 	if got := time.Duration(w.free - later); got != 500*time.Microsecond {
 		t.Errorf("the third line ends %v after it was written, want 500µs", got)
 	}
-	if now() < w.free {
+	if exact.Now() < w.free {
 		t.Error("advance returned before the characters were through")
 	}
 }

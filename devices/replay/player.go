@@ -10,6 +10,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
+	"plumbline/devices/internal/exact"
 	"plumbline/devices/internal/intake"
 )
 
@@ -99,7 +100,12 @@ func (p *Player) play(run context.Context) error {
 	framer := p.rec.Codec.NewFramer()
 	last := len(p.rec.Entries) - 1
 	err := p.rec.walk(run, p.opts, func(at time.Duration, i int) error {
-		framer.Push(at, p.rec.Entries[i].Raw, func(f codec.Frame) { p.in.Accept(f, "") })
+		e := p.rec.Entries[i]
+		if m := e.Message; m != nil {
+			p.in.Accept(codec.Frame{Raw: e.Raw, First: at, Last: at, Bytes: len(e.Raw), Offset: e.Position}, m.Topic)
+		} else {
+			framer.Push(at, e.Raw, func(f codec.Frame) { p.in.Accept(f, "") })
+		}
 		if i < last {
 			return nil
 		}
@@ -153,18 +159,25 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 	return nil
 }
 
-// sleep waits for d or the end of ctx.
+// coarse is how much too late a timer of the runtime may wake: the last part of
+// a wait is slept on the thread.
+const coarse = 1500 * time.Microsecond
+
+// sleep waits for d, to 0.1 ms, or the end of ctx.
 func sleep(ctx context.Context, timer *time.Timer, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
+	due := exact.Now() + int64(d)
+	if d > coarse {
+		timer.Reset(d - coarse)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
 	}
-	timer.Reset(d)
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
+	if d > 0 {
+		exact.SleepUntil(due)
 	}
+	return ctx.Err()
 }
 
 // Feed writes the recording's bytes to w at their time: into a pty twin, say,

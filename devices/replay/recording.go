@@ -17,13 +17,17 @@ import (
 const MaxBytes = 256 << 20
 
 // Format is what the first line of a timed recording says.
-const Format = "plumbline.recording.v1"
+const Format = "plumbline.recording.v2"
+
+// formatOne is the version that had frames only; it is read as before.
+const formatOne = "plumbline.recording.v1"
 
 // Entry is one piece of a recording: a line, or what one read brought.
 type Entry struct {
 	Offset   time.Duration // from the start of the recording
 	Position int64         // where the entry begins in the file, in bytes
 	Raw      []byte        // with its line end
+	Message  *Message      // how it was published, when it is the payload of an MQTT message; else nil
 }
 
 // Recording is a recording in memory. It is not changed after it was loaded.
@@ -32,7 +36,9 @@ type Recording struct {
 	Codec   codec.Codec
 	Device  string // maker and model as the recording says, "" when it does not
 	Note    string
+	Header  Header // what a timed recording says of itself; else zero
 	Entries []Entry
+	Events  []Event       // of timed recordings
 	Length  time.Duration // from the first entry to the end of the last group
 	// Fault is what is wrong with the file, nil when it is whole. Entries then
 	// hold what was good before it.

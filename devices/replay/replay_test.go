@@ -151,7 +151,7 @@ func TestLoops(t *testing.T) {
 func TestInstantPlayLosesNothing(t *testing.T) {
 	const frames = 3 * intakeQueue
 	var file bytes.Buffer
-	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183"})
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestOptionErrors(t *testing.T) {
 
 func TestTimedRoundTrip(t *testing.T) {
 	var file bytes.Buffer
-	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183", Device: "D", Note: "N"})
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183", Device: "D", Note: "N"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,10 +327,12 @@ func TestLastLineWithoutEnd(t *testing.T) {
 }
 
 func TestWriterRefuses(t *testing.T) {
-	if _, err := replay.NewWriter(io.Discard, replay.Header{Codec: "morse"}); err == nil {
-		t.Error("an unknown codec is no error")
+	for _, limit := range []int64{1, replay.MinLimit - 1, replay.MaxBytes + 1} {
+		if _, err := replay.NewWriter(io.Discard, replay.Header{}, limit); err == nil {
+			t.Errorf("a bound of %d bytes is no error", limit)
+		}
 	}
-	w, err := replay.NewWriter(io.Discard, replay.Header{Codec: "nmea0183"})
+	w, err := replay.NewWriter(io.Discard, replay.Header{Codec: "nmea0183"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +345,7 @@ func TestWriterRefuses(t *testing.T) {
 }
 
 func TestWriterKeepsItsFirstError(t *testing.T) {
-	w, err := replay.NewWriter(&full{room: 100}, replay.Header{Codec: "nmea0183"})
+	w, err := replay.NewWriter(&full{room: 200}, replay.Header{Codec: "nmea0183"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,6 +388,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(rmc("120000") + "# c: d\n" + rmc("120001")))
 	f.Add([]byte(`{"format":"plumbline.recording.v1","codec":"nmea0183"}` + "\n" + `{"us":0,"raw":"x"}` + "\n" + `{"end":1}` + "\n"))
 	f.Add([]byte("\x00\xff"))
+	f.Add(everything(f))
+	f.Add(everything(f)[:400])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rec, err := replay.LoadFrom(bytes.NewReader(data), "f", replay.LoadOptions{})
 		if err != nil {
@@ -400,6 +404,14 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("position %d of %d", e.Position, len(data))
 			}
 			last = e.Offset
+		}
+		for _, e := range rec.Events {
+			if e.Offset < 0 || e.Offset > rec.Length || e.Position >= int64(len(data)) {
+				t.Fatalf("event %+v in a recording of %v and %d bytes", e, rec.Length, len(data))
+			}
+		}
+		if rec.Fault != nil && (rec.Fault.Offset < 0 || rec.Fault.Offset > int64(len(data))) {
+			t.Fatalf("a fault at byte %d of %d", rec.Fault.Offset, len(data))
 		}
 	})
 }

@@ -3,29 +3,90 @@ package replay
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"time"
-	"unicode/utf8"
 
 	"plumbline/devices/codec"
 )
 
 // Header is the first line of a timed recording.
 type Header struct {
-	Format string `json:"format"` // set by NewWriter
-	Codec  string `json:"codec"`  // a name that codec.ByName knows
+	Format string `json:"format"`          // set by NewWriter
+	Codec  string `json:"codec,omitempty"` // as codec.ByName or a file of the user's knows it; "" when nobody said what the bytes are
 	Device string `json:"device,omitempty"`
 	Note   string `json:"note,omitempty"`
+	// Of the following a recording of version 1 has nothing.
+	Serial     string    `json:"serial,omitempty"`     // number of the device or its adapter
+	Source     string    `json:"source,omitempty"`     // port, or broker and topic filter
+	Started    time.Time `json:"started,omitzero"`     // wall clock at offset 0
+	Settings   Settings  `json:"settings,omitzero"`    // of the port or the connection
+	Anonymised bool      `json:"anonymised,omitempty"` // identities and positions were replaced
+}
+
+// Settings are how the source was read; what does not concern it is zero.
+type Settings struct {
+	Baud     int    `json:"baud,omitempty"`
+	DataBits int    `json:"data_bits,omitempty"`
+	Parity   string `json:"parity,omitempty"`
+	StopBits int    `json:"stop_bits,omitempty"`
+	MQTT     string `json:"mqtt,omitempty"` // version of the protocol
+	QoS      byte   `json:"qos,omitempty"`  // what was subscribed
+}
+
+// Message is how an MQTT message was published; its payload is the entry's Raw.
+type Message struct {
+	Topic  string
+	QoS    byte // as it came: the lower one of publisher and subscription
+	Retain bool // with MQTT 3.1.1 only for messages that were there before the subscription
+}
+
+// Modem is what a device had on the modem lines of its port.
+type Modem struct {
+	CTS bool `json:"cts"`
+	DSR bool `json:"dsr"`
+	DCD bool `json:"dcd"`
+	RI  bool `json:"ri"`
+}
+
+// LineErrors are what the kernel counted on a serial line since it was last asked.
+type LineErrors struct {
+	Break   uint32 `json:"break,omitempty"`   // breaks
+	Frame   uint32 `json:"frame,omitempty"`   // characters without stop bit
+	Parity  uint32 `json:"parity,omitempty"`  // characters of wrong parity
+	Overrun uint32 `json:"overrun,omitempty"` // characters lost in the UART
+	Buffer  uint32 `json:"buffer,omitempty"`  // characters lost in the kernel
+}
+
+// Event is what happened beside the bytes. One of its fields is set.
+type Event struct {
+	Offset   time.Duration // from the start of the recording
+	Position int64         // where it stands in the file, in bytes
+	Port     string        // "unplugged" or "plugged"
+	Modem    *Modem        // the state from here on
+	Errors   *LineErrors
+	Lost     uint64 // messages that came and could not be kept
+	Withheld uint64 // messages that anonymising kept back
 }
 
 // timedLine is any later line.
 type timedLine struct {
-	Micros *int64  `json:"us,omitempty"`
-	Raw    *string `json:"raw,omitempty"`
-	Base64 []byte  `json:"base64,omitempty"` // standard encoding with padding
-	End    *uint64 `json:"end,omitempty"`
+	Micros   *int64      `json:"us,omitempty"`
+	Topic    *string     `json:"topic,omitempty"`
+	QoS      byte        `json:"qos,omitempty"`
+	Retain   bool        `json:"retain,omitempty"`
+	Raw      *string     `json:"raw,omitempty"`
+	Base64   []byte      `json:"base64,omitempty"` // standard encoding with padding
+	Port     string      `json:"port,omitempty"`
+	Modem    *Modem      `json:"modem,omitempty"`
+	Errors   *LineErrors `json:"errors,omitempty"`
+	Lost     uint64      `json:"lost,omitempty"`
+	Withheld uint64      `json:"withheld,omitempty"`
+	End      *uint64     `json:"end,omitempty"`
+}
+
+// isEvent reports whether the line tells something beside the bytes.
+func (l timedLine) isEvent() bool {
+	return l.Port != "" || l.Modem != nil || l.Errors != nil || l.Lost != 0 || l.Withheld != 0
 }
 
 // isTimed tells our format from a text log by its first line.
@@ -52,6 +113,9 @@ func (rec *Recording) loadTimed(data []byte) error {
 				done, reason = rec.readTimedLine(line, position)
 			}
 			if reason != "" {
+				if !bytes.HasSuffix(line, []byte("\n")) {
+					reason += fmt.Sprintf("; the recording is cut within a line, after %d frames", len(rec.Entries))
+				}
 				rec.Fault = &CorruptError{Path: rec.Path, Offset: position, Reason: reason}
 				return nil
 			}
@@ -71,17 +135,18 @@ func (rec *Recording) readHeader(line []byte) error {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return &CorruptError{Path: rec.Path, Reason: "its first line: " + err.Error()}
 	}
-	if h.Format != Format {
-		return fmt.Errorf("replay: %q has format %q; this program reads %q", rec.Path, h.Format, Format)
+	if h.Format != Format && h.Format != formatOne {
+		return fmt.Errorf("replay: %q has format %q; this program reads %q and %q", rec.Path, h.Format, Format, formatOne)
+	}
+	rec.Header, rec.Device, rec.Note = h, h.Device, h.Note
+	if h.Codec == "" && h.Format == Format || rec.Codec.Name() == h.Codec {
+		return nil // the caller's, which may be of his own
 	}
 	c, err := codec.ByName(h.Codec)
-	if err != nil && rec.Codec.Name() == h.Codec {
-		c, err = rec.Codec, nil // a codec of the caller's own
-	}
 	if err != nil {
 		return fmt.Errorf("replay: %q: %w", rec.Path, err)
 	}
-	rec.Codec, rec.Device, rec.Note = c, h.Device, h.Note
+	rec.Codec = c
 	return nil
 }
 
@@ -91,92 +156,42 @@ func (rec *Recording) readTimedLine(line []byte, position int64) (done bool, rea
 	if err := json.Unmarshal(line, &l); err != nil {
 		return false, "line: " + err.Error()
 	}
-	count := uint64(len(rec.Entries))
+	count := uint64(len(rec.Entries) + len(rec.Events))
 	if l.End != nil {
 		if *l.End != count {
 			return false, fmt.Sprintf("the end counts %d frames, %d were read", *l.End, count)
 		}
 		return true, ""
 	}
-	raw := l.Base64
-	if l.Raw != nil {
-		raw = []byte(*l.Raw)
-	}
-	switch {
-	case l.Micros == nil || *l.Micros < 0 || *l.Micros > int64(maxOffset/time.Microsecond):
+	if l.Micros == nil || *l.Micros < 0 || *l.Micros > int64(maxOffset/time.Microsecond) {
 		return false, "a frame without a usable offset"
-	case len(raw) == 0:
-		return false, "a frame without bytes"
 	}
 	offset := time.Duration(*l.Micros) * time.Microsecond
 	if offset < rec.Length {
 		return false, fmt.Sprintf("offset %v is earlier than %v before it", offset, rec.Length)
 	}
-	rec.Entries = append(rec.Entries, Entry{Offset: offset, Position: position, Raw: raw})
+	if l.isEvent() {
+		rec.Events = append(rec.Events, Event{Offset: offset, Position: position,
+			Port: l.Port, Modem: l.Modem, Errors: l.Errors, Lost: l.Lost, Withheld: l.Withheld})
+		rec.Length = offset
+		return false, ""
+	}
+	e := Entry{Offset: offset, Position: position, Raw: l.Base64}
+	if l.Raw != nil {
+		e.Raw = []byte(*l.Raw)
+	}
+	switch {
+	case l.Topic == nil && len(e.Raw) == 0:
+		return false, "a frame without bytes"
+	case l.Topic != nil && (*l.Topic == "" || l.QoS > 2):
+		return false, fmt.Sprintf("a message with topic %q and QoS %d", *l.Topic, l.QoS)
+	case l.Topic != nil:
+		e.Message = &Message{Topic: *l.Topic, QoS: l.QoS, Retain: l.Retain}
+	}
+	rec.Entries = append(rec.Entries, e)
 	rec.Length = offset
 	return false, ""
 }
 
 // maxOffset bounds offsets, so that no file can overflow the clock.
 const maxOffset = 366 * 24 * time.Hour
-
-// Writer writes a timed recording. It is used by one goroutine; errors stick.
-type Writer struct {
-	w     io.Writer
-	count uint64
-	last  time.Duration
-	err   error
-}
-
-// NewWriter writes the header and returns a Writer. The caller closes w after
-// Writer.Close.
-func NewWriter(w io.Writer, h Header) (*Writer, error) {
-	if _, err := codec.ByName(h.Codec); err != nil {
-		return nil, fmt.Errorf("replay: write recording: %w", err)
-	}
-	h.Format = Format
-	out := &Writer{w: w}
-	return out, out.line(h)
-}
-
-// Write appends what came at offset from the start. Offsets must not fall.
-func (w *Writer) Write(offset time.Duration, raw []byte) error {
-	switch {
-	case w.err != nil:
-		return w.err
-	case len(raw) == 0:
-		return errors.New("replay: write recording: a frame without bytes")
-	case offset < w.last || offset > maxOffset:
-		return fmt.Errorf("replay: write recording: offset %v after %v", offset, w.last)
-	}
-	us := offset.Microseconds()
-	l := timedLine{Micros: &us}
-	if utf8.Valid(raw) {
-		text := string(raw)
-		l.Raw = &text
-	} else {
-		l.Base64 = raw
-	}
-	w.last = offset
-	w.count++
-	return w.line(l)
-}
-
-// Close writes the last line, without which a recording counts as cut.
-func (w *Writer) Close() error {
-	if w.err != nil {
-		return w.err
-	}
-	return w.line(timedLine{End: &w.count})
-}
-
-func (w *Writer) line(v any) error {
-	data, err := json.Marshal(v)
-	if err == nil {
-		_, err = w.w.Write(append(data, '\n'))
-	}
-	if err != nil {
-		w.err = fmt.Errorf("replay: write recording: %w", err)
-	}
-	return w.err
-}

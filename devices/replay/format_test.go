@@ -1,0 +1,111 @@
+package replay_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/devices/replay"
+)
+
+// everything writes a recording that holds each kind of line.
+func everything(tb testing.TB) []byte {
+	tb.Helper()
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "payload", Device: "D", Serial: "S", Source: "usb:0403:6001:S",
+		Started: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Settings: replay.Settings{Baud: 9600, DataBits: 8, Parity: "none", StopBits: 1}}, 0)
+	ms := time.Millisecond
+	for _, err := range []error{
+		err,
+		w.Write(0, []byte("text\n")),
+		w.Write(ms, []byte{0, 0xff}),
+		w.WriteEvent(replay.Event{Offset: 2 * ms, Modem: &replay.Modem{CTS: true}}),
+		w.WriteEvent(replay.Event{Offset: 3 * ms, Errors: &replay.LineErrors{Parity: 2, Break: 1}}),
+		w.WriteEvent(replay.Event{Offset: 4 * ms, Port: "unplugged"}),
+		w.WriteMessage(5*ms, replay.Message{Topic: "a/b", QoS: 2, Retain: true}, []byte("7")),
+		w.WriteMessage(6*ms, replay.Message{Topic: "a/b", Retain: true}, nil),
+		w.WriteEvent(replay.Event{Offset: 7 * ms, Lost: 3}),
+		w.Close(),
+	} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return file.Bytes()
+}
+
+func TestEveryKindOfLineComesBack(t *testing.T) {
+	rec := load(t, string(everything(t)), replay.LoadOptions{})
+	if rec.Fault != nil || len(rec.Entries) != 4 || len(rec.Events) != 4 || rec.Length != 7*time.Millisecond {
+		t.Fatalf("%+v", rec)
+	}
+	if h := rec.Header; h.Serial != "S" || h.Settings.Baud != 9600 || h.Started.Year() != 2026 || rec.Device != "D" {
+		t.Errorf("the header is %+v", h)
+	}
+	m, cleared := rec.Entries[2], rec.Entries[3]
+	if m.Message == nil || *m.Message != (replay.Message{Topic: "a/b", QoS: 2, Retain: true}) || string(m.Raw) != "7" || len(cleared.Raw) != 0 {
+		t.Errorf("messages: %+v, %+v", m, cleared)
+	}
+	e := rec.Events
+	if !e[0].Modem.CTS || e[1].Errors.Parity != 2 || e[1].Errors.Break != 1 || e[2].Port != "unplugged" || e[3].Lost != 3 {
+		t.Errorf("events: %+v", e)
+	}
+}
+
+// TestCutAnywhere cuts a recording at every byte: all whole lines before the cut
+// are read, and the message says where they end.
+func TestCutAnywhere(t *testing.T) {
+	whole := everything(t)
+	header := bytes.IndexByte(whole, '\n') + 1
+	for cut := 1; cut < len(whole)-1; cut++ {
+		rec, err := replay.LoadFrom(bytes.NewReader(whole[:cut]), "cut.rec", replay.LoadOptions{})
+		if cut < header-1 {
+			var corrupt *replay.CorruptError
+			if cut > len(`{"format":`) && !errors.As(err, &corrupt) {
+				t.Fatalf("cut at %d, in the header: %v", cut, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		lines := bytes.Count(whole[header:max(cut, header)], []byte("\n"))
+		ends := bytes.LastIndexByte(whole[:cut], '\n') + 1
+		if whole[cut] == '\n' { // a line of which only its end is missing
+			lines, ends = lines+1, cut
+			if cut < header {
+				lines = 0
+			}
+		}
+		if got := len(rec.Entries) + len(rec.Events); got != lines {
+			t.Fatalf("cut at %d: %d lines were read, want %d", cut, got, lines)
+		}
+		if rec.Fault == nil || rec.Fault.Offset != int64(ends) || !strings.Contains(rec.Fault.Error(), "cut") {
+			t.Fatalf("cut at %d: the fault is %v, want one at byte %d", cut, rec.Fault, ends)
+		}
+	}
+}
+
+func TestFullRecordingIsWhole(t *testing.T) {
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183"}, replay.MinLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := 0
+	for ; err == nil; written++ {
+		err = w.Write(time.Duration(written)*time.Millisecond, []byte(rmc("120000")))
+	}
+	if !errors.Is(err, replay.ErrFull) {
+		t.Fatalf("a full recording: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec := load(t, file.String(), replay.LoadOptions{})
+	if file.Len() > replay.MinLimit || rec.Fault != nil || len(rec.Entries) != written-1 {
+		t.Errorf("%d bytes, %d of %d frames, %v", file.Len(), len(rec.Entries), written-1, rec.Fault)
+	}
+}
