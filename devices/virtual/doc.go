@@ -3,6 +3,9 @@
 // the sensor's own bus comes out of a real driver, a real interrupt and a real
 // UART, and a command ends at the pins of a chip.
 //
+// A Twin is the same node of the first tier: computed, on a pseudo terminal. It
+// speaks and obeys as the firmware does and can have the same done to it.
+//
 // The emulator is qemu-system-arm 7.2 or newer. Where it is not installed Start
 // returns ErrNoEmulator; nothing takes its place.
 //

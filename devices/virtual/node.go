@@ -238,11 +238,9 @@ func (n *Node) Stimulate(ctx context.Context, quantity string, value float64) er
 // Observe implements devices.Fixture: "out0" … "out3" are 0 (off) or 1 (on), as
 // the chip says that drives them. Without power they are off.
 func (n *Node) Observe(ctx context.Context, actuator string) (float64, error) {
-	text, found := strings.CutPrefix(actuator, firmware.Output)
-	pin, err := strconv.Atoi(text)
-	if !found || err != nil || pin < 0 || pin >= firmware.Outputs {
-		return 0, fmt.Errorf("virtual: observe %q of %q: %w; it has %s0 to %s%d", actuator, n.opts.Machine.ID, devices.ErrUnable,
-			firmware.Output, firmware.Output, firmware.Outputs-1)
+	pin, err := pinOf(n.opts.Machine.ID, actuator)
+	if err != nil {
+		return 0, err
 	}
 	board := n.powered()
 	if board == nil {
@@ -253,6 +251,17 @@ func (n *Node) Observe(ctx context.Context, actuator string) (float64, error) {
 		return 1, err
 	}
 	return 0, err
+}
+
+// pinOf returns the number of an output by its name.
+func pinOf(device, actuator string) (int, error) {
+	text, found := strings.CutPrefix(actuator, firmware.Output)
+	pin, err := strconv.Atoi(text)
+	if !found || err != nil || pin < 0 || pin >= firmware.Outputs {
+		return 0, fmt.Errorf("virtual: observe %q of %q: %w; it has %s0 to %s%d", actuator, device, devices.ErrUnable,
+			firmware.Output, firmware.Output, firmware.Outputs-1)
+	}
+	return pin, nil
 }
 
 // Impair implements devices.Fixture.
@@ -276,7 +285,10 @@ func (n *Node) Impair(ctx context.Context, i devices.Impairment) error {
 }
 
 // Advance implements devices.Fixture: it waits.
-func (n *Node) Advance(ctx context.Context, d time.Duration) error {
+func (n *Node) Advance(ctx context.Context, d time.Duration) error { return pass(ctx, d) }
+
+// pass waits for d or the end of ctx, whose error it returns.
+func pass(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
