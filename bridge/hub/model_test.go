@@ -25,6 +25,12 @@ func (l *ledger) add(offset uint64, name, payload string) {
 	l.entries[offset] = name + " " + payload
 }
 
+// topic returns the topic of an entry. It is for when nobody writes any more.
+func (l *ledger) topic(offset uint64) string {
+	name, _, _ := strings.Cut(l.entries[offset], " ")
+	return name
+}
+
 // TestModel lets writers, viewers with random filters, stalls and resumption run
 // against each other and compares what every viewer was told with the ledger:
 // each entry that its filter and access list let through was delivered once and in
@@ -191,7 +197,7 @@ func (s *story) judge(t *testing.T, i int, l *ledger, gaps bool) {
 	}
 	got := s.v.got
 	for offset := s.start + 1; offset <= uint64(len(l.entries)); offset++ {
-		name, _, _ := strings.Cut(l.entries[offset], " ")
+		name := l.topic(offset)
 		if gone(offset) || !topic.Match(s.filter, name) || (s.access.Allow != nil && !s.access.Allow(name)) {
 			continue
 		}
@@ -218,7 +224,7 @@ func (s *story) judgeSnapshot(t *testing.T, i int, l *ledger, shot Subscribed) {
 	t.Helper()
 	want := make(map[string]uint64)
 	for offset := uint64(1); offset <= shot.Cursor.Offset; offset++ {
-		name, _, _ := strings.Cut(l.entries[offset], " ")
+		name := l.topic(offset)
 		if name != "" && allowed(s.filter, s.access, name) {
 			want[name] = offset
 		}
