@@ -28,7 +28,7 @@ var ofLatency = []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-09"}
 
 // wholeLoads are those of requirements for which only the larger profile has
 // sample counts.
-var wholeLoads = []string{"storm", "refill"}
+var wholeLoads = []string{"storm", "refill", "stall"}
 
 // Profile returns what the defect is judged by.
 func (d Defect) Profile() (*profile.Profile, error) { return d.asked().profile() }
