@@ -74,7 +74,7 @@ func (d Dir) look(path string) (State, bool, error) {
 		return s, false, nil // released, where files cannot be removed
 	case !held:
 		s.Status = Stale
-	case !s.Claim.Expires.After(d.now()):
+	case s.Claim.PID != 0 && !s.Claim.Expires.After(d.now()):
 		s.Status = Expired
 	}
 	return s, true, nil

@@ -118,7 +118,7 @@ func escape(name string) string {
 
 // Acquire takes the lock of that name and does not wait for it: the error wraps
 // ErrHeld and says who has it, what for and how to end that. Owner and purpose
-// are for people. It blocks for a few milliseconds, at most 5 s; ctx ends that.
+// are for people, and cut off behind 256 bytes. It blocks for a few milliseconds, at most 5 s; ctx ends that.
 func (d Dir) Acquire(ctx context.Context, name, owner, purpose string) (*Lock, error) {
 	if name == "" || len(name) > maxName {
 		return nil, fmt.Errorf("lock: name %q: must have 1 to %d bytes", name, maxName)
@@ -131,7 +131,7 @@ func (d Dir) Acquire(ctx context.Context, name, owner, purpose string) (*Lock, e
 		host = "unknown"
 	}
 	now := d.now().UTC()
-	claim := Claim{Name: name, Owner: owner, Purpose: purpose, PID: os.Getpid(), Host: host, Since: now.Truncate(time.Second)}
+	claim := Claim{Name: name, Owner: clip(owner), Purpose: clip(purpose), PID: os.Getpid(), Host: host, Since: now.Truncate(time.Second)}
 	var file *os.File
 	err = d.guarded(ctx, func() error {
 		file, err = d.take(&claim)
@@ -144,6 +144,18 @@ func (d Dir) Acquire(ctx context.Context, name, owner, purpose string) (*Lock, e
 	l := &Lock{dir: d, file: file, claim: claim, stop: stop, done: make(chan struct{}), lost: make(chan struct{})}
 	go l.renew(run)
 	return l, nil
+}
+
+// maxText bounds owner and purpose, in bytes: a claim must fit into maxClaim
+// however its texts are escaped.
+const maxText = 256
+
+// clip shortens a text for people.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // take opens, locks and writes the file of the claim; the guard is held.
@@ -160,34 +172,52 @@ func (d Dir) take(claim *Claim) (*os.File, error) {
 	if held {
 		has := read(file)
 		_ = file.Close() // read only
-		if has.Expires.After(d.now()) {
+		switch {
+		case has.PID == 0: // when it expires cannot be read
+			return nil, fmt.Errorf("%w %s; end it: fuser %s", ErrHeld, has, path)
+		case has.Expires.After(d.now()):
 			return nil, fmt.Errorf("%w %s; wait, or end it: kill %d", ErrHeld, has, has.PID)
 		}
-		if file, err = supplant(path); err != nil {
+		if file, err = d.supplant(path, claim); err != nil {
 			return nil, fmt.Errorf("%w %s; it has expired and cannot be taken over (%w): end it: kill %d", ErrHeld, has, err, has.PID)
 		}
+		return file, nil
 	}
-	claim.Expires = d.now().UTC().Add(d.ttl())
-	if err := write(file, *claim); err != nil {
+	if err := d.write(file, claim); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
 // supplant puts a new file in the place of one whose holder does not renew it.
-// The holder keeps the old one, and finds out.
-func supplant(path string) (*os.File, error) {
-	if err := os.Remove(path); err != nil {
-		return nil, err
-	}
-	file, err := open(path)
+// The holder keeps the old one, and finds out. What fails changes nothing.
+func (d Dir) supplant(path string, claim *Claim) (*os.File, error) {
+	const fresh = ".new"
+	_ = os.Remove(path + fresh) // of a process that ended in here
+	file, err := open(path + fresh)
 	if err != nil {
 		return nil, err
 	}
-	if held, err := TryFile(file); err != nil || held {
-		return nil, errors.Join(fmt.Errorf("the new file is locked: %v", held), err, file.Close())
+	held, err := TryFile(file)
+	if held {
+		err = errors.New("the new file is locked")
+	}
+	if err == nil {
+		err = d.write(file, claim)
+	}
+	if err == nil {
+		err = os.Rename(path+fresh, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(path+fresh))
 	}
 	return file, nil
+}
+
+// write moves the claim's expiry on and puts it into its file.
+func (d Dir) write(file *os.File, claim *Claim) error {
+	claim.Expires = d.now().UTC().Add(d.ttl())
+	return write(file, *claim)
 }
 
 // renew moves the expiry on until run ends or another has taken over.
@@ -205,8 +235,7 @@ func (l *Lock) renew(run context.Context) {
 			if !same(l.file, l.dir.file(l.claim.Name)) {
 				return errTaken
 			}
-			l.claim.Expires = l.dir.now().UTC().Add(l.dir.ttl())
-			return write(l.file, l.claim)
+			return l.dir.write(l.file, &l.claim)
 		})
 		if errors.Is(err, errTaken) {
 			close(l.lost)

@@ -145,6 +145,48 @@ func TestAStaleLockHindersNobody(t *testing.T) {
 	}
 }
 
+// A file that is held is held, whether its claim can be read or not: on a full
+// disk it may be empty.
+func TestALockOfAnUnreadableClaimIsHeld(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	path := filepath.Join(d.Path, "gps.lock")
+	for _, text := range []string{"", "{broken"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held, err := lock.TryFile(file); held || err != nil {
+			t.Fatal(held, err)
+		}
+		if _, err := d.Acquire(t.Context(), "gps", "", ""); !errors.Is(err, lock.ErrHeld) || !strings.Contains(err.Error(), "by an unknown process") || !strings.Contains(err.Error(), "fuser ") {
+			t.Errorf("claim %q: %v, want ErrHeld", text, err)
+		}
+		if states := list(t, d); len(states) != 1 || states[0].Status != lock.Held {
+			t.Errorf("claim %q: %+v", text, states)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A long text for people must not make the claim unreadable.
+func TestLongTextsAreCutOff(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	long := strings.Repeat("<", 255) + strings.Repeat("ü", 5000)
+	l, err := d.Acquire(t.Context(), "gps", long, long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Release() }()
+	if states := list(t, d); len(states) != 1 || states[0].Claim.PID != os.Getpid() || states[0].Claim.Purpose != strings.Repeat("<", 255)+"…" {
+		t.Errorf("locks are %.300v", states)
+	}
+}
+
 func TestFoldersThatCannotHoldLocks(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
