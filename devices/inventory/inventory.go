@@ -43,6 +43,8 @@ type Port struct {
 	Holders []Holder `json:"holders,omitempty"` // processes that have it open
 	Unseen  string   `json:"unseen,omitempty"`  // what could not be looked into for holders
 	Guess   *Guess   `json:"guess,omitempty"`   // what it speaks, when it was listened to
+
+	twins bool // another port has the same identity
 }
 
 // Holder is a process that has a port open.
@@ -82,22 +84,56 @@ func (inv Inventory) Ports() ([]Port, error) {
 		if p.Problem == "" && len(p.Holders) > 0 {
 			p.Problem, p.Mend = held(p.Holders)
 		}
-		if c, is := locks[p.Key()]; is {
-			p.Problem, p.Mend = "it is locked "+c.String(), fmt.Sprintf("wait for it, or end it: kill %d", c.PID)
+		for _, key := range p.Keys() {
+			if c, is := locks[key]; is {
+				p.Problem, p.Mend = "it is locked "+c.String(), fmt.Sprintf("wait for it, or end it: kill %d", c.PID)
+				break
+			}
 		}
 	}
 	return ports, nil
 }
 
-// Key names the device in locks: the same whichever way it was chosen.
-func (p Port) Key() string {
-	if p.USB && p.Select != "" && p.Select != p.Path {
-		return p.Select
+// PlaceKey names the port in locks by where it is: its USB socket and the unit of
+// the adapter, elsewhere its path. It depends on nothing else that is plugged in.
+func (p Port) PlaceKey() string {
+	if p.USB && p.USBPath != "" {
+		return Selector{USBPath: p.USBPath, Unit: p.Unit}.String()
 	}
 	if target, err := filepath.EvalSymlinks(p.Path); err == nil {
 		return target
 	}
 	return p.Path
+}
+
+// IdentityKey names the port in locks by what it is, wherever it is plugged in;
+// "" for one without a serial number, or that was not the only one with it when
+// the ports were listed.
+func (p Port) IdentityKey() string {
+	if !p.USB || p.VID == "" || p.PID == "" || p.Serial == "" || p.twins {
+		return ""
+	}
+	key := Selector{VID: p.VID, PID: p.PID, Serial: p.Serial, Unit: p.Unit}.String()
+	if len(key) > lock.MaxName {
+		return ""
+	}
+	return key
+}
+
+// Keys returns the names that a program locks to be alone on the port. Any one of
+// them tells others that it is in use: the place because two adapters may have
+// one serial number, the identity because an adapter may be plugged in elsewhere.
+func (p Port) Keys() []string {
+	keys := []string{p.PlaceKey()}
+	if id := p.IdentityKey(); id != "" {
+		keys = append(keys, id)
+	}
+	return keys
+}
+
+// twin reports whether both would have the same identity.
+func (p Port) twin(q Port) bool {
+	return p.VID == q.VID && p.PID == q.PID && p.Serial == q.Serial && p.Unit == q.Unit
 }
 
 // locks returns the claims on devices by their key.
@@ -129,6 +165,7 @@ func (inv Inventory) Scan() ([]Port, error) {
 	for i := range ports {
 		p := &ports[i]
 		p.Select = selectorOf(*p, ports).String()
+		p.twins = slices.ContainsFunc(ports, func(q Port) bool { return q.Path != p.Path && p.twin(q) })
 		p.Problem, p.Mend = access(*p)
 	}
 	return ports, nil

@@ -82,7 +82,7 @@ func open(path string) (*os.File, error) {
 }
 
 // maxClaim bounds what is read of a claim, in bytes.
-const maxClaim = 4096
+const maxClaim = 8192
 
 // read reads the claim of a file, zero when there is none.
 func read(file *os.File) Claim {

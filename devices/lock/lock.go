@@ -2,11 +2,13 @@ package lock
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,11 +53,14 @@ func (c Claim) String() string {
 		c.Owner, c.PID, c.Host, c.Purpose, c.Since.Format(time.RFC3339), c.Expires.Format(time.RFC3339))
 }
 
-// Lock is a held lock. It renews itself until Release.
+// Lock is a held lock of one name or several. It renews itself until Release.
 type Lock struct {
 	dir   Dir
-	file  *os.File
-	claim Claim // owned by the renewing goroutine once it runs
+	claim Claim // of all names; Name and Expires are not set
+
+	mu       sync.Mutex // taken after the guard
+	held     []hold     // owned by mu
+	released bool       // owned by mu
 
 	stop context.CancelFunc
 	done chan struct{} // closed when the renewing goroutine has ended
@@ -63,6 +68,12 @@ type Lock struct {
 
 	once sync.Once
 	err  error
+}
+
+// hold is the file of one name.
+type hold struct {
+	name string
+	file *os.File
 }
 
 // Folder returns the path of the folder.
@@ -94,11 +105,19 @@ func (d Dir) ttl() time.Duration {
 }
 
 // file is the path of a lock.
-func (d Dir) file(name string) string { return filepath.Join(d.path(), escape(name)+suffix) }
+func (d Dir) file(name string) string {
+	base := escape(name)
+	if len(base) > maxBase { // its head for people, and what tells it from others
+		base = fmt.Sprintf("%s-%x", base[:maxBase/2], sha256.Sum256([]byte(name)))
+	}
+	return filepath.Join(d.path(), base+suffix)
+}
 
-// maxName bounds a name in bytes; escaped it is up to three times as long and
-// must still be the name of a file.
-const maxName = 80
+// maxBase bounds the name of a file without its suffix; systems take 255 bytes.
+const maxBase = 240
+
+// MaxName bounds a name, in bytes.
+const MaxName = 512
 
 // suffix ends the name of a lock's file.
 const suffix = ".lock"
@@ -118,10 +137,18 @@ func escape(name string) string {
 
 // Acquire takes the lock of that name and does not wait for it: the error wraps
 // ErrHeld and says who has it, what for and how to end that. Owner and purpose
-// are for people, and cut off behind 256 bytes. It blocks for a few milliseconds, at most 5 s; ctx ends that.
+// are for people, and cut off behind 256 bytes. It blocks for a few milliseconds,
+// at most 5 s; ctx ends that.
 func (d Dir) Acquire(ctx context.Context, name, owner, purpose string) (*Lock, error) {
-	if name == "" || len(name) > maxName {
-		return nil, fmt.Errorf("lock: name %q: must have 1 to %d bytes", name, maxName)
+	return d.AcquireAll(ctx, []string{name}, owner, purpose)
+}
+
+// AcquireAll is Acquire for one thing that has several names: it takes all of
+// them or none, in one piece, so that two who name it in another order cannot
+// get half of it each. Nobody is granted any of the names meanwhile.
+func (d Dir) AcquireAll(ctx context.Context, names []string, owner, purpose string) (*Lock, error) {
+	if len(names) == 0 {
+		return nil, errors.New("lock: no name")
 	}
 	if err := d.make(); err != nil {
 		return nil, err
@@ -130,20 +157,88 @@ func (d Dir) Acquire(ctx context.Context, name, owner, purpose string) (*Lock, e
 	if err != nil {
 		host = "unknown"
 	}
-	now := d.now().UTC()
-	claim := Claim{Name: name, Owner: clip(owner), Purpose: clip(purpose), PID: os.Getpid(), Host: host, Since: now.Truncate(time.Second)}
-	var file *os.File
-	err = d.guarded(ctx, func() error {
-		file, err = d.take(&claim)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("lock: %q: %w", name, err)
+	l := &Lock{dir: d, done: make(chan struct{}), lost: make(chan struct{}), claim: Claim{
+		Owner: clip(owner), Purpose: clip(purpose), PID: os.Getpid(), Host: host, Since: d.now().UTC().Truncate(time.Second),
+	}}
+	if err := l.Rename(ctx, names); err != nil {
+		return nil, err
 	}
 	run, stop := context.WithCancel(context.Background())
-	l := &Lock{dir: d, file: file, claim: claim, stop: stop, done: make(chan struct{}), lost: make(chan struct{})}
+	l.stop = stop
 	go l.renew(run)
 	return l, nil
+}
+
+// Rename makes the lock one of other names, in one piece: those that it has
+// already it keeps, those that it lacks it takes, the others it gives back. On
+// an error it has what it had; the error wraps ErrHeld when another has one of
+// the names. It blocks as Acquire does.
+func (l *Lock) Rename(ctx context.Context, names []string) error {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for _, name := range names {
+		if name == "" || len(name) > MaxName {
+			return fmt.Errorf("lock: name %q: must have 1 to %d bytes", name, MaxName)
+		}
+	}
+	err := l.dir.guarded(ctx, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.released {
+			return errors.New("it is released")
+		}
+		return l.rename(names)
+	})
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	return nil
+}
+
+// rename is Rename; the guard and mu are held.
+func (l *Lock) rename(names []string) error {
+	var kept, taken, gone []hold
+	for _, h := range l.held {
+		switch {
+		case !slices.Contains(names, h.name):
+			gone = append(gone, h)
+		case !same(h.file, l.dir.file(h.name)):
+			return fmt.Errorf("%q: %w", h.name, errTaken)
+		default:
+			kept = append(kept, h)
+		}
+	}
+	for _, name := range names {
+		if slices.ContainsFunc(kept, func(h hold) bool { return h.name == name }) {
+			continue
+		}
+		claim := l.claim
+		claim.Name = name
+		file, err := l.dir.take(&claim)
+		if err != nil {
+			return errors.Join(fmt.Errorf("%q: %w", name, err), l.dir.drop(taken))
+		}
+		taken = append(taken, hold{name, file})
+	}
+	l.held = slices.Concat(kept, taken)
+	_ = l.dir.drop(gone) // a file that stays is stale: it hinders nobody
+	return nil
+}
+
+// drop gives files back; the guard is held.
+func (d Dir) drop(gone []hold) error {
+	var errs []error
+	for _, h := range gone {
+		path := d.file(h.name)
+		if same(h.file, path) { // else it is another's by now
+			if runtime.GOOS == "windows" {
+				errs = append(errs, h.file.Truncate(0)) // an open file cannot be removed there
+			} else {
+				errs = append(errs, os.Remove(path))
+			}
+		}
+		errs = append(errs, h.file.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // maxText bounds owner and purpose, in bytes: a claim must fit into maxClaim
@@ -231,18 +326,29 @@ func (l *Lock) renew(run context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := l.dir.guarded(run, func() error {
-			if !same(l.file, l.dir.file(l.claim.Name)) {
-				return errTaken
-			}
-			return l.dir.write(l.file, &l.claim)
-		})
+		err := l.dir.guarded(run, l.prolong)
 		if errors.Is(err, errTaken) {
 			close(l.lost)
 			return
 		}
 		// Any other failure is tried again: until the expiry nothing is lost.
 	}
+}
+
+// prolong moves the expiry of every name on; the guard is held.
+func (l *Lock) prolong() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, h := range l.held {
+		if !same(h.file, l.dir.file(h.name)) {
+			return errTaken
+		}
+		claim := l.claim
+		claim.Name = h.name
+		errs = append(errs, l.dir.write(h.file, &claim))
+	}
+	return errors.Join(errs...)
 }
 
 // errTaken says that the file of a lock is another's now.
@@ -257,19 +363,22 @@ func (l *Lock) Release() error {
 	l.once.Do(func() {
 		l.stop()
 		<-l.done
-		err := l.dir.guarded(context.Background(), func() error {
-			path := l.dir.file(l.claim.Name)
-			if !same(l.file, path) {
-				return nil // another's by now
-			}
-			if runtime.GOOS == "windows" {
-				return l.file.Truncate(0) // an open file cannot be removed there
-			}
-			return os.Remove(path)
-		})
-		if err := errors.Join(err, l.file.Close()); err != nil {
-			l.err = fmt.Errorf("lock: release %q: %w", l.claim.Name, err)
+		err := l.dir.guarded(context.Background(), func() error { return l.dir.drop(l.end()) })
+		for _, h := range l.end() { // without the guard: the files stay, and hold nothing
+			err = errors.Join(err, h.file.Close())
+		}
+		if err != nil {
+			l.err = fmt.Errorf("lock: release: %w", err)
 		}
 	})
 	return l.err
+}
+
+// end takes the files out of the lock, for good.
+func (l *Lock) end() []hold {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := l.held
+	l.held, l.released = nil, true
+	return held
 }

@@ -173,6 +173,90 @@ func TestALockOfAnUnreadableClaimIsHeld(t *testing.T) {
 	}
 }
 
+func names(states []lock.State) string {
+	var out []string
+	for _, s := range states {
+		out = append(out, s.Claim.Name+" "+string(s.Status))
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestALockOfSeveralNamesIsTakenWholeOrNotAtAll(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	one, err := d.AcquireAll(t.Context(), []string{"b", "a", "b"}, "one", "both")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = one.Release() }()
+	for _, want := range [][]string{{"a"}, {"b"}, {"0", "b", "c"}, {"c", "a"}} {
+		if _, err := d.AcquireAll(t.Context(), want, "two", ""); !errors.Is(err, lock.ErrHeld) || !strings.Contains(err.Error(), "by one ") {
+			t.Errorf("%q: %v, want ErrHeld by one", want, err)
+		}
+	}
+	if got := names(list(t, d)); got != "a held, b held" {
+		t.Errorf("after refusals: %s", got)
+	}
+	other := acquire(t, d, "c")
+	if err := one.Rename(t.Context(), []string{"b", "c"}); !errors.Is(err, lock.ErrHeld) {
+		t.Errorf("rename to what another has: %v", err)
+	}
+	if got := names(list(t, d)); got != "a held, b held, c held" {
+		t.Errorf("after a refused rename: %s", got)
+	}
+	if err := errors.Join(other.Release(), one.Rename(t.Context(), []string{"c", "b"})); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(list(t, d)); got != "b held, c held" {
+		t.Errorf("after a rename: %s", got)
+	}
+	acquire(t, d, "a")
+	if err := one.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(list(t, d)); got != "a held" {
+		t.Errorf("after the release: %s", got)
+	}
+	if err := one.Rename(t.Context(), []string{"b"}); err == nil {
+		t.Error("a released lock got a name")
+	}
+	if _, err := d.AcquireAll(t.Context(), nil, "", ""); err == nil {
+		t.Error("no name was locked")
+	}
+}
+
+func TestALockThatWasTakenOverGetsNoOtherNames(t *testing.T) {
+	var c clock
+	d := lock.Dir{Path: t.TempDir(), Now: c.now, TTL: time.Hour}
+	hung, err := d.AcquireAll(t.Context(), []string{"a", "b"}, "one", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.advance(2 * time.Hour)
+	acquire(t, d, "b")
+	if err := hung.Rename(t.Context(), []string{"b", "c"}); err == nil || errors.Is(err, lock.ErrHeld) {
+		t.Errorf("rename: %v, want that it was taken over", err)
+	}
+	if err := hung.Release(); err != nil {
+		t.Error(err)
+	}
+	if got := names(list(t, d)); got != "b held" {
+		t.Errorf("locks are %s", got)
+	}
+}
+
+func TestLongNamesAreToldApart(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	long := strings.Repeat("%", lock.MaxName-1)
+	acquire(t, d, long+"a")
+	acquire(t, d, long+"b")
+	if _, err := d.Acquire(t.Context(), long+"a", "", ""); !errors.Is(err, lock.ErrHeld) {
+		t.Errorf("error %v, want ErrHeld", err)
+	}
+	if states := list(t, d); len(states) != 2 || states[0].Claim.Name != long+"a" {
+		t.Errorf("locks are %.300v", states)
+	}
+}
+
 // A long text for people must not make the claim unreadable.
 func TestLongTextsAreCutOff(t *testing.T) {
 	d := lock.Dir{Path: t.TempDir()}
@@ -198,7 +282,7 @@ func TestFoldersThatCannotHoldLocks(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	for _, name := range []string{"", strings.Repeat("x", 81)} {
+	for _, name := range []string{"", strings.Repeat("x", lock.MaxName+1)} {
 		if _, err := (lock.Dir{Path: dir}).Acquire(t.Context(), name, "", ""); err == nil {
 			t.Errorf("name of %d bytes was taken", len(name))
 		}

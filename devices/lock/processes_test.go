@@ -75,7 +75,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// contend tries n times to get the one lock and looks whether it is alone.
+// claims are names of which any two have one in common: whoever has one is alone.
+var claims = [][]string{{"place 1", "serial A"}, {"serial A", "place 2"}, {"place 2", "place 1"}}
+
+// contend tries n times to get one of the claims and looks whether it is alone.
 func contend(dir string, n int) error {
 	w, err := openWitness(filepath.Join(dir, "witness"))
 	if err != nil {
@@ -84,8 +87,8 @@ func contend(dir string, n int) error {
 	d := lock.Dir{Path: filepath.Join(dir, "locks")}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for range n {
-		l, err := d.Acquire(ctx, "gps", "worker", "contention")
+	for i := range n {
+		l, err := d.AcquireAll(ctx, claims[(i+os.Getpid())%len(claims)], "worker", "contention")
 		if errors.Is(err, lock.ErrHeld) {
 			continue
 		}

@@ -28,7 +28,8 @@ type Line struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the reading goroutine has ended
 
-	where *place // owned by the reading goroutine
+	where *place     // owned by the reading goroutine
+	held  *lock.Lock // nil = none
 
 	ctl  sync.Mutex  // held while the port's settings are used, and while it is taken away
 	port serial.Port // the port while it is plugged; nil for a stream of New; owned by ctl
@@ -82,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 	where.hold(found)
 	cfg.Model, cfg.Serial = cmp.Or(cfg.Model, found.Product), cmp.Or(cfg.Serial, found.Serial)
 	l, run := newLine(cfg, stats)
-	l.where, l.port, l.stream, l.fresh = where, port, port, !cfg.KeepBacklog
+	l.where, l.held, l.port, l.stream, l.fresh = where, held, port, port, !cfg.KeepBacklog
 	go func() {
 		defer close(l.done)
 		if held != nil {
@@ -178,8 +179,11 @@ func (l *Line) serve(run context.Context, port serial.Port) {
 			l.in.End(fmt.Errorf("serialline: read %q: %w (%w)", l.cfg.Port, devices.ErrUnplugged, err))
 			return
 		}
+		if err := l.relock(run, l.where.awaited); err != nil {
+			l.cfg.Log.Warn("lock not changed", "port", l.cfg.Port, "error", err)
+		}
 		stats := Stats{}
-		if port, err = reopen(run, l.current, l.where, &stats); err != nil {
+		if port, err = l.reopen(run, &stats); err != nil {
 			return // closed while waiting
 		}
 		l.count(func(s *Stats) {

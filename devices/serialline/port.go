@@ -31,9 +31,10 @@ var errLost = errors.New("port lost")
 
 // place is where the port of a line is looked for.
 type place struct {
-	inv   inventory.Inventory
-	sel   inventory.Selector
-	fixed bool // sel is a path behind which no USB device stands: it is not looked up again
+	inv     inventory.Inventory
+	sel     inventory.Selector
+	fixed   bool     // sel is a path behind which no USB device stands: it is not looked up again
+	awaited []string // what is locked while the port is away
 }
 
 // newPlace reads Config.Port.
@@ -67,11 +68,29 @@ func (p *place) hold(found inventory.Port) {
 	case !found.USB:
 		p.fixed = p.sel.Path != ""
 	case p.sel.USBPath != "":
-		p.sel.VID, p.sel.PID = found.VID, found.PID
+		p.sel.VID, p.sel.PID, p.sel.Unit = found.VID, found.PID, found.Unit
 	default:
 		if sel, err := inventory.ParseSelector(found.Select); err == nil {
 			p.sel = sel
+			if sel.Path == "" { // the other ports of the adapter may just not be there yet
+				p.sel.Unit = found.Unit
+			}
 		}
+	}
+	p.await(found)
+}
+
+// await says what stays locked while the port that was found is away: what the
+// line waits for. The socket of a device that is waited for by its identity is
+// free for others, and so is the identity where a socket is waited for.
+func (p *place) await(found inventory.Port) {
+	switch id := found.IdentityKey(); {
+	case p.fixed:
+		p.awaited = []string{p.sel.Path}
+	case p.sel.Serial != "" && p.sel.USBPath == "" && id != "":
+		p.awaited = []string{id}
+	default:
+		p.awaited = []string{found.PlaceKey()}
 	}
 }
 
@@ -80,7 +99,7 @@ func claim(ctx context.Context, c Config, found inventory.Port) (*lock.Lock, err
 	if c.Locks == nil {
 		return nil, nil
 	}
-	held, err := c.Locks.Acquire(ctx, found.Key(), c.Owner, c.Purpose)
+	held, err := c.Locks.AcquireAll(ctx, found.Keys(), c.Owner, c.Purpose)
 	if err != nil {
 		return nil, fmt.Errorf("serialline: open %q: %w", c.Port, err)
 	}
@@ -235,15 +254,16 @@ func noModemLines(err error) bool {
 	return errors.Is(err, errNoTTY) || errors.Is(err, remoteport.ErrNoControl) || errors.Is(err, remoteport.ErrNoLines) || strings.Contains(strings.ToLower(err.Error()), "inappropriate ioctl")
 }
 
-// reopen tries until the port opens or ctx ends.
-func reopen(ctx context.Context, now func() Config, where *place, stats *Stats) (serial.Port, error) {
-	c := now()
+// reopen tries until the port opens or run ends. What is found somewhere else is
+// locked there before it is opened.
+func (l *Line) reopen(run context.Context, stats *Stats) (serial.Port, error) {
+	c := l.current()
 	tick := time.NewTicker(c.RetryEvery)
 	defer tick.Stop()
 	var hints <-chan string // nil where only the path is known: the clock alone
-	if !where.fixed {
-		waiting, cancel := context.WithCancel(ctx)
-		hints = where.inv.Hints(waiting)
+	if !l.where.fixed {
+		waiting, cancel := context.WithCancel(run)
+		hints = l.where.inv.Hints(waiting)
 		defer func() {
 			cancel()
 			for range hints { // until its goroutines have ended
@@ -254,21 +274,47 @@ func reopen(ctx context.Context, now func() Config, where *place, stats *Stats) 
 	logged := ""
 	for {
 		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		case <-run.Done():
+			return nil, run.Err()
 		case <-tick.C:
 		case <-hints:
 		}
-		found, err := c.find(where)
+		port, err := l.retry(run, stats)
 		if err == nil {
-			var port serial.Port
-			if port, err = openPort(ctx, now(), found, stats); err == nil {
-				return port, nil
-			}
+			return port, nil
 		}
 		if text := err.Error(); text != logged {
 			logged = text
 			c.Log.Warn("port is not back", "port", c.Port, "error", text)
 		}
 	}
+}
+
+// retry looks for the port, locks and opens it, once.
+func (l *Line) retry(run context.Context, stats *Stats) (serial.Port, error) {
+	c := l.current()
+	found, err := c.find(l.where)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.relock(run, found.Keys()); err != nil {
+		return nil, err
+	}
+	port, err := openPort(run, c, found, stats)
+	if err != nil {
+		return nil, errors.Join(err, l.relock(run, l.where.awaited))
+	}
+	l.where.await(found)
+	return port, nil
+}
+
+// relock changes what the line has locked; nothing where it locks nothing.
+func (l *Line) relock(run context.Context, names []string) error {
+	if l.held == nil {
+		return nil
+	}
+	if err := l.held.Rename(run, names); err != nil {
+		return fmt.Errorf("serialline: open %q: %w", l.cfg.Port, err)
+	}
+	return nil
 }

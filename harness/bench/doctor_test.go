@@ -138,7 +138,7 @@ func TestDoctorFindsAHungHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Release() }()
-	if c := deviceLocks(DoctorOptions{ports: &dir}); len(c) != 1 || c[0].Detail != "1 devices are in use" {
+	if c := deviceLocks(DoctorOptions{ports: &dir}); len(c) != 1 || c[0].Detail != "1 locks are held; a device has one or two" {
 		t.Errorf("a lock in use is %+v", c)
 	}
 	late := lock.Dir{Path: dir.Path, Now: func() time.Time { return time.Now().Add(time.Hour) }}

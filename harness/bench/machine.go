@@ -148,7 +148,7 @@ func deviceLocks(opts DoctorOptions) []Check {
 			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s was held %s: its process has gone", s.Claim.Name, s.Claim), "rm " + s.Path})
 		}
 	}
-	return append(out, Check{"device locks", OK, fmt.Sprintf("%d devices are in use", held), ""})
+	return append(out, Check{"device locks", OK, fmt.Sprintf("%d locks are held; a device has one or two", held), ""})
 }
 
 // meddlers looks for programs that open every serial port that appears.
