@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers firmware build cross certify matrix prove test check lint race bench clean
+.PHONY: help deps deps-test peers firmware build cross certify matrix prove test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ check: lint ## formatting, vet, linters, module files, cross builds
 lint: ## golangci-lint, pinned in .ci/tools/go.mod
 	go vet ./...
 	$(LINT) run ./...
+
+fuzz: ## every fuzz target for FUZZTIME (60s), one after the other; FUZZ="devices harness" takes those only
+	@.ci/fuzz $(FUZZ)
 
 bench: ## Go benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./bridge/... ./harness/...
