@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -39,6 +40,8 @@ type DeviceSpec struct {
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
 	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
+
+	LineSettings `yaml:",inline"` // serial, and in part serial-twin
 
 	period time.Duration
 }
@@ -101,8 +104,8 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 var keysOf = map[string][]string{
 	KindTwin:       {"period"},
 	KindHost:       {"period"},
-	KindSerial:     {"port", "baud", "codec"},
-	KindSerialTwin: {"baud", "path", "codec"},
+	KindSerial:     append([]string{"port", "baud", "codec"}, lineKeys...),
+	KindSerialTwin: append([]string{"baud", "path", "codec"}, twinKeys...),
 	KindRecording:  {"path", "speed", "codec"},
 	KindMQTT:       {"topic"},
 	KindMQTTTwin:   {"period"},
@@ -118,11 +121,15 @@ func (d *DeviceSpec) check() (key, problem string) {
 	case !known:
 		return "kind", fmt.Sprintf("%q is no kind of device; choose one of %s", d.Kind, strings.Join(kinds(), ", "))
 	}
-	for name, given := range map[string]bool{
+	given := d.given()
+	for name, is := range map[string]bool{
 		"port": d.Port != "", "baud": d.Baud != 0, "codec": d.Codec != "", "path": d.Path != "",
 		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "",
 	} {
-		if given && !slices.Contains(keys, name) {
+		given[name] = is
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] && !slices.Contains(keys, name) {
 			return name, fmt.Sprintf("a device of kind %q has no such setting; it takes %s", d.Kind, strings.Join(keys, ", "))
 		}
 	}
@@ -157,6 +164,12 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 	}
 	if problem := d.checkCodec(); problem != "" {
 		return "codec", problem
+	}
+	if key, problem := d.LineSettings.check(d.Port); problem != "" {
+		return key, problem
+	}
+	if p, err := protocolOf(d.Codec); err == nil && p.Poll != nil && d.ModemReadings {
+		return "modemReadings", "come with what a device says by itself; this one is asked"
 	}
 	return d.checkPeriod()
 }

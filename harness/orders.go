@@ -84,6 +84,7 @@ func openSerial(ctx context.Context, env generator.Env, o order, d DeviceSpec) (
 		ID: d.ID, Port: d.Port, Mode: o.Mode, Model: d.Model, Serial: d.Serial, Note: o.Note, Baud: d.Baud,
 		Clock: env.Clock.Since, Log: env.Log,
 	}
+	d.Configure(&cfg)
 	if d.Kind == KindSerial { // a twin's port is nobody else's
 		cfg.Locks, cfg.Owner, cfg.Purpose = &lock.Dir{}, "plumbline", "device "+d.ID+" of a run"
 	}

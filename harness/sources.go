@@ -215,8 +215,10 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 	case d.Kind == KindFirmware:
 		return virtual.Available()
 	case d.Kind == KindSerial:
-		line, err := serialline.Open(ctx, serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: codec.Chunks{},
-			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"})
+		cfg := serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: codec.Chunks{},
+			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"}
+		d.Configure(&cfg)
+		line, err := serialline.Open(ctx, cfg)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package serialline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,13 @@ type Config struct {
 	StopBits int    // 1 or 2; 0 = 1
 	DTR, RTS *bool  // modem lines to set at opening; nil = left alone
 	RS485    *RS485 // turnaround by the kernel; nil = left alone
+	// Break holds the line at zero for so long at each opening, which wakes some
+	// instruments and resets some boards; at most 5 s. 0 = no break.
+	Break time.Duration
+	// ModemReadings adds what the device puts on the modem lines to each sample, as
+	// modem_cts, modem_dsr, modem_dcd and modem_ri, 1 or 0. A port without modem
+	// lines adds nothing and counts as Stats.NoModem.
+	ModemReadings bool
 
 	Inventory inventory.Inventory // where selectors are looked up; the zero value is this machine
 
@@ -89,7 +97,7 @@ type Stats struct {
 	Unplugs  uint64 // times the port was lost
 	Replugs  uint64 // times it came back
 	Stale    uint64 // bytes dropped because they lay in the port at an opening
-	NoModem  bool   // DTR or RTS was asked for and the port has no modem lines
+	NoModem  bool   // DTR, RTS, a break or readings were asked for and the port has no modem lines
 	NoRS485  bool   // RS-485 was asked for and the driver of the port has no such setting
 	Bytes    uint64 // read from the port, without stale ones
 	Timeouts uint64 // reads that returned nothing
@@ -124,10 +132,20 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ID == "" {
 		c.ID = c.Port
 	}
+	return c, c.Check()
+}
+
+// Check says what is wrong with the settings of the line, baud to Break, and how
+// to mend it. It looks at no port. Zero values mean the defaults.
+func (c Config) Check() error {
+	c.Baud, c.DataBits, c.StopBits = cmp.Or(c.Baud, DefaultBaud), cmp.Or(c.DataBits, 8), cmp.Or(c.StopBits, 1)
 	if _, err := c.portMode(); err != nil {
-		return c, err
+		return err
 	}
-	return c, c.RS485.check(c.Port)
+	if c.Break < 0 || c.Break > maxBreak {
+		return fmt.Errorf("serialline: break of %v on %q: must be up to %v", c.Break, c.Port, maxBreak)
+	}
+	return c.RS485.check(c.Port)
 }
 
 // portMode translates the framing for the library.

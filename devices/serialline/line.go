@@ -154,9 +154,13 @@ func New(stream io.ReadWriteCloser, cfg Config) (*Line, error) {
 
 func newLine(cfg Config, stats Stats) (*Line, context.Context) {
 	run, cancel := context.WithCancel(context.Background())
-	return &Line{cfg: cfg, stats: stats, cancel: cancel, done: make(chan struct{}),
-		framer: cfg.Codec.NewFramer(),
-		in:     intake.New(cfg.Codec, intake.Options{Queue: cfg.Queue, Damages: cfg.Damages})}, run
+	l := &Line{cfg: cfg, stats: stats, cancel: cancel, done: make(chan struct{}), framer: cfg.Codec.NewFramer()}
+	speaks := cfg.Codec
+	if cfg.ModemReadings {
+		speaks = withModem{cfg.Codec, l}
+	}
+	l.in = intake.New(speaks, intake.Options{Queue: cfg.Queue, Damages: cfg.Damages})
+	return l, run
 }
 
 // serve reads the port, and after each unplug waits for it to come back.

@@ -139,7 +139,7 @@ func openPort(ctx context.Context, c Config, found inventory.Port, stats *Stats)
 // unblocker is a port whose blocked read can be ended without closing it.
 type unblocker interface{ Unblock() }
 
-// prepare sets modem lines, drops what lay in the port and sends the prelude.
+// prepare sets modem lines, sends a break, drops what lay in the port and sends the prelude.
 func prepare(port serial.Port, c Config, stats *Stats) error {
 	for _, line := range []struct {
 		want *bool
@@ -152,6 +152,13 @@ func prepare(port serial.Port, c Config, stats *Stats) error {
 			stats.NoModem = true
 		} else if err != nil {
 			return fmt.Errorf("set a modem line: %w", err)
+		}
+	}
+	if c.Break > 0 {
+		if err := port.Break(c.Break); noModemLines(err) {
+			stats.NoModem = true
+		} else if err != nil {
+			return fmt.Errorf("send a break: %w", err)
 		}
 	}
 	if c.RS485 != nil {

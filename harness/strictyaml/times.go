@@ -56,9 +56,14 @@ func elementOf(t reflect.Type, key string) (reflect.Type, bool) {
 		return t.Elem(), true
 	case reflect.Struct:
 		for i := range t.NumField() {
-			tag, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			tag, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
 			if tag == key {
 				return t.Field(i).Type, true
+			}
+			if tag == "" && options == "inline" {
+				if below, ok := elementOf(t.Field(i).Type, key); ok {
+					return below, true
+				}
 			}
 		}
 	}

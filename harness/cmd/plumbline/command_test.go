@@ -146,7 +146,9 @@ func TestDeclare(t *testing.T) {
 		"sim:gps":                   {ID: "x", Kind: harness.KindTwin, Model: "gps"},
 		"host:":                     {ID: "x", Kind: harness.KindHost},
 		"serial:/dev/ttyS0?id=gate": {ID: "gate", Kind: harness.KindSerial, Port: "/dev/ttyS0"},
-		"replay:a.log?speed=4":      {ID: "x", Kind: harness.KindRecording, Path: "a.log", Speed: 4},
+		"serial:/dev/ttyS0?parity=even&stopBits=2&break=250ms": {ID: "x", Kind: harness.KindSerial, Port: "/dev/ttyS0",
+			LineSettings: harness.LineSettings{Parity: "even", StopBits: 2, Break: 250 * time.Millisecond}},
+		"replay:a.log?speed=4": {ID: "x", Kind: harness.KindRecording, Path: "a.log", Speed: 4},
 	}
 	for text, want := range cases {
 		s, err := source.Parse(text)

@@ -61,7 +61,7 @@ func declare(s source.Spec, id string) (harness.DeviceSpec, error) {
 	case "sim":
 		d.Model = s.What
 	case "serial":
-		d.Port, d.Baud = s.What, s.Baud
+		d.Port, d.Baud, d.LineSettings = s.What, s.Baud, s.Line
 	case "replay":
 		d.Path, d.Speed = s.What, s.Speed
 	}

@@ -70,8 +70,9 @@ func openSerial(ctx context.Context, s Spec) (devices.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.Open(ctx, serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud,
-		Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "watch"})
+	cfg := serialline.Config{ID: s.ID, Port: s.What, Baud: s.Baud, Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "watch"}
+	s.Line.Configure(&cfg)
+	return p.Open(ctx, cfg)
 }
 
 func openMQTT(ctx context.Context, s Spec) (devices.Device, error) {

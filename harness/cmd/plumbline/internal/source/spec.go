@@ -11,9 +11,12 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"plumbline/devices/inventory"
 	"plumbline/devices/remoteport"
+	"plumbline/devices/serialline"
+	"plumbline/harness"
 	"plumbline/harness/strictyaml"
 )
 
@@ -22,12 +25,13 @@ var ErrSpec = errors.New("wrong device description")
 
 // Spec is a parsed description. What does not concern its kind is zero.
 type Spec struct {
-	Kind  string // sim, host, serial, replay or mqtt
-	What  string // sim: kind of twin; serial: selector, path or address of the port; replay: file; mqtt: topic filter
-	ID    string // name of the device; "" lets the driver choose
-	Codec string // serial and replay; "" is the driver's default
-	Baud  int    // serial; 0 is the driver's default
-	Seed  uint64 // sim; 0 is 1
+	Kind  string               // sim, host, serial, replay or mqtt
+	What  string               // sim: kind of twin; serial: selector, path or address of the port; replay: file; mqtt: topic filter
+	ID    string               // name of the device; "" lets the driver choose
+	Codec string               // serial and replay; "" is the driver's default
+	Baud  int                  // serial; 0 is the driver's default
+	Line  harness.LineSettings // serial, but for RS-485
+	Seed  uint64               // sim; 0 is 1
 	Speed float64
 	Rule  string   // mqtt: family of the sensors, such as sparkplug-b; "" takes any payload
 	URL   *url.URL // mqtt: broker, without topic
@@ -46,7 +50,7 @@ var forms = []struct{ kind, example string }{
 var options = map[string][]string{
 	"sim":    {"id", "seed"},
 	"host":   {"id"},
-	"serial": {"id", "baud", "codec"},
+	"serial": {"id", "baud", "codec", "dataBits", "parity", "stopBits", "dtr", "rts", "break", "modemReadings"},
 	"replay": {"id", "codec", "speed"},
 	"mqtt":   {"id", "rule"},
 }
@@ -91,7 +95,15 @@ func Parse(text string) (Spec, error) {
 	if err != nil {
 		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
 	}
-	return s, s.set(text, values, allowed)
+	if err := s.set(text, values, allowed); err != nil {
+		return s, err
+	}
+	cfg := serialline.Config{Port: what}
+	s.Line.Configure(&cfg)
+	if err := cfg.Check(); err != nil {
+		return s, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
+	}
+	return s, nil
 }
 
 // checkPort says what is wrong with the selector or address of a port.
@@ -162,9 +174,48 @@ func (s *Spec) option(key, value string) (err error) {
 		if s.Baud, err = strconv.Atoi(value); err != nil || s.Baud <= 0 {
 			err = errors.New("a baud rate is a positive whole number")
 		}
+	case "dataBits", "parity", "stopBits", "dtr", "rts", "break", "modemReadings":
+		return s.line(key, value)
 	case "speed":
 		if s.Speed, err = strconv.ParseFloat(strings.TrimSuffix(value, "x"), 64); err != nil || !(s.Speed > 0 && s.Speed <= maxSpeed) {
 			err = fmt.Errorf("a speed is above 0 and at most %d", maxSpeed)
+		}
+	}
+	return err
+}
+
+// line sets what is told a serial port beside its speed.
+func (s *Spec) line(key, value string) (err error) {
+	number := func(into *int) {
+		if *into, err = strconv.Atoi(value); err != nil {
+			err = errors.New("must be a whole number")
+		}
+	}
+	onOff := func() bool {
+		on, wrong := strconv.ParseBool(value)
+		if wrong != nil {
+			err = errors.New("must be true or false")
+		}
+		return on
+	}
+	switch key {
+	case "dataBits":
+		number(&s.Line.DataBits)
+	case "stopBits":
+		number(&s.Line.StopBits)
+	case "parity":
+		s.Line.Parity = value
+	case "dtr":
+		on := onOff()
+		s.Line.DTR = &on
+	case "rts":
+		on := onOff()
+		s.Line.RTS = &on
+	case "modemReadings":
+		s.Line.ModemReadings = onOff()
+	case "break":
+		if s.Line.Break, err = time.ParseDuration(value); err != nil {
+			err = errors.New("must be a time with its unit, for example 250ms")
 		}
 	}
 	return err
