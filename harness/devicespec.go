@@ -40,6 +40,9 @@ type DeviceSpec struct {
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
 	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
+	// Optional lets a run go on without the device when it is absent, held by
+	// another or its recording is not whole; the report then names it.
+	Optional bool `yaml:"optional,omitempty"`
 
 	LineSettings `yaml:",inline"` // serial, and in part serial-twin
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,6 +205,27 @@ func CheckDevices(ctx context.Context, specs []DeviceSpec) error {
 		}
 	}
 	return nil
+}
+
+// LeaveOut is CheckDevices for a run that may do without the optional devices:
+// it returns those that take part, and why each of the others does not. That none
+// is left is an ErrBench.
+func LeaveOut(ctx context.Context, specs []DeviceSpec) (kept []DeviceSpec, left []string, err error) {
+	for _, d := range specs {
+		err := CheckDevices(ctx, []DeviceSpec{d})
+		switch {
+		case err == nil:
+			kept = append(kept, d)
+		case !d.Optional || ctx.Err() != nil:
+			return nil, nil, err
+		default:
+			left = append(left, err.Error())
+		}
+	}
+	if len(kept) == 0 && len(left) > 0 {
+		return nil, nil, fmt.Errorf("harness: %w: no device is left, all are optional: %s", ErrBench, strings.Join(left, "; "))
+	}
+	return kept, left, nil
 }
 
 func tryDevice(ctx context.Context, d DeviceSpec) error {

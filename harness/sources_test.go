@@ -45,6 +45,24 @@ func TestCheckDevicesNamesTheMend(t *testing.T) {
 	}
 }
 
+// TestARunGoesOnWithoutOptionalDevices: without any other it does not, and it tells
+// of each why.
+func TestARunGoesOnWithoutOptionalDevices(t *testing.T) {
+	absent := harness.DeviceSpec{ID: "gps", Kind: harness.KindSerial, Port: "/dev/no-such-port", Optional: true}
+	host := harness.DeviceSpec{ID: "host", Kind: harness.KindHost}
+	kept, left, err := harness.LeaveOut(t.Context(), []harness.DeviceSpec{absent, host})
+	if err != nil || len(kept) != 1 || kept[0].ID != "host" || len(left) != 1 || !strings.Contains(left[0], `"gps"`) || !strings.Contains(left[0], "plumbline devices") {
+		t.Errorf("kept %v, left out %q, %v", kept, left, err)
+	}
+	if _, _, err = harness.LeaveOut(t.Context(), []harness.DeviceSpec{absent}); !errors.Is(err, harness.ErrBench) || !strings.Contains(err.Error(), "no device is left") {
+		t.Errorf("nothing but an absent device gave %v", err)
+	}
+	absent.Optional = false
+	if _, _, err = harness.LeaveOut(t.Context(), []harness.DeviceSpec{host, absent}); !errors.Is(err, harness.ErrBench) {
+		t.Errorf("a required device that is absent gave %v", err)
+	}
+}
+
 func TestDefaultDevicesTakeARecordingFromTheEnvironment(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "nmea", "some-neo-m8n.log")

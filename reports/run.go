@@ -1,6 +1,12 @@
 package reports
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // SchemaVersion is the version of the JSON form of a Run.
 const SchemaVersion = "plumbline.run/v1"
@@ -84,6 +90,50 @@ type Device struct {
 	Tier    int    `json:"tier,omitempty"`   // of the virtual bench: 1 a pseudo terminal, 2 firmware on an emulated board, 3 a kernel's drivers; 0 for what is not of it
 	Time    string `json:"time,omitempty"`   // of a device of the virtual bench: "live" or "fast-forward"
 	Damaged uint64 `json:"damaged"`          // frames that failed their own check and were not published
+}
+
+// Place says where in the virtual bench a device stands and how its time passes,
+// such as "tier 2, fast-forward"; "" for one that is not of it.
+func (d Device) Place() string {
+	switch {
+	case d.Tier == 0:
+		return ""
+	case d.Time == "":
+		return fmt.Sprintf("tier %d", d.Tier)
+	}
+	return fmt.Sprintf("tier %d, %s", d.Tier, d.Time)
+}
+
+// Tiers returns the places of the virtual bench at which devices of the run stand,
+// sorted; none for a run without such devices.
+func (r *Run) Tiers() []string {
+	seen := map[string]bool{}
+	for _, d := range r.Devices {
+		if place := d.Place(); place != "" {
+			seen[place] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// Places names the devices at each of Tiers, for example "tier 1, live: gps,
+// meter"; "none of the virtual bench" without any. Live latency of runs whose
+// places differ is not to be compared.
+func (r *Run) Places() string {
+	var parts []string
+	for _, place := range r.Tiers() {
+		var names []string
+		for _, d := range r.Devices {
+			if d.Place() == place {
+				names = append(names, d.ID)
+			}
+		}
+		parts = append(parts, place+": "+strings.Join(names, ", "))
+	}
+	if len(parts) == 0 {
+		return "none of the virtual bench"
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Result is the judgement of one requirement by one scenario.

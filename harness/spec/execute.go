@@ -28,6 +28,7 @@ type Options struct {
 	ProfilePath string               // when the profile is a file: its path, for the reproduction command
 	SUT         sut.Options          // Binary, Descriptor; Dir and Config are set per scenario
 	Devices     []harness.DeviceSpec // of the rig file; empty means the built-in mix
+	LeftOut     []string             // optional devices that are not there, with the reason, for the report
 	Agents      []*agent.Host        // on other hosts; the caller closes them
 	LabelFilter string               // "" selects everything
 	Generator   []string             // program that makes the load, see harness.Config.Generator; empty means this process
@@ -96,6 +97,9 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	}
 	run, err := c.compose(ctx, report)
 	run.Tool = opts.Tool
+	if len(opts.LeftOut) > 0 {
+		run.Environment["devices_left_out"] = strings.Join(opts.LeftOut, "; ")
+	}
 	if len(opts.Agents) > 0 {
 		run.Environment["agents"] = engaged(opts)
 	}

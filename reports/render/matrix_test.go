@@ -86,6 +86,11 @@ func TestMatrixRefusesWhatAnswersOtherQuestions(t *testing.T) {
 		"none":            func([]*reports.Run) []*reports.Run { return nil },
 		"another profile": func(r []*reports.Run) []*reports.Run { r[1].Profile.Digest = digestOf(99); return r },
 		"one twice":       func(r []*reports.Run) []*reports.Run { r[2].SUT.Name = r[0].SUT.Name; return r },
+		"another tier": func(r []*reports.Run) []*reports.Run {
+			r[0].Devices[0].Tier, r[0].Devices[0].Time = 1, "live"
+			r[1].Devices[0].Tier, r[1].Devices[0].Time = 1, "fast-forward"
+			return r
+		},
 		"another catalogue": func(r []*reports.Run) []*reports.Run {
 			r[1].Requirements[0].Text = "It shall do something else."
 			return r

@@ -30,8 +30,12 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 		return classify(err)
 	}
 	// Before there is a run directory: a refused run leaves none.
-	if err := harness.CheckDevices(ctx, declared(opts.Devices)); err != nil {
+	kept, left, err := harness.LeaveOut(ctx, declared(opts.Devices))
+	if err != nil {
 		return classify(err)
+	}
+	if opts.LeftOut = left; len(left) > 0 {
+		opts.Devices = kept
 	}
 	hosts, hangUp, err := f.agents.dial(ctx)
 	defer hangUp()
@@ -43,6 +47,9 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	signal.Ignore(syscall.SIGPIPE)
 	progress := console.NewProgress(s.out, s.style(), time.Now)
 	progress.Head(head(opts, selected))
+	for _, why := range left {
+		fmt.Fprintln(s.err, "plumbline: left out, as the rig file allows:", console.Clean(why))
+	}
 	out, err := campaign.Run(ctx, campaign.Options{
 		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
 	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {

@@ -151,7 +151,11 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	var errs bytes.Buffer
-	cmd := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "admission || sources", "--seed", "7")
+	rig := filepath.Join(t.TempDir(), "rig.yaml")
+	if err := os.WriteFile(rig, []byte(mixedRig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "admission || sources", "--seed", "7", "--rig", rig)
 	cmd.Stderr = &errs
 	text, err := cmd.Output()
 	secrets := stop()
@@ -174,6 +178,10 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 		t.Error("control sequences in a pipe")
 	}
 	dir := filepath.Dir(report)
+	run, err := render.Load(dir)
+	if err != nil || !strings.Contains(run.Environment["devices_left_out"], `"absent"`) || !strings.Contains(errs.String(), `left out, as the rig file allows: harness: device "absent"`) {
+		t.Errorf("an optional device that is not there: %v, stderr %q", err, errs.String())
+	}
 	for _, name := range []string{
 		render.SummaryFile, render.JUnitFile, render.HTMLFile, render.MarkdownFile, render.BadgeFile, seal.ManifestFile, seal.EnvelopeFile,
 		"env.json", "events.jsonl", "config/effective.yaml", "config/profile.yaml", "records", "sut", "../latest/summary.json",
@@ -336,42 +344,6 @@ func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 		}
 	}
 }
-
-// descriptors of systems that cannot be measured.
-const (
-	deadSystem = `apiVersion: plumbline/v1
-kind: SUT
-name: dead
-start:
-  - name: bridge
-    command: [sleep, "0"]
-    ready: {tcp: "127.0.0.1:{{port:x}}", timeout: 5s}
-broker: {url: "mqtt://127.0.0.1:{{port:x}}"}
-viewer: {protocol: plumbline, url: "ws://127.0.0.1:{{port:x}}/"}
-`
-	silentSystem = `apiVersion: plumbline/v1
-kind: SUT
-name: silent
-start:
-  - name: bridge
-    command: [sleep, "600"]
-    ready: {tcp: "127.0.0.1:{{port:x}}", timeout: 500ms}
-broker: {url: "mqtt://127.0.0.1:{{port:x}}"}
-viewer: {protocol: plumbline, url: "ws://127.0.0.1:{{port:x}}/"}
-`
-	noPort = `apiVersion: plumbline/v1
-kind: Rig
-name: lab
-devices:
-  - {id: gps, kind: serial, port: /dev/nonexistent, codec: nmea0183}
-`
-	noRecording = `apiVersion: plumbline/v1
-kind: Rig
-name: lab
-devices:
-  - {id: old, kind: recording, path: /nonexistent/track.nmea}
-`
-)
 
 func TestABenchThatIsNotThere(t *testing.T) {
 	p := newProgram(t).withBridge(t)

@@ -302,7 +302,9 @@ func TestWhatDiffersBesideTheVersionIsRefused(t *testing.T) {
 		"schedule": {func(_ *reports.Run, c *spec.Conditions) { c.Loads["steady"] = profile.Load{Runs: 3, Rate: 50} }, `the schedule, load "steady"`},
 		"rule":     {func(_ *reports.Run, c *spec.Conditions) { c.Rule = "DR-3" }, "the decision rule: DR-2 against DR-3"},
 		"devices":  {func(r *reports.Run, _ *spec.Conditions) { r.Devices[0].Mode = reports.ModeReal }, "the devices: 1 sim gps against 1 real gps"},
-		"partial":  {func(r *reports.Run, _ *spec.Conditions) { r.Partial = "interrupted" }, "partial: interrupted"},
+		"tier": {func(r *reports.Run, _ *spec.Conditions) { r.Devices[0].Tier, r.Devices[0].Time = 2, "live" },
+			"compared within one: none of the virtual bench against tier 2, live: d"},
+		"partial": {func(r *reports.Run, _ *spec.Conditions) { r.Partial = "interrupted" }, "partial: interrupted"},
 	} {
 		b := newBench(t)
 		if _, err := Of(b.store("v1", nil, nil), b.store("v2", nil, c.change)); !errors.Is(err, ErrNotComparable) || !strings.Contains(err.Error(), c.says) {
@@ -310,6 +312,14 @@ func TestWhatDiffersBesideTheVersionIsRefused(t *testing.T) {
 		}
 	}
 	b := newBench(t)
+	at := func(time string) func(*reports.Run, *spec.Conditions) {
+		return func(r *reports.Run, _ *spec.Conditions) { r.Devices[0].Tier, r.Devices[0].Time = 2, time }
+	}
+	if _, err := Of(b.store("v1", nil, at("live")), b.store("v2", nil, at("fast-forward"))); !errors.Is(err, ErrNotComparable) ||
+		!strings.Contains(err.Error(), "tier 2, live: d against tier 2, fast-forward: d") {
+		t.Errorf("two times: %v", err)
+	}
+	b = newBench(t)
 	one := b.store("v1", nil, nil)
 	if _, err := Of(one, one); !errors.Is(err, ErrNotComparable) || !strings.Contains(err.Error(), "the same run") {
 		t.Errorf("a run with itself: %v", err)

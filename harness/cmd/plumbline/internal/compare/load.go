@@ -115,6 +115,9 @@ func (r run) differs(other run) (what []string) {
 	add("the profile", profile(r.Profile), profile(other.Profile))
 	add("the decision rule", r.conditions.Rule, other.conditions.Rule)
 	add("the devices", devices(r.Run), devices(other.Run))
+	if !slices.Equal(r.Tiers(), other.Tiers()) {
+		add("the tier or the time of devices, and live latency is only ever compared within one", r.Places(), other.Places())
+	}
 	names := map[string]bool{}
 	for name := range r.conditions.Loads {
 		names[name] = true
