@@ -24,8 +24,17 @@ const (
 type Screen struct {
 	mu      sync.Mutex
 	shown   map[string]map[string]sight // by device and name; owned by mu
+	kept    int                         // values in shown; owned by mu
 	changed chan struct{}               // closed and renewed at each message; nil while nobody waits
 }
+
+// What a screen looks at and keeps is bounded, for a system may make up what it
+// shows: what is beyond that is not on the screen.
+const (
+	screenPayload = 64 << 10 // bytes of one message
+	screenName    = 128      // bytes of the name of a device or of a value
+	screenValues  = 1 << 17  // values, of all devices together
+)
 
 // sight is a value and the message that first showed it.
 type sight struct {
@@ -55,7 +64,7 @@ func (s *Screen) show(payload []byte) {
 		Seq    uint64         `json:"seq"`
 		Values map[string]any `json:"v"`
 	}
-	if json.Unmarshal(payload, &own) != nil || own.Dev == "" {
+	if len(payload) > screenPayload || json.Unmarshal(payload, &own) != nil || own.Dev == "" || len(own.Dev) > screenName {
 		return
 	}
 	s.mu.Lock()
@@ -63,20 +72,32 @@ func (s *Screen) show(payload []byte) {
 	if s.shown == nil {
 		s.shown = map[string]map[string]sight{}
 	}
-	have := s.shown[own.Dev]
-	if have == nil {
-		have = map[string]sight{}
-		s.shown[own.Dev] = have
-	}
 	for name, v := range own.Values {
-		if n, ok := v.(float64); ok && (have[name].seq == 0 || have[name].value != n) {
-			have[name] = sight{n, own.Seq}
+		if n, ok := v.(float64); ok {
+			s.put(own.Dev, name, sight{n, own.Seq})
 		}
 	}
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
 	}
+}
+
+// put keeps a value that is new. It is called with mu held.
+func (s *Screen) put(device, name string, now sight) {
+	at, known := s.shown[device][name]
+	switch {
+	case known && at.seq != 0 && at.value == now.value:
+		return
+	case !known && (len(name) > screenName || s.kept == screenValues):
+		return
+	case !known:
+		s.kept++
+	}
+	if s.shown[device] == nil {
+		s.shown[device] = map[string]sight{}
+	}
+	s.shown[device][name] = now
 }
 
 // Value returns what the screen shows of a device, NaN before anything.

@@ -1,0 +1,50 @@
+package harness
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+// A screen shows the values of devices, and keeps no more than its bounds of what
+// a system makes up.
+func TestAScreenKeepsNoMoreThanItsBounds(t *testing.T) {
+	const own = `{"dev":"node-1","seq":%d,"v":{"temperature":%v}}`
+	for name, made := range map[string]func(n int) string{
+		"devices": func(n int) string { return fmt.Sprintf(`{"dev":"made up %d","seq":1,"v":{"t":1}}`, n) },
+		"names":   func(n int) string { return fmt.Sprintf(`{"dev":"node-2","seq":1,"v":{"made up %d":1}}`, n) },
+		"long devices": func(n int) string {
+			return fmt.Sprintf(`{"dev":"%d %s","seq":1,"v":{"t":1}}`, n, strings.Repeat("x", screenName))
+		},
+		"long names": func(n int) string {
+			return fmt.Sprintf(`{"dev":"node-2","seq":1,"v":{"%d %s":1}}`, n, strings.Repeat("x", screenName))
+		},
+		"nothing of a device": func(n int) string { return fmt.Sprintf(`{"dev":"made up %d","seq":1}`, n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s Screen
+			s.show(fmt.Appendf(nil, own, 1, 20))
+			s.kept += screenValues - 10 // as if so many had come
+			for n := range 20 {
+				s.show([]byte(made(n)))
+			}
+			values := 0
+			for _, have := range s.shown {
+				values += len(have)
+			}
+			if s.kept > screenValues || values > 10 || len(s.shown) > 10 {
+				t.Errorf("kept are %d devices, %d values", len(s.shown), values)
+			}
+			s.show(fmt.Appendf(nil, own, 2, 21)) // what it knows goes on
+			if at := s.shown["node-1"]["temperature"]; at != (sight{21, 2}) {
+				t.Errorf("the screen shows %+v", at)
+			}
+		})
+	}
+	var s Screen
+	s.show([]byte(`{"dev":"node-1","seq":1,"v":{"t":1},"more":"` + strings.Repeat("x", screenPayload) + `"}`))
+	if v := s.Value("node-1", "t"); !math.IsNaN(v) {
+		t.Errorf("a message beyond the bound shows %v", v)
+	}
+}
