@@ -2,12 +2,15 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"plumbline/harness"
 	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
 	"plumbline/harness/stats"
+	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
@@ -36,11 +39,18 @@ func alike() []item {
 	return items
 }
 
-// squeezeIn opens one more viewer, which takes compressed messages.
-func squeezeIn(ctx context.Context, b *harness.Bench) (*viewer.Viewer, error) {
+// squeezeIn opens one more viewer, which takes compressed messages. That a system
+// which serves others does not let it in is noted, and no error: the viewer is nil
+// then.
+func squeezeIn(ctx context.Context, b *harness.Bench, facts *payloadFacts) (*viewer.Viewer, error) {
 	cfg := harness.ViewerConfig(b, squeezedViewer)
 	cfg.Compress = true
-	return b.AddViewer(ctx, cfg)
+	v, err := b.AddViewer(ctx, cfg)
+	if err == nil || ctx.Err() != nil || b.SUT.Err() != nil || !errors.Is(err, sut.ErrUnavailable) {
+		return v, err
+	}
+	facts.Unlet, facts.Unagreed = err.Error(), errors.Is(err, viewer.ErrExtension)
+	return nil, nil //nolint:nilnil // the facts say why there is none
 }
 
 // unreadable is how many messages could not be read for being compressed, of the
@@ -50,7 +60,12 @@ func unreadable(squeezed, plain uint64) uint64 { return squeezed - min(squeezed,
 
 // expanded judges that everything arrived unchanged at the viewer that takes
 // compressed messages, and that it could read every message.
-func (j *judged) expanded(id string, squeezed, unreadable uint64, least int64) {
+func (j *judged) expanded(id string, facts payloadFacts, least int64) {
+	if facts.Unlet != "" {
+		j.Judge(oracle.JudgeZero(j.Requirement(id), unagreed(j.Case, id, facts)))
+		return
+	}
+	squeezed, unreadable := facts.Squeezed, facts.Unreadable
 	o := j.options(id)
 	o.Viewers = []string{squeezedViewer}
 	d, found := j.history.Delivery(o)
@@ -73,4 +88,22 @@ func (j *judged) expanded(id string, squeezed, unreadable uint64, least int64) {
 		N: d.Owed, Events: d.Lost + d.Phantom + d.Misrouted + d.Corrupted + int64(unreadable), Suspicions: d.Unconfirmed,
 		Findings: found, MinN: least, Seed: j.Seed(), Gates: gates,
 	}))
+}
+
+// unagreed is what there is to judge of a viewer that offered compression and did
+// not get in: a system that chose what it was not offered is to blame for it.
+func unagreed(c *spec.Case, id string, facts payloadFacts) oracle.ZeroInput {
+	in := oracle.ZeroInput{
+		Scenario: c.Scenario.ID, Profile: c.Title(), Noun: "damage/damages", Unit: "connections that were to compress", N: 1, Seed: c.Seed(),
+		Findings: []reports.Finding{{
+			Requirement: id, Kind: "not-negotiated", Subject: squeezedViewer, Confirmed: facts.Unagreed, Evidence: "facts/" + c.Scenario.ID + ".json", Detail: facts.Unlet,
+		}},
+	}
+	if !facts.Unagreed {
+		in.Gates = []stats.Gate{{
+			Reason: reports.ReasonSUT, Cure: "a system that lets a viewer in that offers compression, or a descriptor that does not claim it",
+			Detail: "the viewer that offers compression did not get in: " + facts.Unlet,
+		}}
+	}
+	return in
 }

@@ -68,6 +68,8 @@ type payloadFacts struct {
 
 	Squeezed   uint64 `json:"squeezed"`   // messages that came compressed
 	Unreadable uint64 `json:"unreadable"` // to the viewer that takes those
+	Unlet      string `json:"unlet"`      // why that viewer did not get in, though others did; "" when it did
+	Unagreed   bool   `json:"unagreed"`   // as the system negotiated what it had not been offered
 }
 
 func drivePayloads(ctx context.Context, t *spec.Trial) {
@@ -86,7 +88,7 @@ func drivePayloads(ctx context.Context, t *spec.Trial) {
 	}
 	var squeezed *viewer.Viewer
 	if t.Applies("INT-05") {
-		squeezed, err = squeezeIn(ctx, b)
+		squeezed, err = squeezeIn(ctx, b, &facts)
 		t.Check(err)
 	}
 	t.Check(b.Around(ctx, "payloads", 0, 0, func(ctx context.Context) error {
@@ -133,7 +135,7 @@ func judgePayloads(c *spec.Case) {
 	j.intact("INT-01", sizePart, "payloads of the ladder", j.samples("INT-01"))
 	j.intact("INT-02", textPart, "texts, numbers and times", j.samples("INT-02"))
 	j.unaltered("INT-03", facts.Said, j.samples("INT-03"))
-	j.expanded("INT-05", facts.Squeezed, facts.Unreadable, j.samples("INT-05"))
+	j.expanded("INT-05", facts, j.samples("INT-05"))
 	if !facts.Topics {
 		j.unmet = append(j.unmet, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a descriptor that says where a viewer finds the topic of a message",

@@ -190,13 +190,18 @@ func TestCompressionIsJudged(t *testing.T) {
 		return log
 	}
 	judge := func(squeezed, unreadable uint64) func(*judged) {
-		return func(j *judged) { j.expanded("INT-05", squeezed, unreadable, 100) }
+		return func(j *judged) { j.expanded("INT-05", payloadFacts{Squeezed: squeezed, Unreadable: unreadable}, 100) }
+	}
+	without := func(agreed bool) func(*judged) {
+		return func(j *judged) { j.expanded("INT-05", payloadFacts{Unlet: "no", Unagreed: !agreed}, 100) }
 	}
 	change := func(l *record.Log) { arrivalOf(l, "content-nul").Digest++ }
 	verdictsOf(t, "ci", mail, []seeded{
 		{"none", nil, judge(100, 0), reports.Pass, ""},
 		{"F66 damages a payload", change, judge(100, 0), reports.Fail, "phantom"},
 		{"F66 damages what stands round the payloads", nil, judge(100, 1), reports.Fail, "unreadable"},
+		{"it chooses what it was not offered", nil, without(false), reports.Fail, "not-negotiated"},
+		{"it does not let in who offers compression", nil, without(true), reports.Inconclusive, ""},
 		{"hardly anything was compressed", nil, judge(leastSqueezed-1, 0), reports.Inconclusive, ""},
 		{"another viewer", func(l *record.Log) {
 			for i := range l.Index.Nodes {

@@ -152,9 +152,13 @@ func (s *squeezed) answer() error {
 	}
 }
 
+// ErrExtension says that a server answered the offer of compression with what
+// was not offered (RFC 6455 section 9.1, RFC 7692 section 5.1).
+var ErrExtension = errors.New("the extensions of the connection were negotiated wrongly")
+
 // agree takes the server's word for how it compresses (RFC 7692 section 7.1).
 func (s *squeezed) agree(extension string) error {
-	wrong := &unusable{fmt.Sprintf("server chose the extension %.100q; offered was permessage-deflate", extension)}
+	wrong := fmt.Errorf("%w: %w", ErrExtension, &unusable{fmt.Sprintf("server chose the extension %.100q; offered was permessage-deflate", extension)})
 	parts := strings.Split(extension, ";")
 	if s.agreed || strings.TrimSpace(parts[0]) != "permessage-deflate" {
 		return wrong
