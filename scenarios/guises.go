@@ -210,7 +210,7 @@ func askInGuise(ctx context.Context, b *harness.Bench, own string, filters []str
 		cfg := harness.ViewerConfig(b, "tenant asking for "+filter)
 		cfg.Filters, cfg.Token = []string{filter}, harness.Credential(b, "tenant", []string{own})
 		return cfg
-	}, b.Generator.Streams()[0], own, filters, result)
+	}, b.Generator.Streams()[0], own, filters, putOffInAll, result)
 }
 
 // putOff reports whether the system said that it has too much to do at the moment.
@@ -222,21 +222,25 @@ func (o outcome) putOff() bool {
 const (
 	putOffFirst = 250 * time.Millisecond // twice as long at each further try
 	putOffLast  = 4 * time.Second
+	putOffInAll = 30 * time.Second // for all that are tried again; the scenario has more to do
 )
 
 // askAs asks for every filter at once, and then for the topic own, and enters a
 // violation for each that brings data of another stream than mine. A confirmation
 // is none: brokers confirm what they then filter. A session that was put off is
-// tried again alone, so that a limit of the rate hides nothing.
-func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint32, own string, filters []string, result *tally) {
+// tried again alone, so that a limit of the rate hides nothing, as long as that takes
+// no more than patience in all.
+func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint32, own string, filters []string, patience time.Duration, result *tally) {
 	ask := func(filter string) (*arrivals, outcome) {
 		cfg := as(filter)
 		seen := watch(&cfg, func(stream uint32) bool { return stream == mine })
 		return seen, stay(ctx, cfg, watched)
 	}
+	again, done := context.WithCancel(ctx) // as long as it is worth another try
+	defer done()
 	alone := func(filter string) (seen *arrivals, o outcome) {
 		for pause := putOffFirst; ; pause *= 2 {
-			if seen, o = ask(filter); !o.putOff() || pause > putOffLast || harness.Wait(ctx, pause) != nil {
+			if seen, o = ask(filter); !o.putOff() || pause > putOffLast || harness.Wait(again, pause) != nil {
 				return seen, o
 			}
 		}
@@ -247,6 +251,7 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 		asked.Go(func() { all[i], outcomes[i] = ask(filter) })
 	}
 	asked.Wait()
+	defer time.AfterFunc(patience, done).Stop()
 	for i, o := range outcomes {
 		if !o.putOff() {
 			continue

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,7 +108,7 @@ func TestTenantsInGuiseAreJudged(t *testing.T) {
 	} {
 		base := disguised(t, way(t, lettingIn(0, c.topics...)))
 		result := &tally{}
-		askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+"}, result)
+		askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+"}, time.Minute, result)
 		k := caseOf(t, nil)
 		result.judge(k, "SEC-07")
 		if r := only(t, k); r.Verdict != c.verdict {
@@ -144,13 +145,32 @@ func TestTenantsThatArePutOffAreAskedAgain(t *testing.T) {
 			t.Parallel()
 			base := disguised(t, servingBehind(t, oneAtATime, []string{viewer.Subprotocol}, lettingIn(0, c.topics...)))
 			result := &tally{}
-			askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+", "+/+"}, result)
+			askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+", "+/+"}, time.Minute, result)
 			k := caseOf(t, nil)
 			result.judge(k, "SEC-07")
 			if r := only(t, k); r.Verdict != c.verdict {
 				t.Errorf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 			}
 		})
+	}
+}
+
+// A limit that lets nobody in for long does not take the time of all that follows:
+// with no patience left each filter is asked for once, and what that shows is kept.
+func TestTenantsThatArePutOffAreNotAskedForEver(t *testing.T) {
+	var tries atomic.Int64
+	never := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			tries.Add(1)
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+	}
+	base := disguised(t, servingBehind(t, never, []string{viewer.Subprotocol}, lettingIn(0)))
+	result := &tally{}
+	askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+", "+/+"}, 0, result)
+	// Three at once, the first of them again, and the own topic.
+	if n := tries.Load(); n != 5 || result.Control == "" {
+		t.Errorf("%d tries, control %q", n, result.Control)
 	}
 }
 
