@@ -30,13 +30,10 @@ import (
 	"time"
 
 	"plumbline/harness"
-	"plumbline/harness/load"
+	"plumbline/harness/generator"
 	"plumbline/harness/oracle"
-	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
-	"plumbline/harness/sut"
-	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
 
@@ -56,6 +53,8 @@ const (
 	loopPatience = 5 * time.Second
 	// loopCommands are sent at least; more where the profile asks for more.
 	loopCommands = 20
+	// loopDark is how many stimuli in a row, shown by no viewer, are the last of a device.
+	loopDark = 40
 )
 
 // loopFacts is what was done to devices and seen at the screens.
@@ -66,24 +65,14 @@ type loopFacts struct {
 	Commands []loopCommand     `json:"commands"`
 }
 
-// loopCommand is one command of a viewer and what became of it.
-type loopCommand struct {
-	Device  string            `json:"device"`
-	Text    string            `json:"text"`
-	At      int64             `json:"at_ns"`    // the viewer began to send it
-	Refused string            `json:"refused"`  // what the system answered instead of taking it
-	Acted   int64             `json:"acted_ns"` // the actuator was seen to have moved, 0 when it never was
-	Reached bool              `json:"reached"`  // it moved when the command was published past the system
-	Read    []oracle.Stimulus `json:"read"`     // reading back, for each viewer
-}
-
 // loop is the scenario at work.
 type loop struct {
 	*harness.Bench
 	t       *spec.Trial
 	names   []string
-	screens []*harness.Screen // of the viewers, in the order of names
-	passed  *harness.Screen   // of the witness
+	screens []*harness.Screen          // of the viewers, in the order of names
+	passed  *harness.Screen            // of the witness
+	hands   map[string]*generator.Line // by device: past the system
 	mu      sync.Mutex
 	facts   loopFacts // owned by mu while devices are stimulated
 }
@@ -95,7 +84,7 @@ func driveLoop(ctx context.Context, t *spec.Trial) {
 		t.Keep(loopFacts{Absent: "the rig declares no device that something can be done to, such as one of kind " + harness.KindFirmware})
 		return
 	}
-	x := &loop{t: t, passed: &harness.Screen{}}
+	x := &loop{t: t, passed: &harness.Screen{}, hands: map[string]*generator.Line{}}
 	t.Step("power up %d devices; start the system with %d viewers", len(nodes), l.Viewers)
 	quiet := l
 	quiet.Viewers = 0 // ours have screens
@@ -108,6 +97,10 @@ func driveLoop(ctx context.Context, t *spec.Trial) {
 	}
 	t.Step("%d times: set what a device measures and wait until every viewer shows it; then %d commands of a viewer", l.Cycles, x.commands())
 	t.Check(x.Around(ctx, "loop", 0, loopSpread, func(ctx context.Context) error {
+		if tiers := tiersOf(x.Devices()); !oneTier(tiers) {
+			t.Step("do nothing: devices stand in %s", strings.Join(tiers, " and ")) // nothing of it would count
+			return nil
+		}
 		if err := x.stimulate(ctx, nodes, l.Cycles); err != nil {
 			return err
 		}
@@ -131,37 +124,54 @@ func (x *loop) stimulate(ctx context.Context, nodes []harness.DeviceSpec, cycles
 	for i, d := range nodes {
 		group.Go(func() {
 			draw := rand.New(rand.NewPCG(x.t.Rig.Seed(), uint64(i))) //nolint:gosec // G404: seeded, to be the same again
-			for k := 0; k < cycles && errs[i] == nil; k++ {
-				errs[i] = harness.Wait(ctx, time.Duration(draw.Int64N(int64(loopSpread))))
-				if errs[i] == nil {
-					errs[i] = x.once(ctx, d.ID, loopValue(k))
+			errs[i] = untilDark(cycles, loopDark, func(k int) (bool, error) {
+				if err := harness.Wait(ctx, time.Duration(draw.Int64N(int64(loopSpread)))); err != nil {
+					return false, err
 				}
-			}
+				return x.once(ctx, d.ID, loopValue(k))
+			})
 		})
 	}
 	group.Wait()
 	return errors.Join(errs...)
 }
 
+// untilDark does once so many times, until it fails or shows nothing for dark
+// times in a row: whoever shows nothing for so long is judged by that, and waiting
+// on for each of hundreds takes hours.
+func untilDark(times, dark int, once func(k int) (shown bool, err error)) error {
+	for k, in := 0, 0; k < times && in < dark; k++ {
+		shown, err := once(k)
+		if err != nil {
+			return err
+		}
+		if in++; shown {
+			in = 0
+		}
+	}
+	return nil
+}
+
 // loopValue is another temperature each time, in the steps of the sensor and
 // within its range, up to 2 400 times.
 func loopValue(k int) float64 { return -30 + float64(k%2400+1)/16 }
 
-// once sets the value of one device and waits until every viewer shows it.
-func (x *loop) once(ctx context.Context, device string, value float64) error {
+// once sets the value of one device, waits until every viewer shows it and reports
+// whether any did.
+func (x *loop) once(ctx context.Context, device string, value float64) (shown bool, err error) {
 	fixture, err := x.Fixture(device)
 	if err != nil {
-		return err
+		return false, err
 	}
 	at := x.Clock.Now()
 	if err := fixture.Stimulate(ctx, harness.NodeTemperature, value); err != nil {
-		return fmt.Errorf("%w: %w", harness.ErrBench, err)
+		return false, fmt.Errorf("%w: %w", harness.ErrBench, err)
 	}
 	told := x.told(ctx, x.wait("HIL-02"), device, harness.NodeTemperature, value, at)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.facts.Stimuli = append(x.facts.Stimuli, told...)
-	return ctx.Err()
+	return slices.ContainsFunc(told, func(s oracle.Stimulus) bool { return s.Seq != 0 }), ctx.Err()
 }
 
 // told waits until every viewer shows a value and returns which messages did it.
@@ -176,111 +186,6 @@ func (x *loop) told(ctx context.Context, limit time.Duration, device, name strin
 		list = append(list, s)
 	}
 	return list
-}
-
-// command lets a viewer send commands to the devices in turn, each to one output.
-func (x *loop) command(ctx context.Context, nodes []harness.DeviceSpec) error {
-	verbs := verbsOf[x.SUT.Viewer().Protocol]
-	if len(verbs) == 0 {
-		x.facts.Mute = "viewers that speak " + x.SUT.Viewer().Protocol + " have no way to send a command"
-		return nil
-	}
-	for n := range x.commands() {
-		turn := n / len(nodes) // of this device: its outputs one after the other, then off again
-		c, err := x.say(ctx, verbs[0], nodes[n%len(nodes)].ID, turn%4, 1-turn/4%2, n+1)
-		if err != nil {
-			return err
-		}
-		x.facts.Commands = append(x.facts.Commands, c)
-	}
-	return nil
-}
-
-// say lets a viewer send one command and looks at what becomes of it.
-func (x *loop) say(ctx context.Context, v verb, device string, output, on, number int) (loopCommand, error) {
-	c := loopCommand{Device: device, Text: fmt.Sprintf("out %d %d %d", output, on, number)}
-	topic := harness.CommandTopic(device)
-	token := ""
-	if x.SUT.Mints() {
-		var err error
-		if token, err = x.SUT.Token(sut.TokenSpec{Subject: "operator", Grants: []string{harness.AllTopics}, Publish: []string{topic}}); err != nil {
-			return c, err
-		}
-	}
-	way := viewer.ProbeSpec{URL: x.SUT.ViewerURL(), TLS: x.SUT.TLS(), Origins: []string{x.SUT.Origin()}, Wait: verbsWait}
-	c.At = x.Clock.Now()
-	var sending sync.WaitGroup
-	sending.Go(func() {
-		r := viewer.Probe(ctx, v.try(way, token, topic, c.Text))
-		if asked, _ := v.answer(r); !asked {
-			c.Refused = fmt.Sprintf("the viewer was not let in (close code %d, error %v)", r.CloseCode, r.Err)
-		} else {
-			c.Refused = refusal(r)
-		}
-	})
-	moved, err := x.moved(ctx, device, output, on)
-	sending.Wait()
-	c.Acted = moved
-	if err != nil || moved == 0 && c.Refused != "" {
-		return c, err
-	}
-	if moved == 0 {
-		c.Reached, err = x.past(ctx, c, output, on)
-		return c, err
-	}
-	c.Read = x.told(ctx, x.wait("HIL-03"), device, harness.NodeDone, float64(number), c.At)
-	return c, ctx.Err()
-}
-
-// refusal returns the frame that says no, "" for none.
-func refusal(r viewer.ProbeResult) string {
-	for _, frame := range r.Frames {
-		if typeOf(frame) == "puberr" {
-			return string(frame[:min(len(frame), 200)])
-		}
-	}
-	return ""
-}
-
-// moved waits until an output is in a state and returns when it was seen to be; 0
-// when it did not come to be in time.
-func (x *loop) moved(ctx context.Context, device string, output, on int) (int64, error) {
-	fixture, err := x.Fixture(device)
-	if err != nil {
-		return 0, err
-	}
-	for until := x.Clock.Now() + int64(x.wait("HIL-03")); x.Clock.Now() < until; {
-		state, err := fixture.Observe(ctx, fmt.Sprintf("%s%d", harness.NodeOutput, output))
-		switch {
-		case err != nil:
-			return 0, fmt.Errorf("%w: %w", harness.ErrBench, err)
-		case state == float64(on):
-			return x.Clock.Now(), nil
-		}
-		if err := harness.Wait(ctx, time.Millisecond); err != nil {
-			return 0, err
-		}
-	}
-	return 0, nil
-}
-
-// past publishes a command past the system under test and reports whether the
-// device obeyed: then it was the system that did not bring the viewer's.
-func (x *loop) past(ctx context.Context, c loopCommand, output, on int) (bool, error) {
-	hand, err := x.Hand(ctx, "control of "+c.Device, nil)
-	if err != nil {
-		return false, err
-	}
-	topic := harness.CommandTopic(c.Device)
-	line, err := hand.Line(ctx, record.Stream{Device: "control of " + c.Device, Topic: topic, Mode: string(reports.ModeSim), QoS: 1, Foreign: true})
-	if err != nil {
-		return false, err
-	}
-	if _, err := line.Send(ctx, load.Parcel{Raw: []byte(c.Text), QoS: 1}); err != nil {
-		return false, err
-	}
-	moved, err := x.moved(ctx, c.Device, output, on)
-	return moved != 0, err
 }
 
 func judgeLoop(c *spec.Case) {
@@ -315,18 +220,26 @@ func (j *judged) responses(id string, stimuli []oracle.Stimulus) oracle.Latencie
 // mixedTiers is the gate of devices whose latencies are not to be compared, because
 // they do not stand in one tier of the virtual bench and in live time.
 func (j *judged) mixedTiers() []stats.Gate {
-	tiers := map[string]bool{}
-	for _, d := range j.devices {
-		tiers[fmt.Sprintf("tier %d, %s", d.Tier, cmp.Or(d.Time, "live"))] = true
-	}
-	names := slices.Sorted(maps.Keys(tiers))
-	if len(names) == 1 && strings.HasSuffix(names[0], ", live") {
+	names := tiersOf(j.devices)
+	if oneTier(names) {
 		return nil
 	}
 	return []stats.Gate{{
 		Reason: reports.ReasonEnvironment, Cure: "devices of one tier, in live time", Detail: "devices stand in " + strings.Join(names, " and "),
 	}}
 }
+
+// tiersOf names where devices stand, and in what time.
+func tiersOf(devices []reports.Device) []string {
+	tiers := map[string]bool{}
+	for _, d := range devices {
+		tiers[fmt.Sprintf("tier %d, %s", d.Tier, cmp.Or(d.Time, "live"))] = true
+	}
+	return slices.Sorted(maps.Keys(tiers))
+}
+
+// oneTier reports whether latencies of devices that stand there may be compared.
+func oneTier(tiers []string) bool { return len(tiers) == 1 && strings.HasSuffix(tiers[0], ", live") }
 
 // astray is the gate of what came to no broker or to no record, for which the
 // system is not to blame.
@@ -364,6 +277,8 @@ func (j *judged) obeyed(id string, commands []loopCommand) {
 			read = append(read, c.Read...)
 		case c.Refused != "":
 			say(c, "refused", "the system did not take it: "+c.Refused, true)
+		case c.Unheard != "":
+			say(c, "unheard", c.Unheard, false)
 		case c.Reached:
 			say(c, "not-obeyed", "the actuator did not move, and did when the command was published past the system", true)
 		default:

@@ -1,11 +1,14 @@
 package scenarios
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"plumbline/harness/oracle"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
 
@@ -17,6 +20,14 @@ func stimuli(after time.Duration) (list []oracle.Stimulus) {
 		list = append(list, oracle.Stimulus{Device: "d1", Viewer: "viewer-01", What: "t = 1", At: due + int64(time.Millisecond) - int64(after), Seq: seq, Passed: true})
 	}
 	return list
+}
+
+// sparse are so many of them, as far apart as they can be: each is waited for in vain.
+func sparse(list []oracle.Stimulus, n int) (some []oracle.Stimulus) {
+	for i := range n {
+		some = append(some, list[i*len(list)/n])
+	}
+	return some
 }
 
 // commanded are commands that moved their actuator and were read back, after so long.
@@ -65,6 +76,7 @@ func TestTheLoopIsJudgedByWhatTheRecordsBearOut(t *testing.T) {
 				s.Seq = 0
 			}
 		}), verdict: reports.Fail, kind: "missing"},
+		"all is dark": {stimuli: with(sparse(stimuli(quick), loopDark), func(_ int, s *oracle.Stimulus) { s.Seq = 0 }), verdict: reports.Fail, kind: "missing"},
 		"never published": {stimuli: with(stimuli(quick), func(i int, s *oracle.Stimulus) {
 			if i == 7 {
 				s.Seq, s.Passed = 0, false
@@ -85,6 +97,7 @@ func TestTheLoopIsJudgedByWhatTheRecordsBearOut(t *testing.T) {
 		"refused":        {commands: spoiled(func(c *loopCommand) { c.Acted, c.Refused, c.Read = 0, "no", nil }), verdict: reports.Fail, kind: "refused"},
 		"swallowed":      {commands: spoiled(func(c *loopCommand) { c.Acted, c.Reached, c.Read = 0, true, nil }), verdict: reports.Fail, kind: "not-obeyed"},
 		"not read back":  {commands: spoiled(func(c *loopCommand) { c.Read[0].Seq = 0 }), verdict: reports.Fail, kind: "not-shown"},
+		"never heard":    {commands: spoiled(func(c *loopCommand) { c.Acted, c.Unheard, c.Read = 0, "no answer", nil }), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
 		"broken device":  {commands: spoiled(func(c *loopCommand) { c.Acted, c.Read = 0, nil }), verdict: reports.Inconclusive, reason: reports.ReasonEnvironment},
 		"a few commands": {commands: commanded(quick)[:5], verdict: reports.Inconclusive, reason: reports.ReasonSamples},
 	} {
@@ -106,6 +119,88 @@ func TestTheLoopIsJudgedByWhatTheRecordsBearOut(t *testing.T) {
 				t.Errorf("no finding of kind %q: %+v", c.kind, r.Findings)
 			}
 		})
+	}
+}
+
+// Nobody waits for hours where nothing is ever shown, and what is shown now and
+// then goes on.
+func TestWhereNothingIsShownTheLoopEnds(t *testing.T) {
+	broken := errors.New("no device")
+	for name, c := range map[string]struct {
+		shown func(k int) bool
+		fails int
+		want  int
+	}{
+		"all":      {func(int) bool { return true }, 1000, 320},
+		"none":     {func(int) bool { return false }, 1000, loopDark},
+		"some":     {func(k int) bool { return k%loopDark == loopDark-1 }, 1000, 320},
+		"no more":  {func(k int) bool { return k < 100 }, 1000, 100 + loopDark},
+		"an error": {func(int) bool { return false }, 3, 4},
+	} {
+		n := 0
+		err := untilDark(320, loopDark, func(k int) (bool, error) {
+			n++
+			if k == c.fails {
+				return false, broken
+			}
+			return c.shown(k), nil
+		})
+		if n != c.want || errors.Is(err, broken) != (c.fails < 1000) {
+			t.Errorf("%s: %d stimuli, not %d: %v", name, n, c.want, err)
+		}
+	}
+}
+
+// Only what a system says is a refusal: that it was slow, or not there, is none.
+func TestOnlyWhatIsSaidIsARefusal(t *testing.T) {
+	pub := verbsOf[viewer.Plumbline][0]
+	frames := func(list ...string) (r viewer.ProbeResult) {
+		for _, f := range list {
+			r.Frames = append(r.Frames, []byte(f))
+		}
+		r.HTTPStatus = 101
+		return r
+	}
+	closed := frames()
+	closed.CloseCode = 4002
+	for name, c := range map[string]struct {
+		r                viewer.ProbeResult
+		refused, unheard bool
+	}{
+		"taken":            {frames(`{"type":"welcome"}`, `{"type":"pubok"}`), false, false},
+		"no answer":        {frames(`{"type":"welcome"}`), false, false},
+		"refused":          {frames(`{"type":"welcome"}`, `{"type":"puberr"}`), true, false},
+		"closed":           {closed, true, false},
+		"status 401":       {viewer.ProbeResult{HTTPStatus: 401}, true, false},
+		"status 503":       {viewer.ProbeResult{HTTPStatus: 503}, false, true},
+		"let in too late":  {frames(), false, true},
+		"nobody was there": {viewer.ProbeResult{Err: errors.New("connection refused")}, false, true},
+	} {
+		var got loopCommand
+		got.hear(pub, c.r)
+		if (got.Refused != "") != c.refused || (got.Unheard != "") != c.unheard {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// Nothing is held against a system whose tokens for publishing nobody described.
+func TestASystemWithoutAWayToSendIsMute(t *testing.T) {
+	grants := &sut.Auth{JWT: &sut.JWT{GrantsClaim: "topics"}}
+	for name, c := range map[string]struct {
+		protocol string
+		auth     *sut.Auth
+		mute     bool
+	}{
+		"ours":                      {viewer.Plumbline, grants, false},
+		"MQTT without tokens":       {viewer.MQTT, nil, false},
+		"MQTT, tokens for all":      {viewer.MQTT, &sut.Auth{JWT: &sut.JWT{}}, false},
+		"MQTT, tokens with grants":  {viewer.MQTT, grants, true},
+		"a protocol without a verb": {"poll", nil, true},
+	} {
+		if got := mute(sut.Descriptor{Viewer: sut.Viewer{Protocol: c.protocol}, Auth: c.auth}); (got != "") != c.mute {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 
