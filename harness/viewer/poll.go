@@ -33,7 +33,6 @@ type pollSource struct {
 	last    []byte // the last answer, where the address needs it
 	began   bool   // there was an answer
 	first   arrival
-	asked   time.Time
 	shown   map[shownKey]int // what the last answer held, and how often
 	showing map[shownKey]int // what this answer holds
 }
@@ -72,12 +71,9 @@ func (p *pollSource) open(ctx context.Context, token string) (err error) {
 	return nil
 }
 
-// read hands over the first answer and asks for more at the interval.
+// read hands over the first answer and asks for more when it is its turn. A server
+// that puts a request off (RFC 6585 section 4) ends nothing.
 func (p *pollSource) read(ctx context.Context, hand func(arrival) error) error {
-	interval := p.d.cfg.Interval
-	if interval <= 0 {
-		interval = DefaultInterval
-	}
 	next := p.first
 	for {
 		if next.data != nil {
@@ -86,11 +82,14 @@ func (p *pollSource) read(ctx context.Context, hand func(arrival) error) error {
 			}
 			p.took(next.data)
 		}
-		if !pause(ctx, max(0, interval-time.Since(p.asked))) {
+		if !p.d.turns.take(ctx, p.d.interval()) {
 			return context.Cause(ctx)
 		}
 		var err error
-		if next, err = p.ask(ctx); err != nil {
+		if next, err = p.ask(ctx); putOff(err) > 0 {
+			p.d.turns.rest(putOff(err))
+			next = arrival{}
+		} else if err != nil {
 			return err
 		}
 	}
@@ -111,7 +110,7 @@ func (p *pollSource) ask(ctx context.Context) (arrival, error) {
 	if limit <= 0 {
 		limit = requestLimit
 	}
-	p.asked = time.Now()
+	p.d.turns.took(p.d.interval())
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	header := http.Header{"Accept": {"application/json"}}

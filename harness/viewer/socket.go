@@ -136,10 +136,20 @@ func (v *Viewer) refusedBy(response *http.Response) *RefusedError {
 	if to := response.Header.Get("Location"); refused.Status/100 == 3 && to != "" {
 		refused.Reason += fmt.Sprintf("; it redirects to %q, which is not followed: name the final address in viewer.url", v.tokens.excerpt(to, 200))
 	}
-	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		refused.Retry = time.Duration(min(seconds, maxRetrySeconds)) * time.Second
-	}
+	refused.Retry = retryIn(response.Header.Get("Retry-After"), time.Now())
 	return refused
+}
+
+// retryIn reads how long a server asks to wait: seconds, or until a date (RFC 9110
+// section 10.2.3); 0 for neither.
+func retryIn(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(min(max(seconds, 0), maxRetrySeconds)) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(at.Sub(now), 0), maxRetrySeconds*time.Second)
+	}
+	return 0
 }
 
 // maxRetrySeconds keeps a wait that a server asks for from overflowing.

@@ -29,7 +29,8 @@ type webDialect struct {
 	finder  *finder
 	topics  topics
 	sources []source
-	in      bool // subscribed in the present session; guarded by the viewer's lock
+	turns   turns // of the requests of all sources that ask again and again
+	in      bool  // subscribed in the present session; guarded by the viewer's lock
 }
 
 // source is one address that readings come from. It keeps what outlives a
@@ -100,8 +101,11 @@ func (d *webDialect) dial(ctx context.Context, token string) (session, error) {
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	unwatch := context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
 	var err error
-	for _, source := range d.sources {
-		if err = source.open(s.ctx, token); err != nil {
+	for i, source := range d.sources {
+		if err = source.open(s.ctx, token); i > 0 {
+			err = s.openLater(ctx, source, token, err)
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -113,6 +117,18 @@ func (d *webDialect) dial(ctx context.Context, token string) (session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openLater opens a source that was put off when others were open already: they
+// need not be opened again for it. It gives up where ctx would end first.
+func (s *webSession) openLater(ctx context.Context, source source, token string, err error) error {
+	for wait := putOff(err); wait > 0; wait = putOff(err) {
+		if end, ok := ctx.Deadline(); (ok && time.Until(end) <= wait) || !pause(s.ctx, wait) {
+			return err
+		}
+		err = source.open(s.ctx, token)
+	}
+	return err
 }
 
 // enter begins to read. An answer with status 200 is the server's word that the
