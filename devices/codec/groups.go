@@ -3,8 +3,10 @@ package codec
 import "plumbline/devices"
 
 // groupField is one number in a parameter group: little-endian, from a byte on,
-// of a number of bits that is a multiple of eight. All bits set, or the largest
-// number when signed, says "not available" (SAE J1939-71, 5.1.4).
+// of a number of bits that is a multiple of eight. The numbers at the top are no
+// readings: in NMEA 2000 the three largest (reserved, out of range, not
+// available), in SAE J1939 all whose highest byte is FB or more (J1939-71, table
+// 1: specific to the parameter, reserved, error, not available).
 type groupField struct {
 	name   string
 	unit   string
@@ -13,14 +15,15 @@ type groupField struct {
 	signed bool
 	scale  float64
 	offset float64
+	sae    bool // of SAE J1939
 }
 
 // groups are single-frame groups of NMEA 2000 (as its users have published them)
 // and of SAE J1939-71, by number.
 var groups = map[int64][]groupField{
-	61444:  {{name: "engine_speed", unit: "/min", at: 3, bits: 16, scale: 0.125}},                               // EEC1, SPN 190
-	65262:  {{name: "coolant_temperature", unit: "Cel", bits: 8, scale: 1, offset: -40}},                        // ET1, SPN 110
-	65265:  {{name: "wheel_speed", unit: "km/h", at: 1, bits: 16, scale: 1.0 / 256}},                            // CCVS, SPN 84
+	61444:  {{name: "engine_speed", unit: "/min", at: 3, bits: 16, scale: 0.125, sae: true}},                    // EEC1, SPN 190
+	65262:  {{name: "coolant_temperature", unit: "Cel", bits: 8, scale: 1, offset: -40, sae: true}},             // ET1, SPN 110
+	65265:  {{name: "wheel_speed", unit: "km/h", at: 1, bits: 16, scale: 1.0 / 256, sae: true}},                 // CCVS, SPN 84
 	127245: {{name: "rudder", unit: "rad", at: 4, bits: 16, signed: true, scale: 1e-4}},                         // Rudder
 	127250: {{name: "heading", unit: "rad", at: 1, bits: 16, scale: 1e-4}},                                      // Vessel Heading
 	127251: {{name: "rate_of_turn", unit: "rad/s", at: 1, bits: 32, signed: true, scale: 3.125e-8}},             // Rate of Turn
@@ -93,8 +96,12 @@ func (f groupField) read(data []byte) (float64, bool) {
 	if f.signed {
 		most >>= 1
 	}
-	if raw == most {
-		return 0, false // not available
+	least := most - 2 // that is no reading
+	if f.sae {
+		least = 0xFB << (f.bits - 8)
+	}
+	if raw >= least && raw <= most {
+		return 0, false
 	}
 	n := float64(raw)
 	if f.signed && raw > most {
