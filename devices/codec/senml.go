@@ -77,6 +77,9 @@ var senLabels = map[string]struct {
 	"n": {'s', 0}, "u": {'s', 1}, "v": {'n', 2}, "vs": {'s', 3}, "vb": {'b', 4}, "s": {'n', 5}, "t": {'n', 6}, "ut": {'n', 7}, "vd": {'d', 8},
 }
 
+// nested stands for a value that no label takes, such as a list.
+type nested struct{}
+
 // put takes a member of a record, if its label is known and its value of the
 // right kind; labels that nobody needs to understand are skipped (4.4).
 func (r senRecord) put(label string, value any) error {
@@ -239,7 +242,6 @@ func readJSONPack(p []byte) ([]senRecord, error) {
 		return nil, unchecked("not a JSON array")
 	}
 	dec := json.NewDecoder(bytes.NewReader(p))
-	dec.UseNumber()
 	_, _ = dec.Token() // the bracket
 	var records []senRecord
 	for dec.More() {
@@ -271,22 +273,16 @@ func readJSONRecord(dec *json.Decoder) (senRecord, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := dec.Token()
-		if err != nil {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
 			return nil, err
 		}
-		if n, ok := value.(json.Number); ok {
-			f, err := n.Float64()
-			if err != nil {
-				return nil, damaged("number %s is out of range", clip(n.String()))
-			}
-			value = f
-		}
-		if _, nested := value.(json.Delim); nested {
-			return nil, damaged("a record with a list or an object in it")
-		}
 		label, _ := key.(string)
-		if err := r.put(label, value); err != nil {
+		value, err := jsonMember(raw)
+		if err == nil || senLabels[label].kind == 0 { // what nobody must understand may be anything
+			err = r.put(label, value)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -294,63 +290,21 @@ func readJSONRecord(dec *json.Decoder) (senRecord, error) {
 	return r, err
 }
 
-// cborMode refuses what a pack cannot hold before it costs memory.
-var cborMode = func() cbor.DecMode {
-	mode, _ := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, MaxNestedLevels: 4, MaxArrayElements: maxValues,
-		MaxMapPairs: 64, IntDec: cbor.IntDecConvertSignedOrFail, TagsMd: cbor.TagsForbidden}.DecMode() // constants: every test of CBOR would see an error
-	return mode
-}()
-
-// readCBORPack reads an array of maps with integer or text labels (section 6).
-func readCBORPack(p []byte) ([]senRecord, error) {
-	if len(p) == 0 || p[0]>>5 != 4 {
-		return nil, unchecked("not a CBOR array")
+// jsonMember reads the value of one member.
+func jsonMember(raw []byte) (any, error) {
+	switch raw[0] {
+	case '[', '{':
+		return nested{}, nil
+	case '"', 't', 'f', 'n':
+		var value any
+		err := json.Unmarshal(raw, &value)
+		return value, err
 	}
-	var pack []map[any]any
-	if err := cborMode.Unmarshal(p, &pack); err != nil {
-		return nil, damaged("CBOR: %v", err)
+	f, err := json.Number(raw).Float64()
+	if err != nil {
+		return nil, damaged("number %s is out of range", clip(string(raw)))
 	}
-	records := make([]senRecord, 0, len(pack))
-	for _, m := range pack {
-		r := senRecord{}
-		for key, value := range m {
-			label, err := cborLabel(key)
-			if err != nil {
-				return nil, err
-			}
-			if err := r.put(label, cborNumber(value)); err != nil {
-				return nil, err
-			}
-		}
-		records = append(records, r)
-	}
-	return records, nil
-}
-
-func cborLabel(key any) (string, error) {
-	switch k := key.(type) {
-	case string:
-		return k, nil
-	case int64:
-		for label, l := range senLabels {
-			if l.cbor == k {
-				return label, nil
-			}
-		}
-		return "", nil // a later extension: nobody needs to understand it
-	}
-	return "", damaged("a label that is neither text nor whole number")
-}
-
-// cborNumber makes float64 of the numbers of CBOR.
-func cborNumber(value any) any {
-	switch n := value.(type) {
-	case int64:
-		return float64(n)
-	case float32:
-		return float64(n)
-	}
-	return value
+	return f, nil
 }
 
 // AppendSenML appends a pack of the values in JSON, with a line end, or in CBOR,
