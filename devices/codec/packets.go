@@ -10,7 +10,8 @@ import (
 // with fixed bytes and carry a check. Bytes that belong to no good frame are
 // damaged ones: they are emitted in pieces of about a frame, so that each frame
 // that noise hit counts once, whether a byte of it flipped, went missing or came
-// twice, and garbage of any length costs no more memory than two frames.
+// twice, and garbage of any length costs no more memory than two frames and the
+// longest Push.
 //
 // A damaged frame is emitted when the next good one begins or two frames' worth
 // of bytes have come, because only then it is known where it ends.
@@ -22,6 +23,7 @@ type Packets struct {
 	Check func(frame []byte) string
 
 	stamps stamps
+	room   []byte // what buf lies in
 	buf    []byte // from the first byte not yet emitted
 	junk   int    // bytes at the front of buf that begin no good frame
 	why    string // what was wrong with the first candidate in junk
@@ -32,7 +34,8 @@ var _ Framer = (*Packets)(nil)
 // Push implements Framer.
 func (f *Packets) Push(at time.Duration, p []byte, emit func(Frame)) {
 	f.stamps.add(at, len(p))
-	f.buf = append(f.buf, p...)
+	f.room = append(append(f.room[:0], f.buf...), p...) // once a Push: a move for each frame would cost the square of p
+	f.buf = f.room
 	for f.step(emit) {
 	}
 }
@@ -95,7 +98,7 @@ func (f *Packets) cut(n int) Frame {
 func (f *Packets) take(n int, fault string) Frame {
 	first, last, offset := f.stamps.take(n)
 	raw := bytes.Clone(f.buf[:n])
-	f.buf = append(f.buf[:0], f.buf[n:]...)
+	f.buf = f.buf[n:]
 	return Frame{Raw: raw, First: first, Last: last, Bytes: n, Offset: offset, Fault: fault}
 }
 

@@ -58,9 +58,9 @@ func TestSenMLSkipsWhatNobodyMustUnderstand(t *testing.T) {
 // TestSenMLInCBOR: RFC 8428, section 6; the hexadecimal digits are RFC 8949's.
 func TestSenMLInCBOR(t *testing.T) {
 	for pack, want := range map[string]string{
-		"81a2006161 02c4822119 6ab3":                                        "a=273.15",              // tag 4: 27315 · 10^-2
-		"81a2006161 02c4820103":                                             "a=30",                  // and 3 · 10^1
-		"81a2006161 02c482203829":                                           "a=-4.2",                // -42 · 10^-1
+		"81a2006161 02c4822119 6ab3":                                        "a=273.15",             // tag 4: 27315 · 10^-2
+		"81a2006161 02c4820103":                                             "a=30",                 // and 3 · 10^1
+		"81a2006161 02c482203829":                                           "a=-4.2",               // -42 · 10^-1
 		"81a2006161 02c48232c249010000000000000000":                         "a=1.8446744073709551", // a mantissa beyond 64 bits
 		"81a2006161 02c4821903e801":                                         "damaged: decimal fraction out of range",
 		"81a2006161 02c4821bffffffffffffffff01":                             "damaged: CBOR",

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"plumbline/devices/codec"
 )
@@ -13,6 +14,10 @@ func cutsLines(c codec.Codec) bool {
 	_, lines := c.NewFramer().(*codec.Lines)
 	return lines || codec.Whole(c)
 }
+
+// pieceOfFile is how much a framer is given at once, in bytes: as a port gives
+// it, so that no framer keeps the whole file.
+const pieceOfFile = 4096
 
 // loadFrames cuts what was read from a line as it is, bytes or telegrams of
 // several lines: each frame is an entry, with what lay before it.
@@ -31,7 +36,9 @@ func (rec *Recording) loadFrames(data []byte, opts LoadOptions) {
 		known = known || err == nil || errors.As(err, &reject) && reject.Class != codec.Unchecked
 	}
 	framer := opts.Codec.NewFramer()
-	framer.Push(0, data, add)
+	for piece := range slices.Chunk(data, pieceOfFile) {
+		framer.Push(0, piece, add)
+	}
 	if f, held := framer.Rest(); held {
 		rec.Fault = &CorruptError{Path: rec.Path, Offset: f.Offset, Reason: "the file ends within a frame"}
 		add(f)

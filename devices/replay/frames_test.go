@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -61,5 +62,22 @@ func TestBytesAsTheyCame(t *testing.T) {
 	rec, err = replay.LoadFrom(strings.NewReader("$GPHDT,274.07,T*03\r\n"), "x", replay.LoadOptions{Codec: codec.P1{}})
 	if err != nil || rec.Fault == nil || !strings.Contains(rec.Fault.Reason, "something else") {
 		t.Errorf("another protocol: %v, %v", rec.Fault, err)
+	}
+}
+
+// BenchmarkLoadFrames shows the bytes a second of loading a binary recording: they
+// must be the same for an hour of a dust sensor as for ten days of it.
+func BenchmarkLoadFrames(b *testing.B) {
+	for _, frames := range []int{3600, 10 * 86400} {
+		file := bytes.Repeat(codec.AppendSDS011(nil, 1, 2, 3), frames)
+		b.Run(strconv.Itoa(frames), func(b *testing.B) {
+			b.SetBytes(int64(len(file)))
+			for b.Loop() {
+				rec, err := replay.LoadFrom(bytes.NewReader(file), "x", replay.LoadOptions{Codec: codec.SDS011{}})
+				if err != nil || rec.Fault != nil || len(rec.Entries) != frames {
+					b.Fatal(err, rec.Fault)
+				}
+			}
+		})
 	}
 }
