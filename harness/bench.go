@@ -50,6 +50,7 @@ type Plan struct {
 	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Uptime      time.Duration  // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime
+	Sensors     []DeviceSpec   // that publish by themselves beside the fleet: what they say of being there is followed, see Bench.Changes
 	Passed      *Screen        // is shown what the witness sees the broker pass on; nil for nobody
 	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
 }
@@ -76,6 +77,7 @@ type Bench struct {
 	hiccup   *load.Hiccup
 	gc       func() load.GCReport
 	sources  *sources
+	presence *presence        // of the plan's sensors; set by startWitness
 	sessions []*agent.Session // one for each agent of the rig, when the viewers are there
 	agents   []string         // their folders, below dir
 	log      *slog.Logger
@@ -118,6 +120,7 @@ func (r *Rig) Open(ctx context.Context, plan Plan) (*Bench, error) {
 			return nil, errors.Join(b.blame(fmt.Errorf("harness: scenario %q: %w", plan.Name, err)), b.Close())
 		}
 	}
+	b.presence.begin()
 	return b, nil
 }
 
@@ -182,7 +185,8 @@ func rewrites(protocol string) bool {
 
 func (b *Bench) startWitness(ctx context.Context) error {
 	username, password := b.SUT.BrokerAuth()
-	resolve := b.resolver.Resolve
+	b.follow()
+	resolve := b.presence.over(b, b.resolver.Resolve)
 	if b.plan.Passed != nil {
 		resolve = b.plan.Passed.over(resolve)
 	}

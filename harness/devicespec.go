@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/mqttrule"
 	"plumbline/devices/remoteport"
 	"plumbline/devices/simulated"
 	"plumbline/harness/strictyaml"
@@ -40,6 +41,9 @@ type DeviceSpec struct {
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
 	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
+	Rule   string  `yaml:"rule,omitempty"`   // mqtt: its family, see mqttrule; says where its availability or last will comes
+	// Availability is where an mqtt sensor says "online" or "offline", when its rule does not tell.
+	Availability string `yaml:"availability,omitempty"`
 	// Optional lets a run go on without the device when it is absent, held by
 	// another or its recording is not whole; the report then names it.
 	Optional bool `yaml:"optional,omitempty"`
@@ -110,7 +114,7 @@ var keysOf = map[string][]string{
 	KindSerial:     append([]string{"port", "baud", "codec"}, lineKeys...),
 	KindSerialTwin: append([]string{"baud", "path", "codec"}, twinKeys...),
 	KindRecording:  {"path", "speed", "codec"},
-	KindMQTT:       {"topic"},
+	KindMQTT:       {"topic", "rule", "availability"},
 	KindMQTTTwin:   {"period"},
 	KindFirmware:   {"period"},
 }
@@ -127,7 +131,7 @@ func (d *DeviceSpec) check() (key, problem string) {
 	given := d.given()
 	for name, is := range map[string]bool{
 		"port": d.Port != "", "baud": d.Baud != 0, "codec": d.Codec != "", "path": d.Path != "",
-		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "",
+		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "", "rule": d.Rule != "", "availability": d.Availability != "",
 	} {
 		given[name] = is
 	}
@@ -160,6 +164,11 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 	case d.Kind == KindTwin && d.Model != "" && !slices.Contains(simulated.Kinds(), simulated.Kind(d.Model)):
 		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
 	}
+	if d.Kind == KindMQTT {
+		if key, problem := d.checkState(); problem != "" {
+			return key, problem
+		}
+	}
 	if d.Kind == KindSerial {
 		if err := checkPort(d.Port); err != nil {
 			return "port", err.Error()
@@ -175,6 +184,24 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "modemReadings", "come with what a device says by itself; this one is asked"
 	}
 	return d.checkPeriod()
+}
+
+// checkState says what is wrong with how the state of a sensor is told.
+func (d *DeviceSpec) checkState() (key, problem string) {
+	if strings.ContainsAny(d.Availability, "+#") || strings.ContainsFunc(d.Availability, unicode.IsControl) || d.Availability != "" && d.Availability == d.Topic {
+		return "availability", fmt.Sprintf("%q must be the one topic under which the sensor says that it is online or offline, without wildcards", d.Availability)
+	}
+	if d.Rule == "" {
+		return "", ""
+	}
+	rule, err := mqttrule.ByName(d.Rule)
+	switch {
+	case err != nil:
+		return "rule", err.Error()
+	case d.Availability == "" && len(mqttrule.StateTopics(rule, d.Topic)) == 0:
+		return "rule", fmt.Sprintf("%s does not tell where a sensor with the topic %q says that it is online; add availability with that topic, or leave the rule out", d.Rule, d.Topic)
+	}
+	return "", ""
 }
 
 // checkPort says what is wrong with the selector or address of a port.

@@ -24,7 +24,7 @@ devices:
     break: 250ms
     rs485: {beforeSend: 2ms}
   - {id: old, kind: recording, path: gps.log, speed: 4}
-  - {id: plug, kind: mqtt, topic: tele/plug/SENSOR}
+  - {id: plug, kind: mqtt, topic: tele/plug/SENSOR, rule: tasmota}
   - {id: twin, kind: mqtt-twin, period: 1s}
   - {id: room, kind: twin, model: door}
   - {id: node, kind: firmware, period: 50ms}
@@ -72,6 +72,9 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"a break without a unit", "break: 250ms", "break: 250", `lab.yaml:14: devices[1].break: "250" is not a time`},
 		{"half a millisecond", "beforeSend: 2ms", "beforeSend: 500us", "lab.yaml:15: devices[1].rs485: serialline: RS-485 delay 500µs"},
 		{"parity of a recording", "speed: 4", "parity: odd", "lab.yaml:16: devices[2].parity: a device of kind \"recording\" has no such setting"},
+		{"no rule", "rule: tasmota", "rule: tasmotta", `devices[3].rule: mqttrule: no rule is called "tasmotta"; known are plain, tasmota`},
+		{"a rule that does not tell", "rule: tasmota", "rule: homeassistant", "devices[3].rule: homeassistant does not tell where"},
+		{"availability with wildcards", "rule: tasmota", "availability: tele/+/LWT", "devices[3].availability: "},
 		{"other file", "kind: Rig", "kind: SUT", "lab.yaml:2: kind: "},
 		{"other version", "plumbline/v1", "plumbline/v0", "lab.yaml:1: apiVersion: "},
 	} {

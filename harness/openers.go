@@ -7,7 +7,6 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
-	"plumbline/devices/mqttdev"
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/replay"
 	"plumbline/devices/simulated"
@@ -141,19 +140,10 @@ func openMQTT(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
 }
 
 func openMQTTTwin(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	twin, err := simulated.New(simulated.Power, d.ID, b.seed(d.ID), simulated.Options{Period: d.period})
+	sensor, info, err := b.newSensor(d)
 	if err != nil {
 		return err
 	}
-	username, password := b.SUT.BrokerAuth()
-	sensor, err := mqttdev.NewTwin(mqttdev.TwinConfig{
-		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: []byte(password),
-		Name: d.ID, Source: twin, Seed: b.seed(d.ID), QoS: 1, Clock: b.Clock.Since,
-	})
-	if err != nil {
-		return err
-	}
-	info := twin.Info()
 	info.Kind, info.Path, info.Note = KindMQTTTwin, sensor.Topic(), "publishes by itself, as a Tasmota plug does"
 	s.watchTopic(b, info, sensor.Topic(), 1)
 	s.players = append(s.players, sensor.Run)

@@ -201,8 +201,8 @@ var state = []profile.Known{
 	}),
 	timed("", reports.Requirement{
 		ID: "STA-02", Title: "a viewer learns that a device is gone", Class: reports.Conditional, Capability: sut.CapLastWill, MinSamples: 1, Rule: fixed,
-		Measurand: "time from the end of a device's connection without DISCONNECT to the arrival of its will",
-		Text:      "The will of a device that ended without a word shall reach every viewer within the limit.",
+		Measurand: "time from the end of a device's connection without DISCONNECT to the arrival of its will; of a declared sensor, from its availability message or will at the broker",
+		Text:      "The will of a device that ended without a word, and what declared sensors say of being there, shall reach every viewer within the limit.",
 		Source:    "MQTT 5.0 section 3.1.2.5; metrology 5 F16", Faults: []string{"F16"},
 	}),
 	timed("", reports.Requirement{

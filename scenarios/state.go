@@ -17,6 +17,7 @@ package scenarios
 //     showed an older one, and when they learned that a device is gone.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -176,13 +177,20 @@ type liveFacts struct {
 type end struct {
 	Device string `json:"device"`
 	Digest uint64 `json:"digest,string"` // of its will
-	At     int64  `json:"at_ns"`         // its connection was ended
+	At     int64  `json:"at_ns"`         // its connection was ended; of a sensor: the broker passed on what it said
+	// Of a sensor: what it said, and from when on a viewer may have shown it.
+	Said  string `json:"said,omitempty"`
+	Since int64  `json:"since_ns,omitempty"`
 }
 
 func driveLive(ctx context.Context, t *spec.Trial) {
 	l := t.Load("live")
 	t.Step("start the bridge with %d viewers and %d devices", l.Viewers, l.Devices)
-	b := t.Open(ctx, harness.Plan{Load: l})
+	sensors, filters := t.Rig.Sensors(), []string{harness.AllTopics}
+	for _, d := range sensors {
+		filters = append(filters, d.StateTopics()...)
+	}
+	b := t.Open(ctx, harness.Plan{Load: l, Sensors: sensors, Filters: filters})
 	var facts liveFacts
 	if t.Applies("STA-02") {
 		t.Step("%d devices with a will end as in a crash, by RST and without DISCONNECT", wills)
@@ -190,6 +198,12 @@ func driveLive(ctx context.Context, t *spec.Trial) {
 			ended, err := crash(ctx, b, fmt.Sprintf("mortal-%d", i+1), t.Limit("STA-02").Time)
 			t.Check(err)
 			facts.Ends = append(facts.Ends, ended)
+		}
+		if len(sensors) > 0 {
+			t.Step("%d declared sensors that publish by themselves: the twins among them come and go", len(sensors))
+			told, err := comeAndGo(ctx, b, sensors, t.Limit("STA-02").Time)
+			t.Check(err)
+			facts.Ends = append(facts.Ends, told...)
 		}
 	}
 	t.Step("%d times: all devices publish for %s and are silent for %s", l.Cycles, burstLength, l.Hold)
@@ -200,6 +214,9 @@ func driveLive(ctx context.Context, t *spec.Trial) {
 		t.Check(harness.Wait(ctx, l.Hold))
 	}
 	t.Step("drain, end everything and judge what the viewers showed")
+	if t.Applies("STA-02") {
+		facts.Ends = append(facts.Ends, saidByThemselves(b, sensors)...)
+	}
 	t.Check(b.Finish(ctx))
 	t.Keep(facts)
 }
@@ -255,16 +272,16 @@ func (j *judged) told(id string, ends []end, least int64) {
 	var times []stretch
 	var found []reports.Finding
 	for _, e := range ends {
-		sights, witnessed := j.history.Sights(j.options(id), e.Device, e.Digest, e.At)
+		sights, witnessed := j.history.Sights(j.options(id), e.Device, e.Digest, cmp.Or(e.Since, e.At))
 		for _, s := range sights {
 			if s.At != 0 {
-				times = append(times, stretch{e.At, time.Duration(s.At - e.At)})
+				times = append(times, stretch{e.At, max(time.Duration(s.At-e.At), 0)}) // a viewer may be before the witness
 				continue
 			}
 			found = append(found, reports.Finding{
 				Requirement: id, Kind: "not-told", Subject: s.Viewer + " ← " + e.Device, At: time.Duration(e.At),
 				Confirmed: witnessed || j.base.BrokerInside, Evidence: j.base.Evidence,
-				Detail: "the device ended without DISCONNECT and its will never reached the viewer",
+				Detail: cmp.Or(e.Said, "the device ended without DISCONNECT and its will") + " never reached the viewer",
 			})
 		}
 	}

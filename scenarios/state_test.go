@@ -264,7 +264,13 @@ func TestTheEndOfADeviceIsJudged(t *testing.T) {
 			l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool { return slices.Contains(kinds, r.Kind) })
 		}
 	}
+	ahead := []end{{Device: "mortal-1", Digest: 77, At: int64(time.Second) + int64(4*time.Millisecond), Since: int64(time.Second), Said: "the sensor said that it is online, which"}}
+	sensor := func(j *judged) { j.told("STA-02", ahead, 1) }
 	verdictsOf(t, "ci", mortalLog, []seeded{
+		{"a sensor that a viewer shows before the witness has it", nil, sensor, reports.Pass, ""},
+		{"does not show that a sensor is online", unseen(record.Received), sensor, reports.Fail, "not-told"},
+		{"shows that a sensor is online late", func(l *record.Log) { l.Records[1].At += 3 * int64(time.Second) }, sensor, reports.Fail, ""},
+		{"showed it only before it was said", func(l *record.Log) { l.Records[1].At = int64(time.Second) / 2 }, sensor, reports.Fail, "not-told"},
 		{"none", nil, told, reports.Pass, ""},
 		{"F16 does not pass a will on", unseen(record.Received), told, reports.Fail, "not-told"},
 		{"F16 does not pass a will on from a broker outside", unseen(record.Received), outside, reports.Fail, "not-told"},
