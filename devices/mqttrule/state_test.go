@@ -32,7 +32,7 @@ func TestStateTopics(t *testing.T) {
 
 func TestState(t *testing.T) {
 	for text, want := range map[string]string{
-		"online": "true", "offline": "false", ` {"state":"online"}`: "error", `{"state":"offline"}`: "false", "": "error", "maybe": "error", `{"state":3}`: "error",
+		"online": "true", "offline": "false", `[]`: "error", `{"state":"offline"}`: "false", "": "error", "maybe": "error", `{"state":3}`: "error",
 	} {
 		got := "error"
 		if on, err := State([]byte(text)); err == nil {
