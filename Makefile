@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers firmware build cross certify matrix prove test check lint race fuzz bench clean
+.PHONY: help deps deps-test peers firmware guest build cross certify matrix prove test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,7 @@ help: ## list the targets
 deps: ## install what building and certifying need and this machine lacks
 	@.ci/deps build
 
-deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, QEMU for ARM, a C compiler
+deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, QEMU with a Linux kernel for its guest, a C compiler
 	@.ci/deps test
 
 peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, packages of Node.js
@@ -28,6 +28,10 @@ peers: ## make the bridges of other people under scenarios/peers ready to be jud
 
 firmware: ## build the firmware of the virtual bench anew with arm-none-eabi-gcc and compare it with the tree
 	@.ci/firmware check
+
+guest: ## run the third tier of the virtual bench at full length: 20 cycles of pulling cables, some 40 s
+	@.ci/guest-kernel
+	PLUMBLINE_GUEST_CYCLES=20 go test -run '^TestGuest$$' -count=1 -v ./devices/virtual
 
 build: ## build bin/plumbline and bin/bridged (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)

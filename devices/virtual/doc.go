@@ -17,4 +17,10 @@
 //     some hundred on a busy one (Live), or no clock at all (FastForward).
 //   - A UART that nobody reads stops the whole machine within half a second, its
 //     control socket too. Whoever holds Machine.Serial must read on; a Node does.
+//
+// It is the third tier, too: a Guest is an emulated PC with Debian's kernel, whose
+// own USB serial drivers meet adapters of package usbip, and an agent that reads
+// their ports (package guest). The emulator is qemu-system-x86_64, the kernel is
+// unpacked by make deps-test; where one is missing StartGuest returns ErrNoGuest.
+// A line takes milliseconds longer through it: latencies are those of the tier.
 package virtual

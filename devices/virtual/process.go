@@ -41,34 +41,35 @@ func launch(ctx context.Context, opts Options) (*process, net.Conn, net.Conn, er
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("folder of the machine: %w", err)
 	}
+	image := filepath.Join(dir, "node.elf")
+	if err := os.WriteFile(image, firmware.Image(), 0o600); err != nil {
+		return nil, nil, nil, errors.Join(fmt.Errorf("program of the machine: %w", err), os.RemoveAll(dir))
+	}
 	p := &process{dir: dir, exited: make(chan struct{})}
-	conns, err := p.launch(ctx, program, opts)
+	conns, err := p.launch(ctx, program, arguments(dir, image, opts), "qmp", "uart")
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return p, conns[0], conns[1], nil
 }
 
-// launch listens, starts and accepts. On an error everything is ended again.
-func (p *process) launch(ctx context.Context, program string, opts Options) ([]net.Conn, error) {
-	image := filepath.Join(p.dir, "node.elf")
-	if err := os.WriteFile(image, firmware.Image(), 0o600); err != nil {
-		return nil, fmt.Errorf("program of the machine: %w", err)
-	}
+// launch listens on sockets of these names in the machine's folder, starts the
+// program and accepts a connection to each. On an error everything is ended again.
+func (p *process) launch(ctx context.Context, program string, args []string, sockets ...string) ([]net.Conn, error) {
 	var doors []*net.UnixListener
 	defer func() {
 		for _, door := range doors {
 			_ = door.Close()
 		}
 	}()
-	for _, name := range []string{"qmp", "uart"} {
+	for _, name := range sockets {
 		door, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(p.dir, name), Net: "unix"})
 		if err != nil {
 			return nil, fmt.Errorf("socket of the machine: %w", err)
 		}
 		doors = append(doors, door)
 	}
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program, arguments(p.dir, image, opts)...) // found on the PATH by its name; it outlives the start
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program, args...) // found on the PATH by its name; it outlives the start
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	p.cmd.SysProcAttr = dieWithParent()
 	if err := p.begin(); err != nil {
@@ -151,7 +152,7 @@ func (p *process) accept(ctx context.Context, door *net.UnixListener) (net.Conn,
 func (p *process) explain(err error) error {
 	select {
 	case <-p.exited:
-		return fmt.Errorf("%w (%s ended: %w; it said: %q)", err, Emulator, p.err, p.said.String())
+		return fmt.Errorf("%w (%s ended: %w; it said: %q)", err, filepath.Base(p.cmd.Path), p.err, p.said.String())
 	default:
 		return err
 	}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package serialline
+
+import "go.bug.st/serial"
+
+func interruptsOf(serial.Port) (Interrupts, error) { return Interrupts{}, ErrNoInterrupts }
