@@ -25,7 +25,7 @@ func setUptime(up time.Duration) error {
 		if err := unix.ClockGettime(clock, &now); err != nil {
 			return fmt.Errorf("clock %s: %w", name, err)
 		}
-		text += fmt.Sprintf("%s %d 0\n", name, int64((up-time.Duration(now.Nano()))/time.Second))
+		text += fmt.Sprintf("%s %d 0\n", name, wholeSeconds(up-time.Duration(now.Nano())))
 	}
 	file, err := os.OpenFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), os.O_WRONLY, 0)
 	if err != nil {
@@ -41,13 +41,22 @@ func setUptime(up time.Duration) error {
 	return err
 }
 
-// CanSetUptime returns why Options.Uptime cannot be had on this machine, nil when
-// it can: it takes Linux with time namespaces and the right to make one.
-func CanSetUptime() error {
+// wholeSeconds rounds towards the past: nobody sees an uptime beyond the one asked for.
+func wholeSeconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	if d%time.Second < 0 {
+		s--
+	}
+	return s
+}
+
+// CanSetUptime returns why Options.Uptime cannot be as long on this machine, nil
+// when it can: it takes Linux with time namespaces and the right to make one.
+func CanSetUptime(up time.Duration) error {
 	tried := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		err := setUptime(time.Hour)
+		err := setUptime(up)
 		if err == nil { // kernels before 6.2 make the namespace, but no process in it that shares memory until it is executed
 			err = exec.CommandContext(context.Background(), "true").Run()
 		}

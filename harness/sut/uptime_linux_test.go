@@ -13,14 +13,14 @@ import (
 // Processes see the uptime that they are given, at each start, and nobody else
 // does.
 func TestProcessesSeeTheUptimeTheyAreGiven(t *testing.T) {
-	if err := CanSetUptime(); err != nil {
+	const up = 2_147_000 * time.Second
+	if err := CanSetUptime(up); err != nil {
 		t.Skipf("not on this machine: %v", err)
 	}
 	before, err := os.ReadFile("/proc/uptime")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const up = 2_147_000 * time.Second
 	for run := range 2 {
 		dir := t.TempDir()
 		c, err := launch(Process{Name: "clock", Command: []string{"cat", "/proc/uptime"}}, dir, up, slog.New(slog.DiscardHandler), func(*child) {})
@@ -46,5 +46,17 @@ func TestProcessesSeeTheUptimeTheyAreGiven(t *testing.T) {
 	_, _ = fmt.Fscan(bytes.NewReader(after), &now)
 	if now < was || now > was+600 {
 		t.Errorf("our own uptime went from %s to %s", before, after)
+	}
+}
+
+// A machine that is up for longer than it is to seem sets its clock back, and
+// never by too little.
+func TestAnUptimeIsRoundedTowardsThePast(t *testing.T) {
+	for d, want := range map[time.Duration]int64{
+		0: 0, time.Second: 1, 1999 * time.Millisecond: 1, -time.Second: -1, -1001 * time.Millisecond: -2, -time.Nanosecond: -1,
+	} {
+		if got := wholeSeconds(d); got != want {
+			t.Errorf("%s: %d s, want %d", d, got, want)
+		}
 	}
 }

@@ -34,6 +34,7 @@ var burdens = []Defect{
 	clocked(seeded("F68", "ends viewers by a timer that goes by the wall clock", "RES-06", "clockstep", "5m", "1 step each way")),
 	aged(seeded("F69", "keeps milliseconds since the machine was started as an int32: 24.8 days", "RES-07", "uptime", "int32", "1 wrap")),
 	aged(seeded("F69u", "the same as a uint32: 49.7 days", "RES-07", "uptime", "uint32", "1 wrap")),
+	aged(seeded("F69x", "crashes over milliseconds in an int32 that wrap: 24.8 days", "RES-07", "uptime", "crash", "1 wrap")),
 	loaded(seeded("F61r", "serves no filter after a restart, though it confirms them", "REC-05", "refill", "1", "1 restart"),
 		load("refill", "cycles", 4)),
 	loaded(seeded("F62", "serves 1 filter in 50 no more after a restart", "REC-05", "refill", "0.02", "228 filters restarted"),

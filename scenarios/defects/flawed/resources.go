@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -76,17 +77,18 @@ func leakGoroutines(f *front, p param) *flaw {
 	}
 }
 
-// wrapUptime (F69, F69u) measures how long a viewer has been without data in
+// wrapUptime (F69, F69u, F69x) measures how long a viewer has been without data in
 // milliseconds since the machine was started, which it keeps as an int32 or a
-// uint32: when they wrap it takes every viewer for idle.
+// uint32: when they wrap it takes every viewer for idle, or crashes over it.
 func wrapUptime(f *front, p param) *flaw {
 	const most = 5 * 60 * 1000
 	kept := map[string]func(int64) int64{
 		"int32":  func(ms int64) int64 { return int64(int32(ms)) },  // this is the flaw
 		"uint32": func(ms int64) int64 { return int64(uint32(ms)) }, // and this
+		"crash":  func(ms int64) int64 { return int64(int32(ms)) },
 	}[p[0]]
 	if kept == nil {
-		panic("neither int32 nor uint32")
+		panic("neither int32 nor uint32 nor crash")
 	}
 	return &flaw{bridgeFrame: func(s *session, _ frame) bool {
 		now, was := kept(uptime().Milliseconds()), s.ticks
@@ -95,6 +97,9 @@ func wrapUptime(f *front, p param) *flaw {
 			return true
 		}
 		f.count.fire()
+		if p[0] == "crash" {
+			panic(fmt.Sprintf("a viewer was without data for %d ms", now-was))
+		}
 		s.end()
 		return false
 	}}
