@@ -67,13 +67,13 @@ type Counters struct {
 	Unchecked uint64 // lines without the check their protocol asks for, or of another protocol
 	Partial   uint64 // frames cut by opening, unplugging or closing
 	Control   uint64 // whole frames without a reading, such as a table's header; no fault
-	Missing   uint64 // answers that a device was asked for and that did not come in time
+	Missing   uint64 // answers that a device was asked for and that did not come in time; messages that a sequence number lacks
 	Bytes     uint64 // bytes in frames and parts of frames
 	Dropped   uint64 // good frames nobody read in time
 }
 
 // Rejected is the number of frames that came, or should have come, and could not
-// be published. Each left a Damage.
+// be published. Each left a Damage; messages that lack in one place left one.
 func (c Counters) Rejected() uint64 { return c.Damaged + c.Unchecked + c.Partial + c.Missing }
 
 // Damage is a frame that was rejected (damaged, unchecked or partial), kept as

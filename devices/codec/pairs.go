@@ -85,7 +85,7 @@ func (Pairs) noPair(pairs int, word string) *Reject {
 // clip shortens a text for a message.
 func clip(s string) string {
 	if len(s) > 40 {
-		return s[:40] + "…"
+		return strings.ToValidUTF8(s[:40], "") + "…"
 	}
 	return s
 }

@@ -279,7 +279,7 @@ func (d *Device) byRule(f codec.Frame, m arrival) {
 		return
 	}
 	if r.Missing != "" {
-		d.in.Miss(codec.Frame{First: m.at, Last: m.at}, m.topic+": "+r.Missing)
+		d.in.MissSome(r.Lost, codec.Frame{First: m.at, Last: m.at}, m.topic+": "+r.Missing)
 	}
 	d.count(func(s *Stats) {
 		switch {

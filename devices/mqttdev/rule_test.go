@@ -38,6 +38,22 @@ func TestRulesReadWhatSensorsPublish(t *testing.T) {
 	}
 }
 
+// TestLostMessagesAreCountedEach: a sequence number that jumps says how many
+// messages were lost, of which there is one piece of evidence.
+func TestLostMessagesAreCountedEach(t *testing.T) {
+	b := startBroker(t, "127.0.0.1:0")
+	d := open(t, mqttdev.Config{ID: "plant", Broker: b.url(), Filter: "spBv1.0/#", QoS: 1, Rule: mqttrule.NewSparkplugB()})
+	b.publish(t, "spBv1.0/g/NBIRTH/n", "\x18\x00", false) // no metric, sequence number 0
+	if s := read(t, d); s.Values[0].Name != "online" {
+		t.Errorf("%+v", s)
+	}
+	b.publish(t, "spBv1.0/g/NDATA/n", "\x18\x05", false)
+	devicetest.Eventually(t, "the message behind the gap", func() bool { return d.Counters().Control == 1 })
+	if n := d.Counters(); n.Missing != 4 || n.Rejected() != 4 || len(d.Damages()) != 1 {
+		t.Errorf("%+v %+v, want four missing", n, d.Damages())
+	}
+}
+
 // TestTwinMeetsItsRule lets the twin of a Tasmota plug say that it is there, and
 // publish.
 func TestTwinMeetsItsRule(t *testing.T) {

@@ -19,7 +19,9 @@ import (
 // availability topics (Home Assistant documentation, MQTT, discovery). Of value
 // templates it understands "{{ value }}" and "{{ value_json.a['b'][0] }}"; the
 // filters float, int, round and default are passed over. A sensor with another
-// template is not read, and its messages are Control.
+// template is not read, and its messages are Control. Lists of availability
+// topics and the discovery of whole devices (homeassistant/device/…) are not read;
+// a topic that is both a state and an availability is the latter.
 type HomeAssistant struct {
 	sensors map[string]haSensor            // by discovery topic
 	states  map[string]map[string]haSensor // by state topic, then discovery topic
@@ -44,8 +46,12 @@ func NewHomeAssistant() *HomeAssistant {
 
 var _ Rule = (*HomeAssistant)(nil)
 
-// maxSensors bounds what is remembered.
-const maxSensors = 10_000
+// Bounds of what is remembered: discovery messages come from outside.
+const (
+	maxSensors   = 10_000
+	maxDiscovery = 16 << 10 // bytes of a message
+	maxText      = 512      // bytes of a topic, a unit or a template
+)
 
 // Name implements Rule.
 func (*HomeAssistant) Name() string { return "homeassistant" }
@@ -77,11 +83,17 @@ var haKeys = map[string]string{
 	"avty_t": "availability_topic", "pl_avail": "payload_available", "pl_not_avail": "payload_not_available", "uniq_id": "unique_id",
 }
 
+// haRead are the texts that are kept.
+var haRead = []string{"unit_of_measurement", "state_topic", "availability_topic", "value_template", "payload_available", "payload_not_available"}
+
 // discover takes a discovery message; the error is always one, since none is a reading.
 func (h *HomeAssistant) discover(topic string, payload []byte) error {
-	h.forget(topic)
 	if len(bytes.TrimSpace(payload)) == 0 {
+		h.forget(topic)
 		return reject(codec.Control, "the sensor was removed")
+	}
+	if len(payload) > maxDiscovery || len(topic) > maxText {
+		return reject(codec.Damaged, "discovery: %d bytes under a topic of %d; the bounds are %d and %d", len(payload), len(topic), maxDiscovery, maxText)
 	}
 	var raw map[string]any
 	if err := json.Unmarshal(payload, &raw); err != nil {
@@ -107,6 +119,12 @@ func (h *HomeAssistant) discover(topic string, payload []byte) error {
 			texts[key] = text
 		}
 	}
+	for _, key := range haRead {
+		if n := len(texts[key]); n > maxText {
+			return reject(codec.Damaged, "discovery: %s of %d bytes; the bound is %d", key, n, maxText)
+		}
+	}
+	h.forget(topic) // what it said before; what is damaged says nothing
 	if texts["state_topic"] == "" {
 		return reject(codec.Control, "a discovery message without a state topic")
 	}
@@ -183,6 +201,9 @@ func readStates(topic string, sensors map[string]haSensor, payload []byte) (Read
 	var doc any
 	for _, key := range sortedKeys(sensors) {
 		s := sensors[key]
+		if len(r.Values) == maxValues {
+			break
+		}
 		switch {
 		case s.wrong != "":
 			wrong = s.wrong

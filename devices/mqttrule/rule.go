@@ -26,7 +26,11 @@ type Reading struct {
 	Online *bool
 	// Missing says why messages must have been lost before this one; "" if none.
 	Missing string
+	Lost    uint64 // how many
 }
+
+// maxValues bounds the values of a reading.
+const maxValues = 512
 
 // Rule is one family. It is used by one goroutine.
 type Rule interface {
@@ -84,7 +88,7 @@ func presence(device string, on bool) Reading {
 // clip shortens a text for a message.
 func clip(s string) string {
 	if len(s) > 40 {
-		return s[:40] + "…"
+		return strings.ToValidUTF8(s[:40], "") + "…"
 	}
 	return s
 }

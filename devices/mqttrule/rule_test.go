@@ -41,7 +41,7 @@ func check(t *testing.T, rule mqttrule.Rule, messages []says) {
 		if r.Online != nil {
 			online = map[bool]string{true: "on", false: "off"}[*r.Online]
 		}
-		if err != nil || r.Device != m.device || text(r.Values) != m.values || online != m.online || !strings.Contains(r.Missing, m.missing) || (r.Missing == "") != (m.missing == "") {
+		if err != nil || r.Device != m.device || text(r.Values) != m.values || online != m.online || !strings.Contains(r.Missing, m.missing) || (r.Missing == "") != (m.missing == "") || (r.Lost == 0) != (m.missing == "") {
 			t.Errorf("%s %q: %+v, %v; want %+v", m.topic, m.payload, r, err, m)
 		}
 	}
@@ -187,6 +187,84 @@ func TestSparkplugB(t *testing.T) {
 		{topic: "spBv1.0/g/XDATA/n", payload: message(1), class: codec.Damaged, reason: "does not fit"},
 		{topic: "spBv1.0/STATE/host", payload: `{"online":true,"timestamp":1}`, device: "host", values: "online=1", online: "on"},
 	})
+}
+
+// TestADeviceIsBornAgain: what it declared before has ended, in a birth that is
+// refused, too.
+func TestADeviceIsBornAgain(t *testing.T) {
+	temp, model := metric("temp", 2, 3, varint(10, 20)), metric("model", 2, 12, words("X"))
+	check(t, mqttrule.NewSparkplugB(), []says{
+		{topic: "spBv1.0/g/NBIRTH/n", payload: message(0, metric("load", 1, 10, double(0.5))), device: "g/n", values: "online=1 load=0.5", online: "on"},
+		{topic: "spBv1.0/g/DBIRTH/n/d", payload: message(1, temp), device: "g/n/d", values: "online=1 temp=20", online: "on"},
+		{topic: "spBv1.0/g/DBIRTH/n/d", payload: message(2, model), device: "g/n/d", values: `online=1 model="X"`, online: "on"},
+		{topic: "spBv1.0/g/DDATA/n/d", payload: message(3, metric("", 2, 0, words("Y"))), device: "g/n/d", values: `model="Y"`},
+		{topic: "spBv1.0/g/DDATA/n/d", payload: message(4, metric("temp", -1, 0, varint(10, 1))), class: codec.Damaged, reason: `"temp" was not declared`},
+		{topic: "spBv1.0/g/DDEATH/n/d", payload: message(5), device: "g/n/d", values: "online=0", online: "off"},
+		{topic: "spBv1.0/g/DBIRTH/n/e", payload: message(6, temp), device: "g/n/e", values: "online=1 temp=20", online: "on"},
+		{topic: "spBv1.0/g/DBIRTH/n/e", payload: message(7, temp, model), class: codec.Damaged, reason: "alias 2 means"},
+		{topic: "spBv1.0/g/DDATA/n/e", payload: message(8, metric("", 2, 0, varint(10, 1))), class: codec.Unchecked, reason: "no birth of device"},
+		{topic: "spBv1.0/g/DBIRTH/n/f", payload: message(9, metric("x", 1, 3, varint(10, 1))), class: codec.Damaged, reason: `alias 1 means "load" and "x"`},
+	})
+}
+
+// TestBirthsAreBounded: births come from outside, from as many nodes and devices
+// as somebody likes.
+func TestBirthsAreBounded(t *testing.T) {
+	rule := mqttrule.NewSparkplugB()
+	var many [][]byte
+	for i := range 5000 {
+		many = append(many, metric("m"+strconv.Itoa(i), i, 10, double(1)))
+	}
+	birth := []byte(message(0, many...))
+	taken := 0
+	for i := range 11 {
+		if _, err := rule.Decode("spBv1.0/g/NBIRTH/n"+strconv.Itoa(i), birth); err == nil {
+			taken++
+		} else if !strings.Contains(err.Error(), "more than 100000 metrics") {
+			t.Fatal(err)
+		}
+	}
+	if taken != 9 { // 5000 names and 5000 aliases each, one place is kept for a device
+		t.Errorf("%d births were taken", taken)
+	}
+	for range 3 { // what is born again takes no more room, and what died none
+		if _, err := rule.Decode("spBv1.0/g/NBIRTH/n0", birth); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := rule.Decode("spBv1.0/g/NDEATH/n0", []byte(message(-1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rule.Decode("spBv1.0/g/NBIRTH/another", birth); err != nil {
+		t.Error(err)
+	}
+	if _, err := rule.Decode("spBv1.0/g/NBIRTH/"+strings.Repeat("n", 600), birth); err == nil || !strings.Contains(err.Error(), "the bound is 512") {
+		t.Errorf("a long topic: %v", err)
+	}
+}
+
+func TestDiscoveryIsBounded(t *testing.T) {
+	rule := mqttrule.NewHomeAssistant()
+	for topic, payload := range map[string]string{
+		"homeassistant/sensor/a/config":                                `{"state_topic":"a","x":"` + strings.Repeat("x", 20_000) + `"}`,
+		"homeassistant/sensor/b/config":                                `{"state_topic":"` + strings.Repeat("b", 600) + `"}`,
+		"homeassistant/sensor/c/config":                                `{"state_topic":"c","unit_of_meas":"` + strings.Repeat("c", 600) + `"}`,
+		"homeassistant/sensor/" + strings.Repeat("d", 600) + "/config": `{"state_topic":"d"}`,
+	} {
+		if _, err := rule.Decode(topic, []byte(payload)); err == nil || !strings.HasPrefix(err.Error(), "discovery: ") || !strings.Contains(err.Error(), "the bound") {
+			t.Errorf("%.40s: %v", topic, err)
+		}
+	}
+	for i := range 600 {
+		_, _ = rule.Decode("homeassistant/sensor/s"+strconv.Itoa(i)+"/config", []byte(`{"state_topic":"shared"}`)) // always an error: it is no reading
+	}
+	if r, err := rule.Decode("shared", []byte("1")); err != nil || len(r.Values) != 512 {
+		t.Errorf("%d values, %v", len(r.Values), err)
+	}
+	_, _ = rule.Decode("homeassistant/sensor/s0/config", []byte(`{"state_topic"`)) // damaged: what was said before holds on
+	if r, err := rule.Decode("shared", []byte("1")); err != nil || r.Values[0].Name != "s0" {
+		t.Errorf("after a damaged discovery: %.80v, %v", r.Values, err)
+	}
 }
 
 // TestSequenceGoesRound: after 255 comes 0.

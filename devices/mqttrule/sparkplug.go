@@ -2,6 +2,7 @@ package mqttrule
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 
@@ -20,12 +21,15 @@ import (
 // are left out, and so are data sets, templates and bytes.
 type SparkplugB struct {
 	nodes map[string]*edgeNode // by group and node
+	known int                  // entries of all nodes; see edgeNode.size
 }
 
 // Bounds of what is remembered: births come from outside.
 const (
 	maxNodes   = 10_000
-	maxMetrics = 10_000 // of one node
+	maxMetrics = 10_000  // in one birth
+	maxKnown   = 100_000 // metrics, aliases and devices of all nodes together
+	maxTopic   = 512     // bytes
 )
 
 // edgeNode is what a node has said of itself.
@@ -58,6 +62,9 @@ func (*SparkplugB) Filters() []string { return []string{"spBv1.0/#"} }
 
 // Decode implements Rule.
 func (s *SparkplugB) Decode(topic string, payload []byte) (Reading, error) {
+	if len(topic) > maxTopic {
+		return Reading{}, reject(codec.Damaged, "a topic of %d bytes; the bound is %d", len(topic), maxTopic)
+	}
 	levels := strings.Split(topic, "/")
 	if levels[0] != "spBv1.0" || len(levels) < 3 {
 		return Reading{}, reject(codec.Control, "not a topic of Sparkplug B")
@@ -110,26 +117,30 @@ func (s *SparkplugB) take(id, kind, device string, p payloadB) (Reading, error) 
 		return s.birth(id, p)
 	}
 	if kind == "NDEATH" {
-		return death(n, name, p)
+		return s.death(id, p)
 	}
 	if n == nil || !n.born {
 		return Reading{}, reject(codec.Unchecked, "no birth of node %s has come: nobody knows what its metrics mean; ask it for a rebirth", clip(id))
 	}
-	missing, err := n.follow(p)
+	lost, err := n.follow(p)
 	if err != nil {
 		return Reading{}, err
 	}
-	r := Reading{Device: name, Missing: missing}
+	r := Reading{Device: name, Lost: lost}
+	if lost > 0 {
+		r.Missing = fmt.Sprintf("%d messages before sequence number %d did not come", lost, *p.seq)
+	}
 	switch kind {
 	case "DBIRTH":
-		n.devices[device] = struct{}{}
-		if err := n.declare(device, p); err != nil {
+		if err := s.declare(n, device, p); err != nil {
 			return Reading{}, err
 		}
 		there := presence(name, true)
 		r.Online, r.Values = there.Online, there.Values
 	case "DDEATH":
-		delete(n.devices, device)
+		s.known -= n.size()
+		n.forget(device)
+		s.known += n.size()
 		there := presence(name, false)
 		r.Online, r.Values = there.Online, there.Values
 		return r, nil
@@ -154,9 +165,10 @@ func (s *SparkplugB) birth(id string, p payloadB) (Reading, error) {
 	if s.nodes[id] == nil && len(s.nodes) >= maxNodes {
 		return Reading{}, reject(codec.Damaged, "more than %d nodes", maxNodes)
 	}
+	s.remove(id) // the life before has ended, whatever this birth is worth
 	n := &edgeNode{born: true, metrics: map[uint64]metric{}, named: map[string]metric{}, devices: map[string]struct{}{}}
 	n.birth, n.hasBD = p.birthNumber()
-	if err := n.declare("", p); err != nil {
+	if err := s.declare(n, "", p); err != nil {
 		return Reading{}, err
 	}
 	s.nodes[id] = n
@@ -168,52 +180,84 @@ func (s *SparkplugB) birth(id string, p payloadB) (Reading, error) {
 
 // death ends it, if it is the death of the life that is known (6.4.20). It also
 // ends the devices of the node.
-func death(n *edgeNode, name string, p payloadB) (Reading, error) {
-	if n == nil || !n.born {
-		return presence(name, false), nil
+func (s *SparkplugB) death(id string, p payloadB) (Reading, error) {
+	if n := s.nodes[id]; n != nil {
+		if number, has := p.birthNumber(); has && n.hasBD && number != n.birth {
+			return Reading{}, reject(codec.Control, "the death of an earlier life, %d; the node was born again as %d", number, n.birth)
+		}
 	}
-	if number, has := p.birthNumber(); has && n.hasBD && number != n.birth {
-		return Reading{}, reject(codec.Control, "the death of an earlier life, %d; the node was born again as %d", number, n.birth)
-	}
-	*n = edgeNode{}
-	return presence(name, false), nil
+	s.remove(id)
+	return presence(id, false), nil
 }
 
-// follow checks the sequence number, which goes from 0 to 255 and round (6.4.6).
-func (n *edgeNode) follow(p payloadB) (missing string, err error) {
+// remove forgets a node.
+func (s *SparkplugB) remove(id string) {
+	if n := s.nodes[id]; n != nil {
+		s.known -= n.size()
+		delete(s.nodes, id)
+	}
+}
+
+// follow checks the sequence number, which goes from 0 to 255 and round (6.4.6),
+// and returns how many messages lack before this one.
+func (n *edgeNode) follow(p payloadB) (lost uint64, err error) {
 	if p.seq == nil || *p.seq > 255 {
-		return "", reject(codec.Damaged, "a message without a sequence number of 0 to 255")
+		return 0, reject(codec.Damaged, "a message without a sequence number of 0 to 255")
 	}
-	lost := (*p.seq - n.seq - 1) & 255
-	if lost == 255 {
-		return "", reject(codec.Damaged, "sequence number %d comes twice", *p.seq)
-	}
-	if lost > 0 {
-		missing = fmt.Sprintf("%d messages before sequence number %d did not come", lost, *p.seq)
+	if lost = (*p.seq - n.seq - 1) & 255; lost == 255 {
+		return 0, reject(codec.Damaged, "sequence number %d comes twice", *p.seq)
 	}
 	n.seq = *p.seq
-	return missing, nil
+	return lost, nil
 }
 
-// declare keeps what a birth says of its metrics.
-func (n *edgeNode) declare(device string, p payloadB) error {
+// size is how many entries are kept of a node.
+func (n *edgeNode) size() int { return len(n.metrics) + len(n.named) + len(n.devices) }
+
+// forget removes a device and what it declared.
+func (n *edgeNode) forget(device string) {
+	mine := func(m metric) bool { return m.device == device }
+	maps.DeleteFunc(n.named, func(_ string, m metric) bool { return mine(m) })
+	maps.DeleteFunc(n.metrics, func(_ uint64, m metric) bool { return mine(m) })
+	delete(n.devices, device)
+}
+
+// declare keeps what a birth says of the metrics of a device, or of the node
+// itself, in the place of what an earlier birth of it said: that has ended,
+// whether the new one is taken or refused.
+func (s *SparkplugB) declare(n *edgeNode, device string, p payloadB) error {
+	s.known -= n.size()
+	n.forget(device)
+	s.known += n.size()
+	named, aliases := map[string]metric{}, map[uint64]metric{}
 	for _, m := range p.metrics {
-		switch {
-		case m.name == "":
+		if m.name == "" {
 			return reject(codec.Damaged, "a birth with a metric without a name")
-		case len(n.named) >= maxMetrics:
-			return reject(codec.Damaged, "more than %d metrics of one node", maxMetrics)
 		}
 		known := metric{device, m.name, m.datatype}
-		n.named[device+"\x00"+m.name] = known
+		named[device+"\x00"+m.name] = known
 		if m.alias == nil {
 			continue
 		}
-		if other, taken := n.metrics[*m.alias]; taken && (other.name != m.name || other.device != device) {
+		other, taken := aliases[*m.alias]
+		if !taken {
+			other, taken = n.metrics[*m.alias]
+		}
+		if taken && (other.name != m.name || other.device != device) {
 			return reject(codec.Damaged, "alias %d means %q and %q", *m.alias, clip(other.name), clip(m.name))
 		}
-		n.metrics[*m.alias] = known
+		aliases[*m.alias] = known
 	}
+	if s.known+len(named)+len(aliases)+1 > maxKnown {
+		return reject(codec.Damaged, "more than %d metrics, aliases and devices of all nodes", maxKnown)
+	}
+	s.known -= n.size()
+	maps.Copy(n.named, named)
+	maps.Copy(n.metrics, aliases)
+	if device != "" {
+		n.devices[device] = struct{}{}
+	}
+	s.known += n.size()
 	return nil
 }
 
@@ -239,8 +283,8 @@ func (n *edgeNode) values(device string, p payloadB) ([]devices.Value, error) {
 			out = append(out, v)
 		}
 	}
-	if len(out) > 512 {
-		return out[:512:512], nil
+	if len(out) > maxValues {
+		return out[:maxValues:maxValues], nil
 	}
 	return out, nil
 }

@@ -123,10 +123,13 @@ func (in *Intake) Control(f codec.Frame) {
 }
 
 // Miss counts an answer that did not come; what came of it is in f.
-func (in *Intake) Miss(f codec.Frame, reason string) {
+func (in *Intake) Miss(f codec.Frame, reason string) { in.MissSome(1, f, reason) }
+
+// MissSome counts n that did not come, of which there is one piece of evidence.
+func (in *Intake) MissSome(n uint64, f codec.Frame, reason string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.counters.Missing++
+	in.counters.Missing += n
 	in.keep(f, reason)
 }
 
