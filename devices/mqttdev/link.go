@@ -33,7 +33,7 @@ type link interface {
 	// subscribe asks for a filter and returns when the broker has granted it. The
 	// error wraps errDown when there is no connection.
 	subscribe(ctx context.Context, filter string, qos byte) error
-	// publish hands a message to the network and, with QoS 1, waits for its
+	// publish hands a message to the network and, with QoS 1 or 2, waits for its
 	// acknowledgement.
 	publish(ctx context.Context, m message) error
 	// close disconnects and waits for the goroutines of the link.
@@ -58,7 +58,9 @@ type linkConfig struct {
 	clientID string
 	keep     bool          // the session outlives the connection
 	retry    time.Duration // between attempts to connect
-	will     *message      // published by the broker when the link ends in whatever way; nil for none
+	// asPublished keeps the retained flag of the publisher (MQTT 5 section 3.8.3.1).
+	asPublished bool
+	will        *message // published by the broker when the link ends in whatever way; nil for none
 
 	// Of the following none may block. All are required but receive.
 	up      func(present bool) // connected; present: the broker has kept the session

@@ -38,7 +38,7 @@ type Config struct {
 	// link is down are delivered after it. "" = a random one, no session kept.
 	ClientID string
 	Filter   string // MQTT topic filter of the sensor's messages
-	QoS      byte   // 0 or 1; what the subscription asks for
+	QoS      byte   // what the subscription asks for: 0, 1 or, with MQTT 5, 2
 
 	Codec codec.Codec // nil = codec.Payload{}
 	// Rule reads the messages in place of Codec; it belongs to the device from
@@ -48,6 +48,11 @@ type Config struct {
 	Mode  devices.Mode  // "" = Real; a Twin's messages are Sim
 	Model string
 	Note  string
+	// Tap is given every message as it came, retained ones too, before anything
+	// else is done with it; optional. It is called where the connection is read,
+	// must not block and keeps nothing of the payload. With MQTT 5 messages then
+	// carry the retained flag that their publisher gave them.
+	Tap func(Message)
 	// KeepRetained publishes retained messages too. They were sent before the
 	// subscription, nobody knows when, so they are left out and counted.
 	KeepRetained bool
@@ -64,6 +69,15 @@ type Stats struct {
 	Online   uint64 // messages that said that a device is there
 	Offline  uint64 // messages, last wills among them, that said that one is gone
 	Failures uint64 // attempts to connect or subscribe that failed; with MQTT 3.1.1 lost connections too
+}
+
+// Message is one message of a broker.
+type Message struct {
+	At      time.Duration // on the device's Clock
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
 }
 
 // arrival is what the handler queues.
@@ -131,8 +145,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New(`mqttdev: no broker; set Config.Broker, for example mqtt://127.0.0.1:1883`)
 	case c.Filter == "":
 		return c, errors.New(`mqttdev: no topic filter; set Config.Filter, for example tele/+/SENSOR`)
-	case c.QoS > 1:
-		return c, fmt.Errorf("mqttdev: QoS %d of %q: must be 0 or 1", c.QoS, c.Filter)
+	case c.QoS > 2 || c.QoS == 2 && c.Version == "3.1.1":
+		return c, fmt.Errorf("mqttdev: QoS %d of %q: must be 0 or 1, or 2 with MQTT 5", c.QoS, c.Filter)
 	}
 	if err := errors.Join(checkVersion(c.Version), checkTexts(map[string]int{
 		"filter": len(c.Filter), "user name": len(c.Username), "password": len(c.Password), "client id": len(c.ClientID),
@@ -170,7 +184,7 @@ func (d *Device) settings() linkConfig {
 	c := linkConfig{
 		broker: d.cfg.Broker, tls: d.cfg.TLS, version: d.cfg.Version, username: d.cfg.Username, password: d.cfg.Password,
 		clientID: d.cfg.ClientID, keep: d.cfg.ClientID != "", retry: d.cfg.Retry,
-		failed: func(err error) { d.failed("connect", err) }, receive: d.receive,
+		failed: func(err error) { d.failed("connect", err) }, receive: d.receive, asPublished: d.cfg.Tap != nil,
 	}
 	if !c.keep {
 		c.clientID = "plumbline-" + randomID()
@@ -237,6 +251,9 @@ func (d *Device) count(change func(*Stats)) {
 
 // receive runs where the connection is read: stamp, copy, queue.
 func (d *Device) receive(m message) {
+	if d.cfg.Tap != nil {
+		d.cfg.Tap(Message{At: d.cfg.Clock(), Topic: m.topic, Payload: m.payload, QoS: m.qos, Retain: m.retain})
+	}
 	if m.retain && !d.cfg.KeepRetained && d.cfg.Rule == nil {
 		d.count(func(s *Stats) { s.Retained++ })
 		return

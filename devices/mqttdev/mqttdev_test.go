@@ -204,7 +204,8 @@ func openFails(t *testing.T, version string) {
 	}{
 		{mqttdev.Config{Filter: "x"}, "set Config.Broker"},
 		{mqttdev.Config{Broker: good}, "set Config.Filter"},
-		{mqttdev.Config{Broker: good, Filter: "x", QoS: 2}, "must be 0 or 1"},
+		{mqttdev.Config{Broker: good, Filter: "x", QoS: 3}, "must be 0 or 1"},
+		{mqttdev.Config{Broker: good, Filter: "x", QoS: 2, Version: "3.1.1"}, "2 with MQTT 5"},
 		{mqttdev.Config{Broker: &url.URL{Scheme: "http", Host: "x"}, Filter: "x"}, "scheme must be"},
 		{mqttdev.Config{Broker: good, Filter: strings.Repeat("x", 1<<16)}, "the filter has 65536 bytes"},
 		{mqttdev.Config{Broker: good, Version: "4", Filter: "x"}, `MQTT "4" is not spoken; known are 5, 3.1.1`},

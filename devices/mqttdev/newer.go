@@ -19,8 +19,9 @@ const sessionExpiry = 3600
 // the keep-alive. Handlers added later are lost at a reconnect; so ours is
 // registered in the configuration.
 type newer struct {
-	manage *autopaho.ConnectionManager
-	cancel context.CancelFunc
+	manage      *autopaho.ConnectionManager
+	cancel      context.CancelFunc
+	asPublished bool
 }
 
 func newNewer(cfg linkConfig) (*newer, error) {
@@ -46,7 +47,7 @@ func newNewer(cfg linkConfig) (*newer, error) {
 	}
 	if cfg.receive != nil {
 		c.OnPublishReceived = []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
-			cfg.receive(message{topic: p.Packet.Topic, payload: p.Packet.Payload, retain: p.Packet.Retain})
+			cfg.receive(message{topic: p.Packet.Topic, payload: p.Packet.Payload, qos: p.Packet.QoS, retain: p.Packet.Retain})
 			return true, nil
 		}}
 	}
@@ -61,12 +62,12 @@ func newNewer(cfg linkConfig) (*newer, error) {
 		cancel()
 		return nil, err
 	}
-	return &newer{manage: manage, cancel: cancel}, nil
+	return &newer{manage: manage, cancel: cancel, asPublished: cfg.asPublished}, nil
 }
 
 func (n *newer) subscribe(ctx context.Context, filter string, qos byte) error {
 	_, err := n.manage.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{
-		Topic: filter, QoS: qos, RetainHandling: 1, // retained ones for a new subscription only
+		Topic: filter, QoS: qos, RetainAsPublished: n.asPublished, RetainHandling: 1, // retained ones for a new subscription only
 	}}})
 	return down(err)
 }

@@ -109,3 +109,33 @@ func TestFullRecordingIsWhole(t *testing.T) {
 		t.Errorf("%d bytes, %d of %d frames, %v", file.Len(), len(rec.Entries), written-1, rec.Fault)
 	}
 }
+
+func TestLinesThatTellMoreThanOneThingAreDamage(t *testing.T) {
+	const header = `{"format":"plumbline.recording.v2","codec":"nmea0183"}` + "\n"
+	for _, line := range []string{
+		`{"us":1,"raw":"x","lost":1}`, `{"us":1,"raw":"x","base64":"eA=="}`, `{"us":1,"lost":1,"port":"plugged"}`,
+		`{"us":1,"port":"foo"}`, `{"us":1,"topic":"a","lost":1}`,
+	} {
+		rec := load(t, header+line+"\n"+`{"end":1}`+"\n", replay.LoadOptions{})
+		if rec.Fault == nil || rec.Fault.Offset != int64(len(header)) || len(rec.Entries)+len(rec.Events) != 0 {
+			t.Errorf("%s: %+v", line, rec)
+		}
+	}
+}
+
+// TestAnUnplugCutsTheFrame: what came before it and after it is not one frame.
+func TestAnUnplugCutsTheFrame(t *testing.T) {
+	const header = `{"format":"plumbline.recording.v2","codec":"nmea0183"}` + "\n"
+	rec := load(t, header+`{"us":1,"raw":"$GPHDT,27"}`+"\n"+`{"us":2,"port":"unplugged"}`+"\n"+`{"us":3,"port":"plugged"}`+"\n"+
+		`{"us":4,"raw":"$GPHDT,274.07,T*03\r\n"}`+"\n"+`{"end":4}`+"\n", replay.LoadOptions{})
+	if _, p, err := play(t, rec, atOnce); p.Counters().Good != 1 || p.Counters().Partial != 1 || p.Counters().Damaged != 0 {
+		t.Errorf("%+v, %v", p.Counters(), err)
+	}
+}
+
+func TestSilenceIsWhole(t *testing.T) {
+	const header = `{"format":"plumbline.recording.v2","codec":"nmea0183"}` + "\n"
+	if rec := load(t, header+`{"us":1,"modem":{"cts":true,"dsr":false,"dcd":false,"ri":false}}`+"\n"+`{"end":1}`+"\n", replay.LoadOptions{}); rec.Fault != nil || len(rec.Events) != 1 {
+		t.Errorf("%+v", rec)
+	}
+}

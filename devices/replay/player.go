@@ -98,9 +98,20 @@ func (rec *Recording) check(opts Options) (Options, error) {
 // play pushes all entries through a framer at their time.
 func (p *Player) play(run context.Context) error {
 	framer := p.rec.Codec.NewFramer()
-	last := len(p.rec.Entries) - 1
+	last, event := len(p.rec.Entries)-1, 0
 	err := p.rec.walk(run, p.opts, func(at time.Duration, i int) error {
 		e := p.rec.Entries[i]
+		if i == 0 {
+			event = 0 // of this loop
+		}
+		for ; event < len(p.rec.Events) && p.rec.Events[event].Position < e.Position; event++ {
+			if p.rec.Events[event].Port != unplugged {
+				continue
+			}
+			if f, held := framer.Rest(); held { // as the driver does
+				p.in.Cut(f, "cut by an unplug")
+			}
+		}
 		if m := e.Message; m != nil {
 			p.in.Accept(codec.Frame{Raw: e.Raw, First: at, Last: at, Bytes: len(e.Raw), Offset: e.Position}, m.Topic)
 		} else {
@@ -174,11 +185,26 @@ func sleep(ctx context.Context, timer *time.Timer, d time.Duration) error {
 		case <-timer.C:
 		}
 	}
-	if d > 0 {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case exactly <- struct{}{}:
 		exact.SleepUntil(due)
+		<-exactly
+	default:
+		timer.Reset(time.Duration(due - exact.Now()))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
 	}
 	return ctx.Err()
 }
+
+// exactly bounds how many players sleep on a thread at once: of thousands that
+// play in step the others wait with a timer, to 1 ms.
+var exactly = make(chan struct{}, 32)
 
 // Feed writes the recording's bytes to w at their time: into a pty twin, say,
 // whose port the serial driver reads. It blocks until the end of the recording
@@ -222,4 +248,30 @@ func (p *Player) Close() error {
 	p.cancel()
 	<-p.done
 	return nil
+}
+
+// Publish hands the messages of an MQTT recording to send at their time, one after
+// another in their order, with the retained flag and QoS that they had. It blocks
+// as Feed does; Options are those of Feed. A recording that holds something else
+// is an error before anything is sent.
+func (rec *Recording) Publish(ctx context.Context, send func(m Message, payload []byte) error, opts Options) error {
+	opts, err := rec.check(opts)
+	if err != nil {
+		return err
+	}
+	for _, e := range rec.Entries {
+		if e.Message == nil {
+			return fmt.Errorf("replay: publish %q: what stands at byte %d is no MQTT message; feed the recording into a port", rec.Path, e.Position)
+		}
+	}
+	err = rec.walk(ctx, opts, func(_ time.Duration, i int) error {
+		if err := send(*rec.Entries[i].Message, rec.Entries[i].Raw); err != nil {
+			return fmt.Errorf("replay: publish %q: %w", rec.Path, err)
+		}
+		return nil
+	})
+	if err == nil && rec.Fault != nil {
+		return rec.Fault
+	}
+	return err
 }

@@ -110,7 +110,7 @@ func LoadFrom(r io.Reader, path string, opts LoadOptions) (*Recording, error) {
 	default:
 		rec.loadFrames(data, opts)
 	}
-	if len(rec.Entries) == 0 && rec.Fault == nil {
+	if len(rec.Entries)+len(rec.Events) == 0 && rec.Fault == nil && !isTimed(data) {
 		rec.Fault = &CorruptError{Path: path, Reason: "no lines in it"}
 	}
 	return rec, nil

@@ -84,9 +84,25 @@ type timedLine struct {
 	End      *uint64     `json:"end,omitempty"`
 }
 
-// isEvent reports whether the line tells something beside the bytes.
-func (l timedLine) isEvent() bool {
-	return l.Port != "" || l.Modem != nil || l.Errors != nil || l.Lost != 0 || l.Withheld != 0
+// Ports that an event can tell of.
+const (
+	unplugged = "unplugged"
+	plugged   = "plugged"
+)
+
+// tells counts what the line tells: bytes as one, each event as another.
+func (l timedLine) tells() (bytes, events int) {
+	for _, is := range []bool{l.Port != "", l.Modem != nil, l.Errors != nil, l.Lost != 0, l.Withheld != 0} {
+		if is {
+			events++
+		}
+	}
+	for _, is := range []bool{l.Raw != nil, len(l.Base64) > 0} {
+		if is {
+			bytes++
+		}
+	}
+	return bytes, events
 }
 
 // isTimed tells our format from a text log by its first line.
@@ -170,7 +186,14 @@ func (rec *Recording) readTimedLine(line []byte, position int64) (done bool, rea
 	if offset < rec.Length {
 		return false, fmt.Sprintf("offset %v is earlier than %v before it", offset, rec.Length)
 	}
-	if l.isEvent() {
+	switch pieces, events := l.tells(); {
+	case pieces+events > 1:
+		return false, "a line that tells more than one thing"
+	case events == 1 && l.Topic != nil:
+		return false, "an event with a topic"
+	case l.Port != "" && l.Port != unplugged && l.Port != plugged:
+		return false, fmt.Sprintf("a port that is %q", l.Port)
+	case events == 1:
 		rec.Events = append(rec.Events, Event{Offset: offset, Position: position,
 			Port: l.Port, Modem: l.Modem, Errors: l.Errors, Lost: l.Lost, Withheld: l.Withheld})
 		rec.Length = offset

@@ -67,8 +67,8 @@ func (w *Writer) WriteMessage(offset time.Duration, m Message, payload []byte) e
 // WriteEvent appends e at its Offset, as Write does.
 func (w *Writer) WriteEvent(e Event) error {
 	l := timedLine{Port: e.Port, Modem: e.Modem, Errors: e.Errors, Lost: e.Lost, Withheld: e.Withheld}
-	if !l.isEvent() {
-		return errors.New("replay: write recording: an event that says nothing")
+	if _, events := l.tells(); events != 1 || l.Port != "" && l.Port != unplugged && l.Port != plugged {
+		return fmt.Errorf("replay: write recording: an event that says not just one thing: %+v", e)
 	}
 	return w.timed(e.Offset, l)
 }
