@@ -82,21 +82,22 @@ type bench struct {
 	g       *virtual.Guest
 	adapter *usbip.Adapter
 	sensor  *guest.Sensor
+	codec   codec.Codec
+	hear    func([]byte) // what the host sends; nil = nothing hears it
 
 	mu   sync.Mutex
 	path string   // where the guest's driver has it now; "" = nowhere
 	seen []string // what the driver said at each unplug
-	told []usbip.Settings
 }
 
 func newBench(t *testing.T, g *virtual.Guest, model usbip.Model, serial string) *bench {
 	t.Helper()
-	b := &bench{t: t, g: g}
+	b := &bench{t: t, g: g, codec: codec.LineJSON{}}
 	var err error
-	b.adapter, err = usbip.New(usbip.Options{Model: model, Serial: serial, Product: "Probe", OnChange: func(s usbip.Settings) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.told = append(b.told, s)
+	b.adapter, err = usbip.New(usbip.Options{Model: model, Serial: serial, Product: "Probe", OnReceive: func(p []byte) {
+		if b.hear != nil {
+			b.hear(p)
+		}
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func (b *bench) open(p guest.Port) {
 	p.Select = b.adapter.Select()
 	var err error
 	await(b.t, p.Select+" to be there", func() bool {
-		b.sensor, err = guest.Open(b.t.Context(), b.g.Dial, guest.Config{ID: p.Select, Port: p, Codec: codec.LineJSON{}, OnState: func(path, seen string) {
+		b.sensor, err = guest.Open(b.t.Context(), b.g.Dial, guest.Config{ID: p.Select, Port: p, Codec: b.codec, OnState: func(path, seen string) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.path = path; path == "" {
@@ -199,6 +200,7 @@ func TestGuest(t *testing.T) {
 	guestErrors(t, first)
 	guestLatency(t, first, board)
 	guestReplug(t, first, second)
+	guestFirmware(t, g)
 }
 
 func guestIdentity(t *testing.T, g *virtual.Guest, benches ...*bench) {
@@ -353,5 +355,17 @@ func guestReplug(t *testing.T, a, b *bench) {
 		if r := x.control(guest.Control{}).Stats; r.Unplugs != uint64(n) || r.Replugs != uint64(n) {
 			t.Errorf("%s: the driver counts %+v, want %d of each", x.adapter.Select(), r, n)
 		}
+	}
+}
+
+func TestAMissingGuestSaysHowToGetIt(t *testing.T) {
+	t.Setenv("PLUMBLINE_GUEST", t.TempDir())
+	_, err := virtual.StartGuest(t.Context(), virtual.GuestOptions{Agent: "none"})
+	if !errors.Is(err, virtual.ErrNoGuest) || !strings.Contains(err.Error(), "make deps-test") {
+		t.Errorf("without a kernel: %v, want ErrNoGuest and how to get it", err)
+	}
+	t.Setenv("PATH", "")
+	if err := virtual.GuestAvailable(); !errors.Is(err, virtual.ErrNoGuest) || !strings.Contains(err.Error(), virtual.GuestEmulator) {
+		t.Errorf("without an emulator: %v", err)
 	}
 }
