@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 func newDevices(s streams) *cobra.Command {
-	asJSON, follow, listen, patience := false, false, "usb", time.Duration(0)
+	asJSON, follow, listen, patience, broker := false, false, "usb", time.Duration(0), ""
 	cmd := &cobra.Command{
 		Use: "devices", Short: "Show what is plugged in, as YAML to paste into a rig file", Args: noArgs,
 		Long: `Lists the serial ports of this machine as entries of a rig file (see --rig of run and certify).
@@ -26,11 +27,19 @@ Each is named by vendor, product and serial number, or by its USB place, and so 
 plugged in again. Ports that cannot be opened are listed as comments, with the mend.
 Ports of USB adapters that nobody uses are listened to, at the usual speeds, to tell what they speak;
 nothing is sent, but some boards start anew when their port is opened. It takes from 3 s, for ports that
-are silent, to half a minute.`,
+are silent, to half a minute.
+With --mqtt it listens to a broker instead and lists the sensors that publish there, with the family that
+their topics and payloads fit.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			want, known := listened[listen]
 			if !known {
 				return exit.Usage(fmt.Errorf("--listen %q", listen), "give usb, all or none")
+			}
+			if broker != "" && (follow || cmd.Flags().Changed("listen")) {
+				return exit.Usage(errors.New("--mqtt looks at a broker, --watch and --listen at serial ports"), "give one of them")
+			}
+			if broker != "" {
+				return listSensors(cmd.Context(), s.out, broker, patience, asJSON)
 			}
 			if follow {
 				return unusable(cmd.Context(), "serial", followPorts(cmd.Context(), s.out, asJSON))
@@ -49,7 +58,8 @@ are silent, to half a minute.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object a port")
 	cmd.Flags().BoolVar(&follow, "watch", false, "print what is plugged in and out from now on, until Ctrl-C")
 	cmd.Flags().StringVar(&listen, "listen", listen, "ports to listen to: usb, all or none")
-	cmd.Flags().DurationVar(&patience, "listen-for", 0, "how long to listen at each speed, for devices that speak seldom; 0 is 1.5 to 2.5 s")
+	cmd.Flags().DurationVar(&patience, "listen-for", 0, "how long to listen at each speed, for devices that speak seldom; 0 is 1.5 to 2.5 s, 5 s at a broker")
+	cmd.Flags().StringVar(&broker, "mqtt", "", "list the sensors that publish to this broker, such as mqtt://127.0.0.1:1883, with #FILTER for a part")
 	return cmd
 }
 
