@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -95,7 +96,7 @@ func (c *loopCommand) hear(v verb, r viewer.ProbeResult) {
 	switch asked, _ := v.answer(r); {
 	case asked:
 		c.Refused = refusal(r)
-	case r.CloseCode != 0 || r.HTTPStatus/100 == 4:
+	case r.CloseCode != 0, r.HTTPStatus/100 == 4 && r.HTTPStatus != http.StatusRequestTimeout && r.HTTPStatus != http.StatusTooManyRequests:
 		c.Refused = fmt.Sprintf("the viewer was not let in (HTTP status %d, close code %d)", r.HTTPStatus, r.CloseCode)
 	default:
 		c.Unheard = fmt.Sprintf("the viewer did not get in (HTTP status %d, error %v)", r.HTTPStatus, r.Err)

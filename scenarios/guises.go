@@ -236,7 +236,13 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 		seen := watch(&cfg, func(stream uint32) bool { return stream == mine })
 		return seen, stay(ctx, cfg, watched)
 	}
-	again, done := context.WithCancel(ctx) // as long as it is worth another try
+	all, outcomes := make([]*arrivals, len(filters)), make([]outcome, len(filters))
+	var asked sync.WaitGroup
+	for i, filter := range filters {
+		asked.Go(func() { all[i], outcomes[i] = ask(filter) })
+	}
+	asked.Wait()
+	again, done := context.WithTimeout(ctx, patience) // as long as it is worth another try
 	defer done()
 	alone := func(filter string) (seen *arrivals, o outcome) {
 		for pause := putOffFirst; ; pause *= 2 {
@@ -245,13 +251,6 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 			}
 		}
 	}
-	all, outcomes := make([]*arrivals, len(filters)), make([]outcome, len(filters))
-	var asked sync.WaitGroup
-	for i, filter := range filters {
-		asked.Go(func() { all[i], outcomes[i] = ask(filter) })
-	}
-	asked.Wait()
-	defer time.AfterFunc(patience, done).Stop()
 	for i, o := range outcomes {
 		if !o.putOff() {
 			continue

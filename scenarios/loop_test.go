@@ -172,6 +172,7 @@ func TestOnlyWhatIsSaidIsARefusal(t *testing.T) {
 		"refused":          {frames(`{"type":"welcome"}`, `{"type":"puberr"}`), true, false},
 		"closed":           {closed, true, false},
 		"status 401":       {viewer.ProbeResult{HTTPStatus: 401}, true, false},
+		"status 429":       {viewer.ProbeResult{HTTPStatus: 429}, false, true},
 		"status 503":       {viewer.ProbeResult{HTTPStatus: 503}, false, true},
 		"let in too late":  {frames(), false, true},
 		"nobody was there": {viewer.ProbeResult{Err: errors.New("connection refused")}, false, true},
