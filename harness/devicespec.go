@@ -25,6 +25,7 @@ const (
 	KindRecording  = "recording"   // a recording, played by the harness
 	KindMQTT       = "mqtt"        // a sensor that publishes to the broker by itself
 	KindMQTTTwin   = "mqtt-twin"   // a twin of such a sensor
+	KindNodeTwin   = "node-twin"   // a computed twin of such a node on a pseudo terminal: the first tier of the virtual bench
 	KindFirmware   = "firmware"    // firmware on an emulated board, read over a serial port: the second tier of the virtual bench
 )
 
@@ -35,12 +36,13 @@ type DeviceSpec struct {
 	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door
 	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
 	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), a path that lasts, rfc2217:// or tcp://HOST:PORT
-	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin; 0 means 9600
+	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin, node-twin; 0 means 9600
 	Codec  string  `yaml:"codec,omitempty"`  // serial, serial-twin, recording: a name such as sds011, or a file (see codecfile); "" means nmea0183
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
-	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, firmware: "500ms"; "" means what is usual for it
+	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, node-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
+	Drift  float64 `yaml:"drift,omitempty"`  // node-twin: how much faster than ours its clock runs, within ±0.5
 	Rule   string  `yaml:"rule,omitempty"`   // mqtt: its family, see mqttrule; says where its availability or last will comes
 	// Availability is where an mqtt sensor says "online" or "offline", when its rule does not tell.
 	Availability string `yaml:"availability,omitempty"`
@@ -117,6 +119,7 @@ var keysOf = map[string][]string{
 	KindMQTT:       {"topic", "rule", "availability"},
 	KindMQTTTwin:   {"period"},
 	KindFirmware:   {"period"},
+	KindNodeTwin:   {"period", "baud", "drift"},
 }
 
 // check returns the key and what is wrong with it, "" when nothing is.
@@ -131,7 +134,7 @@ func (d *DeviceSpec) check() (key, problem string) {
 	given := d.given()
 	for name, is := range map[string]bool{
 		"port": d.Port != "", "baud": d.Baud != 0, "codec": d.Codec != "", "path": d.Path != "",
-		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "", "rule": d.Rule != "", "availability": d.Availability != "",
+		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "", "rule": d.Rule != "", "availability": d.Availability != "", "drift": d.Drift != 0,
 	} {
 		given[name] = is
 	}
@@ -161,6 +164,8 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "baud", fmt.Sprintf("%d is no baud rate", d.Baud)
 	case !(d.Speed >= 0 && d.Speed <= maxSpeed):
 		return "speed", fmt.Sprintf("%v is not between 0 and %d", d.Speed, maxSpeed)
+	case !(d.Drift >= -0.5 && d.Drift <= 0.5):
+		return "drift", fmt.Sprintf("%v is not between -0.5 and 0.5", d.Drift)
 	case d.Kind == KindTwin && d.Model != "" && !slices.Contains(simulated.Kinds(), simulated.Kind(d.Model)):
 		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
 	}
@@ -252,7 +257,7 @@ func (d *DeviceSpec) checkPeriod() (key, problem string) {
 	if err != nil || period < time.Millisecond || period > time.Hour {
 		return "period", fmt.Sprintf("%q is no time between 1ms and 1h; write for example \"500ms\"", d.Period)
 	}
-	if d.Kind == KindFirmware && (period < 10*time.Millisecond || period > time.Minute) {
+	if (d.Kind == KindFirmware || d.Kind == KindNodeTwin) && (period < 10*time.Millisecond || period > time.Minute) {
 		return "period", fmt.Sprintf("%q is not between 10ms and 1m, which the firmware takes", d.Period)
 	}
 	d.period = period

@@ -111,7 +111,7 @@ func (b *Bench) bind(id string, line SerialLine, fixture devices.Fixture) {
 func (r *Rig) Stimulable() []DeviceSpec {
 	var list []DeviceSpec
 	for _, d := range r.cfg.Devices {
-		if d.Kind == KindFirmware {
+		if d.Kind == KindFirmware || d.Kind == KindNodeTwin {
 			list = append(list, d)
 		}
 	}

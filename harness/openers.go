@@ -27,6 +27,7 @@ var openers = map[string]opener{
 	KindMQTT:       openMQTT,
 	KindMQTTTwin:   openMQTTTwin,
 	KindFirmware:   openFirmware,
+	KindNodeTwin:   openNodeTwin,
 }
 
 // orderDevice leaves a device to the generator.
@@ -43,8 +44,10 @@ const gpsPeriod = 500 * time.Millisecond
 // be broken: Line disturbs what goes over it, Port can be pulled out (see
 // fault.Unplug).
 type SerialLine struct {
-	Line *fault.Serial
-	Port *ptytwin.Twin
+	Line   *fault.Serial
+	Port   *ptytwin.Twin
+	Ledger *Ledger // of a node twin; nil for all others
+	Serial string  // likewise: the serial number that its lines say
 }
 
 // lineTo puts a line before a new twin, which answers what answer returns for the

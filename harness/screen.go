@@ -25,6 +25,8 @@ type Screen struct {
 	mu      sync.Mutex
 	shown   map[string]map[string]sight // by device and name; owned by mu
 	kept    int                         // values in shown; owned by mu
+	rolls   map[string]*Roll            // by device, of those that number their lines; owned by mu, as is runs
+	runs    int                         // in rolls, all together
 	changed chan struct{}               // closed and renewed at each message; nil while nobody waits
 }
 
@@ -77,6 +79,7 @@ func (s *Screen) show(payload []byte) {
 			s.put(own.Dev, name, sight{n, own.Seq})
 		}
 	}
+	s.roll(own.Dev, own.Seq, own.Values)
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil

@@ -251,13 +251,14 @@ func (t *Twin) spoil(line []byte) bool {
 		line[t.noise.IntN(len(line))] ^= 1 << t.noise.IntN(8)
 		return true
 	}
-	return flip(t.noise, line)
+	return Flip(t.noise, line)
 }
 
-// flip changes one bit of a line that holds printable text. Bit 5 is left alone
+// Flip changes one bit of a line that holds printable text, as Noise does; false
+// when none can be changed. Bit 5 is left alone
 // (it is the case of a letter, and checksums are read in either case), bit 7
 // too; CR and LF stay, and none is made.
-func flip(rng *rand.Rand, line []byte) bool {
+func Flip(rng *rand.Rand, line []byte) bool {
 	text := bytes.TrimRight(line, "\r\n")
 	if len(text) == 0 {
 		return false

@@ -23,7 +23,7 @@ func TestFlipChangesOneBitAndIsAlwaysSeen(t *testing.T) {
 	for round := range 5000 {
 		text := []byte(good[round%len(good)])
 		before := bytes.Clone(text)
-		if !flip(rng, text) {
+		if !Flip(rng, text) {
 			t.Fatalf("seed %d round %d: nothing could be flipped in %q", seed, round, before)
 		}
 		changed := 0
@@ -42,7 +42,7 @@ func TestFlipChangesOneBitAndIsAlwaysSeen(t *testing.T) {
 func TestFlipLeavesWhatItCannotDamage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 0))
 	for _, text := range []string{"", "\r\n", "\n", "\x80\xff\x00\n"} {
-		if p := []byte(text); flip(rng, p) || string(p) != text {
+		if p := []byte(text); Flip(rng, p) || string(p) != text {
 			t.Errorf("%q became %q", text, p)
 		}
 	}

@@ -165,6 +165,7 @@ type Report struct {
 	Hiccup  *load.HiccupReport // of its hiccup thread; nil within the harness and when it died
 	GC      *load.GCReport     // likewise
 	Damaged []uint64           // damaged frames of Config.Devices, in their order; nil when it died
+	Counted []devices.Counters // all counters of Config.Devices that are streams, likewise; zero for others
 }
 
 // Report returns what Close has learned; before, only what kind of process it is.
@@ -174,7 +175,7 @@ func (g *Generator) Report() Report {
 		r.PID = g.cmd.Process.Pid
 	}
 	if f := g.final.Load(); f != nil {
-		r.Hiccup, r.GC, r.Damaged = f.Hiccup, f.GC, f.Damaged
+		r.Hiccup, r.GC, r.Damaged, r.Counted = f.Hiccup, f.GC, f.Damaged, f.Counted
 	}
 	return r
 }

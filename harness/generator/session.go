@@ -173,11 +173,11 @@ func (s *server) end() (*ended, error) {
 		errs = append(errs, g.Close())
 	}
 	for _, d := range s.devices {
-		damaged := uint64(0)
+		var c devices.Counters
 		if d.Stream != nil {
-			damaged = d.Stream.Counters().Damaged
+			c = d.Stream.Counters()
 		}
-		s.final.Damaged = append(s.final.Damaged, damaged)
+		s.final.Damaged, s.final.Counted = append(s.final.Damaged, c.Damaged), append(s.final.Counted, c)
 	}
 	if t != nil {
 		t.end()

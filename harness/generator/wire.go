@@ -116,6 +116,7 @@ type sendAnswer struct {
 // ended is the answer to close.
 type ended struct {
 	Damaged []uint64           `json:"damaged"` // frames of the devices, in their order
+	Counted []devices.Counters `json:"counted"` // likewise
 	Hiccup  *load.HiccupReport `json:"hiccup,omitempty"`
 	GC      *load.GCReport     `json:"gc,omitempty"`
 }

@@ -44,6 +44,15 @@ func (s *SUT) Usage(ctx context.Context) (Usage, error) {
 	return u, nil
 }
 
+// UsageOf samples one process of this machine now.
+func UsageOf(ctx context.Context, pid int) (Usage, error) {
+	u := Usage{At: time.Now()}
+	if err := u.add(ctx, int32(pid)); err != nil {
+		return Usage{}, fmt.Errorf("sut: usage of process %d: %w", pid, err)
+	}
+	return u, nil
+}
+
 func (u *Usage) add(ctx context.Context, pid int32) error {
 	p, err := process.NewProcessWithContext(ctx, pid)
 	if err != nil {

@@ -1,0 +1,75 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/devices/firmware"
+	"plumbline/devices/virtual"
+	"plumbline/harness/fault"
+)
+
+// openNodeTwin stands a computed node on a pseudo terminal, lets the generator
+// read its port as that of any serial device, and keeps a ledger of its lines.
+func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
+	var wire *fault.Serial
+	ledger := &Ledger{fate: Whole}
+	period := d.period
+	if period == 0 {
+		period = nodePeriod
+	}
+	seed := b.seed(d.ID)
+	node, err := virtual.OpenTwin(ctx, virtual.TwinOptions{
+		ID: d.ID, Number: uint32(seed), Temperature: nodeTemperature, Period: period, Drift: d.Drift,
+		Phase: time.Duration(seed % uint64(period)),
+		Wire: func(port, board io.Writer) (io.Writer, func([]byte)) {
+			wire = fault.NewSerial(port, fault.SerialOptions{Recorder: b.Recorder, ToDevice: board})
+			ledger.to = wire
+			return ledger, wire.Heard
+		},
+	})
+	if err != nil {
+		return err
+	}
+	ledger.mu.Lock() // against what is being said already
+	ledger.port = node.Port()
+	ledger.mu.Unlock()
+	s.closers = append(s.closers, node, wire) // as in openFirmware
+	info := node.Info()
+	s.order(order{Mode: info.Mode, Note: info.Note, Device: DeviceSpec{
+		ID: d.ID, Kind: KindSerialTwin, Model: info.Model, Serial: info.Serial, Port: node.Path(), Baud: d.Baud, Codec: firmware.Codec().Name(),
+	}})
+	s.stand(d.ID, stand{info.Tier, info.Time})
+	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Fixture: node, ledger: ledger})
+	return nil
+}
+
+// ledgered is a fixture whose ledger knows what is done to it: nothing happens
+// within a line.
+type ledgered struct {
+	devices.Fixture
+	ledger *Ledger
+}
+
+// Unplug implements devices.Fixture.
+func (f *ledgered) Unplug(ctx context.Context) error {
+	return f.ledger.Between(ctx, Gone, func() error { return f.Fixture.Unplug(ctx) })
+}
+
+// Plug implements devices.Fixture.
+func (f *ledgered) Plug(ctx context.Context) error {
+	return f.ledger.Between(ctx, Whole, func() error { return f.Fixture.Plug(ctx) })
+}
+
+// Impair implements devices.Fixture: the ledger makes the noise.
+func (f *ledgered) Impair(ctx context.Context, i devices.Impairment) error {
+	if !(i.Noise >= 0 && i.Noise <= 1) {
+		return fmt.Errorf("harness: noise %v is not between 0 and 1", i.Noise)
+	}
+	f.ledger.Noise(i.Noise, i.Seed)
+	i.Noise = 0
+	return f.Fixture.Impair(ctx, i)
+}
