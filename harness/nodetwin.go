@@ -43,25 +43,31 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 		ID: d.ID, Kind: KindSerialTwin, Model: info.Model, Serial: info.Serial, Port: node.Path(), Baud: d.Baud, Codec: firmware.Codec().Name(),
 	}})
 	s.stand(d.ID, stand{info.Tier, info.Time})
-	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Fixture: node, ledger: ledger})
+	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Starter: node, ledger: ledger})
 	return nil
 }
 
 // ledgered is a fixture whose ledger knows what is done to it: nothing happens
 // within a line.
 type ledgered struct {
-	devices.Fixture
+	Starter
 	ledger *Ledger
+}
+
+// Starter is a fixture that can be started anew, as by a reset button.
+type Starter interface {
+	devices.Fixture
+	Reset(ctx context.Context) error
 }
 
 // Unplug implements devices.Fixture.
 func (f *ledgered) Unplug(ctx context.Context) error {
-	return f.ledger.Between(ctx, Gone, func() error { return f.Fixture.Unplug(ctx) })
+	return f.ledger.Between(ctx, Gone, func() error { return f.Starter.Unplug(ctx) })
 }
 
 // Plug implements devices.Fixture.
 func (f *ledgered) Plug(ctx context.Context) error {
-	return f.ledger.Between(ctx, Whole, func() error { return f.Fixture.Plug(ctx) })
+	return f.ledger.Between(ctx, Whole, func() error { return f.Starter.Plug(ctx) })
 }
 
 // Impair implements devices.Fixture: the ledger makes the noise.
@@ -71,5 +77,5 @@ func (f *ledgered) Impair(ctx context.Context, i devices.Impairment) error {
 	}
 	f.ledger.Noise(i.Noise, i.Seed)
 	i.Noise = 0
-	return f.Fixture.Impair(ctx, i)
+	return f.Starter.Impair(ctx, i)
 }

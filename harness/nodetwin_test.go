@@ -76,7 +76,7 @@ func befall(ctx context.Context, b *harness.Bench, screen *harness.Screen) error
 	defer cancel()
 	ledger := b.Serial["twin"].Ledger
 	more := func(than uint64) error {
-		if _, ok := screen.Rolled(ctx, "twin", func(_, last uint64) bool { return last > than }); !ok {
+		if ok := screen.Rolled(ctx, "twin", func(_, last uint64) bool { return last > than }); !ok {
 			return errors.New("no later line came to the screen")
 		}
 		return nil

@@ -14,7 +14,7 @@ type Roll struct {
 	Total   uint64      `json:"total"`         // lines
 	Serials []string    `json:"serials"`       // whose lines they were, as the lines say; each once, at most maxSerials
 	Cut     bool        `json:"cut,omitempty"` // there was more than is kept
-	newest  uint64      // position in its stream of the message that came last
+	seqs    []uint64    // positions in its stream of the messages that came last, at most maxSeqs
 }
 
 // Bounds of a Roll: what a viewer is given is not ours.
@@ -23,6 +23,7 @@ const (
 	maxRuns    = 100_000 // of all devices together
 	maxSerials = 8       // of a device
 	maxSerial  = 64      // bytes
+	maxSeqs    = 256
 )
 
 // roll enters a message that tells a numbered line. The caller holds mu.
@@ -45,7 +46,10 @@ func (s *Screen) roll(device string, seq uint64, values map[string]any) {
 	}
 	serial = serial[:min(len(serial), maxSerial)]
 	r.Total++
-	r.newest = seq
+	if len(r.seqs) == maxSeqs {
+		r.seqs = r.seqs[:copy(r.seqs, r.seqs[maxSeqs/2:])]
+	}
+	r.seqs = append(r.seqs, seq)
 	if !slices.Contains(r.Serials, serial) && len(r.Serials) < maxSerials {
 		r.Serials = append(r.Serials, serial)
 	}
@@ -78,19 +82,36 @@ func (s *Screen) Roll(device string) Roll {
 		return Roll{Lines: [][2]uint64{}, Serials: []string{}}
 	}
 	c := *r
+	c.seqs = nil
 	c.Lines, c.Serials = slices.Clone(r.Lines), slices.Clone(r.Serials)
 	return c
 }
 
-// Rolled waits until ok says that what was shown of a device will do, and returns
-// the position in its stream of the message that came last; false when ctx ends
-// first. ok gets the number of lines and that of the last one.
-func (s *Screen) Rolled(ctx context.Context, device string, ok func(total, last uint64) bool) (seq uint64, done bool) {
+// Beyond waits until more than total lines of a device were shown and returns the
+// position in its stream of the message that told the first of them; false when
+// ctx ends first.
+func (s *Screen) Beyond(ctx context.Context, device string, total uint64) (seq uint64, ok bool) {
+	if !s.Rolled(ctx, device, func(now, _ uint64) bool { return now > total }) {
+		return 0, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rolls[device]
+	back := r.Total - total // at least 1
+	if back > uint64(len(r.seqs)) {
+		return r.seqs[0], true // later than the one that was asked for
+	}
+	return r.seqs[uint64(len(r.seqs))-back], true
+}
+
+// Rolled waits until ok says that what was shown of a device will do; false when
+// ctx ends first. ok gets the number of lines and that of the last one.
+func (s *Screen) Rolled(ctx context.Context, device string, ok func(total, last uint64) bool) bool {
 	for {
 		s.mu.Lock()
 		var total, last uint64
 		if r := s.rolls[device]; r != nil {
-			total, last, seq = r.Total, r.last(), r.newest
+			total, last = r.Total, r.last()
 		}
 		if s.changed == nil {
 			s.changed = make(chan struct{})
@@ -98,12 +119,12 @@ func (s *Screen) Rolled(ctx context.Context, device string, ok func(total, last 
 		changed := s.changed
 		s.mu.Unlock()
 		if ok(total, last) {
-			return seq, true
+			return true
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, false
+			return false
 		}
 	}
 }

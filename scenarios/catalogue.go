@@ -36,6 +36,7 @@ var loads = map[string][]string{
 	"brokerdown": {"devices", "rate", "viewers", "cycles", "drain"},
 	"badlines":   {"viewers", "cycles", "hold", "drain"},
 	"loop":       {"viewers", "cycles", "drain"},
+	"seams":      {"devices", "rate", "viewers", "cycles", "hold", "drain"},
 	"wires":      {"devices", "rate", "viewers", "window", "drain"},
 }
 
@@ -379,23 +380,6 @@ var hardware = []profile.Known{
 		Measurand: "longest time from the sending of a command by a viewer to the actuator's new state, and to the message at a viewer that reads it back",
 		Text:      "A command that a viewer sends shall move the actuator of the device that it is for, and be read back by viewers, within the limit.",
 		Source:    "hardware in the loop: the way back; limits of the profile",
-	}),
-}
-
-// wired is asked of what lies between the wire of a sensor and the screen, with node
-// twins that know what they said.
-var wired = []profile.Known{
-	counted("lines", "", reports.Requirement{
-		ID: "HW-01", Title: "what a wire carries is shown", Class: reports.Optional, MinSamples: 100, Rule: zero,
-		Measurand: "lines that serial devices, some with clocks that drift, said whole on their wires and that passed the broker, missing, doubled or out of order at a viewer, and lines shown that no wire carried",
-		Text:      "Every line that a serial device says whole shall be shown by every viewer once, in order and as that of this device.",
-		Source:    "from the sensor's wire to the screen; metrology 2.4",
-	}),
-	counted("lines", "", reports.Requirement{
-		ID: "HW-02", Title: "damaged lines are counted and not shown", Class: reports.Optional, MinSamples: 20, Rule: zero,
-		Measurand: "difference between the lines damaged on the wires and those that the drivers refused, and damaged lines that a viewer showed",
-		Text:      "Every line that is damaged on its wire shall be counted as such by its driver and shown by no viewer.",
-		Source:    "EN 50159 (corruption); one flipped bit in each line",
 	}),
 }
 

@@ -1,0 +1,246 @@
+package scenarios
+
+// Seams: does what befalls a serial device end where it ends?
+//
+// Requirements: HW-03, HW-04, HW-05.
+//
+// Procedure "seams":
+//  1. Stand up node twins on ports of their own; wait until every viewer shows all.
+//  2. Again and again something befalls each, another thing each time: it is
+//     unplugged, its firmware hangs, it loses its power and babbles when it has it
+//     back, its line is read at half its speed, it starts anew within a line.
+//  3. While that lasts no viewer may be shown anything of it as new.
+//  4. When it is over wait until every viewer shows what it says then.
+//  5. Hold what viewers were shown against what the wires carried.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"plumbline/devices"
+	"plumbline/harness"
+	"plumbline/harness/fault"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("Seams of serial devices", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "seams", Title: "is fresh again after what befalls a serial device, with nothing damaged, doubled or made up over the seam",
+		Requirements: []string{"HW-03", "HW-04", "HW-05"}, Loads: []string{"seams"},
+		Drive: driveSeams, Judge: judgeSeams,
+	})
+})
+
+// befalls are what happens to a device that is silent: what begins it, before the
+// device speaks again unless it is mute, and what ends it. In between nothing that
+// it says can be read.
+var befalls = []struct {
+	name       string
+	mute       bool
+	begin, end func(ctx context.Context, d *befallen) error
+}{
+	{"unplugged", false, func(ctx context.Context, d *befallen) error { return d.Unplug(ctx) }, func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }},
+	{"hung", true, nothing, func(ctx context.Context, d *befallen) error { return d.Impair(ctx, devices.Impairment{}) }},
+	{"without power", false, func(ctx context.Context, d *befallen) error { return d.Power(ctx, false) }, func(ctx context.Context, d *befallen) error {
+		return d.anew(ctx, func() error { return d.Power(ctx, true) })
+	}},
+	{"read at half its speed", false, func(ctx context.Context, d *befallen) error {
+		d.misread = d.line.Line.BaudFault(wireBaud, wireBaud/2)
+		return d.line.Ledger.Between(ctx, harness.Gone, func() error { return d.misread.Inject(ctx) })
+	}, func(ctx context.Context, d *befallen) error {
+		return d.line.Ledger.Between(ctx, harness.Whole, func() error { return d.misread.Revert(ctx) })
+	}},
+	{"started anew within a line", true, nothing, func(ctx context.Context, d *befallen) error {
+		return d.anew(ctx, func() error { return errors.Join(d.Reset(ctx), d.Impair(ctx, devices.Impairment{})) })
+	}},
+}
+
+func nothing(context.Context, *befallen) error { return nil }
+
+// befallen is one device that something befalls.
+type befallen struct {
+	harness.Starter
+	line    harness.SerialLine
+	misread fault.Fault // while it is read at another speed
+}
+
+// anew lets a device start behind the half of a line.
+func (d *befallen) anew(ctx context.Context, start func() error) error {
+	if err := d.line.Ledger.Between(ctx, harness.Whole, d.line.Ledger.Torn); err != nil {
+		return err
+	}
+	return start()
+}
+
+// seamsFacts is what befell devices and what screens showed.
+type seamsFacts struct {
+	wiresFacts
+	Back     []oracle.Stimulus `json:"back"`     // the end of each, and the message that showed it
+	Silences []silence         `json:"silences"` // while each lasted
+}
+
+// silence is a time in which a device could say nothing, as one viewer saw it.
+type silence struct {
+	Device string `json:"device"`
+	Viewer string `json:"viewer"`
+	What   string `json:"what"`
+	At     int64  `json:"at_ns"`
+	Shown  uint64 `json:"shown"` // of its lines, in that time
+}
+
+// seams is the scenario at work.
+type seams struct {
+	*wires
+	limit time.Duration
+	mu    sync.Mutex
+	facts seamsFacts // Back and Silences, owned by mu
+}
+
+func driveSeams(ctx context.Context, t *spec.Trial) {
+	l := t.Load("seams")
+	if why := noPorts(); why != "" {
+		t.Keep(seamsFacts{wiresFacts: wiresFacts{Absent: why}})
+		return
+	}
+	t.Step("start the system with %d viewers; stand up %d nodes on ports of their own", l.Viewers, l.Devices)
+	x := &seams{wires: openWires(ctx, t, l), limit: max(2*t.Limit("HW-03").Time, loopPatience)}
+	t.Step("%d times let one of %d things befall each for %s, another each time, and wait until every viewer shows it again", l.Cycles, len(befalls), l.Hold)
+	t.Check(x.Around(ctx, "seams", 0, 0, func(ctx context.Context) error {
+		if err := x.shown(ctx, l.Drain, func(_ string, total, _ uint64) bool { return total > 0 }); err != nil {
+			return err
+		}
+		for cycle := range l.Cycles {
+			if err := x.all(ctx, cycle, l.Hold); err != nil {
+				return err
+			}
+		}
+		return x.settle(ctx, l.Drain)
+	}))
+	t.Step("drain, end everything and hold the screens against the wires")
+	t.Check(x.Finish(ctx))
+	x.facts.wiresFacts = x.wires.facts()
+	t.Keep(x.facts)
+}
+
+// all lets something befall every device at the same time.
+func (x *seams) all(ctx context.Context, cycle int, hold time.Duration) error {
+	errs := make([]error, len(x.specs))
+	var group sync.WaitGroup
+	for i, d := range x.specs {
+		group.Go(func() { errs[i] = x.one(ctx, d.ID, (cycle+i)%len(befalls), hold) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func (x *seams) one(ctx context.Context, device string, what int, hold time.Duration) error {
+	fixture, err := x.Fixture(device)
+	if err != nil {
+		return err
+	}
+	starter, able := fixture.(harness.Starter)
+	if !able {
+		return fmt.Errorf("%w: device %q cannot be started anew", harness.ErrBench, device)
+	}
+	d, b := &befallen{Starter: starter, line: x.Serial[device]}, befalls[what]
+	// A port cannot tell what lies between it and its reader: the device falls
+	// silent first, until every screen shows its last line.
+	if err := d.Impair(ctx, devices.Impairment{Frozen: true}); err != nil {
+		return err
+	}
+	screens := append(append([]*harness.Screen{}, x.screens...), x.passed)
+	before := make([]uint64, len(screens))
+	settling, cancel := context.WithTimeout(ctx, x.limit)
+	defer cancel()
+	for i, s := range screens {
+		s.Rolled(settling, device, func(_, last uint64) bool { return last >= d.line.Ledger.Last() })
+		before[i] = s.Roll(device).Total
+	}
+	err = b.begin(ctx, d)
+	if err == nil && !b.mute {
+		err = d.Impair(ctx, devices.Impairment{})
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %q %s: %w", harness.ErrBench, device, b.name, err)
+	}
+	since := x.Clock.Now()
+	if err := harness.Wait(ctx, hold); err != nil {
+		return err
+	}
+	var quiet []silence
+	for i, name := range x.names {
+		total := screens[i].Roll(device).Total
+		quiet = append(quiet, silence{device, name, b.name, since, total - before[i]})
+		before[i] = total
+	}
+	at := x.Clock.Now()
+	if err := b.end(ctx, d); err != nil {
+		return fmt.Errorf("%w: %q no longer %s: %w", harness.ErrBench, device, b.name, err)
+	}
+	limited, done := context.WithTimeout(ctx, x.limit)
+	defer done()
+	var back []oracle.Stimulus
+	for i, name := range x.names {
+		s := oracle.Stimulus{Device: device, Viewer: name, What: "no longer " + b.name, At: at}
+		s.Seq, s.Passed = screens[i].Beyond(limited, device, before[i])
+		s.Passed = s.Passed || x.passed.Roll(device).Total > before[len(x.names)]
+		back = append(back, s)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.facts.Back, x.facts.Silences = append(x.facts.Back, back...), append(x.facts.Silences, quiet...)
+	return ctx.Err()
+}
+
+func judgeSeams(c *spec.Case) {
+	facts := spec.Facts[seamsFacts](c)
+	if facts.Absent != "" {
+		for _, id := range c.Scenario.Requirements {
+			notAsked(c, id, facts.Absent)
+		}
+		return
+	}
+	j := newJudged(c)
+	j.back("HW-03", facts.Back)
+	j.carried("HW-04", facts.wiresFacts)
+	j.quiet("HW-05", facts.Silences)
+	j.show("t0i→t4, seams", time.Second)
+}
+
+// back judges how soon devices were shown again.
+func (j *judged) back(id string, ends []oracle.Stimulus) {
+	l, found := j.history.Responses(j.options(id), ends)
+	var times []stretch
+	for i, ms := range l.Series.Value {
+		if !math.IsInf(ms, 1) {
+			times = append(times, stretch{l.Series.Due[i], time.Duration(ms * 1e6)})
+		}
+	}
+	was := j.unmet
+	j.unmet = append(slices.Clone(was), astray(found, "ends of what befell devices")...)
+	j.within(id, "shown again", times, ofKind(found, "not-shown"), j.samples(id))
+	j.unmet = was
+}
+
+// quiet judges that nothing was shown as new of devices that could say nothing.
+func (j *judged) quiet(id string, silences []silence) {
+	var found []reports.Finding
+	var shown int64
+	for _, s := range silences {
+		if s.Shown > 0 {
+			shown++
+			found = append(found, reports.Finding{
+				Requirement: id, Kind: "not-silent", Subject: s.Viewer + " ← " + s.Device, At: time.Duration(s.At), Confirmed: true, Evidence: j.base.Evidence,
+				Detail: fmt.Sprintf("%d lines were shown as new while it was %s", s.Shown, s.What),
+			})
+		}
+	}
+	j.none(id, "silence/silences broken", "silences of devices at viewers", int64(len(silences)), shown, 0, found, j.samples(id))
+}
