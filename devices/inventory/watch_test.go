@@ -111,9 +111,7 @@ func TestWatchNeedsSysfs(t *testing.T) {
 // TestHintsComeFromTheDeviceFolder: a node that appears is told at once, not at
 // the next poll.
 func TestHintsComeFromTheDeviceFolder(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("inotify is Linux's")
-	}
+	needInotify(t)
 	_, inv, root := tree(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -141,6 +139,7 @@ func TestRealKernelTellsUevents(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
 		t.Skip("only root of a Linux can ask for a uevent")
 	}
+	needUevents(t)
 	ctx, stop := context.WithCancel(t.Context())
 	hints := inventory.Inventory{}.Hints(ctx)
 	defer func() {
@@ -173,12 +172,16 @@ func TestWatchInANamespace(t *testing.T) {
 		t.Helper()
 		a := ftdi("ttyUSB0", "SN-A", "1-1")
 		a.Target = target(t, twin(t))
-		hints := inventory.Inventory{}.Hints(t.Context())
+		needInotify(t)
+		ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+		defer cancel()
+		hints := inventory.Inventory{}.Hints(ctx)
 		plug(t, usb, a)
 		for via := range hints { // another program may make the kernel tell of another terminal
 			if via == "inotify" {
 				return
 			}
 		}
+		t.Errorf("no hint of inotify in %v", devicetest.Patience)
 	})
 }
