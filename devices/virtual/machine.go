@@ -133,12 +133,20 @@ const (
 // SetTemperature sets what the sensor measures, in degrees Celsius from −40 to
 // 127.9; the sensor tells sixteenths of a degree. It takes a millisecond.
 func (m *Machine) SetTemperature(ctx context.Context, celsius float64) error {
-	if !(celsius >= -40 && celsius <= 127.9) {
-		return fmt.Errorf("virtual: temperature %v °C of %q: the sensor measures −40 to 127.9 °C", celsius, m.opts.ID)
+	if err := measurable(m.opts.ID, celsius); err != nil {
+		return err
 	}
 	return m.control.execute(ctx, "qom-set", map[string]any{
 		"path": sensorPath, "property": "temperature", "value": int(math.Round(celsius * 1000)),
 	}, nil)
+}
+
+// measurable refuses what the sensor cannot measure.
+func measurable(id string, celsius float64) error {
+	if !(celsius >= -40 && celsius <= 127.9) {
+		return fmt.Errorf("virtual: temperature %v °C of %q: the sensor measures −40 to 127.9 °C", celsius, id)
+	}
+	return nil
 }
 
 // Output returns whether output n is on, as the chip that drives it says.

@@ -126,14 +126,14 @@ func TestWhatIsNoCommandIsCountedAndChangesNothing(t *testing.T) {
 	good := string(firmware.Command(9, "out 0 1"))
 	junk := []string{
 		`{"id":"525400000000","seq":1}*0000` + "\r\n", strings.Replace(good, "out 0", "out 1", 1), strings.ToLower(good), "out 0 1 9\n", "*0000\n",
-		strings.Repeat("y", 300) + "\n", string(firmware.Command(9, "out 4 1")), string(firmware.Command(9, "out 0 2")), string(firmware.Command(9, "out 0")),
+		strings.Repeat("y", 200) + "\n", string(firmware.Command(9, "out 4 1")), string(firmware.Command(9, "out 0 2")), string(firmware.Command(9, "out 0")),
 		string(firmware.Command(9, "rate 9")), string(firmware.Command(9, "rate 60001")), string(firmware.Command(9, "dog 499")), string(firmware.Command(9, "jump")),
 	}
 	for i, j := range junk {
 		if _, err := line.Write([]byte("\n" + j)); err != nil {
 			t.Fatal(err)
 		}
-		tell(t, line, uint32(100+i), "ping") // one after the other: 300 bytes at once overrun the node's buffer
+		tell(t, line, uint32(100+i), "ping") // one after the other: more than 255 bytes at once overrun the node's buffer
 		values := until(t, line, fmt.Sprintf("an answer after %q", j), says(firmware.Done, float64(100+i)))
 		if bad, out := firmware.Number(values, firmware.Refused), firmware.Number(values, firmware.Output); bad != float64(i+1) || out != 0 {
 			t.Fatalf("after %q: %v bad lines, outputs %v; want %d and 0", j, bad, out, i+1)

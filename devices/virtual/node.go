@@ -42,12 +42,13 @@ type Node struct {
 	toPort   io.Writer
 	toDevice func(p []byte)
 
-	powering sync.Mutex // held while the board comes or goes; guards relay and closed
-	relay    *relay
+	powering sync.Mutex // held while the board comes or goes; guards closed
 	closed   bool
 
 	mu          sync.Mutex // guards what follows
 	board       *Machine   // nil without power
+	living      *Machine   // whose counts are not in stats yet: the board until it has ended
+	relay       *relay     // of living
 	temperature float64
 	stats       NodeStats
 }
@@ -121,10 +122,16 @@ func SerialNumber(number uint32) string { return fmt.Sprintf("525400%06X", numbe
 func (n *Node) Stats() NodeStats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.total()
+}
+
+// total adds what has not ended yet; mu is held.
+func (n *Node) total() NodeStats {
 	s := n.stats
-	if n.board != nil {
-		s.Resets += n.board.Resets()
-		s.Barks += n.board.Barks()
+	if n.living != nil {
+		s.Resets += n.living.Resets()
+		s.Barks += n.living.Barks()
+		s.Dropped += n.relay.dropped.Load()
 	}
 	return s
 }
@@ -181,13 +188,13 @@ func (n *Node) powerUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.relay = newRelay(board.Serial(), n.toPort)
+	relay := newRelay(board.Serial(), n.toPort)
 	n.mu.Lock()
-	n.board = board
+	n.board, n.living, n.relay = board, board, relay
 	n.stats.Starts++
 	n.mu.Unlock()
 	// What is said to a board before it has prepared its UART is lost.
-	if err := board.await(ctx, n.relay.spoke); err != nil {
+	if err := board.await(ctx, relay.spoke); err != nil {
 		return errors.Join(err, n.powerDown(board))
 	}
 	if n.opts.Period == 0 {
@@ -200,14 +207,13 @@ func (n *Node) powerUp(ctx context.Context) error {
 func (n *Node) powerDown(board *Machine) error {
 	n.mu.Lock()
 	n.board = nil
+	relay := n.relay
 	n.mu.Unlock()
 	err := board.Close()
-	n.relay.done.Wait()
+	relay.done.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.stats.Resets += board.Resets()
-	n.stats.Barks += board.Barks()
-	n.stats.Dropped += n.relay.dropped.Load()
+	n.stats, n.living = n.total(), nil
 	return err
 }
 
@@ -223,11 +229,12 @@ func (n *Node) Stimulate(ctx context.Context, quantity string, value float64) er
 	if quantity != firmware.Temperature {
 		return fmt.Errorf("virtual: stimulate %q of %q: %w; it measures %q", quantity, n.opts.Machine.ID, devices.ErrUnable, firmware.Temperature)
 	}
-	board := n.powered()
-	if board != nil {
-		if err := board.SetTemperature(ctx, value); err != nil {
-			return err
-		}
+	err := measurable(n.opts.Machine.ID, value) // without power, too: it is set when power comes
+	if board := n.powered(); err == nil && board != nil {
+		err = board.SetTemperature(ctx, value)
+	}
+	if err != nil {
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

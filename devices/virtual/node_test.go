@@ -109,7 +109,7 @@ func TestANodeIsUnpluggedLosesItsPowerAndComesBack(t *testing.T) {
 }
 
 func TestNoiseIsCountedByBothEndsAlike(t *testing.T) {
-	n, line := node(t, virtual.NodeOptions{})
+	n, line := node(t, virtual.NodeOptions{Period: 50 * time.Millisecond})
 	until(t, line, "the first line", func([]devices.Value) bool { return true })
 	if err := n.Impair(t.Context(), devices.Impairment{Noise: 0.5, Seed: 1}); err != nil {
 		t.Fatal(err)
@@ -121,8 +121,8 @@ func TestNoiseIsCountedByBothEndsAlike(t *testing.T) {
 	tell(t, line, 1, "ping") // behind the noise
 	until(t, line, "an answer", says(firmware.Done, 1))
 	// The first line may have been cut by the opening of the port: that is no noise.
-	if c, noisy := line.Counters(), n.Port().Stats().Noisy; c.Damaged+c.Unchecked != noisy {
-		t.Errorf("%+v, %d lines were made noisy", c, noisy)
+	if c, s := line.Counters(), n.Port().Stats(); c.Damaged+c.Unchecked != s.Noisy && s.Overrun == 0 { // else this machine was too busy to read
+		t.Errorf("%+v, %d lines were made noisy", c, s.Noisy)
 	}
 	if err := n.Impair(t.Context(), devices.Impairment{Noise: 2}); err == nil {
 		t.Error("noise of 200 % was taken")
@@ -147,11 +147,41 @@ func TestTheWireOfANodeCanBeTakenOver(t *testing.T) {
 	}
 }
 
+// full is a port that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("full") }
+
+func TestLinesThatThePortDoesNotTakeAreCountedWhilePowerIsOn(t *testing.T) {
+	n, err := virtual.OpenNode(t.Context(), virtual.NodeOptions{Period: 10 * time.Millisecond,
+		Wire: func(_, board io.Writer) (io.Writer, func([]byte)) {
+			return full{}, func(p []byte) { _, _ = board.Write(p) }
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.Close() }()
+	devicetest.Eventually(t, "lines to be dropped", func() bool { return n.Stats().Dropped >= 3 })
+	before := n.Stats()
+	if err := errors.Join(n.Power(t.Context(), false), n.Power(t.Context(), true)); err != nil {
+		t.Fatal(err)
+	}
+	if after := n.Stats(); after.Dropped < before.Dropped || after.Starts != 2 {
+		t.Errorf("%+v after %+v", after, before)
+	}
+	if err := n.Power(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stimulate(t.Context(), firmware.Temperature, 1000); err == nil {
+		t.Error("a board without power took 1000 °C, with which it cannot start")
+	}
+}
+
 func TestTwentyNodesSpeakAtOnce(t *testing.T) {
 	const nodes = 20
-	lines := make([]*serialline.Line, nodes)
+	lines, bench := make([]*serialline.Line, nodes), make([]*virtual.Node, nodes)
 	for i := range lines {
-		_, lines[i] = node(t, virtual.NodeOptions{Machine: virtual.Options{Number: uint32(i)}, Period: 100 * time.Millisecond})
+		bench[i], lines[i] = node(t, virtual.NodeOptions{Machine: virtual.Options{Number: uint32(i)}, Period: 100 * time.Millisecond})
 	}
 	for i, line := range lines {
 		for last, n := 0.0, 0; n < 5; n++ {
@@ -159,7 +189,7 @@ func TestTwentyNodesSpeakAtOnce(t *testing.T) {
 			if values[0].Text != virtual.SerialNumber(uint32(i)) {
 				t.Fatalf("node %d calls itself %q", i, values[0].Text)
 			}
-			if seq := firmware.Number(values, firmware.Sequence); last != 0 && seq != last+1 {
+			if seq := firmware.Number(values, firmware.Sequence); last != 0 && seq != last+1 && bench[i].Port().Stats().Overrun == 0 { // else this machine was too busy to read
 				t.Errorf("node %d: line %v after line %v", i, seq, last)
 			} else {
 				last = seq
