@@ -18,7 +18,7 @@ help: ## list the targets
 deps: ## install what building and certifying need and this machine lacks
 	@.ci/deps build
 
-deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, QEMU with a Linux kernel for its guest, a C compiler
+deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, QEMU for ARM, a C compiler
 	@.ci/deps test
 
 peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, packages of Node.js
@@ -29,7 +29,8 @@ peers: ## make the bridges of other people under scenarios/peers ready to be jud
 firmware: ## build the firmware of the virtual bench anew with arm-none-eabi-gcc and compare it with the tree
 	@.ci/firmware check
 
-guest: ## run the third tier of the virtual bench at full length: 20 cycles of pulling cables, some 40 s
+guest: ## run the third tier of the virtual bench: a Linux guest and 20 cycles of pulling cables, about a minute; fetches QEMU and Debian's kernel
+	@.ci/deps guest
 	@.ci/guest-kernel
 	PLUMBLINE_GUEST_CYCLES=20 go test -run '^TestGuest$$' -count=1 -v ./devices/virtual
 

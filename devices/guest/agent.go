@@ -233,7 +233,7 @@ func (p *port) control(c Control) (r Report, err error) {
 	if r.Modem, err = p.line.Modem(); err != nil && !errors.Is(err, serialline.ErrNoModem) {
 		return r, err
 	}
-	if r.Lines, err = p.line.Interrupts(); errors.Is(err, serialline.ErrNoInterrupts) {
+	if r.Errors, err = p.line.LineErrors(); errors.Is(err, serialline.ErrNoCounts) {
 		err = nil
 	}
 	return r, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
@@ -62,7 +63,17 @@ func TestSensorReadsAPortThroughTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if path := <-states; path != twin.Path() {
+	next := func() string {
+		t.Helper()
+		select {
+		case path := <-states:
+			return path
+		case <-time.After(devicetest.Patience):
+			t.Fatal("the port did not change")
+			return ""
+		}
+	}
+	if path := next(); path != twin.Path() {
 		t.Errorf("opened %q, want %q", path, twin.Path())
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
@@ -95,13 +106,13 @@ func TestSensorReadsAPortThroughTheAgent(t *testing.T) {
 	if err := twin.Unplug(); err != nil {
 		t.Fatal(err)
 	}
-	if path := <-states; path != "" {
+	if path := next(); path != "" {
 		t.Errorf("after the unplug: %q", path)
 	}
 	if err := twin.Replug(); err != nil {
 		t.Fatal(err)
 	}
-	if path := <-states; path != twin.Path() {
+	if path := next(); path != twin.Path() {
 		t.Errorf("after the replug: %q", path)
 	}
 	expect("2")

@@ -254,6 +254,13 @@ func (s *Sensor) ask(kind byte, text []byte) (Report, error) {
 	if len(text) > maxRecord {
 		return Report{}, fmt.Errorf("guest: %d bytes to %q at once; at most %d", len(text), s.cfg.ID, maxRecord)
 	}
+	select { // an answer that nobody asked for is not that of this command
+	case _, ok := <-s.results:
+		if !ok {
+			return Report{}, fmt.Errorf("guest: command to %q: %w", s.cfg.ID, devices.ErrClosed)
+		}
+	default:
+	}
 	err := s.conn.SetWriteDeadline(time.Now().Add(commandLimit))
 	if err == nil {
 		_, err = s.conn.Write(appendRecord(nil, kind, text))

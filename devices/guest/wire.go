@@ -103,9 +103,9 @@ type Control struct {
 
 // Report is what the agent tells of an open port.
 type Report struct {
-	Modem serialline.Modem      `json:"modem"`
-	Lines serialline.Interrupts `json:"lines"`
-	Stats serialline.Stats      `json:"stats"`
+	Modem  serialline.Modem      `json:"modem"`
+	Errors serialline.LineErrors `json:"errors"`
+	Stats  serialline.Stats      `json:"stats"`
 }
 
 type result struct {

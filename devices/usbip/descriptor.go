@@ -103,8 +103,11 @@ func (a *Adapter) standard(s Setup) ([]byte, bool) {
 	case getConfiguration:
 		return []byte{a.configured}, true
 	case setConfiguration:
+		if s.Value > 1 {
+			return nil, false
+		}
 		a.configured = byte(s.Value)
-		return nil, s.Value <= 1
+		return nil, true
 	case getInterface:
 		return []byte{0}, true
 	case setInterface:

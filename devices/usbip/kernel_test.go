@@ -195,6 +195,9 @@ func TestDescriptorsAreThoseOfTheAdapter(t *testing.T) {
 			if got := k.out(0, []byte{0, 9, 1, 0, 0, 0, 0, 0}, nil); got.status != 0 {
 				t.Errorf("set configuration: %+v", got)
 			}
+			if got := k.out(0, []byte{0, 9, 5, 0, 0, 0, 0, 0}, nil); got.status != -32 {
+				t.Errorf("set configuration 5: %+v, want a stall", got)
+			}
 			if got := k.ask(0x80, 8, 0, 0, 0, 0, 1, 0).data; !bytes.Equal(got, []byte{1}) {
 				t.Errorf("configuration %v, want 1", got)
 			}

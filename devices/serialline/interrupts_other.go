@@ -1,7 +1,0 @@
-//go:build !linux
-
-package serialline
-
-import "go.bug.st/serial"
-
-func interruptsOf(serial.Port) (Interrupts, error) { return Interrupts{}, ErrNoInterrupts }
