@@ -128,12 +128,12 @@ func TestFleetRefuses(t *testing.T) {
 func TestFleetAuditTakesNothingForItsOwn(t *testing.T) {
 	a := mqttdev.NewFleetAudit("f", 2)
 	for _, m := range []mqttdev.Message{
-		{Topic: "x/0/data"}, {Topic: "f/2/data"}, {Topic: "f/-1/data"}, {Topic: "f/zz/data"}, {Topic: "f/00001/other"},
+		{Topic: "x/0/data"}, {Topic: "f/2/data"}, {Topic: "f/-1/data"}, {Topic: "f/zz/data"}, {Topic: "f/1abc/data", Payload: []byte(`{"device":1,"n":1}`)}, {Topic: "f/00001/other"},
 		{Topic: "f/00001/data", Payload: []byte(`{"device":0,"n":1}`)}, {Topic: "f/00001/data", Payload: []byte(`{"device":1,"n":4000000000}`)}, {Topic: "f/00001/data", Payload: []byte("x")},
 	} {
 		a.Take(m)
 	}
-	if r := a.Received(); r.Foreign != 8 || r.Messages != 0 {
+	if r := a.Received(); r.Foreign != 9 || r.Messages != 0 {
 		t.Errorf("%+v", r)
 	}
 	for _, n := range []int{2, 1, 2} {

@@ -3,13 +3,14 @@ package mqttdev
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 )
 
-// maxFleetCount bounds the number that a message may say of itself: what a foreign
-// publisher writes must not take memory.
-const maxFleetCount = 1 << 20
+// maxFleetStep bounds how far a message may be ahead of those that came: what a
+// foreign publisher writes must not take memory.
+const maxFleetStep = 4096
 
 // FleetAudit holds what came of a fleet against what it published. It is safe for
 // concurrent use.
@@ -50,8 +51,8 @@ func (a *FleetAudit) Take(m Message) {
 	defer a.mu.Unlock()
 	rest, ours := strings.CutPrefix(m.Topic, a.prefix+"/")
 	id, what, _ := strings.Cut(rest, "/")
-	var number int
-	if _, err := fmt.Sscanf(id, "%d", &number); !ours || err != nil || number < 0 || number >= len(a.seen) {
+	number, err := strconv.Atoi(id)
+	if !ours || err != nil || number < 0 || number >= len(a.seen) {
 		a.stats.Foreign++
 		return
 	}
@@ -67,7 +68,7 @@ func (a *FleetAudit) Take(m Message) {
 			Device *int   `json:"device"`
 			N      uint32 `json:"n"`
 		}
-		if err := json.Unmarshal(m.Payload, &said); err != nil || said.Device == nil || *said.Device != number || said.N < 1 || said.N > maxFleetCount {
+		if err := json.Unmarshal(m.Payload, &said); err != nil || said.Device == nil || *said.Device != number || said.N < 1 || said.N > a.last[number]+maxFleetStep {
 			a.stats.Foreign++
 			return
 		}

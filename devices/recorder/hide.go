@@ -82,13 +82,14 @@ func (h *hider) frame(f codec.Frame) {
 	}
 	h.scrub(from)
 	region := h.bytes[from:to]
-	at := bytes.Index(region, f.Raw)
+	at := bytes.LastIndex(region, f.Raw) // what stands before and behind it is no frame, and may look like one
 	if f.Fault != "" || at < 0 || !h.good(f.Raw) {
 		h.scrub(to)
 		return
 	}
 	anonymise.Scrub(h.codec, region[:at])
 	h.key.Frame(h.codec, region[at:at+len(f.Raw)])
+	anonymise.Scrub(h.codec, region[at+len(f.Raw):])
 	h.done = to
 }
 

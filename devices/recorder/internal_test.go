@@ -149,6 +149,27 @@ func TestHiddenStreamsKeepTheirShape(t *testing.T) {
 	}
 }
 
+// TestASentenceThatStandsTwiceIsHiddenTwice: its line end was lost on the way.
+func TestASentenceThatStandsTwiceIsHiddenTwice(t *testing.T) {
+	one := bytes.TrimSpace(codec.AppendNMEA(nil, "GPGLL,5230.12345,N,01322.54321,E,120000,A,A"))
+	for name, stream := range map[string][]byte{
+		"without a line end": append(append(append([]byte{}, one...), one...), "\r\n"...),
+		"after zeros":        append(append([]byte{0, 0}, one...), "\r\n"...),
+	} {
+		h, err := newHider(anonymise.NewKey(), codec.NMEA0183{}, &replay.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []byte
+		for _, p := range append(h.take(piece{raw: bytes.Clone(stream)}), h.rest()...) {
+			out = append(out, p.raw...)
+		}
+		if len(out) != len(stream) || bytes.Contains(out, []byte("5230.12345")) || bytes.Contains(out, []byte("01322.54321")) {
+			t.Errorf("%s: %q became %q", name, stream, out)
+		}
+	}
+}
+
 func judged(c codec.Codec, p []byte) (good, bad int) {
 	decoder := codec.NewDecoder(c)
 	c.NewFramer().Push(0, p, func(f codec.Frame) {

@@ -40,7 +40,7 @@ func paced(b *testing.B, rec *replay.Recording) []time.Duration {
 		b.Skip(err)
 	}
 	defer func() { _ = twin.Close() }()
-	line, err := serialline.Open(b.Context(), serialline.Config{Port: twin.Path(), Codec: codec.Chunks{}, Queue: 10_000})
+	line, err := serialline.Open(b.Context(), serialline.Config{Port: twin.Path(), Codec: codec.NMEA0183{}, Queue: 10_000})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func newFleet(s streams) *cobra.Command {
 		Long: `Connects so many devices, each by a connection of its own, and lets them publish by a declared mix of rates,
 QoS, payload sizes, reconnect habits and last wills (--mix FILE; the default is in the README). The devices are a process of
 their own, of which memory and processor are told; this process subscribes and holds what comes against what was
-published. A lost message is a failure (exit code 1). The far end must let one client subscribe to PREFIX/#.`,
+published. A lost message or will is a failure (exit code 1). The far end must let one client subscribe to PREFIX/#.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.config()
@@ -162,6 +162,10 @@ func (f *fleetFlags) run(ctx context.Context, s streams, cfg mqttdev.FleetConfig
 	showFleet(s.out, f, last.Stats, audit.Received(), usageOf(cmd.ProcessState))
 	if lost > 0 {
 		fmt.Fprintf(s.out, "LOST %d of %d, first %v\n", lost, last.Stats.Published, first)
+		return leave(reports.ExitFail)
+	}
+	if came := audit.Received().Offline; came < last.Stats.Wills {
+		fmt.Fprintf(s.out, "LOST %d of %d wills\n", last.Stats.Wills-came, last.Stats.Wills)
 		return leave(reports.ExitFail)
 	}
 	fmt.Fprintln(s.out, "lost 0")
