@@ -196,6 +196,9 @@ func (d *DeviceSpec) checkState() (key, problem string) {
 	if strings.ContainsAny(d.Availability, "+#") || strings.ContainsFunc(d.Availability, unicode.IsControl) || d.Availability != "" && d.Availability == d.Topic {
 		return "availability", fmt.Sprintf("%q must be the one topic under which the sensor says that it is online or offline, without wildcards", d.Availability)
 	}
+	if strings.HasPrefix(d.Availability, TopicRoot+"/") {
+		return "availability", fmt.Sprintf("%q lies under %q, where the harness itself publishes", d.Availability, TopicRoot)
+	}
 	if d.Rule == "" {
 		return "", ""
 	}

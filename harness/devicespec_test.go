@@ -74,6 +74,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"parity of a recording", "speed: 4", "parity: odd", "lab.yaml:16: devices[2].parity: a device of kind \"recording\" has no such setting"},
 		{"no rule", "rule: tasmota", "rule: tasmotta", `devices[3].rule: mqttrule: no rule is called "tasmotta"; known are plain, tasmota`},
 		{"a rule that does not tell", "rule: tasmota", "rule: homeassistant", "devices[3].rule: homeassistant does not tell where"},
+		{"availability of the harness", "rule: tasmota", "availability: bench/plug", "devices[3].availability: "},
 		{"availability with wildcards", "rule: tasmota", "availability: tele/+/LWT", "devices[3].availability: "},
 		{"other file", "kind: Rig", "kind: SUT", "lab.yaml:2: kind: "},
 		{"other version", "plumbline/v1", "plumbline/v0", "lab.yaml:1: apiVersion: "},

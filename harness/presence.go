@@ -76,6 +76,7 @@ const maxChanges = 10_000
 // not tell the topic of a message shows one twin only, by its words.
 func (b *Bench) follow() {
 	b.presence = &presence{readers: map[string]reader{}}
+	rules := map[string]mqttrule.Rule{} // one of each: devices of one Sparkplug node share its births
 	tells := !rewrites(b.SUT.Viewer().Protocol) || b.SUT.Viewer().Message.Topic != ""
 	for _, d := range b.plan.Sensors {
 		twin := d.Kind == KindMQTTTwin
@@ -86,7 +87,7 @@ func (b *Bench) follow() {
 		if twin {
 			mode = devices.Sim
 		}
-		r := reader{StateDevice(d.ID), stateReader(d)}
+		r := reader{StateDevice(d.ID), stateReader(d, rules)}
 		for _, topic := range d.StateTopics() {
 			s := record.Stream{Device: r.device, Topic: topic, Mode: string(mode), QoS: 1, Foreign: true}
 			id := b.Recorder.Stream(s)
@@ -101,11 +102,15 @@ func (b *Bench) follow() {
 }
 
 // stateReader returns how the state messages of a sensor are read.
-func stateReader(d DeviceSpec) func(string, []byte) (bool, bool) {
-	var rule mqttrule.Rule = mqttrule.Tasmota{}
-	if d.Kind == KindMQTT && d.Availability == "" {
-		rule, _ = mqttrule.ByName(d.Rule) // StateTopics has found it
+func stateReader(d DeviceSpec, rules map[string]mqttrule.Rule) func(string, []byte) (bool, bool) {
+	name := d.Rule
+	if d.Kind == KindMQTTTwin {
+		name = mqttrule.Tasmota{}.Name()
 	}
+	if d.Availability == "" && rules[name] == nil {
+		rules[name], _ = mqttrule.ByName(name) // StateTopics has found it
+	}
+	rule := rules[name]
 	return func(topic string, payload []byte) (online, ok bool) {
 		if d.Availability != "" {
 			on, err := mqttrule.State(payload)
@@ -162,9 +167,9 @@ func (b *Bench) follows(id string) bool {
 	return false
 }
 
-// Live connects the twin of a sensor that publishes by itself, waits until the
-// broker has passed on that it is there, calls seen, and ends it, so that its will
-// says that it is gone. It blocks so long, or until ctx ends. False means that d is
+// Live connects the twin of a sensor that publishes by itself, calls seen, which
+// waits as long as the twin shall live, and ends it, so that its will says that it
+// is gone. It blocks so long, or until ctx ends. False means that d is
 // no twin, or is not followed, and that nothing was done.
 func (b *Bench) Live(ctx context.Context, d DeviceSpec, seen func() error) (lived bool, err error) {
 	if d.Kind != KindMQTTTwin || !b.follows(d.ID) {

@@ -20,6 +20,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"plumbline/harness"
@@ -188,7 +189,11 @@ func driveLive(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge with %d viewers and %d devices", l.Viewers, l.Devices)
 	sensors, filters := t.Rig.Sensors(), []string{harness.AllTopics}
 	for _, d := range sensors {
-		filters = append(filters, d.StateTopics()...)
+		for _, topic := range d.StateTopics() {
+			if !slices.Contains(filters, topic) { // devices may share one
+				filters = append(filters, topic)
+			}
+		}
 	}
 	b := t.Open(ctx, harness.Plan{Load: l, Sensors: sensors, Filters: filters})
 	var facts liveFacts

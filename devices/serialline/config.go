@@ -56,7 +56,8 @@ type Config struct {
 	DTR, RTS *bool  // modem lines to set at opening; nil = left alone
 	RS485    *RS485 // turnaround by the kernel; nil = left alone
 	// Break holds the line at zero for so long at each opening, which wakes some
-	// instruments and resets some boards; at most 5 s. 0 = no break.
+	// instruments and resets some boards; at most 5 s, for which Open and Close then
+	// wait. 0 = no break.
 	Break time.Duration
 	// ModemReadings adds what the device puts on the modem lines to each sample, as
 	// modem_cts, modem_dsr, modem_dcd and modem_ri, 1 or 0. A port without modem

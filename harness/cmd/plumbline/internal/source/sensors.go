@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -60,7 +61,8 @@ type hearing struct {
 	rules  []mqttrule.Rule
 	home   *mqttrule.HomeAssistant
 	heard  map[string]*Sensor
-	beyond map[string]bool
+	seed   maphash.Seed
+	beyond map[uint64]bool // topics that are not kept, by hash: they may be long
 }
 
 var _ mqttrule.Rule = (*hearing)(nil)
@@ -70,7 +72,7 @@ func newHearing() *hearing {
 	home := mqttrule.NewHomeAssistant()
 	return &hearing{
 		rules: []mqttrule.Rule{mqttrule.NewSparkplugB(), mqttrule.Zigbee2MQTT{}, mqttrule.Tasmota{}, mqttrule.Shelly{}, home, mqttrule.Plain{}},
-		home:  home, heard: map[string]*Sensor{}, beyond: map[string]bool{},
+		home:  home, heard: map[string]*Sensor{}, beyond: map[uint64]bool{}, seed: maphash.MakeSeed(),
 	}
 }
 
@@ -114,7 +116,7 @@ func (h *hearing) keep(topic string, rule mqttrule.Rule, values []devices.Value)
 	if s == nil {
 		if len(h.heard) >= maxSensors || len(topic) > 512 {
 			if len(h.beyond) < 100*maxSensors {
-				h.beyond[topic] = true
+				h.beyond[maphash.String(h.seed, topic)] = true
 			}
 			return
 		}
