@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"plumbline/devices"
@@ -44,6 +45,15 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 	}})
 	s.stand(d.ID, stand{info.Tier, info.Time})
 	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Starter: node, ledger: ledger})
+	if !slices.ContainsFunc(b.rig.cfg.Devices, func(own DeviceSpec) bool { return own.ID == d.ID && own.Kind == d.Kind }) {
+		return nil // of a scenario's own fleet, to which nobody sends commands
+	}
+	commands, err := openCommands(ctx, b, d.ID)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, commands)
+	s.players = append(s.players, func(ctx context.Context) error { return passCommands(ctx, commands, wire.Heard) })
 	return nil
 }
 

@@ -29,10 +29,12 @@ type TwinOptions struct {
 	Wire func(port, board io.Writer) (toPort io.Writer, toDevice func(p []byte))
 }
 
-// maxDrift bounds the drift of a twin's clock, maxCommand what it takes of a command.
+// maxDrift bounds the drift of a twin's clock, maxCommand what it takes of a
+// command, maxOrders how many commands wait.
 const (
 	maxDrift   = 0.5
 	maxCommand = 47
+	maxOrders  = 64
 )
 
 // Twin is a Node without an emulator: a computed sensor node on a pseudo
@@ -63,7 +65,8 @@ type Twin struct {
 	lastDone, bad uint64 // number of the last command; lines that were none
 	out           int
 	temperature   float64
-	held          []byte // of a command that has not ended
+	held          []byte   // of a command that has not ended
+	orders        [][]byte // commands that have come and were not looked at yet, at most maxOrders
 }
 
 var _ devices.Fixture = (*Twin)(nil)
@@ -110,6 +113,7 @@ func (t *Twin) boot(first time.Time) {
 	}
 	t.hung, t.seq, t.lastDone, t.bad, t.held = false, 0, 0, 0, nil
 	t.boots++
+	t.orders = nil
 	t.start, t.due = time.Now(), first
 	t.wake()
 }
@@ -139,6 +143,7 @@ func (t *Twin) speak(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+			t.obeyAll()
 		case <-timer.C:
 			t.turn()
 		}
@@ -185,17 +190,29 @@ func (t *Twin) hear(p []byte) {
 			t.mu.Unlock()
 			continue
 		}
-		var command []byte
 		switch {
 		case c == '\n':
-			command, t.held = t.held, nil
+			if len(t.held) > 0 && len(t.orders) < maxOrders {
+				t.orders = append(t.orders, t.held)
+				t.wake()
+			}
+			t.held = nil
 		case c != '\r' && len(t.held) <= maxCommand:
 			t.held = append(t.held, c)
 		}
 		t.mu.Unlock()
-		if len(command) > 0 {
-			t.obey(command)
-		}
+	}
+}
+
+// obeyAll looks at the commands that have come: not while they are heard, because
+// who lets the twin hear may hold the line until it has.
+func (t *Twin) obeyAll() {
+	t.mu.Lock()
+	orders := t.orders
+	t.orders = nil
+	t.mu.Unlock()
+	for _, command := range orders {
+		t.obey(command)
 	}
 }
 
@@ -204,6 +221,10 @@ func (t *Twin) obey(command []byte) {
 	t.speaking.Lock()
 	defer t.speaking.Unlock()
 	t.mu.Lock()
+	if t.silent() {
+		t.mu.Unlock()
+		return // it hung over the command before
+	}
 	words, number, ok := parse(command)
 	if !ok || !t.carryOut(words) {
 		t.bad++

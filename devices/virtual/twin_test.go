@@ -2,7 +2,9 @@ package virtual_test
 
 import (
 	"errors"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,3 +154,28 @@ func TestOptionsThatNoTwinCanHaveAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A line may be held by who lets the twin hear: the answer must not wait for it
+// within the hearing.
+func TestATwinAnswersOverALineThatIsHeldWhileItHears(t *testing.T) {
+	var held sync.Mutex
+	_, line := twin(t, virtual.TwinOptions{Wire: func(port, board io.Writer) (io.Writer, func([]byte)) {
+		say := func(p []byte) (int, error) {
+			held.Lock()
+			defer held.Unlock()
+			return port.Write(p)
+		}
+		return sayer(say), func(p []byte) {
+			held.Lock()
+			defer held.Unlock()
+			_, _ = board.Write(p)
+		}
+	}})
+	tell(t, line, 3, "ping")
+	until(t, line, "an answer", says(firmware.Done, 3))
+}
+
+type sayer func(p []byte) (int, error)
+
+// Write implements io.Writer.
+func (s sayer) Write(p []byte) (int, error) { return s(p) }
