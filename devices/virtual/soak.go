@@ -92,9 +92,9 @@ func (s *Soak) Counters() SoakCounters { return s.counted }
 // more have been printed by then, which the next call hands over first. each may
 // be nil; its error ends the call.
 //
-// The emulator serves some of the board's timer interrupts only with the next one,
-// and more of them each time that it stops: a line may come up to twice its period
-// after the one before. The board's clock, by which d is measured, is right.
+// The emulator serves some of the board's timer interrupts only with the next one:
+// a line may be late by half a second, or by a shorter period, and the next one is
+// due when it was. The board's clock, by which d is measured, is right.
 func (s *Soak) Advance(ctx context.Context, d time.Duration, each func(values []devices.Value, line []byte) error) error {
 	until := s.now + d
 	for len(s.pending) > 0 && s.now < until {

@@ -37,7 +37,8 @@ static volatile uint8_t ring_in, ring_out;
 static volatile uint32_t ticks_due; /* timer interrupts not yet seen by the loop */
 
 static uint32_t seq, last_command, bad_lines;
-static uint32_t wakes_a_line, wakes; /* timer interrupts between two lines; since the last */
+static uint64_t next_line;    /* when it is due, by the clock, in microseconds */
+static uint32_t half_a_wake; /* half the time between two timer interrupts, in microseconds */
 
 static void reset(void) {
   SCB_AIRCR = 0x05FA0004;
@@ -57,15 +58,31 @@ static uint64_t microseconds(void) {
   return elapsed * 2 / 25; /* 12.5 ticks a microsecond */
 }
 
-/* every makes a line every ms milliseconds. The timer fires at least every half
- * second, so that the counter above, which is round in 1.34 s, loses nothing. */
+/* every makes a line every ms milliseconds. The timer only wakes the node, at
+ * least every half second, so that the counter above, which is round in 1.34 s,
+ * loses nothing; the clock says when a line is due. An interrupt that is served
+ * with the next one, as the emulator does in fast-forward, so makes a line late and
+ * loses none. */
 static void every(uint32_t ms) {
+  uint32_t wakes_a_line = (ms + 499) / 500;
   kept.period = ms;
-  wakes_a_line = (ms + 499) / 500;
-  wakes = 0;
+  half_a_wake = ms * 500 / wakes_a_line;
+  next_line = microseconds() + (uint64_t)ms * 1000;
   TIMER_CTL = 0;
   TIMER_TAILR = ms * TICKS_PER_MS / wakes_a_line - 1;
   TIMER_CTL = 1;
+}
+
+/* due reports whether it is time for a line: nearer to this interrupt than to the
+ * next. A node that was held up for longer than a period skips lines. */
+static int due(void) {
+  uint64_t now = microseconds() + half_a_wake;
+  if (now < next_line)
+    return 0;
+  do
+    next_line += (uint64_t)kept.period * 1000;
+  while (next_line <= now);
+  return 1;
 }
 
 /* --- I2C: polled, each transfer its own START and STOP --- */
@@ -419,12 +436,9 @@ void start(void) {
     while (ring_out != ring_in)
       received((char)ring[ring_out++]);
     if (ticks_due) {
-      ticks_due = 0; /* several at once are one: a node that was held up skips lines */
-      microseconds();
-      if (++wakes >= wakes_a_line) {
-        wakes = 0;
+      ticks_due = 0;
+      if (due())
         report();
-      }
     }
     __asm volatile("cpsid i"); /* what comes from here on wakes wfi, though it is not served */
     if (ring_out == ring_in && !ticks_due)
