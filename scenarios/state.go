@@ -187,7 +187,7 @@ type end struct {
 func driveLive(ctx context.Context, t *spec.Trial) {
 	l := t.Load("live")
 	t.Step("start the bridge with %d viewers and %d devices", l.Viewers, l.Devices)
-	sensors, filters := t.Rig.Sensors(), []string{harness.AllTopics}
+	sensors, filters := followed(t), []string{harness.AllTopics}
 	for _, d := range sensors {
 		for _, topic := range d.StateTopics() {
 			if !slices.Contains(filters, topic) { // devices may share one
@@ -224,6 +224,16 @@ func driveLive(ctx context.Context, t *spec.Trial) {
 	}
 	t.Check(b.Finish(ctx))
 	t.Keep(facts)
+}
+
+// followed returns the sensors whose word of being there is asked for: none where
+// nobody asks, and none of a system that is polled, whose viewers would look at
+// everything else more seldom for each topic more.
+func followed(t *spec.Trial) []harness.DeviceSpec {
+	if !t.Applies("STA-02") || t.Rig.ViewerProtocol() == viewer.Poll {
+		return nil
+	}
+	return t.Rig.Sensors()
 }
 
 // wills is how many devices end as in a crash.
