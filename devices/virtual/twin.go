@@ -261,15 +261,15 @@ func parse(command []byte) (words []string, number uint64, ok bool) {
 
 // carryOut changes what a command changes; the caller holds mu.
 func (t *Twin) carryOut(words []string) bool {
-	var args [2]int
-	for i, w := range words[1:] {
+	args := []int{}
+	for _, w := range words[1:] {
 		n, err := strconv.Atoi(w)
-		if i >= len(args) || err != nil || n < 0 {
+		if err != nil || n < 0 {
 			return false
 		}
-		args[i] = n
+		args = append(args, n)
 	}
-	switch n := len(words) - 1; {
+	switch n := len(args); {
 	case words[0] == "rate" && n == 1 && args[0] >= 10 && args[0] <= 60_000:
 		t.period = time.Duration(args[0]) * time.Millisecond
 		t.due = time.Now().Add(t.period)
