@@ -132,9 +132,13 @@ func (t *Twin) speak(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		t.obeyAll()
 		t.mu.Lock()
 		wait, changed := time.Until(t.due), t.changed
-		if t.silent() {
+		switch {
+		case len(t.orders) > 0: // came since
+			wait = 0
+		case t.silent():
 			wait = time.Hour
 		}
 		t.mu.Unlock()
@@ -143,7 +147,6 @@ func (t *Twin) speak(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
-			t.obeyAll()
 		case <-timer.C:
 			t.turn()
 		}
