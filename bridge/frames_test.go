@@ -234,7 +234,7 @@ func TestN70PeerThatDoesNotClose(t *testing.T) {
 	}
 	begin := time.Now()
 	eventually.Must(t, "the session to end", func() bool { return r.b.wire.Sessions() == 0 })
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("closing took %s", took)
 	}
 }
