@@ -15,7 +15,7 @@ import (
 // replug.
 func TestANodeTwinIsHeldAgainstItsLedger(t *testing.T) {
 	specs, err := harness.ParseDevices("twins.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: twins\ndevices:\n"+
-		"  - {id: twin, kind: node-twin, period: 10ms, baud: 115200, drift: -0.1}\n"))
+		"  - {id: twin, kind: node-twin, period: 50ms, baud: 115200, drift: -0.1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,8 @@ func TestANodeTwinIsHeldAgainstItsLedger(t *testing.T) {
 	}
 	spoken, damaged := ledger.Spoken()
 	counted, known := b.Counted("twin")
-	if !known || counted.Damaged+counted.Unchecked != damaged+1 || damaged == 0 { // and the torn line
+	overrun := b.Serial["twin"].Port.Stats().Overrun                                                // of a machine too busy to read
+	if !known || damaged == 0 || (overrun == 0 && counted.Damaged+counted.Unchecked != damaged+1) { // and the torn line
 		t.Errorf("%d lines were damaged, the driver counted %+v", damaged, counted)
 	}
 	fates := map[harness.Fate]bool{}

@@ -92,7 +92,8 @@ type silence struct {
 	Viewer string `json:"viewer"`
 	What   string `json:"what"`
 	At     int64  `json:"at_ns"`
-	Shown  uint64 `json:"shown"` // of its lines, in that time
+	Shown  uint64 `json:"shown"`  // of its lines, in that time
+	Passed uint64 `json:"passed"` // that passed the broker in that time: late, or once more
 }
 
 // seams is the scenario at work.
@@ -174,10 +175,11 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 	if err := harness.Wait(ctx, hold); err != nil {
 		return err
 	}
+	late := x.passed.Roll(device).Total - before[len(x.names)]
 	var quiet []silence
 	for i, name := range x.names {
 		total := screens[i].Roll(device).Total
-		quiet = append(quiet, silence{device, name, b.name, since, total - before[i]})
+		quiet = append(quiet, silence{device, name, b.name, since, total - before[i], late})
 		before[i] = total
 	}
 	at := x.Clock.Now()
@@ -232,9 +234,16 @@ func (j *judged) back(id string, ends []oracle.Stimulus) {
 // quiet judges that nothing was shown as new of devices that could say nothing.
 func (j *judged) quiet(id string, silences []silence) {
 	var found []reports.Finding
-	var shown int64
+	var shown, late int64
 	for _, s := range silences {
-		if s.Shown > 0 {
+		switch {
+		case s.Shown > 0 && s.Shown <= s.Passed:
+			late++
+			found = append(found, reports.Finding{
+				Requirement: id, Kind: "published-late", Subject: s.Device, At: time.Duration(s.At), Evidence: j.base.Evidence,
+				Detail: fmt.Sprintf("%d lines passed the broker while it was %s: they were published late, or again", s.Passed, s.What),
+			})
+		case s.Shown > 0:
 			shown++
 			found = append(found, reports.Finding{
 				Requirement: id, Kind: "not-silent", Subject: s.Viewer + " ← " + s.Device, At: time.Duration(s.At), Confirmed: true, Evidence: j.base.Evidence,
@@ -242,5 +251,5 @@ func (j *judged) quiet(id string, silences []silence) {
 			})
 		}
 	}
-	j.none(id, "silence/silences broken", "silences of devices at viewers", int64(len(silences)), shown, 0, found, j.samples(id))
+	j.none(id, "silence/silences broken", "silences of devices at viewers", int64(len(silences)), shown, late, found, j.samples(id))
 }

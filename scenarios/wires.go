@@ -161,6 +161,7 @@ func (w *wires) facts() wiresFacts {
 		}
 		if c, known := w.Counted(d.ID); known {
 			wire.Refused, wire.Partial, wire.Counted = c.Damaged+c.Unchecked, c.Partial, true
+			wire.Overrun = line.Port.Stats().Overrun
 		}
 		f.Wires = append(f.Wires, wire)
 	}
@@ -258,6 +259,9 @@ func (j *judged) counted(id string, facts wiresFacts) {
 		case !w.Counted:
 			unknown++
 			say(w, "not-counted", "nobody knows what its driver counted", false)
+		case w.Refused != w.Damaged && w.Overrun > 0: // it rightly refused those as well
+			unknown++
+			say(w, "overrun", fmt.Sprintf("%d lines were damaged, its driver refused %d, and %d were torn because nobody read the port in time", w.Damaged, w.Refused, w.Overrun), false)
 		case w.Refused != w.Damaged:
 			wrong += max(1, int64(w.Refused)-int64(w.Damaged), int64(w.Damaged)-int64(w.Refused))
 			say(w, "miscounted", fmt.Sprintf("%d lines were damaged, its driver refused %d", w.Damaged, w.Refused), true)

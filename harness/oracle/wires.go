@@ -27,6 +27,7 @@ type Wire struct {
 	Refused uint64   `json:"refused"` // lines that the driver refused
 	Partial uint64   `json:"partial"` // parts of lines that it saw at openings
 	Counted bool     `json:"counted"` // the last two are known
+	Overrun uint64   `json:"overrun"` // lines torn at the port because nobody read: what its driver refused is not known by line then
 }
 
 // Screened is what a screen showed of a device.
@@ -44,13 +45,12 @@ type Carriage struct {
 	Again       int64 // came twice, or after a later one
 	MadeUp      int64 // were never said so: damaged ones, and those of another device
 	Harm        int64 // all of these
-	Unpublished int64 // never passed the broker, and are held against nobody
+	Unpublished int64 // never passed the broker, or passed it again; they are held against nobody
 	Findings    []reports.Finding
 }
 
-// maxWireLines bounds how many lines are looked at of one device: more than a year
-// of ten a second.
-const maxWireLines = 1 << 28
+// maxWireLines bounds how many lines are looked at of one device: a day of 48 a second.
+const maxWireLines = 1 << 22
 
 // maxWireFindings bounds the findings; counts go on.
 const maxWireFindings = 1000
@@ -62,8 +62,9 @@ func Carried(o Options, wires []Wire, screens map[string]map[string]Screened, pa
 	var c Carriage
 	for _, w := range wires {
 		said := lay(w.Spoken)
-		atBroker := said.seen(screens[passed][w.Device])
-		if n, first := said.unread(atBroker); n > 0 {
+		atBroker := passage{seen: make([]bool, len(said.numbers)), again: map[uint64]bool{}}
+		said.follow(screens[passed][w.Device], func(i int) { atBroker.seen[i] = true }, func(n uint64, _ bool) { atBroker.again[n] = true })
+		if n, first := said.unread(atBroker.seen); n > 0 {
 			c.Unpublished += n
 			c.Findings = append(c.Findings, reports.Finding{
 				Requirement: o.Requirement, Kind: "not-published", Subject: w.Device, Evidence: o.Evidence,
@@ -123,11 +124,10 @@ func (t track) follow(s Screened, met func(i int), odd func(n uint64, said bool)
 	}
 }
 
-// seen returns which lines were shown.
-func (t track) seen(s Screened) []bool {
-	seen := make([]bool, len(t.numbers))
-	t.follow(s, func(i int) { seen[i] = true }, func(uint64, bool) {})
-	return seen
+// passage is what of a wire passed the broker.
+type passage struct {
+	seen  []bool          // by line
+	again map[uint64]bool // numbers that passed it once more, or after a later one, as with QoS 1 they may
 }
 
 // unread returns how many lines that went out whole are not among seen, those
@@ -148,7 +148,7 @@ func (t track) unread(seen []bool) (n int64, first uint64) {
 }
 
 // one holds one screen against one wire. Passed are the lines that passed the broker.
-func (c *Carriage) one(o Options, w Wire, said track, viewer string, s Screened, passed []bool) {
+func (c *Carriage) one(o Options, w Wire, said track, viewer string, s Screened, passed passage) {
 	say := func(kind, detail string, confirmed bool) {
 		if len(c.Findings) < maxWireFindings {
 			c.Findings = append(c.Findings, reports.Finding{
@@ -164,7 +164,12 @@ func (c *Carriage) one(o Options, w Wire, said track, viewer string, s Screened,
 	}
 	seen := make([]bool, len(said.numbers))
 	said.follow(s, func(i int) { seen[i] = true }, func(n uint64, spoken bool) {
-		if spoken {
+		switch {
+		case spoken && passed.again[n]:
+			c.Unpublished++
+			say("again-at-broker", fmt.Sprintf("line %d came once more, or after a later one, at the broker as well", n), false)
+			return
+		case spoken:
 			c.Again++
 			say("again", fmt.Sprintf("line %d came once more, or after a later one", n), true)
 			return
@@ -176,7 +181,7 @@ func (c *Carriage) one(o Options, w Wire, said track, viewer string, s Screened,
 		switch {
 		case seen[i]:
 			c.Owed++
-		case passed[i]:
+		case passed.seen[i]:
 			c.Owed++
 			c.Missing++
 			say("missing", fmt.Sprintf("line %d passed the broker and was not shown", said.numbers[i]), true)

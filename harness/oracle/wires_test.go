@@ -33,6 +33,7 @@ func TestCarriedHoldsScreensAgainstWires(t *testing.T) {
 		"another device":                {broker: good, viewer: good, serials: []string{"SN", "OTHER"}, madeUp: 1},
 		"the driver lost one":           {broker: [][2]uint64{{1, 2}, {4, 5}, {7, 10}, {15, 20}, {1, 4}}, viewer: [][2]uint64{{1, 2}, {4, 5}, {7, 10}, {15, 20}, {1, 4}}, unpublished: 1},
 		"the witness missed one":        {broker: [][2]uint64{{1, 2}, {4, 5}, {7, 10}, {15, 20}, {1, 4}}, viewer: good, unpublished: 1},
+		"the broker had it twice":       {broker: [][2]uint64{{1, 5}, {5, 5}, {7, 10}, {15, 20}, {1, 4}}, viewer: [][2]uint64{{1, 5}, {5, 5}, {7, 10}, {15, 20}, {1, 4}}, unpublished: 1},
 		"more than is kept":             {broker: good, viewer: good, cut: true, unpublished: 1},
 		"a screen of endless numbers":   {broker: good, viewer: [][2]uint64{{1, 5}, {7, 10}, {15, 20}, {1, 4}, {1 << 40, 1 << 60}}, madeUp: 1},
 		"what lies before is not owed":  {broker: [][2]uint64{{3, 5}, {7, 10}, {18, 20}, {2, 4}}, viewer: [][2]uint64{{3, 5}, {7, 10}, {18, 20}, {2, 4}}},

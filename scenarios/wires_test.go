@@ -1,0 +1,50 @@
+package scenarios
+
+import (
+	"testing"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/reports"
+)
+
+// A driver that counts otherwise than its wire was damaged fails, unless the port
+// was not read in time: then nobody knows what it rightly refused.
+func TestDriversAreHeldToWhatWasDamaged(t *testing.T) {
+	facts := func(refused, overrun uint64, counted bool) func(j *judged) {
+		return func(j *judged) {
+			j.counted("HW-02", wiresFacts{
+				Wires: []oracle.Wire{{Device: "d", Serial: "SN", Damaged: 5000, Refused: refused, Overrun: overrun, Counted: counted}},
+				Shown: map[string]map[string]harness.Roll{passedName: {}},
+			})
+		}
+	}
+	verdictsOf(t, "hardware", goodLog, []seeded{
+		{defect: "none", judge: facts(5000, 0, true), verdict: reports.Pass},
+		{defect: "one too few", judge: facts(4999, 0, true), verdict: reports.Fail, kind: "miscounted"},
+		{defect: "one too many", judge: facts(5001, 0, true), verdict: reports.Fail, kind: "miscounted"},
+		{defect: "nobody read the port", judge: facts(5003, 3, true), verdict: reports.Inconclusive, kind: "overrun"},
+		{defect: "nobody counted", judge: facts(0, 0, false), verdict: reports.Inconclusive, kind: "not-counted"},
+	})
+}
+
+// What is shown as new of a device that can say nothing fails, unless it was
+// published in that time: the bench was late with it then.
+func TestSilencesAreHeldToTheBroker(t *testing.T) {
+	silences := func(shown, passed uint64) func(j *judged) {
+		return func(j *judged) {
+			var all []silence
+			for range 2000 {
+				all = append(all, silence{Device: "d", Viewer: "viewer-01", What: "hung"})
+			}
+			all[7].Shown, all[7].Passed = shown, passed
+			j.quiet("HW-05", all)
+		}
+	}
+	verdictsOf(t, "hardware", goodLog, []seeded{
+		{defect: "none", judge: silences(0, 0), verdict: reports.Pass},
+		{defect: "a line is shown again", judge: silences(1, 0), verdict: reports.Fail, kind: "not-silent"},
+		{defect: "published late", judge: silences(1, 1), verdict: reports.Inconclusive, kind: "published-late"},
+		{defect: "published late and shown twice", judge: silences(2, 1), verdict: reports.Fail, kind: "not-silent"},
+	})
+}
