@@ -39,6 +39,8 @@ func TestFramesStayValidAndTellNothing(t *testing.T) {
 		{codec.NMEA0183{}, string(codec.AppendNMEA(nil, "GPTXT,01,01,02,SN 20160901234")), []string{"20160901234"}, []string{"GPTXT,01,01,02,SN"}},
 		{codec.NMEA0183{}, string(codec.AppendNMEA(nil, "CDDSC,20,3381581370,00,21,26,1423108312,0236")), []string{"3381581370", "1423108312"}, []string{"$CDDSC,"}},
 		{codec.LineJSON{}, `{"type":"Point","coordinates":[4.8952,52.3702],"device":"0012345678","mmsi":211234560}`, []string{"4.8952", "52.3702", "0012345678", "211234560"}, []string{`"mmsi":`}},
+		{codec.LineJSON{}, `{"latitude_i":523702160,"gps_lon":4.8952,"startLatitude":52.3702,"LNG2":13.37,"flat":41.25}`,
+			[]string{"523702160", "4.8952", "52.3702", "13.37"}, []string{`"latitude_i":`, `"flat":41.25`}},
 		{codec.SenML{}, `[{"bn":"a1","u":"lon","v":24.30621},{"u":"lat","v":60.07965}]`, []string{"24.30621", "60.07965"}, []string{`"u":"lat"`}},
 		{codec.P1{}, telegram, []string{"4530303434303037313331363530363137", "4730303339303031"}, []string{"00.378*kW", `ISK5\2M550T-1012`}},
 		{codec.SDS011{}, string(codec.AppendSDS011(nil, 12.3, 45.6, 0xA160)), []string{"\xa1\x60"}, []string{"\xaa\xc0\x7b\x00"}},

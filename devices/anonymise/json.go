@@ -39,12 +39,26 @@ func plain(name string) string {
 	}, name)
 }
 
+// words takes a name apart at its capitals and at what is no letter.
+var words = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+`)
+
+// nameOf is plain of a member's name, or "latitude" when one of its words says
+// that it is degrees: gps_lat, startLongitude, latitude_i.
+func nameOf(name string) string {
+	for _, w := range words.FindAllString(name, -1) {
+		if degrees[strings.ToLower(w)] {
+			return "latitude"
+		}
+	}
+	return plain(name)
+}
+
 // Payload replaces what an MQTT payload tells of who and where. It is false for
 // one that cannot be looked into.
 func (k *Key) Payload(topic string, payload []byte) ([]byte, bool) {
 	out := bytes.Clone(payload)
 	body := bytes.TrimSpace(out)
-	last := plain(topic[strings.LastIndexByte(topic, '/')+1:])
+	last := nameOf(topic[strings.LastIndexByte(topic, '/')+1:])
 	switch {
 	case len(body) == 0:
 		return out, true
@@ -105,7 +119,7 @@ func (k *Key) object(p []byte, senml bool) {
 			text := p[i+1 : end]
 			i = end + 1
 			if rest := bytes.TrimLeft(p[i:], " \t\r\n"); len(rest) > 0 && rest[0] == ':' {
-				name = plain(string(text))
+				name = nameOf(string(text))
 				if senml {
 					name = string(text)
 				}
