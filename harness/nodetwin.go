@@ -64,6 +64,10 @@ type ledgered struct {
 	ledger *Ledger
 }
 
+// Impairment is what is done to a device's line; scenarios know devices through
+// this package only.
+type Impairment = devices.Impairment
+
 // Starter is a fixture that can be started anew, as by a reset button.
 type Starter interface {
 	devices.Fixture

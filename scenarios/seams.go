@@ -22,7 +22,6 @@ import (
 	"sync"
 	"time"
 
-	"plumbline/devices"
 	"plumbline/harness"
 	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
@@ -47,7 +46,7 @@ var befalls = []struct {
 	begin, end func(ctx context.Context, d *befallen) error
 }{
 	{"unplugged", false, func(ctx context.Context, d *befallen) error { return d.Unplug(ctx) }, func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }},
-	{"hung", true, nothing, func(ctx context.Context, d *befallen) error { return d.Impair(ctx, devices.Impairment{}) }},
+	{"hung", true, nothing, func(ctx context.Context, d *befallen) error { return d.Impair(ctx, harness.Impairment{}) }},
 	{"without power", false, func(ctx context.Context, d *befallen) error { return d.Power(ctx, false) }, func(ctx context.Context, d *befallen) error {
 		return d.anew(ctx, func() error { return d.Power(ctx, true) })
 	}},
@@ -58,7 +57,7 @@ var befalls = []struct {
 		return d.line.Ledger.Between(ctx, harness.Whole, func() error { return d.misread.Revert(ctx) })
 	}},
 	{"started anew within a line", true, nothing, func(ctx context.Context, d *befallen) error {
-		return d.anew(ctx, func() error { return errors.Join(d.Reset(ctx), d.Impair(ctx, devices.Impairment{})) })
+		return d.anew(ctx, func() error { return errors.Join(d.Reset(ctx), d.Impair(ctx, harness.Impairment{})) })
 	}},
 }
 
@@ -153,7 +152,7 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 	d, b := &befallen{Starter: starter, line: x.Serial[device]}, befalls[what]
 	// A port cannot tell what lies between it and its reader: the device falls
 	// silent first, until every screen shows its last line.
-	if err := d.Impair(ctx, devices.Impairment{Frozen: true}); err != nil {
+	if err := d.Impair(ctx, harness.Impairment{Frozen: true}); err != nil {
 		return err
 	}
 	screens := append(append([]*harness.Screen{}, x.screens...), x.passed)
@@ -166,7 +165,7 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 	}
 	err = b.begin(ctx, d)
 	if err == nil && !b.mute {
-		err = d.Impair(ctx, devices.Impairment{})
+		err = d.Impair(ctx, harness.Impairment{})
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %q %s: %w", harness.ErrBench, device, b.name, err)

@@ -22,7 +22,6 @@ import (
 	"strings"
 	"time"
 
-	"plumbline/devices"
 	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
@@ -112,7 +111,7 @@ func (w *wires) shown(ctx context.Context, limit time.Duration, ok func(device s
 }
 
 // impair does the same to all devices.
-func (w *wires) impair(ctx context.Context, i devices.Impairment) error {
+func (w *wires) impair(ctx context.Context, i harness.Impairment) error {
 	for n, d := range w.specs {
 		fixture, err := w.Fixture(d.ID)
 		if err != nil {
@@ -130,7 +129,7 @@ func (w *wires) impair(ctx context.Context, i devices.Impairment) error {
 // driver has read all before it, and then nothing; it returns when every screen
 // shows the last lines, or limit is over.
 func (w *wires) settle(ctx context.Context, limit time.Duration) error {
-	if err := w.impair(ctx, devices.Impairment{}); err != nil {
+	if err := w.impair(ctx, harness.Impairment{}); err != nil {
 		return err
 	}
 	// Openings and damage may follow the last whole line, hence one beyond it.
@@ -143,7 +142,7 @@ func (w *wires) settle(ctx context.Context, limit time.Duration) error {
 	if err := w.shown(ctx, limit, func(device string, _, n uint64) bool { return n > last[device] }); err != nil {
 		return err
 	}
-	if err := w.impair(ctx, devices.Impairment{Frozen: true}); err != nil {
+	if err := w.impair(ctx, harness.Impairment{Frozen: true}); err != nil {
 		return err
 	}
 	return w.shown(ctx, limit, func(device string, _, n uint64) bool { return n >= w.Serial[device].Ledger.Last() })
@@ -195,7 +194,7 @@ func driveWires(ctx context.Context, t *spec.Trial) {
 			return err
 		}
 		used := w.Burdens(ctx)
-		if err := w.impair(ctx, devices.Impairment{Noise: wireNoise, Seed: t.Rig.Seed()}); err != nil {
+		if err := w.impair(ctx, harness.Impairment{Noise: wireNoise, Seed: t.Rig.Seed()}); err != nil {
 			return err
 		}
 		if err := harness.Wait(ctx, l.Window); err != nil {
