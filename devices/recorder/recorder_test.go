@@ -192,7 +192,7 @@ func broker(t *testing.T) (at *url.URL, acked <-chan struct{}) {
 	if err := errors.Join(s.AddHook(hook, nil), s.AddListener(l), s.Serve()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", s.Close) })
 	return &url.URL{Scheme: "mqtt", Host: l.Address()}, hook.acked
 }
 

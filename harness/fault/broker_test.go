@@ -14,6 +14,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/fault"
 )
 
@@ -25,7 +26,7 @@ func TestClientAndBrokerFeelPacketFaults(t *testing.T) {
 	listener := listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"})
 	must(t, broker.AddListener(listener))
 	must(t, broker.Serve())
-	t.Cleanup(func() { _ = broker.Close() })
+	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", broker.Close) })
 	p, err := fault.NewProxy(listener.Address(), fault.ProxyOptions{Protocol: fault.MQTT})
 	must(t, err)
 	t.Cleanup(func() { _ = p.Close() })

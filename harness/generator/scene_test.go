@@ -17,6 +17,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 
+	"plumbline/devices/devicetest"
 	"plumbline/devices/replay"
 	"plumbline/devices/simulated"
 	"plumbline/harness/record"
@@ -125,7 +126,7 @@ func startBroker(tb testing.TB, password string) *url.URL {
 	if err := server.Serve(); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = server.Close() })
+	tb.Cleanup(func() { devicetest.CloseSoon(tb, "the broker", server.Close) })
 	return &url.URL{Scheme: "mqtt", Host: listener.Address()}
 }
 

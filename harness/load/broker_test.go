@@ -16,6 +16,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/record"
 )
 
@@ -103,11 +104,7 @@ func startBroker(t *testing.T, secure *tls.Config, password string) (*url.URL, *
 	if err := server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", server.Close) })
 	scheme := "mqtt"
 	if secure != nil {
 		scheme = "mqtts"

@@ -12,6 +12,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/record"
 )
 
@@ -147,7 +148,7 @@ func startWillBroker(t *testing.T) (u *url.URL, wills chan published, left chan 
 	if err := s.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", s.Close) })
 	return &url.URL{Scheme: "mqtt", Host: l.Address()}, hook.wills, hook.left
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/record"
 	"plumbline/harness/witness"
 )
@@ -57,7 +58,7 @@ func broker(t *testing.T, address string) (s *mqtt.Server, u *url.URL, stop func
 	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: address})
 	must(t, s.AddListener(l))
 	must(t, s.Serve())
-	stop = sync.OnceFunc(func() { _ = s.Close() }) // a second Close panics
+	stop = sync.OnceFunc(func() { devicetest.CloseSoon(t, "the broker", s.Close) }) // a second Close panics
 	t.Cleanup(stop)
 	u, err := url.Parse("mqtt://" + l.Address())
 	must(t, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/conform/ws"
 	"plumbline/harness/sut"
 )
@@ -180,11 +181,7 @@ func Mochi(t *testing.T) (mqtt, websocket string) {
 	if err := server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { devicetest.CloseSoon(t, "mochi", server.Close) })
 	WaitOpen(t, port)
 	return "mqtt://" + plain.Address(), fmt.Sprintf("ws://127.0.0.1:%d/", port)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 
+	"plumbline/devices/devicetest"
 	"plumbline/devices/mqttrule"
 )
 
@@ -66,7 +67,7 @@ func TestSensorsOfABroker(t *testing.T) {
 	if err := server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Close() })
+	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", server.Close) })
 	if err := server.Publish("tele/plug/SENSOR", []byte(`{"ENERGY":{"Power":12}}`), true, 1); err != nil {
 		t.Fatal(err)
 	}
