@@ -6,8 +6,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -83,20 +81,6 @@ func checkStream(tb testing.TB, c codec.Codec, data []byte, step int) {
 			}
 		}
 	}
-}
-
-// recordingFile reads a recording of a real device, or skips the test by name.
-func recordingFile(tb testing.TB, parts ...string) []byte {
-	tb.Helper()
-	dir := os.Getenv("PLUMBLINE_DATA")
-	if dir == "" {
-		tb.Skip("PLUMBLINE_DATA is not set: no recordings of real devices")
-	}
-	data, err := os.ReadFile(filepath.Join(append([]string{dir}, parts...)...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
 }
 
 // TestGarbageIsBoundedAndSurvived: each codec takes a megabyte of noise, after

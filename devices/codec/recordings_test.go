@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"plumbline/devices/codec"
+	"plumbline/devices/devicetest"
 )
 
 // unhex reads the bytes of a hex dump: "00000000: 40 0d …  text".
@@ -43,11 +44,11 @@ func TestRecordedDust(t *testing.T) {
 		{"PMS3003", codec.PMS3003, plantower},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			v := judge(t, c.codec, unhex(t, recordingFile(t, "pm-frames", c.file+".hexdump")), 5)
+			v := judge(t, c.codec, unhex(t, devicetest.RecordingBytes(t, "pm-frames", c.file+".hexdump")), 5)
 			if v.counters.Good != 10 || v.counters.Rejected() != 0 {
 				t.Fatalf("%+v; provenance says 10 good frames", v.counters)
 			}
-			compareWithCSV(t, v, recordingFile(t, "pm-frames", c.file+".csv"), c.names)
+			compareWithCSV(t, v, devicetest.RecordingBytes(t, "pm-frames", c.file+".csv"), c.names)
 		})
 	}
 }
@@ -93,7 +94,7 @@ func TestRecordedTelegrams(t *testing.T) {
 		{"lvzon-p1-example-5.0.txt", 0, 1, 0, 0},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			v := judge(t, codec.P1{}, recordingFile(t, "p1", c.file), 64)
+			v := judge(t, codec.P1{}, devicetest.RecordingBytes(t, "p1", c.file), 64)
 			cut := v.counters.Partial
 			for _, d := range v.damages {
 				if strings.HasPrefix(d.Reason, "does not begin with /") {
@@ -131,7 +132,7 @@ func TestRecordedCAN(t *testing.T) {
 		{"gpsd-logfile_20140914_365495765_can.log", 10495, 0, 16, whole},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			data := recordingFile(t, "can", c.file)
+			data := devicetest.RecordingBytes(t, "can", c.file)
 			comments := uint64(bytes.Count(data, []byte("\n#")))
 			if data[0] == '#' {
 				comments++
@@ -173,7 +174,7 @@ func TestRecordedTables(t *testing.T) {
 		{"mqtt-ws-pcap", "uwtintres-TLSQoS1-latency.csv", 4894, 0, "response_time_ms"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			v := judge(t, codec.Table{}, append(bytes.TrimRight(recordingFile(t, c.folder, c.file), "\r\n"), '\n'), 1000)
+			v := judge(t, codec.Table{}, append(bytes.TrimRight(devicetest.RecordingBytes(t, c.folder, c.file), "\r\n"), '\n'), 1000)
 			n := v.counters
 			if n.Good != c.lines-c.before-1 || n.Control != 1 || n.Damaged != 0 || n.Unchecked != max(c.before, 1)-1 {
 				t.Errorf("%+v; provenance says %d lines", n, c.lines)

@@ -3,28 +3,13 @@ package modbus_test
 import (
 	"bytes"
 	"encoding/hex"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"plumbline/devices/devicetest"
 	"plumbline/devices/modbus"
 )
-
-// recordingFile reads a recording of a real device, or skips the test by name.
-func recordingFile(tb testing.TB, file string) []byte {
-	tb.Helper()
-	dir := os.Getenv("PLUMBLINE_DATA")
-	if dir == "" {
-		tb.Skip("PLUMBLINE_DATA is not set: no recordings of real devices")
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "modbus", file))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
 
 var (
 	junk     = regexp.MustCompile(`^(>>>|<<<|->|-<)|^:\d\d\.\d+ +|0x|[: \r\n]`)
@@ -47,7 +32,7 @@ func TestRecordedFrames(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			var good, bad, exceptions, masked int
-			for raw := range bytes.Lines(recordingFile(t, c.file)) {
+			for raw := range bytes.Lines(devicetest.RecordingBytes(t, "modbus", c.file)) {
 				line := strings.TrimSpace(string(raw))
 				if strings.HasSuffix(line, "....") || strings.HasSuffix(line, "xxxx") {
 					masked++ // by its author
@@ -79,7 +64,7 @@ func TestRecordedFrames(t *testing.T) {
 // TestRecordedInverter lets the master ask a Solis inverter what its data logger
 // asked it, and read the answers that were recorded.
 func TestRecordedInverter(t *testing.T) {
-	log := string(recordingFile(t, "solis-rhi-packet-log.md.txt"))
+	log := string(devicetest.RecordingBytes(t, "modbus", "solis-rhi-packet-log.md.txt"))
 	master, err := modbus.NewMaster(modbus.Map{Unit: 1, Registers: []modbus.Register{
 		{Name: "model", Kind: modbus.Input, Address: 33000}, {Name: "old_model", Kind: modbus.Input, Address: 2999}}})
 	if err != nil {

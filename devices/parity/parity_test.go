@@ -16,6 +16,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/codec"
+	"plumbline/devices/devicetest"
 	"plumbline/devices/modbus"
 	"plumbline/devices/replay"
 	"plumbline/devices/simulated"
@@ -175,21 +176,11 @@ func TestModbusTwin(t *testing.T) {
 	}
 }
 
-// data is the folder of recordings; without one the test is skipped by name.
-func data(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("PLUMBLINE_DATA")
-	if dir == "" {
-		t.Skip("PLUMBLINE_DATA is not set: no recordings of real devices")
-	}
-	return dir
-}
-
 // TestRecordingsSayWhatTheirTwinsSay prints what every recording holds and compares
 // it with the twin of its protocol: the same names have the same units, and the
 // twin's error rate of 0 is the recording's, but for the recordings of faults.
 func TestRecordingsSayWhatTheirTwinsSay(t *testing.T) {
-	dir := data(t)
+	dir := devicetest.Recording(t)
 	for _, group := range []struct {
 		files string
 		codec codec.Codec
@@ -308,7 +299,7 @@ var (
 
 // TestModbusRecordings prints how many frames of real units pass their CRC.
 func TestModbusRecordings(t *testing.T) {
-	dir := data(t)
+	dir := devicetest.Recording(t)
 	for file, want := range map[string][2]int{ // as their provenance says
 		"jnge-g-series-traffic.txt": {507, 0}, "jnge-g-series-settings-frames.txt": {117, 0}, "seplos-v3-SP05B-all-frames.txt": {39, 168},
 		"seplos-v3-SP05B-error-responses.txt": {28, 0}, "solis-rhi-packet-log.md.txt": {42, 0},

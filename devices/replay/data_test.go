@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"plumbline/devices"
@@ -60,20 +58,10 @@ var recordings = []struct {
 	{"pynmeagps-quectel_nmea_response.log", 100, 0, 0},
 }
 
-// recording returns the path of a recording, or skips the test by name.
-func recording(t *testing.T, file string) string {
-	t.Helper()
-	dir := os.Getenv("PLUMBLINE_DATA")
-	if dir == "" {
-		t.Skip("PLUMBLINE_DATA is not set: no recordings of real devices")
-	}
-	return filepath.Join(dir, "nmea", file)
-}
-
 func TestRealRecordingsMatchTheirProvenance(t *testing.T) {
 	for _, r := range recordings {
 		t.Run(r.file, func(t *testing.T) {
-			p, err := replay.Open(recording(t, r.file), replay.Options{Speed: math.Inf(1)})
+			p, err := replay.Open(devicetest.Recording(t, "nmea", r.file), replay.Options{Speed: math.Inf(1)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +91,7 @@ func TestRealBytesThroughTheSerialDriver(t *testing.T) {
 			continue
 		}
 		t.Run(r.file, func(t *testing.T) {
-			rec, err := replay.Load(recording(t, r.file), replay.LoadOptions{})
+			rec, err := replay.Load(devicetest.Recording(t, "nmea", r.file), replay.LoadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

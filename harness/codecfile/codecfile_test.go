@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"plumbline/devices/codec"
+	"plumbline/devices/devicetest"
 	"plumbline/harness/codecfile"
 )
 
@@ -106,10 +107,6 @@ func TestMistakesAreNamed(t *testing.T) {
 // TestDescribedSensorsReadRecordings runs the frames of real sensors through
 // codecs that are files.
 func TestDescribedSensorsReadRecordings(t *testing.T) {
-	dir := os.Getenv("PLUMBLINE_DATA")
-	if dir == "" {
-		t.Skip("PLUMBLINE_DATA is not set: no recordings of real devices")
-	}
 	for _, c := range []struct {
 		file, recording, name string
 		first                 float64
@@ -119,10 +116,7 @@ func TestDescribedSensorsReadRecordings(t *testing.T) {
 		{"mcu680", "MCU680", "temperature", 24.29},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			dump, err := os.ReadFile(filepath.Join(dir, "pm-frames", c.recording+".hexdump"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			dump := devicetest.RecordingBytes(t, "pm-frames", c.recording+".hexdump")
 			p, err := codecfile.Choose("testdata/" + c.file + ".yaml")
 			if err != nil {
 				t.Fatal(err)
