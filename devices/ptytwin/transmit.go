@@ -30,11 +30,13 @@ type pair interface {
 type line struct {
 	text []byte
 	at   int64 // exact.Now() when it was written: it cannot begin earlier
+	port pair  // the port it goes to; set when its turn comes
 }
 
 // Write queues lines to be sent at the pace of the port. It never blocks and
 // keeps no reference to p. A piece without line end counts as a line; with
-// Options.Frames p is one.
+// Options.Frames p is one. What is written while the device is unplugged is lost
+// and counted: nothing keeps it until the port is there again.
 func (t *Twin) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,17 +46,27 @@ func (t *Twin) Write(p []byte) (int, error) {
 	if t.queued+len(p) > t.opts.Queue {
 		return 0, ErrBacklog
 	}
-	at := exact.Now()
-	if t.opts.Frames && len(p) > 0 {
-		t.queue = append(t.queue, line{text: bytes.Clone(p), at: at})
-	} else {
-		for text := range bytes.Lines(p) {
-			t.queue = append(t.queue, line{text: bytes.Clone(text), at: at})
-		}
+	lines := t.lines(p)
+	if t.pair == nil {
+		t.stats.Lost += uint64(len(lines))
+		return len(p), nil
 	}
+	t.queue = append(t.queue, lines...)
 	t.queued += len(p)
 	t.change.Broadcast()
 	return len(p), nil
+}
+
+// lines cuts what is written into what is counted.
+func (t *Twin) lines(p []byte) (all []line) {
+	at := exact.Now()
+	if t.opts.Frames && len(p) > 0 {
+		return []line{{text: bytes.Clone(p), at: at}}
+	}
+	for text := range bytes.Lines(p) {
+		all = append(all, line{text: bytes.Clone(text), at: at})
+	}
+	return all
 }
 
 // Flush blocks until all that was written has been sent and, as far as can be
@@ -125,7 +137,7 @@ func (t *Twin) next() (l line, stall time.Duration, ok bool) {
 	}
 	l, t.queue = t.queue[0], t.queue[1:]
 	t.queued -= len(l.text)
-	t.busy = true
+	t.busy, l.port = true, t.pair // never nil: Unplug empties the queue
 	stall, t.stall = t.stall, 0
 	return l, stall, true
 }
@@ -140,19 +152,18 @@ func (t *Twin) isClosed() bool {
 type outcome struct {
 	sent  int  // bytes that reached the kernel
 	over  int  // bytes lost to an overrun
-	gone  bool // there was no port, or no longer
-	port  pair // the port the line went to
+	gone  bool // its port was taken away
+	port  pair // the port the line goes to
 	noisy bool
 }
 
 // send puts one line on the wire, byte by byte at the port's pace, and counts
 // what became of it.
 func (t *Twin) send(w *wire, l line) {
-	var o outcome
-	o.noisy = t.spoil(l.text)
+	o := outcome{port: l.port, noisy: t.spoil(l.text)}
 	bits, baud := t.framing()
 	w.begin(l.at)
-	for at := 0; at < len(l.text); {
+	for at := 0; at < len(l.text) && !o.gone; {
 		n := len(l.text) - at
 		if !t.opts.Unpaced {
 			n = min(n, chunk(bits, baud))
@@ -164,7 +175,8 @@ func (t *Twin) send(w *wire, l line) {
 	t.settle(o)
 }
 
-// framing asks the port; an unplugged device goes on as if nothing had happened.
+// framing asks the port. Without one it says what a port has that nobody has
+// opened; nothing is paced by that, as nothing is sent then.
 func (t *Twin) framing() (bits, baud int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,11 +191,10 @@ func (t *Twin) framing() (bits, baud int) {
 func (t *Twin) put(p []byte, o *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pair == nil || o.gone || o.sent+o.over > 0 && t.pair != o.port {
+	if t.pair != o.port {
 		o.gone = true
 		return
 	}
-	o.port = t.pair
 	if t.opts.Unpaced {
 		t.putAll(p, o)
 		return

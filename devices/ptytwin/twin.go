@@ -59,7 +59,7 @@ type Stats struct {
 	Noisy        uint64 // sent whole with exactly one bit flipped
 	Overrun      uint64 // lost bytes because the host did not read
 	Cut          uint64 // begun, then cut by an unplug
-	Lost         uint64 // not begun: the device was unplugged
+	Lost         uint64 // not begun: written while the device was unplugged, or waiting when it was
 	Bytes        uint64 // bytes that reached the host's kernel
 	OverrunBytes uint64 // bytes lost to overruns
 	Unread       uint64 // bytes lying unread at the host when it was unplugged: lost
@@ -81,7 +81,7 @@ type Twin struct {
 	mu       sync.Mutex
 	change   *sync.Cond // queue, busy, pair or closed changed
 	pair     pair       // nil while unplugged; owned by mu
-	queue    []line     // lines waiting; owned by mu
+	queue    []line     // lines waiting for pair, empty without one; owned by mu
 	queued   int        // bytes in queue
 	busy     bool       // a line is being sent
 	closed   bool
@@ -190,6 +190,8 @@ func (t *Twin) Unplug() error {
 	}
 	t.pair = nil
 	t.stats.Unplugs++
+	t.stats.Lost += uint64(len(t.queue))
+	t.queue, t.queued = nil, 0
 	t.stats.Unread += uint64(max(p.unread(), 0))
 	err := p.close() // under mu: the sender must not write to a closed pair
 	t.change.Broadcast()

@@ -245,6 +245,32 @@ func TestUnplugAndReplug(t *testing.T) {
 	readUntil(t, again, "the line after the replug", func(b []byte) bool { return string(b) == "back\n" })
 }
 
+// TestNothingThatWasSpokenWithoutAPortComesLater: a UART sends whether a cable is
+// there or not, and keeps nothing of it.
+func TestNothingThatWasSpokenWithoutAPortComesLater(t *testing.T) {
+	twin := newTwin(t, ptytwin.Options{})
+	port := openPort(t, twin, serial.Mode{BaudRate: 300})
+	write(t, twin, strings.Repeat("0123456789", 100)+"\nwaits\n") // half a minute
+	readUntil(t, port, "the head of the first line", func(b []byte) bool { return len(b) > 0 })
+	if err := twin.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	const stale = 20
+	write(t, twin, strings.Repeat(strings.Repeat("s", 99)+"\n", stale)) // 2 s at 9600 baud
+	if err := twin.Replug(); err != nil {
+		t.Fatal(err)
+	}
+	again := openPort(t, twin, serial.Mode{BaudRate: 115200})
+	write(t, twin, "back\n")
+	if got := readUntil(t, again, "the line after the replug", func(b []byte) bool { return bytes.ContainsRune(b, '\n') }); string(got) != "back\n" {
+		t.Errorf("the host read %q first", got)
+	}
+	devicetest.Eventually(t, "all lines to be counted", func() bool { s := twin.Stats(); return s.Lines+s.Cut+s.Lost == stale+3 })
+	if s := twin.Stats(); s.Cut != 1 || s.Lost != stale+1 || s.Lines != 1 {
+		t.Errorf("%+v, want one line cut, %d lost and one sent", s, stale+1)
+	}
+}
+
 func TestOverrunIsDeliberateAndCounted(t *testing.T) {
 	const fifo = 100
 	twin := newTwin(t, ptytwin.Options{FIFO: fifo})
