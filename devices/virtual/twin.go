@@ -97,17 +97,18 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 	}
 	t.port = twin
 	close(ready)
+	t.mu.Lock()
 	t.boot(time.Now().Add(opts.Phase))
+	t.mu.Unlock()
 	run, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
 	t.done.Go(func() { t.speak(run) })
 	return t, nil
 }
 
-// boot starts the firmware anew; the first line is due at first.
+// boot starts the firmware anew, with power; the first line is due at first. The
+// caller holds mu from before it asked whether to.
 func (t *Twin) boot(first time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if !t.on {
 		t.on, t.boots, t.period, t.out = true, 0, t.opts.Period, 0
 	}
@@ -210,45 +211,50 @@ func (t *Twin) hear(p []byte) {
 // obeyAll looks at the commands that have come: not while they are heard, because
 // who lets the twin hear may hold the line until it has.
 func (t *Twin) obeyAll() {
-	t.mu.Lock()
-	orders := t.orders
-	t.orders = nil
-	t.mu.Unlock()
-	for _, command := range orders {
-		t.obey(command)
+	for t.obey() {
 	}
 }
 
-// obey carries a command out and answers with a line, as the firmware does.
-func (t *Twin) obey(command []byte) {
+// obey carries out the command that has waited longest and answers with a line, as
+// the firmware does; false when none waits. A start forgets those that came before.
+func (t *Twin) obey() bool {
 	t.speaking.Lock()
 	defer t.speaking.Unlock()
 	t.mu.Lock()
-	if t.silent() {
+	if len(t.orders) == 0 {
 		t.mu.Unlock()
-		return // it hung over the command before
+		return false
 	}
+	command := t.orders[0]
+	t.orders = t.orders[1:]
+	var answer []byte
+	if !t.silent() { // else it hung over the command before
+		answer = t.answer(command)
+	}
+	t.mu.Unlock()
+	if answer != nil {
+		_, _ = t.toPort.Write(answer) // as in turn
+	}
+	return true
+}
+
+// answer carries a command out and returns what the twin says then, nil for
+// nothing. The caller holds mu.
+func (t *Twin) answer(command []byte) []byte {
 	words, number, ok := parse(command)
-	if !ok || !t.carryOut(words) {
+	switch {
+	case !ok || !t.carryOut(words):
 		t.bad++
-		t.mu.Unlock()
-		return
-	}
-	switch words[0] {
-	case "hang":
+	case words[0] == "hang":
 		t.hung = true
 		t.wake()
-		t.mu.Unlock()
-		return
-	case "reset":
-		t.mu.Unlock()
+	case words[0] == "reset":
 		t.boot(time.Now())
-		return
+	default:
+		t.lastDone = number
+		return t.line()
 	}
-	t.lastDone = number
-	line := t.line()
-	t.mu.Unlock()
-	_, _ = t.toPort.Write(line) // as in turn
+	return nil
 }
 
 // parse takes CRC and number off a command.
@@ -310,19 +316,19 @@ func (t *Twin) Unplug(context.Context) error { return t.port.Unplug() }
 // Plug implements devices.Fixture.
 func (t *Twin) Plug(context.Context) error { return t.port.Replug() }
 
-// Power implements devices.Fixture. Without power the port is still there.
+// Power implements devices.Fixture. Without power the port is still there. What
+// was being said has been said when it returns.
 func (t *Twin) Power(_ context.Context, on bool) error {
 	t.mu.Lock()
-	same := on == t.on
-	if !on {
+	switch {
+	case on && !t.on:
+		t.boot(time.Now())
+	case !on:
 		t.on = false
 		t.wake()
 	}
 	t.mu.Unlock()
-	if on && !same {
-		t.boot(time.Now())
-	}
-	t.speaking.Lock() // what was being said has been said
+	t.speaking.Lock()
 	defer t.speaking.Unlock()
 	return nil
 }
@@ -375,12 +381,12 @@ func (t *Twin) Impair(_ context.Context, i devices.Impairment) error {
 // Advance implements devices.Fixture: it waits.
 func (t *Twin) Advance(ctx context.Context, d time.Duration) error { return pass(ctx, d) }
 
-// Reset presses the reset button: the twin starts anew.
+// Reset presses the reset button: the twin starts anew. Without power it is
+// ErrNoPower.
 func (t *Twin) Reset(context.Context) error {
 	t.mu.Lock()
-	on := t.on
-	t.mu.Unlock()
-	if !on {
+	defer t.mu.Unlock()
+	if !t.on {
 		return fmt.Errorf("virtual: reset %q: %w", t.opts.ID, ErrNoPower)
 	}
 	t.boot(time.Now())
