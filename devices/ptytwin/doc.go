@@ -10,5 +10,6 @@
 // A pty is no UART in these points: it has no modem lines (DTR and RTS answer
 // ENOTTY), data bits are always 8, and parity errors cannot be made.
 //
-// Ptys exist on Linux and macOS; elsewhere NewPair returns ErrUnsupported.
+// Ptys exist on Linux and macOS; elsewhere NewPair returns ErrUnsupported. With
+// Options.Open a twin stands on a port of another kind, such as a USB adapter.
 package ptytwin

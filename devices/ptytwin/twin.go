@@ -50,6 +50,9 @@ type Options struct {
 	// OnReceive is called with what the host wrote to the device, on the twin's
 	// reading goroutine; optional. It may call Write; it must not call Close.
 	OnReceive func(p []byte)
+	// Open plugs the twin into something else than a pty, at the beginning and at each
+	// replug; nil = a pty. There is no Link then: Path is that of the port.
+	Open func() (Port, error)
 }
 
 // Stats say exactly what a twin did. Every line given to Write ends up in one
@@ -110,7 +113,7 @@ func NewPair(ctx context.Context, opts Options) (*Twin, error) {
 	}
 	t := &Twin{opts: opts, link: opts.Link}
 	t.change = sync.NewCond(&t.mu)
-	if t.link == "" {
+	if t.link == "" && opts.Open == nil {
 		dir, err := os.MkdirTemp("", "plumbline-tty-")
 		if err != nil {
 			return nil, fmt.Errorf("ptytwin: make a folder for the port's link: %w", err)
@@ -146,12 +149,9 @@ func (t *Twin) plug() error {
 	case plugged:
 		return errors.New("ptytwin: replug: the device is plugged in already")
 	}
-	p, err := openPair(!t.opts.Cooked)
+	p, err := t.open()
 	if err != nil {
 		return err
-	}
-	if err := relink(p.path(), t.link); err != nil {
-		return errors.Join(err, p.close())
 	}
 	t.mu.Lock()
 	t.pair = p
@@ -159,6 +159,36 @@ func (t *Twin) plug() error {
 	t.mu.Unlock()
 	t.done.Go(func() { t.receive(p) })
 	return nil
+}
+
+// open makes a port that can be found under t.link.
+func (t *Twin) open() (pair, error) {
+	if t.opts.Open != nil {
+		p, err := t.opts.Open()
+		if err != nil {
+			return nil, err
+		}
+		if t.link == "" { // once: Path reads it
+			t.link = p.Path()
+		}
+		return outside{p}, nil
+	}
+	p, err := openPair(!t.opts.Cooked)
+	if err != nil {
+		return nil, err
+	}
+	if err := relink(p.path(), t.link); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// unlink removes what open left in the file system.
+func (t *Twin) unlink() error {
+	if t.opts.Open != nil {
+		return nil
+	}
+	return os.Remove(t.link)
 }
 
 // relink points link at target in one step, so that no opener finds it missing.
@@ -196,7 +226,7 @@ func (t *Twin) Unplug() error {
 	err := p.close() // under mu: the sender must not write to a closed pair
 	t.change.Broadcast()
 	t.mu.Unlock()
-	return errors.Join(err, os.Remove(t.link))
+	return errors.Join(err, t.unlink())
 }
 
 // Replug makes the port appear again under the same path, with a new pty behind
@@ -286,7 +316,7 @@ func (t *Twin) end() error {
 	if p == nil {
 		return nil
 	}
-	return errors.Join(p.close(), os.Remove(t.link))
+	return errors.Join(p.close(), t.unlink())
 }
 
 // receive keeps what the host sends until the pair is closed.

@@ -165,6 +165,13 @@ func (a *Adapter) Stats() Stats {
 	return a.stats
 }
 
+// Waiting returns how many bytes the kernel has not taken yet.
+func (a *Adapter) Waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.size
+}
+
 // SetModem puts the modem lines.
 func (a *Adapter) SetModem(m Modem) {
 	a.mu.Lock()
@@ -295,6 +302,14 @@ func (a *Adapter) Plugged() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.link != nil
+}
+
+// Configured reports whether the kernel has taken the adapter into use since it was
+// plugged in: a driver is bound to it then, or about to be.
+func (a *Adapter) Configured() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.link != nil && a.configured != 0
 }
 
 // Serve plugs the adapter into the kernel at the other end of conn and plays it

@@ -46,6 +46,7 @@ type Guest struct {
 
 	mu     sync.Mutex
 	cables map[*usbip.Adapter]*cable // owned by mu
+	taken  map[int]bool              // sockets of adapters; owned by mu
 
 	closing  sync.Once
 	closeErr error
@@ -74,7 +75,7 @@ func StartGuest(ctx context.Context, opts GuestOptions) (*Guest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("virtual: start %q: %w", opts.ID, err)
 	}
-	g := &Guest{opts: opts, cables: map[*usbip.Adapter]*cable{}}
+	g := &Guest{opts: opts, cables: map[*usbip.Adapter]*cable{}, taken: map[int]bool{}}
 	if err := g.start(ctx, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("virtual: start %q: %w", opts.ID, err), g.Close(), os.RemoveAll(dir))
 	}
@@ -201,21 +202,26 @@ func (g *Guest) Kernel() string { return g.status.Kernel }
 // Plug puts an adapter into a socket of the guest's hub, from 0 to 14. It returns
 // at once; the guest's kernel takes some half a second to know it.
 func (g *Guest) Plug(slot int, a *usbip.Adapter) error {
+	_, err := g.plug(slot, a)
+	return err
+}
+
+func (g *Guest) plug(slot int, a *usbip.Adapter) (*cable, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cables[a] != nil {
-		return fmt.Errorf("virtual: plug %s: %w", a.Select(), usbip.ErrPlugged)
+		return nil, fmt.Errorf("virtual: plug %s: %w", a.Select(), usbip.ErrPlugged)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &cable{cancel: cancel, done: make(chan struct{})}
-	g.cables[a] = c
+	g.cables[a], g.taken[slot] = c, true
 	go func() {
 		defer close(c.done)
 		if c.err = guest.Plug(ctx, g.Dial, slot, a); c.err != nil {
 			g.opts.Log.Warn("adapter came off the guest", "machine", g.opts.ID, "adapter", a.Select(), "error", c.err)
 		}
 	}()
-	return nil
+	return c, nil
 }
 
 // Unplug pulls an adapter out and returns when it is. The error is that of the

@@ -25,6 +25,9 @@ type TwinOptions struct {
 	Drift       float64       // how much faster than the host's its clock runs: 0.01 is 1 %; within ±0.5
 	Temperature float64       // degrees Celsius, until it is stimulated
 	Link        string        // path of the port, see ptytwin.Options
+	// Open plugs the twin into something else than a pty, see ptytwin.Options and
+	// GuestPort; nil = a pty.
+	Open func() (ptytwin.Port, error)
 	// Wire puts something into the line, see NodeOptions.
 	Wire func(port, board io.Writer) (toPort io.Writer, toDevice func(p []byte))
 }
@@ -91,7 +94,7 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 		t.toPort, t.toDevice = opts.Wire(port, writer(func(p []byte) (int, error) { t.hear(p); return len(p), nil }))
 	}
 	ready := make(chan struct{}) // closed when t.port is set
-	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{Link: opts.Link, OnReceive: func(p []byte) { <-ready; t.toDevice(p) }})
+	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{Link: opts.Link, Open: opts.Open, OnReceive: func(p []byte) { <-ready; t.toDevice(p) }})
 	if err != nil {
 		return nil, fmt.Errorf("virtual: twin %q: %w", opts.ID, err)
 	}

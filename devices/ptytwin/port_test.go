@@ -1,0 +1,96 @@
+package ptytwin_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"plumbline/devices/devicetest"
+	"plumbline/devices/ptytwin"
+)
+
+// socket is a port that keeps what it is given; full says how much it holds.
+type socket struct {
+	full int
+
+	mu   sync.Mutex
+	got  strings.Builder
+	gone chan struct{}
+}
+
+func (*socket) Path() string                 { return "usb:0403:6001:SN-A" }
+func (*socket) Framing() (bits, baud int)    { return 11, 1_000_000 }
+func (s *socket) Read(p []byte) (int, error) { <-s.gone; return 0, io.EOF }
+func (s *socket) Close() error               { close(s.gone); return nil }
+
+func (s *socket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got.Write(p)
+}
+
+func (s *socket) Unread() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(s.got.Len(), s.full)
+}
+
+func (s *socket) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got.String()
+}
+
+// A twin on a port of another kind is what it is on a pty: it keeps the pace and
+// the count, overruns who does not read, and comes back by its path.
+func TestATwinOnAPortOfItsOwn(t *testing.T) {
+	var ports []*socket
+	var refuse error
+	twin, err := ptytwin.NewPair(t.Context(), ptytwin.Options{FIFO: 20, Open: func() (ptytwin.Port, error) {
+		if refuse != nil {
+			return nil, refuse
+		}
+		ports = append(ports, &socket{full: 20 * len(ports), gone: make(chan struct{})}) // the first is read at once
+		return ports[len(ports)-1], nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bits, baud := twin.Framing(); bits != 11 || baud != 1_000_000 || twin.Path() != ports[0].Path() {
+		t.Errorf("%d bits, %d baud at %q", bits, baud, twin.Path())
+	}
+	const line = "0123456789abcde\n"
+	say := func(lines uint64) {
+		t.Helper()
+		if _, err := twin.Write([]byte(line + line)); err != nil {
+			t.Fatal(err)
+		}
+		devicetest.Eventually(t, "the lines to go out", func() bool { s := twin.Stats(); return s.Lines+s.Overrun+s.Lost == lines })
+	}
+	say(2)
+	if got := ports[0].text(); got != line+line {
+		t.Errorf("on the port came %q", got)
+	}
+	if err := twin.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	say(4)
+	refuse = errors.New("no socket is free")
+	if err := twin.Replug(); !errors.Is(err, refuse) || twin.Plugged() {
+		t.Errorf("a port that does not open: %v, plugged %v", err, twin.Plugged())
+	}
+	refuse = nil
+	if err := twin.Replug(); err != nil {
+		t.Fatal(err)
+	}
+	say(6)
+	if s := twin.Stats(); s.Lines != 3 || s.Lost != 2 || s.Overrun != 1 || ports[1].text() != line+line[:4] {
+		t.Errorf("counted %+v, on the second port came %q", s, ports[1].text())
+	}
+	if err := twin.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ports[1].gone
+}
