@@ -53,6 +53,7 @@ type Twin struct {
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 
+	plugging sync.Mutex // held while the cable is pulled or put in, and while time is skipped without one
 	speaking sync.Mutex // held while a line is written: lines do not mix
 
 	mu            sync.Mutex // guards what follows
@@ -101,7 +102,7 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 	t.port = twin
 	close(ready)
 	t.mu.Lock()
-	t.boot(time.Now().Add(opts.Phase))
+	t.boot(opts.Phase)
 	t.mu.Unlock()
 	run, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
@@ -109,16 +110,17 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 	return t, nil
 }
 
-// boot starts the firmware anew, with power; the first line is due at first. The
+// boot starts the firmware anew, with power; the first line is due after phase. The
 // caller holds mu from before it asked whether to.
-func (t *Twin) boot(first time.Time) {
+func (t *Twin) boot(phase time.Duration) {
 	if !t.on {
 		t.on, t.boots, t.period, t.out = true, 0, t.opts.Period, 0
 	}
 	t.hung, t.seq, t.lastDone, t.bad, t.held = false, 0, 0, 0, nil
 	t.boots++
 	t.orders = nil
-	t.start, t.due = time.Now(), first
+	t.start = time.Now()
+	t.due = t.start.Add(phase)
 	t.wake()
 }
 
@@ -171,16 +173,21 @@ func (t *Twin) turn() {
 		t.mu.Unlock()
 		return
 	}
-	t.due = t.due.Add(time.Duration(float64(t.period) / (1 + t.opts.Drift)))
-	line := t.line()
+	t.due = t.next()
+	line := t.line(time.Now())
 	t.mu.Unlock()
 	_, _ = t.toPort.Write(line) // a port that is crowded loses it, as a UART does
 }
 
-// line is the next line. The caller holds mu.
-func (t *Twin) line() []byte {
+// next is when the line after the one that is due will be. The caller holds mu.
+func (t *Twin) next() time.Time {
+	return t.due.Add(time.Duration(float64(t.period) / (1 + t.opts.Drift)))
+}
+
+// line is the next line, as it is said at an instant. The caller holds mu.
+func (t *Twin) line(at time.Time) []byte {
 	t.seq++
-	micros := float64(time.Since(t.start).Microseconds()) * (1 + t.opts.Drift)
+	micros := float64(at.Sub(t.start).Microseconds()) * (1 + t.opts.Drift)
 	return codec.AppendLineJSON(nil, SerialNumber(t.opts.Number), t.seq, []devices.Value{
 		{Name: firmware.Micros, Number: float64(int64(micros))}, {Name: firmware.Temperature, Number: t.temperature},
 		{Name: firmware.Output, Number: float64(t.out)}, {Name: firmware.Done, Number: float64(t.lastDone)},
@@ -252,10 +259,10 @@ func (t *Twin) answer(command []byte) []byte {
 		t.hung = true
 		t.wake()
 	case words[0] == "reset":
-		t.boot(time.Now())
+		t.boot(0)
 	default:
 		t.lastDone = number
-		return t.line()
+		return t.line(time.Now())
 	}
 	return nil
 }
@@ -314,10 +321,18 @@ func (t *Twin) Info() devices.Info {
 }
 
 // Unplug implements devices.Fixture: the port goes, the twin runs on.
-func (t *Twin) Unplug(context.Context) error { return t.port.Unplug() }
+func (t *Twin) Unplug(context.Context) error {
+	t.plugging.Lock()
+	defer t.plugging.Unlock()
+	return t.port.Unplug()
+}
 
 // Plug implements devices.Fixture.
-func (t *Twin) Plug(context.Context) error { return t.port.Replug() }
+func (t *Twin) Plug(context.Context) error {
+	t.plugging.Lock()
+	defer t.plugging.Unlock()
+	return t.port.Replug()
+}
 
 // Power implements devices.Fixture. Without power the port is still there. What
 // was being said has been said when it returns.
@@ -325,7 +340,7 @@ func (t *Twin) Power(_ context.Context, on bool) error {
 	t.mu.Lock()
 	switch {
 	case on && !t.on:
-		t.boot(time.Now())
+		t.boot(0)
 	case !on:
 		t.on = false
 		t.wake()
@@ -381,9 +396,6 @@ func (t *Twin) Impair(_ context.Context, i devices.Impairment) error {
 	return nil
 }
 
-// Advance implements devices.Fixture: it waits.
-func (t *Twin) Advance(ctx context.Context, d time.Duration) error { return pass(ctx, d) }
-
 // Reset presses the reset button: the twin starts anew. Without power it is
 // ErrNoPower.
 func (t *Twin) Reset(context.Context) error {
@@ -392,7 +404,7 @@ func (t *Twin) Reset(context.Context) error {
 	if !t.on {
 		return fmt.Errorf("virtual: reset %q: %w", t.opts.ID, ErrNoPower)
 	}
-	t.boot(time.Now())
+	t.boot(0)
 	return nil
 }
 
