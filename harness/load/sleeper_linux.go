@@ -14,10 +14,10 @@ import (
 // sleeper wakes a thread by clock_nanosleep(2) with an absolute instant. The
 // runtime's own timers wait in epoll_wait, which counts in milliseconds.
 type sleeper struct {
-	offset int64 // CLOCK_MONOTONIC less the run clock
-	slack  int   // timer slack of the thread before, 0 when unknown
-	fifo   bool  // the thread has real-time priority
-	keep   bool  // sleep without giving the scheduler's place away
+	offset int64           // CLOCK_MONOTONIC less the run clock
+	slack  int             // timer slack of the thread before, 0 when unknown
+	before *unix.SchedAttr // how the thread was scheduled before it got real-time priority, nil when it got none
+	keep   bool            // sleep without giving the scheduler's place away
 }
 
 // fifoPriority is the lowest real-time priority: before every ordinary thread
@@ -39,9 +39,7 @@ func newSleeper(clock *record.Clock, urgent bool) sleeper {
 	s := sleeper{}
 	if urgent {
 		s.keep = runtime.GOMAXPROCS(0) >= 2+headroom // others need places too
-		s.fifo = unix.SchedSetAttr(0, &unix.SchedAttr{
-			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Flags: schedResetOnFork, Priority: fifoPriority,
-		}, 0) == nil
+		s.before = realTime()
 	}
 	if origin, err := clock.Origin(); err == nil { // the call has no way to fail
 		s.offset = origin.Monotonic
@@ -54,11 +52,29 @@ func newSleeper(clock *record.Clock, urgent bool) sleeper {
 	return s
 }
 
-// stop makes the thread an ordinary one again.
+// realTime asks for real-time priority for the thread and returns how it was
+// scheduled before, nil when it stays so.
+func realTime() *unix.SchedAttr {
+	before, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return nil
+	}
+	err = unix.SchedSetAttr(0, &unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Flags: schedResetOnFork, Priority: fifoPriority,
+	}, 0)
+	if err != nil {
+		return nil
+	}
+	return before
+}
+
+// stop makes the thread what it was: it goes back to the runtime, and whoever
+// gave the whole program another policy (chrt(1)) gave it to what the program
+// starts as well.
 func (s sleeper) stop() {
-	if s.fifo {
+	if s.before != nil {
 		// Lowering one's own priority is always permitted.
-		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+		_ = unix.SchedSetAttr(0, s.before, 0)
 	}
 	if s.slack > 0 {
 		// The thread goes back to the runtime; a slack left at 1 ns costs a
