@@ -110,6 +110,16 @@ func (p *ptyPair) unread() int {
 	return n
 }
 
+// settle asks the slave's end whether there is anything to read: Linux moves what
+// was written to the master there by a work queue, and waits for that before it
+// answers that there is nothing (n_tty_poll).
+func (p *ptyPair) settle() {
+	_ = p.control(p.slave, func(fd int) error {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return err
+	})
+}
+
 func (p *ptyPair) read(b []byte) (int, error) { return p.master.Read(b) }
 
 // close hangs the slave up: the master first, then our own slave.

@@ -10,7 +10,8 @@ type Port interface {
 	Framing() (bits, baud int)
 	// Write hands over bytes that have come over the wire. It never blocks.
 	Write(p []byte) (int, error)
-	// Unread is how many of them were not taken yet; -1 when unknown.
+	// Unread is how many of them, counted from Write on, were not taken yet; -1 when
+	// unknown.
 	Unread() int
 	// Read blocks for bytes from the reader until Close.
 	Read(p []byte) (int, error)
@@ -25,5 +26,6 @@ func (o outside) path() string                { return o.Path() }
 func (o outside) framing() (bits, baud int)   { return o.Framing() }
 func (o outside) write(p []byte) (int, error) { return o.Write(p) }
 func (o outside) unread() int                 { return o.Unread() }
+func (o outside) settle()                     {} // Unread counts from Write on
 func (o outside) read(p []byte) (int, error)  { return o.Read(p) }
 func (o outside) close() error                { return o.Close() }

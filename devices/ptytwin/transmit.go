@@ -19,8 +19,12 @@ type pair interface {
 	framing() (bits, baud int)
 	// write hands bytes to the host's kernel without ever blocking.
 	write(p []byte) (int, error)
-	// unread is how many bytes the host has not read yet; -1 when unknown.
+	// unread is how many bytes the host has not read yet, as far as the kernel
+	// has moved them to its end; -1 when unknown.
 	unread() int
+	// settle waits until the kernel has moved there what it was handed. It costs
+	// more than unread.
+	settle()
 	// read blocks for bytes from the host until close.
 	read(p []byte) (int, error)
 	close() error
@@ -69,8 +73,8 @@ func (t *Twin) lines(p []byte) (all []line) {
 	return all
 }
 
-// Flush blocks until all that was written has been sent and, as far as can be
-// seen, read by the host. It returns ctx's error, or ErrClosed.
+// Flush blocks until all that was written has been sent and taken out of the
+// kernel by the host. It returns ctx's error, or ErrClosed.
 func (t *Twin) Flush(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		t.mu.Lock()
@@ -89,6 +93,7 @@ func (t *Twin) Flush(ctx context.Context) error {
 		t.mu.Lock()
 		closed, left := t.closed, 0
 		if t.pair != nil {
+			t.pair.settle()
 			left = t.pair.unread()
 		}
 		t.mu.Unlock()

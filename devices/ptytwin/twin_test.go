@@ -335,6 +335,26 @@ func TestBacklogAndClose(t *testing.T) {
 	}
 }
 
+// TestFlushSeesWhatIsOnItsWay: the kernel hands bytes to the reader's end a moment
+// after they were written, and counts them there only.
+func TestFlushSeesWhatIsOnItsWay(t *testing.T) {
+	twin := newTwin(t, ptytwin.Options{Unpaced: true})
+	for round := range 100 {
+		if _, err := twin.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		err := twin.Flush(ctx)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("round %d: nobody has read, and Flush said %v", round, err)
+		}
+		if err := errors.Join(twin.Unplug(), twin.Replug()); err != nil { // what lay there is gone
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestFlushEndsWithItsContext(t *testing.T) {
 	twin := newTwin(t, ptytwin.Options{})
 	twin.Stall(time.Hour)
