@@ -129,14 +129,23 @@ func driveSeams(ctx context.Context, t *spec.Trial) {
 	t.Keep(x.facts)
 }
 
-// all lets something befall every device at the same time.
+// all lets something befall every device at the same time. One that a viewer was
+// not shown again in time is left alone from then on: of it all is known, and to
+// wait for it each time would take the run minutes.
 func (x *seams) all(ctx context.Context, cycle int, hold time.Duration) error {
 	errs := make([]error, len(x.specs))
 	var group sync.WaitGroup
 	for i, d := range x.specs {
-		group.Go(func() { errs[i] = x.one(ctx, d.ID, (cycle+i)%len(befalls), hold) })
+		if !x.lost[d.ID] {
+			group.Go(func() { errs[i] = x.one(ctx, d.ID, (cycle+i)%len(befalls), hold) })
+		}
 	}
 	group.Wait()
+	for _, b := range x.facts.Back {
+		if b.Seq == 0 {
+			x.lost[b.Device] = true
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -150,8 +159,9 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 		return fmt.Errorf("%w: device %q cannot be started anew", harness.ErrBench, device)
 	}
 	d, b := &befallen{Starter: starter, line: x.Serial[device]}, befalls[what]
-	// A port cannot tell what lies between it and its reader: the device falls
-	// silent first, until every screen shows its last line.
+	// What is on its way between reader and screen must not count as shown while the
+	// device can say nothing: it falls silent first, until every screen shows its
+	// last line.
 	if err := d.Impair(ctx, harness.Impairment{Frozen: true}); err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ type wires struct {
 	names   []string
 	screens []*harness.Screen
 	passed  *harness.Screen
+	lost    map[string]bool // devices that nobody waits for any more
 }
 
 // passedName is under which facts hold what the broker passed on.
@@ -84,7 +85,7 @@ func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
 	}
 	specs, err := harness.ParseDevices("wires", []byte(text.String()))
 	t.Check(err)
-	w := &wires{specs: specs, passed: &harness.Screen{}}
+	w := &wires{specs: specs, passed: &harness.Screen{}, lost: map[string]bool{}}
 	quiet := l
 	quiet.Viewers = 0 // ours have screens
 	w.Bench = t.Open(ctx, harness.Plan{Load: quiet, Sources: specs, Passed: w.passed})
@@ -97,14 +98,16 @@ func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
 	return w
 }
 
-// shown waits until every screen shows of every device what ok wants, at most for
-// limit. Who does not is for the judgement; it fails only when ctx ends.
+// shown waits until every screen shows of every device that is not lost what ok
+// wants, at most for limit. Who does not is for the judgement; it fails only when ctx ends.
 func (w *wires) shown(ctx context.Context, limit time.Duration, ok func(device string, total, last uint64) bool) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, screen := range w.screens {
 		for _, d := range w.specs {
-			screen.Rolled(limited, d.ID, func(total, last uint64) bool { return ok(d.ID, total, last) })
+			if !w.lost[d.ID] {
+				screen.Rolled(limited, d.ID, func(total, last uint64) bool { return ok(d.ID, total, last) })
+			}
 		}
 	}
 	return ctx.Err()

@@ -49,7 +49,7 @@ var badLines = load("badlines", "cycles", 80, "hold", "200 ms")
 
 // All returns every defect in the order of its number.
 func All() []Defect {
-	all := slices.Concat(delivery, shown, latency, security, recovery, burdens)
+	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired)
 	slices.SortStableFunc(all, func(a, b Defect) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// wired: defects that only devices bring out that fall silent and come back, or
+// that number what they say.
+var wired = map[string]maker{"F75": forgetSilent, "F76": echoSilent, "F77": misname}
+
+// heard is when a stream last had something of each topic, and which topics it
+// has given up.
+type heard struct {
+	at   map[string]time.Time
+	gone map[string]bool
+}
+
+func heardOf(st *stream) *heard {
+	h, ok := st.state.(*heard)
+	if !ok {
+		h = &heard{map[string]time.Time{}, map[string]bool{}}
+		st.state = h
+	}
+	return h
+}
+
+// silent keeps that something came under a topic, and reports whether nothing had
+// for longer than limit.
+func (h *heard) silent(topic string, limit time.Duration) bool {
+	before, known := h.at[topic]
+	h.at[topic] = time.Now()
+	return known && h.at[topic].Sub(before) > limit
+}
+
+// forgetSilent (F75) shows nothing more of a topic under which nothing came for
+// a time.
+func forgetSilent(f *front, p param) *flaw {
+	limit := p.time(0)
+	return &flaw{arrive: func(_ *session, st *stream, rs []reading) []reading {
+		h := heardOf(st)
+		return slices.DeleteFunc(rs, func(r reading) bool {
+			h.gone[r.Topic] = h.silent(r.Topic, limit) || h.gone[r.Topic]
+			return h.gone[r.Topic] && fired(f)
+		})
+	}}
+}
+
+// echoSilent (F76) shows the last value of a topic again, as if it were new, when
+// nothing came under it for a time.
+func echoSilent(f *front, p param) *flaw {
+	limit := p.time(0)
+	return &flaw{arrive: func(_ *session, st *stream, rs []reading) []reading {
+		h, due := heardOf(st), time.Now().Add(limit)
+		for _, r := range slices.Clone(rs) {
+			same := func(w reading) bool { return w.free && w.Topic == r.Topic }
+			all := len(st.waiting) + len(rs)
+			st.waiting, rs = slices.DeleteFunc(st.waiting, same), slices.DeleteFunc(rs, same)
+			if _, known := h.at[r.Topic]; known && all == len(st.waiting)+len(rs) {
+				f.count.fire() // what waited to be shown again has been
+			}
+			h.at[r.Topic] = due
+			r.due, r.free = due, true
+			rs = append(rs, r)
+		}
+		return rs
+	}}
+}
+
+// misname (F77) flips a bit in the serial number that one line in N tells.
+func misname(f *front, p param) *flaw {
+	const head = `"id":"`
+	n := p.number(0)
+	return &flaw{arrive: func(s *session, _ *stream, rs []reading) []reading {
+		for i := range rs {
+			text := rs[i].text()
+			before, after, found := strings.Cut(text, head)
+			if found && after != "" && s.random.Float64()*n < 1 {
+				f.count.fire()
+				rs[i].setText(before + head + string(rune(after[0]^1)) + after[1:])
+			}
+		}
+		return rs
+	}}
+}

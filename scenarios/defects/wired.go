@@ -1,0 +1,42 @@
+package defects
+
+// fleetOfWires is a load of as many lines as the limit of HW-01 asks for, within
+// three seconds of noise.
+var fleetOfWires = load("wires", "devices", 20, "rate", "500 /s", "viewers", 4, "window", "3 s", "drain", "5 s")
+
+// manySeams is a load whose seams, lines and viewers come to as many samples as
+// the limits of HW-03 to HW-05 ask for. Its devices are silent for long enough to
+// be taken for gone.
+var manySeams = load("seams", "devices", 10, "rate", "400 /s", "viewers", 8, "cycles", 4, "hold", "600 ms", "drain", "5 s")
+
+// The limits of what serial devices bring out, which ci leaves out. Those of one
+// scenario are judged together: one trial without a defect stands beside them all.
+var (
+	limitsOfWires = map[string]string{"HW-01": "0 lines", "HW-02": "0 lines"}
+	limitsOfSeams = map[string]string{"HW-03": "5 s", "HW-04": "0 lines", "HW-05": "0 silences"}
+)
+
+// onWires is a defect among many wires, overSeams one that shows when something
+// befalls a device.
+func onWires(id, fault, title, kills, param, stimulus string) Defect {
+	return Defect{
+		ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "wires", Param: param, Stimulus: stimulus,
+		Loads: fleetOfWires, Limits: limitsOfWires,
+	}
+}
+
+func overSeams(id, fault, title, kills, param, stimulus string) Defect {
+	return Defect{
+		ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "seams", Param: param, Stimulus: stimulus,
+		Loads: manySeams, Limits: limitsOfSeams,
+	}
+}
+
+// wired are defects between the wire of a sensor and the screen.
+var wired = []Defect{
+	onWires("F01h", "F01", "drops a line in 200 at random", "HW-01", "200", "920 lines"),
+	onWires("F77", "", "flips a bit in the serial number of a line in 200", "HW-02", "200", "920 lines"),
+	overSeams("F75", "", "shows nothing more of a device that was silent for 400 ms", "HW-03", "400ms", "1 seam"),
+	overSeams("F09h", "F09", "shows a line in 100 twice", "HW-04", "100", "460 lines"),
+	overSeams("F76", "", "shows the last value of a device again that was silent for 300 ms", "HW-05", "300ms", "1 seam"),
+}
