@@ -289,7 +289,7 @@ func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
 			at += int64((min(value, 30_000) + 24) * 1e6)
 		}
 		j := judgedOf(t, nil)
-		j.firsts("LAT-08", first, 540)
+		j.latency("LAT-08", first, visitRule(j.Profile, 540))
 		if r := only(t, j.Case); r.Verdict != c.want {
 			t.Errorf("LAT-08 %s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
 		}

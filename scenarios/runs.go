@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"plumbline/harness"
@@ -11,16 +12,9 @@ import (
 	"plumbline/harness/stats"
 )
 
-// tails returns the requirements that need the most samples, of those that the
-// profile asks for.
-func tails(p *profile.Profile) (ids []string) {
-	for _, id := range []string{"LAT-02", "LAT-03"} {
-		if _, asked := p.Limits[id]; asked {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
+// tails returns the requirements on late messages, of those that the profile asks
+// for.
+func tails(p *profile.Profile) []string { return asked(p, "LAT-02", "LAT-03") }
 
 // lossy is the sequential test of losses: one in a hundred thousand would be
 // good, one in a thousand bad (metrology 2.5).
@@ -50,37 +44,63 @@ func noMoreRuns(ctx context.Context, t *spec.Trial, b *harness.Bench, extra bool
 		return over, nil
 	}
 	if short != nil {
-		t.Step("%d effective samples in %d blocks so far, %s asks for %d: one more run", short.effective, short.blocks, short.id, short.asked)
+		t.Step("%s: one more run", short)
 	}
 	return short == nil, nil
 }
 
 // want is a requirement whose samples do not suffice yet.
 type want struct {
-	id               string
-	effective, asked int64
-	blocks           int
+	id string
+	stats.Short
 }
 
-// shortOf returns a requirement that the effective samples so far cannot carry,
-// nil when there is none. It looks at how far samples hang together and not at
-// the verdict, so that going on for want of samples is no repeating until it fits.
+// String says how many samples there are and how many it takes.
+func (w *want) String() string {
+	return fmt.Sprintf("%d effective samples in %d blocks so far, %s asks for %d", w.Effective, w.Blocks, w.id, w.Asked)
+}
+
+// quantiles returns the requirements on latency under steady load that the
+// profile asks for. The median can be the last to have enough samples: a shift
+// that the tails do not notice moves all of it.
+func quantiles(p *profile.Profile) []string {
+	return asked(p, "LAT-01", "LAT-02", "LAT-03", "LAT-04")
+}
+
+// asked returns those of the requirements for which the profile has a limit.
+func asked(p *profile.Profile, of ...string) (ids []string) {
+	for _, id := range of {
+		if _, wanted := p.Limits[id]; wanted {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// shortOf returns a requirement that the samples so far cannot carry, nil when
+// there is none. It asks stats.Input.Short, which looks at no verdict, so that
+// going on for want of samples is no repeating until it fits.
 func shortOf(h *oracle.History, o oracle.Options, p *profile.Profile) *want {
 	l := h.Latencies(o)
-	series := l.Series
-	for _, id := range tails(p) {
-		limit := p.Limits[id]
-		d := dependence(l, p, id)
-		inflation := d.VIF
-		if d.Lengthen { // as the rule does: one more such rise must be survived
-			inflation = d.Doubled * d.Doubled / d.VIF
+	for _, id := range quantiles(p) {
+		rule := ruleOf(p, p.Limits[id].Samples)
+		if id == "LAT-04" {
+			rule.PassConfidence = ceilingConfidence
 		}
-		effective := int64(float64(len(series.Value)) / inflation)
-		if !d.Enough || effective < limit.Samples {
-			return &want{id: id, effective: effective, asked: limit.Samples, blocks: d.Blocks}
+		if short := question(l, p, id, rule).Short(); short != nil {
+			return &want{id: id, Short: *short}
 		}
 	}
 	return nil
+}
+
+// question is what the rule is asked of a requirement, as far as the amount of
+// samples depends on it.
+func question(l oracle.Latencies, p *profile.Profile, id string, rule stats.Rule) stats.Input {
+	return stats.Input{
+		Series: l.Series, Limit: p.Limits[id].Time.Seconds() * 1e3, Quantile: quantileOf(id),
+		Guard: (p.Gates.Guard + l.Clocks.Uncertainty).Seconds() * 1e3, Rule: rule,
+	}
 }
 
 // foreseen returns what Wald's test says of the runs so far: bad when a tail or

@@ -67,7 +67,7 @@ type Limit struct {
 // fields that concern it; the catalogue of scenarios says which must be set.
 type Load struct {
 	Runs    int           `json:"runs,omitempty"`       // independent runs, each with a fresh system under test
-	Extend  int           `json:"extend,omitempty"`     // further runs at most, while effective samples are too few
+	Extend  int           `json:"extend,omitempty"`     // further runs, or as many cycles again, at most, while effective samples are too few
 	Devices int           `json:"devices,omitempty"`    //
 	Rate    float64       `json:"rate_per_s,omitempty"` // messages per second over all devices
 	Viewers int           `json:"viewers,omitempty"`    //

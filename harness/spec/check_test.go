@@ -236,19 +236,19 @@ func TestVoidTakesWhatLackedSamplesAlong(t *testing.T) {
 
 func TestTimeLimitsFollowTheLoads(t *testing.T) {
 	l := profile.Load{Runs: 2, Extend: 1, WarmUp: time.Second, Window: 3 * time.Second, Drain: time.Second, Cycles: 4, Hold: time.Second}
-	if got := Length(l); got != 3*5*time.Second+4*6*time.Second {
+	if got := Length(l); got != 3*5*time.Second+2*4*6*time.Second {
 		t.Errorf("the load takes %s", got)
 	}
 	e := &emitter{rig: testRig(t, &profile.Profile{Name: "p", Loads: map[string]profile.Load{"l": l}})}
-	if got := e.timeout(Scenario{Loads: []string{"l"}}); got != 2*time.Minute+2*39*time.Second {
+	if got := e.timeout(Scenario{Loads: []string{"l"}}); got != 2*time.Minute+2*63*time.Second {
 		t.Errorf("the limit is %s", got)
 	}
 	e.rig.Profile().Limits = map[string]profile.Limit{"REC-04": {Time: 10 * time.Second}}
-	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}}); got != 2*time.Minute+2*39*time.Second+4*20*time.Second {
-		t.Errorf("with four cycles that may take 10 s each the limit is %s", got)
+	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}}); got != 2*time.Minute+2*63*time.Second+8*20*time.Second {
+		t.Errorf("with four cycles, and once more, that may take 10 s each the limit is %s", got)
 	}
-	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}, Faults: 3}); got != 2*time.Minute+2*39*time.Second+4*60*time.Second {
-		t.Errorf("with four cycles of three faults that may take 10 s each the limit is %s", got)
+	if got := e.timeout(Scenario{Loads: []string{"l"}, Requirements: []string{"REC-04"}, Faults: 3}); got != 2*time.Minute+2*63*time.Second+8*60*time.Second {
+		t.Errorf("with four cycles, and once more, of three faults that may take 10 s each the limit is %s", got)
 	}
 	if got := e.timeout(Scenario{Loads: []string{"l"}, Timeout: time.Hour}); got != time.Hour {
 		t.Errorf("the limit of its own is %s", got)

@@ -197,7 +197,7 @@ func (e *emitter) timeout(sc Scenario) time.Duration {
 	p, total, cycles := e.rig.Profile(), 2*time.Minute, 1
 	for _, name := range sc.Loads {
 		total += 2 * Length(p.Loads[name])
-		cycles = max(cycles, p.Loads[name].Cycles)
+		cycles = max(cycles, p.Loads[name].Cycles*(1+p.Loads[name].Extend))
 	}
 	for _, id := range sc.Requirements {
 		// Each fault is given twice the limit to be over.
@@ -208,6 +208,6 @@ func (e *emitter) timeout(sc Scenario) time.Duration {
 
 // Length is about how long a load takes at most.
 func Length(l profile.Load) time.Duration {
-	one := l.WarmUp + l.Window + l.Drain
-	return time.Duration(max(l.Runs, 1)+l.Extend)*one + time.Duration(l.Cycles)*(l.Hold+5*time.Second)
+	one, cycles := l.WarmUp+l.Window+l.Drain, time.Duration(l.Cycles)*(l.Hold+5*time.Second)
+	return time.Duration(max(l.Runs, 1)+l.Extend)*one + time.Duration(1+l.Extend)*cycles
 }

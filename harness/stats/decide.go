@@ -193,7 +193,7 @@ func (in Input) checkSize(d *Decision) {
 		d.inconclusive(reports.ReasonSamples,
 			fmt.Sprintf("%d blocks of %s, the rule needs %d", d.Blocks, rule.length(d.Block), rule.MinBlocks),
 			fmt.Sprintf("a run of at least %s", rule.length(time.Duration(rule.MinBlocks+1)*d.Block)))
-	case d.Lengthen && d.withVIF(in, d.Doubled*d.Doubled/d.VIF) != d.Verdict:
+	case d.Lengthen && d.withVIF(in, d.onceMore()) != d.Verdict:
 		d.inconclusive(reports.ReasonSamples,
 			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %s", d.VIF, d.Doubled, rule.length(d.Block)),
 			"a longer run")

@@ -27,7 +27,7 @@ type Clean struct {
 // before it. dir must be empty.
 func Campaign(ctx context.Context, with Programs, dir string, seed uint64) (Outcome, error) {
 	out := Outcome{ID: campaignID, Title: "the bridge as it ships, every scenario"}
-	run, err := trial(ctx, with, &out, run{id: campaignID, dir: dir, seed: seed, bare: true, asks: asks{clock: true}})
+	run, err := trial(ctx, with, &out, run{id: campaignID, dir: dir, seed: seed, bare: true, asks: campaignAsks})
 	if err != nil {
 		out.Status, out.Why = Broken, err.Error()
 		return out, err
@@ -37,6 +37,9 @@ func Campaign(ctx context.Context, with Programs, dir string, seed uint64) (Outc
 }
 
 const campaignID = "clean"
+
+// campaignAsks is what a campaign differs in from the profile.
+var campaignAsks = asks{clock: true, extend: true}
 
 // CleanOf counts campaigns.
 func CleanOf(outcomes []Outcome) Clean {

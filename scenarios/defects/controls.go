@@ -11,7 +11,7 @@ type Control struct {
 }
 
 // asked is what the profile of the control differs in.
-func (c Control) asked() asks { return asks{loads: c.Loads, named: c.Green} }
+func (c Control) asked() asks { return asks{loads: c.Loads, named: c.Green, extend: true} }
 
 // Controls returns the negative controls of metrology section 5.
 func Controls() []Control {

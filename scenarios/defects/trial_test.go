@@ -146,6 +146,26 @@ func TestTheControlOfAllScenariosCanBeGreen(t *testing.T) {
 	}
 }
 
+// What is to be green goes on while its quantiles have too few samples.
+func TestWhatIsToBeGreenGoesOnForWantOfSamples(t *testing.T) {
+	control, _ := FindControl("C-latency")
+	defect, _ := Find("F20")
+	for name, c := range map[string]struct {
+		asks   asks
+		extend bool
+	}{"a clean campaign": {campaignAsks, true}, "a control": {control.asked(), true}, "a defect": {defect.asked(), false}} {
+		p, err := c.asks.profile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, load := range []string{"steady", "connect"} {
+			if extend := p.Loads[load].Extend; (extend > 0) != c.extend {
+				t.Errorf("%s: load %s goes on %d times", name, load, extend)
+			}
+		}
+	}
+}
+
 // Trials that share a condition share what is without a defect, and differ in
 // nothing but the defect.
 func TestConditionsTellTrialsApart(t *testing.T) {
