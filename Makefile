@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test peers firmware guest build cross certify matrix prove test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers firmware guest build cross certify matrix prove test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,14 +29,17 @@ peers: ## make the bridges of other people under scenarios/peers ready to be jud
 firmware: ## build the firmware of the virtual bench anew with arm-none-eabi-gcc and compare it with the tree
 	@.ci/firmware check
 
-guest: ## run the third tier of the virtual bench: a Linux guest and 20 cycles of pulling cables, about a minute; fetches QEMU and Debian's kernel
+deps-guest: ## fetch what the third tier of the virtual bench needs: QEMU, and Debian's kernel into the cache folder
 	@.ci/deps guest
 	@.ci/guest-kernel
-	PLUMBLINE_GUEST_CYCLES=20 go test -run '^TestGuest$$' -count=1 -v ./devices/virtual
 
-build: ## build bin/plumbline and bin/bridged (static, CGO_ENABLED=0)
+guest: deps-guest ## test the third tier of the virtual bench: a Linux guest, twins in it and 20 cycles of pulling cables, about a minute
+	PLUMBLINE_GUEST_CYCLES=20 go test -run '^TestGuest' -count=1 -v ./devices/virtual ./harness
+
+build: ## build bin/plumbline, bin/bridged and bin/guestinit, the agent of the virtual bench's guests (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./harness/cmd/plumbline ./bridge/cmd/bridged
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false -ldflags '-s -w' -o $(BIN)/ ./devices/guest/cmd/guestinit
 
 cross: ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into dist/
 	@.ci/cross '$(LDFLAGS)'

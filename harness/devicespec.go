@@ -13,6 +13,7 @@ import (
 	"plumbline/devices/mqttrule"
 	"plumbline/devices/remoteport"
 	"plumbline/devices/simulated"
+	"plumbline/devices/virtual"
 	"plumbline/harness/strictyaml"
 )
 
@@ -26,6 +27,7 @@ const (
 	KindMQTT       = "mqtt"        // a sensor that publishes to the broker by itself
 	KindMQTTTwin   = "mqtt-twin"   // a twin of such a sensor
 	KindNodeTwin   = "node-twin"   // a computed twin of such a node on a pseudo terminal: the first tier of the virtual bench
+	KindGuestTwin  = "guest-twin"  // a node-twin on a USB adapter of a Linux guest, read by the driver of its kernel: the third tier of the virtual bench
 	KindFirmware   = "firmware"    // firmware on an emulated board, read over a serial port: the second tier of the virtual bench
 )
 
@@ -33,16 +35,16 @@ const (
 type DeviceSpec struct {
 	ID     string  `yaml:"id"`               // unique; the last part of the topic
 	Kind   string  `yaml:"kind"`             // one of the kinds above
-	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door
-	Serial string  `yaml:"serial,omitempty"` // serial number, for the report
+	Model  string  `yaml:"model,omitempty"`  // maker and model, for the report; twin: temperature, vibration, gps, power, door; guest-twin: ftdi_sio or cdc_acm
+	Serial string  `yaml:"serial,omitempty"` // serial number, for the report; guest-twin: that of its adapter
 	Port   string  `yaml:"port,omitempty"`   // serial: selector of the port (see inventory.Selector), a path that lasts, rfc2217:// or tcp://HOST:PORT
-	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin, node-twin; 0 means 9600
+	Baud   int     `yaml:"baud,omitempty"`   // serial, serial-twin, node-twin, guest-twin; 0 means 9600
 	Codec  string  `yaml:"codec,omitempty"`  // serial, serial-twin, recording: a name such as sds011, or a file (see codecfile); "" means nmea0183
 	Path   string  `yaml:"path,omitempty"`   // recording, serial-twin: the file; "" plays the built-in one
 	Speed  float64 `yaml:"speed,omitempty"`  // recording: 2 is twice as fast; 0 means 1
-	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, node-twin, firmware: "500ms"; "" means what is usual for it
+	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, node-twin, guest-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
-	Drift  float64 `yaml:"drift,omitempty"`  // node-twin: how much faster than ours its clock runs, within ±0.5
+	Drift  float64 `yaml:"drift,omitempty"`  // node-twin, guest-twin: how much faster than ours its clock runs, within ±0.5
 	Rule   string  `yaml:"rule,omitempty"`   // mqtt: its family, see mqttrule; says where its availability or last will comes
 	// Availability is where an mqtt sensor says "online" or "offline", when its rule does not tell.
 	Availability string `yaml:"availability,omitempty"`
@@ -50,7 +52,7 @@ type DeviceSpec struct {
 	// another or its recording is not whole; the report then names it.
 	Optional bool `yaml:"optional,omitempty"`
 
-	LineSettings `yaml:",inline"` // serial, and in part serial-twin
+	LineSettings `yaml:",inline"` // serial, and in part serial-twin and guest-twin
 
 	period time.Duration
 }
@@ -90,7 +92,8 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 	case len(raw.Devices) == 0:
 		return fail([]any{"devices"}, "declares no device; plumbline devices prints what is plugged in")
 	}
-	seen, topics := map[string]int{}, map[string]int{}
+	guests := 0
+	seen, topics, adapters := map[string]int{}, map[string]int{}, map[string]int{}
 	for i := range raw.Devices {
 		d := &raw.Devices[i]
 		if key, problem := d.check(); problem != "" {
@@ -105,6 +108,16 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 			return fail([]any{"devices", i}, "publishes under %q, as device %d does already; nobody could tell them apart", topic, first+1)
 		}
 		topics[topic] = i
+		if d.Kind != KindGuestTwin {
+			continue
+		}
+		if first, twice := adapters[d.Serial]; twice && d.Serial != "" {
+			return fail([]any{"devices", i, "serial"}, "%q is the adapter of device %d already; nobody could tell them apart after a replug", d.Serial, first+1)
+		}
+		adapters[d.Serial] = i
+		if guests++; guests > virtual.GuestSockets {
+			return fail([]any{"devices", i}, "is guest-twin %d; the hub of the guest has %d sockets", guests, virtual.GuestSockets)
+		}
 	}
 	return raw.Devices, nil
 }
@@ -120,6 +133,7 @@ var keysOf = map[string][]string{
 	KindMQTTTwin:   {"period"},
 	KindFirmware:   {"period"},
 	KindNodeTwin:   {"period", "baud", "drift"},
+	KindGuestTwin:  append([]string{"period", "baud", "drift"}, twinKeys...),
 }
 
 // check returns the key and what is wrong with it, "" when nothing is.
@@ -168,6 +182,11 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "drift", fmt.Sprintf("%v is not between -0.5 and 0.5", d.Drift)
 	case d.Kind == KindTwin && d.Model != "" && !slices.Contains(simulated.Kinds(), simulated.Kind(d.Model)):
 		return "model", fmt.Sprintf("%q is no twin; choose one of %v", d.Model, simulated.Kinds())
+	}
+	if d.Kind == KindGuestTwin {
+		if key, problem := d.checkAdapter(); problem != "" {
+			return key, problem
+		}
 	}
 	if d.Kind == KindMQTT {
 		if key, problem := d.checkState(); problem != "" {
@@ -260,7 +279,7 @@ func (d *DeviceSpec) checkPeriod() (key, problem string) {
 	if err != nil || period < time.Millisecond || period > time.Hour {
 		return "period", fmt.Sprintf("%q is no time between 1ms and 1h; write for example \"500ms\"", d.Period)
 	}
-	if (d.Kind == KindFirmware || d.Kind == KindNodeTwin) && (period < 10*time.Millisecond || period > time.Minute) {
+	if (d.Kind == KindFirmware || d.Kind == KindNodeTwin || d.Kind == KindGuestTwin) && (period < 10*time.Millisecond || period > time.Minute) {
 		return "period", fmt.Sprintf("%q is not between 10ms and 1m, which the firmware takes", d.Period)
 	}
 	d.period = period

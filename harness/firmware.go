@@ -111,7 +111,19 @@ func (b *Bench) bind(id string, line SerialLine, fixture devices.Fixture) {
 func (r *Rig) Stimulable() []DeviceSpec {
 	var list []DeviceSpec
 	for _, d := range r.cfg.Devices {
-		if d.Kind == KindFirmware || d.Kind == KindNodeTwin {
+		if d.Kind == KindFirmware || d.Kind == KindNodeTwin || d.Kind == KindGuestTwin {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// Wired returns the declared devices of the third tier of the virtual bench, on
+// which the scenarios of wires run in place of node twins that they stand up.
+func (r *Rig) Wired() []DeviceSpec {
+	var list []DeviceSpec
+	for _, d := range r.cfg.Devices {
+		if d.Kind == KindGuestTwin {
 			list = append(list, d)
 		}
 	}

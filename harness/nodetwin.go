@@ -9,13 +9,32 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/firmware"
+	"plumbline/devices/ptytwin"
 	"plumbline/devices/virtual"
 	"plumbline/harness/fault"
 )
 
-// openNodeTwin stands a computed node on a pseudo terminal, lets the generator
-// read its port as that of any serial device, and keeps a ledger of its lines.
+// openNodeTwin stands a computed node on a pseudo terminal and lets the generator
+// read its port as that of any serial device.
 func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error {
+	return standNode(ctx, s, b, d, place{at: stand{devices.PortTier, devices.Live}, order: func(node devices.Info) order {
+		return order{Mode: node.Mode, Note: node.Note, Device: DeviceSpec{
+			ID: d.ID, Kind: KindSerialTwin, Model: node.Model, Serial: node.Serial, Port: node.Path, Baud: d.Baud, Codec: firmware.Codec().Name(),
+		}}
+	}})
+}
+
+// place is where a computed node stands.
+type place struct {
+	at    stand
+	open  func() (ptytwin.Port, error)  // nil = a pty
+	order func(node devices.Info) order // for who reads the port
+	hello string                        // before each command
+}
+
+// standNode stands a computed node somewhere, keeps a ledger of its lines and
+// passes commands on to it.
+func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place) error {
 	var wire *fault.Serial
 	ledger := &Ledger{fate: Whole}
 	period := d.period
@@ -25,7 +44,7 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 	seed := b.seed(d.ID)
 	node, err := virtual.OpenTwin(ctx, virtual.TwinOptions{
 		ID: d.ID, Number: uint32(seed), Temperature: nodeTemperature, Period: period, Drift: d.Drift,
-		Phase: time.Duration(seed % uint64(period)),
+		Phase: time.Duration(seed % uint64(period)), Open: p.open,
 		Wire: func(port, board io.Writer) (io.Writer, func([]byte)) {
 			wire = fault.NewSerial(port, fault.SerialOptions{Recorder: b.Recorder, ToDevice: board})
 			ledger.to = wire
@@ -40,10 +59,8 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 	ledger.mu.Unlock()
 	s.closers = append(s.closers, node, wire) // as in openFirmware
 	info := node.Info()
-	s.order(order{Mode: info.Mode, Note: info.Note, Device: DeviceSpec{
-		ID: d.ID, Kind: KindSerialTwin, Model: info.Model, Serial: info.Serial, Port: node.Path(), Baud: d.Baud, Codec: firmware.Codec().Name(),
-	}})
-	s.stand(d.ID, stand{info.Tier, info.Time})
+	s.order(p.order(info))
+	s.stand(d.ID, p.at)
 	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Starter: node, ledger: ledger})
 	if !slices.ContainsFunc(b.rig.cfg.Devices, func(own DeviceSpec) bool { return own.ID == d.ID && own.Kind == d.Kind }) {
 		return nil // of a scenario's own fleet, to which nobody sends commands
@@ -53,7 +70,9 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 		return err
 	}
 	s.closers = append(s.closers, commands)
-	s.players = append(s.players, func(ctx context.Context) error { return passCommands(ctx, commands, wire.Heard) })
+	s.players = append(s.players, func(ctx context.Context) error {
+		return passCommands(ctx, commands, func(command []byte) { wire.Heard(append([]byte(p.hello), command...)) })
+	})
 	return nil
 }
 

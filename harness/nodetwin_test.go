@@ -14,13 +14,17 @@ import (
 // it damaged, and a screen shows the rest: also over noise, a torn line and a
 // replug.
 func TestANodeTwinIsHeldAgainstItsLedger(t *testing.T) {
-	specs, err := harness.ParseDevices("twins.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: twins\ndevices:\n"+
-		"  - {id: twin, kind: node-twin, period: 50ms, baud: 115200, drift: -0.1}\n"))
+	heldAgainstItsLedger(t, "{id: twin, kind: node-twin, period: 50ms, baud: 115200, drift: -0.1}", 1, "")
+}
+
+func heldAgainstItsLedger(t *testing.T, declared string, tier int, agent string) {
+	t.Helper()
+	specs, err := harness.ParseDevices("twins.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: twins\ndevices:\n  - "+declared+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var screen harness.Screen
-	rig := newRig(t, func(c *harness.Config) { c.Devices = specs })
+	rig := newRig(t, func(c *harness.Config) { c.Devices, c.GuestAgent = specs, agent })
 	if len(rig.Stimulable()) != 1 {
 		t.Error("nothing can be done to a node twin")
 	}
@@ -35,7 +39,7 @@ func TestANodeTwinIsHeldAgainstItsLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := finish(t, b)
-	if r.Devices[0].Tier != 1 || r.Devices[0].Time != "live" {
+	if r.Devices[0].Tier != tier || r.Devices[0].Time != "live" {
 		t.Errorf("evidence %+v", r.Devices)
 	}
 	spoken, damaged := ledger.Spoken()

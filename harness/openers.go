@@ -28,6 +28,7 @@ var openers = map[string]opener{
 	KindMQTTTwin:   openMQTTTwin,
 	KindFirmware:   openFirmware,
 	KindNodeTwin:   openNodeTwin,
+	KindGuestTwin:  openGuestTwin,
 }
 
 // orderDevice leaves a device to the generator.

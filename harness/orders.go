@@ -23,6 +23,7 @@ type order struct {
 	Device DeviceSpec
 	Mode   devices.Mode // of a serial line
 	Note   string       // likewise
+	Guest  string       // host:port of the agent of the guest that has the device's port; "" = the port is here
 }
 
 // ServeGenerator is the process that Config.Generator names: it makes load over
@@ -39,7 +40,7 @@ func openOrder(ctx context.Context, env generator.Env, text json.RawMessage) (ge
 		return generator.Device{}, fmt.Errorf("harness: order of a device: %w", err)
 	}
 	d := o.Device
-	if _, problem := d.check(); problem != "" && d.Kind != KindSerialTwin { // which has a port here
+	if _, problem := d.check(); problem != "" && d.Kind != KindSerialTwin && o.Guest == "" { // which have a port here
 		return generator.Device{}, fmt.Errorf("harness: device %q: %s", d.ID, problem)
 	}
 	opened, err := openHere(ctx, env, o, d)
@@ -52,6 +53,8 @@ func openOrder(ctx context.Context, env generator.Env, text json.RawMessage) (ge
 
 func openHere(ctx context.Context, env generator.Env, o order, d DeviceSpec) (generator.Device, error) {
 	switch d.Kind {
+	case KindGuestTwin:
+		return openInGuest(ctx, env, o, d)
 	case KindTwin:
 		return openTwin(env, d)
 	case KindHost:

@@ -34,7 +34,10 @@ type Config struct {
 	// standard streams, for the load to come from a process of its own. Empty means
 	// from within this process, which is what a report says then.
 	Generator []string
-	Log       *slog.Logger // nil discards
+	// GuestAgent is the program of devices/guest/cmd/guestinit, built for Linux on
+	// amd64, that guest twins need. "" means guestinit beside this program.
+	GuestAgent string
+	Log        *slog.Logger // nil discards
 }
 
 // Rig is a declared bench. Nothing runs until Open. It may be used by several

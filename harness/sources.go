@@ -62,6 +62,7 @@ type sources struct {
 	players []player // what makes twins speak; runs beside the window
 	infos   []devices.Info
 	stands  map[string]stand
+	guest   *virtual.Guest // nil until a device stands in it
 	closers []io.Closer
 	closing sync.Once
 	closed  error
@@ -197,7 +198,7 @@ func protocolOf(name string) (codecfile.Protocol, error) {
 }
 
 // CheckDevices opens and closes what can be tried without a system under test:
-// serial ports, recordings, the emulator of the virtual bench. Errors wrap ErrBench and name the mend.
+// serial ports, recordings, the emulators of the virtual bench. Errors wrap ErrBench and name the mend.
 func CheckDevices(ctx context.Context, specs []DeviceSpec) error {
 	for _, d := range specs {
 		if err := tryDevice(ctx, d); err != nil {
@@ -236,6 +237,8 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 	switch {
 	case d.Kind == KindFirmware:
 		return virtual.Available()
+	case d.Kind == KindGuestTwin:
+		return guestAvailable()
 	case d.Kind == KindSerial:
 		cfg := serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: codec.Chunks{},
 			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"}

@@ -3,6 +3,7 @@ package guest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,8 +108,11 @@ type Config struct {
 	Port  Port
 	Codec codec.Codec
 	Clock devices.Clock // nil = counts from Open
+	// Model, Serial and Note are for reports.
+	Model, Serial, Note string
 	// OnState is told when the driver in the guest lost the port (path "") and where
-	// it found the device again. It is called on the reading goroutine.
+	// it found the device again, and by Open where it is. It is called on Open's
+	// goroutine, and then on the reading one.
 	OnState func(path, seen string)
 }
 
@@ -304,7 +308,7 @@ func (s *Sensor) Control(c Control) (Report, error) {
 // Info implements devices.Device.
 func (s *Sensor) Info() devices.Info {
 	return devices.Info{ID: s.cfg.ID, Kind: s.cfg.Codec.Name(), Mode: devices.Sim, Path: s.cfg.Port.Select, Tier: devices.KernelTier, Time: devices.Live,
-		Note: "port of a Linux guest, read by its own kernel's driver"}
+		Model: s.cfg.Model, Serial: s.cfg.Serial, Note: cmp.Or(s.cfg.Note, "port of a Linux guest, read by its own kernel's driver")}
 }
 
 // Read implements devices.Device.

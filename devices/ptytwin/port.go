@@ -8,7 +8,8 @@ type Port interface {
 	// Framing returns the bits of one character on the wire and the bits per second,
 	// as the reader set them.
 	Framing() (bits, baud int)
-	// Write hands over bytes that have come over the wire. It never blocks.
+	// Write hands over bytes that have come over the wire. It never blocks. What it
+	// does not take is an overrun, but with devices.ErrUnplugged: then nobody is there.
 	Write(p []byte) (int, error)
 	// Unread is how many of them, counted from Write on, were not taken yet; -1 when
 	// unknown.

@@ -7,11 +7,13 @@ import (
 	"sync"
 	"testing"
 
+	"plumbline/devices"
 	"plumbline/devices/devicetest"
 	"plumbline/devices/ptytwin"
 )
 
-// socket is a port that keeps what it is given; full says how much it holds.
+// socket is a port that keeps what it is given; full says how much it holds, less
+// than 0 that nobody listens.
 type socket struct {
 	full int
 
@@ -28,13 +30,16 @@ func (s *socket) Close() error               { close(s.gone); return nil }
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.full < 0 {
+		return 0, devices.ErrUnplugged
+	}
 	return s.got.Write(p)
 }
 
 func (s *socket) Unread() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(s.got.Len(), s.full)
+	return max(min(s.got.Len(), s.full), 0)
 }
 
 func (s *socket) text() string {
@@ -88,6 +93,13 @@ func TestATwinOnAPortOfItsOwn(t *testing.T) {
 	say(6)
 	if s := twin.Stats(); s.Lines != 3 || s.Lost != 2 || s.Overrun != 1 || ports[1].text() != line+line[:4] {
 		t.Errorf("counted %+v, on the second port came %q", s, ports[1].text())
+	}
+	ports[1].mu.Lock()
+	ports[1].full = -1
+	ports[1].mu.Unlock()
+	say(8)
+	if s := twin.Stats(); s.Lost != 4 {
+		t.Errorf("counted %+v where nobody listens, want 4 lost", s)
 	}
 	if err := twin.Close(); err != nil {
 		t.Error(err)

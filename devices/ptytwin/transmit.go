@@ -3,10 +3,12 @@ package ptytwin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"time"
 
+	"plumbline/devices"
 	"plumbline/devices/internal/exact"
 )
 
@@ -210,7 +212,12 @@ func (t *Twin) put(p []byte, o *outcome) {
 	}
 	n := 0
 	if room > 0 {
-		n, _ = t.pair.write(p[:room]) // what the kernel does not take is an overrun, too
+		var err error
+		n, err = t.pair.write(p[:room]) // what the kernel does not take is an overrun, too
+		if errors.Is(err, devices.ErrUnplugged) {
+			o.gone = true
+			return
+		}
 	}
 	o.sent += n
 	o.over += len(p) - n

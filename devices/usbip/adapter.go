@@ -63,7 +63,7 @@ const (
 
 // Stats are totals since New.
 type Stats struct {
-	Plugs    uint64 // times that a kernel took it
+	Plugs    uint64 // times that it was put into a socket, whatever the kernel there made of it
 	Sent     uint64 // bytes that the kernel took
 	Received uint64 // bytes that the host sent
 	Dropped  uint64 // bytes lost: unplugged, purged by the driver at an opening, or no room
@@ -184,7 +184,12 @@ func (a *Adapter) SetModem(m Modem) {
 // Write is what comes in on the line. It never blocks; it returns
 // devices.ErrUnplugged while no kernel has the adapter. What there is no room for
 // is lost and counted, as on a real line.
-func (a *Adapter) Write(p []byte) (int, error) { return len(p), a.write(p, 0) }
+func (a *Adapter) Write(p []byte) (int, error) {
+	if err := a.write(p, 0); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
 
 // WriteDamaged is Write for bytes that were damaged on the line. The adapter says
 // so of every packet that holds one of them.

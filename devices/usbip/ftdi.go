@@ -40,7 +40,7 @@ func (ftdi) event(*Adapter) []byte { return nil }
 func (f ftdi) control(a *Adapter, s Setup, _ []byte) ([]byte, bool) {
 	switch s.Request {
 	case ftdiReset:
-		if s.Value != 2 { // 2 empties what goes out alone
+		if s.Value != 1 { // 1 empties what the host sent, 2 what waits for it, 0 both
 			a.purge()
 		}
 	case ftdiModemControl: // the upper byte says which lines are meant

@@ -33,7 +33,7 @@ func FuzzServe(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Serve(t.Context(), stream{bytes.NewReader(said)}); err == nil && len(said)%4 != 0 && len(said) < 48 {
+		if err := a.Serve(t.Context(), stream{bytes.NewReader(said)}); err == nil && len(said) > 0 && len(said) < 48 {
 			t.Errorf("a message cut after %d bytes passed for whole", len(said))
 		}
 		if a.Plugged() {

@@ -162,9 +162,14 @@ func TestFTDISaysWhenBytesWereLost(t *testing.T) {
 	if _, err := a.Write([]byte("stale")); err != nil {
 		t.Fatal(err)
 	}
-	k.vendor(0, 0, 0) // the driver opens the port
-	if s := a.Stats(); s.Dropped != 35 {
-		t.Errorf("stats %+v: an opening must purge", s)
+	for _, reset := range []struct {
+		value   uint16
+		dropped uint64
+	}{{1, 30}, {2, 35}, {0, 35}} { // what the host sent, what waits for it, both: so the driver opens the port
+		k.vendor(0, reset.value, 0)
+		if s := a.Stats(); s.Dropped != reset.dropped {
+			t.Errorf("after reset %d: stats %+v, want %d dropped", reset.value, s, reset.dropped)
+		}
 	}
 }
 

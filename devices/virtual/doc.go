@@ -21,6 +21,6 @@
 // It is the third tier, too: a Guest is an emulated PC with Debian's kernel, whose
 // own USB serial drivers meet adapters of package usbip, and an agent that reads
 // their ports (package guest). The emulator is qemu-system-x86_64, the kernel is
-// unpacked by make guest; where one is missing StartGuest returns ErrNoGuest.
+// unpacked by make deps-guest; where one is missing StartGuest returns ErrNoGuest.
 // A line takes milliseconds longer through it: latencies are those of the tier.
 package virtual

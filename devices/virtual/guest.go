@@ -196,17 +196,24 @@ func (g *Guest) Dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp4", g.address)
 }
 
+// Address is where Dial goes to, host:port, for who dials in another process.
+func (g *Guest) Address() string { return g.address }
+
 // Kernel is the release of the guest's kernel.
 func (g *Guest) Kernel() string { return g.status.Kernel }
 
 // Plug puts an adapter into a socket of the guest's hub, from 0 to 14. It returns
-// at once; the guest's kernel takes some half a second to know it.
+// at once; the guest's kernel takes some half a second to know it. An adapter that
+// comes off by itself counts as plugged in until Unplug, which says why it did.
 func (g *Guest) Plug(slot int, a *usbip.Adapter) error {
 	_, err := g.plug(slot, a)
 	return err
 }
 
 func (g *Guest) plug(slot int, a *usbip.Adapter) (*cable, error) {
+	if slot < 0 || slot >= GuestSockets {
+		return nil, fmt.Errorf("virtual: plug %s: socket %d of %q is not between 0 and %d", a.Select(), slot, g.opts.ID, GuestSockets-1)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cables[a] != nil {
@@ -239,7 +246,7 @@ func (g *Guest) Unplug(a *usbip.Adapter) error {
 	return c.err
 }
 
-// Save writes the guest's state into a new file and ends the guest: from it,
+// Save writes the guest's state into a file, whose content it replaces, and ends the guest: from it,
 // others can start. Adapters must not be plugged in.
 func (g *Guest) Save(ctx context.Context, path string) error {
 	g.mu.Lock()

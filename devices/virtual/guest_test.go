@@ -38,7 +38,7 @@ func startGuest(t *testing.T) *virtual.Guest {
 	}
 	ctx := t.Context() // the start has a limit of its own, the test that of its run
 	agent := filepath.Join(t.TempDir(), "init")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", agent, "plumbline/devices/guest/cmd/guestinit")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", agent, "plumbline/devices/guest/cmd/guestinit")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the agent: %v\n%s", err, said)
@@ -362,10 +362,22 @@ func guestReplug(t *testing.T, a, b *bench) {
 	}
 }
 
+func TestAGuestHasSoManySockets(t *testing.T) {
+	a, err := usbip.New(usbip.Options{Model: usbip.FTDI, Serial: "SN"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range []int{-1, virtual.GuestSockets} { // the kernel counts round
+		if err := (&virtual.Guest{}).Plug(slot, a); err == nil || !strings.Contains(err.Error(), "between 0 and 14") {
+			t.Errorf("socket %d: %v", slot, err)
+		}
+	}
+}
+
 func TestAMissingGuestSaysHowToGetIt(t *testing.T) {
 	t.Setenv("PLUMBLINE_GUEST", t.TempDir())
 	_, err := virtual.StartGuest(t.Context(), virtual.GuestOptions{Agent: "none"})
-	if !errors.Is(err, virtual.ErrNoGuest) || !strings.Contains(err.Error(), "make guest") {
+	if !errors.Is(err, virtual.ErrNoGuest) || !strings.Contains(err.Error(), "make deps-guest") {
 		t.Errorf("without a kernel: %v, want ErrNoGuest and how to get it", err)
 	}
 	t.Setenv("PATH", "")

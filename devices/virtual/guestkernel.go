@@ -42,10 +42,10 @@ func GuestFolder() string {
 // ErrNoGuest and says what is missing and how to get it.
 func GuestAvailable() error {
 	if _, err := exec.LookPath(GuestEmulator); err != nil {
-		return fmt.Errorf("%w: %s is not installed; get it with: make guest (Debian, Ubuntu: apt-get install --no-install-recommends qemu-system-x86)", ErrNoGuest, GuestEmulator)
+		return fmt.Errorf("%w: %s is not installed; get it with: make deps-guest (Debian, Ubuntu: apt-get install --no-install-recommends qemu-system-x86)", ErrNoGuest, GuestEmulator)
 	}
 	if _, err := os.Stat(guestKernel{GuestFolder()}.image()); err != nil {
-		return fmt.Errorf("%w: no kernel in %q; get Debian's with: make guest (it is unpacked there, not installed)", ErrNoGuest, GuestFolder())
+		return fmt.Errorf("%w: no kernel in %q; get Debian's with: make deps-guest (it is unpacked there, not installed)", ErrNoGuest, GuestFolder())
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (k guestKernel) modules(wanted []string) ([]string, error) {
 		seen[name] = true
 		path := files[name]
 		if path == "" {
-			return fmt.Errorf("module %q of the guest's kernel is not in %q: remove the folder and call make guest", name, k.dir)
+			return fmt.Errorf("module %q of the guest's kernel is not in %q: remove the folder and call make deps-guest", name, k.dir)
 		}
 		needs, err := moduleNeeds(path)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"plumbline/devices"
 	"plumbline/devices/guest"
 	"plumbline/devices/inventory"
 	"plumbline/devices/ptytwin"
@@ -100,6 +101,9 @@ func (p *GuestPort) await(came *cable) error {
 		case <-p.guest.process.exited:
 			return ErrGone
 		case <-came.done:
+			if came.err == nil { // pulled out by another, or with the guest
+				return fmt.Errorf("virtual: plug %s: %w", p.adapter.Select(), devices.ErrUnplugged)
+			}
 			return came.err
 		case <-ctx.Done():
 			return fmt.Errorf("virtual: plug %s: the guest's kernel has no port of it after %v", p.adapter.Select(), plugLimit)
@@ -148,10 +152,11 @@ func (p *plugged) Framing() (bits, baud int) {
 
 // Write implements ptytwin.Port. While no driver has the port open (DTR is off)
 // the bytes go nowhere, as those of a UART that nobody listens to: the adapter
-// would keep them, and the line discipline echo them at the next opening.
+// would keep them, and the line discipline echo them at the next opening. The error
+// is devices.ErrUnplugged then, as when the kernel has let go of the adapter.
 func (p *plugged) Write(b []byte) (int, error) {
 	if !p.adapter.Settings().DTR {
-		return len(b), nil
+		return 0, devices.ErrUnplugged
 	}
 	return p.adapter.Write(b)
 }

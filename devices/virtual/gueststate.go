@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // GuestAgent is the program of devices/guest/cmd/guestinit that was built beside
@@ -28,8 +29,11 @@ func GuestAgent() (string, error) {
 	return agent, nil
 }
 
-// statePrefix begins the names of kept states in GuestFolder.
-const statePrefix = "state-"
+// Beginnings of the names of kept states in GuestFolder, and of those being saved.
+const (
+	statePrefix  = "state-"
+	savingPrefix = "saving-"
+)
 
 // ResumeGuest is StartGuest from the state that an earlier call left beside the
 // kernel: 0.6 s instead of some four. Where none fits this kernel, emulator and agent
@@ -61,7 +65,8 @@ func ResumeGuest(ctx context.Context, opts GuestOptions) (*Guest, error) {
 func keepState(ctx context.Context, opts GuestOptions) (*Guest, error) {
 	state := opts.State
 	opts.State = ""
-	temporary, err := os.CreateTemp(GuestFolder(), "saving-*")
+	sweepStates()
+	temporary, err := os.CreateTemp(GuestFolder(), savingPrefix+"*")
 	if err != nil {
 		return StartGuest(ctx, opts) // the folder is not ours
 	}
@@ -89,6 +94,17 @@ func keepState(ctx context.Context, opts GuestOptions) (*Guest, error) {
 	}
 	opts.State = state
 	return StartGuest(ctx, opts)
+}
+
+// sweepStates removes what those left who were killed while they saved, which takes
+// no second.
+func sweepStates() {
+	left, _ := filepath.Glob(filepath.Join(GuestFolder(), savingPrefix+"*")) // the pattern is ours
+	for _, name := range left {
+		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(name)
+		}
+	}
 }
 
 // guestKey names what a state belongs to: emulator, machine, kernel and agent.
