@@ -52,6 +52,17 @@ func TestGuestTwinsAreNotAskedWhereThereIsNoGuest(t *testing.T) {
 	}
 }
 
+// The rig file that the README names is one.
+func TestTheGuestsRigFileIsRead(t *testing.T) {
+	specs, err := harness.LoadDevices("../scenarios/rigs/guest.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rig := newRig(t, func(c *harness.Config) { c.Devices = specs }); len(rig.Wired()) != 8 || len(rig.Stimulable()) != 8 {
+		t.Errorf("%d of its devices are wired, %d can be stimulated", len(rig.Wired()), len(rig.Stimulable()))
+	}
+}
+
 func TestGuestTwinsAreToldApart(t *testing.T) {
 	const head = "apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n"
 	for text, want := range map[string]string{

@@ -75,8 +75,13 @@ func noPorts() string {
 	return ""
 }
 
-// openWires opens so many node twins and as many viewers with screens as the load says.
-func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
+// wiresOf returns the devices that the rig declares for it, else as many node
+// twins as the load says.
+func wiresOf(t *spec.Trial, l profile.Load) []harness.DeviceSpec {
+	if declared := t.Rig.Wired(); len(declared) > 0 {
+		t.Step("take the %d devices of kind %s that the rig declares in place of %d node twins", len(declared), harness.KindGuestTwin, l.Devices)
+		return declared
+	}
 	var text strings.Builder
 	text.WriteString("apiVersion: plumbline/v1\nkind: Rig\nname: wires\ndevices:\n")
 	period := time.Duration(float64(l.Devices) / l.Rate * float64(time.Second)).Truncate(time.Millisecond)
@@ -85,6 +90,12 @@ func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
 	}
 	specs, err := harness.ParseDevices("wires", []byte(text.String()))
 	t.Check(err)
+	return specs
+}
+
+// openWires opens the devices and as many viewers with screens as the load says.
+func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
+	specs := wiresOf(t, l)
 	w := &wires{specs: specs, passed: &harness.Screen{}, lost: map[string]bool{}}
 	quiet := l
 	quiet.Viewers = 0 // ours have screens
