@@ -72,8 +72,10 @@ func realTime() *unix.SchedAttr {
 // gave the whole program another policy (chrt(1)) gave it to what the program
 // starts as well.
 func (s sleeper) stop() {
-	if s.before != nil {
-		// Lowering one's own priority is always permitted.
+	if s.before != nil && unix.SchedSetAttr(0, s.before, 0) != nil {
+		// Lowering one's own priority is always permitted, but taking the flag
+		// back is not, without CAP_SYS_NICE (sched(7)): the thread keeps it.
+		s.before.Flags |= schedResetOnFork
 		_ = unix.SchedSetAttr(0, s.before, 0)
 	}
 	if s.slack > 0 {
