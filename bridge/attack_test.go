@@ -60,7 +60,11 @@ type hello struct {
 // greet runs the hellos of one number, "" for those without one of this file's own.
 func greet(t *testing.T, number string) {
 	t.Helper()
-	r := run(t, func(c *Config) { c.Viewers.AuthTimeout = config.Duration(400 * time.Millisecond) })
+	r := run(t, func(c *Config) {
+		if number == "N15" { // else a busy machine says its first message too late
+			c.Viewers.AuthTimeout = config.Duration(400 * time.Millisecond)
+		}
+	})
 	ran := 0
 	for _, tc := range r.hellos() {
 		if own := strings.HasPrefix(tc.name, "N15 ") || strings.HasPrefix(tc.name, "N16 "); own != (number != "") || own && !strings.HasPrefix(tc.name, number) {
@@ -86,7 +90,8 @@ func TestN16CommandBeforeHello(t *testing.T) { greet(t, "N16") }
 // TestSlowCheckIsNoLateHello: a hello that came in time is not late because its check takes long, as when the server of the keys
 // does not answer.
 func TestSlowCheckIsNoLateHello(t *testing.T) {
-	const limit = 300 * time.Millisecond
+	t.Parallel()
+	const limit = 3 * time.Second // which a busy machine needs for a hello
 	var slow atomic.Bool
 	asked, release := make(chan struct{}, 100), make(chan struct{})
 	c := testConfig(t.TempDir())
@@ -106,7 +111,7 @@ func TestSlowCheckIsNoLateHello(t *testing.T) {
 	slow.Store(true)
 	v.send(map[string]any{"type": "hello", "token": r.token(nil)})
 	<-asked
-	<-time.After(2 * limit) // the stimulus: the limit passes
+	<-time.After(limit + limit/4) // the stimulus: the limit passes
 	slow.Store(false)
 	close(release)
 	v.want("welcome")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/bridge/config"
+	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/wire"
 )
 
-const patience = 15 * time.Second
+const patience = eventually.Patience
 
 // running is a bridge under test, with real listeners on free loopback ports.
 type running struct {
@@ -41,7 +43,7 @@ func testConfig(dir string) Config {
 	c.Node = "test"
 	c.MQTT.Listen, c.Viewers.Listen, c.Ops.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.Viewers.Origins = []string{"https://good.example"}
-	c.Viewers.Heartbeat = config.Duration(2 * time.Second)
+	c.Viewers.Heartbeat = config.Duration(time.Minute) // who does not read for one and a half of them is cut: no test but those of silence
 	c.Drain.Spread = config.Duration(100 * time.Millisecond)
 	return c
 }
@@ -323,7 +325,7 @@ func (r *running) publisher(id string) *paho.Client {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c := paho.NewClient(paho.ClientConfig{Conn: conn})
+	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: patience})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if _, err := c.Connect(ctx, &paho.Connect{ClientID: id, CleanStart: true, KeepAlive: 30}); err != nil {
@@ -346,6 +348,21 @@ func send(c *paho.Client, topic, payload string) error {
 	defer cancel()
 	_, err := c.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)})
 	return err
+}
+
+// beside runs do while the test reads on: a viewer that does not read is cut. The function that it returns waits for its end, and so
+// does the test's.
+func beside(tb testing.TB, do func() error) (wait func()) {
+	tb.Helper()
+	failed := make(chan error, 1)
+	go func() { failed <- do() }()
+	wait = sync.OnceFunc(func() {
+		if err := <-failed; err != nil {
+			tb.Error(err)
+		}
+	})
+	tb.Cleanup(wait)
+	return wait
 }
 
 // handshake sends an upgrade request with the headers and returns the answer.

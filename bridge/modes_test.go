@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"plumbline/bridge/config"
 )
 
 // TestEveryTongueSaysTheSame: live, snapshot and backlog give the same readings however they are written.
@@ -73,7 +75,7 @@ func (s *speaker) check(got []reading, payloads []string) {
 // TestModesConserve: whatever the mode, the readings delivered and those said to be conflated are all that was published, in
 // the batches and in the heartbeat.
 func TestModesConserve(t *testing.T) {
-	r := run(t, nil)
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	for _, as := range tongues[:3] {
 		for mode, more := range map[string]map[string]any{
@@ -92,9 +94,12 @@ func TestModesConserve(t *testing.T) {
 					t.Errorf("subok %+v", ok)
 				}
 				const messages = 300
-				for i := range messages {
-					r.publish(p, fmt.Sprintf("m/%d", i%3), fmt.Sprint(i))
-				}
+				published := beside(t, func() (err error) {
+					for i := 0; i < messages && err == nil; i++ {
+						err = send(p, fmt.Sprintf("m/%d", i%3), fmt.Sprint(i))
+					}
+					return err
+				})
 				last, delivered, conflated := map[string]string{}, uint64(0), uint64(0)
 				for cursor := ok.Offset; delivered+conflated < messages; {
 					m := s.want("batch")
@@ -112,6 +117,7 @@ func TestModesConserve(t *testing.T) {
 				if delivered+conflated != messages || (conflated > 0) != (mode != "all") || last["m/0"] != "297" || last["m/1"] != "298" || last["m/2"] != "299" {
 					t.Errorf("%d delivered, %d conflated, last %v", delivered, conflated, last)
 				}
+				published()
 				h := s.want("heartbeat")
 				if n, there := h.Counts["3"]; h.Delivered["3"] != delivered || n != conflated || there != (mode != "all") {
 					t.Errorf("heartbeat %v %v, counted %d and %d", h.Delivered, h.Counts, delivered, conflated)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"plumbline/bridge/config"
 )
 
 func roundTrip(tb testing.TB, conn net.Conn, req *http.Request) *http.Response {
@@ -40,7 +43,7 @@ func decode64(tb testing.TB, text string) []byte {
 }
 
 func TestWholePath(t *testing.T) {
-	r := run(t, nil)
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	r.publish(p, "plant/1/temp", "20.0")
 	r.publish(p, "plant/2/temp", "\xff\x00")
@@ -59,11 +62,16 @@ func TestWholePath(t *testing.T) {
 			t.Errorf("snapshot reading %+v", s)
 		}
 	}
-	for i := range 300 {
-		r.publish(p, fmt.Sprintf("plant/%d/temp", i%3), fmt.Sprint(i))
-		r.publish(p, "other", "not for you")
-	}
+	published := beside(t, func() error {
+		for i := range 300 {
+			if err := errors.Join(send(p, fmt.Sprintf("plant/%d/temp", i%3), fmt.Sprint(i)), send(p, "other", "not for you")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	got, cursor := v.collect(300, ok.Offset)
+	published()
 	for i, g := range got {
 		if g.Payload != fmt.Sprint(i) || g.Topic != fmt.Sprintf("plant/%d/temp", i%3) || g.QoS != 1 || g.O != uint64(3+2*i) {
 			t.Fatalf("reading %d: %+v", i, g)

@@ -146,8 +146,9 @@ func (n named) Errorf(format string, args ...any) {
 
 // TestN37NoWayOutlivesItsToken: a session from a cookie or ticket ends with the token behind it.
 func TestN37NoWayOutlivesItsToken(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) { withSessions(c); c.Auth.JWT.Leeway = 0 })
-	exp := time.Now().Add(3 * time.Second).Truncate(time.Second)
+	exp := time.Now().Add(short).Truncate(time.Second)
 	for way, v := range r.ways(r.token(map[string]any{"exp": exp.Unix()})) {
 		v.t = named{t, way}
 		v.wantClose(4200, "expired")

@@ -64,7 +64,7 @@ func slowViewerIsNotSilent(t *testing.T, plain bool) {
 func TestPlainViewersShareWriters(t *testing.T) {
 	r := run(t, func(c *Config) {
 		c.Viewers.Plaintext = true
-		c.Viewers.WriteTimeout = config.Duration(time.Second)
+		c.Viewers.WriteTimeout = config.Duration(4 * time.Second) // those who read must make it on a busy machine
 	})
 	p := r.publisher("dev")
 	const rounds = 8 // more of each than there are writers
@@ -103,7 +103,8 @@ func TestPlainViewersShareWriters(t *testing.T) {
 
 // TestPlainViewerOutlivesWriteTimeout: the time limit is for one write, not for the connection.
 func TestPlainViewerOutlivesWriteTimeout(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	t.Parallel()
+	const timeout = 2 * time.Second // for one write on a busy machine
 	r := run(t, func(c *Config) {
 		c.Viewers.Plaintext = true
 		c.Viewers.WriteTimeout = config.Duration(timeout)
@@ -111,8 +112,8 @@ func TestPlainViewerOutlivesWriteTimeout(t *testing.T) {
 	p := r.publisher("dev")
 	v := r.open(nil)
 	cursor := v.sub(1, "#", nil).Offset
-	for range 3 {
-		<-time.After(timeout + timeout/2) // the stimulus: no write for longer than one may take
+	for range 2 {
+		<-time.After(timeout + timeout/4) // the stimulus: no write for longer than one may take
 		r.publish(p, "a", "x")
 		_, cursor = v.collect(1, cursor)
 	}

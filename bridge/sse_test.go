@@ -110,7 +110,7 @@ func TestEventsHeartbeat(t *testing.T) {
 	}
 }
 
-// runShort runs a bridge whose listener gives an ordinary request two seconds.
+// runShort runs a bridge whose listener gives an ordinary request four seconds.
 func runShort(t *testing.T, change func(*Config)) *running {
 	t.Helper()
 	c := testConfig(t.TempDir())
@@ -119,15 +119,16 @@ func runShort(t *testing.T, change func(*Config)) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.viewers.ReadTimeout, b.viewers.WriteTimeout = 2*time.Second, 2*time.Second // for the TLS handshake too
+	b.viewers.ReadTimeout, b.viewers.WriteTimeout = 4*time.Second, 4*time.Second // for the TLS handshake too
 	return runMade(t, c, b)
 }
 
 // TestEventsOutliveTheListenersTimeouts: the deadlines of an ordinary request end no stream.
 func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
+	t.Parallel()
 	r := runShort(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(100 * time.Millisecond) })
 	e := r.follower(nil).events(filter("#"))
-	for beats := 0; beats < 30; {
+	for beats := 0; beats < 60; {
 		ev, ok := e.next()
 		if !ok {
 			t.Fatalf("the stream ended after %d heartbeats: %v", beats, e.lines.Err())
@@ -140,13 +141,14 @@ func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
 
 // TestWaitingOutlivesTheListenersTimeouts: an answer that had to wait still finds its way, and so does a refusal.
 func TestWaitingOutlivesTheListenersTimeouts(t *testing.T) {
+	t.Parallel()
 	r := runShort(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
 	anna := r.follower(nil)
 	now := anna.poll(filter("#"))
-	if a := anna.poll(filter("#", "since", at(now.Epoch, now.To), "wait", "3s")); !a.Recovered {
+	if a := anna.poll(filter("#", "since", at(now.Epoch, now.To), "wait", "5s")); !a.Recovered {
 		t.Errorf("%+v", a)
 	}
-	ben := r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(5 * time.Second).Unix()})
+	ben := r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(short).Unix()})
 	ben.refused(http.StatusUnauthorized, "expired", "/poll", filter("#", "since", at(now.Epoch, now.To), "wait", "30s"))
 }
 
@@ -189,9 +191,10 @@ func TestPollGivenUp(t *testing.T) {
 
 // TestN38EventsEndWithTheToken: by revocation and by expiry, a stream that is open and a poll that waits.
 func TestN38EventsEndWithTheToken(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "revoked")
 	r := run(t, func(c *Config) { c.Auth.RevocationFile, c.Auth.JWT.Leeway = path, 0 })
-	anna, ben := r.follower(nil), r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(4 * time.Second).Unix()})
+	anna, ben := r.follower(nil), r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(short).Unix()})
 	e := anna.events(filter("#"))
 	ok := e.want("subok")
 	short := ben.events(filter("#"))
@@ -220,7 +223,8 @@ func TestN38EventsEndWithTheToken(t *testing.T) {
 
 // TestN74StalledEventStream: one that does not read is cut; what was meant for it is nowhere but in the journal.
 func TestN74StalledEventStream(t *testing.T) {
-	r := run(t, func(c *Config) { c.Viewers.WriteTimeout = config.Duration(2 * time.Second) })
+	t.Parallel()
+	r := run(t, func(c *Config) { c.Viewers.WriteTimeout = config.Duration(6 * time.Second) }) // the good one must make it on a busy machine
 	stalled := r.follower(nil).events(filter("#"))
 	stalled.want("subok")
 	good := r.follower(map[string]any{"sub": "ben"}).events(filter("#"))

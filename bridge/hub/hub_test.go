@@ -143,7 +143,7 @@ func (v *viewer) pull(maxBytes int) (more bool) {
 // until pulls until the cursor reaches offset.
 func (v *viewer) until(offset uint64) {
 	v.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for v.cursor < offset {
 		for v.pull(1 << 20) {
 		}
@@ -257,7 +257,7 @@ func waitFor(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !f() {
 		select {
 		case <-look.C:

@@ -78,7 +78,7 @@ func (a *account) pull(maxBytes int) (more bool) {
 // until pulls until the cursor reaches offset and the count is closed.
 func (a *account) until(offset uint64) {
 	a.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for a.v.cursor < offset || a.open {
 		for a.pull(1 << 20) {
 		}

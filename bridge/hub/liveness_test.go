@@ -36,8 +36,8 @@ func (v *viewer) called(what string) {
 	v.t.Helper()
 	select {
 	case <-v.bell:
-	case <-time.After(5 * time.Second):
-		v.t.Fatalf("not notified within 5 s: %s", what)
+	case <-time.After(time.Minute):
+		v.t.Fatalf("not notified within a minute: %s", what)
 	}
 }
 
@@ -67,8 +67,8 @@ func TestBusyHubNeglectsNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(5 * time.Second):
-		t.Fatal("Run has not ended 5 s after its context")
+	case <-time.After(time.Minute):
+		t.Fatal("Run has not ended a minute after its context")
 	}
 }
 

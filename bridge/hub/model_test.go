@@ -170,7 +170,7 @@ func (s *story) resume(cursor uint64) {
 func (s *story) end(last uint64) {
 	s.resume(s.v.cursor)
 	s.b.publish("the/end/of/all", "") // moves every group that is not quiet; the quiet ones by resuming
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for s.v.cursor < last {
 		if time.Now().After(deadline) {
 			s.b.t.Fatalf("viewer of %q still at %d of %d", s.filter, s.v.cursor, last)

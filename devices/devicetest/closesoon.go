@@ -6,7 +6,7 @@ import (
 )
 
 // CloseSoon calls stop on another goroutine and leaves it there when it has not
-// returned within Patience, which the log of the test says.
+// returned within 20 s, which the log of the test says.
 //
 // It is for servers of libraries that may stand still in their own locks:
 // mochi v2.7.9 takes a read lock twice over in Clients.GetByListener, which its
@@ -15,7 +15,7 @@ import (
 // that is about something else must not wait with them.
 func CloseSoon(tb testing.TB, what string, stop func() error) {
 	tb.Helper()
-	closeWithin(tb, Patience, what, stop)
+	closeWithin(tb, 20*time.Second, what, stop)
 }
 
 func closeWithin(tb testing.TB, patience time.Duration, what string, stop func() error) {

@@ -160,7 +160,7 @@ func TestResubscribesAfterTheBrokerRestarted(t *testing.T) { both(t, resubscribe
 
 func resubscribes(t *testing.T, version string) {
 	t.Helper()
-	b := startBroker(t, "127.0.0.1:0")
+	b := startBroker(t, freeAddress(t).String())
 	d := open(t, mqttdev.Config{Broker: b.url(), Version: version, Filter: "s/#", QoS: 1, ClientID: "dev", Retry: 10 * time.Millisecond})
 	b.publish(t, "s/a", "1", false)
 	read(t, d)
@@ -180,15 +180,10 @@ func TestOpenFailsClearly(t *testing.T) { both(t, openFails) }
 
 func openFails(t *testing.T, version string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := &url.URL{Scheme: "mqtt", Host: l.Addr().String(), User: url.UserPassword("u", "geheim")}
-	_ = l.Close()
+	nobody := &url.URL{Scheme: "mqtt", Host: freeAddress(t).String(), User: url.UserPassword("u", "geheim")}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = mqttdev.Open(ctx, mqttdev.Config{Broker: nobody, Version: version, Filter: "s/#", Retry: 10 * time.Millisecond})
+	_, err := mqttdev.Open(ctx, mqttdev.Config{Broker: nobody, Version: version, Filter: "s/#", Retry: 10 * time.Millisecond})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "is the broker running") {
 		t.Errorf("no broker: %v", err)
 	}
@@ -344,12 +339,7 @@ func TestTwinThroughNATS(t *testing.T) {
 
 func freeAddress(t *testing.T) *net.TCPAddr {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr)
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: devicetest.FreePort(t)}
 }
 
 // launch starts a broker that listens on addr.

@@ -16,7 +16,7 @@ import (
 	"plumbline/harness/sut"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // TestMain lets the test binary stand in for a process to break: with the
 // variable set it echoes lines on the address that is its first argument.

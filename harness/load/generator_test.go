@@ -163,8 +163,8 @@ func TestGeneratorStops(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled run: %v", err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the run did not end within 10 s of its context")
+	case <-time.After(time.Minute):
+		t.Fatal("the run did not end within a minute of its context")
 	}
 }
 

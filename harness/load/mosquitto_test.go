@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/record"
 )
 
@@ -22,12 +23,7 @@ func startMosquitto(tb testing.TB) *url.URL {
 	if err != nil {
 		tb.Fatal("mosquitto is not installed; run: make deps-test")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	address := free.Addr().(*net.TCPAddr)
-	free.Close()
+	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: devicetest.FreePort(tb)}
 	file := filepath.Join(tb.TempDir(), "mosquitto.conf")
 	config := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 20\nmax_packet_size 4096\n", address.Port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

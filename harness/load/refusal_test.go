@@ -4,11 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 
+	"plumbline/devices/devicetest"
 	"plumbline/devices/simulated"
 )
 
@@ -62,12 +63,7 @@ func TestPublisherRefused(t *testing.T) {
 		t.Errorf("wrong password: %v, want a refusal that does not name it", err)
 	}
 
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := &url.URL{Scheme: "mqtt", Host: free.Addr().String()}
-	free.Close()
+	nobody := &url.URL{Scheme: "mqtt", Host: fmt.Sprintf("127.0.0.1:%d", devicetest.FreePort(t))}
 	lonely, err := NewPublisher(PublisherConfig{Name: "lonely", Broker: nobody, Recorder: rec})
 	if err != nil {
 		t.Fatal(err)

@@ -30,10 +30,10 @@ func newTestRecorder(t *testing.T) (*Recorder, string) {
 // waitFor waits for a condition and says what it waited for in vain.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s in vain: %s", what)
+			t.Fatalf("waited a minute in vain: %s", what)
 		}
 		runtime.Gosched()
 	}

@@ -64,7 +64,7 @@ func publish(t *testing.T, s *sut.SUT, topic string, payloads ...string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", s.Broker().Host, patience)
 	must(t, err)
-	c := paho.NewClient(paho.ClientConfig{Conn: conn})
+	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: patience})
 	_, err = c.Connect(limit(t), &paho.Connect{ClientID: "publisher", CleanStart: true, KeepAlive: 30})
 	must(t, err)
 	for _, p := range payloads {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/devices/devicetest"
 	"plumbline/harness/mqttwire"
 )
 
@@ -25,10 +26,7 @@ type broker struct {
 // freePort returns an address of this machine that nobody listens at.
 func freePort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", devicetest.FreePort(t))
 }
 
 // run starts a program and ends it with the test.

@@ -19,7 +19,7 @@ import (
 	"plumbline/harness/record"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // limit returns a context that ends before the test binary would.
 func limit(t *testing.T) context.Context {

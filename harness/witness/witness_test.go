@@ -21,7 +21,7 @@ import (
 	"plumbline/harness/witness"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func limit(t *testing.T) context.Context {
 	t.Helper()
@@ -138,7 +138,7 @@ func TestMoreThanTheBrokersQueueIsAcknowledged(t *testing.T) {
 }
 
 func TestWitnessReconnects(t *testing.T) {
-	_, u, stop := broker(t, "127.0.0.1:0")
+	_, u, stop := broker(t, fmt.Sprintf("127.0.0.1:%d", devicetest.FreePort(t)))
 	r := recorder(t)
 	w := open(t, witness.Config{Broker: u, Username: "dev", Password: "pw", Recorder: r, Backoff: time.Millisecond})
 	stop()

@@ -58,7 +58,7 @@ func (p *child) publisher() func() (reason byte) {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
-	c := paho.NewClient(paho.ClientConfig{Conn: conn})
+	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: eventually.Patience})
 	ctx, cancel := context.WithTimeout(p.t.Context(), eventually.Patience)
 	p.t.Cleanup(cancel)
 	if _, err := c.Connect(ctx, &paho.Connect{ClientID: "press", CleanStart: true, KeepAlive: 30}); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Patience is how long Must waits: long, for a loaded machine, since a condition that holds costs no more than its own time.
-const Patience = 15 * time.Second
+const Patience = time.Minute
 
 // Must returns when ok does and fails the test when that takes longer than Patience. It calls ok every 5 ms, on its own goroutine.
 func Must(tb testing.TB, what string, ok func() bool) {

@@ -1,0 +1,23 @@
+package devicetest
+
+import (
+	"fmt"
+	"net"
+	"testing"
+)
+
+func TestFreePortIsFreeAndGivenOnce(t *testing.T) {
+	given := map[int]bool{}
+	for range 50 {
+		port := FreePort(t)
+		if given[port] || port < 10_000 || port >= 20_000 {
+			t.Errorf("port %d, given before: %v", port, given[port])
+		}
+		given[port] = true
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // taken: it is not given again
+	}
+}
