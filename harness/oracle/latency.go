@@ -26,11 +26,11 @@ func (h *History) each(s *selection, f func(stream int, seq uint64, m *message))
 // arrival returns when a viewer first had a message, false when it did not
 // before the end of the drain.
 func (h *History) arrival(v *viewer, stream int, seq uint64) (int64, bool) {
-	arrived := v.streams[stream].arrived
-	if arrived == nil || arrived[seq-1] == 0 || arrived[seq-1] > h.drain {
+	at := v.streams[stream].arrived.of(seq)
+	if at == 0 || at > h.drain {
 		return 0, false
 	}
-	return arrived[seq-1], true
+	return at, true
 }
 
 // owes reports whether a viewer is to get a message of a stream: its filters

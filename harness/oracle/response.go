@@ -48,7 +48,7 @@ func (h *History) Responses(o Options, list []Stimulus) (Latencies, []reports.Fi
 			l.Lost++
 			say(s, "not-shown", fmt.Sprintf("%s, set at %s, passed the broker and never came", s.What, clock(s.At)), true)
 		default:
-			at, ok := h.arrivedAt(&h.viewers[node], stream, s.Seq)
+			at, ok := h.arrival(&h.viewers[node], stream, s.Seq)
 			if !ok {
 				say(s, "not-recorded", fmt.Sprintf("%s came with #%d, whose arrival is not on record", s.What, s.Seq), false)
 				continue
@@ -75,12 +75,4 @@ func (h *History) streamOf(device string) int {
 		}
 	}
 	return -1
-}
-
-// arrivedAt is arrival for a position that somebody else names.
-func (h *History) arrivedAt(v *viewer, stream int, seq uint64) (int64, bool) {
-	if seq > uint64(len(v.streams[stream].arrived)) {
-		return 0, false
-	}
-	return h.arrival(v, stream, seq)
 }

@@ -79,7 +79,7 @@ func (h *History) faultBefore(at, since int64) (last faultWindow) {
 // lastArrival returns the last arrival at a viewer before an instant.
 func (h *History) lastArrival(n int, s *selection, before int64) (last int64) {
 	for _, id := range s.streams {
-		for _, at := range h.viewers[n].streams[id].arrived {
+		for _, at := range h.viewers[n].streams[id].arrived.at {
 			if at < before {
 				last = max(last, at)
 			}
@@ -92,8 +92,9 @@ func (h *History) lastArrival(n int, s *selection, before int64) (last int64) {
 // since, 0 when there was none before until.
 func (h *History) fresh(n int, s *selection, since, until int64) (first int64) {
 	for _, id := range s.streams {
-		for i, at := range h.viewers[n].streams[id].arrived {
-			if at == 0 || at > until || h.streams[id].messages[i].due < since {
+		arrived := &h.viewers[n].streams[id].arrived
+		for i, at := range arrived.at {
+			if at == 0 || at > until || h.streams[id].messages[arrived.base+uint64(i)].due < since {
 				continue
 			}
 			if first == 0 || at < first {

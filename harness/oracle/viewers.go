@@ -19,12 +19,12 @@ type viewer struct {
 
 // received is what one viewer received of one stream.
 type received struct {
-	owed    bool    // the filters take the topic
-	since   int64   // when one of those first was subscribed; nothing before is owed
-	arrived []int64 // by position-1: first arrival, 0 when it never came
-	highest uint64  // largest position so far
-	rank    uint32  // largest rank at the witness so far
-	shown   uint64  // largest position of a snapshot so far
+	owed    bool  // the filters take the topic
+	since   int64 // when one of those first was subscribed; nothing before is owed
+	arrived arrivals
+	highest uint64 // largest position so far
+	rank    uint32 // largest rank at the witness so far
+	shown   uint64 // largest position of a snapshot so far
 	match   foreignMatch
 }
 
@@ -79,7 +79,6 @@ func (h *History) indexViewers() {
 		for s := range v.streams {
 			v.streams[s].owed = takes(node.Filters, h.log.Index.Streams[s].Topic)
 			if v.streams[s].owed {
-				v.streams[s].arrived = make([]int64, len(h.streams[s].messages))
 				v.streams[s].since = since(subscribed, h.log.Index.Streams[s].Topic)
 			}
 		}
@@ -106,11 +105,7 @@ func (h *History) arrive(i int, r *record.Record) {
 		h.note(i, r.Seq, misrouted)
 		return
 	}
-	got := &v.streams[r.Stream]
-	if got.arrived == nil {
-		// Outside its filters: an access matter, still followed for order.
-		got.arrived = make([]int64, len(h.streams[r.Stream].messages))
-	}
+	got := &v.streams[r.Stream] // outside its filters, too: an access matter, still followed for order
 	if r.Kind == record.Restored {
 		h.restored(i, r, got)
 		return
@@ -118,7 +113,7 @@ func (h *History) arrive(i int, r *record.Record) {
 	seq := r.Seq
 	if seq == 0 {
 		seq, _ = got.match.find(&h.streams[r.Stream], r.Digest, func(seq uint64) bool {
-			return got.arrived[seq-1] != 0 || h.streams[r.Stream].isAhead(seq, r.At)
+			return got.arrived.of(seq) != 0 || h.streams[r.Stream].isAhead(seq, r.At)
 		})
 	}
 	m := h.at(r.Stream, seq)
@@ -126,11 +121,11 @@ func (h *History) arrive(i int, r *record.Record) {
 		h.note(i, seq, phantom)
 		return
 	}
-	if first := got.arrived[seq-1]; first != 0 {
+	if first := got.arrived.of(seq); first != 0 {
 		h.note(i, seq, h.again(r, v, first))
 		return
 	}
-	got.arrived[seq-1] = max(r.At, 1)
+	got.arrived.set(seq, max(r.At, 1))
 	if h.followOrder(i, r, seq, m, got) {
 		h.followOffset(i, r, seq, v)
 	}
