@@ -26,6 +26,7 @@ import (
 	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
+	"plumbline/harness/stats"
 	"plumbline/reports"
 )
 
@@ -225,17 +226,30 @@ func judgeSeams(c *spec.Case) {
 	j.show("t0i→t4, seams", time.Second)
 }
 
-// back judges how soon devices were shown again.
+// back judges how soon devices were shown again. One whose driver had nothing of it
+// for so long that the system kept the limit from then on is not held against it.
 func (j *judged) back(id string, ends []oracle.Stimulus) {
 	l, found := j.history.Responses(j.options(id), ends)
 	var times []stretch
+	var slow int64
+	limit := j.Limit(id).Time
 	for i, ms := range l.Series.Value {
-		if !math.IsInf(ms, 1) {
-			times = append(times, stretch{l.Series.Due[i], time.Duration(ms * 1e6)})
+		took := time.Duration(ms * 1e6)
+		switch before := time.Duration(l.Heard(i) - l.Series.Due[i]); {
+		case math.IsInf(ms, 1):
+		case took > limit && before > 0 && took-before <= limit:
+			slow++
+		default:
+			times = append(times, stretch{l.Series.Due[i], took})
 		}
 	}
 	was := j.unmet
 	j.unmet = append(slices.Clone(was), astray(found, "ends of what befell devices")...)
+	if slow > 0 {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonRig, Cure: "a quieter machine", Detail: fmt.Sprintf("%d devices were back so late that nothing can be said of the system", slow),
+		})
+	}
 	j.within(id, "shown again", times, ofKind(found, "not-shown"), j.samples(id))
 	j.unmet = was
 }

@@ -1,10 +1,14 @@
 package scenarios
 
 import (
+	"cmp"
+	"slices"
 	"testing"
+	"time"
 
 	"plumbline/harness"
 	"plumbline/harness/oracle"
+	"plumbline/harness/record"
 	"plumbline/reports"
 )
 
@@ -25,6 +29,29 @@ func TestDriversAreHeldToWhatWasDamaged(t *testing.T) {
 		{defect: "one too many", judge: facts(5001, 0, true), verdict: reports.Fail, kind: "miscounted"},
 		{defect: "nobody read the port", judge: facts(5003, 3, true), verdict: reports.Inconclusive, kind: "overrun"},
 		{defect: "nobody counted", judge: facts(0, 0, false), verdict: reports.Inconclusive, kind: "not-counted"},
+	})
+}
+
+// A device that its driver had back too late is not held against the system; one
+// that the system kept back is.
+func TestTheWayBackIsJudgedFromTheDriverOn(t *testing.T) {
+	ends := func(change func(*oracle.Stimulus)) func(j *judged) {
+		all := append(stimuli(40*time.Millisecond), stimuli(41*time.Millisecond)...)
+		change(&all[7])
+		return func(j *judged) { j.back("HW-03", all) }
+	}
+	keptBack := func(log *record.Log) {
+		for i := range log.Records {
+			if r := &log.Records[i]; r.Kind == record.Received && r.Stream == 0 && r.Seq == 775 {
+				r.At += int64(6 * time.Second)
+			}
+		}
+		slices.SortFunc(log.Records, func(a, b record.Record) int { return cmp.Compare(a.At, b.At) })
+	}
+	verdictsOf(t, "hardware", goodLog, []seeded{
+		{defect: "none", judge: ends(func(*oracle.Stimulus) {}), verdict: reports.Pass},
+		{defect: "a port that is found late", judge: ends(func(s *oracle.Stimulus) { s.At -= int64(6 * time.Second) }), verdict: reports.Inconclusive},
+		{defect: "a message kept back", tamper: keptBack, judge: ends(func(*oracle.Stimulus) {}), verdict: reports.Fail},
 	})
 }
 

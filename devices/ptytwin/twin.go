@@ -34,7 +34,8 @@ type Options struct {
 	Link string
 	// FIFO is how many bytes may lie unread at the host before further bytes
 	// are lost, as a UART with a full buffer loses them; counted. 0 = 4095, the
-	// size of the kernel's line discipline; more cannot be seen from outside.
+	// size of the kernel's line discipline; more cannot be seen from
+	// outside, but at a port of another kind (Open).
 	FIFO int
 	// Queue bounds what waits to be sent, in bytes; 0 = 1 MiB.
 	Queue int
@@ -105,7 +106,7 @@ func NewPair(ctx context.Context, opts Options) (*Twin, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("ptytwin: make a pty: %w", err)
 	}
-	if opts.FIFO <= 0 || opts.FIFO > maxFIFO {
+	if opts.FIFO <= 0 || opts.FIFO > maxFIFO && opts.Open == nil {
 		opts.FIFO = maxFIFO
 	}
 	if opts.Queue <= 0 {

@@ -95,7 +95,7 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 		t.toPort, t.toDevice = opts.Wire(port, writer(func(p []byte) (int, error) { t.hear(p); return len(p), nil }))
 	}
 	ready := make(chan struct{}) // closed when t.port is set
-	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{Link: opts.Link, Open: opts.Open, OnReceive: func(p []byte) { <-ready; t.toDevice(p) }})
+	twin, err := ptytwin.NewPair(ctx, ptytwin.Options{Link: opts.Link, Open: opts.Open, FIFO: opts.fifo(), OnReceive: func(p []byte) { <-ready; t.toDevice(p) }})
 	if err != nil {
 		return nil, fmt.Errorf("virtual: twin %q: %w", opts.ID, err)
 	}
@@ -108,6 +108,17 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 	t.cancel = cancel
 	t.done.Go(func() { t.speak(run) })
 	return t, nil
+}
+
+// outsideFIFO is what a twin holds for a port of another kind than a pty: seconds of
+// lines, for an emulated PC on a busy machine takes nothing for so long.
+const outsideFIFO = 48 << 10
+
+func (o TwinOptions) fifo() int {
+	if o.Open != nil {
+		return outsideFIFO
+	}
+	return 0
 }
 
 // boot starts the firmware anew, with power; the first line is due after phase. The

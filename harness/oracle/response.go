@@ -67,6 +67,15 @@ func (h *History) Responses(o Options, list []Stimulus) (Latencies, []reports.Fi
 	return l, found
 }
 
+// Heard returns when the driver of the device had the message of response n, by the
+// run clock: what came before is not the system's. 0 when that is not on record.
+func (l Latencies) Heard(n int) int64 {
+	if m := l.history.at(l.Stream[n], l.Seq[n]); m != nil {
+		return m.due
+	}
+	return 0
+}
+
 // streamOf returns the number of a device's stream, -1 when it has none.
 func (h *History) streamOf(device string) int {
 	for n, s := range h.log.Index.Streams {
