@@ -15,6 +15,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 )
 
 // factsFolder is the folder of a run directory that holds one file per attempt:
@@ -45,6 +46,7 @@ type ending struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
 	Overtime    bool   `json:"overtime,omitempty"`    // its time limit was over
 	Unavailable string `json:"unavailable,omitempty"` // why the system under test was not there
+	Refused     bool   `json:"refused,omitempty"`     // it was there, and let no viewer of this scenario in
 	NoBench     string `json:"no_bench,omitempty"`    // which part of the bench was not there
 	NoSpace     bool   `json:"no_space,omitempty"`    // that part is the disk of the run directory
 	NoClock     string `json:"no_clock,omitempty"`    // why the clock of an agent cannot be mapped
@@ -63,7 +65,8 @@ func (e *ending) note(err error, dir string) {
 	case errors.Is(err, harness.ErrClock):
 		e.NoClock = err.Error()
 	case errors.Is(err, sut.ErrUnavailable):
-		e.Unavailable = err.Error()
+		_, refused := errors.AsType[*viewer.RefusedError](err)
+		e.Unavailable, e.Refused = err.Error(), refused
 	case errors.Is(err, harness.ErrBench):
 		e.NoBench, e.NoSpace = err.Error(), errors.Is(err, harness.ErrSpace)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

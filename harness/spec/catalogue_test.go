@@ -15,6 +15,7 @@ import (
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
 
@@ -24,7 +25,8 @@ var _ = spec.Require([]profile.Known{
 	requirement("LAT-01", reports.Mandatory, ""), requirement("DEL-01", reports.Mandatory, ""), requirement("DEL-02", reports.Mandatory, ""),
 	requirement("DEL-03", reports.Mandatory, ""), requirement("ORD-01", reports.Mandatory, ""), requirement("REC-01", reports.Mandatory, ""),
 	requirement("REC-02", reports.Mandatory, ""), requirement("SEC-01", reports.Conditional, "x-nobody-has-it"), requirement("SEC-02", reports.Mandatory, ""),
-	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
+	requirement("RIG-01", reports.Optional, ""), requirement("STA-01", reports.Mandatory, ""), requirement("STA-02", reports.Mandatory, ""), requirement("STA-03", reports.Mandatory, ""),
+	requirement("RES-01", reports.Mandatory, ""), requirement("RES-02", reports.Mandatory, ""),
 	requirement("INT-01", reports.Mandatory, ""), requirement("PRO-01", reports.Mandatory, ""),
 	requirement("RES-03", reports.Mandatory, ""), requirement("RES-04", reports.Mandatory, ""), requirement("INT-02", reports.Mandatory, ""),
 	requirement("INT-03", reports.Mandatory, ""), requirement("INT-04", reports.Mandatory, ""), requirement("INT-05", reports.Mandatory, ""), requirement("INT-06", reports.Mandatory, ""),
@@ -122,6 +124,9 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		t.Check(fmt.Errorf("starting: %w", sut.ErrUnavailable))
 	}, passing("RES-01"), "RES-01")
 	add("after-sut-gone", idle, passing("RES-02"), "RES-02") // must not be reached when sut-gone was in the run
+	add("refused", func(_ context.Context, t *spec.Trial) {
+		t.Check(fmt.Errorf("%w: viewer: %w", sut.ErrUnavailable, &viewer.RefusedError{Filter: "tele/#", Reason: "not granted"}))
+	}, passing("STA-03"), "STA-03")
 	add("disk-full", func(_ context.Context, t *spec.Trial) {
 		t.Check(&fs.PathError{Op: "write", Path: filepath.Join(t.Rig.Dir(), "records", "records.bin"), Err: syscall.ENOSPC})
 	}, passing("RES-03"), "RES-03")

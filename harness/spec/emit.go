@@ -126,6 +126,7 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 
 // ready refuses to start a scenario when the run is over, the system under
 // test has proved that it cannot be started, or nothing more can be recorded.
+// A system that runs and refuses the viewers of one scenario may serve the next.
 func (e *emitter) ready(t *Trial) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

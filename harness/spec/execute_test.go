@@ -177,6 +177,20 @@ func TestExecuteWhenTheSystemIsGone(t *testing.T) {
 	}
 }
 
+// A system that refuses the viewers of one scenario may serve those of the next.
+func TestExecuteWhenTheSystemRefusesAViewer(t *testing.T) {
+	run, err := execute(t, "refused || after-sut-gone", nil)
+	if !errors.Is(err, sut.ErrUnavailable) {
+		t.Fatalf("error is %v", err)
+	}
+	if r := resultOf(t, run, "STA-03"); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonSUT || !strings.Contains(r.Sentence, "not granted") {
+		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+	if r := resultOf(t, run, "RES-02"); r.Verdict != reports.Pass {
+		t.Errorf("the next scenario is %s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+}
+
 // What a scenario judged before it broke off stands, but a rig that breaks off
 // has not passed.
 func TestExecuteWhenABodyBreaksOffAfterJudging(t *testing.T) {

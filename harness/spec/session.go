@@ -34,7 +34,7 @@ func (s *session) take(ctx context.Context, whole bool, panicked any) {
 	s.outcome = s.outcome.then(s.emitter.court.settle(s.scenario, a))
 	s.emitter.mu.Lock()
 	defer s.emitter.mu.Unlock()
-	if a.Ending.Unavailable != "" && len(a.Benches) == 0 {
+	if a.Ending.Unavailable != "" && !a.Ending.Refused && len(a.Benches) == 0 {
 		s.emitter.down = a.Ending.Unavailable
 	}
 	s.emitter.full = s.emitter.full || s.outcome.NoSpace
