@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"runtime"
 	"time"
 
 	"plumbline/devices"
@@ -36,7 +35,6 @@ type pair interface {
 type line struct {
 	text []byte
 	at   int64 // exact.Now() when it was written: it cannot begin earlier
-	port pair  // the port it goes to; set when its turn comes
 }
 
 // Write queues lines to be sent at the pace of the port. It never blocks and
@@ -59,7 +57,7 @@ func (t *Twin) Write(p []byte) (int, error) {
 	}
 	t.queue = append(t.queue, lines...)
 	t.queued += len(p)
-	t.change.Broadcast()
+	t.task.At(t.send(exact.Now()))
 	return len(p), nil
 }
 
@@ -85,7 +83,7 @@ func (t *Twin) Flush(ctx context.Context) error {
 	})
 	defer stop()
 	t.mu.Lock()
-	for (t.busy || len(t.queue) > 0) && !t.closed && ctx.Err() == nil {
+	for (t.sending != nil || len(t.queue) > 0) && !t.closed && ctx.Err() == nil {
 		t.change.Wait()
 	}
 	t.mu.Unlock()
@@ -111,101 +109,109 @@ func (t *Twin) Flush(ctx context.Context) error {
 	}
 }
 
-// transmit sends the queued lines, on a thread of its own: time.Sleep wakes up
-// to 1 ms late, clock_nanosleep on a locked thread 0.1 ms.
-func (t *Twin) transmit() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var wire wire
-	for {
-		l, stall, ok := t.next()
-		if !ok {
-			return
-		}
-		if stall > 0 {
-			wire.pause(stall, t.isClosed)
-			l.at = exact.Now()
-		}
-		t.send(&wire, l)
-	}
-}
-
-// next waits for a line; ok is false once the twin is closed.
-func (t *Twin) next() (l line, stall time.Duration, ok bool) {
+// transmit is the twin's task: it sends what has come over the wire by now, and
+// returns when there will be more.
+func (t *Twin) transmit(now int64) (next int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.busy = false
-	t.change.Broadcast()
-	for len(t.queue) == 0 && !t.closed {
-		t.change.Wait()
+	return t.send(now)
+}
+
+// send is transmit for who holds mu.
+func (t *Twin) send(now int64) (next int64) {
+	for t.pair != nil {
+		if t.sending == nil && !t.begin(now) {
+			return t.silent // 0 when there is nothing to say
+		}
+		if next = t.advance(now); next != 0 {
+			return next
+		}
+		t.settle()
 	}
-	if t.closed {
-		return line{}, 0, false
+	return 0
+}
+
+// begin takes the next line from the queue and puts it on the wire when it was
+// written, or when the line before has ended; false when there is none or the device
+// has to be silent. If the twin was late, the bytes that are due follow at once, as
+// a UART has them ready by then. The caller holds mu.
+func (t *Twin) begin(now int64) bool {
+	if t.silent <= now {
+		t.silent = 0
 	}
-	l, t.queue = t.queue[0], t.queue[1:]
+	if len(t.queue) == 0 || t.silent > 0 {
+		return false
+	}
+	if t.stall > 0 {
+		t.silent, t.stall = now+int64(t.stall), 0
+		t.free = t.silent
+		return false
+	}
+	l := t.queue[0]
+	t.queue[0] = line{} // its text is not kept by the queue
+	t.queue = t.queue[1:]
 	t.queued -= len(l.text)
-	t.busy, l.port = true, t.pair // never nil: Unplug empties the queue
-	stall, t.stall = t.stall, 0
-	return l, stall, true
+	o := &outcome{line: l, start: max(l.at, t.free), noisy: t.spoil(l.text)}
+	o.bits, o.baud = t.pair.framing()
+	t.sending = o
+	return true
 }
 
-func (t *Twin) isClosed() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.closed
-}
-
-// outcome of one line.
+// outcome of the line that is being sent.
 type outcome struct {
-	sent  int  // bytes that reached the kernel
-	over  int  // bytes lost to an overrun
-	gone  bool // its port was taken away
-	port  pair // the port the line goes to
-	noisy bool
+	line
+	bits, baud int   // of its characters
+	start      int64 // when it began
+	passed     int   // bytes that have come over the wire
+	sent       int   // of them those that reached the kernel
+	over       int   // of them those lost to an overrun
+	gone       bool  // its port was taken away, or nobody listens there
+	noisy      bool
+	wait       time.Duration // of an unpaced twin, until it looks again whether its reader has read
 }
 
-// send puts one line on the wire, byte by byte at the port's pace, and counts
-// what became of it.
-func (t *Twin) send(w *wire, l line) {
-	o := outcome{port: l.port, noisy: t.spoil(l.text)}
-	bits, baud := t.framing()
-	w.begin(l.at)
-	for at := 0; at < len(l.text) && !o.gone; {
-		n := len(l.text) - at
-		if !t.opts.Unpaced {
-			n = min(n, chunk(bits, baud))
-			w.advance(n, bits, baud)
-		}
-		t.put(l.text[at:at+n], &o)
-		at += n
-	}
-	t.settle(o)
-}
-
-// framing asks the port. Without one it says what a port has that nobody has
-// opened; nothing is paced by that, as nothing is sent then.
-func (t *Twin) framing() (bits, baud int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.pair == nil {
-		return 10, 9600
-	}
-	return t.pair.framing()
-}
-
-// put writes bytes that have come over the wire, or loses them: the rest of a
-// line is gone with its port, even if another one is plugged in meanwhile.
-func (t *Twin) put(p []byte, o *outcome) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.pair != o.port {
-		o.gone = true
-		return
-	}
+// advance writes what has come over the wire by now and returns when there will be
+// more, 0 when the line is through. The caller holds mu.
+func (t *Twin) advance(now int64) (next int64) {
+	o := t.sending
 	if t.opts.Unpaced {
-		t.putAll(p, o)
-		return
+		return t.pour(now)
 	}
+	if n := o.due(now); n > o.passed {
+		t.put(o.text[o.passed:n])
+		o.passed = n
+	}
+	if o.gone || o.passed == len(o.text) {
+		t.free = o.end(o.passed)
+		return 0
+	}
+	return o.end(min(o.passed+chunk(o.bits, o.baud), len(o.text)))
+}
+
+// end is when an ideal UART has sent n characters of the line: computed, not
+// measured, so that late wake-ups do not add up.
+func (o *outcome) end(n int) int64 {
+	return o.start + int64(n)*int64(o.bits)*int64(time.Second)/int64(o.baud)
+}
+
+// due is how many characters of the line an ideal UART has sent.
+func (o *outcome) due(now int64) int {
+	switch {
+	case now >= o.end(len(o.text)):
+		return len(o.text)
+	case now <= o.start:
+		return 0
+	}
+	n := int((now - o.start) * int64(o.baud) / (int64(o.bits) * int64(time.Second)))
+	if o.end(n+1) <= now { // end rounds down
+		n++
+	}
+	return n
+}
+
+// put writes bytes that have come over the wire; what the host has no room for is
+// an overrun. The caller holds mu.
+func (t *Twin) put(p []byte) {
 	room := len(p)
 	if unread := t.pair.unread(); unread >= 0 {
 		room = min(room, max(t.opts.FIFO-unread, 0))
@@ -215,40 +221,46 @@ func (t *Twin) put(p []byte, o *outcome) {
 		var err error
 		n, err = t.pair.write(p[:room]) // what the kernel does not take is an overrun, too
 		if errors.Is(err, devices.ErrUnplugged) {
-			o.gone = true
+			t.sending.gone = true
 			return
 		}
 	}
-	o.sent += n
-	o.over += len(p) - n
+	t.sending.sent += n
+	t.sending.over += len(p) - n
 	t.stats.Bytes += uint64(n)
 	t.stats.OverrunBytes += uint64(len(p) - n)
 }
 
-// putAll is put for an unpaced twin, which waits for its reader instead of
-// overrunning it. The caller holds mu; it is given up while waiting.
-func (t *Twin) putAll(p []byte, o *outcome) {
-	for {
-		n, _ := o.port.write(p) // a kernel that is full takes less
-		o.sent += n
-		t.stats.Bytes += uint64(n)
-		if p = p[n:]; len(p) == 0 {
-			return
-		}
-		t.mu.Unlock()
-		exact.SleepUntil(exact.Now() + int64(200*time.Microsecond))
-		t.mu.Lock()
-		if t.pair != o.port {
-			o.gone = true
-			return
-		}
+// Bounds of how long an unpaced twin waits before it looks again whether its reader
+// has read.
+const (
+	shortWait = 200 * time.Microsecond
+	longWait  = 5 * time.Millisecond
+)
+
+// pour is advance for an unpaced twin, which waits for its reader instead of
+// overrunning it. The caller holds mu.
+func (t *Twin) pour(now int64) (next int64) {
+	o := t.sending
+	n, err := t.pair.write(o.text[o.passed:]) // a kernel that is full takes less
+	o.gone = errors.Is(err, devices.ErrUnplugged)
+	o.passed += n
+	o.sent += n
+	t.stats.Bytes += uint64(n)
+	switch {
+	case o.gone || o.passed == len(o.text):
+		return 0
+	case n > 0:
+		o.wait = shortWait
+	default:
+		o.wait = min(max(2*o.wait, shortWait), longWait)
 	}
+	return now + int64(o.wait)
 }
 
-// settle counts the line in exactly one class.
-func (t *Twin) settle(o outcome) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// settle counts the line that was being sent in exactly one class. The caller holds mu.
+func (t *Twin) settle() {
+	o := t.sending
 	switch {
 	case o.gone && o.sent == 0:
 		t.stats.Lost++
@@ -261,12 +273,12 @@ func (t *Twin) settle(o outcome) {
 	default:
 		t.stats.Lines++
 	}
+	t.sending = nil
+	t.change.Broadcast()
 }
 
-// spoil flips one bit of the line when the noise says so.
+// spoil flips one bit of the line when the noise says so. The caller holds mu.
 func (t *Twin) spoil(line []byte) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.noise == nil || t.noise.Float64() >= t.rate {
 		return false
 	}
@@ -294,35 +306,6 @@ func Flip(rng *rand.Rand, line []byte) bool {
 		}
 	}
 	return false // binary without a byte that could be changed within the rule
-}
-
-// wire keeps the time of an ideal UART: when its last byte ended.
-type wire struct {
-	free  int64 // nanoseconds of exact.Now(): when the line gets free
-	start int64 // when the current line began
-	sent  int64 // characters since start
-}
-
-// begin starts a line: when it was written, or when the line before has ended.
-// If this thread was late, the bytes that are due follow at once, as a UART has
-// them ready by then.
-func (w *wire) begin(written int64) {
-	w.start, w.sent = max(written, w.free), 0
-}
-
-// advance sleeps until n further characters would have been received.
-func (w *wire) advance(n, bits, baud int) {
-	w.sent += int64(n)
-	w.free = w.start + w.sent*int64(bits)*int64(time.Second)/int64(baud)
-	exact.SleepUntil(w.free)
-}
-
-// pause keeps the wire silent; it looks for the end every few milliseconds.
-func (w *wire) pause(d time.Duration, ended func() bool) {
-	end := exact.Now() + int64(d)
-	for exact.Now() < end && !ended() {
-		exact.SleepUntil(min(end, exact.Now()+int64(5*time.Millisecond)))
-	}
 }
 
 // chunk is how many characters are written at once: what arrives within 0.7 ms,

@@ -2,13 +2,15 @@ package ptytwin
 
 import (
 	"bytes"
+	"io"
 	"math/bits"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"plumbline/devices/codec"
-	"plumbline/devices/internal/exact"
 )
 
 // TestFlipChangesOneBitAndIsAlwaysSeen: whatever the generator draws, line ends
@@ -58,37 +60,137 @@ func TestChunk(t *testing.T) {
 	}
 }
 
-// TestWireKeepsIdealTime: the end of each line is computed, not measured, so
+// paper is a port that keeps what is written to it.
+type paper struct {
+	bits, baud int
+	got        []byte
+	room       int // of what it takes at once; 0 = all
+}
+
+func (p *paper) path() string        { return "" }
+func (p *paper) framing() (int, int) { return p.bits, p.baud }
+func (p *paper) unread() int         { return -1 }
+func (p *paper) settle()             {}
+func (p *paper) close() error        { return nil }
+
+func (p *paper) read([]byte) (int, error) { return 0, io.EOF }
+
+func (p *paper) write(b []byte) (int, error) {
+	if p.room > 0 {
+		b = b[:min(len(b), p.room)]
+	}
+	p.got = append(p.got, b...)
+	return len(b), nil
+}
+
+// onPaper is a twin that writes to paper at the instants that a test says.
+func onPaper(p *paper, opts Options) *Twin {
+	opts.FIFO = maxFIFO
+	t := &Twin{opts: opts, pair: p}
+	t.change = sync.NewCond(&t.mu)
+	return t
+}
+
+// say has a line written at an instant.
+func (t *Twin) say(text string, at int64) {
+	t.queue = append(t.queue, line{text: []byte(text), at: at})
+	t.queued += len(text)
+}
+
+// TestTheWireKeepsIdealTime: the end of each character is computed, not measured, so
 // that late wake-ups do not add up.
-func TestWireKeepsIdealTime(t *testing.T) {
-	var w wire
-	start := exact.Now()
-	w.begin(start)
-	w.advance(96, 10, 960_000)
-	if got := time.Duration(w.free - start); got != time.Millisecond {
-		t.Errorf("96 characters at 960000 baud end after %v, want 1ms", got)
+func TestTheWireKeepsIdealTime(t *testing.T) {
+	const start = int64(1_000_000_000)
+	p := &paper{bits: 10, baud: 10_000} // a character in 1 ms
+	twin := onPaper(p, Options{})
+	twin.say("0123456789", start)
+	twin.say("abcde", start) // written while the first is sent: follows without a gap
+	ms := func(n int) int64 { return start + int64(n)*int64(time.Millisecond) }
+	for _, step := range []struct {
+		now, next int64
+		got       string
+	}{
+		{ms(0), ms(1), ""},
+		{ms(1) - 1, ms(1), ""},
+		{ms(1), ms(2), "0"},
+		{ms(5) + 7, ms(6), "01234"}, // the twin was late
+		{ms(9), ms(10), "012345678"},
+		{ms(12) + 1, ms(13), "0123456789ab"}, // late over the end of a line
+		{ms(100), 0, "0123456789abcde"},
+	} {
+		if next := twin.transmit(step.now); next != step.next || string(p.got) != step.got {
+			t.Fatalf("at %v: %q is through, more after %v; want %q and %v", time.Duration(step.now-start), p.got, time.Duration(next-start), step.got, time.Duration(step.next-start))
+		}
 	}
-	w.begin(start) // written while the first was being sent: follows without a gap
-	w.advance(96, 10, 960_000)
-	if got := time.Duration(w.free - start); got != 2*time.Millisecond {
-		t.Errorf("the second line ends after %v, want 2ms", got)
+	twin.say("z", ms(110)) // written after a pause: begins then
+	if next := twin.transmit(ms(110)); next != ms(111) {
+		t.Errorf("a line after a pause ends after %v", time.Duration(next-start))
 	}
-	later := w.free + int64(3*time.Millisecond)
-	w.begin(later) // written after a pause: begins then
-	w.advance(48, 10, 960_000)
-	if got := time.Duration(w.free - later); got != 500*time.Microsecond {
-		t.Errorf("the third line ends %v after it was written, want 500µs", got)
-	}
-	if exact.Now() < w.free {
-		t.Error("advance returned before the characters were through")
+	if s := twin.stats; s.Lines != 2 || s.Bytes != 15 {
+		t.Errorf("counted %+v", s)
 	}
 }
 
-func TestPauseEndsEarly(t *testing.T) {
-	var w wire
-	asked := 0
-	w.pause(time.Hour, func() bool { asked++; return asked > 2 })
-	if asked != 3 {
-		t.Errorf("the end was asked for %d times, want 3", asked)
+// TestAllThatIsDueIsSentAtOnce: however late, without an overflow.
+func TestAllThatIsDueIsSentAtOnce(t *testing.T) {
+	p := &paper{bits: 12, baud: 4_000_000}
+	twin := onPaper(p, Options{})
+	text := strings.Repeat("x", 1<<20)
+	twin.say(text, 1)
+	if next := twin.transmit(int64(1000 * time.Hour)); next != 0 || len(p.got) != len(text) {
+		t.Errorf("%d of %d bytes after a thousand hours, more at %d", len(p.got), len(text), next)
 	}
 }
+
+// TestAStallHoldsTheNextLine: it begins when the stall ends, and the one after it
+// follows at line speed.
+func TestAStallHoldsTheNextLine(t *testing.T) {
+	p := &paper{bits: 10, baud: 10_000}
+	twin := onPaper(p, Options{})
+	twin.Stall(time.Second)
+	twin.say("ab", 1)
+	const after = int64(time.Second) + 5
+	if next := twin.transmit(5); next != after || len(p.got) != 0 {
+		t.Errorf("%q was said in a stall, more at %d", p.got, next)
+	}
+	if next := twin.transmit(after); next != after+int64(time.Millisecond) || len(p.got) != 0 {
+		t.Errorf("%q was said when the stall ended, more at %d", p.got, next)
+	}
+	if next := twin.transmit(after + int64(time.Second)); next != 0 || string(p.got) != "ab" {
+		t.Errorf("%q was said after the stall, more at %d", p.got, next)
+	}
+}
+
+// TestAnUnpacedTwinWaitsForItsReader: nothing is lost, and it looks more and more
+// seldom at a port whose reader does not read.
+func TestAnUnpacedTwinWaitsForItsReader(t *testing.T) {
+	p := &paper{bits: 10, baud: 10_000, room: 4}
+	twin := onPaper(p, Options{Unpaced: true})
+	twin.say("0123456789", 1)
+	for _, want := range []string{"0123", "01234567", "0123456789"} {
+		if next := twin.transmit(10); string(p.got) != want || next != 0 && next != 10+int64(shortWait) {
+			t.Errorf("%q is through, want %q, more at %d", p.got, want, next)
+		}
+	}
+	if s := twin.stats; s.Lines != 1 || s.Overrun != 0 || s.OverrunBytes != 0 {
+		t.Errorf("counted %+v", s)
+	}
+	twin.pair = deaf{p}
+	twin.say("unheard", 20)
+	wait := int64(0)
+	for range 10 {
+		next := twin.transmit(20)
+		if next-20 < wait || next-20 > int64(longWait) {
+			t.Fatalf("it looks again after %v", time.Duration(next-20))
+		}
+		wait = next - 20
+	}
+	if wait != int64(longWait) {
+		t.Errorf("it looks again after %v at last", time.Duration(wait))
+	}
+}
+
+// deaf is a port that takes nothing.
+type deaf struct{ *paper }
+
+func (deaf) write([]byte) (int, error) { return 0, nil }

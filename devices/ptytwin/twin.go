@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/devices"
+	"plumbline/devices/internal/exact"
 	"plumbline/devices/internal/intake"
 )
 
@@ -79,15 +80,18 @@ type Twin struct {
 	link string
 	dir  string // folder to remove at Close; "" when the caller chose Link
 	done sync.WaitGroup
+	task *exact.Task // sends
 
 	plugging sync.Mutex // held while pair or closed are changed; taken before mu
 
 	mu       sync.Mutex
-	change   *sync.Cond // queue, busy, pair or closed changed
+	change   *sync.Cond // queue, sending, pair or closed changed
 	pair     pair       // nil while unplugged; owned by mu
 	queue    []line     // lines waiting for pair, empty without one; owned by mu
 	queued   int        // bytes in queue
-	busy     bool       // a line is being sent
+	sending  *outcome   // the line that is being sent; nil without a port
+	free     int64      // instant of exact.Now() from which the wire is free
+	silent   int64      // instant until which the device says nothing, 0 = it may speak
 	closed   bool
 	noise    *rand.Rand // nil = no noise
 	rate     float64
@@ -100,8 +104,8 @@ type Twin struct {
 const maxReceived = 64 << 10
 
 // NewPair makes the pty and its link and starts the twin, which is silent until
-// Write or Play. ctx bounds the making only; Close ends the twin. It costs two
-// goroutines, one of them on a thread of its own.
+// Write or Play. ctx bounds the making only; Close ends the twin. It costs one
+// goroutine; all twins share one thread that keeps their pace.
 func NewPair(ctx context.Context, opts Options) (*Twin, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("ptytwin: make a pty: %w", err)
@@ -121,13 +125,14 @@ func NewPair(ctx context.Context, opts Options) (*Twin, error) {
 		}
 		t.dir, t.link = dir, filepath.Join(dir, "ttyTWIN0")
 	}
+	t.task = exact.NewTask(t.transmit)
 	if err := t.plug(); err != nil {
+		t.task.Stop()
 		if t.dir != "" {
 			err = errors.Join(err, os.RemoveAll(t.dir))
 		}
 		return nil, err
 	}
-	t.done.Go(t.transmit)
 	return t, nil
 }
 
@@ -219,6 +224,10 @@ func (t *Twin) Unplug() error {
 		t.mu.Unlock()
 		return errors.New("ptytwin: unplug: the device is not plugged in")
 	}
+	if t.sending != nil {
+		t.sending.gone = true
+		t.settle()
+	}
 	t.pair = nil
 	t.stats.Unplugs++
 	t.stats.Lost += uint64(len(t.queue))
@@ -283,7 +292,14 @@ func (t *Twin) Stats() Stats {
 // Framing returns the bits of one character on the wire (start, data, parity,
 // stop) and the speed in bits per second, as the host set them; 10 and 9600
 // while the device is unplugged.
-func (t *Twin) Framing() (bits, baud int) { return t.framing() }
+func (t *Twin) Framing() (bits, baud int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pair == nil {
+		return 10, 9600
+	}
+	return t.pair.framing()
+}
 
 // Plugged reports whether the port exists.
 func (t *Twin) Plugged() bool {
@@ -296,6 +312,7 @@ func (t *Twin) Plugged() bool {
 // goroutines. Lines not yet sent are dropped.
 func (t *Twin) Close() error {
 	err := t.end()
+	t.task.Stop()
 	t.done.Wait()
 	if t.dir != "" {
 		err = errors.Join(err, os.RemoveAll(t.dir))
@@ -310,7 +327,7 @@ func (t *Twin) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	t.queue, t.queued = nil, 0
+	t.queue, t.queued, t.sending = nil, 0, nil
 	p := t.pair
 	t.pair = nil
 	t.change.Broadcast()
@@ -360,16 +377,12 @@ func PlayTo(ctx context.Context, w io.Writer, src devices.Scheduled, seed uint64
 	if schedule.Period <= 0 {
 		return fmt.Errorf("ptytwin: play %q: period %v must be positive", src.Info().ID, schedule.Period)
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
+	alarm := exact.NewAlarm()
+	defer alarm.Stop()
 	for seq := uint64(1); ; seq++ {
 		due := start + schedule.Instant(seq, seed)
-		timer.Reset(due - clock())
-		select {
-		case <-ctx.Done():
+		if alarm.Wait(ctx, exact.Now()+int64(due-clock())) != nil {
 			return nil
-		case <-timer.C:
 		}
 		if _, err := w.Write(encode(src.Sample(seq, due))); err != nil {
 			return err

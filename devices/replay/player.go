@@ -145,8 +145,8 @@ func (p *Player) finish(f codec.Frame) {
 // walk calls emit with the index of each entry when it is due, loop after loop. It returns
 // ctx's error when ctx ends.
 func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.Duration, i int) error) error {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	alarm := exact.NewAlarm()
+	defer alarm.Stop()
 	start := opts.Clock()
 	instant := math.IsInf(opts.Speed, 1)
 	for loop := 0; opts.Loops < 0 || loop < opts.Loops; loop++ {
@@ -155,7 +155,7 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 			if !instant {
 				// Bounded, because a float beyond the range converts to anything.
 				due := start + time.Duration(min((base+float64(e.Offset))/opts.Speed, 1<<62))
-				if err := sleep(ctx, timer, due-opts.Clock()); err != nil {
+				if err := alarm.Wait(ctx, exact.Now()+int64(due-opts.Clock())); err != nil {
 					return err
 				}
 			}
@@ -169,42 +169,6 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 	}
 	return nil
 }
-
-// coarse is how much too late a timer of the runtime may wake: the last part of
-// a wait is slept on the thread.
-const coarse = 1500 * time.Microsecond
-
-// sleep waits for d, to 0.1 ms, or the end of ctx.
-func sleep(ctx context.Context, timer *time.Timer, d time.Duration) error {
-	due := exact.Now() + int64(d)
-	if d > coarse {
-		timer.Reset(d - coarse)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
-	}
-	if d <= 0 {
-		return ctx.Err()
-	}
-	select {
-	case exactly <- struct{}{}:
-		exact.SleepUntil(due)
-		<-exactly
-	default:
-		timer.Reset(time.Duration(due - exact.Now()))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-	}
-	return ctx.Err()
-}
-
-// exactly bounds how many players sleep on a thread at once: of thousands that
-// play in step the others wait with a timer, to 1 ms.
-var exactly = make(chan struct{}, 32)
 
 // Feed writes the recording's bytes to w at their time: into a pty twin, say,
 // whose port the serial driver reads. It blocks until the end of the recording

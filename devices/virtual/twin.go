@@ -13,6 +13,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/firmware"
+	"plumbline/devices/internal/exact"
 	"plumbline/devices/ptytwin"
 )
 
@@ -43,8 +44,7 @@ const (
 // Twin is a Node without an emulator: a computed sensor node on a pseudo
 // terminal, the first tier of the virtual bench. It speaks and obeys as the
 // firmware does, so that one scenario serves both; it has no watchdog. It is a
-// devices.Fixture. It costs three goroutines, one on a thread of its own (see
-// ptytwin). Its methods may be called by any goroutine.
+// devices.Fixture. It costs two goroutines (see ptytwin). Its methods may be called by any goroutine.
 type Twin struct {
 	opts     TwinOptions
 	port     *ptytwin.Twin
@@ -146,25 +146,24 @@ func (t *Twin) silent() bool { return !t.on || t.frozen || t.hung }
 
 // speak says a line whenever one is due, until ctx ends.
 func (t *Twin) speak(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	alarm := exact.NewAlarm()
+	defer alarm.Stop()
 	for {
 		t.obeyAll()
 		t.mu.Lock()
-		wait, changed := time.Until(t.due), t.changed
+		due, changed := exact.Now()+int64(time.Until(t.due)), t.changed
 		switch {
 		case len(t.orders) > 0: // came since
-			wait = 0
-		case t.silent():
-			wait = time.Hour
+			alarm.At(1)
+		case !t.silent():
+			alarm.At(due)
 		}
 		t.mu.Unlock()
-		timer.Reset(max(wait, 0))
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
-		case <-timer.C:
+		case <-alarm.C:
 			t.turn()
 		}
 	}
