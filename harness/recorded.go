@@ -67,17 +67,24 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: []Usage{}, Agents: b.agents, Lapses: b.SUT.Lapses(),
+		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: b.Usages(), Agents: b.agents, Lapses: b.SUT.Lapses(),
 	}
 	e.GapsFrom = b.gapsFrom
-	for _, u := range b.SUT.Usages() {
-		e.Usage = append(e.Usage, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})
-	}
 	text, err := json.MarshalIndent(e, "", " ")
 	if err != nil {
 		return fmt.Errorf("harness: evidence of bench %q: %w", b.Folder(), err)
 	}
 	return os.WriteFile(filepath.Join(b.dir, evidenceFile), append(text, '\n'), 0o644) //nolint:gosec // G306: evidence is for others to read
+}
+
+// Usages returns what the processes of the system used so far, one sample after the
+// other; none where they are not of this machine.
+func (b *Bench) Usages() []Usage {
+	all := []Usage{}
+	for _, u := range b.SUT.Usages() {
+		all = append(all, Usage{At: int64(u.At.Sub(b.Clock.Epoch())), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads})
+	}
+	return all
 }
 
 // Recorded is a bench as its files hold it. It is all that a judgement may see

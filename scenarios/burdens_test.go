@@ -63,13 +63,25 @@ func stalled() *recording {
 		kind    record.EventKind
 		subject string
 	}{
-		{0, record.WindowOpen, aloneWindow}, {2000 * ms, record.WindowClose, aloneWindow},
+		{0, record.WindowOpen, aloneWindow}, {1000 * ms, record.WindowClose, aloneWindow},
+		{1000 * ms, record.WindowOpen, aloneWindow}, {2000 * ms, record.WindowClose, aloneWindow},
 		{2000 * ms, record.WindowOpen, besideWindow}, {2000 * ms, record.FaultOnset, stall}, {4000 * ms, record.FaultEnd, stall},
 		{4001 * ms, record.WindowClose, besideWindow}, {8000 * ms, record.DrainEnd, "stall"},
 	} {
 		r.event(e.at, e.kind, e.subject)
 	}
 	return r
+}
+
+// caching is used of a system that took more already while all read.
+func caching(before, later, most uint64) []harness.Usage {
+	all := used(before, most)
+	for i := range all {
+		if all[i].At > 1000*ms && all[i].At <= 3000*ms {
+			all[i].RSS = later << 20
+		}
+	}
+	return all
 }
 
 // used is what the processes used while that was recorded: most in the stall.
@@ -149,6 +161,8 @@ func TestASlowViewerIsJudged(t *testing.T) {
 		{"F58 it was no stall", "RES-04", few, used(50, 55), reports.Inconclusive, ""},
 		{"bounded memory, newest value", "RES-05", none, used(50, 65), reports.Pass, ""},
 		{"F59 an unbounded queue", "RES-05", none, used(50, 116), reports.Fail, ""},
+		{"a cache that fills with what is published", "RES-05", none, caching(50, 90, 120), reports.Inconclusive, ""},
+		{"F59 an unbounded queue beside such a cache", "RES-05", none, caching(50, 60, 120), reports.Fail, ""},
 		{"F19 the newest value never comes", "RES-05", last, used(50, 55), reports.Fail, "stale"},
 		{"F19 it is thrown out and never let in again", "RES-05", evicted, used(50, 55), reports.Fail, "stale"},
 		{"the newest value is on its way", "RES-05", slowly, used(50, 55), reports.Inconclusive, ""},

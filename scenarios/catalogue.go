@@ -324,7 +324,7 @@ var resources = []profile.Known{
 	}),
 	counted("MiB", "", reports.Requirement{
 		ID: "RES-05", Title: "a viewer that does not read costs little and catches up", Class: reports.Conditional, Capability: sut.CapProcesses, MinSamples: 5, Rule: fixed,
-		Measurand: "memory (RSS) of all processes while twice the limit waits for a viewer that does not read, above that before; and the newest value once it reads again",
+		Measurand: "memory (RSS) of all processes while twice the limit waits for a viewer that does not read, above what it takes while as much is read, once that stands still; and the newest value once it reads again",
 		Text:      "A viewer that does not read shall cost the bridge no more memory than the limit and have the newest value once it reads again.",
 		Source:    "metrology 5 F04, F19, F59; attack list N74, N75", Faults: []string{"F19", "F59"},
 	}),

@@ -8,12 +8,14 @@ package scenarios
 //  1. Start the bridge; some viewers watch the devices, one more watches a bulky
 //     topic of its own.
 //  2. For one window all of them read. The bulky topic gets more bytes than any
-//     buffer may hold.
+//     buffer may hold. Windows like it follow until memory stands still, so that a
+//     cache which fills with what is published is full, or as often as the profile
+//     allows.
 //  3. The one stops reading without closing anything. For a second window the
-//     same is published as in the first.
+//     same is published as in each of the first.
 //  4. It reads again, while its topic goes on in small messages.
 //  5. Judge the latency of the others in the second window, how much more memory
-//     the bridge took than in the first, and what the one ended up with.
+//     the bridge took than in the first (type growth), and what the one ended up with.
 
 import (
 	"context"
@@ -27,6 +29,7 @@ import (
 	"plumbline/harness/fault"
 	"plumbline/harness/load"
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
@@ -55,7 +58,8 @@ const (
 // what is published: the memory that it takes would hide what one viewer costs.
 var smallCache = map[string]any{"journal.tailBytes": "4MiB"}
 
-// aloneWindow and besideWindow are the windows without and with a stalled viewer.
+// aloneWindow and besideWindow are the windows without and with a stalled viewer;
+// of the first there may be several.
 const (
 	aloneWindow  = "all read"
 	besideWindow = "one does not read"
@@ -82,7 +86,7 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 	enough := max(2*t.Limit("RES-05").Count, bulkLeast) << 20
 	t.Step("warm up for %s; %s in which all read, with at least %d MiB of the bulky topic", l.WarmUp, l.Window, enough>>20)
 	t.Check(b.Drive(ctx, l.WarmUp, nil))
-	t.Check(b.Around(ctx, aloneWindow, 0, 0, func(ctx context.Context) error {
+	t.Check(readOn(ctx, t, b, func(ctx context.Context) error {
 		return errors.Join(flood(ctx, bulk, enough, l.Window, patience), caughtUp(ctx, bulk, newest, l.Drain))
 	}))
 	t.Step("the same for %s in which the one does not read", l.Window)
@@ -96,6 +100,31 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 	t.Step("drain, end everything and judge the others, the memory and what the one got")
 	t.Check(slow.Close())
 	t.Check(b.Finish(ctx))
+}
+
+// readOn makes windows in which all read until memory stands still, as often as the
+// profile allows and once more at least: how far it rose in each is on record. It
+// does not look at what the viewer will take that is not going to read.
+func readOn(ctx context.Context, t *spec.Trial, b *harness.Bench, once func(ctx context.Context) error) error {
+	var g growth
+	limit, further := t.Limit("RES-05").Count<<20, 0
+	if len(asked(t.Rig.Profile(), "RES-05")) > 0 {
+		further = max(t.Load("stall").Extend, 1)
+	}
+	for n := range 1 + further {
+		if n > 0 {
+			t.Step("at most %d MiB of memory were taken so far: once more", g.most()>>20)
+		}
+		from := b.Clock.Now()
+		if err := b.Around(ctx, aloneWindow, 0, 0, once); err != nil {
+			return err
+		}
+		most, samples := memory(b.Usages(), from, b.Clock.Now())
+		if g.read = append(g.read, most); samples == 0 || g.stands(limit) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // slowly returns the settings of the viewer that will stop reading; newest gets
@@ -244,14 +273,17 @@ func (j *judged) calm(limit time.Duration, alone float64) (open []stats.Gate) {
 
 // stallOf is what the recording tells of the stall.
 type stallOf struct {
-	begun    int64  // of the window in which all read, ns on the run clock
-	from, to int64  // of the stall
+	read     []span // in which all read
+	from, to int64  // of the stall, ns on the run clock
 	bytes    int64  // that the broker acknowledged of the bulky topic meanwhile
 	newest   uint64 // the last that it acknowledged of the topic at all
 	arrived  bool   // the viewer has that
 	last     int64  // when something of the topic came to the viewer last
 	left     int64  // when it was watched no more
 }
+
+// span is a stretch of time on the run clock.
+type span struct{ from, to int64 }
 
 // stillComing is how long nothing may have come for a viewer to count as catching up.
 const stillComing = int64(2 * time.Second)
@@ -264,7 +296,9 @@ func (j *judged) stall() (s stallOf) {
 	for _, e := range log.Events {
 		switch {
 		case e.Kind == record.WindowOpen && e.Subject == aloneWindow:
-			s.begun = e.At
+			s.read = append(s.read, span{e.At, e.At})
+		case e.Kind == record.WindowClose && e.Subject == aloneWindow && len(s.read) > 0:
+			s.read[len(s.read)-1].to = e.At
 		case e.Kind == record.DrainEnd && s.left == 0,
 			e.Kind == record.Disconnected && e.Subject == slowViewer && e.Fields["reason"] == viewer.ReasonClosed:
 			s.left = e.At
@@ -324,23 +358,47 @@ func (j *judged) bounded(id string) {
 			Detail: fmt.Sprintf("it read again and never got the newest value of its topic, #%d", s.newest),
 		})
 	}
-	before, _ := memory(j.usage, s.begun, s.from)
-	most, samples := memory(j.usage, s.from, s.to)
-	figure := &reports.Measurement{
-		Name: fmt.Sprintf("memory (RSS) taken while %d MiB were not read, above the %d MiB taken while as much was read", s.bytes>>20, before>>20), Unit: "MiB",
-		Estimate: nan, Lower: nan, Upper: nan, Confidence: 0.99, Limit: reports.Float(limit.Count), N: samples, NEff: samples, VIF: 1,
-	}
-	if samples > 0 && before > 0 {
-		figure.Estimate = reports.Float(float64(max(int64(most)-int64(before), 0)) / (1 << 20))
+	figure, open := j.held(s, limit)
+	if open != nil {
+		gates = append(gates, *open)
 	}
 	if full := j.filled(); full != nil {
 		gates = append(gates, *full)
 		figure.Estimate = nan // memory beyond what was not read is not held for who did not read it
 	}
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
-		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: samples, MinN: limit.Samples, Findings: found, Figure: figure,
+		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: figure.N, MinN: limit.Samples, Findings: found, Figure: figure,
 		Seed: j.Seed(), Gates: append(gates, j.history.Gates(j.options(id))...),
 	}))
+}
+
+// held is the memory that was taken for who did not read, and the gate of it when
+// nobody can tell for whom.
+func (j *judged) held(s stallOf, limit profile.Limit) (*reports.Measurement, *stats.Gate) {
+	var g growth
+	for _, w := range s.read {
+		if most, samples := memory(j.usage, w.from, w.to); samples > 0 {
+			g.read = append(g.read, most)
+		}
+	}
+	most, samples := memory(j.usage, s.from, s.to)
+	g.beside = most
+	took := g.cost(limit.Count << 20)
+	figure := &reports.Measurement{
+		Name: fmt.Sprintf("memory (RSS) taken while %d MiB were not read, above the %d MiB taken while as much was read", s.bytes>>20, g.most()>>20), Unit: "MiB",
+		Estimate: nan, Lower: nan, Upper: nan, Confidence: 0.99, Limit: reports.Float(limit.Count), N: samples, NEff: samples, VIF: 1,
+	}
+	if took.leak {
+		figure.Name = fmt.Sprintf("memory (RSS) taken once more, as much as in each of %d windows before, whoever reads", len(g.read)-1)
+	}
+	switch {
+	case samples == 0 || len(g.read) == 0:
+	case took.open != "":
+		return figure, &stats.Gate{Reason: reports.ReasonSamples, Cure: "more windows in which all read (extend of the load)", Detail: took.open}
+	default:
+		figure.Estimate = reports.Float(float64(took.taken) / (1 << 20))
+	}
+	return figure, nil
 }
 
 // memory returns the largest RSS in bytes from an instant to another, and how
