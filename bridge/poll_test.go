@@ -248,7 +248,7 @@ func TestHTTPForPages(t *testing.T) {
 // TestN78PollStorm: all who come back with the oldest cursor wait their turn to read the journal, and none is told that there is
 // nothing.
 func TestN78PollStorm(t *testing.T) {
-	r := run(t, nil)
+	r := run(t, patient)
 	p := r.publisher("dev")
 	f := r.follower(nil)
 	begin := f.poll(filter("a"))
