@@ -43,7 +43,7 @@ func testConfig(dir string) Config {
 	c.Node = "test"
 	c.MQTT.Listen, c.Viewers.Listen, c.Ops.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.Viewers.Origins = []string{"https://good.example"}
-	c.Viewers.Heartbeat = config.Duration(time.Minute) // who does not read for one and a half of them is cut: no test but those of silence
+	c.Viewers.Heartbeat = config.Duration(time.Minute)                                                               // who does not read for one and a half of them is cut: no test but those of silence
 	c.Viewers.WriteTimeout, c.Viewers.AuthTimeout = config.Duration(30*time.Second), config.Duration(30*time.Second) // nor is who is late
 	c.Drain.Spread = config.Duration(100 * time.Millisecond)
 	return c

@@ -91,6 +91,23 @@ func (f *follower) poll(query url.Values) (p polled) {
 	return p
 }
 
+// polling polls beside the test; the function that it returns waits for the answer. A poll that failed ends the test there.
+func (f *follower) polling(query url.Values) (answer func() polled) {
+	got := make(chan polled, 1)
+	go func() {
+		defer close(got) // also when the poll fails the test, which ends this goroutine only
+		got <- f.poll(query)
+	}()
+	return func() polled {
+		f.t.Helper()
+		a, ok := <-got
+		if !ok {
+			f.t.FailNow()
+		}
+		return a
+	}
+}
+
 // at spells a cursor.
 func at(epoch string, offset uint64) string { return epoch + ":" + strconv.FormatUint(offset, 10) }
 

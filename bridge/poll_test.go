@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"plumbline/bridge/internal/eventually"
 )
@@ -55,12 +56,11 @@ func TestLongPollWakes(t *testing.T) {
 	f := r.follower(nil)
 	cursor := f.poll(filter("a"))
 	for i := range 5 {
-		answer := make(chan polled)
-		go func() { answer <- f.poll(filter("a", "wait", "30s", "since", at(cursor.Epoch, cursor.To))) }()
+		answer := f.polling(filter("a", "wait", "30s", "since", at(cursor.Epoch, cursor.To)))
 		eventually.Must(t, "the poll to wait", func() bool { return r.openHTTP("poll") == 1 })
 		r.publish(p, "b", "does not wake it")
 		r.publish(p, "a", strconv.Itoa(i))
-		a := <-answer
+		a := answer()
 		if a.From != cursor.To || len(a.Readings) != 1 || a.Readings[0].Payload != strconv.Itoa(i) {
 			t.Fatalf("%+v after %d, want reading %d", a, cursor.To, i)
 		}
@@ -248,7 +248,14 @@ func TestHTTPForPages(t *testing.T) {
 // TestN78PollStorm: all who come back with the oldest cursor wait their turn to read the journal, and none is told that there is
 // nothing.
 func TestN78PollStorm(t *testing.T) {
-	r := run(t, patient)
+	c := testConfig(t.TempDir())
+	patient(&c)
+	b, err := New(Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.viewers.ReadHeaderTimeout, b.viewers.ReadTimeout, b.viewers.WriteTimeout = time.Minute, time.Minute, time.Minute // for the TLS handshakes too
+	r := runMade(t, c, b)
 	p := r.publisher("dev")
 	f := r.follower(nil)
 	begin := f.poll(filter("a"))
@@ -258,13 +265,12 @@ func TestN78PollStorm(t *testing.T) {
 	}
 	eventually.Must(t, "the hub to have all", func() bool { return r.b.hub.Stats().Position == begin.To+total })
 	const viewers = 60
-	answers := make(chan polled)
+	var answers []func() polled
 	for i := range viewers {
-		query := filter("a", "since", at(begin.Epoch, begin.To), "limit", strconv.Itoa(1+i))
-		go func() { answers <- f.poll(query) }()
+		answers = append(answers, f.polling(filter("a", "since", at(begin.Epoch, begin.To), "limit", strconv.Itoa(1+i))))
 	}
-	for range viewers {
-		if a := <-answers; len(a.Readings) == 0 || a.From != begin.To || !a.More {
+	for _, answer := range answers {
+		if a := answer(); len(a.Readings) == 0 || a.From != begin.To || !a.More {
 			t.Errorf("(%d,%d] with %d readings, more %v: want some from the beginning", a.From, a.To, len(a.Readings), a.More)
 		}
 	}

@@ -280,13 +280,10 @@ func TestN103DrainEndsEvents(t *testing.T) {
 	for i := range 50 {
 		r.publish(p, "a", strconv.Itoa(i))
 	}
-	waiting := make(chan polled)
-	go func() {
-		waiting <- f.poll(filter("nothing", "since", at(ok.Epoch, ok.Offset), "wait", "30s"))
-	}()
+	waiting := f.polling(filter("nothing", "since", at(ok.Epoch, ok.Offset), "wait", "30s"))
 	eventually.Must(t, "the poll to wait", func() bool { return r.openHTTP("poll") == 1 })
 	r.stop()
-	if a := <-waiting; len(a.Readings) != 0 || a.From != ok.Offset {
+	if a := waiting(); len(a.Readings) != 0 || a.From != ok.Offset {
 		t.Errorf("the poll got %+v, want an empty answer at once", a)
 	}
 	var got []reading

@@ -30,18 +30,18 @@ func scripted(t *testing.T, script func(p *peer)) string {
 	var wg sync.WaitGroup
 	up := websocket.Upgrader{Subprotocols: []string{subprotocol}}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wg.Add(1) // before the upgrade, from which on the server's Close does not wait for this one
+		defer wg.Done()
 		ws, err := up.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
+		defer ws.Close()
 		mu.Lock()
 		p := &peer{t, ws, n}
 		n++
 		mu.Unlock()
-		wg.Go(func() {
-			defer ws.Close()
-			script(p)
-		})
+		script(p)
 	}))
 	t.Cleanup(func() { srv.Close(); wg.Wait() })
 	return "ws" + strings.TrimPrefix(srv.URL, "http") + "/ws"
