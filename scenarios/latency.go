@@ -121,7 +121,8 @@ func driveConnect(ctx context.Context, t *spec.Trial) {
 	l := t.Load("connect")
 	t.Step("start the bridge and publish %.0f messages/s", l.Rate)
 	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
-	for round := range 1 + l.Extend {
+	dark := 0 // visits in a row that were shown nothing
+	for round := 0; round <= l.Extend && dark < visitsDark; round++ {
 		if round > 0 {
 			h, err := b.Peek(ctx)
 			t.Check(err)
@@ -133,13 +134,13 @@ func driveConnect(ctx context.Context, t *spec.Trial) {
 		}
 		t.Step("%d times: connect a viewer, wait for its first sample, leave", l.Cycles)
 		t.Check(b.Around(ctx, fmt.Sprintf("connect-%d", round+1), 500*time.Millisecond, 200*time.Millisecond, func(ctx context.Context) error {
-			for i := range l.Cycles {
-				name := fmt.Sprintf("visitor-%03d", round*l.Cycles+i+1)
-				if err := visit(ctx, b, name, patient(t.Limit("LAT-08"), freshPatience)); err != nil {
-					return err
+			return untilDark(l.Cycles, visitsDark, func(i int) (bool, error) {
+				shown, err := visit(ctx, b, fmt.Sprintf("visitor-%03d", round*l.Cycles+i+1), visitPatience(t.Limit("LAT-08"), dark))
+				if dark++; shown {
+					dark = 0
 				}
-			}
-			return nil
+				return shown, err
+			})
 		}))
 	}
 	t.Step("drain, end everything and judge the first sample of each visit")
@@ -182,21 +183,37 @@ func shortOfVisits(h *oracle.History, o oracle.Options, p *profile.Profile) *wan
 	return nil
 }
 
-// visit opens a viewer, waits for its first live sample and closes it.
-func visit(ctx context.Context, b *harness.Bench, name string, patience time.Duration) error {
+// visitsDark is how many visits in a row, shown nothing, are the last: as many as
+// LAT-08 needs to be judged.
+const visitsDark = 60
+
+// visitPatience is how long a visitor waits for its first samples. After three in
+// a row that were shown nothing it is beyond the limit and no longer: a system
+// that lets viewers in and shows nothing would keep hundreds waiting.
+func visitPatience(limit profile.Limit, dark int) time.Duration {
+	if dark >= 3 {
+		return patient(limit, time.Second)
+	}
+	return patient(limit, freshPatience)
+}
+
+// visit opens a viewer, waits for its first live samples, closes it and reports
+// whether they came.
+func visit(ctx context.Context, b *harness.Bench, name string, patience time.Duration) (shown bool, err error) {
 	v, err := b.AddViewer(ctx, harness.ViewerConfig(b, name))
 	if err != nil {
-		return err
+		return false, err
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// The first samples to arrive may have been intended before the
 	// subscription; the one in question is among the next.
-	for _, wait := range []error{v.WaitReceived(limited, 3), harness.Wait(ctx, betweenVisits)} {
+	came := v.WaitReceived(limited, 3)
+	for _, wait := range []error{came, harness.Wait(ctx, betweenVisits)} {
 		if wait != nil && ctx.Err() != nil {
-			return wait // else it stays: a sample that never came is infinitely late
+			return false, wait // else it stays: a sample that never came is infinitely late
 		}
 	}
 	b.RemoveViewer(v)
-	return v.Close()
+	return came == nil, v.Close()
 }

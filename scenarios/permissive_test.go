@@ -268,19 +268,21 @@ func TestALateRigIsNoLateBridge(t *testing.T) {
 // the freeze check must see both.
 func TestSlowFirstMessageAndCoordinatedOmissionAreFailed(t *testing.T) {
 	for name, c := range map[string]struct {
-		slow func(i int) bool
-		took float64 // ms
-		want reports.Verdict
+		slow   func(i int) bool
+		took   float64 // ms
+		want   reports.Verdict
+		visits int
 	}{
-		"all fast":                         {func(int) bool { return false }, 1, reports.Pass},
-		"every fifth slow":                 {func(i int) bool { return i%5 == 0 }, 2000, reports.Fail},
-		"a few that took half of the time": {func(i int) bool { return i%180 == 7 }, 5000, reports.Pass}, // blocks of time between them would be empty
-		"some that never came":             {func(i int) bool { return i%4 == 0 }, math.Inf(1), reports.Fail},
-		"a tenth, each longer than all":    {func(i int) bool { return i%10 == 3 }, 20_000, reports.Fail},
+		"all fast":                         {func(int) bool { return false }, 1, reports.Pass, 540},
+		"every fifth slow":                 {func(i int) bool { return i%5 == 0 }, 2000, reports.Fail, 540},
+		"a few that took half of the time": {func(i int) bool { return i%180 == 7 }, 5000, reports.Pass, 540}, // blocks of time between them would be empty
+		"some that never came":             {func(i int) bool { return i%4 == 0 }, math.Inf(1), reports.Fail, 540},
+		"none came, as many as end it":     {func(int) bool { return true }, math.Inf(1), reports.Fail, visitsDark},
+		"a tenth, each longer than all":    {func(i int) bool { return i%10 == 3 }, 20_000, reports.Fail, 540},
 	} {
 		var first oracle.Latencies
 		at := int64(0)
-		for i := range 540 {
+		for i := range c.visits {
 			value := 1.0
 			if c.slow(i) {
 				value = c.took
