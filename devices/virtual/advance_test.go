@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,10 +73,52 @@ func numbers(values []devices.Value) map[string]float64 {
 	return m
 }
 
+// TestAPlugMayComeWhileTimeIsSkipped: whoever plugs may hold the line that the twin
+// speaks into, as the ledger of a bench does.
+func TestAPlugMayComeWhileTimeIsSkipped(t *testing.T) {
+	var held sync.Mutex
+	said := make(chan struct{}, 1)
+	n, _ := twin(t, virtual.TwinOptions{Period: time.Minute, Wire: func(port, board io.Writer) (io.Writer, func([]byte)) {
+		return sayer(func(p []byte) (int, error) {
+			select {
+			case said <- struct{}{}:
+			default:
+			}
+			held.Lock()
+			defer held.Unlock()
+			return port.Write(p)
+		}), func(p []byte) { _, _ = board.Write(p) }
+	}})
+	for range 5 {
+		if err := n.Unplug(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		skipped := make(chan error, 1)
+		go func() {
+			err := n.Advance(gone, 24*time.Hour)
+			for ; err == nil; err = n.Advance(gone, 24*time.Hour) { // until the plug
+			}
+			skipped <- err
+		}()
+		<-said
+		held.Lock()
+		err := n.Plug(t.Context())
+		held.Unlock()
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-skipped; !errors.Is(err, context.Canceled) {
+			t.Errorf("advance over a plug: %v", err)
+		}
+	}
+}
+
 // TestWhatPassesNoTime: a twin that is plugged in, or cannot speak, says nothing of
 // a time that is skipped, and neither does one whose caller has gone.
 func TestWhatPassesNoTime(t *testing.T) {
-	n, _ := twin(t, virtual.TwinOptions{Period: time.Minute, Phase: time.Minute})
+	n, _ := twin(t, virtual.TwinOptions{Period: time.Minute, Phase: time.Minute, Temperature: 127})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := n.Advance(gone, time.Hour); !errors.Is(err, context.Canceled) {

@@ -1,8 +1,10 @@
 package virtual
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -47,6 +49,35 @@ func TestPowerAndResetAtOnce(t *testing.T) {
 		atOnce(power(false), n.obeyAll)
 		if n.on {
 			t.Fatalf("round %d: power off and a command to reset at once leave the power on", round)
+		}
+	}
+}
+
+// TestATwinThatWasHeldUpSkipsLines: it says one line and not all that it missed.
+func TestATwinThatWasHeldUpSkipsLines(t *testing.T) {
+	var said bytes.Buffer
+	now := time.Now()
+	n := &Twin{opts: TwinOptions{Period: time.Hour}, toPort: &said, changed: make(chan struct{}), on: true, period: time.Hour,
+		start: now.Add(-100 * time.Hour), due: now.Add(-99*time.Hour - time.Minute)}
+	n.turn()
+	n.turn()
+	if lines := bytes.Count(said.Bytes(), []byte("\n")); lines != 1 {
+		t.Errorf("it said %d lines", lines)
+	}
+	if next := now.Add(59 * time.Minute); !n.due.Equal(next) {
+		t.Errorf("the next line is due at %v, want %v", n.due, next)
+	}
+}
+
+func TestATwinMeasuresWhatItsSensorCan(t *testing.T) {
+	n := &Twin{}
+	for _, celsius := range []float64{math.NaN(), -41, 500, math.Inf(1)} {
+		if err := n.Stimulate(t.Context(), firmware.Temperature, celsius); err == nil {
+			t.Errorf("%v °C was taken", celsius)
+		}
+		if twin, err := OpenTwin(t.Context(), TwinOptions{Temperature: celsius}); err == nil {
+			t.Errorf("a twin at %v °C was opened", celsius)
+			_ = twin.Close()
 		}
 	}
 }

@@ -53,7 +53,6 @@ type Twin struct {
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 
-	plugging sync.Mutex // held while the cable is pulled or put in, and while time is skipped without one
 	speaking sync.Mutex // held while a line is written: lines do not mix
 
 	mu            sync.Mutex // guards what follows
@@ -87,6 +86,9 @@ func OpenTwin(ctx context.Context, opts TwinOptions) (*Twin, error) {
 		return nil, fmt.Errorf("virtual: twin %q: phase %v is negative", opts.ID, opts.Phase)
 	case opts.Period == 0:
 		opts.Period = time.Second
+	}
+	if err := measurable(opts.ID, opts.Temperature); err != nil {
+		return nil, err
 	}
 	t := &Twin{opts: opts, temperature: opts.Temperature, period: opts.Period, changed: make(chan struct{})}
 	port := writer(func(p []byte) (int, error) { return t.port.Write(p) })
@@ -174,17 +176,20 @@ func (t *Twin) turn() {
 	t.speaking.Lock()
 	defer t.speaking.Unlock()
 	t.mu.Lock()
-	if t.silent() || time.Now().Before(t.due) {
+	now := time.Now()
+	if t.silent() || now.Before(t.due) {
 		t.mu.Unlock()
 		return
 	}
 	if t.stall > 0 {
-		t.due, t.stall = time.Now().Add(t.stall), 0
+		t.due, t.stall = now.Add(t.stall), 0
 		t.mu.Unlock()
 		return
 	}
-	t.due = t.next()
-	line := t.line(time.Now())
+	for !t.due.After(now) { // held up for longer than a period it skips lines, as the firmware does
+		t.due = t.next()
+	}
+	line := t.line(now)
 	t.mu.Unlock()
 	_, _ = t.toPort.Write(line) // a port that is crowded loses it, as a UART does
 }
@@ -331,18 +336,10 @@ func (t *Twin) Info() devices.Info {
 }
 
 // Unplug implements devices.Fixture: the port goes, the twin runs on.
-func (t *Twin) Unplug(context.Context) error {
-	t.plugging.Lock()
-	defer t.plugging.Unlock()
-	return t.port.Unplug()
-}
+func (t *Twin) Unplug(context.Context) error { return t.port.Unplug() }
 
 // Plug implements devices.Fixture.
-func (t *Twin) Plug(context.Context) error {
-	t.plugging.Lock()
-	defer t.plugging.Unlock()
-	return t.port.Replug()
-}
+func (t *Twin) Plug(context.Context) error { return t.port.Replug() }
 
 // Power implements devices.Fixture. Without power the port is still there. What
 // was being said has been said when it returns.
@@ -365,6 +362,9 @@ func (t *Twin) Power(_ context.Context, on bool) error {
 func (t *Twin) Stimulate(_ context.Context, quantity string, value float64) error {
 	if quantity != firmware.Temperature {
 		return fmt.Errorf("virtual: stimulate %q of %q: %w; it measures %q", quantity, t.opts.ID, devices.ErrUnable, firmware.Temperature)
+	}
+	if err := measurable(t.opts.ID, value); err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
