@@ -273,5 +273,8 @@ func loadRecording(path string, p codecfile.Protocol, baud int) (*replay.Recordi
 	if rec.Fault != nil {
 		return nil, fmt.Errorf("%w: it is damaged: %w; cut the file before that place or take another", ErrRecording, rec.Fault)
 	}
+	if len(rec.Entries) == 0 {
+		return nil, fmt.Errorf("%w: %q says nothing: the port was silent while it was recorded; take another", ErrRecording, path)
+	}
 	return rec, nil
 }

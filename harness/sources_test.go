@@ -21,6 +21,7 @@ func TestCheckDevicesNamesTheMend(t *testing.T) {
 	}
 	cut := write("cut.jsonl", `{"format":"plumbline.recording.v1","codec":"nmea0183"}`+"\n"+`{"us":0,"raw":"$GPHDT,274.07,T*03\r\n"}`+"\n")
 	empty := write("empty.log", "")
+	silent := write("silent.jsonl", `{"format":"plumbline.recording.v1","codec":"nmea0183"}`+"\n"+`{"us":1000,"port":"unplugged"}`+"\n"+`{"end":1}`+"\n")
 	for _, c := range []struct {
 		name  string
 		spec  harness.DeviceSpec
@@ -32,6 +33,7 @@ func TestCheckDevicesNamesTheMend(t *testing.T) {
 		{"no such recording", harness.DeviceSpec{ID: "c", Kind: harness.KindRecording, Path: filepath.Join(dir, "absent.log")}, "absent.log", harness.ErrRecording},
 		{"cut recording", harness.DeviceSpec{ID: "d", Kind: harness.KindRecording, Path: cut}, "is damaged", harness.ErrRecording},
 		{"empty recording", harness.DeviceSpec{ID: "e", Kind: harness.KindSerialTwin, Path: empty}, "empty", harness.ErrRecording},
+		{"recording of a silent port", harness.DeviceSpec{ID: "f", Kind: harness.KindRecording, Path: silent}, "says nothing", harness.ErrRecording},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := harness.CheckDevices(t.Context(), []harness.DeviceSpec{c.spec})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"plumbline/devices/devicetest"
 	"plumbline/devices/replay"
 )
 
@@ -51,6 +52,42 @@ func TestEveryKindOfLineComesBack(t *testing.T) {
 	e := rec.Events
 	if !e[0].Modem.CTS || e[1].Errors.Parity != 2 || e[1].Errors.Break != 1 || e[2].Port != "unplugged" || e[3].Lost != 3 {
 		t.Errorf("events: %+v", e)
+	}
+}
+
+// TestEventsAloneEnd: a recording of a port that said nothing holds events only.
+func TestEventsAloneEnd(t *testing.T) {
+	var file bytes.Buffer
+	w, err := replay.NewWriter(&file, replay.Header{Codec: "nmea0183"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.WriteEvent(replay.Event{Offset: time.Millisecond, Port: "unplugged"}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	rec := load(t, file.String(), replay.LoadOptions{})
+	if rec.Fault != nil || len(rec.Entries) != 0 || len(rec.Events) != 1 || rec.Length <= 0 {
+		t.Fatalf("%+v", rec)
+	}
+	if p, err := rec.Open(replay.Options{Loops: -1}); err == nil || !strings.Contains(err.Error(), "says nothing") {
+		if err == nil {
+			go func() { _ = p.Close() }() // it may never return
+		}
+		t.Errorf("endless: %v", err)
+	}
+	p, err := rec.Open(replay.Options{Loops: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(devicetest.Patience):
+		t.Error("Close does not return")
 	}
 }
 

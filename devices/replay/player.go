@@ -91,6 +91,8 @@ func (rec *Recording) check(opts Options) (Options, error) {
 		return opts, fmt.Errorf("replay: play %q: endless and without waiting: give a speed or a number of loops", rec.Path)
 	case opts.Loops < 0 && rec.Length <= 0:
 		return opts, fmt.Errorf("replay: play %q: endless, and the recording has no length", rec.Path)
+	case opts.Loops < 0 && len(rec.Entries) == 0:
+		return opts, fmt.Errorf("replay: play %q: endless, and the recording says nothing: it holds events only", rec.Path)
 	}
 	return opts, nil
 }
@@ -150,6 +152,9 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 	start := opts.Clock()
 	instant := math.IsInf(opts.Speed, 1)
 	for loop := 0; opts.Loops < 0 || loop < opts.Loops; loop++ {
+		if err := ctx.Err(); err != nil { // here too: there may be no entry
+			return err
+		}
 		base := float64(loop) * float64(rec.Length)
 		for i, e := range rec.Entries {
 			if !instant {
