@@ -9,7 +9,7 @@
 //   - nmea0183: latitudes and longitudes (any number before N, S, E or W with four
 //     digits or more), the payload of AIS messages behind its first character, in
 //     proprietary sentences and TXT runs of six or more letters and digits with at
-//     least four digits, and all letters and digits behind the address of sentences
+//     least four digits or of capital hexadecimal digits (FLARM, ICAO), and all letters and digits behind the address of sentences
 //     that are not known to hold readings, times and waypoints only (DSC, LRI, TTM …).
 //   - dsmr-p1: the values of the objects 96.1.x (equipment of the meter and of what
 //     hangs on it), 96.13.x (messages to the consumer), 42.0.x and 0.0.x, and runs
@@ -17,7 +17,7 @@
 //   - sds011: the sensor's two bytes of identity. pms5003, pms5003t, pms3003 carry none.
 //   - linejson, linejson+crc, senml+json and MQTT payloads in JSON: every text
 //     that is no number, no time and none of the words of states; the digits of
-//     numbers whose name is one of an identity, and of numbers in quotes of six digits
+//     numbers whose name is one of an identity or of a mobile network's cell, and of numbers in quotes of six digits
 //     or more; latitudes and longitudes, by their names or those of positions, and all
 //     numbers with a point where a text says "lat", "lon", "Point" and the like; in names of
 //     members runs as above. SenML: base names, names with a digit in them; units stay.

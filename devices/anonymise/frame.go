@@ -114,7 +114,7 @@ func (k *Key) sentence(frame []byte) {
 	default:
 		for _, f := range fields[1:] {
 			for _, at := range run.FindAllIndex(f, -1) {
-				k.serial(f[at[0]:at[1]])
+				k.code(f[at[0]:at[1]])
 			}
 		}
 	}
@@ -157,8 +157,18 @@ func (k *Key) armoured(p []byte) {
 	}
 }
 
-// serial replaces a run that has at least four digits.
-func (k *Key) serial(p []byte) {
+// code replaces in a run of a proprietary sentence what may be an identity.
+func (k *Key) code(p []byte) {
+	if k.serial(p) {
+		return
+	}
+	for _, at := range hexadecimal.FindAllIndex(p, -1) {
+		k.letters("text", string(p[at[0]:at[1]]), p[at[0]:at[1]])
+	}
+}
+
+// serial replaces a run that has at least four digits, and is false for any other.
+func (k *Key) serial(p []byte) bool {
 	digits := 0
 	for _, b := range p {
 		if b >= '0' && b <= '9' {
@@ -168,10 +178,16 @@ func (k *Key) serial(p []byte) {
 	if digits >= 4 {
 		k.letters("text", string(p), p)
 	}
+	return digits >= 4
 }
 
+// hexadecimal is an identity of a transponder, such as FLARM's or ICAO's: half of
+// them have fewer than four decimal digits, some have none.
+var hexadecimal = regexp.MustCompile(`[0-9A-F]{6,}`)
+
 var (
-	named  = regexp.MustCompile(`(?m)^\d+-\d+:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.\d+|0\.0\.\d+)\(([^\n]*)`)
+	// Whether the identifier ends in its sixth part, mostly 255, is the meter's choice.
+	named  = regexp.MustCompile(`(?m)^\d+-\d+:(?:96\.1\.\d+|96\.13\.\d+|42\.0\.\d+|0\.0\.\d+)(?:[.*]\d+)?\(([^\n]*)`)
 	digits = regexp.MustCompile(`\d{8,}`)
 )
 

@@ -11,13 +11,14 @@ import (
 )
 
 // identities are the names of members whose numbers are identities, in letters
-// and small ones only.
+// and small ones only. The cell of a mobile network is one: it is a place, too.
 var identities = set("id deviceid devid nodeid sensorid meterid clientid userid serial serialnumber serialno sn mac macaddress " +
 	"imei imsi iccid msisdn ip ipaddress ssid bssid uuid eui deveui address phone mmsi imo vin ean meter dev device node sensor unit " +
-	"plate iban user account")
+	"plate iban user account chipid espid cellid cid lac tac enb enbid eci")
 
 // positions are the names of members that are coordinates.
-var positions = set("lat latitude lon lng long longitude coordinates coordinate coords coord position location loc gps geo point latlng latlon lnglat")
+var positions = set("lat latitude lon lng long longitude coordinates coordinate coords coord position location loc gps geo point latlng latlon lnglat " +
+	"pos latlong longlat gpspos gpsposition gpslocation gpscoordinates geohash geopoint geopos geoposition geolocation")
 
 // degrees are the names of those that are one number.
 var degrees = set("lat latitude lon lng longitude")
@@ -124,7 +125,7 @@ func (k *Key) object(p []byte, senml bool) {
 					name = string(text)
 				}
 				for _, at := range run.FindAllIndex(text, -1) { // a member that is named by a device
-					k.serial(text[at[0]:at[1]])
+					_ = k.serial(text[at[0]:at[1]])
 				}
 				continue
 			}
