@@ -85,10 +85,14 @@ func (inv Inventory) Ports() ([]Port, error) {
 			p.Problem, p.Mend = held(p.Holders)
 		}
 		for _, key := range p.Keys() {
-			if c, is := locks[key]; is {
-				p.Problem, p.Mend = "it is locked "+c.String(), fmt.Sprintf("wait for it, or end it: kill %d", c.PID)
-				break
+			s, is := locks[key]
+			if !is {
+				continue
 			}
+			if p.Problem, p.Mend = "it is locked "+s.Claim.String(), fmt.Sprintf("wait for it, or end it: kill %d", s.Claim.PID); s.Status == lock.Foreign {
+				p.Problem, p.Mend = "its lock "+s.Path+" is none that this user can read", "sudo rm -r "+s.Path
+			}
+			break
 		}
 	}
 	return ports, nil
@@ -136,8 +140,8 @@ func (p Port) twin(q Port) bool {
 	return p.VID == q.VID && p.PID == q.PID && p.Serial == q.Serial && p.Unit == q.Unit
 }
 
-// locks returns the claims on devices by their key.
-func (inv Inventory) locks() (map[string]lock.Claim, error) {
+// locks returns the locks of devices by their key.
+func (inv Inventory) locks() (map[string]lock.State, error) {
 	if inv.Locks == nil {
 		return nil, nil
 	}
@@ -145,10 +149,10 @@ func (inv Inventory) locks() (map[string]lock.Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
-	out := map[string]lock.Claim{}
+	out := map[string]lock.State{}
 	for _, s := range states {
 		if s.Status != lock.Stale {
-			out[s.Claim.Name] = s.Claim
+			out[s.Claim.Name] = s
 		}
 	}
 	return out, nil

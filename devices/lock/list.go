@@ -18,6 +18,7 @@ const (
 	Held    Status = "held"
 	Expired Status = "expired" // its process lives and does not renew it: it hangs
 	Stale   Status = "stale"   // its process has gone without releasing it
+	Foreign Status = "foreign" // no file of this package, or of a user who lets nobody in: it says nothing and hinders who wants the lock
 )
 
 // State is one lock of a folder.
@@ -28,7 +29,7 @@ type State struct {
 }
 
 // List returns the locks of the folder, sorted by name; none when there is no
-// folder. It blocks as Acquire does.
+// folder. Of a Foreign one the claim has nothing but the name. It blocks as Acquire does.
 func (d Dir) List(ctx context.Context) ([]State, error) {
 	paths, _ := filepath.Glob(filepath.Join(d.path(), "*"+suffix)) // the pattern is sound
 	if len(paths) == 0 {
@@ -37,11 +38,7 @@ func (d Dir) List(ctx context.Context) ([]State, error) {
 	var out []State
 	err := d.guarded(ctx, func() error {
 		for _, path := range paths {
-			state, found, err := d.look(path)
-			if err != nil {
-				return err
-			}
-			if found {
+			if state, found := d.look(path); found {
 				out = append(out, state)
 			}
 		}
@@ -54,28 +51,33 @@ func (d Dir) List(ctx context.Context) ([]State, error) {
 	return out, nil
 }
 
-// look says what one file means; the guard is held.
-func (d Dir) look(path string) (State, bool, error) {
+// look says what one file means; the guard is held. Everybody may put a file into
+// the folder: one that cannot be looked at must not hide the others.
+func (d Dir) look(path string) (State, bool) {
+	foreign := State{Claim: Claim{Name: unescape(strings.TrimSuffix(filepath.Base(path), suffix))}, Status: Foreign, Path: path}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return foreign, true // a pipe would keep who opens it
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		return State{}, false, nil // released meanwhile
+		return State{}, false // released meanwhile
 	}
 	if err != nil {
-		return State{}, false, err
+		return foreign, true
 	}
 	defer func() { _ = file.Close() }()
 	held, err := TryFile(file)
 	if err != nil {
-		return State{}, false, err
+		return foreign, true
 	}
 	s := State{Claim: read(file), Status: Held, Path: path}
 	switch {
 	case !held && s.Claim.PID == 0:
-		return s, false, nil // released, where files cannot be removed
+		return s, false // released, where files cannot be removed
 	case !held:
 		s.Status = Stale
 	case s.Claim.PID != 0 && !s.Claim.Expires.After(d.now()):
 		s.Status = Expired
 	}
-	return s, true, nil
+	return s, true
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -286,6 +288,30 @@ func TestFoldersThatCannotHoldLocks(t *testing.T) {
 		if _, err := (lock.Dir{Path: dir}).Acquire(t.Context(), name, "", ""); err == nil {
 			t.Errorf("name of %d bytes was taken", len(name))
 		}
+	}
+}
+
+// TestAForeignFileHidesNoLocks: every user of the machine may put one there.
+func TestAForeignFileHidesNoLocks(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	acquire(t, d, "gps")
+	if err := os.Mkdir(filepath.Join(d.Path, "a%2Fb.lock"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	want := []lock.Status{lock.Foreign, lock.Held}
+	if runtime.GOOS != "windows" { // where links need a privilege
+		if err := os.Symlink("/etc/hostname", filepath.Join(d.Path, "z.lock")); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, lock.Foreign)
+	}
+	states := list(t, d)
+	var got []lock.Status
+	for _, s := range states {
+		got = append(got, s.Status)
+	}
+	if !slices.Equal(got, want) || states[0].Claim.Name != "a/b" || states[1].Claim.Name != "gps" {
+		t.Errorf("%+v", states)
 	}
 }
 

@@ -141,6 +141,16 @@ func TestDoctorFindsAHungHolder(t *testing.T) {
 	if c := deviceLocks(DoctorOptions{ports: &dir}); len(c) != 1 || c[0].Detail != "1 locks are held; a device has one or two" {
 		t.Errorf("a lock in use is %+v", c)
 	}
+	foreign := filepath.Join(dir.Path, "other.lock")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if c := deviceLocks(DoctorOptions{ports: &dir}); len(c) != 2 || c[0].Status != Warn || c[0].Mend != "sudo rm -r "+foreign || !strings.HasPrefix(c[1].Detail, "1 locks are held") {
+		t.Errorf("beside what is no lock it is %+v", c)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
 	late := lock.Dir{Path: dir.Path, Now: func() time.Time { return time.Now().Add(time.Hour) }}
 	if c := deviceLocks(DoctorOptions{ports: &late}); len(c) != 2 || c[0].Status != Warn || c[0].Mend != fmt.Sprintf("kill %d", os.Getpid()) {
 		t.Errorf("an hour later it is %+v", c)

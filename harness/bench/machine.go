@@ -146,6 +146,8 @@ func deviceLocks(opts DoctorOptions) []Check {
 			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s is held %s: its process hangs", s.Claim.Name, s.Claim), fmt.Sprintf("kill %d", s.Claim.PID)})
 		case lock.Stale:
 			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s was held %s: its process has gone", s.Claim.Name, s.Claim), "rm " + s.Path})
+		case lock.Foreign:
+			out = append(out, Check{"device lock", Warn, s.Path + " is no lock that this user can read: who wants that device is refused", "sudo rm -r " + s.Path})
 		}
 	}
 	return append(out, Check{"device locks", OK, fmt.Sprintf("%d locks are held; a device has one or two", held), ""})
