@@ -53,7 +53,10 @@ func (i Instrument) Check() (key string, err error) {
 	case i.Period < 0 || i.Period > time.Hour || i.Timeout < 0 || i.Timeout > time.Minute:
 		return wrong("period", "a period up to 1h and a timeout up to 1m are possible")
 	}
-	seen := map[string]bool{}
+	seen, asked := map[string]bool{}, map[string]string{}
+	if i.CheckErrors {
+		asked[askErrors] = "checkErrors"
+	}
 	for n, q := range i.Queries {
 		switch {
 		case q.Name == "" || len(q.Name) > 256 || seen[q.Name]:
@@ -61,7 +64,10 @@ func (i Instrument) Check() (key string, err error) {
 		case !isLine(q.Ask) || !strings.Contains(q.Ask, "?"):
 			return wrong("queries", "question %d: %q asks nothing; a question has a ?, as in \"MEAS:VOLT?\"", n+1, q.Ask)
 		}
-		seen[q.Name] = true
+		if first, twice := asked[strings.ToUpper(q.Ask)]; twice {
+			return wrong("queries", "question %d: %q is asked as %q already; an answer can have one name", n+1, q.Ask, first)
+		}
+		seen[q.Name], asked[strings.ToUpper(q.Ask)] = true, q.Name
 	}
 	for n, command := range i.Start {
 		if !isLine(command) || strings.Contains(command, "?") {
@@ -72,6 +78,9 @@ func (i Instrument) Check() (key string, err error) {
 }
 
 const maxQueries = 256
+
+// askErrors asks for the oldest error (SCPI-99, 21.8.8).
+const askErrors = "SYST:ERR?"
 
 func isLine(s string) bool {
 	return s != "" && len(s) <= 1024 && !strings.ContainsAny(s, "\r\n\x00")
@@ -107,7 +116,7 @@ func NewClient(i Instrument) (*Client, error) {
 		c.round = append(c.round, polled.Request{Name: q.Ask, Bytes: []byte(q.Ask + "\n")})
 	}
 	if i.CheckErrors {
-		c.round = append(c.round, polled.Request{Name: "SYST:ERR?", Bytes: []byte("SYST:ERR?\n")})
+		c.round = append(c.round, polled.Request{Name: askErrors, Bytes: []byte(askErrors + "\n")})
 	}
 	return c, nil
 }

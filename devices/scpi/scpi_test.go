@@ -143,6 +143,8 @@ func TestInstrumentsAreRefused(t *testing.T) {
 		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "OUTP ON"}}}, "queries", "asks nothing"},
 		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "A?\nB?"}}}, "queries", "asks nothing"},
 		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "A?"}, {Name: "x", Ask: "B?"}}}, "queries", "there already"},
+		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "A?"}, {Name: "y", Ask: "a?"}}}, "queries", `as "x" already`},
+		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "SYST:ERR?"}}, CheckErrors: true}, "queries", `as "checkErrors" already`},
 		{scpi.Instrument{Queries: []scpi.Query{{Name: "x", Ask: "A?"}}, Start: []string{"B?"}}, "start", "without a question"},
 	} {
 		if key, err := c.i.Check(); key != c.key || !errors.Is(err, scpi.ErrInstrument) || !strings.Contains(err.Error(), c.want) {
