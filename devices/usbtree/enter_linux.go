@@ -34,7 +34,13 @@ func Isolate(cmd *exec.Cmd) {
 // IsNotAllowed reports whether a command of Isolate did not start because this
 // machine does not let this user make namespaces.
 func IsNotAllowed(err error) bool {
-	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL) || errors.Is(err, ErrNotAllowed)
+	if errors.Is(err, unix.EINVAL) && os.Getuid() != 0 {
+		// A kernel without user namespaces says so; from any other it is a mistake of ours.
+		if _, none := os.Stat("/proc/self/ns/user"); errors.Is(none, os.ErrNotExist) {
+			return true
+		}
+	}
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, ErrNotAllowed)
 }
 
 // kept are the nodes that an empty /dev must have.

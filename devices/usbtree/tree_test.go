@@ -1,14 +1,30 @@
 package usbtree_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"plumbline/devices/usbtree"
 )
+
+// TestAMistakeIsNoMissingPermission: tests that cannot have a namespace are skipped,
+// so wrong flags of ours must not look like that.
+func TestAMistakeIsNoMissingPermission(t *testing.T) {
+	if _, err := os.Stat("/proc/self/ns/user"); err != nil {
+		t.Skip("no user namespaces here")
+	}
+	if usbtree.IsNotAllowed(&os.PathError{Op: "fork/exec", Path: "x", Err: syscall.EINVAL}) {
+		t.Error("wrong flags look like a missing permission")
+	}
+	if !usbtree.IsNotAllowed(&os.PathError{Op: "fork/exec", Path: "x", Err: syscall.EPERM}) || !usbtree.IsNotAllowed(fmt.Errorf("x: %w", usbtree.ErrNotAllowed)) {
+		t.Error("a missing permission is none")
+	}
+}
 
 func TestPlugAndUnplug(t *testing.T) {
 	if runtime.GOOS == "windows" {
