@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,6 +26,7 @@ type Twin struct {
 	now          func() time.Time
 	seq          byte // of Sparkplug B, section 6.4.1
 	born         bool
+	metrics      []devices.Value // of Sparkplug B: what its birth has announced, as last said; the alias is the place, from 1
 }
 
 // NewTwin returns the twin of a device of that name; now is the wall clock, nil =
@@ -72,17 +74,40 @@ func (t *Twin) Birth(first devices.Sample) []Said {
 	case "homeassistant":
 		return append(t.discovery(first), Said{will.Topic, []byte("online"), true})
 	case "sparkplug-b":
-		t.seq = 0
-		entries := [][]byte{entry("bdSeq", -1, sparkUInt64, 0)}
-		for i, v := range numbers(first) {
-			entries = append(entries, entry(v.Name, i+1, sparkDouble, v.Number))
-		}
-		return []Said{{"spBv1.0/twins/NBIRTH/" + t.name, pack(0, t.now().UnixMilli(), entries...), false}}
+		t.metrics = nil
+		t.learn(first)
+		return t.announce()
 	}
 	return nil
 }
 
-// Say is what the device says of a sample; before its birth Sparkplug B says nothing.
+// learn keeps the numbers of a sample and returns their aliases; fresh is true when a
+// value is among them that no birth has announced.
+func (t *Twin) learn(s devices.Sample) (aliases []int, fresh bool) {
+	for _, v := range numbers(s) {
+		at := slices.IndexFunc(t.metrics, func(known devices.Value) bool { return known.Name == v.Name })
+		if at < 0 {
+			at, fresh = len(t.metrics), true
+			t.metrics = append(t.metrics, v)
+		}
+		t.metrics[at] = v
+		aliases = append(aliases, at+1)
+	}
+	return aliases, fresh
+}
+
+// announce is the birth of Sparkplug B: every metric with its alias (section 6.4.20).
+func (t *Twin) announce() []Said {
+	t.seq = 0
+	entries := [][]byte{entry("bdSeq", -1, sparkUInt64, 0)}
+	for i, v := range t.metrics {
+		entries = append(entries, entry(v.Name, i+1, sparkDouble, v.Number))
+	}
+	return []Said{{"spBv1.0/twins/NBIRTH/" + t.name, pack(0, t.now().UnixMilli(), entries...), false}}
+}
+
+// Say is what the device says of a sample; before its birth Sparkplug B says
+// nothing, and it is born again with a value that its birth did not announce.
 func (t *Twin) Say(s devices.Sample) []Said {
 	values := map[string]any{}
 	for _, v := range s.Values {
@@ -104,10 +129,14 @@ func (t *Twin) Say(s devices.Sample) []Said {
 		if !t.born {
 			return nil
 		}
+		aliases, fresh := t.learn(s)
+		if fresh {
+			return t.announce()
+		}
 		t.seq++ // 255 is followed by 0
 		var entries [][]byte
 		for i, v := range numbers(s) {
-			entries = append(entries, entry("", i+1, sparkDouble, v.Number))
+			entries = append(entries, entry("", aliases[i], sparkDouble, v.Number))
 		}
 		return []Said{{"spBv1.0/twins/NDATA/" + t.name, pack(int(t.seq), t.now().UnixMilli(), entries...), false}}
 	}

@@ -63,3 +63,45 @@ func TestTwinsOfAllFamiliesAreRead(t *testing.T) {
 		t.Error("an unknown family is no error")
 	}
 }
+
+// TestAliasesOfSparkplugStay: a source need not say all its values each time, nor in
+// one order.
+func TestAliasesOfSparkplugStay(t *testing.T) {
+	rule, err := mqttrule.ByName("sparkplug-b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin, err := mqttrule.NewTwin("sparkplug-b", "node7", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := func(values ...devices.Value) devices.Sample { return devices.Sample{Values: values} }
+	speed, course, depth := devices.Value{Name: "speed", Number: 1}, devices.Value{Name: "course", Number: 2}, devices.Value{Name: "depth", Number: 3}
+	hear := func(said []mqttrule.Said) map[string]float64 {
+		read := map[string]float64{}
+		for _, m := range said {
+			r, err := rule.Decode(m.Topic, m.Payload)
+			if err != nil || r.Missing != "" {
+				t.Fatalf("%s %q: %v %s", m.Topic, m.Payload, err, r.Missing)
+			}
+			for _, v := range r.Values {
+				read[v.Name] = v.Number
+			}
+		}
+		return read
+	}
+	hear(twin.Birth(sample(speed, course)))
+	for _, values := range [][]devices.Value{{course}, {course, speed}, {depth}, {depth, course}, {speed}} {
+		read := hear(twin.Say(sample(values...)))
+		for _, v := range values {
+			if read[v.Name] != v.Number {
+				t.Errorf("%+v was read as %v", values, read)
+			}
+		}
+		for name, is := range read {
+			if want := map[string]float64{"speed": 1, "course": 2, "depth": 3, "online": 1}[name]; is != want {
+				t.Errorf("%+v: %s is %v", values, name, is)
+			}
+		}
+	}
+}
