@@ -12,6 +12,7 @@ import (
 	"plumbline/devices/inventory"
 	"plumbline/devices/mqttrule"
 	"plumbline/devices/remoteport"
+	"plumbline/devices/serialline"
 	"plumbline/devices/simulated"
 	"plumbline/devices/virtual"
 	"plumbline/harness/strictyaml"
@@ -174,8 +175,8 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 		return "topic", fmt.Sprintf("%q must be the one topic that the sensor publishes under, without wildcards", d.Topic)
 	case strings.HasPrefix(d.Topic, TopicRoot+"/"):
 		return "topic", fmt.Sprintf("%q lies under %q, where the harness itself publishes", d.Topic, TopicRoot)
-	case d.Baud < 0 || d.Baud > 4_000_000:
-		return "baud", fmt.Sprintf("%d is no baud rate", d.Baud)
+	case d.Baud != 0 && (d.Baud < serialline.MinBaud || d.Baud > serialline.MaxBaud):
+		return "baud", fmt.Sprintf("%d is no baud rate; it must be %d to %d", d.Baud, serialline.MinBaud, serialline.MaxBaud)
 	case !(d.Speed >= 0 && d.Speed <= maxSpeed):
 		return "speed", fmt.Sprintf("%v is not between 0 and %d", d.Speed, maxSpeed)
 	case !(d.Drift >= -0.5 && d.Drift <= 0.5):

@@ -53,6 +53,7 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"no selector", "usb:1546:01a8:SN-A", "usb:1546", "lab.yaml:8: devices[1].port: inventory: wrong selector"},
 		{"key of another kind", "speed: 4", "period: 4s", "lab.yaml:16: devices[2].period: "},
 		{"no baud rate", "baud: 4800", "baud: -1", "lab.yaml:9: devices[1].baud: "},
+		{"a baud rate that no port has", "baud: 4800", "baud: 10", "must be 50 to 4000000"},
 		{"unknown codec", "codec: nmea0183", "codec: morse", `codec: no codec is called "morse"; known are nmea0183`},
 		{"bad period", "period: 200ms", "period: soon", "lab.yaml:5: devices[0].period: "},
 		{"wildcard", "tele/plug/SENSOR", "tele/#", "lab.yaml:17: devices[3].topic: "},
