@@ -169,7 +169,7 @@ func TestFreshWaitsForNewData(t *testing.T) {
 	}
 	err := b.Around(t.Context(), "w", 100*time.Millisecond, 0, func(ctx context.Context) error {
 		before := received()
-		if err := b.Fresh(ctx, 20*time.Second); err != nil {
+		if err := b.Fresh(ctx, time.Minute); err != nil {
 			return err
 		}
 		if received() <= before {
@@ -275,7 +275,7 @@ func TestSettledWaitsForTheWitness(t *testing.T) {
 		if err := b.SUT.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Settled(t.Context(), 30*time.Second); err != nil {
+		if err := b.Settled(t.Context(), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if c := b.Witness.Counters(); c.Connects <= c.Disconnects {

@@ -71,7 +71,7 @@ func TestBenchTellsOfADeadGenerator(t *testing.T) {
 	rig := newRig(t, ownGenerator(t))
 	b := open(t, rig, harness.Plan{Name: "dead", Load: small})
 	err := b.Drive(t.Context(), 0, func(ctx context.Context) error {
-		if err := harness.Until(ctx, 20*time.Second, "messages are sent", func() bool { sent, _ := b.Generator.Taken(); return sent > 10 }); err != nil {
+		if err := harness.Until(ctx, time.Minute, "messages are sent", func() bool { sent, _ := b.Generator.Taken(); return sent > 10 }); err != nil {
 			return err
 		}
 		process, err := os.FindProcess(b.Generator.Report().PID)

@@ -34,16 +34,11 @@ func ser2net(t *testing.T, accepter, port string) string {
 			t.Fatal("ser2net is not installed: make deps-test")
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close() // free again: the server wants to listen there itself
-	_, number, _ := net.SplitHostPort(address)
+	number := devicetest.FreePort(t)
+	address := fmt.Sprintf("127.0.0.1:%d", number)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "ser2net.yaml")
-	text := fmt.Sprintf("connection: &twin\n  accepter: %s,127.0.0.1,%s\n  connector: serialdev(nouucplock),%s,9600n81,local\n  options:\n    kickolduser: true\n", accepter, number, port)
+	text := fmt.Sprintf("connection: &twin\n  accepter: %s,127.0.0.1,%d\n  connector: serialdev(nouucplock),%s,9600n81,local\n  options:\n    kickolduser: true\n", accepter, number, port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
