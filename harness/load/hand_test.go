@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -95,6 +96,83 @@ func TestHandGivesUpWhatEndsItsConnection(t *testing.T) {
 	refused := slices.DeleteFunc(logOf(t, rec).Events, func(e record.Event) bool { return e.Kind != record.Refused })
 	if len(refused) != 1 || refused[0].Fields["topic"] != "a/ b" || refused[0].Fields["tries"] != "3" || refused[0].Fields["seq"] != "1" {
 		t.Errorf("refusals %+v", refused)
+	}
+}
+
+// Of many messages that are on their way only the one is given up over which the
+// connection ends each time, wherever it stands among them.
+func TestHandGivesUpNothingInnocent(t *testing.T) {
+	for name, qos0 := range map[string]bool{"alone": false, "beside QoS 0": true} {
+		t.Run(name, func(t *testing.T) {
+			rec := newRecorder(t)
+			broker, tap := startBroker(t, nil, "")
+			tap.refuse = "a/ b"
+			g, h := handed(t, rec, broker, nil, nil)
+			const most = 12
+			for i := range most {
+				topic := fmt.Sprintf("a/%d", i)
+				if i == 4 {
+					topic = tap.refuse
+				}
+				line := h.Line(record.Stream{Device: topic, Topic: topic, QoS: 1})
+				until(t, "there is a connection to send on", func() bool { return line.Send(Parcel{QoS: 1}) })
+				if qos0 {
+					h.Line(record.Stream{Device: "q0" + topic, Topic: fmt.Sprintf("q/%d", i), QoS: 0}).Send(Parcel{QoS: 0})
+				}
+			}
+			if err := h.WaitAcked(testContext(t)); err != nil {
+				t.Fatal(err)
+			}
+			health := g.Health()
+			if health.Refused != 1 || health.Acked != most-1 {
+				t.Errorf("the generator counts %+v", health)
+			}
+			if err := g.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range logOf(t, rec).Events {
+				if e.Kind == record.Refused && e.Fields["topic"] != tap.refuse {
+					t.Errorf("%q was given up", e.Fields["topic"])
+				}
+			}
+			last := -1
+			for _, m := range tap.all() { // each for the first time, in their order
+				var n int
+				if _, err := fmt.Sscanf(m.topic, "a/%d", &n); err == nil && n > last {
+					if n != last+1 && (n != 5 || last != 3) {
+						t.Errorf("%s came after a/%d", m.topic, last)
+					}
+					last = n
+				}
+			}
+			if last != most-1 {
+				t.Errorf("the last that came is a/%d", last)
+			}
+		})
+	}
+}
+
+// Cuts that meet several messages at once are held against none of them.
+func TestCutsAreHeldAgainstNoMessage(t *testing.T) {
+	p := &Publisher{cfg: PublisherConfig{Tries: 3}}
+	on := func(at int64) *pending { return &pending{Message: Message{QoS: 1}, at: at, written: true} }
+	for name, c := range map[string]struct {
+		order []*pending
+		loose bool
+		want  int
+	}{
+		"alone":                          {[]*pending{on(1)}, false, 1},
+		"with another":                   {[]*pending{on(1), on(2)}, false, 0},
+		"with one of QoS 0":              {[]*pending{on(1)}, true, 0},
+		"not sent on this connection":    {[]*pending{on(0)}, false, 0},
+		"before one that waits its turn": {[]*pending{on(1), on(0)}, false, 1},
+		"acknowledged already":           {[]*pending{{acked: true, at: 1}}, false, 0},
+	} {
+		p.order, p.loose = c.order, c.loose
+		p.suspect()
+		if got := c.order[0].ended; got != c.want {
+			t.Errorf("%s: held against it %d times, want %d", name, got, c.want)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ type PublisherConfig struct {
 	Recorder  Recorder
 	InFlight  int           // QoS 1 window, at most 65,535; 0 means DefaultInFlight. The broker's own limit holds too
 	NoResend  bool          // forget unacknowledged messages when the connection is lost
-	Tries     int           // a message over which so many connections were lost is refused, as one with an error in PUBACK; 0 means never
+	Tries     int           // a message over which alone so many connections ended is refused, as one with an error in PUBACK; 0 means never
 	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
 	Will      *Will         // nil for none
@@ -100,6 +100,10 @@ type Publisher struct {
 	maxPacket int64
 	inflight  map[uint16]*pending
 	order     []*pending // unacknowledged, in the order they were first written
+	held      []*pending // to be sent after those on their way
+	single    bool       // messages go one at a time, for the one that ends connections to stand out
+	loose     bool       // QoS 0 went out since the last acknowledgement
+	present   bool       // the broker knew the session of this connection
 	lastID    uint16
 	lastSeq   uint64
 	queue     []*pending // waits for the writer goroutine, the first may be half written
@@ -120,6 +124,7 @@ type pending struct {
 	dup     bool
 	acked   bool
 	written bool // wholly, at least once: there is a record of it
+	ended   int  // connections that ended while nothing else was on its way
 }
 
 // NewPublisher returns a publisher that is not connected yet.
@@ -284,7 +289,7 @@ func (p *Publisher) WaitAcked(ctx context.Context) error {
 // settle wakes those who wait for everything to be acknowledged; the caller
 // holds mu.
 func (p *Publisher) settle() {
-	if len(p.order)+len(p.queue) > 0 {
+	if len(p.order)+len(p.queue)+len(p.held) > 0 {
 		return
 	}
 	for _, w := range p.waiters {

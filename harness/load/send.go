@@ -18,7 +18,7 @@ func (p *Publisher) Send(m Message) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts.Offered++
-	if p.conn == nil || p.queued > maxPending || (m.QoS > 0 && len(p.order) >= p.window) {
+	if p.conn == nil || p.queued > maxPending || len(p.held) >= maxHeld || (m.QoS > 0 && len(p.order) >= p.window) {
 		p.block(&m)
 		return false
 	}
@@ -40,11 +40,21 @@ func (p *Publisher) Send(m Message) bool {
 		p.block(&m)
 		return false
 	}
+	if p.single { // behind what is sent one at a time
+		out.attempt = 0
+		p.held = append(p.held, out)
+		p.counts.Sent++
+		return true
+	}
 	out.frame = encoded
+	p.loose = p.loose || out.QoS == 0
 	p.counts.Sent++
 	p.write(out)
 	return true
 }
+
+// maxHeld bounds what is held back while messages are sent one at a time.
+const maxHeld = 1 << 16
 
 // block records a message that was not written.
 func (p *Publisher) block(m *Message) {
@@ -89,6 +99,9 @@ func (p *Publisher) write(m *pending) {
 	switch {
 	case err != nil:
 		// The reader sees the broken connection too and takes it from there.
+		if n <= 0 {
+			m.at = 0
+		}
 		p.push(m)
 	case !direct:
 		m.at = 0

@@ -28,18 +28,13 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	// What was acknowledged behind one that was not is done, and its packet
 	// identifier may be another's by now.
 	p.order = slices.DeleteFunc(p.order, func(m *pending) bool { return m.acked || p.hopeless(m) })
-	for _, m := range p.order {
-		m.dup, m.at = present, 0
-		m.attempt++
-		encoded, err := p.frame(m)
-		if err != nil {
-			p.cfg.Log.Error("encode again", "publisher", p.cfg.Name, "error", err)
-			continue
-		}
-		m.frame = encoded
-		p.push(m)
-		p.counts.Resent++
+	p.present, p.loose = present, false
+	p.held = slices.Clone(p.order)
+	for _, m := range p.held {
+		m.at = 0 // none of it is on its way here
 	}
+	p.single = p.cfg.Tries > 0 && len(p.held) > 0
+	p.release()
 	p.rec.Event(record.Event{
 		Kind: record.Connected, Subject: p.cfg.Name,
 		Fields: map[string]string{"session_present": strconv.FormatBool(present), "resend": strconv.Itoa(len(p.order))},
@@ -47,12 +42,70 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	p.settle()
 }
 
-// hopeless gives a message up over which the connection ended often enough, and reports whether it did; the caller holds mu.
+// release sends what is held back: one message of QoS 1, and what is before it,
+// where that is alone until it is acknowledged; else all. The caller holds mu.
+func (p *Publisher) release() {
+	for len(p.held) > 0 {
+		m := p.held[0]
+		p.held = p.held[1:]
+		if p.again(m) && p.single && m.QoS > 0 {
+			return
+		}
+	}
+	p.single = false
+}
+
+// again sends a message on a connection that it was not sent on, and reports
+// whether it did; the caller holds mu.
+func (p *Publisher) again(m *pending) bool {
+	m.dup = p.present && m.attempt > 0
+	m.attempt++
+	encoded, err := p.frame(m)
+	if err != nil {
+		p.cfg.Log.Error("encode again", "publisher", p.cfg.Name, "error", err)
+		return false
+	}
+	m.frame = encoded
+	p.loose = p.loose || m.QoS == 0
+	if m.attempt > 1 {
+		p.counts.Resent++
+	}
+	p.push(m)
+	return true
+}
+
+// suspect holds the end of a connection against the one message that may have been
+// its cause: the only one that was on its way, nothing of QoS 0 beside it, which
+// nobody acknowledges. Where there were several, all of them but one are innocent;
+// after the next connection they go one at a time, so that the one stands out. The
+// caller holds mu.
+func (p *Publisher) suspect() {
+	var alone *pending
+	for _, m := range p.order {
+		switch {
+		case m.acked || m.at == 0:
+		case alone != nil:
+			return
+		default:
+			alone = m
+		}
+	}
+	if alone != nil && !p.loose {
+		alone.ended++
+	}
+}
+
+// hopeless gives a message up over which the connection ended often enough, and
+// reports whether it did; the caller holds mu.
 func (p *Publisher) hopeless(m *pending) bool {
-	if p.cfg.Tries <= 0 || !m.written || int64(m.attempt) < int64(p.cfg.Tries) {
+	if p.cfg.Tries <= 0 || m.ended < p.cfg.Tries {
 		return false
 	}
 	delete(p.inflight, m.id)
+	if !m.written { // a broker that ends the connection within it
+		p.counts.Sent--
+		p.block(&m.Message)
+	}
 	p.refused(m, p.rec.Clock().Now(), "tries", strconv.Itoa(p.cfg.Tries))
 	return true
 }
@@ -71,6 +124,7 @@ func (p *Publisher) detach(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conn = nil
+	p.suspect()
 	p.dropQueue()
 	if p.cfg.NoResend {
 		p.order = nil
@@ -85,10 +139,10 @@ func (p *Publisher) detach(err error) {
 	p.rec.Event(record.Event{Kind: record.Disconnected, Subject: p.cfg.Name, Fields: map[string]string{"error": reason}})
 }
 
-// dropQueue gives up what was not written: QoS 1 messages stay in order and
+// dropQueue gives up what was not written or is held back: QoS 1 messages stay in order and
 // are sent again, QoS 0 messages are gone and recorded as blocked.
 func (p *Publisher) dropQueue() {
-	for _, m := range p.queue {
+	for _, m := range append(p.queue, p.held...) {
 		if m.attempt > 1 {
 			continue
 		}
@@ -97,7 +151,7 @@ func (p *Publisher) dropQueue() {
 			p.block(&m.Message)
 		}
 	}
-	p.queue, p.queued = nil, 0
+	p.queue, p.queued, p.held = nil, 0, nil
 }
 
 // abandon records as blocked what was accepted and is never going to be
@@ -176,7 +230,7 @@ func (p *Publisher) acknowledge(id uint16, code byte, at int64) {
 		return
 	}
 	delete(p.inflight, id)
-	m.acked = true
+	m.acked, p.loose = true, false // a broker takes messages in their order
 	// Acknowledgements come in order as a rule: the first is ours.
 	for len(p.order) > 0 && p.order[0].acked {
 		p.order[0] = nil
@@ -190,6 +244,9 @@ func (p *Publisher) acknowledge(id uint16, code byte, at int64) {
 			Kind: record.Acked, Node: p.node, Stream: m.Stream, Seq: m.Seq, Due: m.Due, At: at,
 			Digest: m.Digest, Bytes: uint32(len(m.Payload)), Aux: m.attempt,
 		})
+	}
+	if p.single {
+		p.release()
 	}
 	p.settle()
 }
