@@ -65,7 +65,7 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 		for range l.Cycles {
 			err := fault.During(ctx, b.Recorder, clockFault(b), func(ctx context.Context) error { return seen.after(ctx, b, l.Hold) })
 			if errors.Is(err, fault.ErrUnavailable) {
-				seen.Refused = err.Error()
+				seen.Refused, seen.Hook = err.Error(), hooked(b)
 				return nil
 			}
 			if err == nil {
@@ -87,12 +87,28 @@ type clockFacts struct {
 	Offsets []time.Duration `json:"offsets_ns"` // of its clock from ours, before the first step and after each
 	Unknown string          `json:"unknown"`    // why it said nothing, "" when it did
 	Refused string          `json:"refused"`    // why the clock was not stepped, "" when it was
+	Hook    bool            `json:"hook"`       // it was the descriptor's hook that did not
+}
+
+// hooked reports whether the clock is stepped by a hook of the descriptor.
+func hooked(b *harness.Bench) bool { return len(b.SUT.Descriptor().Hooks.StepClock) > 0 }
+
+// beyond says why the harness cannot step the clock of this system, which gives no
+// hook for it, on this machine: its processes let themselves not be changed. "" when
+// it can. What was tried on a child of the harness (fault.NoClockStep) is known of
+// the system itself only here. A step that was made and could not be taken back is
+// no reason.
+func (f clockFacts) beyond() string {
+	if f.Refused == "" || f.Hook || len(f.Offsets) > 1 {
+		return ""
+	}
+	return "the clock of its processes cannot be stepped here, and it names no hook stepClock: " + f.Refused
 }
 
 // clockFault sets the clock ahead, and back when it is reverted.
 func clockFault(b *harness.Bench) fault.Fault {
 	const name = "wall clock an hour ahead"
-	if len(b.SUT.Descriptor().Hooks.StepClock) == 0 {
+	if !hooked(b) {
 		return fault.ClockStep(name, b.SUT, clockStep)
 	}
 	by := func(step time.Duration) func(context.Context) error {
@@ -164,6 +180,10 @@ func (f clockFacts) unseen(cycles int) []stats.Gate {
 
 func judgeClockStep(c *spec.Case) {
 	seen := spec.Facts[clockFacts](c)
+	if why := seen.beyond(); why != "" {
+		notAsked(c, "RES-06", why)
+		return
+	}
 	l, j := c.Load("clockstep"), newJudged(c)
 	j.unmet = append(j.unmet, seen.unseen(l.Cycles)...)
 	j.steady("RES-06", "effect of the step/effects of the step")

@@ -62,8 +62,9 @@ func ClockStep(name string, p Running, by time.Duration) Fault {
 }
 
 // NoClockStep says why ClockStep works on no process of this machine; nil where
-// nothing is known against it. It is tried on the running program, once, in a way
-// that changes nothing: a process that is another user's may still refuse.
+// nothing is known against it. It is tried once, on a child of this program that does
+// nothing: a process that is another user's, or has capabilities of its own, may still
+// refuse.
 func NoClockStep() error { return noClockStep() }
 
 var noClockStep = sync.OnceValue(tryClock)
