@@ -166,8 +166,8 @@ func inGuise(b *harness.Bench, shown *canaries) (map[string][]attempt, error) {
 	return all, nil
 }
 
-// addTransports adds viewers without TLS, with old versions of it, and one that
-// does not know the authority; none for a system without TLS.
+// addTransports adds viewers without TLS and with old versions of it; none for a
+// system without TLS.
 func addTransports(b *harness.Bench, add func(id, name string, change func(*viewer.Config))) {
 	if b.SUT.TLS() == nil {
 		return
@@ -181,7 +181,6 @@ func addTransports(b *harness.Bench, add func(id, name string, change func(*view
 			cfg.TLS.MinVersion, cfg.TLS.MaxVersion = version, version
 		})
 	}
-	add("SEC-01", "trust in the system's authorities only", func(cfg *viewer.Config) { cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12} })
 }
 
 // foreignOrigins returns origins that are not own, by what is wrong with them.

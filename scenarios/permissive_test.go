@@ -119,6 +119,41 @@ func TestAPermissiveBridgeIsFailed(t *testing.T) {
 	}
 }
 
+// A system that did not refuse in time is asked a second time: the rig may have
+// stood still.
+func TestWhoDidNotRefuseIsAskedTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		a     attempt
+		tries []outcome
+		want  int
+	}{
+		"refused":                      {attempt{}, []outcome{{ended: true}}, 0},
+		"served":                       {attempt{}, []outcome{{served: "batch"}}, 0},
+		"held up once":                 {attempt{}, []outcome{{}, {ended: true}}, 1},
+		"never ended":                  {attempt{}, []outcome{{}, {}}, 1},
+		"a protocol that need not end": {attempt{guise: &viewer.Config{}}, []outcome{{}}, 0},
+	} {
+		n := 0
+		got := c.a.insist(func() outcome { n++; return c.tries[n-1] })
+		if n != len(c.tries) || got != c.tries[c.want] {
+			t.Errorf("%s: %d tries, %+v", name, n, got)
+		}
+	}
+}
+
+// A system without TLS has no old versions of it, and who says nothing is given
+// the time that bridges give.
+func TestWhatIsNotThereIsNotAsked(t *testing.T) {
+	base := permissive(t)
+	base.TLS = nil
+	if got := transports(base, "token"); len(got) != 0 {
+		t.Errorf("without TLS there are %d attempts to get round it", len(got))
+	}
+	if got := strangers(base)[0].patience(); got != silentWait {
+		t.Errorf("who says nothing waits %v for its end", got)
+	}
+}
+
 // A bridge that refuses everyone proves nothing by refusing strangers.
 func TestRefusingEveryoneIsNoPass(t *testing.T) {
 	c := caseOf(t, nil)

@@ -41,7 +41,8 @@ type siegeFacts struct {
 	Kinds      []siegeKind `json:"kinds"`
 	From       int64       `json:"from_ns"` // on the run clock
 	To         int64       `json:"to_ns"`
-	CrowdedOut string      `json:"crowded_out"` // how a rightful viewer fared meanwhile, "" when it was served
+	Control    string      `json:"control,omitempty"` // why that proves nothing: how a rightful viewer fared before
+	CrowdedOut string      `json:"crowded_out"`       // how a rightful viewer fared meanwhile, "" when it was served
 }
 
 // siegeKinds are the ways in of connections that get nowhere, and how many of each.
@@ -181,6 +182,9 @@ func (d *dribbling) SetReadDeadline(t time.Time) error {
 // while whether a rightful viewer is still served, and waits until all are closed,
 // or longer than limit.
 func lay(ctx context.Context, b *harness.Bench, limit time.Duration) (seen siegeFacts, err error) {
+	if seen.Control, err = rightful(ctx, b); err != nil {
+		return seen, err
+	}
 	seen.From = b.Clock.Now()
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -239,7 +243,11 @@ func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps [
 		}
 	}
 	figure.N, figure.NEff, figure.Estimate = y.Checks, y.Checks, reports.Float(slowest.Seconds()*1e3)
-	if f.CrowdedOut != "" {
+	var gates []stats.Gate
+	switch {
+	case f.Control != "":
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: f.Control, Cure: "a bridge that serves rightful viewers"})
+	case f.CrowdedOut != "":
 		y.violation(id, "crowded-out", "rightful viewer", f.CrowdedOut)
 	}
 	before, _ := memory(usage, 0, f.From)
@@ -247,9 +255,8 @@ func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps [
 	if grown := (int64(most) - int64(before)) >> 20; before > 0 && samples > 0 && grown > siegeMemory {
 		y.violation(id, "memory", "all processes", fmt.Sprintf("%d connections that got nowhere cost %d MiB, %d are allowed", y.Checks, grown, siegeMemory))
 	}
-	var gates []stats.Gate
 	if oracle.Excused(gaps, limit.Time, slowest, f.From, f.To) {
-		figure.Estimate, gates = nan, rigAway(1)
+		figure.Estimate, gates = nan, append(gates, rigAway(1)...)
 	}
 	if f.To == 0 {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonSamples, Cure: "a run to its end", Detail: "no siege was laid"})

@@ -202,6 +202,7 @@ func TestASiegeIsJudged(t *testing.T) {
 		{"some held open", func(f *siegeFacts) { f.Kinds[1].Open = 3 }, usage(40), reports.Fail, "held-open"},
 		{"closed late", func(f *siegeFacts) { f.Kinds[0].Slowest = 11 * time.Second }, usage(40), reports.Fail, ""},
 		{"others crowded out", func(f *siegeFacts) { f.CrowdedOut = "HTTP status 503" }, usage(40), reports.Fail, "crowded-out"},
+		{"nobody served, siege or not", func(f *siegeFacts) { f.Control, f.CrowdedOut = "HTTP status 403", "HTTP status 403" }, usage(40), reports.Inconclusive, ""},
 		{"memory without bound", func(*siegeFacts) {}, usage(400), reports.Fail, "memory"},
 		{"no siege", func(f *siegeFacts) { *f = siegeFacts{} }, usage(40), reports.Inconclusive, ""},
 	} {
