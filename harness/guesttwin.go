@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 
@@ -60,11 +61,20 @@ func openGuestTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) erro
 				ID: d.ID, Kind: KindGuestTwin, Model: node.Model, Serial: node.Serial, Port: node.Path, Baud: d.Baud, LineSettings: d.LineSettings,
 			}}
 		},
-		// The line discipline echoes what comes while the port is opened: what the
-		// device heard of it must not be the head of a command.
-		hello: "\n",
+		tell: func(ctx context.Context, port string) (io.WriteCloser, error) {
+			to, err := guest.Tell(ctx, s.guest.Dial, port)
+			return greeting{to}, err
+		},
 	})
 }
+
+// greeting says an empty line before each command: the line discipline echoes what
+// comes while the port is opened, and what the device heard of it must not be the
+// head of a command.
+type greeting struct{ *guest.Teller }
+
+// Write implements io.Writer.
+func (g greeting) Write(p []byte) (int, error) { return g.Teller.Write(append([]byte("\n"), p...)) }
 
 // startGuest starts the guest of the bench unless it runs.
 func (s *sources) startGuest(ctx context.Context, b *Bench) error {

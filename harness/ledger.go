@@ -102,10 +102,11 @@ func (l *Ledger) Noise(rate float64, seed uint64) {
 	}
 }
 
-// Between waits until the reader has taken what was said out of the kernel, does
-// something before the next line, and gives what is said from then on a fate. That
-// the reader has read does not mean that anybody was told: whoever needs that waits
-// for the last line there. It returns the error of act, or that of ctx.
+// Between waits until the reader has taken what was said out of the kernel (on a
+// guest's port: until the guest's kernel has it), does something before the next
+// line, and gives what is said from then on a fate. That the reader has read does
+// not mean that anybody was told: whoever needs that waits for the last line there.
+// It returns the error of act, or that of ctx.
 func (l *Ledger) Between(ctx context.Context, fate Fate, act func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -24,6 +25,14 @@ type System struct {
 	Attach func(ctx context.Context, slot int, fd uintptr) error
 }
 
+// agent is Serve at work.
+type agent struct {
+	System
+
+	mu   sync.Mutex
+	open map[string]*serialline.Line // by selector: the ports that hosts have open
+}
+
 // hostPatience is how long the host may leave what the agent sends; then the
 // connection is given up.
 const hostPatience = 30 * time.Second
@@ -36,6 +45,7 @@ func Serve(ctx context.Context, door net.Listener, s System) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = door.Close() })
 	defer stop()
+	a := &agent{System: s, open: map[string]*serialline.Line{}}
 	for {
 		conn, err := door.Accept()
 		if err != nil {
@@ -48,7 +58,7 @@ func Serve(ctx context.Context, door net.Listener, s System) error {
 			defer func() { _ = conn.Close() }()
 			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			defer stop()
-			if err := s.serve(ctx, conn); err != nil {
+			if err := a.serve(ctx, conn); err != nil {
 				_ = writeLine(conn, Status{Error: err.Error()})
 			}
 		})
@@ -56,7 +66,7 @@ func Serve(ctx context.Context, door net.Listener, s System) error {
 }
 
 // serve does what the first line says. An error is told to the host.
-func (s System) serve(ctx context.Context, conn net.Conn) error {
+func (s *agent) serve(ctx context.Context, conn net.Conn) error {
 	in := bufio.NewReader(conn)
 	var asked request
 	if err := readLine(in, &asked); err != nil {
@@ -72,13 +82,15 @@ func (s System) serve(ctx context.Context, conn net.Conn) error {
 	case asked.Op == opAttach:
 		return s.attach(ctx, conn, asked.Slot)
 	case asked.Op == opOpen && asked.Open != nil:
-		return s.open(ctx, conn, in, *asked.Open)
+		return s.openPort(ctx, conn, in, *asked.Open)
+	case asked.Op == opTell:
+		return s.tell(conn, in, asked.Tell)
 	}
 	return fmt.Errorf("guest: request %q is not known", asked.Op)
 }
 
 // attach gives the connection away: what is read and written then is the kernel's.
-func (s System) attach(ctx context.Context, conn net.Conn, slot int) error {
+func (s *agent) attach(ctx context.Context, conn net.Conn, slot int) error {
 	tcp, is := conn.(*net.TCPConn)
 	if !is {
 		return errors.New("guest: a cable must be a TCP connection")
@@ -124,12 +136,12 @@ type port struct {
 
 // open lets the driver read a port and passes on what it sees, and commands to it,
 // until the host hangs up.
-func (s System) open(ctx context.Context, conn net.Conn, in *bufio.Reader, asked Port) error {
+func (s *agent) openPort(ctx context.Context, conn net.Conn, in *bufio.Reader, asked Port) error {
 	sel, err := inventory.ParseSelector(asked.Select)
 	if err != nil {
 		return err
 	}
-	p := &port{system: s, sel: sel, conn: conn}
+	p := &port{system: s.System, sel: sel, conn: conn}
 	p.sending.Lock() // what is read waits until the host was told that the port is open
 	line, err := serialline.Open(ctx, serialline.Config{
 		Port: asked.Select, Inventory: s.Inventory, Baud: asked.Baud, DataBits: asked.DataBits, Parity: asked.Parity, StopBits: asked.StopBits,
@@ -141,12 +153,47 @@ func (s System) open(ctx context.Context, conn net.Conn, in *bufio.Reader, asked
 	}
 	defer func() { _ = line.Close() }()
 	p.line = line
+	s.keep(asked.Select, line)
+	defer s.keep(asked.Select, nil)
 	p.write(kindPlugged, p.path())
 	p.sending.Unlock()
 	for {
 		kind, text, err := readRecord(in)
 		if err != nil {
 			return nil // the host hung up
+		}
+		p.obey(kind, text)
+	}
+}
+
+// keep makes an open port known to tell, nil forgets it.
+func (s *agent) keep(sel string, line *serialline.Line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if line == nil {
+		delete(s.open, sel)
+		return
+	}
+	s.open[sel] = line
+}
+
+// tell writes to a port that another connection has open, until the host hangs up.
+func (s *agent) tell(conn net.Conn, in *bufio.Reader, sel string) error {
+	p := &port{conn: conn}
+	for {
+		kind, text, err := readRecord(in)
+		if errors.Is(err, io.EOF) {
+			return nil // the host hung up
+		}
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		p.line = s.open[sel]
+		s.mu.Unlock()
+		if p.line == nil || kind != kindWrite {
+			p.answer(result{Error: fmt.Sprintf("guest: nobody has %q open, or command %q is none for it", sel, kind)})
+			continue
 		}
 		p.obey(kind, text)
 	}
@@ -206,7 +253,11 @@ func (p *port) obey(kind byte, text []byte) {
 	if err != nil {
 		answer.Error = err.Error()
 	}
-	said, err := json.Marshal(answer)
+	p.answer(answer)
+}
+
+func (p *port) answer(r result) {
+	said, err := json.Marshal(r)
 	if err != nil {
 		said = []byte(`{"error":"guest: the answer cannot be told"}`)
 	}

@@ -56,6 +56,14 @@ func TestSensorReadsAPortThroughTheAgent(t *testing.T) {
 	}
 	defer twin.Close()
 	dial := agent(t, nil)
+	teller, err := guest.Tell(t.Context(), dial, twin.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer teller.Close()
+	if _, err := teller.Write([]byte("led on\n")); err == nil || !strings.Contains(err.Error(), "nobody has") {
+		t.Errorf("told a port that nobody has open: %v", err)
+	}
 	states := make(chan string, 16)
 	s, err := guest.Open(t.Context(), dial, guest.Config{ID: "s", Port: guest.Port{Select: twin.Path(), Baud: 115200}, Codec: codec.LineJSON{},
 		OnState: func(path, _ string) { states <- path }})
@@ -96,6 +104,14 @@ func TestSensorReadsAPortThroughTheAgent(t *testing.T) {
 		defer mu.Unlock()
 		return heard.String() == "led on\n"
 	})
+	if _, err := teller.Write([]byte("led off\n")); err != nil { // from another connection
+		t.Fatal(err)
+	}
+	devicetest.Eventually(t, "the device to hear both", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return heard.String() == "led on\nled off\n"
+	})
 	on := true
 	if _, err := s.Control(guest.Control{DTR: &on}); err == nil || !strings.Contains(err.Error(), "no modem lines") {
 		t.Errorf("DTR of a pty: %v, want that it has no modem lines", err)
@@ -118,6 +134,16 @@ func TestSensorReadsAPortThroughTheAgent(t *testing.T) {
 	expect("2")
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+	devicetest.Eventually(t, "the agent to forget the port", func() bool {
+		_, err := teller.Write([]byte("led on\n"))
+		return err != nil && strings.Contains(err.Error(), "nobody has")
+	})
+	if err := errors.Join(teller.Close(), teller.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := teller.Write([]byte("x")); err == nil {
+		t.Error("a closed teller writes")
 	}
 	if _, err := s.Read(ctx); !errors.Is(err, devices.ErrClosed) {
 		t.Errorf("read after Close: %v", err)

@@ -20,13 +20,15 @@ const (
 	opStatus = "status"
 	opAttach = "attach"
 	opOpen   = "open"
+	opTell   = "tell"
 )
 
 // request is the first line of a connection.
 type request struct {
 	Op   string `json:"op"`
 	Slot int    `json:"slot,omitempty"` // attach: socket of the virtual hub, from 0
-	Open *Port  `json:"open,omitempty"`
+	Open *Port  `json:"open,omitempty"` // open
+	Tell string `json:"tell,omitempty"` // tell: selector of a port that another connection has open; commands follow
 }
 
 // Port says which port of the guest is to be opened, and how.
