@@ -35,23 +35,30 @@ func TestDriversAreHeldToWhatWasDamaged(t *testing.T) {
 // A device that its driver had back too late is not held against the system; one
 // that the system kept back is.
 func TestTheWayBackIsJudgedFromTheDriverOn(t *testing.T) {
-	ends := func(change func(*oracle.Stimulus)) func(j *judged) {
+	const shown = 3000 // the line of d1, one each 4 ms, that shows it again
+	judge := func(late time.Duration) func(j *judged) {
 		all := append(stimuli(40*time.Millisecond), stimuli(41*time.Millisecond)...)
-		change(&all[7])
+		all = slices.DeleteFunc(all, func(s oracle.Stimulus) bool { return s.Seq > shown-2000 && s.Seq < shown })
+		at := slices.IndexFunc(all, func(s oracle.Stimulus) bool { return s.Seq == shown })
+		all[at].At -= int64(late)
 		return func(j *judged) { j.back("HW-03", all) }
+	}
+	silent := func(log *record.Log) {
+		log.Records = slices.DeleteFunc(log.Records, func(r record.Record) bool { return r.Stream == 0 && r.Seq > shown-2000 && r.Seq < shown })
 	}
 	keptBack := func(log *record.Log) {
 		for i := range log.Records {
-			if r := &log.Records[i]; r.Kind == record.Received && r.Stream == 0 && r.Seq == 775 {
+			if r := &log.Records[i]; r.Kind == record.Received && r.Stream == 0 && r.Seq == shown {
 				r.At += int64(6 * time.Second)
 			}
 		}
 		slices.SortFunc(log.Records, func(a, b record.Record) int { return cmp.Compare(a.At, b.At) })
 	}
 	verdictsOf(t, "hardware", goodLog, []seeded{
-		{defect: "none", judge: ends(func(*oracle.Stimulus) {}), verdict: reports.Pass},
-		{defect: "a port that is found late", judge: ends(func(s *oracle.Stimulus) { s.At -= int64(6 * time.Second) }), verdict: reports.Inconclusive},
-		{defect: "a message kept back", tamper: keptBack, judge: ends(func(*oracle.Stimulus) {}), verdict: reports.Fail},
+		{defect: "none", judge: judge(0), verdict: reports.Pass},
+		{defect: "a port that is found late", tamper: silent, judge: judge(6 * time.Second), verdict: reports.Inconclusive},
+		{defect: "lines that were there and not shown", judge: judge(6 * time.Second), verdict: reports.Fail},
+		{defect: "a line kept back", tamper: keptBack, judge: judge(0), verdict: reports.Fail},
 	})
 }
 

@@ -67,11 +67,14 @@ func (h *History) Responses(o Options, list []Stimulus) (Latencies, []reports.Fi
 	return l, found
 }
 
-// Heard returns when the driver of the device had the message of response n, by the
-// run clock: what came before is not the system's. 0 when that is not on record.
+// Heard returns when the driver of the device first had anything of it after the
+// stimulus of response n, by the run clock, whatever was shown of it: what came
+// before is not the system's. 0 when nothing is on record.
 func (l Latencies) Heard(n int) int64 {
-	if m := l.history.at(l.Stream[n], l.Seq[n]); m != nil {
-		return m.due
+	for _, m := range l.history.streams[l.Stream[n]].messages {
+		if m.due >= l.Series.Due[n] && m.due > 0 {
+			return m.due
+		}
 	}
 	return 0
 }

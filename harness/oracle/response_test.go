@@ -26,8 +26,8 @@ func TestResponsesAreWhatTheRecordsBearOut(t *testing.T) {
 	if len(l.Series.Value) != len(want) || l.Lost != 1 || l.Negative != 1 {
 		t.Fatalf("%v, %d lost, %d negative", l.Series.Value, l.Lost, l.Negative)
 	}
-	if l.Heard(0) != due(1) || l.Heard(1) != 0 || l.Heard(2) != due(2) {
-		t.Errorf("drivers had them at %d, %d and %d", l.Heard(0), l.Heard(1), l.Heard(2))
+	if l.Heard(0) != due(1) || l.Heard(1) != due(3) || l.Heard(2) != due(3) {
+		t.Errorf("drivers had something at %d, %d and %d", l.Heard(0), l.Heard(1), l.Heard(2))
 	}
 	for i, v := range want {
 		if l.Series.Value[i] != v {
