@@ -34,7 +34,8 @@ type link interface {
 	// error wraps errDown when there is no connection.
 	subscribe(ctx context.Context, filter string, qos byte) error
 	// publish hands a message to the network and, with QoS 1 or 2, waits for its
-	// acknowledgement.
+	// acknowledgement. The error wraps errDown when it did not come because of the
+	// network; any other is ctx's or for good.
 	publish(ctx context.Context, m message) error
 	// close disconnects and waits for the goroutines of the link.
 	close()
@@ -62,8 +63,10 @@ type linkConfig struct {
 	asPublished bool
 	will        *message // published by the broker when the link ends in whatever way; nil for none
 
-	// Of the following none may block. All are required but receive.
+	// Of the following none may block, and up and down are called one after another.
+	// All are required but down and receive.
 	up      func(present bool) // connected; present: the broker has kept the session
+	down    func()             // a connection that was up is lost
 	failed  func(err error)    // an attempt to connect has failed, or a connection that was up
 	receive func(m message)    // on the reading goroutine; keeps nothing of m
 }
@@ -74,6 +77,9 @@ func newLink(cfg linkConfig) (link, error) {
 		cfg.username = cfg.broker.User.Username()
 		p, _ := cfg.broker.User.Password()
 		cfg.password = []byte(p)
+	}
+	if cfg.down == nil { // of interest to few
+		cfg.down = func() {}
 	}
 	if cfg.version == "3.1.1" {
 		return newOlder(cfg), nil

@@ -53,6 +53,9 @@ type Config struct {
 	// must not block and keeps nothing of the payload. With MQTT 5 messages then
 	// carry the retained flag that their publisher gave them.
 	Tap func(Message)
+	// Linked is told that the connection was made (true) or lost (false), one after
+	// another; optional. It must not block. Close is no loss.
+	Linked func(up bool)
 	// KeepRetained publishes retained messages too. They were sent before the
 	// subscription, nobody knows when, so they are left out and counted.
 	KeepRetained bool
@@ -65,6 +68,7 @@ type Config struct {
 // Stats are totals beside devices.Counters.
 type Stats struct {
 	Connects uint64 // connections made, the first included
+	Lost     uint64 // of them those that were lost; what came meanwhile is missing without a durable session
 	Retained uint64 // retained messages left out
 	Online   uint64 // messages that said that a device is there
 	Offline  uint64 // messages, last wills among them, that said that one is gone
@@ -173,6 +177,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Retry <= 0 {
 		c.Retry = 500 * time.Millisecond
 	}
+	if c.Linked == nil {
+		c.Linked = func(bool) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -189,8 +196,13 @@ func (d *Device) settings() linkConfig {
 	if !c.keep {
 		c.clientID = "plumbline-" + randomID()
 	}
+	c.down = func() {
+		d.count(func(s *Stats) { s.Lost++ })
+		d.cfg.Linked(false)
+	}
 	c.up = func(present bool) {
 		d.count(func(s *Stats) { s.Connects++ })
+		d.cfg.Linked(true)
 		if present && d.isSubscribed() {
 			return // the broker kept what this device subscribed
 		}

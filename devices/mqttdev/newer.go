@@ -3,6 +3,7 @@ package mqttdev
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -36,8 +37,9 @@ func newNewer(cfg linkConfig) (*newer, error) {
 			}
 			return cfg.retry
 		},
-		OnConnectionUp: func(_ *autopaho.ConnectionManager, ack *paho.Connack) { cfg.up(ack.SessionPresent) },
-		OnConnectError: cfg.failed,
+		OnConnectionUp:   func(_ *autopaho.ConnectionManager, ack *paho.Connack) { cfg.up(ack.SessionPresent) },
+		OnConnectionDown: func() bool { cfg.down(); return true },
+		OnConnectError:   cfg.failed,
 	}
 	c.ClientID = cfg.clientID
 	if cfg.keep {
@@ -73,8 +75,16 @@ func (n *newer) subscribe(ctx context.Context, filter string, qos byte) error {
 }
 
 func (n *newer) publish(ctx context.Context, m message) error {
-	_, err := n.manage.Publish(ctx, &paho.Publish{Topic: m.topic, QoS: m.qos, Retain: m.retain, Payload: m.payload})
-	return down(err)
+	answer, err := n.manage.Publish(ctx, &paho.Publish{Topic: m.topic, QoS: m.qos, Retain: m.retain, Payload: m.payload})
+	switch {
+	case answer != nil && answer.ReasonCode >= 0x80: // MQTT 5 section 2.4; of a PUBREC the library makes no error
+		return fmt.Errorf("the broker refuses the message: reason 0x%02X", answer.ReasonCode)
+	case err == nil || answer != nil || ctx.Err() != nil || errors.Is(err, paho.ErrInvalidArguments):
+		return err
+	}
+	// The rest is the network's, with many names: no connection, none any more in the
+	// session, a write that failed, an end before the answer, no answer in time.
+	return fmt.Errorf("%w: %w", errDown, err)
 }
 
 // down puts our own error in the place of the library's.

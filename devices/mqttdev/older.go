@@ -53,6 +53,7 @@ func (o *older) run() {
 		err = o.serve(conn, in)
 		o.detach()
 		if o.ctx.Err() == nil {
+			o.cfg.down()
 			o.cfg.failed(fmt.Errorf("the connection was lost: %w", err))
 		}
 	}

@@ -25,6 +25,7 @@ type PublisherConfig struct {
 type Publisher struct {
 	broker link
 	up     chan struct{} // full after each connection that was made
+	retry  time.Duration
 
 	mu   sync.Mutex
 	last error
@@ -43,7 +44,7 @@ func NewPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error) 
 	if cfg.Retry <= 0 {
 		cfg.Retry = 500 * time.Millisecond
 	}
-	p := &Publisher{up: make(chan struct{}, 1)}
+	p := &Publisher{up: make(chan struct{}, 1), retry: cfg.Retry}
 	var err error
 	p.broker, err = newLink(linkConfig{
 		broker: cfg.Broker, tls: cfg.TLS, version: cfg.Version, username: cfg.Username, password: cfg.Password,
@@ -94,6 +95,9 @@ func (p *Publisher) Publish(ctx context.Context, m Message) error {
 		return fmt.Errorf("mqttdev: publish %q: QoS 2 needs MQTT 5", m.Topic)
 	}
 	for {
+		if err := ctx.Err(); err != nil { // with QoS 0 there is nothing to wait for that would see it
+			return fmt.Errorf("mqttdev: publish %q: %w", m.Topic, err)
+		}
 		err := p.broker.publish(ctx, message{topic: m.Topic, payload: m.Payload, qos: m.QoS, retain: m.Retain})
 		if !errors.Is(err, errDown) {
 			if err != nil {
@@ -101,10 +105,21 @@ func (p *Publisher) Publish(ctx context.Context, m Message) error {
 			}
 			return err
 		}
-		if err := p.connected(ctx); err != nil {
+		if err := p.pause(ctx); err != nil {
 			return fmt.Errorf("mqttdev: publish %q: %w", m.Topic, err)
 		}
 	}
+}
+
+// pause waits for another connection, or for a while: an answer that did not come
+// need not have cost the connection.
+func (p *Publisher) pause(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, p.retry)
+	defer cancel()
+	if err := p.connected(bounded); err != nil && ctx.Err() != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return nil
 }
 
 // Close disconnects and waits for the connection's goroutines.

@@ -204,7 +204,7 @@ func TestLostLinkEndsWaits(t *testing.T) {
 	up := make(chan struct{}, 10)
 	o := newOlder(linkConfig{
 		broker: &url.URL{Scheme: "mqtt", Host: l.Addr().String()}, clientID: "c", retry: time.Hour,
-		up: func(bool) { up <- struct{}{} }, failed: func(error) {},
+		up: func(bool) { up <- struct{}{} }, down: func() {}, failed: func(error) {},
 	})
 	<-up
 	first := <-conns

@@ -58,6 +58,7 @@ type Summary struct {
 	Bytes    uint64 // in them
 	Events   uint64 // changes of lines, errors, losses
 	Lost     uint64 // pieces that came faster than the disk took them, not kept
+	Breaks   uint64 // connections to the broker that were lost: what it brought meanwhile is missing
 	Withheld uint64 // messages that anonymising kept back
 	Size     int64  // of the file
 	Length   time.Duration

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"plumbline/devices/codec"
 	"plumbline/devices/internal/intake"
@@ -17,7 +16,7 @@ import (
 // MQTT records the messages of a topic filter, those that the broker has retained
 // first, as Serial records a port. Config is as for mqttdev.Open. After a lost
 // connection it comes back; what was published meanwhile is missing, and the
-// recording says when it was.
+// recording says when that was, as of a port that was unplugged and plugged in again.
 func MQTT(ctx context.Context, cfg mqttdev.Config, opts Options) (Summary, error) {
 	clock := intake.Monotonic()
 	version := cfg.Version
@@ -48,6 +47,17 @@ func MQTT(ctx context.Context, cfg mqttdev.Config, opts Options) (Summary, error
 			k.end(fmt.Sprintf("%d messages are there", n))
 		}
 	}
+	breaks, before := uint64(0), false // of the link's goroutine until the device is closed
+	cfg.Linked = func(up bool) {
+		switch {
+		case !up:
+			breaks++
+			k.event(replay.Event{Port: "unplugged"})
+		case before:
+			k.event(replay.Event{Port: "plugged"})
+		}
+		before = true
+	}
 	opening, opened := opts.opening(ctx)
 	dev, err := mqttdev.Open(opening, cfg)
 	opened()
@@ -56,35 +66,9 @@ func MQTT(ctx context.Context, cfg mqttdev.Config, opts Options) (Summary, error
 		return Summary{}, errors.Join(err, closed, os.Remove(opts.Path)) // there is nothing in it
 	}
 	opts.started()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		watchLink(dev, k)
-	}()
 	k.until(ctx, opts.For)
-	<-watched
 	closeErr := dev.Close()
 	sum, err := k.close("")
-	sum.Counters = dev.Counters()
+	sum.Counters, sum.Breaks = dev.Counters(), breaks
 	return sum, errors.Join(err, closeErr)
-}
-
-// linkEvery is how often is looked whether the connection was another meanwhile.
-const linkEvery = 100 * time.Millisecond
-
-// watchLink keeps when the connection came back, until the recording ends.
-func watchLink(dev *mqttdev.Device, k *keeper) {
-	tick := time.NewTicker(linkEvery)
-	defer tick.Stop()
-	for before := dev.Stats().Connects; ; {
-		select {
-		case <-k.ended:
-			return
-		case <-tick.C:
-		}
-		if now := dev.Stats().Connects; now != before {
-			before = now
-			k.event(replay.Event{Port: "plugged"})
-		}
-	}
 }

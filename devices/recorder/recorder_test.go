@@ -186,14 +186,63 @@ func (a *allow) OnQosComplete(c *mochi.Client, _ packets.Packet) {
 
 func broker(t *testing.T) (at *url.URL, acked <-chan struct{}) {
 	t.Helper()
+	at, acked, _ = brokerAt(t, "127.0.0.1:0")
+	return at, acked
+}
+
+func brokerAt(t *testing.T, address string) (at *url.URL, acked <-chan struct{}, stop func()) {
+	t.Helper()
 	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
 	hook := &allow{acked: make(chan struct{}, 1)}
-	l := listeners.NewTCP(listeners.Config{ID: "t", Address: "127.0.0.1:0"})
+	l := listeners.NewTCP(listeners.Config{ID: "t", Address: address})
 	if err := errors.Join(s.AddHook(hook, nil), s.AddListener(l), s.Serve()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { devicetest.CloseSoon(t, "the broker", s.Close) })
-	return &url.URL{Scheme: "mqtt", Host: l.Address()}, hook.acked
+	stop = sync.OnceFunc(func() { devicetest.CloseSoon(t, "the broker", s.Close) })
+	t.Cleanup(stop)
+	return &url.URL{Scheme: "mqtt", Host: l.Address()}, hook.acked, stop
+}
+
+// TestALostConnectionIsInTheRecording stops the broker and starts it again: the gap
+// stands in the recording from its beginning to its end.
+func TestALostConnectionIsInTheRecording(t *testing.T) {
+	for _, version := range mqttdev.Versions() {
+		t.Run("MQTT "+version, func(t *testing.T) {
+			ctx := bounded(t)
+			at, _, stop := brokerAt(t, "127.0.0.1:0")
+			path := filepath.Join(t.TempDir(), "mqtt.rec")
+			sums, errs := make(chan recorder.Summary, 1), make(chan error, 1)
+			ready := make(chan struct{})
+			go func() {
+				sum, err := recorder.MQTT(ctx, mqttdev.Config{Broker: at, Version: version, Filter: "#", Retry: 10 * time.Millisecond},
+					recorder.Options{Path: path, Until: 1, Started: func() { close(ready) }})
+				sums <- sum
+				errs <- err
+			}()
+			select {
+			case <-ready:
+			case err := <-errs:
+				t.Fatal(err)
+			}
+			stop()
+			brokerAt(t, at.Host)
+			p, err := mqttdev.NewPublisher(ctx, mqttdev.PublisherConfig{Broker: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.Publish(ctx, mqttdev.Message{Topic: "a", Payload: []byte("1"), QoS: 1, Retain: true}); err != nil {
+				t.Fatal(err)
+			}
+			if sum, err := <-sums, <-errs; err != nil || sum.Breaks != 1 {
+				t.Errorf("%+v, %v", sum, err)
+			}
+			rec := load(t, path)
+			if e := rec.Events; len(e) != 2 || e[0].Port != "unplugged" || e[1].Port != "plugged" || len(rec.Entries) != 1 || rec.Entries[0].Position < e[1].Position {
+				t.Errorf("%+v and then %+v", e, rec.Entries)
+			}
+		})
+	}
 }
 
 // TestMessagesComeBackAsTheyWere records messages, publishes the recording at

@@ -163,6 +163,9 @@ func showRecorded(w io.Writer, path string, sum recorder.Summary) error {
 	if sum.Lost > 0 {
 		fmt.Fprintf(w, "%d pieces came faster than the disk took them and are missing; the recording says where\n", sum.Lost)
 	}
+	if sum.Breaks > 0 {
+		fmt.Fprintf(w, "the connection was lost %d times: what was published meanwhile is missing; the recording says when\n", sum.Breaks)
+	}
 	if sum.Withheld > 0 {
 		fmt.Fprintf(w, "%d messages were withheld: their payload is neither text nor JSON, so nobody knows who is in it\n", sum.Withheld)
 	}
