@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/replay"
 	"plumbline/harness/cmd/plumbline/internal/exit"
-	"plumbline/harness/cmd/plumbline/internal/source"
 	"plumbline/harness/codecfile"
 	"plumbline/reports"
 )
@@ -128,11 +126,14 @@ func (p patient) Write(b []byte) (int, error) {
 
 // publish plays to a broker.
 func (f *replayFlags) publish(ctx context.Context, s streams, rec *replay.Recording) error {
-	want, err := source.Parse(f.broker)
-	if err != nil || want.Kind != "mqtt" {
-		return exit.Usage(fmt.Errorf("replay %s: it holds MQTT messages, and --broker %q is none", rec.Path, f.broker), "give --broker mqtt://HOST:PORT")
+	if f.broker == "" {
+		return exit.Usage(fmt.Errorf("replay %s: it holds MQTT messages, and no broker is given", rec.Path), "give --broker mqtt://HOST:PORT")
 	}
-	cfg := mqttdev.PublisherConfig{Broker: &url.URL{Scheme: want.URL.Scheme, Host: want.URL.Host, User: want.URL.User}, Version: rec.Header.Settings.MQTT, Username: f.user}
+	broker, err := brokerOf("--broker", f.broker)
+	if err != nil {
+		return err
+	}
+	cfg := mqttdev.PublisherConfig{Broker: broker, Version: rec.Header.Settings.MQTT, Username: f.user}
 	if f.passwordFile != "" {
 		password, err := os.ReadFile(f.passwordFile)
 		if err != nil {
@@ -147,14 +148,17 @@ func (f *replayFlags) publish(ctx context.Context, s streams, rec *replay.Record
 		return err
 	}
 	defer p.Close()
-	fmt.Fprintf(s.out, "playing %s to %s://%s\n", rec.Path, want.URL.Scheme, want.URL.Host)
+	fmt.Fprintf(s.out, "playing %s to %s://%s\n", rec.Path, broker.Scheme, broker.Host)
 	if err := pause(ctx, f.delay); err != nil {
 		return err
 	}
 	sent := 0
 	err = rec.Publish(ctx, func(m replay.Message, payload []byte) error {
-		sent++
-		return p.Publish(ctx, mqttdev.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Retain: m.Retain})
+		err := p.Publish(ctx, mqttdev.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Retain: m.Retain})
+		if err == nil {
+			sent++
+		}
+		return err
 	}, f.Options)
 	fmt.Fprintf(s.out, "%d messages played\n", sent)
 	return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,20 @@ func listSensors(ctx context.Context, w io.Writer, broker string, length time.Du
 		fmt.Fprint(w, sensorYAML(sensor, seen))
 	}
 	return nil
+}
+
+// brokerOf reads the address of a broker to publish to. Nothing else of it would be
+// heeded, so nothing else is taken.
+func brokerOf(flag, text string) (*url.URL, error) {
+	s, err := source.Parse(text)
+	// The address is not repeated: somebody may have put a password into it.
+	if err != nil || s.Kind != "mqtt" {
+		return nil, exit.Usage(fmt.Errorf("%s is no address of a broker: %w", flag, orNone(err)), "give mqtt://HOST:PORT")
+	}
+	if s.What != "#" || s.Rule != "" || s.ID != "" {
+		return nil, exit.Usage(fmt.Errorf("%s %s://%s: a topic filter, a rule or an id behind the address means nothing here", flag, s.URL.Scheme, s.URL.Host), "give mqtt://HOST:PORT alone")
+	}
+	return s.URL, nil
 }
 
 // orNone stands for the error of a description that is of another kind.

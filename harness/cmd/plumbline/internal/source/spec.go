@@ -68,23 +68,23 @@ func Examples() []string {
 func Parse(text string) (Spec, error) {
 	scheme, rest, found := strings.Cut(text, ":")
 	if !found {
-		return Spec{}, fmt.Errorf("%w %q: no kind; give one of %s", ErrSpec, text, strings.Join(Examples(), ", "))
+		return Spec{}, fmt.Errorf("%w %q: no kind; give one of %s", ErrSpec, masked(text), strings.Join(Examples(), ", "))
 	}
 	if scheme == "mqtt" || scheme == "mqtts" {
 		return parseMQTT(text)
 	}
 	allowed, known := options[scheme]
 	if !known {
-		return Spec{}, fmt.Errorf("%w %q: unknown kind %q%s; give one of %s", ErrSpec, text, scheme,
+		return Spec{}, fmt.Errorf("%w %q: unknown kind %q%s; give one of %s", ErrSpec, masked(text), scheme,
 			meant(scheme, kinds()), strings.Join(Examples(), ", "))
 	}
 	what, query, _ := strings.Cut(rest, "?")
 	s := Spec{Kind: scheme, What: what, Seed: 1, Speed: 1}
 	if what == "" && scheme != "host" {
-		return Spec{}, fmt.Errorf("%w %q: nothing after %q, for example %s", ErrSpec, text, scheme+":", example(scheme))
+		return Spec{}, fmt.Errorf("%w %q: nothing after %q, for example %s", ErrSpec, masked(text), scheme+":", example(scheme))
 	}
 	if what != "" && scheme == "host" {
-		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device, written %q", ErrSpec, text, "host:")
+		return Spec{}, fmt.Errorf("%w %q: all sensors of this machine come as one device, written %q", ErrSpec, masked(text), "host:")
 	}
 	if scheme == "serial" {
 		if err := checkPort(what); err != nil {
@@ -93,7 +93,7 @@ func Parse(text string) (Spec, error) {
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
+		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, masked(text), err)
 	}
 	if err := s.set(text, values, allowed); err != nil {
 		return s, err
@@ -101,9 +101,19 @@ func Parse(text string) (Spec, error) {
 	cfg := serialline.Config{Port: what}
 	s.Line.Configure(&cfg)
 	if err := cfg.Check(); err != nil {
-		return s, fmt.Errorf("%w %q: %w", ErrSpec, text, err)
+		return s, fmt.Errorf("%w %q: %w", ErrSpec, masked(text), err)
 	}
 	return s, nil
+}
+
+// masked is a description for an error, without what stands before an @: it may be
+// a password, or a token in the place of a user's name.
+func masked(text string) string {
+	start, end := strings.Index(text, ":"), strings.LastIndex(text, "@")
+	if end <= start {
+		return text
+	}
+	return text[:start+1] + "…" + text[end:]
 }
 
 // checkPort says what is wrong with the selector or address of a port.
@@ -118,10 +128,11 @@ func checkPort(text string) error {
 func parseMQTT(text string) (Spec, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return Spec{}, fmt.Errorf("%w: %w", ErrSpec, err)
+		// What the library says repeats the text, and of what follows a user's name a part.
+		return Spec{}, fmt.Errorf("%w: this is no address of a broker, for example %s; in a user's name and in topics %%20 stands for a blank", ErrSpec, example("mqtt"))
 	}
 	if u.Host == "" {
-		return Spec{}, fmt.Errorf("%w %q: no broker, for example %s", ErrSpec, text, example("mqtt"))
+		return Spec{}, fmt.Errorf("%w %q: no broker, for example %s", ErrSpec, masked(text), example("mqtt"))
 	}
 	if u.User != nil {
 		if _, secret := u.User.Password(); secret {
@@ -146,13 +157,13 @@ func (s *Spec) set(text string, values url.Values, allowed []string) error {
 	sort.Strings(keys)
 	for _, key := range keys {
 		if !slices.Contains(allowed, key) {
-			return fmt.Errorf("%w %q: unknown option %q%s; %s takes %s", ErrSpec, text, key, meant(key, allowed), s.Kind, strings.Join(allowed, ", "))
+			return fmt.Errorf("%w %q: unknown option %q%s; %s takes %s", ErrSpec, masked(text), key, meant(key, allowed), s.Kind, strings.Join(allowed, ", "))
 		}
 		if len(values[key]) > 1 {
-			return fmt.Errorf("%w %q: option %q is given twice", ErrSpec, text, key)
+			return fmt.Errorf("%w %q: option %q is given twice", ErrSpec, masked(text), key)
 		}
 		if err := s.option(key, values.Get(key)); err != nil {
-			return fmt.Errorf("%w %q: option %s=%q: %w", ErrSpec, text, key, values.Get(key), err)
+			return fmt.Errorf("%w %q: option %s=%q: %w", ErrSpec, masked(text), key, values.Get(key), err)
 		}
 	}
 	return nil

@@ -73,6 +73,11 @@ func TestParseRefuses(t *testing.T) {
 		"mqtt:#a":                         "no broker",
 		"mqtt://h:1?codec=x#a":            "unknown option",
 		"mqtt://u:secret@host:1#a":        "password",
+		"mqtt://u:ses secret@h":           "no address of a broker",
+		"mqtt://u:ses%amsecret@h":         "no address of a broker",
+		"http://u:secret@h":               "unknown kind",
+		"mqtt:u:secret@h":                 "no broker",
+		"mqtt://secret@h:1?codec=x#a":     "unknown option",
 		"sim:gps?%zz":                     "invalid URL escape",
 	}
 	for text, want := range cases {
