@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"plumbline/devices"
 )
@@ -33,10 +36,13 @@ type FleetConfig struct {
 	Username string
 	Password []byte
 	Prefix   string // of topics and client ids; "" = "fleet"
+	Run      string // marks the messages, to tell them from those that an earlier run left retained; optional
 	Devices  int    // up to MaxFleet
 	Groups   []Group
 	Seed     uint64
 	Dialling int // connections that are made at the same time; 0 = 64
+	// Patience is how long Run waits for a further device to be connected; 0 = 30 s.
+	Patience time.Duration
 }
 
 // MaxFleet bounds a fleet: each device has a connection of its own.
@@ -65,6 +71,10 @@ type Fleet struct {
 	dialing chan struct{}
 	start   time.Time
 	ready   sync.WaitGroup // until each device has been connected once
+	arrived atomic.Int64   // devices that have been connected once
+
+	mu      sync.Mutex
+	refusal error // the last
 
 	connected                                                                atomic.Int64
 	connects, reconnects, refused, broken, published, again, bytes, leftWill atomic.Uint64
@@ -77,6 +87,10 @@ func NewFleet(cfg FleetConfig) (*Fleet, error) {
 		return nil, errors.New("mqttdev: fleet: no broker; set FleetConfig.Broker, for example mqtt://127.0.0.1:1883")
 	case cfg.Broker.Scheme != "mqtt" && cfg.Broker.Scheme != "tcp":
 		return nil, fmt.Errorf("mqttdev: fleet: broker %q: scheme must be mqtt", address(cfg.Broker))
+	case strings.ContainsAny(cfg.Prefix, "+#") || strings.ContainsFunc(cfg.Prefix, unicode.IsControl) || !utf8.ValidString(cfg.Prefix):
+		return nil, fmt.Errorf("mqttdev: fleet: prefix %q: devices publish under it, so no wildcard and no control character", cfg.Prefix)
+	case strings.Trim(cfg.Run, runLetters) != "" || len(cfg.Run) > 64:
+		return nil, fmt.Errorf("mqttdev: fleet: run %q must be up to 64 letters and digits", cfg.Run)
 	case cfg.Devices < 1 || cfg.Devices > MaxFleet:
 		return nil, fmt.Errorf("mqttdev: fleet of %d devices: must be 1 to %d", cfg.Devices, MaxFleet)
 	}
@@ -85,6 +99,9 @@ func NewFleet(cfg FleetConfig) (*Fleet, error) {
 	}
 	if cfg.Dialling <= 0 {
 		cfg.Dialling = 64
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = fleetPatience
 	}
 	if err := errors.Join(checkGroups(cfg.Groups), checkTexts(map[string]int{
 		"prefix": len(cfg.Prefix) + 32, "user name": len(cfg.Username), "password": len(cfg.Password)})); err != nil {
@@ -101,6 +118,9 @@ func NewFleet(cfg FleetConfig) (*Fleet, error) {
 	}
 	return f, nil
 }
+
+// runLetters may mark a run.
+const runLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 func checkGroups(groups []Group) error {
 	sum := 0.0
@@ -128,8 +148,11 @@ func checkGroups(groups []Group) error {
 // Run lets the devices publish from the moment they are all connected until ctx
 // ends, finishes what is under way, disconnects and returns when all goroutines
 // have ended. Connected, which may be nil, is called at that moment. The error is
-// ctx's if that does not come.
+// ctx's if that does not come, or what was refused last when no further device could
+// connect for FleetConfig.Patience.
 func (f *Fleet) Run(ctx context.Context, connected func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var all sync.WaitGroup
 	begin := make(chan struct{})
 	f.ready.Add(len(f.devices))
@@ -138,20 +161,51 @@ func (f *Fleet) Run(ctx context.Context, connected func()) error {
 	}
 	there := make(chan struct{})
 	go func() { f.ready.Wait(); close(there) }()
-	var err error
-	select {
-	case <-there:
+	err := f.assemble(ctx, there)
+	if err == nil {
 		f.start = time.Now()
 		if connected != nil {
 			connected()
 		}
 		close(begin)
-	case <-ctx.Done():
-		err = fmt.Errorf("mqttdev: fleet: %d of %d devices are connected: %w", f.connected.Load(), len(f.devices), ctx.Err())
+	} else {
+		cancel()
 	}
 	all.Wait()
 	<-there
 	return err
+}
+
+// assemble waits until all devices are there, or none comes any more.
+func (f *Fleet) assemble(ctx context.Context, there <-chan struct{}) error {
+	tick := time.NewTicker(f.cfg.Patience)
+	defer tick.Stop()
+	for before := int64(0); ; {
+		select {
+		case <-there:
+			if ctx.Err() == nil { // else they have given up
+				return nil
+			}
+		case <-ctx.Done():
+		case <-tick.C:
+			if now := f.arrived.Load(); now > before {
+				before = now
+				continue
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.refusal == nil {
+				f.refusal = errors.New("none: the broker does not answer")
+			}
+			return fmt.Errorf("mqttdev: fleet: %d of %d devices are connected, and no further one was in %v; the last refusal: %w",
+				f.arrived.Load(), len(f.devices), f.cfg.Patience, f.refusal)
+		}
+		if err := ctx.Err(); err != nil {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return fmt.Errorf("mqttdev: fleet: %d of %d devices are connected: %w", f.arrived.Load(), len(f.devices), errors.Join(err, f.refusal))
+		}
+	}
 }
 
 // Stats returns the totals so far.

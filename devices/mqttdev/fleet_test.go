@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 func TestFleetIsCountedToTheMessage(t *testing.T) {
 	b := startBroker(t, "127.0.0.1:0")
 	const size = 60
-	fleet, err := mqttdev.NewFleet(mqttdev.FleetConfig{Broker: b.url(), Devices: size, Seed: 3, Groups: []mqttdev.Group{
+	fleet, err := mqttdev.NewFleet(mqttdev.FleetConfig{Broker: b.url(), Devices: size, Seed: 3, Run: "b2", Groups: []mqttdev.Group{
 		{Share: 0.4, Period: 20 * time.Millisecond, Least: 10, Most: 300},
 		{Share: 0.3, Period: 30 * time.Millisecond, QoS: 1, Will: true},
 		{Share: 0.2, Period: 10 * time.Millisecond, QoS: 1, Reconnect: 2, Abrupt: true, Will: true},
@@ -27,7 +29,10 @@ func TestFleetIsCountedToTheMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	audit := mqttdev.NewFleetAudit("", size)
+	audit := mqttdev.NewFleetAudit("", "b2", size)
+	// What an earlier run has left retained is none of this one's.
+	b.publish(t, "fleet/00001/data", `{"device":1,"n":1,"run":"a1"}`, true)
+	b.publish(t, "fleet/00003/status", "offline a1", true)
 	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
 	defer cancel()
 	dev, err := mqttdev.Open(ctx, mqttdev.Config{Broker: b.url(), Filter: audit.Filter(), QoS: 1, Tap: audit.Take, KeepRetained: true, Log: slog.New(slog.DiscardHandler)})
@@ -55,7 +60,7 @@ func TestFleetIsCountedToTheMessage(t *testing.T) {
 		t.Errorf("%d lost: %v", lost, first)
 	}
 	r := audit.Received()
-	if r.Foreign != 0 || r.Older != 0 || s.Broken != 0 || s.Connected != 0 || s.Connects > size+s.Reconnects {
+	if r.Foreign != 2 || r.Older != 0 || s.Broken != 0 || s.Connected != 0 || s.Connects > size+s.Reconnects {
 		t.Errorf("received %+v of %+v", r, s)
 	}
 	sent[7]++
@@ -106,6 +111,9 @@ func TestFleetRefuses(t *testing.T) {
 		"QoS 2":              {Broker: at, Devices: 1, Groups: change(func(g *mqttdev.Group) { g.QoS = 2 })},
 		"no period":          {Broker: at, Devices: 1, Groups: change(func(g *mqttdev.Group) { g.Period = 0 })},
 		"shrinking payload":  {Broker: at, Devices: 1, Groups: change(func(g *mqttdev.Group) { g.Least, g.Most = 9, 3 })},
+		"wildcards":          {Broker: at, Prefix: "x/#", Devices: 1, Groups: []mqttdev.Group{good}},
+		"control characters": {Broker: at, Prefix: "a\x00", Devices: 1, Groups: []mqttdev.Group{good}},
+		"a mark like JSON":   {Broker: at, Run: "a\"", Devices: 1, Groups: []mqttdev.Group{good}},
 		"abrupt without end": {Broker: at, Devices: 1, Groups: change(func(g *mqttdev.Group) { g.Abrupt = true })},
 	} {
 		if _, err := mqttdev.NewFleet(cfg); err == nil {
@@ -123,15 +131,34 @@ func TestFleetRefuses(t *testing.T) {
 	}
 }
 
+// TestFleetGivesUp: a broker that lets nobody in is named, and not waited for without end.
+func TestFleetGivesUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := &url.URL{Scheme: "mqtt", Host: l.Addr().String()}
+	_ = l.Close()
+	f, err := mqttdev.NewFleet(mqttdev.FleetConfig{Broker: at, Devices: 3, Patience: 20 * time.Millisecond, Groups: []mqttdev.Group{{Share: 1, Period: time.Second}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
+	defer cancel()
+	if err := f.Run(ctx, nil); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "0 of 3 devices are connected, and no further one was in 20ms") {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
 func TestFleetAuditTakesNothingForItsOwn(t *testing.T) {
-	a := mqttdev.NewFleetAudit("f", 2)
+	a := mqttdev.NewFleetAudit("f", "", 2)
 	for _, m := range []mqttdev.Message{
-		{Topic: "x/0/data"}, {Topic: "f/2/data"}, {Topic: "f/-1/data"}, {Topic: "f/zz/data"}, {Topic: "f/1abc/data", Payload: []byte(`{"device":1,"n":1}`)}, {Topic: "f/00001/other"},
+		{Topic: "x/0/data"}, {Topic: "f/2/data"}, {Topic: "f/-1/data"}, {Topic: "f/zz/data"}, {Topic: "f/1abc/data", Payload: []byte(`{"device":1,"n":1}`)}, {Topic: "f/00001/other"}, {Topic: "f/00001/data", Payload: []byte(`{"device":1,"n":1,"run":"a1"}`)}, {Topic: "f/00001/status", Payload: []byte("offline a1")},
 		{Topic: "f/00001/data", Payload: []byte(`{"device":0,"n":1}`)}, {Topic: "f/00001/data", Payload: []byte(`{"device":1,"n":4000000000}`)}, {Topic: "f/00001/data", Payload: []byte("x")},
 	} {
 		a.Take(m)
 	}
-	if r := a.Received(); r.Foreign != 9 || r.Messages != 0 {
+	if r := a.Received(); r.Foreign != 11 || r.Messages != 0 {
 		t.Errorf("%+v", r)
 	}
 	for _, n := range []int{2, 1, 2} {

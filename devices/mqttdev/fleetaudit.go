@@ -12,13 +12,17 @@ import (
 // foreign publisher writes must not take memory.
 const maxFleetStep = 4096
 
+// maxFleetWords bounds all that came together: 256 MiB, two thousand million messages.
+const maxFleetWords = 1 << 25
+
 // FleetAudit holds what came of a fleet against what it published. It is safe for
 // concurrent use.
 type FleetAudit struct {
-	prefix string
+	prefix, run string
 
 	mu    sync.Mutex
 	seen  [][]uint64 // a bit for each message of each device
+	words int        // in seen
 	last  []uint32
 	stats FleetReceived
 }
@@ -30,16 +34,16 @@ type FleetReceived struct {
 	Older    uint64 // came after a newer one of their device
 	Online   uint64 // devices that said they are there
 	Offline  uint64 // last wills
-	Foreign  uint64 // messages of no device of the fleet
+	Foreign  uint64 // messages of no device of the fleet, of another run, or beyond what can be counted
 }
 
-// NewFleetAudit returns an audit of a fleet of that size and prefix ("" as in
+// NewFleetAudit returns an audit of a fleet of that size, prefix and run ("" as in
 // FleetConfig).
-func NewFleetAudit(prefix string, size int) *FleetAudit {
+func NewFleetAudit(prefix, run string, size int) *FleetAudit {
 	if prefix == "" {
 		prefix = "fleet"
 	}
-	return &FleetAudit{prefix: prefix, seen: make([][]uint64, size), last: make([]uint32, size)}
+	return &FleetAudit{prefix: prefix, run: run, seen: make([][]uint64, size), last: make([]uint32, size)}
 }
 
 // Filter is what brings all messages of the fleet.
@@ -57,9 +61,9 @@ func (a *FleetAudit) Take(m Message) {
 		return
 	}
 	switch {
-	case what == "status" && string(m.Payload) == fleetOnline:
+	case what == "status" && string(m.Payload) == fleetStatus(fleetOnline, a.run):
 		a.stats.Online++
-	case what == "status" && string(m.Payload) == fleetOffline:
+	case what == "status" && string(m.Payload) == fleetStatus(fleetOffline, a.run):
 		a.stats.Offline++
 	case what != "data":
 		a.stats.Foreign++
@@ -67,8 +71,9 @@ func (a *FleetAudit) Take(m Message) {
 		var said struct {
 			Device *int   `json:"device"`
 			N      uint32 `json:"n"`
+			Run    string `json:"run"`
 		}
-		if err := json.Unmarshal(m.Payload, &said); err != nil || said.Device == nil || *said.Device != number || said.N < 1 || said.N > a.last[number]+maxFleetStep {
+		if err := json.Unmarshal(m.Payload, &said); err != nil || said.Run != a.run || said.Device == nil || *said.Device != number || said.N < 1 || said.N > a.last[number]+maxFleetStep {
 			a.stats.Foreign++
 			return
 		}
@@ -78,8 +83,13 @@ func (a *FleetAudit) Take(m Message) {
 
 func (a *FleetAudit) count(device int, n uint32) {
 	word, bit := int(n/64), uint64(1)<<(n%64)
-	for len(a.seen[device]) <= word {
-		a.seen[device] = append(a.seen[device], 0)
+	if more := word + 1 - len(a.seen[device]); more > 0 {
+		if a.words+more > maxFleetWords {
+			a.stats.Foreign++
+			return
+		}
+		a.words += more
+		a.seen[device] = append(a.seen[device], make([]uint64, more)...)
 	}
 	if a.seen[device][word]&bit != 0 {
 		a.stats.Again++

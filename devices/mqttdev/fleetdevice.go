@@ -39,6 +39,14 @@ const (
 	fleetOffline = "offline"
 )
 
+// fleetStatus is what a device of a marked run says of itself.
+func fleetStatus(what, run string) string {
+	if run == "" {
+		return what
+	}
+	return what + " " + run
+}
+
 func (d *fleetDevice) name() string { return fmt.Sprintf("%s-%05d", d.fleet.cfg.Prefix, d.number) }
 
 func (d *fleetDevice) topic(what string) string {
@@ -48,6 +56,9 @@ func (d *fleetDevice) topic(what string) string {
 // run is the device's life.
 func (d *fleetDevice) run(ctx context.Context, begin <-chan struct{}) {
 	up := d.connect(ctx)
+	if up {
+		d.fleet.arrived.Add(1)
+	}
 	d.fleet.ready.Done()
 	if !up {
 		return
@@ -115,6 +126,9 @@ func (d *fleetDevice) payload() []byte {
 	p = strconv.AppendInt(p, int64(d.number), 10)
 	p = append(p, `,"n":`...)
 	p = strconv.AppendUint(p, uint64(d.sent)+1, 10)
+	if run := d.fleet.cfg.Run; run != "" {
+		p = append(append(append(p, `,"run":"`...), run...), '"')
+	}
 	const tail = `,"fill":""}`
 	if fill := size - len(p) - len(tail); fill >= 0 {
 		p = append(p, tail[:len(tail)-2]...)
@@ -141,6 +155,9 @@ func (d *fleetDevice) connect(ctx context.Context) bool {
 			return false
 		}
 		d.fleet.refused.Add(1)
+		d.fleet.mu.Lock()
+		d.fleet.refusal = err
+		d.fleet.mu.Unlock()
 		if !wait(ctx, fleetRetry) {
 			return false
 		}
@@ -159,7 +176,7 @@ func (d *fleetDevice) dial(ctx context.Context) error {
 	}
 	cfg := linkConfig{clientID: d.name(), username: f.cfg.Username, password: f.cfg.Password}
 	if d.group.Will {
-		cfg.will = &message{topic: d.topic("status"), payload: []byte(fleetOffline), qos: 1, retain: true}
+		cfg.will = &message{topic: d.topic("status"), payload: []byte(fleetStatus(fleetOffline, f.cfg.Run)), qos: 1, retain: true}
 	}
 	hello := connectPacket(cfg)
 	d.conn, d.since = conn, 0
@@ -170,7 +187,7 @@ func (d *fleetDevice) dial(ctx context.Context) error {
 	f.connects.Add(1)
 	f.connected.Add(1)
 	if d.group.Will {
-		if err := d.publish(d.topic("status"), []byte(fleetOnline), 1, true); err != nil {
+		if err := d.publish(d.topic("status"), []byte(fleetStatus(fleetOnline, f.cfg.Run)), 1, true); err != nil {
 			d.drop()
 			return err
 		}
@@ -196,9 +213,6 @@ func (d *fleetDevice) publish(topic string, payload []byte, qos byte, retain boo
 		d.packet = 1
 	}
 	p := publishPacket(d.packet, message{topic: topic, payload: payload, qos: qos, retain: retain})
-	if d.unsure && qos > 0 {
-		p[0] |= 0x08 // DUP [MQTT-3.3.1-1]
-	}
 	if qos == 0 {
 		_ = d.conn.SetWriteDeadline(time.Now().Add(fleetPatience))
 		_, err := d.conn.Write(p)

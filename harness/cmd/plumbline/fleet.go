@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,13 +20,13 @@ import (
 	"plumbline/devices/mqttdev"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/harness/cmd/plumbline/internal/fleet"
-	"plumbline/harness/cmd/plumbline/internal/source"
 	"plumbline/reports"
 )
 
 // fleetFlags are the flags of fleet.
 type fleetFlags struct {
 	broker, mix, prefix, user, passwordFile string
+	mark                                    string // of the messages of this run
 	size                                    int
 	limit                                   time.Duration
 	seed                                    uint64
@@ -34,6 +36,7 @@ type fleetFlags struct {
 // fleetLine is one line of a generator: that all are connected, or the end.
 type fleetLine struct {
 	Connected bool                `json:"connected,omitempty"`
+	Took      time.Duration       `json:"took,omitempty"` // from then to the end, in ns
 	Stats     *mqttdev.FleetStats `json:"stats,omitempty"`
 	Sent      []uint32            `json:"sent,omitempty"`
 }
@@ -49,6 +52,11 @@ their own, of which memory and processor are told; this process subscribes and h
 published. A lost message or will is a failure (exit code 1). The far end must let one client subscribe to PREFIX/#.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !f.alone {
+				var mark [4]byte
+				_, _ = rand.Read(mark[:]) // never fails: crypto/rand ends the program instead
+				f.mark = hex.EncodeToString(mark[:])
+			}
 			cfg, err := f.config()
 			if err != nil {
 				return err
@@ -69,20 +77,22 @@ published. A lost message or will is a failure (exit code 1). The far end must l
 	flags.StringVar(&f.user, "username", "", "for the broker")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the broker's password")
 	flags.BoolVar(&f.alone, "generator", false, "")
+	flags.StringVar(&f.mark, "run", "", "")
 	_ = flags.MarkHidden("generator")
+	_ = flags.MarkHidden("run")
 	return cmd
 }
 
 func (f *fleetFlags) config() (mqttdev.FleetConfig, error) {
-	want, err := source.Parse(f.broker)
-	if err != nil || want.Kind != "mqtt" {
-		return mqttdev.FleetConfig{}, exit.Usage(fmt.Errorf("--broker %q is no broker", f.broker), "give mqtt://HOST:PORT")
+	broker, err := brokerOf("--broker", f.broker)
+	if err != nil {
+		return mqttdev.FleetConfig{}, err
 	}
 	groups, err := fleet.Load(f.mix)
 	if err != nil {
 		return mqttdev.FleetConfig{}, exit.Usage(err, "the README shows a mix")
 	}
-	cfg := mqttdev.FleetConfig{Broker: want.URL, Username: f.user, Prefix: f.prefix, Devices: f.size, Groups: groups, Seed: f.seed}
+	cfg := mqttdev.FleetConfig{Broker: broker, Username: f.user, Prefix: f.prefix, Run: f.mark, Devices: f.size, Groups: groups, Seed: f.seed}
 	if f.passwordFile != "" {
 		password, err := os.ReadFile(f.passwordFile)
 		if err != nil {
@@ -109,7 +119,9 @@ func (f *fleetFlags) generate(ctx context.Context, w io.Writer, cfg mqttdev.Flee
 	run, end := context.WithCancel(ctx)
 	defer end()
 	var over *time.Timer
+	var began time.Time
 	err = devices.Run(run, func() {
+		began = time.Now()
 		_ = out.Encode(fleetLine{Connected: true})
 		over = time.AfterFunc(f.limit, end)
 	})
@@ -120,7 +132,7 @@ func (f *fleetFlags) generate(ctx context.Context, w io.Writer, cfg mqttdev.Flee
 		return exit.With(reports.ExitUnavailable, err, "is the broker running, and may so many connect? See ulimit -n on both sides")
 	}
 	stats := devices.Stats()
-	return out.Encode(fleetLine{Stats: &stats, Sent: devices.Sent()})
+	return out.Encode(fleetLine{Took: time.Since(began), Stats: &stats, Sent: devices.Sent()})
 }
 
 // Bounds of what is waited for.
@@ -130,7 +142,7 @@ const (
 
 // run subscribes, starts the devices and judges.
 func (f *fleetFlags) run(ctx context.Context, s streams, cfg mqttdev.FleetConfig) error {
-	audit := mqttdev.NewFleetAudit(cfg.Prefix, cfg.Devices)
+	audit := mqttdev.NewFleetAudit(cfg.Prefix, cfg.Run, cfg.Devices)
 	opening, opened := context.WithTimeout(ctx, openLimit)
 	ear, err := mqttdev.Open(opening, mqttdev.Config{Broker: cfg.Broker, Username: cfg.Username, Password: cfg.Password,
 		Filter: audit.Filter(), QoS: 1, Tap: audit.Take, KeepRetained: true})
@@ -140,7 +152,10 @@ func (f *fleetFlags) run(ctx context.Context, s streams, cfg mqttdev.FleetConfig
 	}
 	defer func() { _ = ear.Close() }()
 	cmd := exec.CommandContext(ctx, self, f.arguments()...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error {
+		_ = cmd.Process.Signal(os.Interrupt)
+		return os.ErrProcessDone // so that Wait says how it ended: an interrupted generator ends well
+	}
 	cmd.WaitDelay = 2 * fleetSettle
 	cmd.Stderr = s.err
 	lines, err := cmd.StdoutPipe()
@@ -152,30 +167,44 @@ func (f *fleetFlags) run(ctx context.Context, s streams, cfg mqttdev.FleetConfig
 	}
 	last, failed := f.follow(s.out, lines)
 	if err := cmd.Wait(); err != nil {
-		return exit.With(reports.ExitUnavailable, fmt.Errorf("the devices ended: %w", err), "")
+		return exit.With(reports.ExitUnavailable, errors.Join(fmt.Errorf("the devices ended: %w", err), context.Cause(ctx)), "")
 	}
 	if failed != nil || last.Stats == nil {
 		return errors.Join(errors.New("the devices did not say what they published"), failed)
 	}
-	settle(ctx, audit, last.Stats)
+	settle(audit, last.Stats)
+	showFleet(s.out, last, audit.Received(), usageOf(cmd.ProcessState))
+	// An interrupted run is told, and is no verdict.
+	verdict := judgeFleet(s.out, last, audit, ear.Stats())
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return verdict
+}
+
+// judgeFleet says what is missing.
+func judgeFleet(w io.Writer, last fleetLine, audit *mqttdev.FleetAudit, ear mqttdev.Stats) error {
 	lost, first := audit.Lost(last.Sent)
-	showFleet(s.out, f, last.Stats, audit.Received(), usageOf(cmd.ProcessState))
-	if lost > 0 {
-		fmt.Fprintf(s.out, "LOST %d of %d, first %v\n", lost, last.Stats.Published, first)
-		return leave(reports.ExitFail)
+	came := min(audit.Received().Offline, last.Stats.Wills)
+	switch wills := last.Stats.Wills - came; {
+	case lost == 0 && wills == 0:
+		fmt.Fprintln(w, "lost 0")
+		return nil
+	case ear.Lost > 0:
+		return exit.With(reports.ExitUnavailable, fmt.Errorf("%d messages and %d wills did not come, but the connection that listens was lost %d times itself: nobody knows whether they were published", lost, wills, ear.Lost),
+			"let the broker bear a client that reads everything: see its bound of waiting messages for one client")
+	case lost > 0:
+		fmt.Fprintf(w, "LOST %d of %d, first %v\n", lost, last.Stats.Published, first)
+	default:
+		fmt.Fprintf(w, "LOST %d of %d wills\n", wills, last.Stats.Wills)
 	}
-	if came := audit.Received().Offline; came < last.Stats.Wills {
-		fmt.Fprintf(s.out, "LOST %d of %d wills\n", last.Stats.Wills-came, last.Stats.Wills)
-		return leave(reports.ExitFail)
-	}
-	fmt.Fprintln(s.out, "lost 0")
-	return nil
+	return leave(reports.ExitFail)
 }
 
 // arguments start this program as the generator.
 func (f *fleetFlags) arguments() []string {
 	return []string{"fleet", "--generator", "--broker", f.broker, "--mix", f.mix, "--prefix", f.prefix, "--devices", strconv.Itoa(f.size),
-		"--for", f.limit.String(), "--seed", strconv.FormatUint(f.seed, 10), "--username", f.user, "--password-file", f.passwordFile}
+		"--for", f.limit.String(), "--seed", strconv.FormatUint(f.seed, 10), "--run", f.mark, "--username", f.user, "--password-file", f.passwordFile}
 }
 
 // follow reads what the generator says.
@@ -196,8 +225,9 @@ func (f *fleetFlags) follow(w io.Writer, lines io.Reader) (last fleetLine, err e
 	}
 }
 
-// settle waits until all that was published has come, or nothing comes any more.
-func settle(ctx context.Context, audit *mqttdev.FleetAudit, sent *mqttdev.FleetStats) {
+// settle waits until all that was published has come, or nothing comes any more: also
+// after an interrupt, or what is on its way would be lost.
+func settle(audit *mqttdev.FleetAudit, sent *mqttdev.FleetStats) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	before, since := uint64(0), time.Now()
@@ -209,11 +239,7 @@ func settle(ctx context.Context, audit *mqttdev.FleetAudit, sent *mqttdev.FleetS
 		if r.Messages >= sent.Published && r.Offline >= sent.Wills || time.Since(since) > fleetSettle {
 			return
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+		<-tick.C
 	}
 }
 
@@ -223,9 +249,10 @@ type fleetUsage struct {
 	rss string
 }
 
-func showFleet(w io.Writer, f *fleetFlags, s *mqttdev.FleetStats, r mqttdev.FleetReceived, u fleetUsage) {
-	fmt.Fprintf(w, "published %d messages, %d bytes, in %v (%.0f a second); received %d, %d again, %d out of order\n",
-		s.Published, s.Bytes, f.limit, float64(s.Published)/f.limit.Seconds(), r.Messages, r.Again, r.Older)
+func showFleet(w io.Writer, last fleetLine, r mqttdev.FleetReceived, u fleetUsage) {
+	s := last.Stats
+	fmt.Fprintf(w, "published %d messages, %d bytes, in %v (%.0f a second); received %d, %d again, %d out of order; %d of others or of an earlier run\n",
+		s.Published, s.Bytes, last.Took.Round(100*time.Millisecond), float64(s.Published)/last.Took.Seconds(), r.Messages, r.Again, r.Older, r.Foreign)
 	fmt.Fprintf(w, "connections %d, of which %d by habit; %d refused, %d broken, %d messages sent again; wills %d left, %d received\n",
 		s.Connects, s.Reconnects, s.Refused, s.Broken, s.Again, s.Wills, r.Offline)
 	fmt.Fprintf(w, "the devices took %.2f s of processor (connecting included) and %s\n", u.cpu.Seconds(), u.rss)

@@ -102,11 +102,14 @@ func TestRecordRefuses(t *testing.T) {
 		{4, "/nonexistent/port", []string{"record", port, "--out", out}},
 		{4, "no.rec", []string{"replay", filepath.Join(dir, "no.rec")}},
 		{2, "must be positive", []string{"replay", out, "--speed", "0"}},
+		{2, "no address of a broker", []string{"fleet", "--broker", "mqtt://u:sesame@h"}},
+		{2, "means nothing here", []string{"fleet", "--broker", "mqtt://h:1#a/#"}},
+		{2, "means nothing here", []string{"fleet", "--broker", "mqtt://h:1?rule=tasmota"}},
 	} {
 		bounded, done := context.WithCancel(ctx)
 		code, _, complaint := verb(bounded, c.args...)
 		done()
-		if code != c.code || !strings.Contains(complaint, c.says) {
+		if code != c.code || !strings.Contains(complaint, c.says) || strings.Contains(complaint, "sesame") {
 			t.Errorf("plumbline %s: %d %q; want %d and %q", strings.Join(c.args, " "), code, complaint, c.code, c.says)
 		}
 	}
