@@ -2,8 +2,10 @@ package lock
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,10 +53,29 @@ func (d Dir) List(ctx context.Context) ([]State, error) {
 	return out, nil
 }
 
+// name is the name whose lock the file of that path is, as far as its own name tells;
+// false for a path that is no lock's. Such a file hinders nobody, and its name, which
+// any user may have chosen, must not get into a command that a mend shows.
+func (d Dir) name(path string) (string, bool) {
+	base := strings.TrimSuffix(filepath.Base(path), suffix)
+	name, err := url.PathUnescape(base)
+	switch {
+	case err == nil && name != "" && filepath.Base(d.file(name)) == filepath.Base(path):
+		return name, true
+	case len(base) == maxBase/2+1+2*sha256.Size: // the head of a long name and its hash
+		return base, escape(strings.ReplaceAll(base, "%", "")) == strings.ReplaceAll(base, "%", "")
+	}
+	return "", false
+}
+
 // look says what one file means; the guard is held. Everybody may put a file into
 // the folder: one that cannot be looked at must not hide the others.
 func (d Dir) look(path string) (State, bool) {
-	foreign := State{Claim: Claim{Name: unescape(strings.TrimSuffix(filepath.Base(path), suffix))}, Status: Foreign, Path: path}
+	name, ours := d.name(path)
+	if !ours {
+		return State{}, false
+	}
+	foreign := State{Claim: Claim{Name: name}, Status: Foreign, Path: path}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return foreign, true // a pipe would keep who opens it
 	}

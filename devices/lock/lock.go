@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -134,14 +133,6 @@ func escape(name string) string {
 		}
 	}
 	return b.String()
-}
-
-// unescape is the name that escape was given, as far as the file's name tells.
-func unescape(base string) string {
-	if name, err := url.PathUnescape(base); err == nil {
-		return name
-	}
-	return base
 }
 
 // Acquire takes the lock of that name and does not wait for it: the error wraps

@@ -295,8 +295,10 @@ func TestFoldersThatCannotHoldLocks(t *testing.T) {
 func TestAForeignFileHidesNoLocks(t *testing.T) {
 	d := lock.Dir{Path: t.TempDir()}
 	acquire(t, d, "gps")
-	if err := os.Mkdir(filepath.Join(d.Path, "a%2Fb.lock"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"a%2Fb", "$(id)", "c d", "e%2ff", ""} { // but for the first no lock has such a file
+		if err := os.Mkdir(filepath.Join(d.Path, name+".lock"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want := []lock.Status{lock.Foreign, lock.Held}
 	if runtime.GOOS != "windows" { // where links need a privilege
