@@ -209,6 +209,7 @@ func TestRecordingsSayWhatTheirTwinsSay(t *testing.T) {
 			same, note := compare(t, twin, a, filepath.Base(file))
 			shared += same
 			bad += a.bad
+			pace(t, group.codec, a, filepath.Base(file))
 			row(t, "recording", filepath.Base(file), a.good, a.bad, a.period(), note)
 		}
 		if _, table := group.codec.(codec.Table); shared == 0 && !table { // whose columns are those of its owner
@@ -258,20 +259,27 @@ func recorded(t *testing.T, c codec.Codec, file string) *account {
 	if err != nil {
 		return a // nothing in it; it was counted
 	}
+	a.steps = steps(rec)
+	return a
+}
+
+// steps are the times between the instants that the sentences of a recording carry:
+// lines of one instant are a burst.
+func steps(rec *replay.Recording) (all []time.Duration) {
 	last, utc := time.Duration(0), math.NaN()
-	for _, e := range rec.Entries { // by the clock that sentences carry: lines of one instant are a burst
-		values, _ := c.Decode(e.Raw)
+	for _, e := range rec.Entries {
+		values, _ := rec.Codec.Decode(e.Raw)
 		for _, v := range values {
 			if v.Name != "utc" || v.IsText || v.Number == utc {
 				continue
 			}
 			if !math.IsNaN(utc) {
-				a.steps = append(a.steps, e.Offset-last)
+				all = append(all, e.Offset-last)
 			}
 			last, utc = e.Offset, v.Number
 		}
 	}
-	return a
+	return all
 }
 
 func undumped(t *testing.T, dump []byte) []byte {
