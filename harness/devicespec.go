@@ -50,7 +50,8 @@ type DeviceSpec struct {
 	// Availability is where an mqtt sensor says "online" or "offline", when its rule does not tell.
 	Availability string `yaml:"availability,omitempty"`
 	// Optional lets a run go on without the device when it is absent, held by
-	// another or its recording is not whole; the report then names it.
+	// another or its recording is not whole; the report then names it. For serial,
+	// firmware, guest-twin and what has a path; no other device can be tried before.
 	Optional bool `yaml:"optional,omitempty"`
 
 	LineSettings `yaml:",inline"` // serial, and in part serial-twin and guest-twin
@@ -143,6 +144,8 @@ func (d *DeviceSpec) check() (key, problem string) {
 	switch {
 	case d.ID == "" || strings.ContainsAny(d.ID, "/+#") || strings.ContainsFunc(d.ID, notInTopics):
 		return "id", fmt.Sprintf("%q is no device id; it becomes a level of a topic, so no blank, '/', '+' or '#'", d.ID)
+	case len(d.ID) > screenName:
+		return "id", fmt.Sprintf("%q… has %d bytes; screens know a device by %d at most: shorten it", strings.ToValidUTF8(d.ID[:32], ""), len(d.ID), screenName)
 	case !known:
 		return "kind", fmt.Sprintf("%q is no kind of device; choose one of %s", d.Kind, strings.Join(kinds(), ", "))
 	}
@@ -158,7 +161,16 @@ func (d *DeviceSpec) check() (key, problem string) {
 			return name, fmt.Sprintf("a device of kind %q has no such setting; it takes %s", d.Kind, strings.Join(keys, ", "))
 		}
 	}
+	if d.Optional && !d.mayBeAbsent() {
+		return "optional", fmt.Sprintf("says nothing of a device of kind %q: that it is absent cannot be found before the run; leave it out", d.Kind)
+	}
 	return d.checkValues()
+}
+
+// mayBeAbsent reports whether a look before the run can find that the device is not
+// there, see tryDevice.
+func (d *DeviceSpec) mayBeAbsent() bool {
+	return d.Path != "" || slices.Contains([]string{KindSerial, KindFirmware, KindGuestTwin}, d.Kind)
 }
 
 // notInTopics reports whether the harness takes no such character in a topic.

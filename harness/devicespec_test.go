@@ -47,6 +47,8 @@ func TestParseDevicesRefuses(t *testing.T) {
 		{"unknown kind", "kind: serial", "kind: seriall", "lab.yaml:7: devices[1].kind: "},
 		{"double id", "id: gps", "id: host", `lab.yaml:6: devices[1].id: "host" is the id of device 1 already`},
 		{"id with slash", "id: gps", "id: a/b", "lab.yaml:6: devices[1].id: "},
+		{"an id that no screen holds", "id: gps", "id: " + strings.Repeat("g", 129), "lab.yaml:6: devices[1].id: \"" + strings.Repeat("g", 32) + "\"… has 129 bytes; screens know a device by 128"},
+		{"optional where nothing can be tried", "rule: tasmota", "optional: true", `lab.yaml:17: devices[3].optional: says nothing of a device of kind "mqtt"`},
 		{"no port", "    port: \"usb:1546:01a8:SN-A\"\n", "", "devices[1].port: must be given"},
 		{"number of plugging", "\"usb:1546:01a8:SN-A\"", "/dev/ttyUSB0", `lab.yaml:8: devices[1].port: "/dev/ttyUSB0" means another device after the next replug`},
 		{"no remote port", "usb:1546:01a8:SN-A", "rfc2217://nobody", "lab.yaml:8: devices[1].port: remoteport: wrong address"},
