@@ -176,8 +176,9 @@ func (rec *Recording) walk(ctx context.Context, opts Options, emit func(at time.
 }
 
 // Feed writes the recording's bytes to w at their time: into a pty twin, say,
-// whose port the serial driver reads. It blocks until the end of the recording
-// and returns nil, its *CorruptError, the first error of w, or ctx's error.
+// whose port the serial driver reads. Its events are not played: over an unplug
+// within a frame the bytes follow each other, where Open cuts the frame. It blocks
+// until the end of the recording and returns nil, its *CorruptError, the first error of w, or ctx's error.
 // Options.Queue and Damages are not used.
 func (rec *Recording) Feed(ctx context.Context, w io.Writer, opts Options) error {
 	opts, err := rec.check(opts)

@@ -93,6 +93,9 @@ func (f *replayFlags) feed(ctx context.Context, s streams, rec *replay.Recording
 	}
 	defer func() { _ = twin.Close() }()
 	fmt.Fprintf(s.out, "playing %s on %s\n", rec.Path, twin.Path())
+	if n := len(rec.Events); n > 0 {
+		fmt.Fprintf(s.out, "%d events (unplugs, modem lines) of the recording are not played\n", n)
+	}
 	if err := pause(ctx, f.delay); err != nil {
 		return err
 	}
