@@ -2,14 +2,24 @@ package devicetest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
-	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
 
 // lastPort is the one that FreePort gave out last, counted from its first.
 var lastPort atomic.Int64 //nolint:gochecknoglobals // of the process, since its ports are
+
+// begin makes lastPort a number that no other process is likely to have.
+var begin = sync.OnceFunc(func() { lastPort.Store(rand.Int64N(manyPorts)) }) //nolint:gochecknoglobals,gosec // as above, and anybody may guess it
+
+// Of what FreePort gives out.
+const (
+	firstPort = 10_000
+	manyPorts = 10_000
+)
 
 // FreePort returns a port of the loopback that nobody listens on, for a program
 // that opens it itself. It lies below those that systems give to outgoing
@@ -18,16 +28,15 @@ var lastPort atomic.Int64 //nolint:gochecknoglobals // of the process, since its
 // begin at different places.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	const first, many = 10_000, 10_000
-	lastPort.CompareAndSwap(0, int64(os.Getpid())*97)
-	for range many {
-		port := first + int(lastPort.Add(1)%many)
+	begin()
+	for range manyPorts {
+		port := firstPort + int(lastPort.Add(1)%manyPorts)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // nobody waits here
 		if err == nil {
 			_ = l.Close()
 			return port
 		}
 	}
-	tb.Fatalf("no port from %d to %d is free", first, first+many-1)
+	tb.Fatalf("no port from %d to %d is free", firstPort, firstPort+manyPorts-1)
 	return 0
 }

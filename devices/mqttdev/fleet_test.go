@@ -71,7 +71,7 @@ func TestFleetIsCountedToTheMessage(t *testing.T) {
 
 // TestFleetSendsAgainWhatNobodyAcknowledged breaks all connections.
 func TestFleetSendsAgainWhatNobodyAcknowledged(t *testing.T) {
-	b := startBroker(t, "127.0.0.1:0")
+	b := startBroker(t, freeAddress(t).String())
 	fleet, err := mqttdev.NewFleet(mqttdev.FleetConfig{Broker: b.url(), Devices: 5, Groups: []mqttdev.Group{{Share: 1, Period: 5 * time.Millisecond, QoS: 1}}})
 	if err != nil {
 		t.Fatal(err)

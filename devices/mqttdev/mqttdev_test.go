@@ -373,7 +373,7 @@ func TestTwinKeepsItsScheduleWithoutABroker(t *testing.T) { both(t, keepsItsSche
 
 func keepsItsSchedule(t *testing.T, version string) {
 	t.Helper()
-	b := startBroker(t, "127.0.0.1:0")
+	b := startBroker(t, freeAddress(t).String())
 	twin, _ := runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Version: version, Name: "p", Source: power(t, 5*time.Millisecond), Retry: 10 * time.Millisecond})
 	devicetest.Eventually(t, "the first messages", func() bool { return twin.Stats().Published > 3 })
 	b.stop()

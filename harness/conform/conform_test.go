@@ -89,21 +89,24 @@ func TestConn(t *testing.T) {
 	flood := end(t, func(c net.Conn) { targets.Flood(c, make([]byte, 64<<10)) })
 	silent := end(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); _, _ = c.Read(make([]byte, 1)) })
 	gone := end(t, func(net.Conn) {})
-	drain := func(t *conform.Trial) error {
+	drain := func(t *conform.Trial, patience time.Duration) error {
 		c := t.Dial()
 		c.Send([]byte("a"))
 		for {
-			if err := c.More(time.Now().Add(300 * time.Millisecond)); err != nil {
+			if err := c.More(time.Now().Add(patience)); err != nil {
 				return err
 			}
 			c.Discard(len(c.Buffered()))
 		}
 	}
 	var errs [3]error
-	flooded := conform.Execute(t.Context(), []conform.Check{{Rule: rule("a"), Run: func(t *conform.Trial) { errs[0] = drain(t) }}},
-		conform.Settings{End: flood, Limit: time.Minute})[0]
-	execute(t, silent, func(t *conform.Trial) { errs[1] = drain(t) })
-	execute(t, gone, func(t *conform.Trial) { errs[2] = drain(t) })
+	try := func(n int, e conform.Endpoint, patience time.Duration) conform.Case {
+		return conform.Execute(t.Context(), []conform.Check{{Rule: rule("a"), Run: func(t *conform.Trial) { errs[n] = drain(t, patience) }}},
+			conform.Settings{End: e, Limit: time.Minute})[0]
+	}
+	flooded := try(0, flood, time.Minute)
+	try(1, silent, 300*time.Millisecond)
+	try(2, gone, time.Minute)
 	if !errors.Is(errs[0], conform.ErrFlood) || !errors.Is(errs[1], os.ErrDeadlineExceeded) || errs[2] == nil || errs[2].Error() != "EOF" {
 		t.Errorf("flood %v, silence %v, end %v", errs[0], errs[1], errs[2])
 	}

@@ -26,6 +26,8 @@ type mortal struct {
 	kills  func(id string, beside int) bool // beside: how many more run
 	hangs  time.Duration                    // before its end, and fails every case meanwhile
 	starts int
+	met    bool
+	all    chan struct{} // closed once four cases have been under way at the same time; until then none ends. nil: each ends
 }
 
 func (m *mortal) start(context.Context) (conform.Server, error) {
@@ -36,6 +38,10 @@ func (m *mortal) start(context.Context) (conform.Server, error) {
 	check := func(t *conform.Trial, id string) {
 		mu.Lock()
 		busy++
+		if busy == 4 && m.all != nil && !m.met {
+			m.met = true
+			close(m.all)
+		}
 		gone := dead
 		if !dead && m.kills(id, busy-1) {
 			dead = true
@@ -47,6 +53,9 @@ func (m *mortal) start(context.Context) (conform.Server, error) {
 			t.Failf("nothing came")
 		case gone:
 			t.Unsuref("no connection")
+		}
+		if m.all != nil {
+			<-m.all
 		}
 		t.Pause(2 * time.Millisecond)
 		mu.Lock()
@@ -102,7 +111,7 @@ func TestOutlive(t *testing.T) {
 // suspects, and no case fails for it.
 func TestOutliveWithoutACulprit(t *testing.T) {
 	once := true
-	m := &mortal{cases: 12, kills: func(_ string, beside int) bool {
+	m := &mortal{cases: 12, all: make(chan struct{}), kills: func(_ string, beside int) bool {
 		kill := once && beside == 3
 		once = once && !kill
 		return kill

@@ -208,7 +208,7 @@ func TestRefusals(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		defer s.Close()
 		for _, scheme := range []string{"ws", "http"} {
-			text, err := Look(t.Context(), Options{Viewer: scheme + strings.TrimPrefix(s.URL, "http"), Wait: time.Second}).Descriptor("x")
+			text, err := Look(t.Context(), Options{Viewer: scheme + strings.TrimPrefix(s.URL, "http"), Wait: 20 * time.Second}).Descriptor("x")
 			if err != nil || !strings.Contains(string(text), want) {
 				t.Errorf("%s %d: %v\n%s", scheme, status, err, text)
 			}

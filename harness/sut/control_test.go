@@ -82,7 +82,7 @@ func TestStartStopAndLog(t *testing.T) {
 	if pid == 0 || !alive(pid) {
 		t.Fatalf("pid is %d, alive %v", pid, alive(pid))
 	}
-	if got := say(t, s.Broker(), "hello", 5*time.Second); got != "hello" {
+	if got := say(t, s.Broker(), "hello", time.Minute); got != "hello" {
 		t.Fatalf("echo is %q", got)
 	}
 	if lines := s.LastLog(1); len(lines) != 1 || lines[0] != "program is ready" {
@@ -127,7 +127,7 @@ func TestKillAndRestartKeepPortsAndData(t *testing.T) {
 	if s.Broker().String() != broker || s.Pid() == pid {
 		t.Fatalf("broker %s → %s, pid %d → %d", broker, s.Broker(), pid, s.Pid())
 	}
-	if got := say(t, s.Broker(), "again", 5*time.Second); got != "again" {
+	if got := say(t, s.Broker(), "again", time.Minute); got != "again" {
 		t.Fatalf("echo is %q", got)
 	}
 	if s.Err() != nil {
@@ -146,7 +146,7 @@ func TestPauseFreezesAndResumeThaws(t *testing.T) {
 	if err := s.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	if got := say(t, s.Broker(), "warm", 5*time.Second); got != "warm" {
+	if got := say(t, s.Broker(), "warm", time.Minute); got != "warm" {
 		t.Fatalf("echo is %q", got)
 	}
 	if err := s.Pause(); err != nil {
@@ -177,7 +177,7 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 
 func TestDeathIsNoticedWithItsLastWords(t *testing.T) {
 	s := startProgram(t, "serve", Options{})
-	say(t, s.Broker(), "die", 5*time.Second)
+	say(t, s.Broker(), "die", time.Minute)
 	select {
 	case <-s.Exited():
 	case <-time.After(time.Minute):
@@ -196,8 +196,8 @@ func TestStartFailures(t *testing.T) {
 		want       []string
 	}{
 		{"exits at once", "exit", nil, []string{"exit status 7", "cannot go on"}},
-		{"never ready", "never-ready", func(d *Descriptor) { d.Start[0].Ready.Timeout = 2 * time.Second },
-			[]string{"not ready after 2s", "addresses.json", "mode never-ready"}},
+		{"never ready", "never-ready", func(d *Descriptor) { d.Start[0].Ready.Timeout = 5 * time.Second },
+			[]string{"not ready after 5s", "addresses.json", "mode never-ready"}},
 		{"port always taken", "port-taken", nil, []string{"exit status 4", "address already in use"}},
 		{"no such program", "serve", func(d *Descriptor) { d.Start[0].Command[0] = "/nonexistent/program" },
 			[]string{"/nonexistent/program", "check the command"}},
@@ -248,7 +248,7 @@ func TestStartRetriesWithOtherPorts(t *testing.T) {
 	if s.Broker().Host == before {
 		t.Fatalf("still at %s, which is taken", before)
 	}
-	if got := say(t, s.Broker(), "other", 5*time.Second); got != "other" {
+	if got := say(t, s.Broker(), "other", time.Minute); got != "other" {
 		t.Fatalf("echo is %q", got)
 	}
 }

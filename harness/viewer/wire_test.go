@@ -75,7 +75,7 @@ func TestSlowFrameIsNotSilence(t *testing.T) {
 		// One frame in twenty pieces, each well within the silence that is
 		// allowed, all together well beyond it.
 		frame := serverFrame(batchJSON(1, "e1", 10, 12, one))
-		tick := time.NewTicker(25 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for len(frame) > 0 {
 			<-tick.C
@@ -88,7 +88,7 @@ func TestSlowFrameIsNotSilence(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1<<10))
 		_, _ = conn.Read(make([]byte, 1<<10))
 	})
-	cfg.TLS, cfg.Silence = nil, 250*time.Millisecond
+	cfg.TLS, cfg.Silence = nil, time.Second
 	cfg.Reconnect.Off = true
 	v := open(t, cfg)
 	must(t, v.WaitReceived(limit(t), 1))

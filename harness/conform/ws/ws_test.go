@@ -146,7 +146,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	const secret = "tok3n+with/odd=signs.and.more.of.them"
 	address := echo(t, websocket.Upgrader{}, 1000)
 	o := ws.Options{
-		Handshake: time.Second, Patience: 500 * time.Millisecond,
+		Handshake: time.Second, Patience: 2 * time.Second,
 		Header: http.Header{"Authorization": {"Bearer " + secret}, "Cookie": {"token=" + secret}},
 		Hello:  func() ([]ws.Frame, error) { return []ws.Frame{ws.Text([]byte(secret))}, nil },
 	}
