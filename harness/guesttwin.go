@@ -3,10 +3,11 @@ package harness
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"regexp"
+	"time"
 
 	"plumbline/devices"
 	"plumbline/devices/firmware"
@@ -61,20 +62,48 @@ func openGuestTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) erro
 				ID: d.ID, Kind: KindGuestTwin, Model: node.Model, Serial: node.Serial, Port: node.Path, Baud: d.Baud, LineSettings: d.LineSettings,
 			}}
 		},
-		tell: func(ctx context.Context, port string) (io.WriteCloser, error) {
-			to, err := guest.Tell(ctx, s.guest.Dial, port)
-			return greeting{to}, err
+		tell: func(ctx context.Context, port string, command []byte) error {
+			return tellGuest(ctx, s.guest.Dial, port, command)
 		},
 	})
 }
 
-// greeting says an empty line before each command: the line discipline echoes what
-// comes while the port is opened, and what the device heard of it must not be the
-// head of a command.
-type greeting struct{ *guest.Teller }
+// tellPatience is how long a command waits for a port that is not open: what cannot
+// be handed over for so long would not come to a real device either.
+const tellPatience = 5 * time.Second
 
-// Write implements io.Writer.
-func (g greeting) Write(p []byte) (int, error) { return g.Teller.Write(append([]byte("\n"), p...)) }
+// tellGuest lets the guest's driver say a command, behind an empty line: the line
+// discipline echoes what comes while the port is opened, and what the device heard
+// of that must not be the head of a command. It tries again until tellPatience is
+// over or ctx ends: a device does a command twice as it does it once.
+func tellGuest(ctx context.Context, dial guest.Dialer, port string, command []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := tellOnce(ctx, dial, port, command)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
+}
+
+func tellOnce(ctx context.Context, dial guest.Dialer, port string, command []byte) error {
+	to, err := guest.Tell(ctx, dial, port)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = to.Close() })
+	defer stop()
+	_, err = to.Write(append([]byte("\n"), command...))
+	return errors.Join(err, to.Close())
+}
 
 // startGuest starts the guest of the bench unless it runs.
 func (s *sources) startGuest(ctx context.Context, b *Bench) error {

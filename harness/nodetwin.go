@@ -27,9 +27,9 @@ func openNodeTwin(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 // place is where a computed node stands.
 type place struct {
 	at    stand
-	open  func() (ptytwin.Port, error)                                   // nil = a pty
-	order func(node devices.Info) order                                  // for who reads the port
-	tell  func(ctx context.Context, port string) (io.WriteCloser, error) // takes commands for who reads the port; nil = they go to the device's own end of the line
+	open  func() (ptytwin.Port, error)                                 // nil = a pty
+	order func(node devices.Info) order                                // for who reads the port
+	tell  func(ctx context.Context, port string, command []byte) error // nil = commands go to the device's own end of the line
 }
 
 // standNode stands a computed node somewhere, keeps a ledger of its lines and
@@ -70,20 +70,17 @@ func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place)
 		return err
 	}
 	s.closers = append(s.closers, commands)
-	hear := wire.Heard
-	if p.tell != nil {
-		to, err := p.tell(ctx, info.Path)
-		if err != nil {
-			return err
-		}
-		s.closers = append(s.closers, to)
-		hear = func(command []byte) {
-			if _, err := to.Write(command); err != nil {
-				b.log.Warn("command did not come to the device", "device", d.ID, "error", err) // nor would it at a cable that is out
+	s.players = append(s.players, func(ctx context.Context) error {
+		return passCommands(ctx, commands, func(command []byte) {
+			if p.tell == nil {
+				wire.Heard(command)
+				return
 			}
-		}
-	}
-	s.players = append(s.players, func(ctx context.Context) error { return passCommands(ctx, commands, hear) })
+			if err := p.tell(ctx, info.Path, command); err != nil {
+				b.log.Warn("command did not come to the device", "device", d.ID, "error", err)
+			}
+		})
+	})
 	return nil
 }
 
