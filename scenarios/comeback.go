@@ -19,6 +19,7 @@ package scenarios
 //     identifier. From then on the first must neither get nor send anything.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ import (
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
+	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
 
@@ -122,7 +124,8 @@ func driveRefill(ctx context.Context, t *spec.Trial) {
 	t.Check(err)
 	received := func() uint64 { return v.Counters().Received }
 	t.Step("%d times: restart the bridge, by SIGKILL and in good order, and a broker that is no part of it, in turn; let the viewer come back", l.Cycles)
-	var seen takeoverFacts
+	seen := refillFacts{Round: roundOf(cfg)}
+	seen.Held = heldFor(l.Hold, seen.Round)
 	t.Check(b.Around(ctx, "refill", l.Hold, l.Hold, func(ctx context.Context) (err error) {
 		ways := restarts(b)
 		for i := range l.Cycles {
@@ -135,16 +138,56 @@ func driveRefill(ctx context.Context, t *spec.Trial) {
 			if err := more(ctx, received, freshPatience); err != nil {
 				return err
 			}
-			if err := harness.Wait(ctx, l.Hold); err != nil {
+			if err := harness.Wait(ctx, seen.Held); err != nil {
 				return err
 			}
 		}
-		seen, err = keepTakeover(ctx, t, b)
+		seen.takeoverFacts, err = keepTakeover(ctx, t, b)
 		return err
 	}))
 	t.Keep(seen)
 	t.Step("drain, end everything and compare the filters that bring data with those that were asked for")
 	t.Check(b.Finish(ctx))
+}
+
+// refillFacts is what the drive knows of the viewer with many filters, and of the
+// takeover after it.
+type refillFacts struct {
+	takeoverFacts
+	Round time.Duration `json:"round_ns"` // that it takes to ask for all filters, where each is asked for by itself
+	Held  time.Duration `json:"held_ns"`  // how long it was let be after each restart
+}
+
+// roundOf returns how long a viewer takes to ask for each of its filters, which one
+// that polls does in turn; 0 where filters are subscribed to.
+func roundOf(cfg viewer.Config) time.Duration {
+	if cfg.Protocol != viewer.Poll {
+		return 0
+	}
+	return time.Duration(len(cfg.Filters)) * cmp.Or(cfg.Interval, viewer.DefaultInterval)
+}
+
+const (
+	rounds   = 2                // in which each filter is asked for once at least, whenever its turn is
+	heldMost = 15 * time.Second // after a restart
+)
+
+// heldFor returns how long a viewer is let be after a restart: for hold, and for its
+// rounds where it polls, up to heldMost.
+func heldFor(hold, round time.Duration) time.Duration {
+	return hold + min(rounds*round, max(heldMost-hold, 0))
+}
+
+// unasked returns the gate of rounds that took longer than the viewer was let be: a
+// filter that nobody asked for brings nothing.
+func (f refillFacts) unasked() []stats.Gate {
+	if f.Held >= rounds*f.Round {
+		return nil
+	}
+	return []stats.Gate{{
+		Reason: reports.ReasonSamples, Cure: "a shorter interval in the descriptor, or fewer devices",
+		Detail: fmt.Sprintf("a viewer that polls takes %s to ask for all of its filters, and %s pass between restarts", f.Round, f.Held),
+	}}
 }
 
 // more waits until something is received after it was called: a bridge that was not restarted itself may need a while to find its broker
@@ -189,9 +232,12 @@ func restarts(b *harness.Bench) []fault.Fault {
 }
 
 func judgeRefill(c *spec.Case) {
-	l, j := c.Load("refill"), newJudged(c)
+	l, j, seen := c.Load("refill"), newJudged(c), spec.Facts[refillFacts](c)
+	met := j.unmet
+	j.unmet = append(j.unmet, seen.unasked()...)
 	j.refilled("REC-05", refillViewer, l.Cycles, j.samples("REC-05"))
-	j.taken("REC-06", spec.Facts[takeoverFacts](c))
+	j.unmet = met
+	j.taken("REC-06", seen.takeoverFacts)
 	j.showOnly("t0i→t4, a viewer with many filters over restarts", j.history.Latencies(j.options("")))
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"plumbline/harness/viewer"
 )
 
 // The next restart waits for data after the one before, where a bridge takes its
@@ -26,5 +28,32 @@ func TestTheNextRestartWaitsForData(t *testing.T) {
 	cancel()
 	if err := more(ctx, never, time.Minute); !errors.Is(err, context.Canceled) {
 		t.Errorf("a run that ended gives %v", err)
+	}
+}
+
+// A viewer that polls is let be for as long as it takes to ask for all its filters;
+// where that takes too long, nothing is held against filters that nobody asked for.
+func TestAViewerThatPollsIsGivenItsRounds(t *testing.T) {
+	for name, c := range map[string]struct {
+		protocol string
+		interval time.Duration
+		filters  int
+		held     time.Duration
+		open     bool
+	}{
+		"subscribes":         {viewer.Plumbline, time.Second, 80, 600 * time.Millisecond, false},
+		"polls fast":         {viewer.Poll, 20 * time.Millisecond, 80, 3800 * time.Millisecond, false},
+		"polls one filter":   {viewer.Poll, 0, 1, 2600 * time.Millisecond, false},
+		"polls once a while": {viewer.Poll, 0, 80, heldMost, true},
+	} {
+		cfg := viewer.Config{Protocol: c.protocol, Interval: c.interval, Filters: make([]string, c.filters)}
+		f := refillFacts{Round: roundOf(cfg)}
+		f.Held = heldFor(600*time.Millisecond, f.Round)
+		if f.Held != c.held || (f.unasked() != nil) != c.open {
+			t.Errorf("%s: a round of %s, let be for %s, %v", name, f.Round, f.Held, f.unasked())
+		}
+	}
+	if got := heldFor(time.Minute, time.Hour); got != time.Minute {
+		t.Errorf("a profile that lets it be for a minute gives it %s", got)
 	}
 }

@@ -45,6 +45,13 @@ func (t *turns) reserve(interval time.Duration) (at time.Time, free bool) {
 	return at, !at.After(now)
 }
 
+// anew forgets the turns that were waited for in vain by who has gone.
+func (t *turns) anew() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next = time.Time{}
+}
+
 func (t *turns) resting() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

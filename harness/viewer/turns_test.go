@@ -112,3 +112,21 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 		}
 	}
 }
+
+// Turns that somebody waited for who has gone are given to whoever comes next; a
+// server's word to wait holds on.
+func TestTurnsOfWhoHasGoneAreNobodys(t *testing.T) {
+	var turns turns
+	for range 40 {
+		turns.reserve(time.Hour)
+	}
+	turns.anew()
+	if at, free := turns.reserve(time.Hour); !free {
+		t.Errorf("the first turn after that is in %s", time.Until(at))
+	}
+	turns.rest(time.Minute)
+	turns.anew()
+	if _, free := turns.reserve(time.Hour); free {
+		t.Error("the server's word is forgotten")
+	}
+}

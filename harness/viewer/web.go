@@ -96,6 +96,7 @@ type webSession struct {
 }
 
 func (d *webDialect) dial(ctx context.Context, token string) (session, error) {
+	d.turns.anew() // the last session has ended, and whoever waited in it
 	s := &webSession{d: d, news: make(chan arrival), ended: make(chan error, len(d.sources))}
 	// The connection outlives ctx, which bounds its making only.
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
