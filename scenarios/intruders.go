@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -26,7 +25,7 @@ type attempt struct {
 	spec  viewer.ProbeSpec
 	guise *viewer.Config // a viewer of the system's own protocol in place of spec; nil for plumbline.v1
 	codes []int          // documented close codes, or HTTP statuses below 1000; empty when TLS itself refuses
-	wait  time.Duration  // for its end; 0 = attemptWait
+	asked bool           // elsewhere: SEC-11 asks how long who does nothing may stay
 }
 
 // tally counts attempts and keeps those that were wrongly served.
@@ -109,11 +108,11 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 		own.Checks++
 		if o.served != "" {
 			own.violation(id, "served", a.name, o.served)
-		} else if !o.ended && a.guise == nil { // the other protocols do not say that it must be
-			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+a.patience().String())
+		} else if !o.ended && a.mustEnd() {
+			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+attemptWait.String())
 		}
 	}
-	if len(a.codes) == 0 {
+	if len(a.codes) == 0 || a.asked && !o.ended {
 		return
 	}
 	why := verdictOf(verdicts, "SEC-10")
@@ -126,18 +125,15 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 // attemptWait is how long an attempt waits for its end.
 const attemptWait = 2 * time.Second
 
-// silentWait is how long a viewer that says nothing waits for its end: twice what a
-// bridge of ours gives viewers by itself. How long that may be is asked by SEC-11.
-const silentWait = 10 * time.Second
-
-func (a attempt) patience() time.Duration { return cmp.Or(a.wait, attemptWait) }
+// mustEnd reports whether the attempt must be refused within attemptWait. The other
+// protocols do not say that it must.
+func (a attempt) mustEnd() bool { return a.guise == nil && !a.asked }
 
 // insist makes the attempt again when nobody ended it in time: a rig that stood
-// still meanwhile is no system that does not refuse. The other protocols do not
-// say that they must.
+// still meanwhile is no system that does not refuse.
 func (a attempt) insist(try func() outcome) outcome {
 	o := try()
-	if o.served == "" && !o.ended && a.guise == nil {
+	if o.served == "" && !o.ended && a.mustEnd() {
 		o = try()
 	}
 	return o
@@ -146,9 +142,9 @@ func (a attempt) insist(try func() outcome) outcome {
 // make makes the attempt.
 func (a attempt) make(ctx context.Context) outcome {
 	if a.guise != nil {
-		return knock(ctx, *a.guise, a.patience())
+		return knock(ctx, *a.guise, attemptWait)
 	}
-	a.spec.Wait = a.patience()
+	a.spec.Wait = attemptWait
 	return outcomeOf(viewer.Probe(ctx, a.spec))
 }
 
@@ -271,7 +267,7 @@ func strangers(base viewer.ProbeSpec) []attempt {
 	early.Steps = text(sub(harness.AllTopics))
 	empty.Steps = text(hello(""), sub(harness.AllTopics))
 	return []attempt{
-		{name: "silence after the handshake", spec: silent, codes: []int{4001}, wait: silentWait},
+		{name: "silence after the handshake", spec: silent, codes: []int{4001}, asked: true},
 		{name: "a subscription before hello", spec: early, codes: []int{4001, 4005}},
 		{name: "hello with an empty token", spec: empty, codes: []int{4001, 4002, 4005}},
 	}
