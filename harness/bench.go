@@ -34,25 +34,26 @@ const (
 
 // Plan says what one scenario needs.
 type Plan struct {
-	Name        string         // of the scenario: its folder
-	Load        profile.Load   // Devices and Rate make the fleet, Viewers are opened
-	Config      map[string]any // settings of the default system under test, by dotted key
-	Floor       bool           // measure the noise floor of the rig first: latency will be judged
-	Afar        bool           // the viewers may be at agents, unless there is a proxy between them and the system
-	ViewerFault bool           // put a proxy between viewers and system
-	BrokerFault bool           // put a proxy between devices and broker
-	Frames      bool           // the viewers' proxy looks at WebSocket frames; there is one then
-	Packets     bool           // the devices' proxy looks at MQTT packets; there is one then
-	Sources     []DeviceSpec   // opened in place of the fleet
-	Filters     []string       // what viewers and witness subscribe to; empty means AllTopics
-	Retain      bool           // the fleet publishes messages to be retained
-	QoS0        bool           // the fleet publishes with QoS 0, so that no Receive Maximum holds back what is due
-	KeepAlive   time.Duration  // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
-	Silence     time.Duration  // a viewer without any data for so long reconnects; 0 means twice the heartbeat
-	Uptime      time.Duration  // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime
-	Sensors     []DeviceSpec   // that publish by themselves beside the fleet: what they say of being there is followed, see Bench.Changes
-	Passed      *Screen        // is shown what the witness sees the broker pass on; nil for nobody
-	Sample      time.Duration  // between two looks at what the system uses of the machine; 0 means a second
+	Name        string             // of the scenario: its folder
+	Load        profile.Load       // Devices and Rate make the fleet, Viewers are opened
+	Config      map[string]any     // settings of the default system under test, by dotted key
+	Floor       bool               // measure the noise floor of the rig first: latency will be judged
+	Afar        bool               // the viewers may be at agents, unless there is a proxy between them and the system
+	ViewerFault bool               // put a proxy between viewers and system
+	BrokerFault bool               // put a proxy between devices and broker
+	Frames      bool               // the viewers' proxy looks at WebSocket frames; there is one then
+	Packets     bool               // the devices' proxy looks at MQTT packets; there is one then
+	Sources     []DeviceSpec       // opened in place of the fleet
+	Adapters    map[string]Adapter // by device: of node twins among Sources that stand behind USB adapters, where Port is a selector that chooses them
+	Filters     []string           // what viewers and witness subscribe to; empty means AllTopics
+	Retain      bool               // the fleet publishes messages to be retained
+	QoS0        bool               // the fleet publishes with QoS 0, so that no Receive Maximum holds back what is due
+	KeepAlive   time.Duration      // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
+	Silence     time.Duration      // a viewer without any data for so long reconnects; 0 means twice the heartbeat
+	Uptime      time.Duration      // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime
+	Sensors     []DeviceSpec       // that publish by themselves beside the fleet: what they say of being there is followed, see Bench.Changes
+	Passed      *Screen            // is shown what the witness sees the broker pass on; nil for nobody
+	Sample      time.Duration      // between two looks at what the system uses of the machine; 0 means a second
 }
 
 // Bench is one scenario's system under test with everything around it.

@@ -59,9 +59,21 @@ func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place)
 	ledger.mu.Unlock()
 	s.closers = append(s.closers, node, wire) // as in openFirmware
 	info := node.Info()
-	s.order(p.order(info))
+	own := &ledgered{Starter: node, ledger: ledger}
+	fixture, read := Starter(own), p.order(info)
+	if a, behind := b.plan.Adapters[d.ID]; behind {
+		usb, err := s.hub()
+		if err != nil {
+			return err
+		}
+		if fixture, err = usb.plugged(own, node.Path(), a); err != nil {
+			return err
+		}
+		read.Device.Port, read.Root = d.Port, usb.root
+	}
+	s.order(read)
 	s.stand(d.ID, p.at)
-	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, &ledgered{Starter: node, ledger: ledger})
+	b.bind(d.ID, SerialLine{Line: wire, Port: node.Port(), Ledger: ledger, Serial: info.Serial}, fixture)
 	if !slices.ContainsFunc(b.rig.cfg.Devices, func(own DeviceSpec) bool { return own.ID == d.ID && own.Kind == d.Kind }) {
 		return nil // of a scenario's own fleet, to which nobody sends commands
 	}

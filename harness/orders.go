@@ -10,6 +10,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/devices/hostsensor"
+	"plumbline/devices/inventory"
 	"plumbline/devices/lock"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
@@ -24,6 +25,7 @@ type order struct {
 	Mode   devices.Mode // of a serial line
 	Note   string       // likewise
 	Guest  string       // host:port of the agent of the guest that has the device's port; "" = the port is here
+	Root   string       // where its port is looked for; "" is this machine
 }
 
 // ServeGenerator is the process that Config.Generator names: it makes load over
@@ -85,9 +87,10 @@ func openSerial(ctx context.Context, env generator.Env, o order, d DeviceSpec) (
 	}
 	cfg := serialline.Config{
 		ID: d.ID, Port: d.Port, Mode: o.Mode, Model: d.Model, Serial: d.Serial, Note: o.Note, Baud: d.Baud,
-		Clock: env.Clock.Since, Log: env.Log,
+		Clock: env.Clock.Since, Log: env.Log, Inventory: inventory.Inventory{Root: o.Root},
 	}
 	d.Configure(&cfg)
+	followPort(&cfg, env.Event)
 	if d.Kind == KindSerial { // a twin's port is nobody else's
 		cfg.Locks, cfg.Owner, cfg.Purpose = &lock.Dir{}, "plumbline", "device "+d.ID+" of a run"
 	}

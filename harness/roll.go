@@ -20,7 +20,7 @@ type Roll struct {
 // Bounds of a Roll: what a viewer is given is not ours.
 const (
 	maxRolls   = 4096    // devices
-	maxRuns    = 100_000 // of all devices together
+	maxRuns    = 1 << 20 // of all devices together: hours of a fleet whose lines are damaged
 	maxSerials = 8       // of a device
 	maxSerial  = 64      // bytes
 	maxSeqs    = 256

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"strings"
 	"sync"
 
 	"plumbline/devices/firmware"
@@ -53,14 +54,15 @@ func (s *Screen) Watch(cfg viewer.Config) viewer.Config {
 // over lets the screen see what goes to resolve.
 func (s *Screen) over(resolve func(string, []byte) (uint32, uint64, uint8)) func(string, []byte) (uint32, uint64, uint8) {
 	return func(topic string, payload []byte) (uint32, uint64, uint8) {
-		s.show(payload)
+		s.show(topic, payload)
 		return resolve(topic, payload)
 	}
 }
 
 // show takes one payload. Only own ones name their device; what is none, or is
-// damaged, shows nothing: other oracles judge that.
-func (s *Screen) show(payload []byte) {
+// damaged, shows nothing: other oracles judge that. Of numbered lines the topic
+// says whose they are shown as.
+func (s *Screen) show(topic string, payload []byte) {
 	var own struct {
 		Dev    string         `json:"dev"`
 		Seq    uint64         `json:"seq"`
@@ -79,7 +81,11 @@ func (s *Screen) show(payload []byte) {
 			s.put(own.Dev, name, sight{n, own.Seq})
 		}
 	}
-	s.roll(own.Dev, own.Seq, own.Values)
+	as := own.Dev
+	if id, ours := strings.CutPrefix(topic, TopicRoot+"/"); ours && len(id) <= screenName {
+		as = id
+	}
+	s.roll(as, own.Seq, own.Values)
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil

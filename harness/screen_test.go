@@ -24,10 +24,10 @@ func TestAScreenKeepsNoMoreThanItsBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s Screen
-			s.show(fmt.Appendf(nil, own, 1, 20))
+			s.show("", fmt.Appendf(nil, own, 1, 20))
 			s.kept += screenValues - 10 // as if so many had come
 			for n := range 20 {
-				s.show([]byte(made(n)))
+				s.show("", []byte(made(n)))
 			}
 			values := 0
 			for _, have := range s.shown {
@@ -36,15 +36,28 @@ func TestAScreenKeepsNoMoreThanItsBounds(t *testing.T) {
 			if s.kept > screenValues || values > 10 || len(s.shown) > 10 {
 				t.Errorf("kept are %d devices, %d values", len(s.shown), values)
 			}
-			s.show(fmt.Appendf(nil, own, 2, 21)) // what it knows goes on
+			s.show("", fmt.Appendf(nil, own, 2, 21)) // what it knows goes on
 			if at := s.shown["node-1"]["temperature"]; at != (sight{21, 2}) {
 				t.Errorf("the screen shows %+v", at)
 			}
 		})
 	}
 	var s Screen
-	s.show([]byte(`{"dev":"node-1","seq":1,"v":{"t":1},"more":"` + strings.Repeat("x", screenPayload) + `"}`))
+	s.show("", []byte(`{"dev":"node-1","seq":1,"v":{"t":1},"more":"`+strings.Repeat("x", screenPayload)+`"}`))
 	if v := s.Value("node-1", "t"); !math.IsNaN(v) {
 		t.Errorf("a message beyond the bound shows %v", v)
+	}
+}
+
+// A numbered line is shown as one of the device that the topic names, whoever said it.
+func TestALineIsShownAsThatOfItsTopic(t *testing.T) {
+	var s Screen
+	const line = `{"dev":"one","seq":%d,"v":{"id":"SN-1","seq":%d}}`
+	s.show("bench/one", fmt.Appendf(nil, line, 1, 1))
+	s.show("bench/two", fmt.Appendf(nil, line, 2, 2))
+	s.show("", fmt.Appendf(nil, line, 3, 2)) // of a system that tells no topics
+	s.show("bench/"+strings.Repeat("x", screenName+1), fmt.Appendf(nil, line, 4, 3))
+	if one, two := s.Roll("one"), s.Roll("two"); one.Total != 3 || two.Total != 1 || len(two.Serials) != 1 || two.Serials[0] != "SN-1" {
+		t.Errorf("of one %+v, of two %+v", one, two)
 	}
 }

@@ -64,6 +64,7 @@ type sources struct {
 	stands  map[string]stand
 	guest   *virtual.Guest // nil until a device stands in it
 	closers []io.Closer
+	usb     *hub // nil without adapters
 	closing sync.Once
 	closed  error
 }

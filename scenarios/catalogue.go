@@ -37,6 +37,8 @@ var loads = map[string][]string{
 	"badlines":   {"viewers", "cycles", "hold", "drain"},
 	"loop":       {"viewers", "cycles", "drain"},
 	"seams":      {"devices", "rate", "viewers", "cycles", "hold", "drain"},
+	"identity":   {"rate", "viewers", "cycles", "hold", "drain"},
+	"cable":      {"devices", "rate", "viewers", "hold", "drain"},
 	"wires":      {"devices", "rate", "viewers", "window", "drain"},
 }
 

@@ -38,14 +38,16 @@ var _ = spec.Describe("Seams of serial devices", func(s *spec.Suite) {
 	})
 })
 
-// befalls are what happens to a device that is silent: what begins it, before the
+// befall is what happens to a device that is silent: what begins it, before the
 // device speaks again unless it is mute, and what ends it. In between nothing that
 // it says can be read.
-var befalls = []struct {
+type befall struct {
 	name       string
 	mute       bool
 	begin, end func(ctx context.Context, d *befallen) error
-}{
+}
+
+var befalls = []befall{
 	{"unplugged", false, func(ctx context.Context, d *befallen) error { return d.Unplug(ctx) }, func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }},
 	{"hung", true, nothing, func(ctx context.Context, d *befallen) error { return d.Impair(ctx, harness.Impairment{}) }},
 	{"without power", false, func(ctx context.Context, d *befallen) error { return d.Power(ctx, false) }, func(ctx context.Context, d *befallen) error {
@@ -82,8 +84,9 @@ func (d *befallen) anew(ctx context.Context, start func() error) error {
 // seamsFacts is what befell devices and what screens showed.
 type seamsFacts struct {
 	wiresFacts
-	Back     []oracle.Stimulus `json:"back"`     // the end of each, and the message that showed it
-	Silences []silence         `json:"silences"` // while each lasted
+	Back     []oracle.Stimulus `json:"back"`                 // the end of each, and the message that showed it
+	Silences []silence         `json:"silences"`             // while each lasted
+	Periods  []time.Duration   `json:"periods_ns,omitempty"` // of the wires' lines, in their order; 0 where it is not known
 }
 
 // silence is a time in which a device could say nothing, as one viewer saw it.
@@ -138,19 +141,26 @@ func (x *seams) all(ctx context.Context, cycle int, hold time.Duration) error {
 	var group sync.WaitGroup
 	for i, d := range x.specs {
 		if !x.lost[d.ID] {
-			group.Go(func() { errs[i] = x.one(ctx, d.ID, (cycle+i)%len(befalls), hold) })
+			group.Go(func() { errs[i] = x.one(ctx, d.ID, befalls[(cycle+i)%len(befalls)], hold) })
 		}
 	}
 	group.Wait()
+	x.leave()
+	return errors.Join(errs...)
+}
+
+// leave leaves those alone that a viewer was not shown again.
+func (x *seams) leave() {
 	for _, b := range x.facts.Back {
 		if b.Seq == 0 {
 			x.lost[b.Device] = true
 		}
 	}
-	return errors.Join(errs...)
 }
 
-func (x *seams) one(ctx context.Context, device string, what int, hold time.Duration) error {
+// one lets something befall a device, and keeps what screens showed meanwhile and
+// when they showed it again.
+func (x *seams) one(ctx context.Context, device string, b befall, hold time.Duration) error {
 	fixture, err := x.Fixture(device)
 	if err != nil {
 		return err
@@ -159,7 +169,7 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 	if !able {
 		return fmt.Errorf("%w: device %q cannot be started anew", harness.ErrBench, device)
 	}
-	d, b := &befallen{Starter: starter, line: x.Serial[device]}, befalls[what]
+	d := &befallen{Starter: starter, line: x.Serial[device]}
 	// What is on its way between reader and screen must not count as shown while the
 	// device can say nothing: it falls silent first, until every screen shows its
 	// last line.
@@ -185,12 +195,13 @@ func (x *seams) one(ctx context.Context, device string, what int, hold time.Dura
 	if err := harness.Wait(ctx, hold); err != nil {
 		return err
 	}
-	late := x.passed.Roll(device).Total - before[len(x.names)]
+	shown := x.since(ctx, device, before)
 	var quiet []silence
 	for i, name := range x.names {
-		total := screens[i].Roll(device).Total
-		quiet = append(quiet, silence{device, name, b.name, since, total - before[i], late})
-		before[i] = total
+		quiet = append(quiet, silence{device, name, b.name, since, shown[i], shown[len(x.names)]})
+	}
+	for i := range before {
+		before[i] += shown[i]
 	}
 	at := x.Clock.Now()
 	if err := b.end(ctx, d); err != nil {
@@ -256,8 +267,13 @@ func (j *judged) back(id string, ends []oracle.Stimulus) {
 
 // quiet judges that nothing was shown as new of devices that could say nothing.
 func (j *judged) quiet(id string, silences []silence) {
-	var found []reports.Finding
-	var shown, late int64
+	shown, late, found := j.broken(id, silences)
+	j.none(id, "silence/silences broken", "silences of devices at viewers", int64(len(silences)), shown, late, found, j.samples(id))
+}
+
+// broken tells silences in which something was shown, and those of them in which as
+// much was published, which is held against nobody.
+func (j *judged) broken(id string, silences []silence) (shown, late int64, found []reports.Finding) {
 	for _, s := range silences {
 		switch {
 		case s.Shown > 0 && s.Shown <= s.Passed:
@@ -274,5 +290,5 @@ func (j *judged) quiet(id string, silences []silence) {
 			})
 		}
 	}
-	j.none(id, "silence/silences broken", "silences of devices at viewers", int64(len(silences)), shown, late, found, j.samples(id))
+	return shown, late, found
 }

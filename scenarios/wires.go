@@ -84,7 +84,7 @@ func wiresOf(t *spec.Trial, l profile.Load) []harness.DeviceSpec {
 	}
 	var text strings.Builder
 	text.WriteString("apiVersion: plumbline/v1\nkind: Rig\nname: wires\ndevices:\n")
-	period := time.Duration(float64(l.Devices) / l.Rate * float64(time.Second)).Truncate(time.Millisecond)
+	period := periodOf(t, l.Devices, l.Rate)
 	for i := range l.Devices {
 		fmt.Fprintf(&text, "  - {id: wire-%03d, kind: %s, period: %s, baud: %d, drift: %v}\n", i+1, harness.KindNodeTwin, period, wireBaud, wireDrift*float64(i%3-1))
 	}
@@ -93,13 +93,29 @@ func wiresOf(t *spec.Trial, l profile.Load) []harness.DeviceSpec {
 	return specs
 }
 
+// periodOf returns how often each of so many nodes has to say a line to come to the
+// rate together, as far as nodes can.
+func periodOf(t *spec.Trial, devices int, rate float64) time.Duration {
+	period := time.Duration(float64(devices) / rate * float64(time.Second)).Truncate(time.Millisecond)
+	able := min(max(period, 10*time.Millisecond), time.Minute)
+	if able != period {
+		t.Step("let each node say a line every %s in place of %s, which nodes cannot: %.3g lines a second in all", able, period, float64(devices)/able.Seconds())
+	}
+	return able
+}
+
 // openWires opens the devices and as many viewers with screens as the load says.
 func openWires(ctx context.Context, t *spec.Trial, l profile.Load) *wires {
-	specs := wiresOf(t, l)
-	w := &wires{specs: specs, passed: &harness.Screen{}, lost: map[string]bool{}}
-	quiet := l
-	quiet.Viewers = 0 // ours have screens
-	w.Bench = t.Open(ctx, harness.Plan{Load: quiet, Sources: specs, Passed: w.passed})
+	return openScreens(ctx, t, l, harness.Plan{Sources: wiresOf(t, l)})
+}
+
+// openScreens opens what the plan says, with as many viewers with screens as the
+// load says.
+func openScreens(ctx context.Context, t *spec.Trial, l profile.Load, plan harness.Plan) *wires {
+	w := &wires{specs: plan.Sources, passed: &harness.Screen{}, lost: map[string]bool{}}
+	plan.Load, plan.Passed = l, w.passed
+	plan.Load.Viewers = 0 // ours have screens
+	w.Bench = t.Open(ctx, plan)
 	for i := range l.Viewers {
 		w.names = append(w.names, fmt.Sprintf("viewer-%02d", i+1))
 		w.screens = append(w.screens, &harness.Screen{})
@@ -147,12 +163,7 @@ func (w *wires) settle(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	// Openings and damage may follow the last whole line, hence one beyond it.
-	last := map[string]uint64{}
-	for _, d := range w.specs {
-		if spoken, _ := w.Serial[d.ID].Ledger.Spoken(); len(spoken) > 0 {
-			last[d.ID] = spoken[len(spoken)-1].Last
-		}
-	}
+	last := w.said()
 	if err := w.shown(ctx, limit, func(device string, _, n uint64) bool { return n > last[device] }); err != nil {
 		return err
 	}
@@ -160,6 +171,34 @@ func (w *wires) settle(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	return w.shown(ctx, limit, func(device string, _, n uint64) bool { return n >= w.Serial[device].Ledger.Last() })
+}
+
+// since returns how many lines of a device each screen was shown since before, that
+// of what passed the broker last. It is the last to be read, and waits a moment for
+// the witness to have as much: what reached a viewer passed the broker.
+func (w *wires) since(ctx context.Context, device string, before []uint64) []uint64 {
+	shown, most := make([]uint64, len(before)), uint64(0)
+	for i, s := range w.screens {
+		shown[i] = s.Roll(device).Total - before[i]
+		most = max(most, shown[i])
+	}
+	n := len(w.screens)
+	limited, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	w.passed.Rolled(limited, device, func(total, _ uint64) bool { return total-before[n] >= most })
+	shown[n] = w.passed.Roll(device).Total - before[n]
+	return shown
+}
+
+// said returns the number of the last line that each device said.
+func (w *wires) said() map[string]uint64 {
+	last := map[string]uint64{}
+	for _, d := range w.specs {
+		if spoken, _ := w.Serial[d.ID].Ledger.Spoken(); len(spoken) > 0 {
+			last[d.ID] = spoken[len(spoken)-1].Last
+		}
+	}
+	return last
 }
 
 // facts keeps what the judgement needs. The bench is finished.
@@ -272,7 +311,7 @@ func (j *judged) counted(id string, facts wiresFacts) {
 		case !w.Counted:
 			unknown++
 			say(w, "not-counted", "nobody knows what its driver counted", false)
-		case w.Refused != w.Damaged && w.Overrun > 0: // it rightly refused those as well
+		case w.Overrun > 0: // it rightly refused those as well, or has seen fewer
 			unknown++
 			say(w, "overrun", fmt.Sprintf("%d lines were damaged, its driver refused %d, and %d were torn because nobody read the port in time", w.Damaged, w.Refused, w.Overrun), false)
 		case w.Refused != w.Damaged:

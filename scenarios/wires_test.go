@@ -28,6 +28,7 @@ func TestDriversAreHeldToWhatWasDamaged(t *testing.T) {
 		{defect: "one too few", judge: facts(4999, 0, true), verdict: reports.Fail, kind: "miscounted"},
 		{defect: "one too many", judge: facts(5001, 0, true), verdict: reports.Fail, kind: "miscounted"},
 		{defect: "nobody read the port", judge: facts(5003, 3, true), verdict: reports.Inconclusive, kind: "overrun"},
+		{defect: "nobody read the port, and the number fits by chance", judge: facts(5000, 3, true), verdict: reports.Inconclusive, kind: "overrun"},
 		{defect: "nobody counted", judge: facts(0, 0, false), verdict: reports.Inconclusive, kind: "not-counted"},
 	})
 }

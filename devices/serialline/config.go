@@ -83,7 +83,10 @@ type Config struct {
 	// OnState is told when the port was lost and when it came back; optional.
 	// It is called on the reading goroutine and must not block or call Close.
 	OnState func(State)
-	Log     *slog.Logger // nil = discard
+	// OnAway is told why a port that was lost is not back, each time that the reason
+	// changes; optional. It is called as OnState is.
+	OnAway func(at time.Duration, why error)
+	Log    *slog.Logger // nil = discard
 }
 
 // State is one change of the port.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,11 +127,17 @@ func TestAnotherDeviceUnderTheNameIsNotTaken(t *testing.T) {
 			if strings.HasPrefix(port, "tty") {
 				port = a.tree.Node(port)
 			}
-			l := open(t, serialline.Config{Port: port, Inventory: a.inv, RetryEvery: time.Millisecond})
+			var away atomic.Int64
+			l := open(t, serialline.Config{Port: port, Inventory: a.inv, RetryEvery: time.Millisecond, OnAway: func(_ time.Duration, why error) {
+				if errors.Is(why, inventory.ErrAbsent) || errors.Is(why, inventory.ErrOther) {
+					away.Add(1)
+				}
+			}})
 			a.unplug(mine, "ttyUSB0")
 			devicetest.Eventually(t, "the driver to see the unplug", func() bool { return l.Stats().Unplugs == 1 })
 			c.other.Node = "ttyUSB0"
 			a.plugAs(stranger, c.other)
+			devicetest.Eventually(t, "the driver to say why", func() bool { return away.Load() > 0 })
 			send(t, stranger, heading(1))
 			place := "1-1"
 			if c.other.Place == place {

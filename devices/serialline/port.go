@@ -293,6 +293,9 @@ func (l *Line) reopen(run context.Context, stats *Stats) (serial.Port, error) {
 		if text := err.Error(); text != logged {
 			logged = text
 			c.Log.Warn("port is not back", "port", c.Port, "error", text)
+			if c.OnAway != nil {
+				c.OnAway(c.Clock(), err)
+			}
 		}
 	}
 }

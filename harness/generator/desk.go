@@ -24,11 +24,12 @@ type desk struct {
 	mu        sync.Mutex
 	nodes     []uint16 // by the generator's number
 	streams   []uint32
-	metronome []uint32 // of the recording: what the metronome drives
+	metronome []uint32                // of the recording: what the metronome drives
+	ports     map[string]record.Event // by device: what its driver said last of its port
 }
 
 func newDesk(recorder *record.Recorder, resolver *record.Resolver) *desk {
-	return &desk{recorder: recorder, resolver: resolver}
+	return &desk{recorder: recorder, resolver: resolver, ports: map[string]record.Event{}}
 }
 
 // take is the handler of casts. An error ends the link: what a generator says
@@ -59,6 +60,9 @@ func (d *desk) take(name string, body []byte) error {
 			return fmt.Errorf("%w: events: %w", remote.ErrProtocol, err)
 		}
 		for _, e := range events {
+			if _, known := d.ports[e.Subject]; e.Kind == record.PortChanged && (known || len(d.ports) < maxNodes) {
+				d.ports[e.Subject] = e
+			}
 			d.recorder.Event(e)
 		}
 	default:
@@ -96,6 +100,13 @@ func (d *desk) records(body []byte) error {
 		d.recorder.Add(r)
 	}
 	return nil
+}
+
+// port returns what the driver of a device said last of its port.
+func (d *desk) port(device string) record.Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ports[device]
 }
 
 // driven keeps which streams the metronome drives.

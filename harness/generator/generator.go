@@ -147,6 +147,15 @@ func (g *Generator) Taken() (sent, acked int64) {
 	return d.sent.Load(), d.acked.Load()
 }
 
+// Port returns what the driver of a device said last of its port, as far as the
+// generator has told; see Taken. It is the zero event while it said nothing.
+func (g *Generator) Port(device string) record.Event {
+	if d := g.taking.Load(); d != nil {
+		return d.port(device)
+	}
+	return record.Event{}
+}
+
 // Streams returns the stream numbers of what the metronome drives, in its order.
 func (g *Generator) Streams() []uint32 {
 	d := g.taking.Load()

@@ -30,6 +30,7 @@ type Env struct {
 	Seed  uint64        // of the run
 	Clock *record.Clock // of the run
 	Log   *slog.Logger
+	Event func(record.Event) // puts one into the recording
 }
 
 // Device is one opened device: either Scheduled or Stream.

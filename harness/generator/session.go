@@ -46,7 +46,7 @@ func (s *server) begin(ctx context.Context, o settings) (any, error) {
 		return nil, err
 	}
 	for i, order := range o.Devices {
-		device, err := s.openDevice(ctx, Env{Seed: o.Seed, Clock: clock, Log: s.log}, order)
+		device, err := s.openDevice(ctx, Env{Seed: o.Seed, Clock: clock, Log: s.log, Event: recorder.Event}, order)
 		if err != nil {
 			return nil, &remote.Error{Code: codeDevice, Text: fmt.Sprintf("generator: device %d: %v", i+1, err)}
 		}

@@ -105,6 +105,7 @@ const (
 	GapDeclared  EventKind = "gap"          // fields: from, to, count, reason
 	ChainBroken  EventKind = "chain-broken" // a batch's from did not equal the last to
 	Refused      EventKind = "refused"      // fields: status, code; of a message: code or tries, topic, seq
+	PortChanged  EventKind = "port"         // a driver lost its port, has it back, or says why it has not; fields: plugged
 	Note         EventKind = "note"
 )
 

@@ -32,6 +32,27 @@ func overSeams(id, fault, title, kills, param, stimulus string) Defect {
 	}
 }
 
+// exchanges is a load in which each of four devices is replaced once, and cables
+// one in which all are pulled. Devices are silent for long enough in both.
+var (
+	exchanges = load("identity", "viewers", 2, "rate", "125 /s", "cycles", 4, "hold", "600 ms", "drain", "5 s")
+	cables    = load("cable", "devices", 5, "rate", "50 /s", "viewers", 2, "hold", "600 ms", "drain", "5 s")
+)
+
+func inExchange(id, fault, title, kills, param, stimulus string) Defect {
+	return Defect{
+		ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "identity", Param: param, Stimulus: stimulus,
+		Loads: exchanges, Limits: map[string]string{"HW-06": "0 lines", "HW-07": "0 cases"},
+	}
+}
+
+func onCables(id, fault, title, kills, param, stimulus string) Defect {
+	return Defect{
+		ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "cable", Param: param, Stimulus: stimulus,
+		Loads: cables, Limits: map[string]string{"HW-08": "5 s", "HW-09": "0 lines"},
+	}
+}
+
 // wired are defects between the wire of a sensor and the screen.
 var wired = []Defect{
 	onWires("F01h", "F01", "drops a line in 200 at random", "HW-01", "200", "920 lines"),
@@ -39,4 +60,8 @@ var wired = []Defect{
 	overSeams("F75", "", "shows nothing more of a device that was silent for 400 ms", "HW-03", "400ms", "1 seam"),
 	overSeams("F09h", "F09", "shows a line in 100 twice", "HW-04", "100", "460 lines"),
 	overSeams("F76", "", "shows the last value of a device again that was silent for 300 ms", "HW-05", "300ms", "1 seam"),
+	inExchange("F78", "", "shows two devices that were silent for 400 ms each under the name of the other", "HW-06", "400ms", "2 devices that come back"),
+	inExchange("F76i", "F76", "shows the last value of a device again in whose place another one is", "HW-07", "300ms", "1 replacement"),
+	onCables("F75c", "F75", "shows nothing more of a device that was out for an hour", "HW-08", "400ms", "1 cable"),
+	onCables("F09c", "F09", "shows a line in 10 twice", "HW-09", "10", "44 lines"),
 }

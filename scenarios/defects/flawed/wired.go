@@ -8,19 +8,21 @@ import (
 
 // wired: defects that only devices bring out that fall silent and come back, or
 // that number what they say.
-var wired = map[string]maker{"F75": forgetSilent, "F76": echoSilent, "F77": misname}
+var wired = map[string]maker{"F75": forgetSilent, "F76": echoSilent, "F77": misname, "F78": exchange}
 
 // heard is when a stream last had something of each topic, and which topics it
 // has given up.
 type heard struct {
-	at   map[string]time.Time
-	gone map[string]bool
+	at    map[string]time.Time
+	gone  map[string]bool
+	names map[string]string // under which others are shown
+	alone string            // came back and has nobody yet to exchange names with
 }
 
 func heardOf(st *stream) *heard {
 	h, ok := st.state.(*heard)
 	if !ok {
-		h = &heard{map[string]time.Time{}, map[string]bool{}}
+		h = &heard{at: map[string]time.Time{}, gone: map[string]bool{}, names: map[string]string{}}
 		st.state = h
 	}
 	return h
@@ -63,6 +65,29 @@ func echoSilent(f *front, p param) *flaw {
 			h.at[r.Topic] = due
 			r.due, r.free = due, true
 			rs = append(rs, r)
+		}
+		return rs
+	}}
+}
+
+// exchange (F78) shows two topics under which nothing came for a time, from when
+// they come back on, each under the name of the other.
+func exchange(f *front, p param) *flaw {
+	limit := p.time(0)
+	return &flaw{arrive: func(_ *session, st *stream, rs []reading) []reading {
+		h := heardOf(st)
+		for i := range rs {
+			topic := rs[i].Topic
+			switch back := h.silent(topic, limit) && h.names[topic] == ""; {
+			case back && h.alone != "" && h.alone != topic:
+				h.names[topic], h.names[h.alone], h.alone = h.alone, topic, ""
+			case back:
+				h.alone = topic
+			}
+			if other := h.names[topic]; other != "" {
+				f.count.fire()
+				rs[i].Topic = other
+			}
 		}
 		return rs
 	}}

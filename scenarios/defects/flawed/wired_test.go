@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -63,5 +64,21 @@ func TestOneBitOfASerialNumberIsFlipped(t *testing.T) {
 	other.setText(`{"value":1}`)
 	if rs := s.f.flaw.arrive(s, &stream{}, []reading{other}); rs[0].text() != `{"value":1}` || s.f.count.fired != 1 {
 		t.Errorf("a line without a serial number became %s; fired %d times", rs[0].text(), s.f.count.fired)
+	}
+}
+
+func TestTwoThatComeBackExchangeTheirNames(t *testing.T) {
+	s, _ := bench(t, "F78", "1h")
+	st := &stream{}
+	s.f.flaw.arrive(s, st, under("a", "b", "c"))
+	for _, topic := range []string{"a", "c"} {
+		heardOf(st).at[topic] = time.Now().Add(-2 * time.Hour)
+	}
+	var names []string
+	for _, r := range append(s.f.flaw.arrive(s, st, under("a", "b")), s.f.flaw.arrive(s, st, under("c", "a", "b"))...) {
+		names = append(names, r.Topic)
+	}
+	if want := []string{"a", "b", "a", "c", "b"}; !slices.Equal(names, want) || s.f.count.fired != 2 {
+		t.Errorf("shown under %v, want %v; fired %d times", names, want, s.f.count.fired)
 	}
 }
