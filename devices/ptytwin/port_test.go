@@ -106,3 +106,58 @@ func TestATwinOnAPortOfItsOwn(t *testing.T) {
 	}
 	<-ports[1].gone
 }
+
+// slow is a port of 2000 baud; its Close waits to be let go.
+type slow struct {
+	*socket
+	closing, free chan struct{}
+}
+
+func (slow) Framing() (bits, baud int) { return 10, 2000 }
+
+func (s slow) Close() error {
+	close(s.closing)
+	<-s.free
+	return s.socket.Close()
+}
+
+// TestAPortThatIsSlowToCloseHoldsUpNobody: all twins share the thread that paces them.
+func TestAPortThatIsSlowToCloseHoldsUpNobody(t *testing.T) {
+	plug := func() (*ptytwin.Twin, slow) {
+		port := slow{&socket{full: 4000, gone: make(chan struct{})}, make(chan struct{}), make(chan struct{})}
+		return newTwin(t, ptytwin.Options{Open: func() (ptytwin.Port, error) { return port, nil }}), port
+	}
+	first, stuck := plug()
+	second, port := plug()
+	close(port.free)
+	write(t, first, strings.Repeat("x", 999)+"\nwaits\n") // 5 s, which are not waited for
+	devicetest.Eventually(t, "the head of a long line", func() bool { return stuck.text() != "" })
+	ended := make(chan error, 1)
+	go func() { ended <- first.Unplug() }()
+	<-stuck.closing
+	const line = "a line of forty characters, or of 200 ms\n"
+	write(t, second, line)
+	devicetest.Eventually(t, "a line of the other twin", func() bool { return port.text() == line })
+	close(stuck.free)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if s := first.Stats(); s.Cut != 1 || s.Lost != 1 {
+		t.Errorf("counted %+v", s)
+	}
+}
+
+// TestNoLineIsUncountedAtTheEnd: those that a Close cuts or drops are lost as by an unplug.
+func TestNoLineIsUncountedAtTheEnd(t *testing.T) {
+	port := slow{&socket{full: 4000, gone: make(chan struct{})}, make(chan struct{}), make(chan struct{})}
+	close(port.free)
+	twin := newTwin(t, ptytwin.Options{Open: func() (ptytwin.Port, error) { return port, nil }})
+	write(t, twin, strings.Repeat("x", 999)+"\nwaits\n")
+	devicetest.Eventually(t, "the head of a long line", func() bool { return port.text() != "" })
+	if err := twin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := twin.Stats(); s.Cut != 1 || s.Lost != 1 || s.Lines != 0 {
+		t.Errorf("counted %+v, want one line cut and one lost", s)
+	}
+}

@@ -91,10 +91,15 @@ func (t *Twin) Flush(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		t.mu.Lock()
-		closed, left := t.closed, 0
-		if t.pair != nil {
-			t.pair.settle()
-			left = t.pair.unread()
+		p, left := t.pair, 0
+		t.mu.Unlock()
+		if p != nil {
+			p.settle() // without mu: it may take a while, and all twins share a thread
+		}
+		t.mu.Lock()
+		closed := t.closed
+		if p != nil && p == t.pair {
+			left = p.unread()
 		}
 		t.mu.Unlock()
 		switch {
@@ -153,6 +158,7 @@ func (t *Twin) begin(now int64) bool {
 	t.queued -= len(l.text)
 	o := &outcome{line: l, start: max(l.at, t.free), noisy: t.spoil(l.text)}
 	o.bits, o.baud = t.pair.framing()
+	o.bits, o.baud = max(o.bits, 1), max(o.baud, 1) // of a port that cannot tell
 	t.sending = o
 	return true
 }

@@ -142,6 +142,16 @@ func TestAllThatIsDueIsSentAtOnce(t *testing.T) {
 	}
 }
 
+// TestAPortThatTellsNoSpeedEndsNothing: twins share a thread, and a process.
+func TestAPortThatTellsNoSpeedEndsNothing(t *testing.T) {
+	p := &paper{}
+	twin := onPaper(p, Options{})
+	twin.say("ab", 1)
+	if next := twin.transmit(5); next <= 5 {
+		t.Errorf("more after %d", next)
+	}
+}
+
 // TestAStallHoldsTheNextLine: it begins when the stall ends, and the one after it
 // follows at line speed.
 func TestAStallHoldsTheNextLine(t *testing.T) {

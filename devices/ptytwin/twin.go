@@ -219,24 +219,32 @@ func (t *Twin) Unplug() error {
 	t.plugging.Lock()
 	defer t.plugging.Unlock()
 	t.mu.Lock()
-	p := t.pair
+	p := t.drop()
 	if p == nil {
 		t.mu.Unlock()
 		return errors.New("ptytwin: unplug: the device is not plugged in")
 	}
+	t.stats.Unplugs++
+	t.stats.Unread += uint64(max(p.unread(), 0))
+	t.mu.Unlock()
+	// Without mu: what a port takes to close would hold up all twins, which share a
+	// thread.
+	return errors.Join(p.close(), t.unlink())
+}
+
+// drop takes the port away, with what is being sent and what waits to be, and
+// returns it; nil when there was none. The caller holds mu.
+func (t *Twin) drop() pair {
 	if t.sending != nil {
 		t.sending.gone = true
 		t.settle()
 	}
-	t.pair = nil
-	t.stats.Unplugs++
 	t.stats.Lost += uint64(len(t.queue))
 	t.queue, t.queued = nil, 0
-	t.stats.Unread += uint64(max(p.unread(), 0))
-	err := p.close() // under mu: the sender must not write to a closed pair
+	p := t.pair
+	t.pair = nil
 	t.change.Broadcast()
-	t.mu.Unlock()
-	return errors.Join(err, t.unlink())
+	return p
 }
 
 // Replug makes the port appear again under the same path, with a new pty behind
@@ -309,7 +317,7 @@ func (t *Twin) Plugged() bool {
 }
 
 // Close unplugs the device for good, removes its link and waits for its
-// goroutines. Lines not yet sent are dropped.
+// goroutines. Lines not yet sent are lost, and counted as by an unplug.
 func (t *Twin) Close() error {
 	err := t.end()
 	t.task.Stop()
@@ -325,12 +333,9 @@ func (t *Twin) end() error {
 	t.plugging.Lock()
 	defer t.plugging.Unlock()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.closed = true
-	t.queue, t.queued, t.sending = nil, 0, nil
-	p := t.pair
-	t.pair = nil
-	t.change.Broadcast()
+	p := t.drop()
+	t.mu.Unlock()
 	if p == nil {
 		return nil
 	}
