@@ -343,6 +343,8 @@ func TestMemoryIsJudged(t *testing.T) {
 		{"level", saw(0, 80), reports.Pass},
 		{"a small leak, below the limit", saw(100, 80), reports.Pass},
 		{"F55 a leak of 8 MiB/s", saw(8192, 80), reports.Fail},
+		{"F55 in the half that was looked at", saw(8192, 40), reports.Fail},
+		{"only half was looked at", saw(100, 40), reports.Inconclusive},
 		{"too few looks", saw(0, 10), reports.Inconclusive},
 		{"nobody looked", nil, reports.Inconclusive},
 	} {

@@ -32,6 +32,8 @@ const (
 	soakLeast   = 12   // stretches whose minima are compared, at least
 	soakMost    = 60   // and at most
 	soakBound   = 0.99 // confidence of each bound of the slope
+	soakLooked  = 0.8  // of the window that lies between the first and the last look, at least
+	soakLooks   = 50_000
 )
 
 var _ = spec.Describe("Soak", func(s *spec.Suite) {
@@ -45,12 +47,18 @@ var _ = spec.Describe("Soak", func(s *spec.Suite) {
 func driveSoak(ctx context.Context, t *spec.Trial) {
 	l := t.Load("soak")
 	t.Step("start the bridge with %d viewers; publish %.0f messages/s from %d devices for %s", l.Viewers, l.Rate, l.Devices, l.WarmUp)
-	sample := min(max(l.Window/soakSamples, 50*time.Millisecond), time.Second)
+	sample := soakSample(l.Window)
 	b := t.Open(ctx, harness.Plan{Load: l, Sample: sample, Config: smallCache})
 	t.Step("go on for %s and look at the memory every %s", l.Window, sample)
 	t.Check(b.Window(ctx, "soak", l.WarmUp, l.Window))
 	t.Step("drain, end everything and judge the slope of the minima")
 	t.Check(b.Finish(ctx))
+}
+
+// soakSample returns how far two looks at the memory are apart: a second at most,
+// and in windows of many hours so far that the bench keeps them all (100,000).
+func soakSample(window time.Duration) time.Duration {
+	return max(min(max(window/soakSamples, 50*time.Millisecond), time.Second), window/soakLooks)
 }
 
 func judgeSoak(c *spec.Case) {
@@ -62,14 +70,14 @@ func judgeSoak(c *spec.Case) {
 // level judges that memory did not grow over the window of the recording.
 func (j *judged) level(id string) {
 	from, to := windowOf(j.history.Log())
-	minima := minimaOf(j.usage, from, to)
-	perSlot := time.Duration(to-from).Seconds() / float64(max(len(minima), 1))
+	minima, looked := minimaOf(j.usage, from, to)
+	perSlot := looked.Seconds() / float64(max(len(minima), 1))
 	slope, low, high := stats.Slope(minima, soakBound)
 	slope, low, high = slope/perSlot, low/perSlot, high/perSlot // KiB/s
 	limit := float64(j.Limit(id).Count)
 	figure := &reports.Measurement{
 		Name: fmt.Sprintf("growth of memory (RSS) over %s, 99 %% bounds %.0f and %.0f KiB/s; a leak is found from %.0f KiB/s on",
-			time.Duration(to-from).Round(time.Second), low, high, limit+max(slope-low, 0)),
+			looked.Round(time.Second), low, high, limit+max(slope-low, 0)),
 		Unit: "KiB/s", Lower: reports.Float(low), Upper: reports.Float(high), Confidence: soakBound, Limit: reports.Float(limit),
 		N: int64(len(minima)), NEff: int64(len(minima)), VIF: 1, Estimate: reports.Float(slope),
 	}
@@ -81,14 +89,20 @@ func (j *judged) level(id string) {
 			Detail: fmt.Sprintf("%d stretches of time have a look at the memory, %d are needed", len(minima), soakLeast),
 		})
 		figure.Estimate = nan
+	case low > limit: // also when it was not looked at for long
+		figure.Estimate = reports.Float(low)
+	case looked < time.Duration(soakLooked*float64(to-from)):
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "a machine that lets its processes be looked at all the time, or a shorter window",
+			Detail: fmt.Sprintf("memory was looked at over %s of %s", looked.Round(time.Second), time.Duration(to-from).Round(time.Second)),
+		})
+		figure.Estimate = nan
 	case low <= limit && high > limit: // neither is shown
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a longer window",
 			Detail: fmt.Sprintf("memory grew by %.0f KiB/s, the 99 %% bounds are %.0f and %.0f and hold the limit of %.0f", slope, low, high, limit),
 		})
 		figure.Estimate = nan
-	case low > limit:
-		figure.Estimate = reports.Float(low)
 	default:
 		figure.Estimate = reports.Float(high)
 	}
@@ -112,8 +126,9 @@ func windowOf(log *record.Log) (from, to int64) {
 
 // minimaOf returns the smallest RSS in KiB of each of as many equal stretches of
 // time as have at least two samples each, between soakLeast and soakMost; fewer
-// when there are too few samples.
-func minimaOf(usage []harness.Usage, from, to int64) []float64 {
+// when there are too few samples. The stretches lie between the first sample and
+// the last, which are looked apart.
+func minimaOf(usage []harness.Usage, from, to int64) (minima []float64, looked time.Duration) {
 	var inside []harness.Usage
 	for _, u := range usage {
 		if u.At >= from && u.At < to {
@@ -121,7 +136,7 @@ func minimaOf(usage []harness.Usage, from, to int64) []float64 {
 		}
 	}
 	n := min(soakMost, len(inside)/2)
-	minima := make([]float64, n)
+	minima = make([]float64, n)
 	for i := range minima {
 		minima[i] = math.Inf(1)
 	}
@@ -129,5 +144,8 @@ func minimaOf(usage []harness.Usage, from, to int64) []float64 {
 		slot := i * n / len(inside)
 		minima[min(slot, n-1)] = min(minima[min(slot, n-1)], float64(u.RSS)/1024)
 	}
-	return minima
+	if len(inside) > 1 {
+		looked = time.Duration(inside[len(inside)-1].At - inside[0].At)
+	}
+	return minima, looked
 }
