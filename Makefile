@@ -34,7 +34,7 @@ deps-guest: ## fetch what the third tier of the virtual bench needs: QEMU, and D
 	@.ci/guest-kernel
 
 guest: deps-guest ## test the third tier of the virtual bench: a Linux guest, twins in it and 20 cycles of pulling cables, about a minute
-	PLUMBLINE_GUEST_CYCLES=20 go test -run '^TestGuest' -count=1 -v ./devices/virtual ./harness
+	PLUMBLINE_GUEST_CYCLES=20 go test -p 1 -run '^TestGuest' -count=1 -v ./devices/virtual ./harness
 
 build: ## build bin/plumbline, bin/bridged and bin/guestinit, the agent of the virtual bench's guests (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)

@@ -246,8 +246,8 @@ func (g *Guest) Unplug(a *usbip.Adapter) error {
 	return c.err
 }
 
-// Save writes the guest's state into a file, whose content it replaces, and ends the guest: from it,
-// others can start. Adapters must not be plugged in.
+// Save writes the guest's state into a file, whose content it replaces, and ends the
+// guest: from it, others can start. Adapters must not be plugged in.
 func (g *Guest) Save(ctx context.Context, path string) error {
 	g.mu.Lock()
 	busy := len(g.cables)

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -35,9 +36,9 @@ type GuestPort struct {
 	in      atomic.Pointer[plugged] // nil while unplugged
 }
 
-// Socket takes a socket that was never used of the guest's hub for an adapter, which must have
-// a serial number to be found by; its OnReceive is the port's own. Sockets are not
-// given back. Open of the port plugs the adapter in.
+// Socket takes a socket of the guest's hub that was never used for an adapter, which
+// must have a serial number to be found by; its OnReceive is the port's own. Sockets
+// are not given back. Open of the port plugs the adapter in.
 func (g *Guest) Socket(opts usbip.Options) (*GuestPort, error) {
 	if opts.Serial == "" {
 		return nil, fmt.Errorf("virtual: adapter of %q: it needs a serial number, or nobody finds it again after a replug", g.opts.ID)
@@ -96,6 +97,7 @@ func (p *GuestPort) await(came *cable) error {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	var unseen error // a look at ports that come and go may fail
 	for {
 		select {
 		case <-p.guest.process.exited:
@@ -106,16 +108,14 @@ func (p *GuestPort) await(came *cable) error {
 			}
 			return came.err
 		case <-ctx.Done():
-			return fmt.Errorf("virtual: plug %s: the guest's kernel has no port of it after %v", p.adapter.Select(), plugLimit)
+			return fmt.Errorf("virtual: plug %s: the guest's kernel has no port of it after %v: %w", p.adapter.Select(), plugLimit, errors.Join(ctx.Err(), unseen))
 		case <-tick.C:
 		}
 		if !p.adapter.Configured() {
 			continue
 		}
-		status, err := guest.Ask(ctx, p.guest.Dial)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
+		var status guest.Status
+		status, unseen = guest.Ask(ctx, p.guest.Dial)
 		if slices.ContainsFunc(status.Ports, func(q inventory.Port) bool { return q.Select == p.adapter.Select() }) {
 			return nil
 		}

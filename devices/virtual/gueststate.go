@@ -87,12 +87,18 @@ func keepState(ctx context.Context, opts GuestOptions) (*Guest, error) {
 		return nil, fmt.Errorf("virtual: keep the state of a guest: %w", err)
 	}
 	for _, name := range older {
-		_ = os.Remove(name) // who reads it goes on doing so
+		if name != state { // another run may have kept the same meanwhile
+			_ = os.Remove(name) // who reads it goes on doing so
+		}
 	}
 	if err := os.Rename(temporary.Name(), state); err != nil {
 		return nil, fmt.Errorf("virtual: keep the state of a guest: %w", err)
 	}
 	opts.State = state
+	if g, err = StartGuest(ctx, opts); err == nil || ctx.Err() != nil {
+		return g, err
+	}
+	opts.State = "" // a run of another version put its own in place of it
 	return StartGuest(ctx, opts)
 }
 
