@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"plumbline/harness/load"
+	"plumbline/harness/oracle"
 )
 
 // hoarder takes a few messages and acknowledges none.
@@ -36,5 +37,22 @@ func TestABrokerThatPushesBackIsNoFaultOfTheHarness(t *testing.T) {
 	cancel()
 	if err := flood(ctx, h, 32<<20, 0, time.Minute); !errors.Is(err, context.Canceled) {
 		t.Errorf("a run that ended gives %v", err)
+	}
+}
+
+// A rig that did not run before the one stopped reading excuses nothing after it.
+func TestTheRigIsAskedForTheTimeOfTheStall(t *testing.T) {
+	for name, c := range map[string]struct {
+		at   int64
+		from time.Duration
+		want float64
+	}{"before": {100 * ms, 0, 0}, "in it": {3000 * ms, 0, 500}, "not all kept": {100 * ms, time.Minute, 900}} {
+		judgement(t, &stalled().Log, func(j *judged) {
+			j.gaps, j.from, j.health.HiccupMax = []oracle.Gap{{At: c.at, Length: 500 * time.Millisecond}}, c.from, 900
+			if got := j.away(400 * time.Millisecond); got != c.want {
+				t.Errorf("%s: away for %v ms, want %v", name, got, c.want)
+			}
+			j.bounded("RES-05")
+		})
 	}
 }
