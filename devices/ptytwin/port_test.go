@@ -130,7 +130,7 @@ func TestAPortThatIsSlowToCloseHoldsUpNobody(t *testing.T) {
 	first, stuck := plug()
 	second, port := plug()
 	close(port.free)
-	write(t, first, strings.Repeat("x", 999)+"\nwaits\n") // 5 s, which are not waited for
+	write(t, first, strings.Repeat("x", 99_999)+"\nwaits\n") // 8 min, which are not waited for
 	devicetest.Eventually(t, "the head of a long line", func() bool { return stuck.text() != "" })
 	ended := make(chan error, 1)
 	go func() { ended <- first.Unplug() }()
@@ -152,7 +152,7 @@ func TestNoLineIsUncountedAtTheEnd(t *testing.T) {
 	port := slow{&socket{full: 4000, gone: make(chan struct{})}, make(chan struct{}), make(chan struct{})}
 	close(port.free)
 	twin := newTwin(t, ptytwin.Options{Open: func() (ptytwin.Port, error) { return port, nil }})
-	write(t, twin, strings.Repeat("x", 999)+"\nwaits\n")
+	write(t, twin, strings.Repeat("x", 99_999)+"\nwaits\n")
 	devicetest.Eventually(t, "the head of a long line", func() bool { return port.text() != "" })
 	if err := twin.Close(); err != nil {
 		t.Fatal(err)

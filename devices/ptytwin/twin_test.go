@@ -214,7 +214,7 @@ func TestNoiseIsRepeatable(t *testing.T) {
 func TestUnplugAndReplug(t *testing.T) {
 	twin := newTwin(t, ptytwin.Options{})
 	port := openPort(t, twin, serial.Mode{BaudRate: 9600})
-	write(t, twin, strings.Repeat("0123456789", 100)+"\n"+"after\n") // 1 s at 9600
+	write(t, twin, strings.Repeat("0123456789", 10_000)+"\n"+"after\n") // 100 s at 9600
 	readUntil(t, port, "the head of a long line", func(b []byte) bool { return len(b) > 10 })
 	path := twin.Path()
 	if err := twin.Unplug(); err != nil {
@@ -250,7 +250,7 @@ func TestUnplugAndReplug(t *testing.T) {
 func TestNothingThatWasSpokenWithoutAPortComesLater(t *testing.T) {
 	twin := newTwin(t, ptytwin.Options{})
 	port := openPort(t, twin, serial.Mode{BaudRate: 300})
-	write(t, twin, strings.Repeat("0123456789", 100)+"\nwaits\n") // half a minute
+	write(t, twin, strings.Repeat("0123456789", 1000)+"\nwaits\n") // six minutes
 	readUntil(t, port, "the head of the first line", func(b []byte) bool { return len(b) > 0 })
 	if err := twin.Unplug(); err != nil {
 		t.Fatal(err)
