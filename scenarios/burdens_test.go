@@ -290,7 +290,7 @@ func TestLostFiltersAreJudged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := refilledLog()
 			c.tamper(r)
-			got := judgement(t, &r.Log, func(j *judged) { j.refilled("REC-05", refillViewer, c.cycles, 100) })
+			got := judgement(t, &r.Log, func(j *judged) { j.refilled("REC-05", refillViewer, c.cycles, 100, true) })
 			if got.Verdict != c.verdict || len(got.Findings) != c.found {
 				t.Fatalf("%s(%s) %s, %d findings", got.Verdict, got.Reason, got.Sentence, len(got.Findings))
 			}

@@ -3,10 +3,13 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"plumbline/harness/record"
 	"plumbline/harness/viewer"
+	"plumbline/reports"
 )
 
 // The next restart waits for data after the one before, where a bridge takes its
@@ -55,5 +58,22 @@ func TestAViewerThatPollsIsGivenItsRounds(t *testing.T) {
 	}
 	if got := heldFor(time.Minute, time.Hour); got != time.Minute {
 		t.Errorf("a profile that lets it be for a minute gives it %s", got)
+	}
+}
+
+// A filter that brought nothing is not lost when nobody is known to have asked for it.
+func TestWhatNobodyAskedForIsNotLost(t *testing.T) {
+	for asked, want := range map[bool]reports.Verdict{true: reports.Fail, false: reports.Inconclusive} {
+		r := refilledLog()
+		r.Records = slices.DeleteFunc(r.Records, func(one record.Record) bool { return one.Kind == record.Received && one.At > 4000*ms })
+		got := judgement(t, &r.Log, func(j *judged) {
+			if !asked {
+				j.unmet = refillFacts{Round: time.Minute, Held: time.Second}.unasked()
+			}
+			j.refilled("REC-05", refillViewer, 2, 100, asked)
+		})
+		if got.Verdict != want {
+			t.Errorf("asked %v: %s(%s) %s", asked, got.Verdict, got.Reason, got.Sentence)
+		}
 	}
 }
