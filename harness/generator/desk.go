@@ -40,7 +40,10 @@ func (d *desk) take(name string, body []byte) error {
 	switch name {
 	case castNode:
 		var n record.Node
-		if err := json.Unmarshal(body, &n); err != nil || len(d.nodes) == maxNodes {
+		if len(d.nodes) == maxNodes {
+			return fmt.Errorf("%w: a node more than the %d that there are numbers for", remote.ErrProtocol, maxNodes)
+		}
+		if err := json.Unmarshal(body, &n); err != nil {
 			return fmt.Errorf("%w: node %d cannot be registered: %w", remote.ErrProtocol, len(d.nodes), err)
 		}
 		d.nodes = append(d.nodes, d.recorder.Node(n))
