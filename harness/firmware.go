@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// nodePeriod is how often a node of the virtual bench speaks where its
+	// NodePeriod is how often a node of the virtual bench speaks where its
 	// declaration does not say: 20 Hz.
-	nodePeriod = 50 * time.Millisecond
+	NodePeriod = 50 * time.Millisecond
 	// nodeTemperature is what its sensor measures until somebody sets it.
 	nodeTemperature = 21
 )
@@ -37,7 +37,7 @@ func openFirmware(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 	var wire *fault.Serial
 	period := d.period
 	if period == 0 {
-		period = nodePeriod
+		period = NodePeriod
 	}
 	node, err := virtual.OpenNode(ctx, virtual.NodeOptions{
 		Machine: virtual.Options{ID: d.ID, Number: uint32(b.seed(d.ID)), Temperature: nodeTemperature, Log: b.log}, Period: period,

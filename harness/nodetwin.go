@@ -39,7 +39,7 @@ func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place)
 	ledger := &Ledger{fate: Whole}
 	period := d.period
 	if period == 0 {
-		period = nodePeriod
+		period = NodePeriod
 	}
 	seed := b.seed(d.ID)
 	node, err := virtual.OpenTwin(ctx, virtual.TwinOptions{

@@ -67,7 +67,10 @@ func driveCable(ctx context.Context, t *spec.Trial) {
 	t.Check(x.Finish(ctx))
 	x.facts.wiresFacts = x.wires.facts()
 	for _, d := range x.specs {
-		period, _ := time.ParseDuration(d.Period) // 0 where the kind decides
+		period, err := time.ParseDuration(d.Period)
+		if err != nil { // left out
+			period = harness.NodePeriod
+		}
 		x.facts.Periods = append(x.facts.Periods, period)
 	}
 	t.Keep(x.facts)
@@ -110,14 +113,17 @@ func (j *judged) untouched(id string, facts seamsFacts) {
 // cable, a line each period, does not come to one.
 func hours(facts seamsFacts) (open []stats.Gate) {
 	for i, w := range facts.Wires {
-		lines := uint64(0)
+		lines, period := uint64(0), time.Duration(0) // which is no hour
+		if i < len(facts.Periods) {
+			period = facts.Periods[i]
+		}
 		for _, s := range w.Spoken {
 			if !s.Whole {
 				lines += s.Last - s.First + 1
 			}
 		}
-		unheard := time.Duration(lines) * facts.Periods[i]
-		if facts.Periods[i] > 0 && unheard < cableOut*9/10 { // their clocks drift
+		unheard := time.Duration(lines) * period
+		if unheard < cableOut*9/10 { // their clocks drift
 			open = append(open, stats.Gate{
 				Reason: reports.ReasonRig, Cure: "a twin whose time can be skipped",
 				Detail: fmt.Sprintf("%q said for %s what nobody heard, it was to be %s", w.Device, unheard.Round(time.Second), cableOut),

@@ -46,18 +46,18 @@ var wired = []profile.Known{
 	}),
 	counted("cases", "", reports.Requirement{
 		ID: "HW-07", Title: "another device is not taken for it", Class: reports.Optional, MinSamples: 3, Rule: zero,
-		Measurand: "times in which another device was in the place of a serial device and a viewer was shown something of that device as new, or its driver did not say why, and selectors of two devices that were not refused with both named",
+		Measurand: "times in which another device was in the place of a serial device and a viewer was shown something of that device as new; a driver of the bench that does not say why, or does not refuse a selector of two, leaves it open",
 		Text:      "Another device in the place of a serial device shall not be taken for it: its driver says so, and nothing is shown of the device meanwhile.",
 		Source:    "EN 50159 (masquerade)", Faults: []string{"F76"},
 	}),
 	timed("", reports.Requirement{
-		ID: "HW-08", Title: "a serial device is shown after an hour away", Class: reports.Optional, MinSamples: 2, Rule: fixed,
+		ID: "HW-08", Title: "a serial device is shown after an hour of its time away", Class: reports.Optional, MinSamples: 2, Rule: fixed,
 		Measurand: "longest time from the return of the cable of a device that was out for an hour of the device's time, fast-forward, to its next line at a viewer",
 		Text:      "What a serial device says after an hour without its cable shall be shown by every viewer within the limit.",
 		Source:    "metrology 4 (reconnect gap), from the wire on", Faults: []string{"F75"},
 	}),
 	counted("lines", "", reports.Requirement{
-		ID: "HW-09", Title: "an hour away leaves no trace", Class: reports.Optional, MinSamples: 50, Rule: zero,
+		ID: "HW-09", Title: "an hour of a device's time away leaves no trace", Class: reports.Optional, MinSamples: 50, Rule: zero,
 		Measurand: "lines before and after an hour without a cable, of the device's time, missing, doubled or out of order at a viewer, lines of that hour shown, and anything shown as new meanwhile",
 		Text:      "Of an hour in which a serial device had no cable nothing shall be shown, and of what it said before and after nothing be lost, doubled or made up.",
 		Source:    "EN 50159 (repetition, deletion, insertion, delay), from the wire on", Faults: []string{"F09"},

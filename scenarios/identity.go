@@ -288,15 +288,16 @@ func judgeIdentity(c *spec.Case) {
 }
 
 // mistaken judges that nothing was shown of a device in whose place another one was,
-// and that drivers said so.
+// and that drivers said so. They are the bench's: that one says nothing leaves the
+// question open, and is held against no system.
 func (j *judged) mistaken(id string, facts identityFacts) {
 	shown, late, found := j.broken(id, facts.Silences)
 	for _, r := range facts.Refusals {
 		if missing := r.lacks(); missing != "" {
-			shown++
+			late++
 			found = append(found, reports.Finding{
-				Requirement: id, Kind: "not-told", Subject: r.Who, Confirmed: true, Evidence: j.base.Evidence,
-				Detail: fmt.Sprintf("its driver said %q, and nothing of %q", r.Said, missing),
+				Requirement: id, Kind: "not-told", Subject: r.Who, Evidence: j.base.Evidence,
+				Detail: fmt.Sprintf("the bench's driver of it said %q, and nothing of %q", r.Said, missing),
 			})
 		}
 	}

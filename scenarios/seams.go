@@ -86,7 +86,7 @@ type seamsFacts struct {
 	wiresFacts
 	Back     []oracle.Stimulus `json:"back"`                 // the end of each, and the message that showed it
 	Silences []silence         `json:"silences"`             // while each lasted
-	Periods  []time.Duration   `json:"periods_ns,omitempty"` // of the wires' lines, in their order; 0 where it is not known
+	Periods  []time.Duration   `json:"periods_ns,omitempty"` // of the wires' lines, in their order
 }
 
 // silence is a time in which a device could say nothing, as one viewer saw it.
