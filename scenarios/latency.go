@@ -149,18 +149,40 @@ func driveConnect(ctx context.Context, t *spec.Trial) {
 
 func judgeConnect(c *spec.Case) {
 	l, j := c.Load("connect"), newJudged(c)
-	first := firstsOf(j.history, j.options("LAT-08"))
+	first, left := firstsOf(j.history, j.options("LAT-08"), j.Limit("LAT-08").Time)
+	if left > 0 {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "viewers that stay longer",
+			Detail: fmt.Sprintf("%d of %d viewers had left before their first message came or was late", left, len(first.Series.Value)+left),
+		})
+	}
 	j.latency("LAT-08", first, visitRule(j.Profile, l.Cycles))
 	j.showOnly("first sample after connecting", first)
 }
 
-// firstsOf returns the latency of the first sample of each visit.
-func firstsOf(h *oracle.History, o oracle.Options) (first oracle.Latencies) {
-	for _, m := range h.FirstMessages(o) {
+// firstsOf returns the latency of the first sample of each visit, and how many are
+// no sample: the visitor had three of other devices and was gone before that one
+// came, or was later than the limit. Up to one in a hundred they count as if they
+// had never come, and none is told apart.
+func firstsOf(h *oracle.History, o oracle.Options, limit time.Duration) (first oracle.Latencies, left int) {
+	all := h.FirstMessages(o)
+	early := func(m oracle.FirstMessage) bool { return math.IsInf(m.Latency, 1) && m.Watched < int64(limit) }
+	for _, m := range all {
+		if early(m) {
+			left++
+		}
+	}
+	if left*100 <= len(all) {
+		left = 0
+	}
+	for _, m := range all {
+		if left > 0 && early(m) {
+			continue
+		}
 		first.Series.Due = append(first.Series.Due, m.At)
 		first.Series.Value = append(first.Series.Value, m.Latency)
 	}
-	return first
+	return first, left
 }
 
 // visitRule is DR-2 for so many visits at least. A visit is the unit, not a
@@ -176,7 +198,8 @@ func visitRule(p *profile.Profile, visits int) stats.Rule {
 func shortOfVisits(h *oracle.History, o oracle.Options, p *profile.Profile) *want {
 	for _, id := range asked(p, "LAT-08") {
 		rule := visitRule(p, p.Loads["connect"].Cycles)
-		if short := question(firstsOf(h, o), p, id, rule).Short(); short != nil {
+		first, _ := firstsOf(h, o, p.Limits[id].Time)
+		if short := question(first, p, id, rule).Short(); short != nil {
 			return &want{id: id, Short: *short}
 		}
 	}

@@ -316,7 +316,7 @@ func (j *judged) stall() (s stallOf) {
 		case e.Kind == record.WindowClose && e.Subject == aloneWindow && len(s.read) > 0:
 			s.read[len(s.read)-1].to = e.At
 		case e.Kind == record.DrainEnd && s.left == 0,
-			e.Kind == record.Disconnected && e.Subject == slowViewer && e.Fields["reason"] == viewer.ReasonClosed:
+			e.Kind == record.Disconnected && e.Subject == slowViewer && e.Fields["reason"] == record.ReasonClosed:
 			s.left = e.At
 		case e.Subject != (&harness.Tap{}).Stall().Name():
 		case e.Kind == record.FaultOnset:

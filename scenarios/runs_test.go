@@ -123,8 +123,8 @@ func TestVisitsAreMadeAgainForWantOfSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(firstsOf(h, oracle.Options{}).Series.Value); n != c.visits {
-			t.Errorf("%s: %d first samples, want %d", name, n, c.visits)
+		if first, left := firstsOf(h, oracle.Options{}, time.Second); len(first.Series.Value) != c.visits || left != 0 {
+			t.Errorf("%s: %d first samples and %d left, want %d", name, len(first.Series.Value), left, c.visits)
 		}
 		if short := shortOfVisits(h, oracle.Options{}, p); (short != nil) != c.short {
 			t.Errorf("%s: short of %v", name, short)
@@ -133,6 +133,48 @@ func TestVisitsAreMadeAgainForWantOfSamples(t *testing.T) {
 	delete(p.Limits, "LAT-08")
 	if short := shortOfVisits(nil, oracle.Options{}, p); short != nil {
 		t.Errorf("not asked for, and short of %v", short)
+	}
+}
+
+// A visitor that left before its first message came, or was late, had no sample;
+// one in a hundred may have been unlucky, and one that was cut did not leave.
+func TestVisitorsWhoLeftEarlyHaveNoSample(t *testing.T) {
+	for name, c := range map[string]struct {
+		early  int
+		stays  time.Duration
+		reason string
+		values int
+		left   int
+	}{
+		"none":             {0, 30 * time.Millisecond, record.ReasonClosed, 100, 0},
+		"one":              {1, 30 * time.Millisecond, record.ReasonClosed, 100, 0},
+		"every fifth":      {20, 30 * time.Millisecond, record.ReasonClosed, 80, 20},
+		"cut, every fifth": {20, 30 * time.Millisecond, "reset", 100, 0},
+		"waited in vain":   {20, 2 * time.Second, record.ReasonClosed, 100, 0},
+	} {
+		log := &record.Log{Index: record.Index{Epochs: []string{"e1"},
+			Nodes:   []record.Node{{Name: "publisher", Role: "publisher"}},
+			Streams: []record.Stream{{Device: "d1", Topic: "bench/d1", QoS: 1}}}}
+		for i := range 100 {
+			at, node := int64(i+1)*int64(100*time.Millisecond), uint16(len(log.Index.Nodes))
+			visitor := fmt.Sprintf("visitor-%03d", i+1)
+			log.Index.Nodes = append(log.Index.Nodes, record.Node{Name: visitor, Role: "viewer", Filters: []string{"bench/#"}})
+			log.Events = append(log.Events, record.Event{At: at, Kind: record.Connected, Subject: visitor}, record.Event{At: at, Kind: record.Subscribed, Subject: visitor})
+			sent := record.Record{Kind: record.Sent, Seq: uint64(i) + 1, Due: at + 1e6, At: at + 1e6, End: at + 1e6 + 1000, Bytes: 10, Digest: uint64(i) + 1, Aux: 1}
+			log.Records = append(log.Records, sent)
+			if i >= c.early {
+				log.Records = append(log.Records, record.Record{Kind: record.Received, Node: node, Seq: sent.Seq, At: sent.Due + 2e6, Bytes: 10, Digest: sent.Digest, Offset: sent.Seq})
+			}
+			log.Events = append(log.Events, record.Event{At: at + int64(c.stays), Kind: record.Disconnected, Subject: visitor, Fields: map[string]string{"reason": c.reason}})
+		}
+		log.Events = append(log.Events, record.Event{At: int64(time.Minute), Kind: record.DrainEnd})
+		h, err := oracle.Index(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, left := firstsOf(h, oracle.Options{}, time.Second); len(first.Series.Value) != c.values || left != c.left {
+			t.Errorf("%s: %d samples and %d left, want %d and %d", name, len(first.Series.Value), left, c.values, c.left)
+		}
 	}
 }
 

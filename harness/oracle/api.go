@@ -123,6 +123,7 @@ type FirstMessage struct {
 	Device  string
 	At      int64   // when it subscribed
 	Latency float64 // ms, +Inf when it never came
+	Watched int64   // ns from the instant it was intended for until the viewer left by itself or the recording ended
 }
 
 // Gap is a time in which the rig itself did not run, from its hiccup thread.

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"math"
+	"slices"
 
 	"plumbline/harness/record"
 	"plumbline/harness/stats"
@@ -119,6 +120,14 @@ func (h *History) FirstMessages(o Options) []FirstMessage {
 	return result
 }
 
+// watched returns when a viewer that subscribed at an instant left by itself.
+func (h *History) watched(v *viewer, at int64) int64 {
+	if next, _ := slices.BinarySearch(v.left, at); next < len(v.left) {
+		return v.left[next]
+	}
+	return h.drain
+}
+
 // firstMessage returns the earliest message of any stream owed to v that was
 // intended at or after the instant; false when there is none.
 func (h *History) firstMessage(s *selection, v *viewer, at int64) (FirstMessage, bool) {
@@ -138,6 +147,7 @@ func (h *History) firstMessage(s *selection, v *viewer, at int64) (FirstMessage,
 				if arrived, ok := h.arrival(v, id, uint64(i)+1); ok {
 					first.Latency = millis(arrived - m.due)
 				}
+				first.Watched = h.watched(v, at) - m.due
 			}
 			break // later ones are intended later
 		}

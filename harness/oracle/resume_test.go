@@ -129,7 +129,8 @@ func TestFirstMessages(t *testing.T) {
 	s := newStory("a", "b").viewer("v", "#").viewer("w", "t/b").send(numbers(1, 5)...).sendOn(1, 4).
 		get("v", 3, 4, 5).getOn("v", 1, 4).
 		event(due(2)+1, record.Subscribed, "v").event(due(3)+1, record.Subscribed, "w").event(due(4)+1, record.Subscribed, "w")
-	got := s.index(t).FirstMessages(Options{})
+	h := s.index(t)
+	got := h.FirstMessages(Options{})
 	if len(got) != 2 {
 		t.Fatalf("%d first messages, want 2 (nothing follows the last subscription): %+v", len(got), got)
 	}
@@ -138,6 +139,13 @@ func TestFirstMessages(t *testing.T) {
 	}
 	if got[1].Viewer != "w" || got[1].Device != "b" || got[1].Latency < 1e300 {
 		t.Errorf("first message of w: %+v, want +Inf: it never came", got[1])
+	}
+	if got[1].Watched != h.drain-due(4) {
+		t.Errorf("w was there for %d ns of it", got[1].Watched)
+	}
+	left := s.event(due(4)+7*ms, record.Disconnected, "w", "reason", record.ReasonClosed).index(t).FirstMessages(Options{})
+	if left[1].Watched != 7*ms {
+		t.Errorf("w left after %d ns, want 7 ms", left[1].Watched)
 	}
 	if only := s.index(t).FirstMessages(Options{From: due(3), To: due(9)}); len(only) != 1 {
 		t.Errorf("subscriptions from 30 ms on: %+v", only)

@@ -14,6 +14,7 @@ type viewer struct {
 	filters []string
 	streams []received
 	lost    []int64           // when its connections ended, ascending
+	left    []int64           // of those: when it ended them itself
 	offsets map[uint32]uint64 // last live journal offset by epoch; nil when it has several filters
 }
 
@@ -70,6 +71,9 @@ func (h *History) indexViewers() {
 		for _, e := range connections[node.Name] {
 			if e.Kind == record.Disconnected {
 				v.lost = append(v.lost, e.At)
+				if e.Fields["reason"] == record.ReasonClosed {
+					v.left = append(v.left, e.At)
+				}
 			}
 		}
 		if len(node.Filters) == 1 {

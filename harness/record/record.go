@@ -109,6 +109,10 @@ const (
 	Note         EventKind = "note"
 )
 
+// ReasonClosed is the reason of a Disconnected event of a viewer that was closed
+// on the harness's side, for good.
+const ReasonClosed = "closed by the viewer"
+
 // Index names what the numbers in records mean.
 type Index struct {
 	Streams []Stream `json:"streams"`

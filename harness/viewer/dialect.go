@@ -167,10 +167,6 @@ func (v *Viewer) serve(s session) error {
 	}
 }
 
-// ReasonClosed is the reason of a Disconnected event of a viewer that was closed
-// on this side, for good.
-const ReasonClosed = "closed by the viewer"
-
 // disconnected writes the end of a session down. ended is true when the viewer
 // is over; otherwise hint is how long the server asked to wait.
 func (v *Viewer) disconnected(s session, err error) (hint time.Duration, ended bool) {
@@ -180,7 +176,7 @@ func (v *Viewer) disconnected(s session, err error) (hint time.Duration, ended b
 	closing := v.closing
 	v.mu.Unlock()
 	if closing {
-		e.reason = ReasonClosed
+		e.reason = record.ReasonClosed
 	}
 	v.noteDisconnect(e, err)
 	if closing {

@@ -43,7 +43,7 @@ func TestPollKeepsTheWaitThatItIsToldInASession(t *testing.T) {
 		t.Errorf("counters %+v", c)
 	}
 	for _, e := range r.log().Events {
-		if e.Kind == record.Disconnected && e.Fields["reason"] != ReasonClosed {
+		if e.Kind == record.Disconnected && e.Fields["reason"] != record.ReasonClosed {
 			t.Errorf("event %+v", e)
 		}
 	}
