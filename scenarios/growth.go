@@ -8,16 +8,12 @@ type growth struct {
 	beside uint64
 }
 
-const (
-	stillShare  = 4   // of the limit: a rise of no more is standing still
-	steadyRises = 4   // that it takes to tell a leak from a cache that fills
-	steadyShare = 0.8 // of the earlier rises that the later ones of a leak reach
-)
+// stillShare is the share of the limit that a rise may be of what stands still.
+const stillShare = 4
 
 // cost is what came of holding the last window against those before.
 type cost struct {
 	taken int64  // bytes beyond what everybody's reading explains
-	leak  bool   // taken while everybody read, and no less from window to window
 	open  string // why taken decides nothing; "" when it does
 }
 
@@ -54,8 +50,8 @@ func (g growth) stands(limit int64) bool {
 // that is taken after it is taken for the one. Where it did not stand still as
 // often as it was looked at, another rise like the last is granted to the cache,
 // for one that fills more and more slowly takes no more; what goes beyond that is
-// the one's. What rises by more than the limit each time and slows down nowhere is
-// no cache: it is a leak. Anything else is open.
+// the one's. Anything else is open: what rises as much each time, whoever reads, may
+// be a leak, which RES-01 is asked for, or a store that is long in filling.
 func (g growth) cost(limit int64) cost {
 	taken := int64(max(g.beside, g.most()) - g.most())
 	if taken <= limit || g.stands(limit) {
@@ -65,27 +61,8 @@ func (g growth) cost(limit int64) cost {
 	if len(rises) == 0 {
 		return cost{open: "memory was looked at in one window only in which all read: a cache that fills cannot be told from what the viewer takes"}
 	}
-	last := rises[len(rises)-1]
-	switch {
-	case taken-last > limit:
+	if last := rises[len(rises)-1]; taken-last > limit {
 		return cost{taken: taken - last}
-	case last > limit && steady(rises):
-		return cost{taken: taken, leak: true}
 	}
 	return cost{open: "memory was still growing while all read: a cache that fills cannot be told from what the viewer takes"}
-}
-
-// steady reports whether the later of the rises are about as large as the earlier.
-func steady(rises []int64) bool {
-	if len(rises) < steadyRises {
-		return false
-	}
-	half := len(rises) / 2
-	sum := func(of []int64) (s float64) {
-		for _, r := range of {
-			s += float64(r)
-		}
-		return s
-	}
-	return sum(rises[len(rises)-half:]) >= steadyShare*sum(rises[:half])
 }

@@ -404,9 +404,6 @@ func (j *judged) held(s stallOf, limit profile.Limit) (*reports.Measurement, *st
 		Name: fmt.Sprintf("memory (RSS) taken while %d MiB were not read, above the %d MiB taken while as much was read", s.bytes>>20, g.most()>>20), Unit: "MiB",
 		Estimate: nan, Lower: nan, Upper: nan, Confidence: 0.99, Limit: reports.Float(limit.Count), N: samples, NEff: samples, VIF: 1,
 	}
-	if took.leak {
-		figure.Name = fmt.Sprintf("memory (RSS) taken once more, as much as in each of %d windows before, whoever reads", len(g.read)-1)
-	}
 	switch {
 	case samples == 0 || len(g.read) == 0:
 	case took.open != "":

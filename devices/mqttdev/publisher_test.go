@@ -24,7 +24,7 @@ func TestPublisherGoesOnAfterARestart(t *testing.T) {
 
 func goesOn(t *testing.T, version string, qos byte) {
 	t.Helper()
-	b := startBroker(t, "127.0.0.1:0")
+	b := startBroker(t, freeAddress(t).String())
 	ctx, cancel := context.WithTimeout(t.Context(), devicetest.Patience)
 	defer cancel()
 	p, err := mqttdev.NewPublisher(ctx, mqttdev.PublisherConfig{Broker: b.url(), Version: version, Retry: 10 * time.Millisecond})

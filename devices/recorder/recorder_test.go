@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -209,7 +210,7 @@ func TestALostConnectionIsInTheRecording(t *testing.T) {
 	for _, version := range mqttdev.Versions() {
 		t.Run("MQTT "+version, func(t *testing.T) {
 			ctx := bounded(t)
-			at, _, stop := brokerAt(t, "127.0.0.1:0")
+			at, _, stop := brokerAt(t, fmt.Sprintf("127.0.0.1:%d", devicetest.FreePort(t)))
 			path := filepath.Join(t.TempDir(), "mqtt.rec")
 			sums, errs := make(chan recorder.Summary, 1), make(chan error, 1)
 			ready := make(chan struct{})

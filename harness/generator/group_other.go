@@ -4,5 +4,5 @@ package generator
 
 import "syscall"
 
-// ownGroup changes nothing here.
-func ownGroup() *syscall.SysProcAttr { return nil }
+// OwnGroup changes nothing here.
+func OwnGroup() *syscall.SysProcAttr { return nil }

@@ -4,6 +4,6 @@ package generator
 
 import "syscall"
 
-// ownGroup keeps Ctrl-C of the terminal from the generator: the harness ends it
-// when its turn has come.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// OwnGroup keeps Ctrl-C of the terminal from a program that is started with it:
+// the harness ends it when its turn has come.
+func OwnGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -103,7 +103,7 @@ func (g *Generator) within(open Opener, log *slog.Logger) (in io.ReadCloser, out
 // launch starts a process.
 func (g *Generator) launch(command []string) (in io.ReadCloser, out io.WriteCloser, wait func() error, err error) {
 	g.cmd = exec.Command(command[0], command[1:]...) //nolint:noctx // its standard input ends it, and attend
-	g.cmd.SysProcAttr = ownGroup()
+	g.cmd.SysProcAttr = OwnGroup()
 	g.cmd.Stderr, g.cmd.WaitDelay = g.said, farewell
 	if out, err = g.cmd.StdinPipe(); err != nil {
 		return nil, nil, nil, err

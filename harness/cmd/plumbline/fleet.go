@@ -20,6 +20,7 @@ import (
 	"plumbline/devices/mqttdev"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/harness/cmd/plumbline/internal/fleet"
+	"plumbline/harness/generator"
 	"plumbline/reports"
 )
 
@@ -152,6 +153,7 @@ func (f *fleetFlags) run(ctx context.Context, s streams, cfg mqttdev.FleetConfig
 	}
 	defer func() { _ = ear.Close() }()
 	cmd := exec.CommandContext(ctx, self, f.arguments()...)
+	cmd.SysProcAttr = generator.OwnGroup() // a second interrupt means "at once"
 	cmd.Cancel = func() error {
 		_ = cmd.Process.Signal(os.Interrupt)
 		return os.ErrProcessDone // so that Wait says how it ended: an interrupted generator ends well
