@@ -220,7 +220,7 @@ func driveLive(ctx context.Context, t *spec.Trial) {
 	}
 	t.Step("drain, end everything and judge what the viewers showed")
 	if t.Applies("STA-02") {
-		facts.Ends = append(facts.Ends, saidByThemselves(b, sensors)...)
+		facts.Ends = append(facts.Ends, saidByThemselves(b, sensors, t.Limit("STA-02").Time)...)
 	}
 	t.Check(b.Finish(ctx))
 	t.Keep(facts)
@@ -253,10 +253,7 @@ func crash(ctx context.Context, b *harness.Bench, name string, limit time.Durati
 		return end{}, err
 	}
 	line.Expect(text)
-	before := make([]uint64, len(b.Viewers))
-	for i, v := range b.Viewers {
-		before[i] = v.Counters().Received
-	}
+	before := received(b)
 	e := end{Device: name, Digest: b.Recorder.Digest(text), At: b.Clock.Now()}
 	b.Recorder.Event(record.Event{At: e.At, Kind: record.FaultOnset, Subject: "crash of " + name})
 	err = hand.Drop(ctx)
@@ -264,14 +261,7 @@ func crash(ctx context.Context, b *harness.Bench, name string, limit time.Durati
 	if err != nil {
 		return e, err
 	}
-	limited, cancel := context.WithTimeout(ctx, 2*limit)
-	defer cancel()
-	for i, v := range b.Viewers {
-		if v.WaitReceived(limited, before[i]+1) != nil && ctx.Err() != nil {
-			return e, ctx.Err()
-		}
-	}
-	return e, nil
+	return e, anotherSeen(ctx, b, before, 2*limit)
 }
 
 func judgeLive(c *spec.Case) {
