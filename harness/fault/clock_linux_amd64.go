@@ -88,7 +88,7 @@ func stepClock(pid int, seconds int64) error {
 	})
 }
 
-// tryOn is a program that does nothing until its standard input ends.
+// tryOn is a program that says what it is told until its standard input ends.
 const tryOn = "cat"
 
 // tryClock does to a child of this program what will be done to the system under
@@ -98,6 +98,10 @@ const tryOn = "cat"
 func tryClock() error {
 	child := exec.CommandContext(context.Background(), tryOn)
 	hold, err := child.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("%w: no process to try it on: %w", ErrUnavailable, err)
+	}
+	said, err := child.StdoutPipe()
 	if err == nil {
 		err = child.Start()
 	}
@@ -105,6 +109,13 @@ func tryClock() error {
 		return fmt.Errorf("%w: no process to try it on: %w", ErrUnavailable, err)
 	}
 	defer func() { _ = hold.Close(); _ = child.Process.Kill(); _ = child.Wait() }()
+	// Start returns while the kernel still makes the process: it has no vDSO before it runs.
+	if _, err := hold.Write([]byte{'\n'}); err != nil {
+		return fmt.Errorf("%w: the process to try it on: %w", ErrUnavailable, err)
+	}
+	if _, err := said.Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("%w: the process to try it on says nothing: %w", ErrUnavailable, err)
+	}
 	for _, seconds := range []int64{3600, 0} {
 		if err := stepClock(child.Process.Pid, seconds); err != nil {
 			return fmt.Errorf("clock of a child of this program: %w", err)
