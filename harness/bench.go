@@ -173,6 +173,9 @@ func (b *Bench) startRecorder(context.Context) error {
 	if rewrites(b.SUT.Viewer().Protocol) {
 		rec.CompareByMeaning()
 	}
+	if b.rig.cfg.Recording != nil {
+		b.rig.cfg.Recording(b.plan.Name, rec)
+	}
 	b.hiccup = load.StartHiccup(b.Clock, time.Millisecond)
 	b.gc = load.Quiet(gcLimit)
 	return nil

@@ -17,6 +17,7 @@ import (
 	"plumbline/harness/agent"
 	"plumbline/harness/load"
 	"plumbline/harness/profile"
+	"plumbline/harness/record"
 	"plumbline/harness/sut"
 	"plumbline/reports"
 )
@@ -38,6 +39,9 @@ type Config struct {
 	// amd64, that guest twins need. "" means guestinit beside this program.
 	GuestAgent string
 	Log        *slog.Logger // nil discards
+	// Recording is called when a bench has begun to record, before anything is
+	// connected; nil for nobody. It must not block.
+	Recording func(scenario string, recorder *record.Recorder)
 }
 
 // Rig is a declared bench. Nothing runs until Open. It may be used by several

@@ -44,6 +44,7 @@ type Recorder struct {
 	torn     error // see Torn
 
 	byMeaning atomic.Bool // see CompareByMeaning
+	watch     atomic.Pointer[func(Written)]
 
 	closed atomic.Bool
 	wake   chan struct{} // a shard is full
@@ -141,6 +142,26 @@ func Identity(payload []byte, byMeaning bool) uint64 {
 		payload = Canonical(payload)
 	}
 	return Digest(payload)
+}
+
+// Written is what was just written: some records or, at the end of each turn, the
+// events, with all nodes and how many streams there are by then.
+type Written struct {
+	Records []Record // to be used until the call returns
+	Events  []Event  // likewise
+	Nodes   []Node   // nil beside Records; never changed
+	Streams int
+}
+
+// Watch lets f look on from now on; nil ends that. It is called about ten times a
+// second by the goroutine that writes, never by one that records. Nothing waits
+// for it but the disk, so it must be quick.
+func (r *Recorder) Watch(f func(Written)) {
+	if f == nil {
+		r.watch.Store(nil)
+		return
+	}
+	r.watch.Store(&f)
 }
 
 // Clock returns the clock that stamps of this recording are taken from.

@@ -38,7 +38,9 @@ func (r *Recorder) flush() {
 	events := r.events
 	r.events = nil
 	changed := r.changed
+	turn := Written{Events: events, Nodes: r.index.Nodes, Streams: len(r.index.Streams)}
 	r.mu.Unlock()
+	watch := r.watch.Load()
 	if changed && r.Err() == nil {
 		if err := r.writeIndex(false); err != nil {
 			r.refuse(indexFile, err, 0)
@@ -47,11 +49,17 @@ func (r *Recorder) flush() {
 	for _, batch := range batches {
 		if batch != nil {
 			r.flushRecords(batch)
+			if watch != nil {
+				(*watch)(Written{Records: batch})
+			}
 			batch = batch[:0]
 			r.free.Put(&batch)
 		}
 	}
 	r.flushEvents(events)
+	if watch != nil {
+		(*watch)(turn)
+	}
 }
 
 // flushRecords writes batch in chunks. After the first failure it only counts.
