@@ -18,7 +18,7 @@ import (
 // EmitOptions say how scenarios become specs. The zero value is useful.
 type EmitOptions struct {
 	Context  context.Context // its end interrupts the run; nil means never
-	Progress func(Event)     // called on the goroutine of the spec; must not block
+	Progress func(Event)     // called one at a time; must not block
 	Command  string          // what "how to repeat it" starts with; "" means "plumbline run"
 	Tolerate bool            // keep specs green that a busy machine left conditional or inconclusive
 	Twice    bool            // judge every attempt twice: a judge that is no pure function of the files is an ERROR
@@ -33,6 +33,7 @@ type emitter struct {
 	rig   *harness.Rig
 	court *court
 	opts  EmitOptions
+	tell  *teller // nil for nobody
 	begun atomic.Int64
 	total atomic.Int64
 
@@ -47,16 +48,16 @@ type emitter struct {
 // Call it while Ginkgo builds its tree. Every spec carries its outcome as a
 // report entry. Emit also installs Gomega's fail handler.
 func Emit(rig *harness.Rig, opts EmitOptions) error {
-	_, err := emit(rig, opts, &court{dir: rig.Dir(), conditions: conditionsOf(rig, opts.Command), profile: rig.Profile(), twice: opts.Twice})
+	_, err := emit(rig, opts, &court{dir: rig.Dir(), conditions: conditionsOf(rig, opts.Command), profile: rig.Profile(), twice: opts.Twice}, newTeller(opts.Progress, rig.Profile()))
 	return err
 }
 
-func emit(rig *harness.Rig, opts EmitOptions, judging *court) (*emitter, error) {
+func emit(rig *harness.Rig, opts EmitOptions, judging *court, tell *teller) (*emitter, error) {
 	all, err := Bind(rig)
 	if err != nil {
 		return nil, err
 	}
-	e := &emitter{rig: rig, opts: opts, court: judging}
+	e := &emitter{rig: rig, opts: opts, court: judging, tell: tell}
 	e.total.Store(int64(len(all)))
 	gomega.RegisterFailHandler(e.failed)
 	for i, sc := range all {
@@ -110,7 +111,8 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 	}()
 	// Only an attempt that a validity gate voided is repeated, and every
 	// attempt is reported (metrology, decision 7).
-	for n := 1; n <= max(e.rig.Profile().Gates.Attempts, 1); n++ {
+	most := max(e.rig.Profile().Gates.Attempts, 1)
+	for n := 1; n <= most; n++ {
 		s.begin(n)
 		driven := e.ready(s.trial) && e.applies(s.trial)
 		if driven {
@@ -119,6 +121,9 @@ func (e *emitter) run(specCtx ginkgo.SpecContext, sc Scenario) {
 		s.take(specCtx, driven, nil)
 		if !s.outcome.void || ctx.Err() != nil {
 			break
+		}
+		if n < most {
+			e.progress(Event{Kind: AttemptVoided, Scenario: sc.ID, Attempt: n, Results: ofAttempt(s.outcome.Results, n)})
 		}
 	}
 	returned = true
@@ -182,11 +187,7 @@ func (e *emitter) tolerates(r reports.Result) bool {
 
 func (e *emitter) interrupted() bool { return e.opts.Context != nil && e.opts.Context.Err() != nil }
 
-func (e *emitter) progress(ev Event) {
-	if e.opts.Progress != nil {
-		e.opts.Progress(ev)
-	}
-}
+func (e *emitter) progress(ev Event) { e.tell.event(ev) }
 
 // timeout returns the time limit of a scenario: what its loads take, and in each
 // cycle the times that its requirements allow, doubled, and two minutes for

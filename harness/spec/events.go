@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"plumbline/reports"
+	"plumbline/reports/events"
 )
 
 // EventKind says what a progress Event tells.
@@ -11,15 +12,21 @@ type EventKind string
 
 // The kinds of progress.
 const (
-	RunBegan         EventKind = "run-began"         // Total is how many scenarios will run
+	RunBegan         EventKind = "run-began"         // Total is how many scenarios will run, Plan which
 	ScenarioBegan    EventKind = "scenario-began"    // Index of Total
 	StepBegan        EventKind = "step-began"        // Step
+	FaultBegan       EventKind = "fault-began"       // Fault
+	FaultEnded       EventKind = "fault-ended"       // Fault
+	FiguresTaken     EventKind = "figures"           // Figures
+	AttemptVoided    EventKind = "attempt-voided"    // Attempt, Results: it is repeated
 	ScenarioFinished EventKind = "scenario-finished" // Results, Verdict, Headline, Elapsed
 )
 
 // Event is a piece of progress for whoever watches the run.
 type Event struct {
 	Kind     EventKind
+	At       time.Time     // when it happened
+	Left     time.Duration // of the run, as an estimate
 	Scenario string
 	Title    string
 	Step     string
@@ -29,6 +36,10 @@ type Event struct {
 	Headline string           // of the result that decided
 	Results  []reports.Result // of all attempts, in the order in which they were judged
 	Elapsed  time.Duration
+	Attempt  int // from 1
+	Plan     []events.Planned
+	Fault    *events.Fault
+	Figures  *events.Figures
 }
 
 // worst returns the result that decides, ignoring optional requirements

@@ -39,7 +39,7 @@ type Options struct {
 	Tool        reports.Tool
 	Deviations  []reports.Deviation
 	Command     string        // what "how to repeat it" starts with; "" means "plumbline run"
-	Progress    func(Event)   // called on other goroutines, one at a time; must not block
+	Progress    func(Event)   // called on other goroutines, one at a time, one of which writes the recording; must not block
 	Output      io.Writer     // Ginkgo's own words; nil discards
 	Timeout     time.Duration // of everything; 0 means what the scenarios may take together
 	Reference   time.Duration // delay of the reference bridge to calibrate with; 0 means that of the profile
@@ -64,9 +64,11 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	}
 	process.Lock()
 	defer process.Unlock()
+	tell := newTeller(opts.Progress, opts.Profile)
+	defer tell.follow()()
 	rig, err := harness.NewRig(harness.Config{
 		Profile: opts.Profile, ProfilePath: opts.ProfilePath, Seed: opts.Seed, Dir: opts.Dir,
-		SUT: opts.SUT, Devices: opts.Devices, Agents: opts.Agents, Generator: opts.Generator, Log: opts.Log,
+		SUT: opts.SUT, Devices: opts.Devices, Agents: opts.Agents, Generator: opts.Generator, Log: opts.Log, Recording: tell.recording(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
@@ -89,7 +91,7 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	c := composer{court: judging, selected: selected, left: left}
 	var report types.Report
 	judging.conditions.Calibration, err = opts.calibrated(ctx, func() (err error) {
-		report, err = runGinkgo(ctx, rig, opts, selected, judging)
+		report, err = runGinkgo(ctx, rig, opts, selected, judging, tell)
 		return err
 	})
 	if err != nil {
@@ -170,11 +172,11 @@ type verdictTaker struct{}
 func (verdictTaker) Fail() {}
 
 // runGinkgo runs the specs and returns Ginkgo's report of them.
-func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []Scenario, judging *court) (types.Report, error) {
+func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []Scenario, judging *court, tell *teller) (types.Report, error) {
 	globals.Reset()
 	defer globals.Reset()
 	defer redirect(opts.Output)()
-	e, err := emit(rig, EmitOptions{Context: ctx, Progress: opts.Progress, Command: opts.Command}, judging)
+	e, err := emit(rig, EmitOptions{Context: ctx, Command: opts.Command}, judging, tell)
 	if err != nil {
 		return types.Report{}, fmt.Errorf("%w: %w", ErrFault, err)
 	}
@@ -193,7 +195,7 @@ func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []S
 	case preview.PreRunStats.SpecsThatWillRun != len(selected):
 		return final, fmt.Errorf("%w: %d scenarios are selected, Ginkgo would run %d", ErrFault, len(selected), preview.PreRunStats.SpecsThatWillRun)
 	}
-	e.progress(Event{Kind: RunBegan, Total: len(selected)})
+	e.progress(Event{Kind: RunBegan, Total: len(selected), Plan: planned(opts.Profile, selected)})
 	ginkgo.RunSpecs(verdictTaker{}, "plumbline", suite, reporter)
 	if len(final.SpecReports) == 0 {
 		return final, fmt.Errorf("%w: Ginkgo reported no spec at all", ErrFault)

@@ -344,7 +344,13 @@ func TestVoidedAttemptsAreRepeated(t *testing.T) {
 	} {
 		noise = c.noise
 		var told []reports.Result
-		run, err := execute(t, c.scenario, func(o *spec.Options) { o.Progress = func(e spec.Event) { told = append(told, e.Results...) } })
+		run, err := execute(t, c.scenario, func(o *spec.Options) {
+			o.Progress = func(e spec.Event) {
+				if e.Kind == spec.ScenarioFinished {
+					told = append(told, e.Results...)
+				}
+			}
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ func (s *session) begin(n int) {
 // take keeps and judges the attempt at work and adds it to the outcome.
 func (s *session) take(ctx context.Context, whole bool, panicked any) {
 	s.trial.close()
+	s.emitter.tell.leave()
 	a := s.trial.attempt(ctx, whole, panicked)
 	s.outcome = s.outcome.then(s.emitter.court.settle(s.scenario, a))
 	s.emitter.mu.Lock()
@@ -61,6 +63,11 @@ func (s *session) settle(panicked any) {
 	if panicked == nil && len(bad) > 0 {
 		ginkgo.Fail(strings.Join(bad, "\n"))
 	}
+}
+
+// ofAttempt returns the results of one attempt.
+func ofAttempt(results []reports.Result, n int) []reports.Result {
+	return slices.DeleteFunc(slices.Clone(results), func(r reports.Result) bool { return r.Attempt != n })
 }
 
 // standing leaves out what a later attempt took the place of.
