@@ -25,9 +25,19 @@ const (
 
 // State is one lock of a folder.
 type State struct {
-	Claim  Claim
+	Claim  Claim // as its file says; the name is that of the file
 	Status Status
 	Path   string
+	Holder int // process whose hold the kernel lists; 0 when it lists none, or is none of Linux
+}
+
+// End is the command that ends the hold of a lock, or finds who has it. Every user
+// may write what a claim says: a process gets into it by what the kernel says alone.
+func (s State) End() string {
+	if s.Holder == 0 {
+		return "fuser " + s.Path
+	}
+	return fmt.Sprintf("kill %d", s.Holder)
 }
 
 // List returns the locks of the folder, sorted by name; none when there is no
@@ -92,6 +102,12 @@ func (d Dir) look(path string) (State, bool) {
 		return foreign, true
 	}
 	s := State{Claim: read(file), Status: Held, Path: path}
+	if filepath.Base(d.file(s.Claim.Name)) != filepath.Base(path) { // it says another
+		s.Claim.Name = name
+	}
+	if held {
+		s.Holder = holder(file)
+	}
 	switch {
 	case !held && s.Claim.PID == 0:
 		return s, false // released, where files cannot be removed

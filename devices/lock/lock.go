@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,8 @@ type Dir struct {
 	Now  func() time.Time // nil = time.Now
 }
 
-// Claim is what a lock says about its holder.
+// Claim is what a lock says about its holder. It stands in a file that every user
+// of the machine may write: String makes it fit to be shown.
 type Claim struct {
 	Name    string    `json:"name"`
 	Owner   string    `json:"owner"`   // program and user
@@ -50,7 +52,14 @@ func (c Claim) String() string {
 		return "by an unknown process"
 	}
 	return fmt.Sprintf("by %s (process %d on %s) for %q since %s, until %s unless renewed",
-		c.Owner, c.PID, c.Host, c.Purpose, c.Since.Format(time.RFC3339), c.Expires.Format(time.RFC3339))
+		Printable(c.Owner), c.PID, Printable(c.Host), clip(c.Purpose), c.Since.Format(time.RFC3339), c.Expires.Format(time.RFC3339))
+}
+
+// Printable returns a text of a claim as it may be shown: shortened, and with what
+// would control a terminal or change the order of characters escaped.
+func Printable(text string) string {
+	quoted := strconv.Quote(clip(text))
+	return quoted[1 : len(quoted)-1]
 }
 
 // Lock is a held lock of one name or several. It renews itself until Release.
@@ -265,16 +274,16 @@ func (d Dir) take(claim *Claim) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	if held {
-		has := read(file)
+		has, end := read(file), State{Path: path, Holder: holder(file)}.End()
 		_ = file.Close() // read only
 		switch {
 		case has.PID == 0: // when it expires cannot be read
-			return nil, fmt.Errorf("%w %s; end it: fuser %s", ErrHeld, has, path)
+			return nil, fmt.Errorf("%w %s; end it: %s", ErrHeld, has, end)
 		case has.Expires.After(d.now()):
-			return nil, fmt.Errorf("%w %s; wait, or end it: kill %d", ErrHeld, has, has.PID)
+			return nil, fmt.Errorf("%w %s; wait, or end it: %s", ErrHeld, has, end)
 		}
 		if file, err = d.supplant(path, claim); err != nil {
-			return nil, fmt.Errorf("%w %s; it has expired and cannot be taken over (%w): end it: kill %d", ErrHeld, has, err, has.PID)
+			return nil, fmt.Errorf("%w %s; it has expired and cannot be taken over (%w): end it: %s", ErrHeld, has, err, end)
 		}
 		return file, nil
 	}

@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -50,7 +51,11 @@ func TestALockSaysWhoHasItAndWhatFor(t *testing.T) {
 	if !errors.Is(err, lock.ErrHeld) {
 		t.Fatalf("second: %v, want ErrHeld", err)
 	}
-	for _, want := range []string{name, "plumbline run", "device gps of rig bench 3", "kill "} {
+	end := "fuser "
+	if runtime.GOOS == "linux" {
+		end = fmt.Sprintf("end it: kill %d", os.Getpid())
+	}
+	for _, want := range []string{name, "plumbline run", "device gps of rig bench 3", end} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -147,6 +152,43 @@ func TestAStaleLockHindersNobody(t *testing.T) {
 	}
 }
 
+// Every user may write what a lock says: it must neither reach a terminal as it is
+// nor get a process killed that has nothing to do with it.
+func TestAClaimIsNotBelieved(t *testing.T) {
+	d := lock.Dir{Path: t.TempDir()}
+	file, err := os.Create(filepath.Join(d.Path, "gps.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.WriteString("{\"name\":\"imu\",\"owner\":\"x\\u001b[2J\\n\\u202e" + strings.Repeat("y", 1000) + "\",\"host\":\"h\\r\",\"purpose\":\"\\u0007\",\"pid\":1,\"expires\":\"2999-01-01T00:00:00Z\"}"); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := lock.TryFile(file); err != nil || held {
+		t.Fatalf("held %v, %v", held, err)
+	}
+	_, err = d.Acquire(t.Context(), "gps", "another", "")
+	if !errors.Is(err, lock.ErrHeld) {
+		t.Fatal(err)
+	}
+	states := list(t, d)
+	if len(states) != 1 || states[0].Claim.Name != "gps" {
+		t.Fatalf("locks are %+v", states)
+	}
+	for _, text := range []string{err.Error(), states[0].Claim.String()} {
+		if strings.ContainsAny(text, "\x1b\n\r\a\u202e") || len(text) > 1024 || !strings.Contains(text, `x\x1b[2J\n\u202e`) {
+			t.Errorf("it says %q", text)
+		}
+	}
+	end := "fuser " + file.Name()
+	if runtime.GOOS == "linux" {
+		end = fmt.Sprintf("kill %d", os.Getpid())
+	}
+	if !strings.HasSuffix(err.Error(), "end it: "+end) || states[0].End() != end {
+		t.Errorf("%v, and %q; want %q", err, states[0].End(), end)
+	}
+}
+
 // A file that is held is held, whether its claim can be read or not: on a full
 // disk it may be empty.
 func TestALockOfAnUnreadableClaimIsHeld(t *testing.T) {
@@ -163,7 +205,7 @@ func TestALockOfAnUnreadableClaimIsHeld(t *testing.T) {
 		if held, err := lock.TryFile(file); held || err != nil {
 			t.Fatal(held, err)
 		}
-		if _, err := d.Acquire(t.Context(), "gps", "", ""); !errors.Is(err, lock.ErrHeld) || !strings.Contains(err.Error(), "by an unknown process") || !strings.Contains(err.Error(), "fuser ") {
+		if _, err := d.Acquire(t.Context(), "gps", "", ""); !errors.Is(err, lock.ErrHeld) || !strings.Contains(err.Error(), "by an unknown process") || !strings.Contains(err.Error(), "end it: ") {
 			t.Errorf("claim %q: %v, want ErrHeld", text, err)
 		}
 		if states := list(t, d); len(states) != 1 || states[0].Status != lock.Held {

@@ -143,9 +143,9 @@ func deviceLocks(opts DoctorOptions) []Check {
 		case lock.Held:
 			held++
 		case lock.Expired:
-			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s is held %s: its process hangs", s.Claim.Name, s.Claim), fmt.Sprintf("kill %d", s.Claim.PID)})
+			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s is held %s: its process hangs", lock.Printable(s.Claim.Name), s.Claim), s.End()})
 		case lock.Stale:
-			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s was held %s: its process has gone", s.Claim.Name, s.Claim), "rm " + s.Path})
+			out = append(out, Check{"device lock", Warn, fmt.Sprintf("%s was held %s: its process has gone", lock.Printable(s.Claim.Name), s.Claim), "rm " + s.Path})
 		case lock.Foreign:
 			out = append(out, Check{"device lock", Warn, s.Path + " is no lock that this user can read: who wants that device is refused", "sudo rm -r " + s.Path})
 		}
