@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
@@ -23,11 +24,36 @@ type newer struct {
 	manage      *autopaho.ConnectionManager
 	cancel      context.CancelFunc
 	asPublished bool
+
+	mu    sync.Mutex
+	alive context.Context // ends with the connection that is up; owned by mu
+	lose  context.CancelFunc
+}
+
+// turn begins the life of a connection, or ends it.
+func (n *newer) turn(up bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lose()
+	if up {
+		n.alive, n.lose = context.WithCancel(context.Background())
+	}
+}
+
+// connection returns what ends with the connection that is up; it has ended where
+// there is none.
+func (n *newer) connection() context.Context {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.alive
 }
 
 func newNewer(cfg linkConfig) (*newer, error) {
 	bare := *cfg.broker // the library prints the URL in its errors
 	bare.User, bare.RawQuery = nil, ""
+	n := &newer{asPublished: cfg.asPublished}
+	n.alive, n.lose = context.WithCancel(context.Background())
+	n.lose() // until the first
 	c := autopaho.ClientConfig{
 		ServerUrls: []*url.URL{&bare}, TlsCfg: cfg.tls, KeepAlive: uint16(keepAlive.Seconds()),
 		ConnectUsername: cfg.username, ConnectPassword: cfg.password, ConnectTimeout: connectLimit,
@@ -37,9 +63,16 @@ func newNewer(cfg linkConfig) (*newer, error) {
 			}
 			return cfg.retry
 		},
-		OnConnectionUp:   func(_ *autopaho.ConnectionManager, ack *paho.Connack) { cfg.up(ack.SessionPresent) },
-		OnConnectionDown: func() bool { cfg.down(); return true },
-		OnConnectError:   cfg.failed,
+		OnConnectionUp: func(_ *autopaho.ConnectionManager, ack *paho.Connack) {
+			n.turn(true)
+			cfg.up(ack.SessionPresent)
+		},
+		OnConnectionDown: func() bool {
+			n.turn(false)
+			cfg.down()
+			return true
+		},
+		OnConnectError: cfg.failed,
 	}
 	c.ClientID = cfg.clientID
 	if cfg.keep {
@@ -64,7 +97,8 @@ func newNewer(cfg linkConfig) (*newer, error) {
 		cancel()
 		return nil, err
 	}
-	return &newer{manage: manage, cancel: cancel, asPublished: cfg.asPublished}, nil
+	n.manage, n.cancel = manage, cancel
+	return n, nil
 }
 
 func (n *newer) subscribe(ctx context.Context, filter string, qos byte) error {
@@ -74,13 +108,24 @@ func (n *newer) subscribe(ctx context.Context, filter string, qos byte) error {
 	return down(err)
 }
 
+// publish implements link. An answer that has not come when its connection ends
+// never will: the library waits for it all the same, for 10 s.
 func (n *newer) publish(ctx context.Context, m message) error {
-	answer, err := n.manage.Publish(ctx, &paho.Publish{Topic: m.topic, QoS: m.qos, Retain: m.retain, Payload: m.payload})
+	alive := n.connection()
+	if alive.Err() != nil {
+		return errDown
+	}
+	bounded, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(alive, cancel)()
+	answer, err := n.manage.Publish(bounded, &paho.Publish{Topic: m.topic, QoS: m.qos, Retain: m.retain, Payload: m.payload})
 	switch {
 	case answer != nil && answer.ReasonCode >= 0x80: // MQTT 5 section 2.4; of a PUBREC the library makes no error
 		return fmt.Errorf("the broker refuses the message: reason 0x%02X", answer.ReasonCode)
 	case err == nil || answer != nil || ctx.Err() != nil || errors.Is(err, paho.ErrInvalidArguments):
 		return err
+	case alive.Err() != nil:
+		return fmt.Errorf("%w: it was lost before the answer", errDown) // not wrapped: nobody has cancelled the caller's
 	}
 	// The rest is the network's, with many names: no connection, none any more in the
 	// session, a write that failed, an end before the answer, no answer in time.
@@ -97,5 +142,6 @@ func down(err error) error {
 
 func (n *newer) close() {
 	n.cancel()
+	n.turn(false)
 	<-n.manage.Done()
 }
