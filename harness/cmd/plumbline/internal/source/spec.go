@@ -106,14 +106,34 @@ func Parse(text string) (Spec, error) {
 	return s, nil
 }
 
-// masked is a description for an error, without what stands before an @: it may be
-// a password, or a token in the place of a user's name.
+// masked is a description for an error, without what may be a secret: what stands
+// before an @, a password or a token in the place of a user's name, and the value of
+// an option that does not exist, with all that follows it.
 func masked(text string) string {
-	start, end := strings.Index(text, ":"), strings.LastIndex(text, "@")
-	if end <= start {
-		return text
+	if start, end := strings.Index(text, ":"), strings.LastIndex(text, "@"); end > start {
+		text = text[:start+1] + "…" + text[end:]
 	}
-	return text[:start+1] + "…" + text[end:]
+	for at := 0; ; {
+		next := strings.IndexAny(text[at:], "?&")
+		if next < 0 {
+			return text
+		}
+		at += next + 1
+		name, _, given := strings.Cut(text[at:], "=")
+		if given && !strings.ContainsAny(name, "#&") && !isOption(name) {
+			return text[:at+len(name)] + "=…"
+		}
+	}
+}
+
+// isOption reports whether any kind takes an option of that name.
+func isOption(name string) bool {
+	for _, known := range options {
+		if slices.Contains(known, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkPort says what is wrong with the selector or address of a port.

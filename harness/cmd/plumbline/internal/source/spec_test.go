@@ -78,6 +78,9 @@ func TestParseRefuses(t *testing.T) {
 		"http://u:secret@h":               "unknown kind",
 		"mqtt:u:secret@h":                 "no broker",
 		"mqtt://secret@h:1?codec=x#a":     "unknown option",
+		"mqtt://h:1?password=secret@#a":   "unknown option \"password\"",
+		"sim:gps?password=%zz&secret@=":   "invalid URL escape",
+		"serial:/dev/x?key=a#secret@":     "unknown option \"key\"",
 		"sim:gps?%zz":                     "invalid URL escape",
 	}
 	for text, want := range cases {
@@ -87,6 +90,19 @@ func TestParseRefuses(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "secret@") {
 			t.Errorf("Parse(%q) repeats the password: %v", text, err)
+		}
+	}
+}
+
+// What may be a secret is left out of errors, and what is none stays.
+func TestDescriptionsAreMasked(t *testing.T) {
+	for text, want := range map[string]string{
+		"sim:gps": "sim:gps", "serial:usb:0403:6001?baud=9600&codec=csv": "serial:usb:0403:6001?baud=9600&codec=csv",
+		"mqtt://h?password=hunter2": "mqtt://h?password=…", "mqtt://u:hunter2@h:1#a": "mqtt:…@h:1#a", "mqtt://h?id=a&token=hun&ter2#a": "mqtt://h?id=a&token=…",
+		"mqtt://h#a/?b": "mqtt://h#a/?b", "mqtt://h?": "mqtt://h?", "mqtt://h?id=a&b#c=d": "mqtt://h?id=a&b#c=d", "mqtts://h?=hunter2": "mqtts://h?=…",
+	} {
+		if got := masked(text); got != want {
+			t.Errorf("%s is shown as %s, want %s", text, got, want)
 		}
 	}
 }
