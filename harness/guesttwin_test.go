@@ -58,7 +58,7 @@ func TestTheGuestsRigFileIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rig := newRig(t, func(c *harness.Config) { c.Devices = specs }); len(rig.Wired()) != 8 || len(rig.Stimulable()) != 8 {
+	if rig := newRig(t, func(c *harness.Config) { c.Devices = specs }); len(rig.Wired()) != 10 || len(rig.Stimulable()) != 10 {
 		t.Errorf("%d of its devices are wired, %d can be stimulated", len(rig.Wired()), len(rig.Stimulable()))
 	}
 }
