@@ -1,7 +1,9 @@
 package seal
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -24,7 +26,7 @@ const (
 // first use with mode 0600 in a folder of mode 0700. created says which. A key
 // file that others may read is refused on systems with such modes.
 func OpenKey(path string) (key ed25519.PrivateKey, created bool, err error) {
-	content, err := readSecret(path)
+	parsed, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = makeKey(path)
 		return key, err == nil, err
@@ -32,19 +34,47 @@ func OpenKey(path string) (key ed25519.PrivateKey, created bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	block, _ := pem.Decode(content)
-	if block == nil || block.Type != privateBlock {
-		return nil, false, fmt.Errorf("seal: signing key %q: no PEM block %q (make one with: openssl genpkey -algorithm ed25519)", path, privateBlock)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, false, fmt.Errorf("seal: signing key %q: %w", path, err)
-	}
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
 		return nil, false, fmt.Errorf("seal: signing key %q is %T, want Ed25519", path, parsed)
 	}
 	return key, false, nil
+}
+
+// OpenP256Key does for ECDSA keys on P-256 what OpenKey does for Ed25519.
+func OpenP256Key(path string) (key *ecdsa.PrivateKey, created bool, err error) {
+	parsed, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
+			err = WriteKey(path, key)
+		}
+		return key, err == nil, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, false, fmt.Errorf("seal: signing key %q is %T, want ECDSA on P-256", path, parsed)
+	}
+	return key, false, nil
+}
+
+// readKey parses a private key file that only its owner may read.
+func readKey(path string) (any, error) {
+	content, err := readSecret(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != privateBlock {
+		return nil, fmt.Errorf("seal: signing key %q: no PEM block %q (make one with: openssl genpkey -algorithm ed25519)", path, privateBlock)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("seal: signing key %q: %w", path, err)
+	}
+	return parsed, nil
 }
 
 func readSecret(path string) ([]byte, error) {
@@ -69,30 +99,36 @@ func makeKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: make signing key: %w", err)
 	}
+	return key, WriteKey(path, key)
+}
+
+// WriteKey writes a private key (PEM, PKCS #8) to a path at which nothing may be
+// yet, with mode 0600 in a folder of mode 0700.
+func WriteKey(path string, key any) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("seal: make signing key: %w", err)
+		return fmt.Errorf("seal: make signing key: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("seal: make signing key: %w", err)
+		return fmt.Errorf("seal: make signing key: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("seal: make signing key: %w", err)
+		return fmt.Errorf("seal: make signing key: %w", err)
 	}
 	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("seal: make signing key %q: %w", path, errors.Join(err, os.Remove(path)))
+		return fmt.Errorf("seal: make signing key %q: %w", path, errors.Join(err, os.Remove(path)))
 	}
-	return key, nil
+	return nil
 }
 
-// MarshalPublicKey returns the public key as PEM (PKIX), the form that
-// `openssl pkey -pubin` reads.
-func MarshalPublicKey(pub ed25519.PublicKey) ([]byte, error) {
-	der, err := x509.MarshalPKIXPublicKey(pub)
+// MarshalPublicKey returns a public key (ed25519.PublicKey or *ecdsa.PublicKey)
+// as PEM (PKIX), the form that `openssl pkey -pubin` reads.
+func MarshalPublicKey(pub any) ([]byte, error) {
+	der, err := marshalDER(pub)
 	if err != nil {
-		return nil, fmt.Errorf("seal: public key: %w", err)
+		return nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}), nil
 }
@@ -111,11 +147,7 @@ func LoadPublicKey(path string) (ed25519.PublicKey, error) {
 }
 
 func parsePublicKey(content []byte) (ed25519.PublicKey, error) {
-	block, _ := pem.Decode(content)
-	if block == nil || block.Type != publicBlock {
-		return nil, fmt.Errorf("no PEM block %q", publicBlock)
-	}
-	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := parsePublic(content)
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +158,34 @@ func parsePublicKey(content []byte) (ed25519.PublicKey, error) {
 	return pub, nil
 }
 
-// KeyID returns the fingerprint by which reports name a key: SHA-256 over its
-// PKIX form, in hex. The same as
+func parsePublic(content []byte) (any, error) {
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != publicBlock {
+		return nil, fmt.Errorf("no PEM block %q", publicBlock)
+	}
+	return x509.ParsePKIXPublicKey(block.Bytes)
+}
+
+// KeyID returns the fingerprint by which reports name a key (ed25519.PublicKey
+// or *ecdsa.PublicKey): SHA-256 over its PKIX form, in hex. The same as
 // `openssl pkey -pubin -in KEY -outform DER | sha256sum`.
-func KeyID(pub ed25519.PublicKey) (string, error) {
+func KeyID(pub any) (string, error) {
+	der, err := marshalDER(pub)
+	if err != nil {
+		return "", err
+	}
+	return fingerprint(der), nil
+}
+
+func marshalDER(pub any) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
-		return "", fmt.Errorf("seal: public key: %w", err)
+		return nil, fmt.Errorf("seal: public key: %w", err)
 	}
+	return der, nil
+}
+
+func fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum[:])
 }

@@ -29,14 +29,19 @@ func sampleRun() *reports.Run {
 	return run
 }
 
+// sampleFiles are the files of the sample run beside its reports.
+func sampleFiles() map[string]string {
+	return map[string]string{
+		"records/steady/records.bin": strings.Repeat("\x00\x01\x02\x03", 64), "records/steady/events.jsonl": "{\"at_ns\":1}\n",
+		"records/steady/index.json": "{}\n", "config/effective.yaml": "kind: Bridge\n", "sut/bridged.log": "ready\n", "env.json": "{}\n", "records.txt": "sorts before records/\n", "latency/steady.hlog": "#hlog\n",
+	}
+}
+
 // runDir makes a sealed run directory with one file of each kind.
 func runDir(t *testing.T, run *reports.Run) (dir string, key ed25519.PrivateKey) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "run")
-	for name, content := range map[string]string{
-		"records/steady/records.bin": strings.Repeat("\x00\x01\x02\x03", 64), "records/steady/events.jsonl": "{\"at_ns\":1}\n",
-		"records/steady/index.json": "{}\n", "config/effective.yaml": "kind: Bridge\n", "sut/bridged.log": "ready\n", "env.json": "{}\n", "records.txt": "sorts before records/\n", "latency/steady.hlog": "#hlog\n",
-	} {
+	for name, content := range sampleFiles() {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -59,6 +64,24 @@ func runDir(t *testing.T, run *reports.Run) (dir string, key ed25519.PrivateKey)
 }
 
 func public(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) }
+
+// opened returns the signed body of an envelope in dir.
+func opened(t *testing.T, dir, file string, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := parseEnvelope(file, content, PayloadType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := e.open(t.Context(), public(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
 
 // wantProblem checks that err is typed and names file and reason.
 func wantProblem(t *testing.T, err error, file string, reasons ...Reason) {
@@ -212,14 +235,7 @@ func TestStatementMapsVerdicts(t *testing.T) {
 func TestStatementIsReadable(t *testing.T) {
 	run := sampleRun()
 	dir, key := runDir(t, run)
-	content, err := os.ReadFile(filepath.Join(dir, EnvelopeFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := open(t.Context(), content, public(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := opened(t, dir, EnvelopeFile, key)
 	var s struct {
 		Type          string `json:"_type"`
 		PredicateType string `json:"predicateType"`

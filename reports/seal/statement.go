@@ -30,6 +30,7 @@ const (
 	fieldPartial    = "plumbline_partial"
 	fieldVerdicts   = "plumbline_verdicts"
 	fieldDeselected = "plumbline_deselected" // requirements that the user left out
+	fieldStatements = "plumbline_statements" // files beside the manifest that were signed along with this
 )
 
 // outcome maps a run onto the predicate: PASS → passedTests, CONDITIONAL PASS →
@@ -62,8 +63,9 @@ func outcome(run *reports.Run) *testresult.TestResult {
 }
 
 // encodeStatement returns the statement about run as compact JSON. manifest is
-// the digest of manifest.json; files are its entries.
-func encodeStatement(run *reports.Run, manifest reports.Evidence, files []reports.Evidence) ([]byte, error) {
+// the digest of manifest.json; files are its entries; beside are the files that
+// are signed along with it.
+func encodeStatement(run *reports.Run, manifest reports.Evidence, files []reports.Evidence, beside []string) ([]byte, error) {
 	subjects := make([]*intoto.ResourceDescriptor, 0, len(run.SUT.Artifacts)+1)
 	for _, a := range run.SUT.Artifacts {
 		d, err := descriptor(a.Path, a.SHA256)
@@ -80,6 +82,9 @@ func encodeStatement(run *reports.Run, manifest reports.Evidence, files []report
 	predicate, err := encodePredicate(run, files)
 	if err != nil {
 		return nil, err
+	}
+	if len(beside) > 0 {
+		predicate.Fields[fieldStatements] = stringList(beside)
 	}
 	statement := &intoto.Statement{Type: intoto.StatementTypeUri, Subject: subjects, PredicateType: PredicateType, Predicate: predicate}
 	if err := statement.Validate(); err != nil {
@@ -122,14 +127,22 @@ func encodePredicate(run *reports.Run, files []reports.Evidence) (*structpb.Stru
 	predicate.Fields[fieldCertifying] = structpb.NewBoolValue(run.Certifying)
 	predicate.Fields[fieldPartial] = structpb.NewStringValue(valid(run.Partial))
 	if run.Deselected != nil {
-		left := &structpb.ListValue{}
+		var left []string
 		for _, req := range run.Deselected.Requirements {
-			left.Values = append(left.Values, structpb.NewStringValue(req.ID))
+			left = append(left, req.ID)
 		}
-		predicate.Fields[fieldDeselected] = structpb.NewListValue(left)
+		predicate.Fields[fieldDeselected] = stringList(left)
 	}
 	predicate.Fields[fieldVerdicts] = structpb.NewStructValue(verdicts)
 	return predicate, nil
+}
+
+func stringList(all []string) *structpb.Value {
+	list := &structpb.ListValue{}
+	for _, s := range all {
+		list.Values = append(list.Values, structpb.NewStringValue(s))
+	}
+	return structpb.NewListValue(list)
 }
 
 func descriptor(name, digest string) (*intoto.ResourceDescriptor, error) {

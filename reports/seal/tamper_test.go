@@ -134,7 +134,7 @@ func resign(t *testing.T, dir string, k *keypair, payloadType string, body []byt
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := encodeEnvelope(e)
+	content, err := encodeJSON(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,14 +170,7 @@ func TestSignedButWrong(t *testing.T) {
 		run.Results[0].Verdict = reports.Fail
 		run.Overall = run.Judge()
 		dir, key := runDir(t, run)
-		content, err := os.ReadFile(filepath.Join(dir, EnvelopeFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := open(t.Context(), content, public(key))
-		if err != nil {
-			t.Fatal(err)
-		}
+		body := opened(t, dir, EnvelopeFile, key)
 		id, err := KeyID(public(key))
 		if err != nil {
 			t.Fatal(err)
