@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,7 @@ import (
 )
 
 func newCompare(s streams) *cobra.Command {
-	var asJSON bool
+	var f form
 	cmd := &cobra.Command{
 		Use: "compare OLD NEW", Short: "Say whether a new version of a system is worse than the old, from stored runs of both",
 		Example: "plumbline compare runs/v1 runs/v2",
@@ -25,11 +24,12 @@ func newCompare(s streams) *cobra.Command {
 profile, schedule, decision rule and kind of devices; what differs beside the version is named.
 
 A requirement regresses when it passed in all old runs and fails in a new one, or when a quantile of latency is larger:
-the run is the unit, %d of each are needed, made in turn (old, new, new, old); p < %v by Mann-Whitney on the
-figure of each run, and a change of at least 5 %% and of the uncertainty of the figures. Few runs leave it undecided.
+the run directory is the unit, %d of each are needed, made in turn (old, new, new, old); p < %v (less with more runs) by
+Mann-Whitney on the figure of each run, and a change of at least 5 %% and of the uncertainty of the figures. Few runs leave it undecided, and so do
+runs that differ so much among themselves that %.0f %% more is not excluded; how many are missing is said.
 
 Exit code 0: nothing regressed. 1: something did. 3: something is undecided, or the runs cannot be compared.
-The summaries are believed; plumbline verify and report --recompute tell whether to.`, stats.CompareRuns, stats.CompareAlpha),
+The summaries are believed; plumbline verify and report --recompute tell whether to.`, stats.CompareRuns, stats.CompareAlpha, 100*stats.CompareDetect),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
 				return nil
@@ -47,18 +47,17 @@ The summaries are believed; plumbline verify and report --recompute tell whether
 				return err
 			}
 			code := compareCodes[c.Outcome]
-			if asJSON {
-				err = writeJSON(s.out, c)
-			} else {
-				err = printComparison(s.out, c, code)
-			}
+			write, err := f.pick(func(w io.Writer) error { return printComparison(w, c, code) }, c.Markdown, c.HTML, func(w io.Writer) error { return writeJSON(w, c) })
 			if err != nil {
+				return err
+			}
+			if err := write(s.out); err != nil {
 				return err
 			}
 			return leave(code)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the figure of every run")
+	f.add(cmd)
 	return cmd
 }
 
@@ -80,29 +79,20 @@ func printComparison(w io.Writer, c *compare.Comparison, code int) error {
 	for _, warning := range c.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", console.Clean(warning))
 	}
-	counts := map[compare.Outcome]int{}
 	for _, l := range c.Lines {
-		counts[l.Outcome]++
 		text := fmt.Sprintf("  %-11s %-7s %s", l.Outcome, console.Clean(l.Requirement), console.Clean(l.Why))
 		if f := l.Figure; f != nil {
-			text += "; " + figureText(f)
+			text += "; " + f.Text()
 		}
 		if l.Informative {
 			text += " (informative)"
 		}
 		b.WriteString(text + "\n")
 	}
-	fmt.Fprintf(&b, "compared: %d lines: %d regression, %d improvement, %d none, %d undecided; outcome %s; exit %d\n", len(c.Lines),
-		counts[compare.Regression], counts[compare.Improvement], counts[compare.None], counts[compare.Undecided], c.Outcome, code)
+	if m := c.Missing; m.Old+m.New > 0 {
+		fmt.Fprintf(&b, "missing: %d runs of the old and %d of the new version would decide what is undecided for want of runs\n", m.Old, m.New)
+	}
+	fmt.Fprintf(&b, "compared: %s; outcome %s; exit %d\n", c.Count(), c.Outcome, code)
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// figureText is a figure of both sides in a line.
-func figureText(f *compare.Figure) string {
-	text := fmt.Sprintf("p%g in %s %.3g → %.3g %s", 100*f.Quantile, console.Clean(f.Scenario), float64(f.OldMedian), float64(f.NewMedian), console.Clean(f.Unit))
-	if math.IsNaN(float64(f.Change)) {
-		return text
-	}
-	return text + fmt.Sprintf(", %+.1f %% (%+.1f to %+.1f), p %.2g", 100*float64(f.Change), 100*float64(f.Low), 100*float64(f.High), f.P)
 }

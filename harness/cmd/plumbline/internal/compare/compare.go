@@ -31,9 +31,17 @@ type Comparison struct {
 	System   string   `json:"system"`
 	Old      Version  `json:"old"`
 	New      Version  `json:"new"`
+	Order    string   `json:"order"`    // in which the runs were made, A the old and B the new version: ABBAABBA
+	Missing  Missing  `json:"missing"`  // runs that would decide what is undecided for want of them
 	Warnings []string `json:"warnings"` // what makes the outcome worth less
 	Lines    []Line   `json:"lines"`
 	Outcome  Outcome  `json:"outcome"` // over all requirements that are not informative
+}
+
+// Missing counts the runs of each version that a comparison lacks.
+type Missing struct {
+	Old int `json:"old"`
+	New int `json:"new"`
 }
 
 // Version is one side: the runs that were made of it.
@@ -55,6 +63,8 @@ type Line struct {
 }
 
 // Figure is a quantile of a latency in every run of both sides. Smaller is better.
+// A run directory has one, over all that was measured in it: what is measured
+// within minutes on one machine hangs together, and is no run of its own.
 type Figure struct {
 	Scenario    string          `json:"scenario"`
 	Quantile    float64         `json:"quantile"`
@@ -68,6 +78,7 @@ type Figure struct {
 	High        reports.Float   `json:"high"`
 	P           float64         `json:"p"`           // two-sided, Mann–Whitney
 	Uncertainty float64         `json:"uncertainty"` // U of a figure, in Unit
+	Needed      int             `json:"needed"`      // runs of each side that decide; 0 when the verdicts did
 }
 
 // seed of the bootstrap: the same runs give the same interval.
@@ -77,11 +88,16 @@ const seed = 1
 // directories. An error that wraps ErrNoRun says that there are none; one that
 // wraps ErrNotComparable what differs that must not.
 func Of(oldPath, newPath string) (*Comparison, error) {
-	before, err := load(oldPath)
+	return OfEach([]string{oldPath}, []string{newPath})
+}
+
+// OfEach is Of for sides that lie in several places.
+func OfEach(oldPaths, newPaths []string) (*Comparison, error) {
+	before, err := loadAll(oldPaths)
 	if err != nil {
 		return nil, err
 	}
-	after, err := load(newPath)
+	after, err := loadAll(newPaths)
 	if err != nil {
 		return nil, err
 	}
@@ -91,10 +107,16 @@ func Of(oldPath, newPath string) (*Comparison, error) {
 	first := before[0]
 	c := &Comparison{
 		Profile: first.Profile.Name + " " + first.Profile.Version, System: first.SUT.Name,
-		Old: version(before), New: version(after), Warnings: warnings(before, after),
+		Old: version(before), New: version(after), Order: order(before, after), Warnings: warnings(before, after),
 	}
 	for _, req := range requirements(before, after) {
 		c.Lines = append(c.Lines, lines(req, before, after)...)
+	}
+	for _, l := range c.Lines {
+		if f := l.Figure; f != nil && l.Outcome == Undecided {
+			c.Missing.Old = max(c.Missing.Old, f.Needed-len(f.Old))
+			c.Missing.New = max(c.Missing.New, f.Needed-len(f.New))
+		}
 	}
 	c.Outcome = overall(c.Lines)
 	return c, nil
@@ -226,40 +248,32 @@ func count(all []reports.Verdict, v reports.Verdict) (n int) {
 // figure is a Figure with what was left out of it.
 type figure struct {
 	Figure
-	voided int // results of runs that a validity gate voided
+	voided int // runs in which a validity gate voided it
 }
 
 // figures gathers each quantile of a latency that the runs have of a requirement,
 // by scenario. What a validity gate voided is no figure of the system.
 func figures(id string, before, after []run) (all []*figure) {
-	at := func(scenario string, m *reports.Measurement) *figure {
+	at := func(res *reports.Result) *figure {
 		for _, f := range all {
-			if f.Scenario == scenario {
+			if f.Scenario == res.Scenario {
 				return f
 			}
 		}
-		all = append(all, &figure{Figure: Figure{Scenario: scenario, Quantile: m.Quantile, Unit: m.Unit, Old: []reports.Float{}, New: []reports.Float{}}})
+		m := res.Measurement
+		all = append(all, &figure{Figure: Figure{Scenario: res.Scenario, Quantile: m.Quantile, Unit: m.Unit, Old: []reports.Float{}, New: []reports.Float{}}})
 		return all[len(all)-1]
 	}
 	gather := func(runs []run, into func(*figure) *[]reports.Float) {
 		for _, r := range runs {
-			for _, j := range r.Judgements() {
-				if j.Requirement.ID != id {
-					continue
-				}
-				for _, res := range j.Standing {
-					m := res.Measurement
-					if m == nil || m.Quantile == 0 {
-						continue
-					}
-					f := at(res.Scenario, m)
-					f.Uncertainty = max(f.Uncertainty, m.Guard)
-					if res.Reason.Voids() {
-						f.voided++
-						continue
-					}
+			for _, res := range quantiles(r, id) {
+				f := at(res)
+				f.Uncertainty = max(f.Uncertainty, res.Measurement.Guard)
+				if res.Reason.Voids() {
+					f.voided++
+				} else {
 					side := into(f)
-					*side = append(*side, each(m)...)
+					*side = append(*side, res.Measurement.Estimate)
 				}
 			}
 		}
@@ -269,14 +283,27 @@ func figures(id string, before, after []run) (all []*figure) {
 	return all
 }
 
-// each returns the figure of each independent run in a measurement; what was not
-// established is none.
-func each(m *reports.Measurement) []reports.Float {
-	runs := m.Runs
-	if len(runs) == 0 {
-		runs = []reports.Float{m.Estimate}
+// quantiles returns what a run measured of a requirement, once for each scenario:
+// the last attempt that established a figure.
+func quantiles(r run, id string) (out []*reports.Result) {
+	for _, j := range r.Judgements() {
+		if j.Requirement.ID != id {
+			continue
+		}
+		for _, res := range j.Standing {
+			m := res.Measurement
+			if m == nil || m.Quantile == 0 || math.IsNaN(float64(m.Estimate)) {
+				continue
+			}
+			same := func(other *reports.Result) bool { return other.Scenario == res.Scenario }
+			if i := slices.IndexFunc(out, same); i >= 0 {
+				out[i] = res
+			} else {
+				out = append(out, res)
+			}
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(runs), func(f reports.Float) bool { return math.IsNaN(float64(f)) })
+	return out
 }
 
 // weigh compares the figures and fills in what the comparison gives.
@@ -284,10 +311,10 @@ func (f *figure) weigh() (Outcome, string) {
 	was, is := plain(f.Old), plain(f.New)
 	c := stats.Compare(was, is, f.Uncertainty, seed)
 	f.Change, f.Low, f.High, f.P = reports.Float(c.Ratio-1), reports.Float(c.Low-1), reports.Float(c.High-1), c.P
-	f.OldMedian, f.NewMedian = median(was), median(is)
+	f.OldMedian, f.NewMedian, f.Needed = median(was), median(is), c.Needed
 	switch {
 	case !c.Enough:
-		why := fmt.Sprintf("%d and %d runs; %d of each are needed", len(was), len(is), stats.CompareRuns)
+		why := fmt.Sprintf("%d and %d runs; %d of each are needed: %s", len(was), len(is), stats.CompareRuns, lack(c.Needed, was, is))
 		if f.voided > 0 {
 			why += fmt.Sprintf(" (%d more were voided by a validity gate)", f.voided)
 		}
@@ -296,11 +323,21 @@ func (f *figure) weigh() (Outcome, string) {
 		return Regression, "slower"
 	case c.Changed:
 		return Improvement, "faster"
-	case c.P < stats.CompareAlpha:
+	case c.Blind && c.Needed >= stats.CompareMost:
+		return Undecided, fmt.Sprintf("the runs differ so much among themselves that %d of each would not show %.0f %%: compare on a quieter machine", c.Needed, 100*stats.CompareDetect)
+	case c.Blind:
+		return Undecided, fmt.Sprintf("no difference shown, and %.0f %% more not excluded: the runs differ among themselves so much that %d of each are needed: %s",
+			100*stats.CompareDetect, c.Needed, lack(c.Needed, was, is))
+	case c.P < c.Alpha:
 		return None, "a difference, but too small to count"
 	default:
 		return None, "no difference shown"
 	}
+}
+
+// lack says how many runs are missing.
+func lack(needed int, was, is []float64) string {
+	return fmt.Sprintf("%d old and %d new are missing", max(needed-len(was), 0), max(needed-len(is), 0))
 }
 
 func plain(values []reports.Float) []float64 {

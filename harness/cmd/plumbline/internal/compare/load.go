@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"plumbline/harness/spec"
 	"plumbline/reports"
@@ -28,6 +29,26 @@ type run struct {
 	*reports.Run
 	dir        string
 	conditions *spec.Conditions
+}
+
+// Readable reports what keeps the runs below a path from being a side of a
+// comparison, as an error that wraps ErrNoRun; nil when nothing does.
+func Readable(path string) error {
+	_, err := load(path)
+	return err
+}
+
+// loadAll reads the runs of one side.
+func loadAll(paths []string) (all []run, err error) {
+	for _, path := range paths {
+		runs, err := load(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runs...)
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Started.Before(all[j].Started) })
+	return all, nil
 }
 
 // load reads the run in a directory, or every run in the directories of a folder,
@@ -62,7 +83,6 @@ func load(path string) ([]run, error) {
 		}
 		runs = append(runs, run{Run: summary, dir: dir, conditions: conditions})
 	}
-	sort.SliceStable(runs, func(i, j int) bool { return runs[i].Started.Before(runs[j].Started) })
 	return runs, nil
 }
 
@@ -178,8 +198,8 @@ func warnings(before, after []run) []string {
 	if a.program() == b.program() {
 		out = append(out, "both sides are the same program: whatever differs is chance or the machine")
 	}
-	if !interleaved(before, after) {
-		out = append(out, "the runs of the two versions were not made in turn: a change of the machine looks like one of the system")
+	if made := order(before, after); !interleaved(made) {
+		out = append(out, "the runs of the two versions were not made in turn (old A, new B: "+short(made)+"): a change of the machine looks like one of the system")
 	}
 	if differ := machine(append(slices.Clone(before), after...)); len(differ) > 0 {
 		out = append(out, "the runs were made on different machines: "+strings.Join(differ, ", "))
@@ -193,28 +213,47 @@ func warnings(before, after []run) []string {
 	return out
 }
 
-// interleaved reports whether runs of both versions took turns at least as A B B
-// A or A B A do.
-func interleaved(before, after []run) bool {
+// order writes the runs in the order in which they were made, A an old and B a new one.
+func order(before, after []run) string {
 	type made struct {
-		run
-		isNew bool
+		at   time.Time
+		side byte
 	}
 	var all []made
 	for _, r := range before {
-		all = append(all, made{r, false})
+		all = append(all, made{r.Started, 'A'})
 	}
 	for _, r := range after {
-		all = append(all, made{r, true})
+		all = append(all, made{r.Started, 'B'})
 	}
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Started.Before(all[j].Started) })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].at.Before(all[j].at) })
+	var b strings.Builder
+	for _, m := range all {
+		b.WriteByte(m.side)
+	}
+	return b.String()
+}
+
+// interleaved reports whether the versions took turns as often as in A B B A A B B A,
+// by which a drift of the machine bears on both alike.
+func interleaved(order string) bool {
 	turns := 0
-	for i := 1; i < len(all); i++ {
-		if all[i].isNew != all[i-1].isNew {
+	for i := 1; i < len(order); i++ {
+		if order[i] != order[i-1] {
 			turns++
 		}
 	}
-	return turns >= 2
+	fewer := min(strings.Count(order, "A"), strings.Count(order, "B"))
+	return turns >= max(fewer, 2)
+}
+
+// short keeps an order readable that has many runs.
+func short(order string) string {
+	const most = 40
+	if len(order) <= most {
+		return order
+	}
+	return order[:most] + "…"
 }
 
 // machine names what differs between the machines of the runs. Load is no
