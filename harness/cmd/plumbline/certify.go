@@ -21,17 +21,22 @@ The run directory holds the report, all records, logs and a signed statement; pl
 
 func newRun(s streams) *cobra.Command {
 	f := &campaignFlags{}
+	var again repetition
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run chosen scenarios; judges them, certifies nothing", Args: noArgs,
 		Example: `plumbline run --profile smoke --label-filter "LAT || req:DEL-01"`,
 		Long: `Runs the scenarios that --label-filter selects and judges them. Verdict and exit code are about
-the selection; the report names what was left out and is never a certificate.`,
+the selection; the report names what was left out and is never a certificate.
+
+--repeat makes several whole runs, and --baseline compares them with runs of another version; the exit code is the
+worst of all: 5 > 4 > 1 > 3 > 0.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return conduct(cmd.Context(), s, f, false)
+			return repeat(cmd.Context(), s, f, again)
 		},
 	}
 	f.add(cmd)
 	addFilter(cmd, &f.filter)
+	again.add(cmd.Flags())
 	cmd.Flags().Float64Var(&f.rate, "rate", 0, "messages per second in place of the profile's; not with a profile that certifies")
 	cmd.Flags().DurationVar(&f.duration, "duration", 0, "judged window in place of the profile's; not with a profile that certifies")
 	return cmd

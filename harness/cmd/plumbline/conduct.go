@@ -59,6 +59,7 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	if out == nil {
 		return err
 	}
+	f.made = append(f.made, out.Dir)
 	return finish(s, out, err)
 }
 

@@ -35,6 +35,7 @@ type campaignFlags struct {
 	timeout  time.Duration
 	rate     float64
 	duration time.Duration
+	made     []string // run directories that were written
 
 	calibration calibration
 	agents      agentsFlags
