@@ -137,7 +137,7 @@ func (s *Store) measure(ctx context.Context, now time.Time) error {
 		}
 		rest := now.UnixMicro() - squeezeRest.Microseconds()
 		if oldest != 0 && oldest < rest-r.Step {
-			s.squeeze = map[string]int64{r.Table: min(oldest+max((now.UnixMicro()-oldest)/squeezePart, r.Step), rest)}
+			s.squeeze = map[string]int64{r.Table: min(oldest+max((now.UnixMicro()-oldest)/s.part, r.Step), rest)}
 			return nil
 		}
 	}

@@ -75,7 +75,8 @@ func rows(t *testing.T, s *Store, table string) (n int) {
 // TestFileKeepsToItsSize: what is beyond goes, the oldest points first, and not more than has to.
 func TestFileKeepsToItsSize(t *testing.T) {
 	s := openAt(t, Options{})
-	const n, seconds = 260_000, 3 * 3600 // a fiftieth is more rows than one Expire removes
+	const n, seconds = 26_000, 3 * 3600
+	s.expire.Rows = n/squeezePart - 20 // a part is more rows than one Expire removes
 	hours(t, s, 3, n, 0)
 	s.opts.MaxBytes = used(t, s) * 90 / 100
 	expireAll(t, s, noon)
@@ -97,7 +98,8 @@ func TestFileKeepsToItsSize(t *testing.T) {
 // TestFileKeepsToItsSizeOfStatistics: when the points of an hour are left, the statistics and events go; of all the last hour stays.
 func TestFileKeepsToItsSizeOfStatistics(t *testing.T) {
 	s := openAt(t, Options{})
-	hours(t, s, 50, 30_000, 6000)
+	hours(t, s, 50, 15_000, 3000)
+	s.part = 10
 	s.opts.MaxBytes = used(t, s) / 4
 	expireAll(t, s, noon)
 	if got := used(t, s); got > s.opts.MaxBytes {
@@ -108,7 +110,7 @@ func TestFileKeepsToItsSizeOfStatistics(t *testing.T) {
 	}
 	s.opts.MaxBytes = 1
 	expireAll(t, s, noon)
-	for table, want := range map[string]int{"points": 600, "rollup_1s": 600, "rollup_1m": 60, "rollup_1h": 1, "events": 120} {
+	for table, want := range map[string]int{"points": 300, "rollup_1s": 300, "rollup_1m": 60, "rollup_1h": 1, "events": 60} {
 		if got := rows(t, s, table); got < want || got > want+want/10+1 {
 			t.Errorf("%d rows of %s are left, want the %d of the last hour", got, table, want)
 		}
@@ -118,7 +120,7 @@ func TestFileKeepsToItsSizeOfStatistics(t *testing.T) {
 // TestFloorIsTheBeginningOfABucket: what is said to be kept is whole.
 func TestFloorIsTheBeginningOfABucket(t *testing.T) {
 	s := openAt(t, Options{Retain: history.Retention{Points: time.Hour, Rollup1s: time.Hour, Rollup1m: 2 * time.Hour, Rollup1h: 3 * time.Hour}})
-	hours(t, s, 8, 8*3600, 0)
+	hours(t, s, 5, 5*3600, 0)
 	now := noon.Add(-29*time.Minute - 31*time.Second)
 	expireAll(t, s, now)
 	for _, step := range history.Rollups {

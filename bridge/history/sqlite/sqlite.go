@@ -48,6 +48,7 @@ type Store struct {
 	names   tables.Names
 	stmts   statements
 	expire  tables.Expiry
+	part    int64            // what a file that is too large loses at once is this part of the time: squeezePart
 	squeeze map[string]int64 // floors of this round that the size of the file asks for, by table
 }
 
@@ -65,7 +66,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxSeries == 0 {
 		o.MaxSeries = history.DefaultMaxSeries
 	}
-	s := &Store{opts: o}
+	s := &Store{opts: o, part: squeezePart}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("history: open %q: %w", o.Path, err), s.Close())
 	}

@@ -1,17 +1,15 @@
 package tables
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
 	"plumbline/bridge/history"
 )
 
-// One Expire removes at most so many rows, so that the writer is not away for long, and a look for them costs like some.
-const (
-	expireRows = 5000
-	lookRows   = 500
-)
+// One Expire removes at most so many rows, so that the writer is not away for long, and a look for them costs like a tenth of them.
+const expireRows = 5000
 
 // dropEvery is the time between two looks for series of which nothing is left.
 const dropEvery = time.Hour
@@ -56,6 +54,7 @@ type Steps struct {
 
 // Expiry is how far retention is. The zero value begins. One goroutine at a time may use it.
 type Expiry struct {
+	Rows    int64 // what one Go removes at most; 0 = expireRows
 	Series  int64 // rows of the present table whose series have numbers up to it are gone
 	begun   bool  // a round is under way
 	table   int   // index into the rounds
@@ -70,9 +69,10 @@ func (e *Expiry) Go(rounds []Round, now time.Time, do Steps) (more bool, err err
 		}
 	}
 	e.begun = true
-	for budget := int64(expireRows); budget > 0; {
+	rows := cmp.Or(e.Rows, expireRows)
+	for budget := rows; budget > 0; {
 		if e.table == len(rounds) {
-			*e = Expiry{dropped: e.dropped}
+			*e = Expiry{Rows: e.Rows, dropped: e.dropped}
 			return false, e.drop(now, do.Drop)
 		}
 		r := rounds[e.table]
@@ -80,7 +80,7 @@ func (e *Expiry) Go(rounds []Round, now time.Time, do Steps) (more bool, err err
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", r.Table, err)
 		}
-		if budget -= n + lookRows; done {
+		if budget -= n + rows/10; done {
 			e.table, e.Series = e.table+1, 0
 		}
 	}
