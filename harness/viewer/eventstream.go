@@ -11,9 +11,10 @@ import (
 
 // eventStream reads text/event-stream as the HTML standard describes it
 // (section 9.2.6, "Interpreting an event stream"). Of a server that never ends a
-// line or an event it keeps at most frameLimit.
+// line or an event it keeps at most so many bytes.
 type eventStream struct {
 	in    io.Reader
+	most  int    // bytes of a line or an event: frameLimit
 	buf   []byte // read and not yet interpreted
 	at    int    // where the rest begins
 	begun bool   // a byte order mark can come no more
@@ -55,7 +56,7 @@ func (e *Events) Next() ([]byte, error) {
 }
 
 func newEventStream(in io.Reader, lastID string) *eventStream {
-	return &eventStream{in: in, id: lastID, lastID: lastID}
+	return &eventStream{in: in, most: frameLimit, id: lastID, lastID: lastID}
 }
 
 // next returns the next event. An event that the stream's end cuts short is
@@ -96,8 +97,8 @@ func (s *eventStream) field(line []byte) error {
 	value = bytes.TrimPrefix(value, []byte{' '})
 	switch string(name) {
 	case "data":
-		if len(s.data)+len(value) > frameLimit {
-			return fmt.Errorf("%w: an event of more than %d bytes", errStream, frameLimit)
+		if len(s.data)+len(value) > s.most {
+			return fmt.Errorf("%w: an event of more than %d bytes", errStream, s.most)
 		}
 		s.data, s.has = append(append(s.data, value...), '\n'), true
 	case "event":
@@ -136,8 +137,8 @@ func (s *eventStream) readLine() ([]byte, error) {
 			s.line = append(s.line, rest[:end]...)
 			return s.line, nil
 		}
-		if len(s.line)+len(rest) > frameLimit {
-			return nil, fmt.Errorf("%w: a line of more than %d bytes", errStream, frameLimit)
+		if len(s.line)+len(rest) > s.most {
+			return nil, fmt.Errorf("%w: a line of more than %d bytes", errStream, s.most)
 		}
 		s.line = append(s.line, rest...)
 		if err := s.fill(); err != nil {

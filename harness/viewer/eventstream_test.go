@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,7 +16,13 @@ import (
 type told struct{ name, data, id string }
 
 func readStream(in io.Reader) (out []told, s *eventStream, err error) {
+	return readUpTo(frameLimit, in)
+}
+
+// readUpTo is readStream with another bound.
+func readUpTo(most int, in io.Reader) (out []told, s *eventStream, err error) {
 	s = newEventStream(in, "")
+	s.most = most
 	for {
 		e, err := s.next()
 		if err != nil {
@@ -104,9 +111,12 @@ func TestEventStreamIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"a line without end": "xxxxxxxx", "an event without end": "data: xxxxxxxx\n", "an event of empty lines": "data\n",
 	} {
-		if _, _, err := readStream(endless{text}); !errors.Is(err, errStream) {
+		if _, _, err := readUpTo(100_000, endless{text}); !errors.Is(err, errStream) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, _, err := readStream(endless{"data: xxxxxxxx"}); !errors.Is(err, errStream) || !strings.Contains(err.Error(), strconv.Itoa(frameLimit)) {
+		t.Errorf("by its own bound: %v", err)
 	}
 	if _, _, err := readStream(strings.NewReader("id: " + strings.Repeat("x", idLimit+1) + "\n\n")); !errors.Is(err, errStream) {
 		t.Errorf("long id: %v", err)
