@@ -16,7 +16,8 @@ import (
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
 	"plumbline/reports"
-	_ "plumbline/scenarios" // the catalogue registers itself
+	"plumbline/reports/render"
+	"plumbline/scenarios" // the catalogue registers itself
 )
 
 // conduct runs a campaign from flags to the last line of the console.
@@ -52,6 +53,7 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	}
 	out, err := campaign.Run(ctx, campaign.Options{
 		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
+		Customer: f.customer, Authoriser: f.authoriser, Method: methodOf,
 	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {
 		return measure(ctx, opts, dir, id, f.effective(opts, certify), progress)
 	})
@@ -97,12 +99,35 @@ func finish(s streams, out *campaign.Outcome, err error) error {
 	if out.NewKey {
 		fmt.Fprintf(s.out, "\na signing key was made for you: %s\n", out.Key)
 	}
+	certificate(s, out, err)
 	if werr := console.Summary(s.out, s.style(), out.Run, console.Ending{
 		Code: code, Report: out.Report,
 	}); werr != nil {
 		complain(s.err, fmt.Errorf("print the summary: %w (the report is %s)", werr, out.Report))
 	}
 	return leave(code)
+}
+
+// certificate says where the certificate is, and of a run that was to certify
+// and passed why there is none.
+func certificate(s streams, out *campaign.Outcome, err error) {
+	switch {
+	case out.Issued == nil || err != nil:
+	case out.Issued.Certificate != nil:
+		fmt.Fprintf(s.out, "certificate %s: %s\n", console.Clean(out.Issued.ID), filepath.Join(out.Dir, render.CertificateFile))
+	case out.Run.Certified():
+		fmt.Fprintf(s.out, "no certificate: %s\n", console.Clean(out.Issued.Why))
+	}
+}
+
+// methodOf names by digest what judged the run in dir; a run that was cut short
+// before it began states none.
+func methodOf(dir string) reports.Method {
+	c, err := spec.ReadConditions(dir)
+	if err != nil {
+		return reports.Method{}
+	}
+	return reports.Method{Rule: c.Rule, RuleDigest: c.RuleDigest, CatalogueDigest: c.Catalogue, ProofDigest: scenarios.ProofDigest()}
 }
 
 // head is the first line of the run. Devices are named only when a selected

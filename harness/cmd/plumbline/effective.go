@@ -83,7 +83,10 @@ func (e effective) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("effective configuration: %w", err)
 	}
-	return os.WriteFile(filepath.Join(folder, "effective.yaml"), text, 0o644) //nolint:gosec // G306: likewise
+	if err := os.WriteFile(filepath.Join(folder, "effective.yaml"), text, 0o644); err != nil { //nolint:gosec // G306: likewise
+		return err
+	}
+	return writeConformance(dir, e.SUT)
 }
 
 // declared returns the devices of a run: the user's, or else the built-in mix.

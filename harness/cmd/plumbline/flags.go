@@ -37,6 +37,9 @@ type campaignFlags struct {
 	duration time.Duration
 	made     []string // run directories that were written
 
+	customer   string
+	authoriser string
+
 	calibration calibration
 	agents      agentsFlags
 }
@@ -50,7 +53,9 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.bridged, "bridged", "", "bridged executable; by default beside plumbline, then in $PATH")
 	flags.StringVar(&f.output, "output-dir", defaultOutput, "folder in which the run directory is made")
 	flags.StringVar(&f.runDir, "run-dir", "", "exactly this run directory, which must be empty or not exist")
-	flags.StringVar(&f.key, "key", "", "signing key (Ed25519, PEM), made on first use; by default one per user")
+	flags.StringVar(&f.key, "key", "", "signing key (Ed25519, PEM), made on first use, or a folder of plumbline key; by default the user's")
+	flags.StringVar(&f.customer, "customer", "", "for whom this is done, name and contact; stated in report and certificate")
+	flags.StringVar(&f.authoriser, "authoriser", "", "person who authorises the report; stated in report and certificate")
 	flags.StringVar(&f.seed, "seed", "random", "seed of twins, dither and faults")
 	f.calibration.addHistory(cmd)
 	f.agents.add(flags)

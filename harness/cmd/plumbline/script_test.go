@@ -44,9 +44,11 @@ func isolate(env *testscript.Env) error {
 
 // commands are what scripts know beside testscript's own.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":  exits,
-	"sealed": makeSealed,
-	"tamper": tamper,
+	"certified": makeCertified,
+	"exits":     exits,
+	"sealed":    makeSealed,
+	"signer":    nameSigner,
+	"tamper":    tamper,
 }
 
 // exits runs a command and checks its exit code; what it printed can be

@@ -7,7 +7,6 @@ package campaign
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -34,8 +33,12 @@ type Options struct {
 	Root    string // folder of run directories; used when Dir is ""
 	Dir     string // exactly this directory; must be empty or not exist
 	Profile string // part of the directory's name
-	Key     string // signing key file; made on first use. "" means DefaultKey
+	Key     string // signing key file, made on first use, or folder of a key store; "" means the user's own
 	Now     func() time.Time
+
+	Customer   string                          // for whom; "" says that nobody was named
+	Authoriser string                          // who answers for the report
+	Method     func(dir string) reports.Method // by which the run in dir was judged; nil states none
 }
 
 // Outcome is a run that was written down.
@@ -45,6 +48,7 @@ type Outcome struct {
 	Report string // path of report.html
 	Key    string // path of the signing key
 	NewKey bool   // the key was made just now
+	Issued *seal.Issued
 }
 
 // finishLimit bounds the writing of reports after an interruption.
@@ -55,7 +59,7 @@ const finishLimit = 2 * time.Minute
 // the run is partial. It blocks as long as the engine does, and up to two
 // minutes more.
 func Run(ctx context.Context, opts Options, engine Engine) (*Outcome, error) {
-	keyPath, key, made, err := openKey(opts.Key)
+	keyPath, signer, made, err := openSigner(ctx, opts.Key, opts.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +90,11 @@ func Run(ctx context.Context, opts Options, engine Engine) (*Outcome, error) {
 	}
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishLimit)
 	defer cancel()
-	if err := write(finish, held.Path, key, run); err != nil {
+	issued, err := write(finish, held.Path, signer, opts, run)
+	if err != nil {
 		return nil, errors.Join(located(held.Path, err), runErr)
 	}
-	return &Outcome{Run: run, Dir: held.Path, Report: filepath.Join(held.Path, render.HTMLFile), Key: keyPath, NewKey: made}, runErr
+	return &Outcome{Run: run, Dir: held.Path, Report: filepath.Join(held.Path, render.HTMLFile), Key: keyPath, NewKey: made, Issued: issued}, runErr
 }
 
 // hold takes the run directory; what fails here is the user's path.
@@ -110,20 +115,25 @@ func hold(opts Options, id string) (*bench.RunDir, error) {
 }
 
 // write renders and seals the run.
-func write(ctx context.Context, dir string, key ed25519.PrivateKey, run *reports.Run) error {
+func write(ctx context.Context, dir string, signer seal.Signer, opts Options, run *reports.Run) (*seal.Issued, error) {
 	if err := run.Validate(); err != nil {
-		return exit.With(reports.ExitFault, fmt.Errorf("the run contradicts itself: %w", err), "this is a defect of plumbline; please report it with the run directory")
+		return nil, exit.With(reports.ExitFault, fmt.Errorf("the run contradicts itself: %w", err), "this is a defect of plumbline; please report it with the run directory")
 	}
 	if err := writeEnvironment(dir, run.Environment); err != nil {
-		return WriteError(dir, err)
+		return nil, WriteError(dir, err)
 	}
 	if err := render.All(dir, run); err != nil {
-		return WriteError(dir, err)
+		return nil, WriteError(dir, err)
 	}
-	if err := seal.Seal(ctx, dir, key, run); err != nil {
-		return WriteError(dir, err)
+	terms := seal.Terms{Issued: opts.Now(), Customer: opts.Customer, Authoriser: opts.Authoriser}
+	if opts.Method != nil {
+		terms.Method = opts.Method(dir)
 	}
-	return nil
+	issued, err := seal.Issue(ctx, dir, signer, terms, run)
+	if err != nil {
+		return nil, WriteError(dir, err)
+	}
+	return issued, nil
 }
 
 // EnvironmentFile describes the machine, apart from the summary for tools that
@@ -181,24 +191,4 @@ func newID() (string, error) {
 		return "", fmt.Errorf("campaign: run id: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
-}
-
-// DefaultKey is where the signing key of this user lies.
-func DefaultKey() (string, error) {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", exit.Usage(fmt.Errorf("no folder for the signing key: %w", err), "set HOME or give --key FILE")
-	}
-	return filepath.Join(dir, "plumbline", "signing-key.pem"), nil
-}
-
-func openKey(path string) (string, ed25519.PrivateKey, bool, error) {
-	if path == "" {
-		var err error
-		if path, err = DefaultKey(); err != nil {
-			return "", nil, false, err
-		}
-	}
-	key, made, err := seal.OpenKey(path)
-	return path, key, made, exit.Usage(err, "--key FILE names an Ed25519 key (PEM) or a path where one may be made")
 }
