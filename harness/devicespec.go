@@ -46,7 +46,7 @@ type DeviceSpec struct {
 	Period string  `yaml:"period,omitempty"` // twin, host, mqtt-twin, node-twin, guest-twin, firmware: "500ms"; "" means what is usual for it
 	Topic  string  `yaml:"topic,omitempty"`  // mqtt: what the sensor publishes under
 	Drift  float64 `yaml:"drift,omitempty"`  // node-twin, guest-twin: how much faster than ours its clock runs, within ±0.5
-	Rule   string  `yaml:"rule,omitempty"`   // mqtt: its family, see mqttrule; says where its availability or last will comes
+	Rule   string  `yaml:"rule,omitempty"`   // mqtt: its family, see mqttrule; says where its availability or last will comes. mqtt-twin: how it speaks; "" means as a Tasmota plug
 	// Availability is where an mqtt sensor says "online" or "offline", when its rule does not tell.
 	Availability string `yaml:"availability,omitempty"`
 	// Optional lets a run go on without the device when it is absent, held by
@@ -55,6 +55,7 @@ type DeviceSpec struct {
 	Optional bool `yaml:"optional,omitempty"`
 
 	LineSettings `yaml:",inline"` // serial, and in part serial-twin and guest-twin
+	BoardSpec    `yaml:",inline"` // serial
 
 	period time.Duration
 }
@@ -101,15 +102,19 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 		if key, problem := d.check(); problem != "" {
 			return fail([]any{"devices", i, key}, "%s", problem)
 		}
+		if at, problem := d.checkBoard(); problem != "" {
+			return fail(append([]any{"devices", i}, at...), "%s", problem)
+		}
 		if first, twice := seen[d.ID]; twice {
 			return fail([]any{"devices", i, "id"}, "%q is the id of device %d already; ids are unique in a rig", d.ID, first+1)
 		}
 		seen[d.ID] = i
-		topic := d.ownTopic()
-		if first, twice := topics[topic]; twice && topic != "" {
-			return fail([]any{"devices", i}, "publishes under %q, as device %d does already; nobody could tell them apart", topic, first+1)
+		for _, topic := range d.ownTopics() {
+			if first, twice := topics[topic]; twice {
+				return fail([]any{"devices", i}, "publishes under %q, as device %d does already; nobody could tell them apart", topic, first+1)
+			}
+			topics[topic] = i
 		}
-		topics[topic] = i
 		if d.Kind != KindGuestTwin {
 			continue
 		}
@@ -128,11 +133,11 @@ func ParseDevices(file string, data []byte) ([]DeviceSpec, error) {
 var keysOf = map[string][]string{
 	KindTwin:       {"period"},
 	KindHost:       {"period"},
-	KindSerial:     append([]string{"port", "baud", "codec"}, lineKeys...),
+	KindSerial:     slices.Concat([]string{"port", "baud", "codec"}, lineKeys, boardKeys),
 	KindSerialTwin: append([]string{"baud", "path", "codec"}, twinKeys...),
 	KindRecording:  {"path", "speed", "codec"},
 	KindMQTT:       {"topic", "rule", "availability"},
-	KindMQTTTwin:   {"period"},
+	KindMQTTTwin:   {"period", "rule"},
 	KindFirmware:   {"period"},
 	KindNodeTwin:   {"period", "baud", "drift"},
 	KindGuestTwin:  append([]string{"period", "baud", "drift"}, twinKeys...),
@@ -149,7 +154,8 @@ func (d *DeviceSpec) check() (key, problem string) {
 	case !known:
 		return "kind", fmt.Sprintf("%q is no kind of device; choose one of %s", d.Kind, strings.Join(kinds(), ", "))
 	}
-	given := d.given()
+	given := d.LineSettings.given()
+	maps.Copy(given, d.BoardSpec.given())
 	for name, is := range map[string]bool{
 		"port": d.Port != "", "baud": d.Baud != 0, "codec": d.Codec != "", "path": d.Path != "",
 		"speed": d.Speed != 0, "period": d.Period != "", "topic": d.Topic != "", "rule": d.Rule != "", "availability": d.Availability != "", "drift": d.Drift != 0,
@@ -203,6 +209,11 @@ func (d *DeviceSpec) checkValues() (key, problem string) {
 	}
 	if d.Kind == KindMQTT {
 		if key, problem := d.checkState(); problem != "" {
+			return key, problem
+		}
+	}
+	if d.Kind == KindMQTTTwin {
+		if key, problem := d.checkVoice(); problem != "" {
 			return key, problem
 		}
 	}
@@ -274,15 +285,6 @@ func (d *DeviceSpec) checkCodec() string {
 
 // maxSpeed is how many times faster a recording may be played at most.
 const maxSpeed = 1000
-
-// ownTopic returns what a sensor that publishes by itself publishes under, ""
-// for all others.
-func (d *DeviceSpec) ownTopic() string {
-	if d.Kind == KindMQTTTwin {
-		return "tele/" + d.ID + "/SENSOR"
-	}
-	return d.Topic
-}
 
 func (d *DeviceSpec) checkPeriod() (key, problem string) {
 	if d.Period == "" {

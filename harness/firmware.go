@@ -61,7 +61,7 @@ func openFirmware(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 		return err
 	}
 	s.closers = append(s.closers, commands)
-	s.players = append(s.players, func(ctx context.Context) error { return passCommands(ctx, commands, wire.Heard) })
+	s.players = append(s.players, func(ctx context.Context) error { return passCommands(ctx, commands, framed(wire.Heard)) })
 	return nil
 }
 
@@ -74,8 +74,17 @@ func openCommands(ctx context.Context, b *Bench, id string) (*mqttdev.Device, er
 	})
 }
 
-// passCommands frames commands and passes them on until ctx ends. What cannot be
-// one is dropped: the node would only count it.
+// framed passes commands on as a node takes them. What cannot be one is dropped: the
+// node would only count it.
+func framed(to func([]byte)) func([]byte) {
+	return func(text []byte) {
+		if line, ok := firmware.Frame(text); ok {
+			to(line)
+		}
+	}
+}
+
+// passCommands passes commands on as they come, until ctx ends.
 func passCommands(ctx context.Context, commands *mqttdev.Device, to func([]byte)) error {
 	for {
 		sample, err := commands.Read(ctx)
@@ -85,9 +94,7 @@ func passCommands(ctx context.Context, commands *mqttdev.Device, to func([]byte)
 		case err != nil:
 			return err
 		}
-		if framed, ok := firmware.Frame(sample.Raw); ok {
-			to(framed)
-		}
+		to(sample.Raw)
 	}
 }
 
@@ -107,15 +114,21 @@ func (b *Bench) bind(id string, line SerialLine, fixture devices.Fixture) {
 }
 
 // Stimulable returns the declared devices whose physical value a scenario can set
-// and whose actuators it can look at.
+// or whose actuators it can move: nodes of the virtual bench, and real ones that say
+// how.
 func (r *Rig) Stimulable() []DeviceSpec {
 	var list []DeviceSpec
 	for _, d := range r.cfg.Devices {
-		if d.Kind == KindFirmware || d.Kind == KindNodeTwin || d.Kind == KindGuestTwin {
+		if d.IsNode() || d.Acts() {
 			list = append(list, d)
 		}
 	}
 	return list
+}
+
+// IsNode reports whether the device is a node of the virtual bench.
+func (d *DeviceSpec) IsNode() bool {
+	return d.Kind == KindFirmware || d.Kind == KindNodeTwin || d.Kind == KindGuestTwin
 }
 
 // Wired returns the declared devices of the third tier of the virtual bench, on

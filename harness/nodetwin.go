@@ -83,7 +83,7 @@ func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place)
 	}
 	s.closers = append(s.closers, commands)
 	s.players = append(s.players, func(ctx context.Context) error {
-		return passCommands(ctx, commands, func(command []byte) {
+		return passCommands(ctx, commands, framed(func(command []byte) {
 			if p.tell == nil {
 				wire.Heard(command)
 				return
@@ -91,7 +91,7 @@ func standNode(ctx context.Context, s *sources, b *Bench, d DeviceSpec, p place)
 			if err := p.tell(ctx, info.Path, command); err != nil {
 				b.log.Warn("command did not come to the device", "device", d.ID, "error", err)
 			}
-		})
+		}))
 	})
 	return nil
 }

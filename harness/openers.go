@@ -21,7 +21,7 @@ type opener func(ctx context.Context, s *sources, b *Bench, d DeviceSpec) error
 var openers = map[string]opener{
 	KindTwin:       orderDevice,
 	KindHost:       orderDevice,
-	KindSerial:     orderDevice,
+	KindSerial:     openSerialDevice,
 	KindSerialTwin: openSerialTwin,
 	KindRecording:  orderDevice,
 	KindMQTT:       openMQTT,
@@ -139,18 +139,7 @@ func speak(b *Bench, line io.Writer, p codecfile.Protocol, d DeviceSpec) (player
 }
 
 func openMQTT(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	s.watchTopic(b, devices.Info{ID: d.ID, Kind: KindMQTT, Mode: devices.Real, Model: d.Model, Serial: d.Serial, Path: d.Topic}, d.Topic, 1)
-	return nil
-}
-
-func openMQTTTwin(_ context.Context, s *sources, b *Bench, d DeviceSpec) error {
-	sensor, info, err := b.newSensor(d)
-	if err != nil {
-		return err
-	}
-	info.Kind, info.Path, info.Note = KindMQTTTwin, sensor.Topic(), "publishes by itself, as a Tasmota plug does"
-	s.watchTopic(b, info, sensor.Topic(), 1)
-	s.players = append(s.players, sensor.Run)
+	s.watchTopics(b, devices.Info{ID: d.ID, Kind: KindMQTT, Mode: devices.Real, Model: d.Model, Serial: d.Serial, Path: d.Topic}, []string{d.Topic}, 1)
 	return nil
 }
 

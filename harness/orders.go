@@ -93,6 +93,9 @@ func openSerial(ctx context.Context, env generator.Env, o order, d DeviceSpec) (
 	followPort(&cfg, env.Event)
 	if d.Kind == KindSerial { // a twin's port is nobody else's
 		cfg.Locks, cfg.Owner, cfg.Purpose = &lock.Dir{}, "plumbline", "device "+d.ID+" of a run"
+		if d.Acts() {
+			return openBoardLine(ctx, cfg, d)
+		}
 	}
 	line, err := chosen.Open(ctx, cfg)
 	return generator.Device{Stream: line, Closer: line}, err

@@ -1,14 +1,13 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
 
 	"plumbline/devices"
-	"plumbline/devices/mqttdev"
 	"plumbline/devices/mqttrule"
-	"plumbline/devices/simulated"
 	"plumbline/harness/record"
 )
 
@@ -29,7 +28,10 @@ func (r *Rig) Sensors() []DeviceSpec {
 func (d *DeviceSpec) StateTopics() []string {
 	switch {
 	case d.Kind == KindMQTTTwin:
-		return mqttrule.StateTopics(mqttrule.Tasmota{}, d.ownTopic())
+		if voice, err := d.voice(); err == nil { // else the file was refused for it
+			return voice.StateTopics()
+		}
+		return nil
 	case d.Kind != KindMQTT:
 		return nil
 	case d.Availability != "":
@@ -80,7 +82,7 @@ func (b *Bench) follow() {
 	tells := !rewrites(b.SUT.Viewer().Protocol) || b.SUT.Viewer().Message.Topic != ""
 	for _, d := range b.plan.Sensors {
 		twin := d.Kind == KindMQTTTwin
-		if !tells && (!twin || len(b.presence.readers) > 0) {
+		if !tells && (!twin || d.StateWord(true) == nil || len(b.presence.readers) > 0) {
 			continue
 		}
 		mode := devices.Real
@@ -94,8 +96,8 @@ func (b *Bench) follow() {
 			b.resolver.Add(id, s)
 			b.presence.readers[topic] = r
 			if !tells {
-				b.resolver.AddPayload(id, []byte("Online"))
-				b.resolver.AddPayload(id, []byte("Offline"))
+				b.resolver.AddPayload(id, d.StateWord(true))
+				b.resolver.AddPayload(id, d.StateWord(false))
 			}
 		}
 	}
@@ -105,14 +107,15 @@ func (b *Bench) follow() {
 func stateReader(d DeviceSpec, rules map[string]mqttrule.Rule) func(string, []byte) (bool, bool) {
 	name := d.Rule
 	if d.Kind == KindMQTTTwin {
-		name = mqttrule.Tasmota{}.Name()
+		name = cmp.Or(name, tasmota)
 	}
-	if d.Availability == "" && rules[name] == nil {
+	bare := d.Availability != "" || name == mqttrule.NewHomeAssistant().Name() // whose discovery nobody here has followed
+	if !bare && rules[name] == nil {
 		rules[name], _ = mqttrule.ByName(name) // StateTopics has found it
 	}
 	rule := rules[name]
 	return func(topic string, payload []byte) (online, ok bool) {
-		if d.Availability != "" {
+		if bare {
 			on, err := mqttrule.State(payload)
 			return on, err == nil
 		}
@@ -188,18 +191,4 @@ func (b *Bench) Live(ctx context.Context, d DeviceSpec, seen func() error) (live
 		err = gone
 	}
 	return true, err
-}
-
-// newSensor makes the twin of a sensor that publishes by itself.
-func (b *Bench) newSensor(d DeviceSpec) (*mqttdev.Twin, devices.Info, error) {
-	source, err := simulated.New(simulated.Power, d.ID, b.seed(d.ID), simulated.Options{Period: d.period})
-	if err != nil {
-		return nil, devices.Info{}, err
-	}
-	username, password := b.SUT.BrokerAuth()
-	sensor, err := mqttdev.NewTwin(mqttdev.TwinConfig{
-		Broker: b.SUT.Broker(), Version: b.SUT.BrokerVersion(), TLS: b.SUT.BrokerTLS(), Username: username, Password: []byte(password),
-		Name: d.ID, Source: source, Seed: b.seed(d.ID), QoS: 1, Clock: b.Clock.Since,
-	})
-	return sensor, source.Info(), err
 }

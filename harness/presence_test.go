@@ -20,6 +20,9 @@ func TestSensorsSayThatTheyAreThere(t *testing.T) {
 		{ID: "lamp", Kind: harness.KindMQTT, Topic: "zigbee2mqtt/lamp", Rule: "zigbee2mqtt"},
 		{ID: "room", Kind: harness.KindMQTT, Topic: "home/room", Availability: "home/room/there"},
 		{ID: "mute", Kind: harness.KindMQTT, Topic: "home/mute"},
+		{ID: "edge", Kind: harness.KindMQTTTwin, Rule: "sparkplug-b"},
+		{ID: "hass", Kind: harness.KindMQTTTwin, Rule: "homeassistant"},
+		{ID: "word", Kind: harness.KindMQTTTwin, Rule: "json"},
 	}
 	rig := newRig(t, func(c *harness.Config) { c.Devices = sensors })
 	followed := rig.Sensors()
@@ -27,7 +30,8 @@ func TestSensorsSayThatTheyAreThere(t *testing.T) {
 	for _, d := range followed {
 		filters = append(filters, d.StateTopics()...)
 	}
-	if want := []string{harness.AllTopics, "tele/plug/LWT", "zigbee2mqtt/lamp/availability", "home/room/there"}; !slices.Equal(filters, want) {
+	if want := []string{harness.AllTopics, "tele/plug/LWT", "zigbee2mqtt/lamp/availability", "home/room/there",
+		"spBv1.0/twins/NBIRTH/edge", "spBv1.0/twins/NDEATH/edge", "hass/availability"}; !slices.Equal(filters, want) {
 		t.Fatalf("followed topics are %q, want %q", filters, want)
 	}
 	b := open(t, rig, harness.Plan{Name: "presence", Load: small, Sensors: followed, Filters: filters})
@@ -43,10 +47,15 @@ func TestSensorsSayThatTheyAreThere(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if lived, err := b.Live(ctx, sensors[0], func() error { wait("the twin to come", "plug", true); return nil }); !lived || err != nil {
-		t.Fatalf("the twin lived: %v, %v", lived, err)
+	for _, d := range []harness.DeviceSpec{sensors[0], sensors[4], sensors[5]} {
+		if lived, err := b.Live(ctx, d, func() error { wait("the twin to come", d.ID, true); return nil }); !lived || err != nil {
+			t.Fatalf("the twin %s lived: %v, %v", d.ID, lived, err)
+		}
+		wait("the will of the twin", d.ID, false)
 	}
-	wait("the will of the twin", "plug", false)
+	if lived, err := b.Live(ctx, sensors[6], nil); lived || err != nil {
+		t.Errorf("a twin that says nothing of being there was played: %v, %v", lived, err)
+	}
 	if lived, err := b.Live(ctx, sensors[1], nil); lived || err != nil {
 		t.Errorf("a real sensor was played: %v, %v", lived, err)
 	}
@@ -67,7 +76,7 @@ func TestSensorsSayThatTheyAreThere(t *testing.T) {
 	}
 	wait("the lamp to be gone", "lamp", false)
 	wait("the room to be there", "room", true)
-	if got := b.Changes(); len(got) != 4 {
+	if got := b.Changes(); len(got) != 8 {
 		t.Errorf("changes are %+v", got)
 	}
 }

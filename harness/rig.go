@@ -100,9 +100,7 @@ func (r *Rig) Devices() []DeviceSpec { return r.cfg.Devices }
 func (r *Rig) Filters() []string {
 	filters := []string{AllTopics}
 	for _, d := range r.cfg.Devices {
-		if topic := d.ownTopic(); topic != "" {
-			filters = append(filters, topic)
-		}
+		filters = append(filters, d.ownTopics()...)
 	}
 	return filters
 }

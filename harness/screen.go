@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,6 +30,7 @@ type Screen struct {
 	rolls   map[string]*Roll            // by device, of those that number their lines; owned by mu, as is runs
 	runs    int                         // in rolls, all together
 	changed chan struct{}               // closed and renewed at each message; nil while nobody waits
+	sought  map[string][]*Sought        // by device; owned by mu
 }
 
 // What a screen looks at and keeps is bounded, for a system may make up what it
@@ -79,6 +81,7 @@ func (s *Screen) show(topic string, payload []byte) {
 	for name, v := range own.Values {
 		if n, ok := v.(float64); ok {
 			s.put(own.Dev, name, sight{n, own.Seq})
+			s.find(own.Dev, name, sight{n, own.Seq})
 		}
 	}
 	as := own.Dev
@@ -140,4 +143,75 @@ func (s *Screen) Wait(ctx context.Context, device, name string, value float64) (
 			return 0, false
 		}
 	}
+}
+
+// Sought is a value that a screen was asked for before it could show it; see
+// Screen.Seek. Its methods may be called by any goroutine.
+type Sought struct {
+	screen        *Screen
+	device, name  string
+	value, within float64
+	seq           uint64 // written before found is closed
+	found         chan struct{}
+}
+
+// Seek asks for a value of a device, which a message from now on may be off by within.
+// What the screen shows already does not count. Wait or Forget ends it.
+func (s *Screen) Seek(device, name string, value, within float64) *Sought {
+	w := &Sought{screen: s, device: device, name: name, value: value, within: within, found: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sought == nil {
+		s.sought = map[string][]*Sought{}
+	}
+	s.sought[device] = append(s.sought[device], w)
+	return w
+}
+
+// find tells those who seek a value that it is shown. It is called with mu held.
+func (s *Screen) find(device, name string, now sight) {
+	if len(s.sought[device]) == 0 {
+		return
+	}
+	s.sought[device] = slices.DeleteFunc(s.sought[device], func(w *Sought) bool {
+		if w.name != name || !(math.Abs(w.value-now.value) <= w.within) {
+			return false
+		}
+		w.seq = now.seq
+		close(w.found)
+		return true
+	})
+}
+
+// Wait waits until the screen has shown the value and returns the position in its
+// stream of the first message that did; ok is false when ctx ends first. Nobody
+// seeks it any more then.
+func (w *Sought) Wait(ctx context.Context) (seq uint64, ok bool) {
+	select {
+	case <-w.found:
+		return w.seq, true
+	case <-ctx.Done():
+		w.Forget()
+		if w.Found() {
+			return w.seq, true
+		}
+		return 0, false
+	}
+}
+
+// Found reports whether the screen has shown the value.
+func (w *Sought) Found() bool {
+	select {
+	case <-w.found:
+		return true
+	default:
+		return false
+	}
+}
+
+// Forget ends the search.
+func (w *Sought) Forget() {
+	w.screen.mu.Lock()
+	defer w.screen.mu.Unlock()
+	w.screen.sought[w.device] = slices.DeleteFunc(w.screen.sought[w.device], func(other *Sought) bool { return other == w })
 }

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -46,6 +47,43 @@ func TestAScreenKeepsNoMoreThanItsBounds(t *testing.T) {
 	s.show("", []byte(`{"dev":"node-1","seq":1,"v":{"t":1},"more":"`+strings.Repeat("x", screenPayload)+`"}`))
 	if v := s.Value("node-1", "t"); !math.IsNaN(v) {
 		t.Errorf("a message beyond the bound shows %v", v)
+	}
+}
+
+// Who seeks a value before it can come is told of the first message that shows it,
+// as near as he takes it, and of nothing that was shown before.
+func TestAValueIsSought(t *testing.T) {
+	var s Screen
+	say := func(device string, seq int, value float64) {
+		s.show("", fmt.Appendf(nil, `{"dev":%q,"seq":%d,"v":{"t":%v,"u":20}}`, device, seq, value))
+	}
+	say("a", 1, 20)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	exact, near, other := s.Seek("a", "t", 20, 0), s.Seek("a", "t", 20, 0.5), s.Seek("b", "t", 20, 1)
+	never := s.Seek("a", "t", 99, 0)
+	if exact.Found() || near.Found() {
+		t.Error("what was shown before is found")
+	}
+	say("a", 2, 20.7)
+	say("a", 3, 19.6)
+	say("a", 4, 20.1)
+	say("a", 5, 20)
+	for name, c := range map[string]struct {
+		sought *Sought
+		seq    uint64
+	}{"exact": {exact, 5}, "near": {near, 3}, "of another device": {other, 0}, "never shown": {never, 0}} {
+		if seq, ok := c.sought.Wait(ended); seq != c.seq || ok != (seq != 0) {
+			t.Errorf("%s: message %d, %v; want %d", name, seq, ok, c.seq)
+		}
+	}
+	if n := len(s.sought["a"]) + len(s.sought["b"]); n != 0 {
+		t.Errorf("%d are still sought", n)
+	}
+	late := s.Seek("a", "t", 30, 0)
+	go say("a", 6, 30)
+	if seq, ok := late.Wait(t.Context()); !ok || seq != 6 {
+		t.Errorf("message %d, %v", seq, ok)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/codec"
 	"plumbline/devices/lock"
+	"plumbline/devices/power"
 	"plumbline/devices/replay"
 	"plumbline/devices/serialline"
 	"plumbline/devices/virtual"
@@ -64,7 +65,8 @@ type sources struct {
 	stands  map[string]stand
 	guest   *virtual.Guest // nil until a device stands in it
 	closers []io.Closer
-	usb     *hub // nil without adapters
+	usb     *hub        // nil without adapters
+	relays  *power.Bank // nil without a relay
 	closing sync.Once
 	closed  error
 }
@@ -124,10 +126,12 @@ func (s *sources) opened(infos []devices.Info) {
 	}
 }
 
-// watchTopic follows a sensor that publishes by itself.
-func (s *sources) watchTopic(b *Bench, info devices.Info, topic string, qos uint8) {
-	registered := record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: qos, Foreign: true}
-	b.resolver.Add(b.Recorder.Stream(registered), registered)
+// watchTopics follows a sensor that publishes by itself: a stream for each topic.
+func (s *sources) watchTopics(b *Bench, info devices.Info, topics []string, qos uint8) {
+	for _, topic := range topics {
+		registered := record.Stream{Device: info.ID, Topic: topic, Mode: string(info.Mode), QoS: qos, Foreign: true}
+		b.resolver.Add(b.Recorder.Stream(registered), registered)
+	}
 	s.infos = append(s.infos, info)
 }
 
@@ -241,6 +245,13 @@ func tryDevice(ctx context.Context, d DeviceSpec) error {
 	case d.Kind == KindGuestTwin:
 		return guestAvailable()
 	case d.Kind == KindSerial:
+		if d.Power != nil {
+			var relays power.Bank
+			_, err := powered(ctx, &relays, d) // and leave it on
+			if err := errors.Join(err, relays.Close()); err != nil {
+				return err
+			}
+		}
 		cfg := serialline.Config{ID: d.ID, Port: d.Port, Baud: d.Baud, Codec: codec.Chunks{},
 			Locks: &lock.Dir{}, Owner: "plumbline", Purpose: "a look at device " + d.ID + " before a run"}
 		d.Configure(&cfg)

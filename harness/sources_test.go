@@ -96,12 +96,13 @@ func TestDefaultDevicesTakeARecordingFromTheEnvironment(t *testing.T) {
 func TestRigSaysWhatItIs(t *testing.T) {
 	rig := newRig(t, func(c *harness.Config) {
 		c.ProfilePath = "mine.yaml"
-		c.Devices = []harness.DeviceSpec{{ID: "plug", Kind: harness.KindMQTT, Topic: "tele/plug/SENSOR"}, {ID: "twin", Kind: harness.KindMQTTTwin}}
+		c.Devices = []harness.DeviceSpec{{ID: "plug", Kind: harness.KindMQTT, Topic: "tele/plug/SENSOR"}, {ID: "twin", Kind: harness.KindMQTTTwin},
+			{ID: "bare", Kind: harness.KindMQTTTwin, Rule: "plain"}}
 	})
-	if got := strings.Join(rig.Filters(), " "); got != "bench/# tele/plug/SENSOR tele/twin/SENSOR" {
+	if got := strings.Join(rig.Filters(), " "); got != "bench/# tele/plug/SENSOR tele/twin/SENSOR bare/voltage bare/current bare/power bare/energy" {
 		t.Errorf("filters are %q", got)
 	}
-	if rig.ProfileArgument() != "mine.yaml" || rig.Seed() != 3 || len(rig.Devices()) != 2 {
+	if rig.ProfileArgument() != "mine.yaml" || rig.Seed() != 3 || len(rig.Devices()) != 3 {
 		t.Errorf("argument %q, seed %d, devices %v", rig.ProfileArgument(), rig.Seed(), rig.Devices())
 	}
 	if !rig.Has("resume") || rig.Has("x-nothing") {

@@ -3,7 +3,9 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,15 +31,24 @@ type loopCommand struct {
 	Read    []oracle.Stimulus `json:"read"`     // reading back, for each viewer
 }
 
-// command lets a viewer send commands to the devices in turn, each to one output.
-func (x *loop) command(ctx context.Context, nodes []harness.DeviceSpec) error {
+// command lets a viewer send commands to the devices in turn, each to one actuator.
+func (x *loop) command(ctx context.Context, all []harness.DeviceSpec) error {
 	verbs := verbsOf[x.SUT.Viewer().Protocol]
 	if x.facts.Mute = mute(x.SUT.Descriptor()); x.facts.Mute != "" {
 		return nil
 	}
+	obedient := slices.DeleteFunc(slices.Clone(all), func(d harness.DeviceSpec) bool { return !obeys(d) })
+	if len(obedient) == 0 {
+		x.facts.Mute = "no declared device has an actuator"
+		return nil
+	}
+	for _, d := range obedient {
+		if err := x.atRest(ctx, d); err != nil {
+			return err
+		}
+	}
 	for n := range x.commands() {
-		turn := n / len(nodes) // of this device: its outputs one after the other, then off again
-		c, err := x.say(ctx, verbs[0], nodes[n%len(nodes)].ID, turn%4, 1-turn/4%2, n+1)
+		c, err := x.say(ctx, verbs[0], instructionOf(obedient[n%len(obedient)], n/len(obedient), n))
 		if err != nil {
 			return err
 		}
@@ -58,9 +69,9 @@ func mute(d sut.Descriptor) string {
 }
 
 // say lets a viewer send one command and looks at what becomes of it.
-func (x *loop) say(ctx context.Context, v verb, device string, output, on, number int) (loopCommand, error) {
-	c := loopCommand{Device: device, Text: fmt.Sprintf("out %d %d %d", output, on, number)}
-	topic := harness.CommandTopic(device)
+func (x *loop) say(ctx context.Context, v verb, o instruction) (loopCommand, error) {
+	c := loopCommand{Device: o.device, Text: o.text}
+	topic := harness.CommandTopic(o.device)
 	token := ""
 	if x.SUT.Mints() {
 		var err error
@@ -72,23 +83,23 @@ func (x *loop) say(ctx context.Context, v verb, device string, output, on, numbe
 	trying, enough := context.WithCancel(ctx)
 	defer enough()
 	var sending sync.WaitGroup
+	sought := x.seek(o.device, o.read)
 	c.At = x.Clock.Now()
 	sending.Go(func() { c.hear(v, viewer.Probe(trying, v.try(way, token, topic, c.Text))) })
-	moved, err := x.moved(ctx, device, output, on)
+	moved, err := x.moved(ctx, o)
 	if moved != 0 {
 		enough() // no answer says more
 	}
 	sending.Wait()
-	c.Acted = moved
-	if err != nil || moved == 0 && c.Refused+c.Unheard != "" {
-		return c, err
+	if c.Acted = moved; moved != 0 {
+		c.Read = sought.told(ctx, x.wait("HIL-03"), c.At)
+		return c, ctx.Err()
 	}
-	if moved == 0 {
-		c.Reached, err = x.past(ctx, c, output, on)
-		return c, err
+	sought.forget()
+	if err == nil && c.Refused+c.Unheard == "" {
+		c.Reached, err = x.past(ctx, o)
 	}
-	c.Read = x.told(ctx, x.wait("HIL-03"), device, harness.NodeDone, float64(number), c.At)
-	return c, ctx.Err()
+	return c, err
 }
 
 // hear keeps what the system answered. Only what it said itself is a refusal.
@@ -113,19 +124,19 @@ func refusal(r viewer.ProbeResult) string {
 	return ""
 }
 
-// moved waits until an output is in a state and returns when it was seen to be; 0
+// moved waits until an actuator is in a state and returns when it was seen to be; 0
 // when it did not come to be in time.
-func (x *loop) moved(ctx context.Context, device string, output, on int) (int64, error) {
-	fixture, err := x.Fixture(device)
+func (x *loop) moved(ctx context.Context, o instruction) (int64, error) {
+	fixture, err := x.Fixture(o.device)
 	if err != nil {
 		return 0, err
 	}
 	for until := x.Clock.Now() + int64(x.wait("HIL-03")); x.Clock.Now() < until; {
-		state, err := fixture.Observe(ctx, fmt.Sprintf("%s%d", harness.NodeOutput, output))
+		state, err := fixture.Observe(ctx, o.actuator)
 		switch {
 		case err != nil:
 			return 0, fmt.Errorf("%w: %w", harness.ErrBench, err)
-		case state == float64(on):
+		case math.Abs(state-o.state.value) <= o.state.within:
 			return x.Clock.Now(), nil
 		}
 		if err := harness.Wait(ctx, time.Millisecond); err != nil {
@@ -137,15 +148,15 @@ func (x *loop) moved(ctx context.Context, device string, output, on int) (int64,
 
 // past publishes a command past the system under test and reports whether the
 // device obeyed: then it was the system that did not bring the viewer's.
-func (x *loop) past(ctx context.Context, c loopCommand, output, on int) (bool, error) {
-	line, err := x.hand(ctx, c.Device)
+func (x *loop) past(ctx context.Context, o instruction) (bool, error) {
+	line, err := x.hand(ctx, o.device)
 	if err != nil {
 		return false, err
 	}
-	if _, err := line.Send(ctx, load.Parcel{Raw: []byte(c.Text), QoS: 1}); err != nil {
+	if _, err := line.Send(ctx, load.Parcel{Raw: []byte(o.text), QoS: 1}); err != nil {
 		return false, err
 	}
-	moved, err := x.moved(ctx, c.Device, output, on)
+	moved, err := x.moved(ctx, o)
 	return moved != 0, err
 }
 

@@ -10,7 +10,8 @@ package scenarios
 //     system with its viewers. A rig without such a device: not applicable.
 //  2. Again and again set the physical value that a device measures, each time to
 //     another, at an instant drawn by the seed, and wait until every viewer shows
-//     it; all devices at the same time.
+//     it; all devices at the same time. Of a real device nobody knows what it
+//     measures at first: its values are gone round once before.
 //  3. A viewer sends commands, one after the other; look at the actuator itself,
 //     and wait until viewers read the command back. Where a command does nothing,
 //     publish it past the system: a device that obeys that one was not reached.
@@ -59,8 +60,9 @@ const (
 
 // loopFacts is what was done to devices and seen at the screens.
 type loopFacts struct {
-	Absent   string            `json:"absent"` // why nothing could be done, "" when it could
-	Mute     string            `json:"mute"`   // why viewers could send no command, "" when they could
+	Absent   string            `json:"absent"`          // why nothing could be done, "" when it could
+	Still    string            `json:"still,omitempty"` // why no value could be set, "" when one could
+	Mute     string            `json:"mute"`            // why viewers could send no command, "" when they could
 	Stimuli  []oracle.Stimulus `json:"stimuli"`
 	Commands []loopCommand     `json:"commands"`
 }
@@ -81,7 +83,7 @@ func driveLoop(ctx context.Context, t *spec.Trial) {
 	nodes, l := t.Rig.Stimulable(), t.Load("loop")
 	if len(nodes) == 0 {
 		t.Step("look for devices that something can be done to")
-		t.Keep(loopFacts{Absent: "the rig declares no device that something can be done to, such as one of kind " + harness.KindFirmware})
+		t.Keep(loopFacts{Absent: "the rig declares no device that something can be done to, such as one of kind " + harness.KindFirmware + ", or of kind " + harness.KindSerial + " with set or actuators"})
 		return
 	}
 	x := &loop{t: t, passed: &harness.Screen{}, hands: map[string]*generator.Line{}}
@@ -118,17 +120,25 @@ func (x *loop) commands() int { return max(loopCommands, int(x.t.Limit("HIL-03")
 func (x *loop) wait(id string) time.Duration { return max(2*x.t.Limit(id).Time, loopPatience) }
 
 // stimulate does it to all devices at the same time.
-func (x *loop) stimulate(ctx context.Context, nodes []harness.DeviceSpec, cycles int) error {
-	errs := make([]error, len(nodes))
+func (x *loop) stimulate(ctx context.Context, all []harness.DeviceSpec, cycles int) error {
+	moved := slices.DeleteFunc(slices.Clone(all), func(d harness.DeviceSpec) bool { return settings(d) == 0 })
+	if len(moved) == 0 {
+		x.facts.Still = "no declared device says how a value that it measures is set"
+		return nil
+	}
+	errs := make([]error, len(moved))
 	var group sync.WaitGroup
-	for i, d := range nodes {
+	for i, d := range moved {
 		group.Go(func() {
 			draw := rand.New(rand.NewPCG(x.t.Rig.Seed(), uint64(i))) //nolint:gosec // G404: seeded, to be the same again
+			if errs[i] = x.prime(ctx, d); errs[i] != nil {
+				return
+			}
 			errs[i] = untilDark(cycles, loopDark, func(k int) (bool, error) {
 				if err := harness.Wait(ctx, time.Duration(draw.Int64N(int64(loopSpread)))); err != nil {
 					return false, err
 				}
-				return x.once(ctx, d.ID, loopValue(k))
+				return x.once(ctx, d.ID, settingOf(d, k))
 			})
 		})
 	}
@@ -152,38 +162,71 @@ func untilDark(times, dark int, once func(k int) (shown bool, err error)) error 
 	return nil
 }
 
-// loopValue is another temperature each time, in the steps of the sensor and
-// within its range, up to 2 400 times.
-func loopValue(k int) float64 { return -30 + float64(k%2400+1)/16 }
-
-// once sets the value of one device, waits until every viewer shows it and reports
+// once sets a value of one device, waits until every viewer shows it and reports
 // whether any did.
-func (x *loop) once(ctx context.Context, device string, value float64) (shown bool, err error) {
-	fixture, err := x.Fixture(device)
+func (x *loop) once(ctx context.Context, device string, to setting) (shown bool, err error) {
+	sought := x.seek(device, to)
+	at, err := x.set(ctx, device, to)
 	if err != nil {
 		return false, err
 	}
-	at := x.Clock.Now()
-	if err := fixture.Stimulate(ctx, harness.NodeTemperature, value); err != nil {
-		return false, fmt.Errorf("%w: %w", harness.ErrBench, err)
-	}
-	told := x.told(ctx, x.wait("HIL-02"), device, harness.NodeTemperature, value, at)
+	told := sought.told(ctx, x.wait("HIL-02"), at)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.facts.Stimuli = append(x.facts.Stimuli, told...)
 	return slices.ContainsFunc(told, func(s oracle.Stimulus) bool { return s.Seq != 0 }), ctx.Err()
 }
 
-// told waits until every viewer shows a value and returns which messages did it.
-func (x *loop) told(ctx context.Context, limit time.Duration, device, name string, value float64, at int64) []oracle.Stimulus {
+// set sets a value of one device and returns when that began.
+func (x *loop) set(ctx context.Context, device string, to setting) (at int64, err error) {
+	fixture, err := x.Fixture(device)
+	if err != nil {
+		return 0, err
+	}
+	at = x.Clock.Now()
+	if err := fixture.Stimulate(ctx, to.name, to.value); err != nil {
+		return 0, fmt.Errorf("%w: %w", harness.ErrBench, err)
+	}
+	return at, nil
+}
+
+// sought is a value that all screens are asked for before it is set.
+type sought struct {
+	device  string
+	to      setting
+	viewers []string
+	screens []*harness.Sought // in the order of viewers
+	passed  *harness.Sought   // at the witness
+}
+
+// seek asks all screens for a value.
+func (x *loop) seek(device string, to setting) sought {
+	s := sought{device: device, to: to, viewers: x.names, passed: x.passed.Seek(device, to.name, to.value, to.within)}
+	for _, screen := range x.screens {
+		s.screens = append(s.screens, screen.Seek(device, to.name, to.value, to.within))
+	}
+	return s
+}
+
+// forget ends the search.
+func (s sought) forget() {
+	s.passed.Forget()
+	for _, screen := range s.screens {
+		screen.Forget()
+	}
+}
+
+// told waits until every viewer shows it and returns which messages did it.
+func (s sought) told(ctx context.Context, limit time.Duration, at int64) []oracle.Stimulus {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer s.passed.Forget()
 	var list []oracle.Stimulus
-	for i, screen := range x.screens {
-		s := oracle.Stimulus{Device: device, Viewer: x.names[i], What: fmt.Sprintf("%s = %v", name, value), At: at}
-		s.Seq, s.Passed = screen.Wait(limited, device, name, value)
-		s.Passed = s.Passed || x.passed.Value(device, name) == value
-		list = append(list, s)
+	for i, screen := range s.screens {
+		one := oracle.Stimulus{Device: s.device, Viewer: s.viewers[i], What: s.to.String(), At: at}
+		one.Seq, one.Passed = screen.Wait(limited)
+		one.Passed = one.Passed || s.passed.Found()
+		list = append(list, one)
 	}
 	return list
 }
@@ -199,6 +242,10 @@ func judgeLoop(c *spec.Case) {
 	j := newJudged(c)
 	var shown oracle.Latencies
 	for _, id := range []string{"HIL-01", "HIL-02"} {
+		if facts.Still != "" {
+			notAsked(c, id, facts.Still)
+			continue
+		}
 		shown = j.responses(id, facts.Stimuli)
 	}
 	if facts.Mute != "" {
@@ -206,7 +253,9 @@ func judgeLoop(c *spec.Case) {
 	} else {
 		j.obeyed("HIL-03", facts.Commands)
 	}
-	j.showOnly("stimulus to screen", shown)
+	if facts.Still == "" {
+		j.showOnly("stimulus to screen", shown)
+	}
 }
 
 // responses judges the time from stimuli to screens.

@@ -2,10 +2,12 @@ package scenarios
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
@@ -227,5 +229,65 @@ func TestEveryStimulusIsAnotherValueOfTheSensor(t *testing.T) {
 			t.Fatalf("stimulus %d: %v", k, v)
 		}
 		seen[v] = true
+	}
+}
+
+// A real board is set to all its values in turn, each time to another, and its
+// actuators are moved each time.
+func TestABoardIsGoneThroughInTurn(t *testing.T) {
+	specs, err := harness.ParseDevices("lab.yaml", []byte(`apiVersion: plumbline/v1
+kind: Rig
+name: lab
+devices:
+  - id: board
+    kind: serial
+    port: "usb:2341:0043:SN-7"
+    codec: linejson
+    modemReadings: true
+    set:
+      temperature: {write: "T {value}", from: 15, to: 16, step: 0.5, tolerance: 0.1}
+      lamp: {line: dtr, low: 10, high: 800}
+    actuators:
+      contact: {on: "C 1", off: "C 0", reads: modem_cts}
+      valve: {on: "V OPEN\r\n", off: "V SHUT\r\n", low: 4, high: 20, tolerance: 1}
+  - {id: fan, kind: serial, port: "usb:2341:0043:SN-8", codec: linejson, actuators: {fan: {on: "F 1", off: "F 0"}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := specs[0]
+	var got []string
+	for k := range 8 {
+		got = append(got, settingOf(d, k).String())
+	}
+	if want := []string{"lamp = 10", "temperature = 15 ± 0.1", "lamp = 800", "temperature = 15.5 ± 0.1", "lamp = 10", "temperature = 16 ± 0.1", "lamp = 800", "temperature = 15 ± 0.1"}; !slices.Equal(got, want) {
+		t.Errorf("it is set to %q, want %q", got, want)
+	}
+	for name, before := range map[string]float64{"lamp": 800, "temperature": 16} {
+		if v := d.Set[name].Value(-1); v != before {
+			t.Errorf("%s begins with %v, want %v", name, v, before)
+		}
+	}
+	got = nil
+	for turn := range 5 {
+		o := instructionOf(d, turn, 100)
+		got = append(got, fmt.Sprintf("%s moves %s: %s", o.text, o.actuator, o.read))
+	}
+	if want := []string{
+		"C 1 moves contact: modem_cts = 1", "V OPEN moves valve: valve = 20 ± 1", "C 0 moves contact: modem_cts = 0", "V SHUT moves valve: valve = 4 ± 1", "C 1 moves contact: modem_cts = 1",
+	}; !slices.Equal(got, want) {
+		t.Errorf("it is told %q, want %q", got, want)
+	}
+	node := harness.DeviceSpec{ID: "node-1", Kind: harness.KindNodeTwin}
+	if o := instructionOf(node, 5, 16); o.text != "out 1 0 17" || o.actuator != harness.NodeOutput+"1" || o.read != (setting{name: harness.NodeDone, value: 17}) || o.state.value != 0 {
+		t.Errorf("a node is told %+v", o)
+	}
+	for i, want := range []struct {
+		settings int
+		obeys    bool
+	}{{2, true}, {0, true}} {
+		if settings(specs[i]) != want.settings || obeys(specs[i]) != want.obeys {
+			t.Errorf("%s has %d settings, obeys %v", specs[i].ID, settings(specs[i]), obeys(specs[i]))
+		}
 	}
 }

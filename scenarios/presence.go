@@ -36,10 +36,10 @@ func comeAndGo(ctx context.Context, b *harness.Bench, sensors []harness.DeviceSp
 			return told, err
 		}
 		for _, online := range []bool{true, false} {
-			e := end{Device: name, Digest: b.Recorder.Digest([]byte(tasmotaWord(online))), At: since, Since: since, Said: stateSaid(online)}
+			e := end{Device: name, Digest: b.Recorder.Digest(d.StateWord(online)), At: since, Since: since, Said: stateSaid(online)}
 			for _, c := range b.Changes()[from:] {
 				if c.Device == name && c.Online == online {
-					e.At = c.At // else the broker never passed it on, which is on record as well
+					e.At, e.Digest = c.At, c.Digest // else the broker never passed it on, which is on record as well
 				}
 			}
 			told = append(told, e)
@@ -128,14 +128,6 @@ func stood(changes []harness.Change, now int64, limit time.Duration) (told []end
 		before = c.At
 	}
 	return told
-}
-
-// tasmotaWord is how a Tasmota plug says it.
-func tasmotaWord(online bool) string {
-	if online {
-		return "Online"
-	}
-	return "Offline"
 }
 
 func stateSaid(online bool) string {

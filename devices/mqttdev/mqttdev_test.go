@@ -288,7 +288,7 @@ func follow(t *testing.T, broker *url.URL, version string) {
 		if err := json.Unmarshal(s.Raw, &got); err != nil {
 			t.Fatalf("%q: %v", s.Raw, err)
 		}
-		if s.Topic != twin.Topic() || got.Time != "2026-01-02T03:04:05" || got.ENERGY["Voltage"] < 200 || got.ENERGY["Total"] < 1000 {
+		if s.Topic != twin.Topics()[0] || got.Time != "2026-01-02T03:04:05" || got.ENERGY["Voltage"] < 200 || got.ENERGY["Total"] < 1000 {
 			t.Errorf("%s: %s", s.Topic, s.Raw)
 		}
 		devicetest.Eventually(t, "the twin to tell of this message", func() bool {
@@ -396,6 +396,7 @@ func TestNewTwinRefuses(t *testing.T) {
 		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), QoS: 2}, "must be 0 or 1"},
 		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), Version: "3.1"}, "is not spoken"},
 		{mqttdev.TwinConfig{Broker: good, Name: strings.Repeat("x", 1<<16), Source: power(t, time.Second)}, "MQTT can carry 65535"},
+		{mqttdev.TwinConfig{Broker: good, Name: "x", Source: power(t, time.Second), Family: "morse"}, "known are json, plain"},
 	} {
 		if _, err := mqttdev.NewTwin(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want an error that says %q", c.cfg, err, c.want)

@@ -76,3 +76,50 @@ func TestTwinMeetsItsRule(t *testing.T) {
 		t.Errorf("%+v %+v", n, d.Damages())
 	}
 }
+
+// TestTwinsOfAllFamilies lets the twin of each family come, speak and go through a
+// broker: its rule refuses nothing of what it says, and misses nothing.
+func TestTwinsOfAllFamilies(t *testing.T) {
+	for _, family := range mqttrule.Families() {
+		t.Run(family, func(t *testing.T) {
+			rule, err := mqttrule.ByName(family)
+			if err != nil { // which has no rule of its own
+				rule = mqttrule.Plain{}
+			}
+			b := startBroker(t, "127.0.0.1:0")
+			d := open(t, mqttdev.Config{ID: "all", Broker: b.url(), Filter: "#", QoS: 1, Rule: rule, KeepRetained: true})
+			twin, stop := runTwin(t, mqttdev.TwinConfig{Broker: b.url(), Name: "node7", Family: family, Source: power(t, 10*time.Millisecond), Seed: 1, QoS: 1, Retry: 10 * time.Millisecond})
+			readings := map[string]int{}
+			online := map[float64]bool{}
+			until := func(enough func() bool) {
+				for !enough() {
+					s := read(t, d)
+					for _, v := range s.Values {
+						if v.Name == "online" {
+							online[v.Number] = true
+						} else {
+							readings[s.Topic]++
+						}
+					}
+				}
+			}
+			speaker, err := mqttrule.NewTwin(family, "node7", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(func() bool {
+				for _, topic := range twin.Topics() {
+					if readings[topic] < 10 {
+						return false
+					}
+				}
+				return online[1] || speaker.Will().Topic == ""
+			})
+			stop()
+			until(func() bool { return online[0] || speaker.Will().Topic == "" })
+			if n := d.Counters(); n.Rejected() != 0 {
+				t.Errorf("%+v %+v", n, d.Damages())
+			}
+		})
+	}
+}

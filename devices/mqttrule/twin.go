@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"plumbline/devices"
@@ -29,17 +30,58 @@ type Twin struct {
 	metrics      []devices.Value // of Sparkplug B: what its birth has announced, as last said; the alias is the place, from 1
 }
 
+// jsonFamily has no rule of its own: Plain reads the object that its twin publishes.
+const jsonFamily = "json"
+
+// Families are the names of those that have a twin, in the order of the manual.
+func Families() []string {
+	names := []string{jsonFamily}
+	for _, r := range All() {
+		names = append(names, r.Name())
+	}
+	return names
+}
+
 // NewTwin returns the twin of a device of that name; now is the wall clock, nil =
 // time.Now. The error lists the families.
 func NewTwin(family, name string, now func() time.Time) (*Twin, error) {
-	if _, err := ByName(family); err != nil {
-		return nil, err
+	if !slices.Contains(Families(), family) {
+		return nil, fmt.Errorf("mqttrule: no family is called %q; known are %s", family, strings.Join(Families(), ", "))
 	}
 	if now == nil {
 		now = time.Now
 	}
 	return &Twin{family: family, name: name, now: now}, nil
 }
+
+// Topics are those under which it tells the readings of such samples.
+func (t *Twin) Topics(s devices.Sample) []string {
+	fresh := &Twin{family: t.family, name: t.name, now: t.now}
+	fresh.Birth(s)
+	var topics []string
+	for _, m := range fresh.Say(s) {
+		if !slices.Contains(topics, m.Topic) {
+			topics = append(topics, m.Topic)
+		}
+	}
+	return topics
+}
+
+// StateTopics are those under which it says that it is there, or gone; none in a
+// family that says neither.
+func (t *Twin) StateTopics() []string {
+	will := t.Will().Topic
+	switch {
+	case will == "":
+		return nil
+	case t.family == sparkplugFamily: // a birth has a topic of its own
+		return []string{birthTopic + t.name, will}
+	}
+	return []string{will}
+}
+
+// Silent reports whether it has nothing to say before its birth.
+func (t *Twin) Silent() bool { return t.family == sparkplugFamily }
 
 // Will is the last will that the device leaves with its broker; its topic is "" in
 // a family without one.
@@ -53,7 +95,7 @@ func (t *Twin) Will() Said {
 		return Said{"zigbee2mqtt/" + t.name + "/availability", []byte(`{"state":"offline"}`), true}
 	case "homeassistant":
 		return Said{t.name + "/availability", []byte("offline"), true}
-	case "sparkplug-b":
+	case sparkplugFamily:
 		return Said{"spBv1.0/twins/NDEATH/" + t.name, pack(-1, 0, entry("bdSeq", -1, sparkUInt64, 0)), false}
 	}
 	return Said{}
@@ -73,7 +115,7 @@ func (t *Twin) Birth(first devices.Sample) []Said {
 		return []Said{{will.Topic, []byte(`{"state":"online"}`), true}}
 	case "homeassistant":
 		return append(t.discovery(first), Said{will.Topic, []byte("online"), true})
-	case "sparkplug-b":
+	case sparkplugFamily:
 		t.metrics = nil
 		t.learn(first)
 		return t.announce()
@@ -103,7 +145,7 @@ func (t *Twin) announce() []Said {
 	for i, v := range t.metrics {
 		entries = append(entries, entry(v.Name, i+1, sparkDouble, v.Number))
 	}
-	return []Said{{"spBv1.0/twins/NBIRTH/" + t.name, pack(0, t.now().UnixMilli(), entries...), false}}
+	return []Said{{birthTopic + t.name, pack(0, t.now().UnixMilli(), entries...), false}}
 }
 
 // Say is what the device says of a sample; before its birth Sparkplug B says
@@ -125,7 +167,7 @@ func (t *Twin) Say(s devices.Sample) []Said {
 		return []Said{{"zigbee2mqtt/" + t.name, asJSON(values), false}}
 	case "homeassistant":
 		return []Said{{t.name + "/state", asJSON(values), false}}
-	case "sparkplug-b":
+	case sparkplugFamily:
 		if !t.born {
 			return nil
 		}
@@ -139,6 +181,9 @@ func (t *Twin) Say(s devices.Sample) []Said {
 			entries = append(entries, entry("", aliases[i], sparkDouble, v.Number))
 		}
 		return []Said{{"spBv1.0/twins/NDATA/" + t.name, pack(int(t.seq), t.now().UnixMilli(), entries...), false}}
+	}
+	if t.family == jsonFamily {
+		return []Said{{t.name, asJSON(values), false}}
 	}
 	var out []Said // plain
 	for _, v := range numbers(s) {
@@ -178,6 +223,11 @@ func asJSON(v any) []byte {
 	text, _ := json.Marshal(v)
 	return text
 }
+
+const (
+	sparkplugFamily = "sparkplug-b"
+	birthTopic      = "spBv1.0/twins/NBIRTH/" // and the name
+)
 
 // Data types of Sparkplug B 3.0, section 6.4.16.
 const (

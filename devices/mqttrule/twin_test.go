@@ -2,6 +2,8 @@ package mqttrule_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,8 +61,54 @@ func TestTwinsOfAllFamiliesAreRead(t *testing.T) {
 			}
 		})
 	}
-	if _, err := mqttrule.NewTwin("morse", "x", nil); err == nil {
-		t.Error("an unknown family is no error")
+	if _, err := mqttrule.NewTwin("morse", "x", nil); err == nil || !strings.Contains(err.Error(), "known are json, plain, tasmota") {
+		t.Errorf("an unknown family: %v", err)
+	}
+}
+
+// TestWhereTwinsSpeak: who is to see a twin knows its topics before it says anything.
+func TestWhereTwinsSpeak(t *testing.T) {
+	sample := devices.Sample{Values: []devices.Value{{Name: "power", Number: 1}, {Name: "voltage", Number: 230}, {Name: "mode", Text: "eco", IsText: true}}}
+	for family, want := range map[string]struct{ told, state string }{
+		"json":          {"node7", ""},
+		"plain":         {"node7/power node7/voltage", ""},
+		"tasmota":       {"tele/node7/SENSOR", "tele/node7/LWT"},
+		"shelly":        {"node7/status/sensor:0", "node7/online"},
+		"zigbee2mqtt":   {"zigbee2mqtt/node7", "zigbee2mqtt/node7/availability"},
+		"homeassistant": {"node7/state", "node7/availability"},
+		"sparkplug-b":   {"spBv1.0/twins/NDATA/node7", "spBv1.0/twins/NBIRTH/node7 spBv1.0/twins/NDEATH/node7"},
+	} {
+		twin, err := mqttrule.NewTwin(family, "node7", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, state := strings.Join(twin.Topics(sample), " "), strings.Join(twin.StateTopics(), " ")
+		if told != want.told || state != want.state || twin.Silent() != (family == "sparkplug-b") {
+			t.Errorf("%s speaks under %q and %q, want %q and %q", family, told, state, want.told, want.state)
+		}
+		var topics []string
+		for _, m := range append(twin.Birth(sample), twin.Say(sample)...) {
+			topics = append(topics, m.Topic)
+		}
+		if will := twin.Will().Topic; will != "" {
+			topics = append(topics, will)
+		}
+		for _, topic := range append(twin.Topics(sample), twin.StateTopics()...) {
+			if !slices.Contains(topics, topic) {
+				t.Errorf("%s says nothing under %q, but under %q", family, topic, topics)
+			}
+		}
+	}
+	if families := mqttrule.Families(); len(families) != 7 {
+		t.Errorf("families are %q", families)
+	}
+	json, err := mqttrule.NewTwin("json", "node7", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := json.Say(sample)[0]
+	if r, err := (mqttrule.Plain{}).Decode(said.Topic, said.Payload); err != nil || len(r.Values) != 3 {
+		t.Errorf("%s is read as %+v, %v", said.Payload, r, err)
 	}
 }
 

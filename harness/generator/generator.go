@@ -124,6 +124,17 @@ func (g *Generator) Run(ctx context.Context, length time.Duration) error {
 	return err
 }
 
+// Act does something to a device that can take it, the one at that place of
+// Config.Devices, and reads the answer into answer unless that is nil. It blocks
+// until it is done.
+func (g *Generator) Act(ctx context.Context, device int, do, answer any) error {
+	text, err := json.Marshal(do)
+	if err != nil {
+		return fmt.Errorf("generator: what is to be done to a device: %w", err)
+	}
+	return g.call(ctx, verbAct, actOrder{Device: device, Do: text}, answer)
+}
+
 // WaitAcked returns when every QoS 1 message is acknowledged, or with an error
 // that wraps that of ctx and names a publisher that still waits.
 func (g *Generator) WaitAcked(ctx context.Context) error { return g.call(ctx, verbSettle, nil, nil) }

@@ -39,6 +39,9 @@ type Device struct {
 	Stream    devices.Device    // publishes when it has something
 	Topic     string
 	Closer    io.Closer // nil for none
+	// Act does what is asked of it beside, as Generator.Act passes it on; nil for a
+	// device to which nothing can be done. It is called while the device is read.
+	Act func(ctx context.Context, do json.RawMessage) (any, error)
 }
 
 // Info describes the device.
@@ -154,6 +157,8 @@ func (s *server) do(ctx context.Context, verb string, argument []byte) (any, err
 		return s.withHand(argument, func(h *load.Hand) (any, error) { return nil, h.WaitAcked(ctx) })
 	case verbCounts:
 		return s.withHand(argument, func(h *load.Hand) (any, error) { return h.Counts(), nil })
+	case verbAct:
+		return with(argument, func(o actOrder) (any, error) { return s.act(ctx, o) })
 	case verbDrop:
 		return s.withHand(argument, func(h *load.Hand) (any, error) { return nil, h.Drop() })
 	default:
@@ -204,6 +209,20 @@ func (s *server) run(outer context.Context, g *load.Generator, length time.Durat
 		return err
 	}
 	return outer.Err()
+}
+
+// act does something to a device.
+func (s *server) act(ctx context.Context, o actOrder) (any, error) {
+	s.mu.Lock()
+	var d Device
+	if o.Device >= 0 && o.Device < len(s.devices) {
+		d = s.devices[o.Device]
+	}
+	s.mu.Unlock()
+	if d.Act == nil {
+		return nil, fmt.Errorf("generator: nothing can be done to device %d", o.Device+1)
+	}
+	return d.Act(ctx, o.Do)
 }
 
 func (s *server) hand(ctx context.Context, g *load.Generator, o HandOptions) (any, error) {

@@ -23,6 +23,7 @@ const (
 	verbWaiting = "waiting"
 	verbCounts  = "counts"
 	verbDrop    = "drop"
+	verbAct     = "act"
 	verbClose   = "close"
 
 	// codeDevice is the code of a failure to open a device.
@@ -111,6 +112,12 @@ type sendOrder struct {
 
 type sendAnswer struct {
 	Sent int `json:"sent"` // on their way; the others are recorded as blocked
+}
+
+// actOrder is the argument of act.
+type actOrder struct {
+	Device int             `json:"device"` // its place in settings.Devices
+	Do     json.RawMessage `json:"do"`
 }
 
 // ended is the answer to close.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func TestDeclare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := declare(s, "x"); err != nil || got != want {
+		if got, err := declare(s, "x"); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("declare(%q) = %+v, %v; want %+v", text, got, err, want)
 		}
 	}
