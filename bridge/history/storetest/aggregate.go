@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"plumbline/bridge/history"
@@ -67,15 +69,19 @@ func (s *suite) compareBuckets(step time.Duration, got, want []history.Bucket) {
 	}
 }
 
-// statistics is the reference: slow and plain.
+// statistics is the reference: plain.
 func statistics(points []history.Point, from, to time.Time, step time.Duration) (out []history.Bucket) {
-	for start := from; start.Before(to); start = start.Add(step) {
+	inside := map[time.Time][]history.Point{} // by the start of the bucket
+	for _, p := range points {
+		if !p.Time.Before(from) && p.Time.Before(to) {
+			start := from.Add(p.Time.Sub(from).Truncate(step))
+			inside[start] = append(inside[start], p)
+		}
+	}
+	for _, start := range slices.SortedFunc(maps.Keys(inside), time.Time.Compare) {
 		b := history.Bucket{Start: start, Min: math.Inf(1), Max: math.Inf(-1)}
 		var last history.Point
-		for _, p := range points {
-			if p.Time.Before(start) || !p.Time.Before(start.Add(step)) {
-				continue
-			}
+		for _, p := range inside[start] {
 			b.Count++
 			b.Sum += p.Value
 			if p.Value < b.Min || p.Value == b.Min && p.Time.Before(b.MinAt) {
@@ -89,9 +95,7 @@ func statistics(points []history.Point, from, to time.Time, step time.Duration) 
 				b.Last, b.LastAt = p.Value, p.Time
 			}
 		}
-		if b.Count > 0 {
-			out = append(out, b)
-		}
+		out = append(out, b)
 	}
 	return out
 }
