@@ -47,6 +47,7 @@ func agentProcess(t *testing.T, p *program, token string) string {
 // and gains 200 ppm: the run finds that out, says so, and is the same again from
 // its directory.
 func TestRunWithAnAgent(t *testing.T) {
+	t.Parallel()
 	p := newProgram(t).withBridge(t)
 	token := filepath.Join(t.TempDir(), "agent.token")
 	target := agentProcess(t, p, token)

@@ -34,26 +34,29 @@ func TestConform(t *testing.T) {
 	}))
 	server.Config.ReadHeaderTimeout = 300 * time.Millisecond
 	server.Start()
-	defer server.Close()
+	t.Cleanup(server.Close)
 	url := "ws" + strings.TrimPrefix(server.URL, "http")
-	for _, args := range [][]string{{"conform", "ws", url, "--application", "echo", "--json"}, {"conform", "ws", url}} {
-		var out, errs bytes.Buffer
-		code := execute(t.Context(), streams{out: &out, err: &errs, getenv: func(string) string { return "" }}, args)
-		if code != reports.ExitFail {
-			t.Fatalf("exit code %d: %s", code, errs.String())
-		}
-		if !strings.Contains(out.String(), "WS-8.1-11") { // it takes any bytes for text
-			t.Errorf("%s", out.String())
-		}
-		if args[len(args)-1] != "--json" {
-			continue
-		}
-		var r conform.Report
-		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		if c, _ := r.Case("WS-8.1-11"); c.Verdict != conform.Fail || len(c.Evidence) == 0 || len(c.Evidence[0].Bytes) == 0 {
-			t.Errorf("%+v", c)
-		}
+	for form, args := range map[string][]string{"json": {"conform", "ws", url, "--application", "echo", "--json"}, "table": {"conform", "ws", url}} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel() // it waits for what the server does not do
+			var out, errs bytes.Buffer
+			code := execute(t.Context(), streams{out: &out, err: &errs, getenv: func(string) string { return "" }}, args)
+			if code != reports.ExitFail {
+				t.Fatalf("exit code %d: %s", code, errs.String())
+			}
+			if !strings.Contains(out.String(), "WS-8.1-11") { // it takes any bytes for text
+				t.Errorf("%s", out.String())
+			}
+			if form != "json" {
+				return
+			}
+			var r conform.Report
+			if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+				t.Fatal(err)
+			}
+			if c, _ := r.Case("WS-8.1-11"); c.Verdict != conform.Fail || len(c.Evidence) == 0 || len(c.Evidence[0].Bytes) == 0 {
+				t.Errorf("%+v", c)
+			}
+		})
 	}
 }

@@ -39,6 +39,7 @@ func generatorOf(parent int) int {
 // The load comes from a process of its own, the run says so, and the death of
 // that process is a fault of the harness.
 func TestADeadGeneratorIsAFaultOfTheHarness(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the load comes from within the harness here")
 	}

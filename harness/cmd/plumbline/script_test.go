@@ -26,7 +26,22 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == generateVerb {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"plumbline": main})
+	testscript.Main(sharing{m}, map[string]func(){"plumbline": main})
+}
+
+// shared is the folder of what several tests use, there while they run.
+var shared string
+
+// sharing runs the tests with the folder shared.
+type sharing struct{ *testing.M }
+
+func (s sharing) Run() int {
+	var err error
+	if shared, err = os.MkdirTemp("", "plumbline-command-"); err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(shared) }()
+	return s.M.Run()
 }
 
 // TestScripts runs the scripts that need no system under test.
