@@ -15,6 +15,7 @@ import (
 // places each is shown as itself, and what is plugged in in another's place is
 // refused with a word.
 func TestNodesBehindAdaptersAreFoundByWhatTheyAre(t *testing.T) {
+	t.Parallel()
 	if why := harness.NoAdapters(); why != "" {
 		t.Skip(why)
 	}

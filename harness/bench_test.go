@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/conform/targets"
 	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
@@ -20,31 +20,13 @@ import (
 	"plumbline/reports"
 )
 
-// builder builds bridged once for all tests of the package.
-var builder struct {
-	once   sync.Once
-	binary string
-	err    error
-}
-
 func bridged(t *testing.T) string {
 	t.Helper()
-	builder.once.Do(func() {
-		dir, err := os.MkdirTemp("", "plumbline-harness-test") //nolint:usetesting // outlives the test that happens to be first
-		if err != nil {
-			builder.err = err
-			return
-		}
-		builder.binary = filepath.Join(dir, "bridged")
-		out, err := exec.Command("go", "build", "-o", builder.binary, "plumbline/bridge/cmd/bridged").CombinedOutput()
-		if err != nil {
-			builder.err = errors.New(string(out))
-		}
-	})
-	if builder.err != nil {
-		t.Fatal(builder.err)
+	binary, err := targets.Daemon()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return builder.binary
+	return binary
 }
 
 // generatorVariable makes the test binary the generator of a bench.
@@ -57,11 +39,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	code := m.Run()
-	if builder.binary != "" {
-		_ = os.RemoveAll(filepath.Dir(builder.binary))
-	}
-	os.Exit(code) //nolint:forbidigo // this is main
+	targets.Main(m)
 }
 
 func newRig(t *testing.T, change func(*harness.Config)) *harness.Rig {
@@ -270,6 +248,7 @@ func TestAnInterruptedWindowSaysSo(t *testing.T) {
 
 // After a restart nothing counts as settled that the witness would not see.
 func TestSettledWaitsForTheWitness(t *testing.T) {
+	t.Parallel()
 	b := open(t, newRig(t, nil), harness.Plan{Name: "settled", Load: small})
 	for range 3 {
 		if err := b.SUT.Restart(t.Context()); err != nil {
@@ -301,6 +280,7 @@ func TestDevicesEndWithTheirAction(t *testing.T) {
 
 // What sensors of their own published is waited for like everything else.
 func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	specs, err := harness.ParseDevices("rig.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n"+
 		"  - {id: room, kind: twin, period: 50ms}\n  - {id: plug, kind: mqtt-twin, period: 20ms}\n"))
 	if err != nil {
@@ -380,6 +360,7 @@ func TestEachOpeningHasItsFolder(t *testing.T) {
 }
 
 func TestSourcesOfEveryKind(t *testing.T) {
+	t.Parallel()
 	specs := append(harness.DefaultDevices(), harness.DeviceSpec{ID: "room", Kind: harness.KindTwin})
 	rig := newRig(t, func(c *harness.Config) { c.Devices = specs })
 	load := small

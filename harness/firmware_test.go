@@ -33,6 +33,7 @@ func nodes(t *testing.T, n int) []harness.DeviceSpec {
 // A value set on the bus of an emulated sensor is shown by a viewer of the real
 // bridge, and a command comes to the pins.
 func TestANodeOfTheVirtualBenchIsALoop(t *testing.T) {
+	t.Parallel()
 	specs := nodes(t, 2)
 	if err := harness.CheckDevices(t.Context(), specs); err != nil {
 		t.Fatal(err)
@@ -45,7 +46,7 @@ func TestANodeOfTheVirtualBenchIsALoop(t *testing.T) {
 	}
 	var screen, passed harness.Screen
 	quiet := small
-	quiet.Viewers = 0
+	quiet.Viewers, quiet.Drain = 0, time.Second // the command comes to no viewer, and is waited for all the time
 	b := open(t, rig, harness.Plan{Name: "loop", Load: quiet, Sources: specs, Passed: &passed})
 	if _, err := b.AddViewer(t.Context(), screen.Watch(harness.ViewerConfig(b, "viewer-01"))); err != nil {
 		t.Fatal(err)

@@ -16,8 +16,11 @@ import (
 // Faults on packets and frames come through to a real bridge, whose viewers are
 // reached over TLS, and are seen in what was delivered.
 func TestPlanBreaksPacketsAndFrames(t *testing.T) {
+	t.Parallel()
 	rig := newRig(t, nil)
-	b := open(t, rig, harness.Plan{Name: "broken", Load: small, Frames: true, Packets: true})
+	lossy := small
+	lossy.Drain = 4 * time.Second // all of it is waited for what was dropped
+	b := open(t, rig, harness.Plan{Name: "broken", Load: lossy, Frames: true, Packets: true})
 	if !strings.HasPrefix(b.SUT.ViewerURL(), "wss://") {
 		t.Fatalf("viewers are reached at %s", b.SUT.ViewerURL())
 	}
@@ -48,6 +51,7 @@ func TestPlanBreaksPacketsAndFrames(t *testing.T) {
 // What happens on the line of a serial twin is seen behind its driver and the
 // bridge.
 func TestPlanBreaksSerialLines(t *testing.T) {
+	t.Parallel()
 	specs, err := harness.ParseDevices("rig.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n  - {id: gps, kind: serial-twin, baud: 9600}\n"))
 	if err != nil {
 		t.Fatal(err)

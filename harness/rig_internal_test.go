@@ -8,6 +8,7 @@ import (
 
 // A noise floor that voided an attempt must not void every repetition as well.
 func TestARepetitionGetsANoiseFloorOfItsOwn(t *testing.T) {
+	t.Parallel()
 	r, err := NewRig(Config{Profile: &profile.Profile{}, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

@@ -125,6 +125,7 @@ func TestLookAtViewers(t *testing.T) {
 		{"polling", "http", `{"topic":"bench/init","data":%q}`, latest, "poll", Shape{Topic: "/topic", Payload: "/data"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			start := (*httptest.Server).Start
 			if strings.HasSuffix(c.scheme, "s") && c.scheme != "ws" {
 				start = (*httptest.Server).StartTLS

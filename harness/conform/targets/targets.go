@@ -35,13 +35,14 @@ const patience = 60 * time.Second
 var buildDir string
 
 // Daemon builds bridged, once for a test binary whose TestMain calls Clean, and
-// returns its path.
+// returns its path. It is built as make build does, so that the compiled packages
+// are shared.
 var Daemon = sync.OnceValues(func() (path string, err error) {
 	if buildDir, err = os.MkdirTemp("", "plumbline-bridged-"); err != nil {
 		return "", err
 	}
 	path = filepath.Join(buildDir, "bridged")
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, "plumbline/bridge/cmd/bridged")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-o", path, "plumbline/bridge/cmd/bridged")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
