@@ -60,7 +60,8 @@ func TestScenarios(t *testing.T) {
 func buildOnce(rig *harness.Rig, dir string) {
 	ginkgo.SynchronizedBeforeSuite(func(ctx ginkgo.SpecContext) []byte {
 		binary := filepath.Join(dir, "bridged")
-		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "plumbline/bridge/cmd/bridged")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "plumbline/bridge/cmd/bridged")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := build.CombinedOutput()
 		gomega.Expect(err).NotTo(gomega.HaveOccurred(), string(out))
 		return []byte(binary)

@@ -122,7 +122,7 @@ var buildBridged = sync.OnceValues(func() (string, error) { //nolint:gochecknogl
 		return "", err
 	}
 	path := filepath.Join(dir, "bridged")
-	cmd := exec.Command("go", "build", "-o", path, "plumbline/bridge/cmd/bridged")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "plumbline/bridge/cmd/bridged")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

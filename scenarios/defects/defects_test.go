@@ -126,7 +126,9 @@ func programs(t *testing.T) defects.Programs {
 	dir := t.TempDir()
 	with := defects.Programs{Flawed: filepath.Join(dir, "flawed"), Bridged: filepath.Join(dir, "bridged")}
 	for path, into := range map[string]string{"plumbline/scenarios/defects/flawed": with.Flawed, "plumbline/bridge/cmd/bridged": with.Bridged} {
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", into, path).CombinedOutput(); err != nil {
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", into, path)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", path, err, out)
 		}
 	}

@@ -55,7 +55,9 @@ func program(t *testing.T, name, path string) string {
 	if _, err := os.Stat(binary); err == nil {
 		return binary
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, path).CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, path)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", path, err, out)
 	}
 	return binary
