@@ -18,13 +18,7 @@ import (
 	"plumbline/reports/seal"
 )
 
-func newReport(s streams) *cobra.Command {
-	var to, into string
-	var recomputed, matrix bool
-	cmd := &cobra.Command{
-		Use: "report DIR...", Short: "Write the reports of a run directory again, recompute its verdicts, or show several runs as a table",
-		Example: "plumbline report reports/out/latest\nplumbline report reports/out/latest --recompute\nplumbline report --matrix runs/*/latest",
-		Long: `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
+const reportHelp = `Writes every form of the report again from summary.json, byte for byte as the run wrote them.
 A partial run is readable and says that it is partial. In a sealed directory nothing is replaced by
 different bytes: if this version of plumbline renders differently, --to names another folder.
 The exit code is that of the run's verdict, as its last line says.
@@ -33,9 +27,20 @@ The exit code is that of the run's verdict, as its last line says.
 every verdict, sentence, bound and finding, and the rest of summary.json, bit for bit. Exit code 0: all same. 6:
 something differs, or a file is missing, damaged or not the one in the manifest.
 
+--pdf FILE prints the page with a Chromium of this machine and changes nothing in DIR. Exit code 4 when there is none.
+
 --matrix prints runs of several systems by one profile as a table in Markdown, requirement by system, with the
 reason of each FAIL below it; --into FILE puts it between the marks of a Markdown file instead. It believes each
-summary.json; plumbline verify and report --recompute tell whether to.`,
+summary.json; plumbline verify and report --recompute tell whether to.`
+
+func newReport(s streams) *cobra.Command {
+	var to, into string
+	var recomputed, matrix bool
+	var paper paperFlags
+	cmd := &cobra.Command{
+		Use: "report DIR...", Short: "Write the reports of a run directory again, recompute its verdicts, or show several runs as a table",
+		Example: "plumbline report reports/out/latest\nplumbline report reports/out/latest --recompute\nplumbline report reports/out/latest --pdf report.pdf\nplumbline report --matrix runs/*/latest",
+		Long:    reportHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if matrix && len(args) > 0 {
 				return nil
@@ -44,10 +49,15 @@ summary.json; plumbline verify and report --recompute tell whether to.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case paper.file != "" && matrix:
+				return paper.fits(true)
 			case recomputed && (to != "" || matrix), matrix && to != "", into != "" && !matrix:
 				return exit.Usage(errors.New("--recompute, --to and --matrix exclude each other, and --into belongs to --matrix"), "leave all but one out")
 			case matrix:
 				return showMatrix(s.out, args, into)
+			}
+			if err := paper.fits(recomputed || matrix || to != ""); err != nil {
+				return err
 			}
 			if recomputed {
 				return recomputeRun(cmd.Context(), s, args[0])
@@ -55,6 +65,9 @@ summary.json; plumbline verify and report --recompute tell whether to.`,
 			run, err := render.Load(args[0])
 			if err != nil {
 				return exit.Usage(err, "name a run directory, one that holds summary.json")
+			}
+			if paper.file != "" {
+				return printRun(cmd.Context(), s, args[0], run, paper)
 			}
 			target := args[0]
 			if to != "" {
@@ -75,6 +88,7 @@ summary.json; plumbline verify and report --recompute tell whether to.`,
 	cmd.Flags().BoolVar(&matrix, "matrix", false, "print the runs as a table, requirement by system, in Markdown")
 	cmd.Flags().StringVar(&into, "into", "", "put the table of --matrix between the marks of this Markdown file")
 	cmd.Flags().BoolVar(&recomputed, "recompute", false, "judge the run again from its records and compare; write nothing")
+	paper.add(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd
 }
