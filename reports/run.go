@@ -41,7 +41,12 @@ type Run struct {
 	Timelines    []Timeline        `json:"timelines"`
 	Hops         []Hop             `json:"hops"`
 	Integrity    []Integrity       `json:"integrity"`
+	Rasters      []Raster          `json:"rasters,omitempty"`
+	Recoveries   []Recovery        `json:"recoveries,omitempty"`
+	Resources    []Resources       `json:"resources,omitempty"`
 	Rig          RigHealth         `json:"rig"`
+	Uncertainty  *Uncertainty      `json:"uncertainty,omitempty"` // nil: only Rig.Uncertainty is known
+	Gates        []Gate            `json:"gates,omitempty"`
 	Deviations   []Deviation       `json:"deviations"`
 	Evidence     []Evidence        `json:"evidence"`          // of the run directory, without summary and reports
 	Partial      string            `json:"partial,omitempty"` // why the run is not whole; "" when it is

@@ -244,9 +244,18 @@ func (j *judged) show(name string, slot time.Duration) {
 		Timelines: []reports.Timeline{j.history.Timeline(name, scenario, slot, o)},
 		Hops:      j.history.Hops(scenario, o),
 		Integrity: j.history.Integrity(scenario, o),
+		Rasters:   []reports.Raster{j.history.Raster(scenario, 0, o)},
 		Rig:       &j.health,
 		Devices:   j.devices,
 	})
+	j.showReturns()
+}
+
+// showReturns puts into the report how viewers came back, if any had to.
+func (j *judged) showReturns() {
+	if back := j.history.Recovery(j.Scenario.ID, j.options("")); len(back.Returns) > 0 {
+		j.Show(spec.Figures{Recoveries: []reports.Recovery{back}})
+	}
 }
 
 // showOnly puts one distribution into the report, and what the rig was.
@@ -255,6 +264,7 @@ func (j *judged) showOnly(name string, l oracle.Latencies) {
 		Latencies: []reports.Distribution{oracle.Distribution(name, j.Scenario.ID, l, j.lines())},
 		Rig:       &j.health, Devices: j.devices,
 	})
+	j.showReturns()
 }
 
 // lines are the limits to draw into a distribution of this scenario: those that

@@ -265,6 +265,10 @@ func (l Latencies) lateFinding(requirement string, i int) reports.Finding {
 		f.Detail = fmt.Sprintf("%s #%d at %s, %s", device, f.Seq, viewer, f.Detail)
 		if k := l.history.recordOf(l.Stream[i], l.Viewer[i], l.Seq[i]); k >= 0 {
 			f.Detail += fmt.Sprintf(", record %d", k)
+			f.Context = l.history.around(k)
+		}
+		if kind == "missing" { // the records around show nothing of it
+			f.Context = l.history.story(int(l.Viewer[i]), int(l.Stream[i]), l.Seq[i])
 		}
 	}
 	return f

@@ -79,6 +79,7 @@ func (c *composer) assemble(outcomes []Outcome) {
 		why = func(reports.Result) string { return missing }
 	}
 	withhold(c.run.Results, why)
+	c.run.Uncertainty, c.run.Gates = uncertainty(c.court.profile, c.run.Results), gates(c.court.profile)
 	c.run.Partial = strings.Join(c.partial, "; ")
 	c.run.Overall = c.run.Judge()
 }
@@ -195,6 +196,9 @@ func (c *composer) figures(f Figures) {
 	run.Timelines = append(run.Timelines, f.Timelines...)
 	run.Hops = append(run.Hops, f.Hops...)
 	run.Integrity = append(run.Integrity, f.Integrity...)
+	run.Rasters = append(run.Rasters, f.Rasters...)
+	run.Recoveries = append(run.Recoveries, f.Recoveries...)
+	run.Resources = append(run.Resources, f.Resources...)
 	run.Devices = mergeDevices(run.Devices, f.Devices)
 	if f.Rig != nil {
 		run.Rig = worse(run.Rig, *f.Rig)

@@ -133,15 +133,18 @@ func (c *court) hear(k *Case, how *ending) {
 	k.Scenario.Judge(k)
 }
 
-// identify shows the system under test as the last bench saw it. A bench that
-// left nothing is no news: the attempt tells why.
+// identify shows the system under test as the last bench saw it, and what it used
+// on each. A bench that left nothing is no news: the attempt tells why.
 func (c *court) identify(k *Case) {
-	n := len(k.attempt.Benches)
-	if n == 0 {
-		return
-	}
-	if r, err := harness.OpenRecorded(c.dir, k.attempt.Benches[n-1]); err == nil {
+	for _, folder := range k.attempt.Benches {
+		r, err := harness.OpenRecorded(c.dir, folder)
+		if err != nil {
+			continue
+		}
 		k.Show(Figures{SUT: &r.SUT})
+		if used, ok := r.Resources(k.Scenario.ID); ok {
+			k.Show(Figures{Resources: []reports.Resources{used}})
+		}
 	}
 }
 

@@ -11,13 +11,16 @@ import (
 
 // Figures is what a scenario shows beside its verdicts.
 type Figures struct {
-	Latencies []reports.Distribution `json:"latencies,omitempty"`
-	Timelines []reports.Timeline     `json:"timelines,omitempty"`
-	Hops      []reports.Hop          `json:"hops,omitempty"`
-	Integrity []reports.Integrity    `json:"integrity,omitempty"`
-	Rig       *reports.RigHealth     `json:"rig,omitempty"`
-	Devices   []reports.Device       `json:"devices,omitempty"`
-	SUT       *reports.SUT           `json:"sut,omitempty"`
+	Latencies  []reports.Distribution `json:"latencies,omitempty"`
+	Timelines  []reports.Timeline     `json:"timelines,omitempty"`
+	Hops       []reports.Hop          `json:"hops,omitempty"`
+	Integrity  []reports.Integrity    `json:"integrity,omitempty"`
+	Rasters    []reports.Raster       `json:"rasters,omitempty"`
+	Recoveries []reports.Recovery     `json:"recoveries,omitempty"`
+	Resources  []reports.Resources    `json:"resources,omitempty"`
+	Rig        *reports.RigHealth     `json:"rig,omitempty"`
+	Devices    []reports.Device       `json:"devices,omitempty"`
+	SUT        *reports.SUT           `json:"sut,omitempty"`
 }
 
 // add adds figures; those that there is one of are replaced.
@@ -26,6 +29,9 @@ func (have *Figures) add(f Figures) {
 	have.Timelines = append(have.Timelines, f.Timelines...)
 	have.Hops = append(have.Hops, f.Hops...)
 	have.Integrity = append(have.Integrity, f.Integrity...)
+	have.Rasters = append(have.Rasters, f.Rasters...)
+	have.Recoveries = append(have.Recoveries, f.Recoveries...)
+	have.Resources = append(have.Resources, f.Resources...)
 	have.Devices = mergeDevices(have.Devices, f.Devices)
 	if f.Rig != nil {
 		have.Rig = f.Rig

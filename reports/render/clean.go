@@ -65,12 +65,18 @@ func cleanValue(v reflect.Value) reflect.Value {
 // clean makes s one line of visible text: line ends and tabs become spaces,
 // other control characters and invisible direction marks become a visible
 // escape such as \x1b or \u202e, and every byte that is no UTF-8 becomes U+FFFD.
+// What is longer than maxText is cut: nobody reads a device name of a megabyte, and
+// summary.json has it all.
 func clean(s string) string {
-	if !needsCleaning(s) {
+	if len(s) <= maxText && !needsCleaning(s) {
 		return s
 	}
 	var b strings.Builder
 	for _, r := range s { // an invalid byte reads as U+FFFD, as in JSON
+		if b.Len() > keptText {
+			fmt.Fprintf(&b, "… (cut here, %d bytes in all; %s has them)", len(s), SummaryFile)
+			break
+		}
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':
 			b.WriteByte(' ')
@@ -84,6 +90,13 @@ func clean(s string) string {
 	}
 	return b.String()
 }
+
+// maxText bounds a text in bytes, keptText what is kept of a longer one, so that with
+// its last words it fits.
+const (
+	maxText  = 4 << 10
+	keptText = maxText - 128
+)
 
 func needsCleaning(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {

@@ -37,18 +37,24 @@ var hostile = []string{
 
 // poisoned returns a run in which every foreign string is hostile text n.
 // Verdicts, classes and the schema keep their meaning.
-func poisoned(n int) *reports.Run {
+func poisoned(n int) *reports.Run { return poisonedWith(hostile[n]) }
+
+func poisonedWith(text string) *reports.Run {
 	run := sampleMixed() // a few of everything is enough
 	run.Devices, run.Integrity, run.Latencies = run.Devices[:3], run.Integrity[:3], run.Latencies[:1]
 	run.Latencies[0].Buckets, run.Timelines[0].Points = run.Latencies[0].Buckets[:4], run.Timelines[0].Points[:4]
 	run.Requirements, run.Results = run.Requirements[:7], run.Results[:7]
 	run.Partial = "x"
-	poison(reflect.ValueOf(run).Elem(), hostile[n])
+	run.Rasters, run.Recoveries[1].Returns, run.Resources[0].Samples = run.Rasters[1:], run.Recoveries[1].Returns[:2], run.Resources[0].Samples[:3]
+	poison(reflect.ValueOf(run).Elem(), text)
 	run.Schema = reports.SchemaVersion
+	for i := range run.Rasters[0].Rows { // letters are figures: what is drawn follows from them
+		run.Rasters[0].Rows[i].Cells = "oldb?"
+	}
 	for i := range run.Requirements {
 		run.Requirements[i].Class = reports.Mandatory
 	}
-	run.Environment = map[string]string{hostile[n]: hostile[n]}
+	run.Environment = map[string]string{text: text}
 	run.Overall = run.Judge()
 	return run
 }
@@ -84,10 +90,42 @@ func rendered(t *testing.T, r Renderer, run *reports.Run) string {
 	return buf.String()
 }
 
+// TestHostileHTML: whatever the strings, the page is made of the same elements in the
+// same order as with harmless ones.
 func TestHostileHTML(t *testing.T) {
+	want := skeleton(t, rendered(t, HTML, poisonedWith("harmless")))
 	for n := range hostile {
-		checkPage(t, rendered(t, HTML, poisoned(n)))
+		page := rendered(t, HTML, poisoned(n))
+		checkPage(t, page)
+		if got := skeleton(t, page); got != want {
+			t.Errorf("%q changes what the page is made of", hostile[n])
+		}
 	}
+}
+
+// skeleton is the page without any text: elements and the names of attributes. The
+// text of script and style, which are ours, stays.
+func skeleton(t *testing.T, page string) string {
+	t.Helper()
+	var b strings.Builder
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		switch {
+		case n.Type == html.TextNode && (n.Parent.Data == "script" || n.Parent.Data == "style"):
+			b.WriteString(n.Data)
+		case n.Type == html.ElementNode:
+			b.WriteString("<" + n.Data)
+			for _, a := range n.Attr {
+				b.WriteString(" " + a.Key)
+			}
+		case n.Type == html.CommentNode:
+			b.WriteString("<!--")
+		}
+	}
+	return b.String()
 }
 
 // checkPage parses the page and refuses anything that could act: elements
@@ -104,7 +142,11 @@ func checkPage(t *testing.T, page string) {
 			continue
 		}
 		switch n.Data {
-		case "script", "img", "iframe", "object", "embed", "link", "base", "form", "input", "image", "use", "foreignObject", "audio", "video", "x":
+		case "script":
+			if n.Parent.Data != "body" || len(n.Attr) > 0 {
+				t.Error("page has a script that is not its own")
+			}
+		case "img", "iframe", "object", "embed", "link", "base", "form", "image", "use", "foreignObject", "audio", "video", "x":
 			t.Errorf("page has an element <%s>", n.Data)
 		}
 		for _, a := range n.Attr {

@@ -118,6 +118,7 @@ func normalize(run *reports.Run) *reports.Run {
 		n.Timelines[i].Faults = list(n.Timelines[i].Faults)
 	}
 	n.Hops, n.Integrity = list(n.Hops), list(n.Integrity)
+	normalizeCourse(&n)
 	n.Deviations, n.Evidence = list(n.Deviations), list(n.Evidence)
 	if n.Deselected != nil {
 		left := *n.Deselected
@@ -129,6 +130,27 @@ func normalize(run *reports.Run) *reports.Run {
 		n.Environment = map[string]string{}
 	}
 	return &n
+}
+
+// normalizeCourse does it for what a run may leave out.
+func normalizeCourse(n *reports.Run) {
+	n.Rasters = append([]reports.Raster(nil), n.Rasters...)
+	for i := range n.Rasters {
+		n.Rasters[i].Rows = list(n.Rasters[i].Rows)
+	}
+	n.Recoveries = append([]reports.Recovery(nil), n.Recoveries...)
+	for i := range n.Recoveries {
+		n.Recoveries[i].Returns = list(n.Recoveries[i].Returns)
+	}
+	n.Resources = append([]reports.Resources(nil), n.Resources...)
+	for i := range n.Resources {
+		n.Resources[i].Samples = list(n.Resources[i].Samples)
+	}
+	if n.Uncertainty != nil {
+		u := *n.Uncertainty
+		u.Components = list(u.Components)
+		n.Uncertainty = &u
+	}
 }
 
 func list[T any](s []T) []T {

@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"html/template"
 	"math"
 	"sort"
 	"strings"
@@ -13,10 +12,10 @@ import (
 // plotDistribution draws how many messages took how long: bars per bucket over
 // a logarithmic time axis, counts logarithmic too, so that a rare second mode
 // or a single late message stays visible. The limits are drawn into it.
-func plotDistribution(id string, d reports.Distribution) template.HTML {
-	limits := sortedLimits(d.Limits)
+func plotDistribution(id string, d reports.Distribution) chart {
+	limits, peaks := sortedLimits(d.Limits), modesOf(d)
 	const width = 560.0
-	top := 14 + 15*float64(len(limits))
+	top := 28 + 15*float64(len(limits))
 	f := frame{left: 72, right: width - 14, top: top, bottom: top + 210}
 	c := newCanvas(width, f.bottom+44)
 	low, high := distributionRange(d)
@@ -28,17 +27,23 @@ func plotDistribution(id string, d reports.Distribution) template.HTML {
 	// The axis begins below 1 so that a bucket with one message has a height.
 	y := scale{low: 0.6, high: math.Pow(10, math.Ceil(math.Log10(most*1.05))), from: f.bottom, to: f.top, log: true}
 	c.yAxis(f, y, decades(y.high), "messages per bucket (log)")
+	text := table{Head: []string{"Latency, ms", "Messages"}}
 	for _, b := range d.Buckets {
 		if b.Count <= 0 || b.High <= 0 {
 			continue
 		}
 		x1, x2 := x.at(max(b.Low, low)), x.at(b.High)
-		tip := fmt.Sprintf("%s to %s ms: %s messages", number(b.Low), number(b.High), grouped(b.Count))
-		c.tipRect("bar", x1+0.4, y.at(float64(b.Count)), max(x2-x1-0.8, 1), f.bottom-y.at(float64(b.Count)), tip)
+		c.rect("bar", x1+0.4, y.at(float64(b.Count)), max(x2-x1-0.8, 1), f.bottom-y.at(float64(b.Count)))
+		text.add((x1+x2)/2, number(b.Low)+" to "+number(b.High), grouped(b.Count))
+	}
+	for _, m := range peaks {
+		at := x.at(m.At)
+		c.triangle("peak", at, f.top-3, 6)
 	}
 	c.xAxis(f, x, logTicks(low, high), "latency from the intended send instant, ms (log)")
 	c.limitFlags(f, x, limits)
-	return c.finish(id, "Latency distribution, "+d.Name, describeDistribution(d))
+	name := "Latency distribution, " + d.Name
+	return chart{Name: name, Plot: c.finish(id, name, describeDistribution(d)), Table: text}
 }
 
 // limitFlags draws each limit as a line with its name in a row of its own.
@@ -111,6 +116,9 @@ func describeDistribution(d reports.Distribution) string {
 	}
 	for _, l := range sortedLimits(d.Limits) {
 		fmt.Fprintf(&b, " Limit %s.", limitLabel(l))
+	}
+	if text := modesText(modesOf(d)); text != "" {
+		b.WriteString(" " + text)
 	}
 	return b.String()
 }

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"html/template"
 	"math"
 	"strconv"
 
@@ -15,7 +14,7 @@ func nines(q float64) float64 { return -math.Log10(1 - q) }
 // plotPercentiles draws the percentile curve: which share of the messages was
 // at least so fast. A limit stands at its percentile; above its cap is the
 // region that must stay empty.
-func plotPercentiles(id string, d reports.Distribution) template.HTML {
+func plotPercentiles(id string, d reports.Distribution) chart {
 	const width = 560.0
 	f := frame{left: 58, right: width - 20, top: 18, bottom: 228 + 15*float64(len(d.Limits))}
 	c := newCanvas(width, f.bottom+44)
@@ -59,7 +58,26 @@ func plotPercentiles(id string, d reports.Distribution) template.HTML {
 			c.circle("dot", x.at(nines(p.Q)), y.at(float64(p.Value)), 3)
 		}
 	}
-	return c.finish(id, "Percentile curve, "+d.Name, describeDistribution(d))
+	name := "Percentile curve, " + d.Name
+	return chart{Name: name, Plot: c.finish(id, name, describeDistribution(d)), Table: percentileTable(d, x)}
+}
+
+// percentileTable is the curve in figures, with the limit where there is one.
+func percentileTable(d reports.Distribution, x scale) table {
+	text := table{Head: []string{"Percentile", "Latency", "Limit"}}
+	for _, p := range d.Percentiles {
+		at, limit := nowhere, ""
+		if p.Q >= 0 && p.Q < 1 {
+			at = x.at(nines(p.Q))
+		}
+		for _, l := range d.Limits {
+			if math.Abs(l.Q-p.Q) < 1e-9 {
+				limit = quantity(l.Value, "ms")
+			}
+		}
+		text.add(at, quantileName(p.Q), quantity(float64(p.Value), "ms"), limit)
+	}
+	return text
 }
 
 // limitCaps draws every limit as a cap over its percentile.

@@ -80,8 +80,8 @@ func TestPlotsOfOddData(t *testing.T) {
 		"huge":         {N: 1 << 60, Buckets: []reports.Bucket{{Low: 1e-6, High: 1e9, Count: 1 << 60}}, Percentiles: []reports.Percentile{{Q: 1 - 1e-12, Value: 1e9}}, Limits: limits},
 		"odd quantile": {N: 1, Buckets: []reports.Bucket{{Low: -1, High: -0.5, Count: 1}, {Low: 1, High: 2, Count: -4}}, Percentiles: []reports.Percentile{{Q: -1, Value: 1}, {Q: 2, Value: 1}}},
 	} {
-		checkPlot(t, name+" histogram", plotDistribution("a", d))
-		checkPlot(t, name+" curve", plotPercentiles("a", d))
+		checkPlot(t, name+" histogram", plotDistribution("a", d).Plot)
+		checkPlot(t, name+" curve", plotPercentiles("a", d).Plot)
 	}
 	for name, tl := range map[string]reports.Timeline{
 		"nothing":    {},
@@ -90,26 +90,26 @@ func TestPlotsOfOddData(t *testing.T) {
 		"many fault": {Slot: time.Second, Points: []reports.Point{{P50: 1, P99: 2, Max: 3}}, Faults: make([]reports.FaultWindow, 40)},
 		"gaps":       {Slot: time.Second, Points: []reports.Point{{P50: 1, P99: 2, Max: 3}, {At: time.Second, P50: nan, P99: nan, Max: nan}, {At: 2 * time.Second, P50: 1, P99: 2, Max: 9}}},
 	} {
-		checkPlot(t, name+" timeline", plotTimeline("a", tl))
+		checkPlot(t, name+" timeline", plotTimeline("a", tl).Plot)
 	}
-	checkPlot(t, "hops", plotHops("a", "s", []reports.Hop{{Name: "x", P50: nan, P99: inf}, {Name: "y", P50: 1, P99: 3}}))
-	checkPlot(t, "no time", plotHops("a", "s", []reports.Hop{{Name: "x"}}))
+	checkPlot(t, "hops", plotHops("a", "s", []reports.Hop{{Name: "x", P50: nan, P99: inf}, {Name: "y", P50: 1, P99: 3}}, limits).Plot)
+	checkPlot(t, "no time", plotHops("a", "s", []reports.Hop{{Name: "x"}}, nil).Plot)
 }
 
 // TestLimitIsDrawn: a limit that is not in the picture is no limit to the reader.
 func TestLimitIsDrawn(t *testing.T) {
 	d := sampleDistributions()[0]
-	plot := string(plotDistribution("a", d))
+	plot := string(plotDistribution("a", d).Plot)
 	if n := strings.Count(plot, `class="limit"`); n != 3 || !strings.Contains(plot, "LAT-03  p99.9 ≤ 250 ms") {
 		t.Errorf("%d limit lines, want 3 with names", n)
 	}
-	if n := strings.Count(string(plotPercentiles("a", d)), `class="limit-cap"`); n != 3 {
+	if n := strings.Count(string(plotPercentiles("a", d).Plot), `class="limit-cap"`); n != 3 {
 		t.Errorf("%d limit caps, want 3", n)
 	}
 	if n := strings.Count(plot, `class="bar"`); n != len(d.Buckets) {
 		t.Errorf("%d bars for %d buckets", n, len(d.Buckets))
 	}
-	if n := strings.Count(string(plotTimeline("a", sampleTimeline())), `class="fault"`); n != 3 {
+	if n := strings.Count(string(plotTimeline("a", sampleTimeline()).Plot), `class="fault"`); n != 3 {
 		t.Errorf("%d shaded faults, want 3", n)
 	}
 }

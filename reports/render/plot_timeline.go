@@ -2,9 +2,9 @@ package render
 
 import (
 	"fmt"
-	"html/template"
 	"math"
 	"strings"
+	"time"
 
 	"plumbline/reports"
 )
@@ -12,7 +12,7 @@ import (
 // plotTimeline draws latency over the run: median, p99 and the worst message of
 // each slot, by the instant at which the messages were due. Injected faults are
 // shaded; slots with messages that never came are marked at the foot.
-func plotTimeline(id string, t reports.Timeline) template.HTML {
+func plotTimeline(id string, t reports.Timeline) chart {
 	const width = 1040.0
 	rows := faultRows(t)
 	top := 16 + 15*float64(rows)
@@ -37,13 +37,28 @@ func plotTimeline(id string, t reports.Timeline) template.HTML {
 	c.path("worst", worst)
 	c.path("curve-2", p99)
 	c.path("curve", p50)
+	text := table{Head: []string{"Due at, s", "Messages", "Never came", "Median", "p99", "Worst", "Fault"}}
 	for _, p := range t.Points {
+		x1, x2 := x.at(p.At.Seconds()), x.at(p.At.Seconds()+slot)
 		if p.Lost > 0 {
-			x1 := x.at(p.At.Seconds())
-			c.tipRect("lost", x1, f.bottom-6, max(x.at(p.At.Seconds()+slot)-x1, 2), 6, grouped(p.Lost)+" never came")
+			c.rect("lost", x1, f.bottom-6, max(x2-x1, 2), 6)
+		}
+		text.add((x1+x2)/2, number(p.At.Seconds()), grouped(p.Count), grouped(p.Lost), quantity(float64(p.P50), "ms"),
+			quantity(float64(p.P99), "ms"), quantity(float64(p.Max), "ms"), faultsDuring(t.Faults, p.At, p.At+t.Slot))
+	}
+	name := "Latency over time, " + t.Name
+	return chart{Name: name, Plot: c.finish(id, name, describeTimeline(t)), Table: text, Wide: true}
+}
+
+// faultsDuring names the faults that were on at some time of [from, to).
+func faultsDuring(faults []reports.FaultWindow, from, to time.Duration) string {
+	var names []string
+	for _, w := range faults {
+		if w.Onset < to && w.End >= from {
+			names = append(names, w.Name)
 		}
 	}
-	return c.finish(id, "Latency over time, "+t.Name, describeTimeline(t))
+	return strings.Join(names, ", ")
 }
 
 // faultWindows shades each fault and names it in a row of its own when names
@@ -54,10 +69,11 @@ func (c *canvas) faultWindows(f frame, x scale, faults []reports.FaultWindow) {
 		row := 12 + 15*float64(faultRow(faults, i))
 		c.rect("fault", x1, row+4, max(x2-x1, 2), f.bottom-row-4)
 		anchor, at := "start", x1
-		if x1+textWidth(w.Name) > f.right {
+		name := cut(w.Name, 60)
+		if x1+textWidth(name) > f.right {
 			anchor, at = "end", x2
 		}
-		c.text("fault-name", at, row, anchor, w.Name)
+		c.text("fault-name", at, row, anchor, name)
 	}
 }
 

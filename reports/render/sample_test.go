@@ -61,6 +61,7 @@ func sampleMixed() *reports.Run {
 		}
 	}
 	run.Integrity[3].Lost, run.Integrity[3].Delivered = 2, run.Integrity[3].Delivered-2
+	run.Rasters[0].Rows[3].Cells = run.Rasters[0].Rows[3].Cells[:71] + "ll" + run.Rasters[0].Rows[3].Cells[73:]
 	run.Deviations = []reports.Deviation{{ID: "DEV-001", Text: "The bench is a shared virtual machine; the noise floor was taken before the run only.", Owner: "lab", Expires: "2026-03-31"}}
 	run.Overall = run.Judge()
 	return run
@@ -73,6 +74,7 @@ func sampleSelected() *reports.Run {
 	run.ID = "20251123T094107Z_smoke_0c33d1aa"
 	run.Profile.Name, run.Profile.Purpose = "smoke", "a first look"
 	run.Latencies, run.Timelines, run.Hops, run.Integrity, run.Devices = nil, nil, nil, nil, run.Devices[:2]
+	run.Rasters, run.Recoveries, run.Resources, run.Uncertainty, run.Gates = nil, nil, nil, nil, nil // as before there were any
 	run.Deselected = &reports.Deselection{Filter: "SEC || claims"}
 	for _, c := range sampleCatalogue {
 		if r := c.requirement(); r.Family() != "SEC" {
@@ -137,6 +139,7 @@ func sampleBase() *reports.Run {
 		run.Latencies = append(run.Latencies, d)
 	}
 	run.Timelines = []reports.Timeline{sampleTimeline()}
+	sampleCourse(run)
 	run.Hops = []reports.Hop{
 		{Name: "schedule to wire", From: "t0i", To: "t0", Scenario: "steady load", N: 60000, P50: 0.02, P99: 0.31},
 		{Name: "device to broker", From: "t0", To: "t1", Scenario: "steady load", N: 60000, P50: 0.34, P99: 1.9, Note: "seen by a witness subscriber, which adds one broker hop"},

@@ -45,6 +45,11 @@ func (c *canvas) circle(class string, x, y, r float64) {
 	fmt.Fprintf(&c.b, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, px(x), px(y), px(r))
 }
 
+// triangle points down to (x, y) from the given height above it.
+func (c *canvas) triangle(class string, x, y, height float64) {
+	fmt.Fprintf(&c.b, `<path class="%s" d="M%s %sH%sL%s %sZ"/>`, class, px(x-height*2/3), px(y-height), px(x+height*2/3), px(x), px(y))
+}
+
 // text places s; anchor is start, middle or end.
 func (c *canvas) text(class string, x, y float64, anchor, s string) {
 	fmt.Fprintf(&c.b, `<text class="%s" x="%s" y="%s" text-anchor="%s">%s</text>`, class, px(x), px(y), anchor, escapeXML(s))

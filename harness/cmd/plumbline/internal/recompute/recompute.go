@@ -148,10 +148,19 @@ func (c *Comparison) complete(dir string, again *reports.Run) {
 	evidence, err := spec.Evidence(dir)
 	c.damaged(err)
 	again.Evidence = evidence
+	leaveOut(c.Run, again)
 	if again.Partial == "" {
 		again.Partial = c.Run.Partial
 	}
 	again.Overall = again.Judge()
+}
+
+// leaveOut takes from again what a summary of an earlier version does not show at
+// all. No verdict rests on it.
+func leaveOut(told, again *reports.Run) {
+	if told.Rasters == nil && told.Recoveries == nil && told.Resources == nil && told.Uncertainty == nil && told.Gates == nil {
+		again.Rasters, again.Recoveries, again.Resources, again.Uncertainty, again.Gates = nil, nil, nil, nil, nil
+	}
 }
 
 func resultsOf(run *reports.Run, requirement string) (all []reports.Result) {
