@@ -12,6 +12,7 @@ func newCertify(s streams) *cobra.Command {
 of this project is certified, as a process on free ports of this machine.
 The run directory holds the report, all records, logs and a signed statement; plumbline verify checks it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer f.show.end()
 			return conduct(cmd.Context(), s, f, true)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
 	"plumbline/reports"
+	"plumbline/reports/events"
 	"plumbline/reports/render"
 	"plumbline/scenarios" // the catalogue registers itself
 )
@@ -46,8 +47,13 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	opts.Agents, opts.Tool = hosts, tool()
 	// A reader that goes away (| head) must not end a measurement.
 	signal.Ignore(syscall.SIGPIPE)
-	progress := console.NewProgress(s.out, s.style(), time.Now)
-	progress.Head(head(opts, selected))
+	shown, err := f.show.start(ctx, s, about(opts, certify))
+	if err != nil {
+		return err
+	}
+	defer shown.close()
+	s = shown.streams
+	shown.progress.Head(head(opts, selected))
 	for _, why := range left {
 		fmt.Fprintln(s.err, "plumbline: left out, as the rig file allows:", console.Clean(why))
 	}
@@ -55,52 +61,65 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 		Root: f.output, Dir: f.runDir, Profile: opts.Profile.Name, Key: f.key, Now: time.Now,
 		Customer: f.customer, Authoriser: f.authoriser, Method: methodOf,
 	}, func(ctx context.Context, dir, id string) (*reports.Run, error) {
-		return measure(ctx, opts, dir, id, f.effective(opts, certify), progress)
+		return measure(ctx, opts, dir, id, f.effective(opts, certify), shown)
 	})
-	_ = progress.Close() // a reader that went away; the summary below meets it again
+	if out != nil {
+		shown.course.Reported(out.Report)
+	}
+	shown.close()
 	if out == nil {
 		return err
 	}
 	f.made = append(f.made, out.Dir)
-	return finish(s, out, err)
+	return finish(s, shown.style, out, err)
 }
 
 // measure records what was asked for and runs the engine.
-func measure(ctx context.Context, opts spec.Options, dir, id string, asked effective, progress *console.Progress) (*reports.Run, error) {
+func measure(ctx context.Context, opts spec.Options, dir, id string, asked effective, shown *showing) (*reports.Run, error) {
 	if err := asked.write(dir); err != nil {
 		return nil, campaign.WriteError(dir, err)
 	}
-	events, err := openEvents(filepath.Join(dir, eventsFile))
+	file, err := openEvents(dir)
 	if err != nil {
 		return nil, campaign.WriteError(dir, err)
 	}
-	opts.Dir, opts.ID = dir, id
-	opts.Progress = func(ev spec.Event) {
-		events.add(ev)
-		show(progress, ev)
-	}
+	shown.course.Identify(id)
+	shown.course.Keep(file)
+	opts.Dir, opts.ID, opts.Progress = dir, id, shown.tell
 	run, err := spec.Execute(ctx, opts)
-	if written := events.close(); err == nil {
+	if err != nil && exit.Code(context.Cause(ctx)) == reports.ExitInterrupted && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else {
+		err = classify(err)
+	}
+	if written := shown.course.End(run, ending(run, err)); err == nil {
 		err = campaign.WriteError(dir, written)
 	}
-	if err != nil && exit.Code(context.Cause(ctx)) == reports.ExitInterrupted && ctx.Err() != nil {
-		return run, context.Cause(ctx)
+	return run, err
+}
+
+// ending is the exit code of a run that ended with err, as finish says it.
+func ending(run *reports.Run, err error) int {
+	switch {
+	case run == nil:
+		return exit.Code(err)
+	case err != nil:
+		return exit.Worst(exit.OfRun(run), exit.Code(err))
 	}
-	return run, classify(err)
+	return exit.OfRun(run)
 }
 
 // finish prints the end of a run that is on disk and returns its exit code.
-func finish(s streams, out *campaign.Outcome, err error) error {
-	code := exit.OfRun(out.Run)
+func finish(s streams, style console.Style, out *campaign.Outcome, err error) error {
+	code := ending(out.Run, err)
 	if err != nil {
-		code = exit.Worst(code, exit.Code(err))
 		complain(s.err, err)
 	}
 	if out.NewKey {
 		fmt.Fprintf(s.out, "\na signing key was made for you: %s\n", out.Key)
 	}
 	certificate(s, out, err)
-	if werr := console.Summary(s.out, s.style(), out.Run, console.Ending{
+	if werr := console.Summary(s.out, style, out.Run, console.Ending{
 		Code: code, Report: out.Report,
 	}); werr != nil {
 		complain(s.err, fmt.Errorf("print the summary: %w (the report is %s)", werr, out.Report))
@@ -133,16 +152,8 @@ func methodOf(dir string) reports.Method {
 // head is the first line of the run. Devices are named only when a selected
 // scenario opens them.
 func head(opts spec.Options, selected []spec.Scenario) console.Head {
-	descriptor := opts.SUT.Descriptor
-	if descriptor == nil {
-		descriptor = sut.Default()
-	}
-	name := descriptor.Name
-	if descriptor.Version != "" {
-		name += " " + descriptor.Version
-	}
 	var part []reports.Device
-	h := console.Head{SUT: name, Profile: opts.Profile.Name, Seed: opts.Seed, Scenarios: len(selected)}
+	h := console.Head{SUT: systemName(opts), Profile: opts.Profile.Name, Seed: opts.Seed, Scenarios: len(selected)}
 	for _, sc := range selected {
 		if !sc.Declared {
 			part = append(part, reports.Device{Mode: reports.ModeSim})
@@ -157,16 +168,21 @@ func head(opts spec.Options, selected []spec.Scenario) console.Head {
 	return h
 }
 
-// show passes an event of the engine on to the console.
-func show(p *console.Progress, ev spec.Event) {
-	switch ev.Kind {
-	case spec.ScenarioBegan:
-		p.Begin(ev.Scenario)
-	case spec.StepBegan:
-		p.Phase(ev.Scenario, ev.Step)
-	case spec.ScenarioFinished:
-		p.Done(ev.Scenario, ev.Elapsed, ev.Results)
+// systemName is name and version of the system under test as it is declared.
+func systemName(opts spec.Options) string {
+	descriptor := opts.SUT.Descriptor
+	if descriptor == nil {
+		descriptor = sut.Default()
 	}
+	if descriptor.Version != "" {
+		return descriptor.Name + " " + descriptor.Version
+	}
+	return descriptor.Name
+}
+
+// about is what is known of a run before it begins.
+func about(opts spec.Options, certify bool) events.Run {
+	return events.Run{SUT: systemName(opts), Profile: opts.Profile.Name, Seed: opts.Seed, Certifying: certify}
 }
 
 // tool identifies this program in reports; the digest is of the executable.
@@ -182,8 +198,5 @@ func tool() reports.Tool {
 	return t
 }
 
-// Names of the files that the command adds to a run directory.
-const (
-	eventsFile   = "events.jsonl"
-	configFolder = "config"
-)
+// configFolder is where the command adds to a run directory what it was asked for.
+const configFolder = "config"

@@ -210,6 +210,7 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 		}
 	}
 	sayOneThing(t, dir, string(text))
+	tellsItsCourse(t, dir, "admission", "sources")
 	if len(secrets) == 0 {
 		t.Error("saw no secret of the system under test; the search for it in the artifacts would prove nothing")
 	}
@@ -328,6 +329,8 @@ func TestWhatIsMissingIsSaidBeforeAnythingRuns(t *testing.T) {
 		{"rate of hell", []string{"run", "--profile", "smoke", "--rate", "1e9"}, 2, []string{"--rate 1e+09 is", "1e+06"}},
 		{"negative window", []string{"run", "--profile", "smoke", "--duration", "-1s"}, 2, []string{"--duration -1s is negative", "leave it out"}},
 		{"baud rate in words", []string{"watch", "serial:/dev/nosuch?baud=fast"}, 2, []string{`baud="fast": a baud rate is a positive whole number`}},
+		{"events nowhere", []string{"run", "--profile", "smoke", "--events", "no/such/folder/e"}, 2, []string{"no/such/folder", "--events", "descriptor"}},
+		{"collector of no kind", []string{"run", "--profile", "smoke", "--otlp", "127.0.0.1:4318"}, 2, []string{"--otlp is no address", "http://"}},
 		{"no run to report", []string{"report"}, 2, []string{"for example: plumbline report reports/out/latest\n"}},
 		{"override of a certifying profile", []string{"run", "--rate", "5"}, 2, []string{"--rate", "smoke"}},
 	}

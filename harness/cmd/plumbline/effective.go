@@ -3,15 +3,12 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -19,6 +16,7 @@ import (
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
 	"plumbline/reports"
+	"plumbline/reports/events"
 )
 
 // effective is what a run was really asked for, defaults and environment
@@ -106,60 +104,7 @@ func digest(r io.Reader) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// eventLog writes the course of the run, one JSON object a line. The first
-// error is kept: a full disk must be told once, at the end.
-type eventLog struct {
-	mu  sync.Mutex
-	out io.WriteCloser
-	now func() time.Time
-	err error
-}
-
-// openEvents makes the file, which must not exist yet.
-func openEvents(path string) (*eventLog, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: a run directory is for others to read
-	if err != nil {
-		return nil, err
-	}
-	return &eventLog{out: f, now: time.Now}, nil
-}
-
-// close closes the file and returns the first error since it was opened.
-func (l *eventLog) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.out.Close(); l.err == nil {
-		l.err = err
-	}
-	return l.err
-}
-
-// logged is the published form of a progress event.
-type logged struct {
-	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"`
-	Scenario string    `json:"scenario,omitempty"`
-	Step     string    `json:"step,omitempty"`
-	Verdict  string    `json:"verdict,omitempty"`
-	Headline string    `json:"headline,omitempty"`
-	Index    int       `json:"index,omitempty"`
-	Total    int       `json:"total,omitempty"`
-}
-
-func (l *eventLog) add(ev spec.Event) {
-	entry := logged{
-		Time: l.now().UTC(), Kind: string(ev.Kind), Scenario: ev.Scenario, Step: ev.Step, Index: ev.Index, Total: ev.Total,
-	}
-	if ev.Kind == spec.ScenarioFinished {
-		entry.Verdict, entry.Headline = ev.Verdict.String(), ev.Headline
-	}
-	line, err := json.Marshal(entry)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && l.err == nil {
-		_, err = l.out.Write(append(line, '\n'))
-	}
-	if l.err == nil {
-		l.err = err
-	}
+// openEvents makes the file of events in a run directory, which must not exist yet.
+func openEvents(dir string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, events.FileName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: a run directory is for others to read
 }

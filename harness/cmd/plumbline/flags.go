@@ -42,6 +42,7 @@ type campaignFlags struct {
 
 	calibration calibration
 	agents      agentsFlags
+	show        showFlags
 }
 
 func (f *campaignFlags) add(cmd *cobra.Command) {
@@ -59,6 +60,7 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.seed, "seed", "random", "seed of twins, dither and faults")
 	f.calibration.addHistory(cmd)
 	f.agents.add(flags)
+	f.show.add(flags)
 	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of the whole run, for example 10m; 0 is what the scenarios may take together")
 }
 

@@ -11,8 +11,12 @@ import (
 var version = ""
 
 func main() {
-	ctx, stop := signals(context.Background(), os.Exit)
-	code := execute(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	last := &farewell{}
+	ctx, stop := signals(context.Background(), func(code int) {
+		last.say()
+		os.Exit(code)
+	})
+	code := execute(ctx, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, last: last}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -47,6 +47,7 @@ func repeat(ctx context.Context, s streams, f *campaignFlags, r repetition) erro
 	if err := r.check(f); err != nil {
 		return err
 	}
+	defer f.show.end()
 	var codes []int
 	for i := 1; i <= r.times; i++ {
 		err := conduct(ctx, s, f, false)
@@ -60,14 +61,14 @@ func repeat(ctx context.Context, s streams, f *campaignFlags, r repetition) erro
 		}
 		codes = append(codes, code)
 		if r.times > 1 {
-			fmt.Fprintf(s.out, "repeat: run %d of %d; exit %d; so far %d\n\n", i, r.times, code, exit.Worst(codes...))
+			fmt.Fprintf(f.show.people(s).out, "repeat: run %d of %d; exit %d; so far %d\n\n", i, r.times, code, exit.Worst(codes...))
 		}
 		if code != reports.ExitPass && code != reports.ExitFail && code != reports.ExitInconclusive {
 			break
 		}
 	}
 	if r.baseline != "" && len(f.made) > 0 && ctx.Err() == nil {
-		codes = append(codes, against(s, r.baseline, f.made))
+		codes = append(codes, against(f.show.people(s), r.baseline, f.made))
 	}
 	return leave(exit.Worst(codes...))
 }

@@ -30,6 +30,7 @@ type streams struct {
 	out    io.Writer
 	err    io.Writer
 	getenv func(string) string
+	last   *farewell // nil for nobody who could be told to leave at once
 }
 
 func (s streams) style() console.Style { return console.StyleOf(s.out, s.getenv) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"plumbline/harness/cmd/plumbline/internal/exit"
@@ -37,5 +38,31 @@ func signals(parent context.Context, quit func(code int)) (ctx context.Context, 
 		close(finished)
 		<-ended
 		cancel(nil)
+	}
+}
+
+// farewell is what is still to be done when the program is told to leave at once.
+// The nil farewell is nothing.
+type farewell struct {
+	mu sync.Mutex
+	do func()
+}
+
+// set puts do in the place of what was to be done before.
+func (f *farewell) set(do func()) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.do = do
+}
+
+// say does it.
+func (f *farewell) say() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.do != nil {
+		f.do()
 	}
 }

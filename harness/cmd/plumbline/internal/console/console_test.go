@@ -6,30 +6,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"plumbline/reports"
+	"plumbline/reports/events"
 )
-
-// clock is a settable clock for elapsed times.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 func failing() reports.Result {
 	return reports.Result{
@@ -45,12 +27,9 @@ func failing() reports.Result {
 
 func TestProgressIntoAPipeIsPlainLines(t *testing.T) {
 	var out bytes.Buffer
-	c := &clock{now: time.Unix(1000, 0)}
-	p := NewProgress(&out, Style{}, c.Now)
+	p := NewProgress(&out, Style{}, time.Now)
 	p.Head(Head{SUT: "bridged v1", Profile: "ci", Modes: []string{"real", "sim"}, Seed: 7, Scenarios: 12, Devices: 1})
-	p.Begin("latency/steady")
-	p.Phase("latency/steady", "warming up")
-	c.Add(2500 * time.Millisecond)
+	p.Apply(events.Event{Kind: events.ScenarioBegan, Scenario: "latency/steady"}) // is for the block alone
 	p.Done("latency/steady", 2500*time.Millisecond, []reports.Result{
 		{Requirement: "LAT-02", Verdict: reports.Pass, Headline: "p99 12 ms ≤ 100 ms"},
 		{Requirement: "LAT-03", Scenario: "latency/steady", Attempt: 1, Verdict: reports.Inconclusive, Reason: reports.ReasonGenerator, Headline: "late"},
@@ -75,29 +54,41 @@ func TestProgressIntoAPipeIsPlainLines(t *testing.T) {
 	}
 }
 
-func TestLiveProgressKeepsOneStatusLine(t *testing.T) {
+func TestQuietProgressPrintsWarningsOnly(t *testing.T) {
 	var out bytes.Buffer
-	c := &clock{now: time.Unix(1000, 0)}
-	p := NewProgress(&out, Style{Live: true, Width: 40}, c.Now)
+	p := NewProgress(&out, Style{Quiet: true}, time.Now)
 	p.Head(Head{SUT: "bridged", Profile: "ci", Scenarios: 2})
-	p.Begin("a-scenario-with-a-name-that-is-longer-than-the-line")
-	p.Done("a-scenario-with-a-name-that-is-longer-than-the-line", time.Second, []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}})
+	p.Done("a", time.Second, []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}})
+	p.Note("careful\x1b[2J")
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if got := out.String(); got != "careful[2J\n" {
+		t.Errorf("printed %q", got)
+	}
+}
+
+// TestAReaderThatStandsStillHoldsUpNobody writes to a pipe that nobody reads.
+func TestAReaderThatStandsStillHoldsUpNobody(t *testing.T) {
+	r, w := io.Pipe()
+	p := NewProgress(w, Style{Live: true, Width: 80, Height: 24}, time.Now)
+	p.Head(Head{SUT: "bridged", Profile: "ci", Scenarios: 2})
+	for range 1000 {
+		p.Apply(events.Event{Kind: events.ScenarioBegan, Time: time.Now(), Scenario: "a"})
+		p.Done("a", time.Second, nil)
+	}
+	p.Leave(time.Millisecond)
+	read := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(r)
+		read <- string(text)
+	}()
 	if err := p.Close(); err != nil {
-		t.Fatalf("second Close: %v", err)
+		t.Fatal(err)
 	}
-	for _, status := range strings.Split(out.String(), "\r\x1b[K")[1:] {
-		if line, _, _ := strings.Cut(status, "\n"); !strings.HasPrefix(line, "[1/2]") && len([]rune(line)) >= 40 {
-			t.Errorf("status line of %d columns would wrap at 40: %q", len([]rune(line)), line)
-		}
-	}
-	if !strings.Contains(out.String(), "\r\x1b[K[1/2] a-scenario") {
-		t.Errorf("the result did not replace the status line: %q", out.String())
-	}
-	if strings.Contains(out.String(), "\x1b[3") {
-		t.Errorf("colour without Style.Color: %q", out.String())
+	w.Close()
+	if text := <-read; strings.Count(text, "judged nothing") != 1000 {
+		t.Errorf("%d of 1000 lines came", strings.Count(text, "judged nothing"))
 	}
 }
 
@@ -188,6 +179,9 @@ func TestStyle(t *testing.T) {
 		if got := fit("abcdef", in); got != want {
 			t.Errorf("fit(%d) = %q, want %q", in, got, want)
 		}
+	}
+	if got := fit("日本語テキスト", 7); got != "日本語…" {
+		t.Errorf("wide text is cut to %q", got)
 	}
 	if got := span(75 * time.Second); got != "1 min 15 s" {
 		t.Errorf("span = %q", got)

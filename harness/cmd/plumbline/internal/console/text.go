@@ -1,8 +1,9 @@
 // Package console shows a run to a person: progress while it goes on and the
 // totals, failures and the place of the report at its end.
 //
-// It knows verdicts and results, not how they come about. On a terminal one
-// status line is redrawn in place; into a pipe or a file it writes plain lines.
+// It knows verdicts, results and events, not how they come about. On a terminal a
+// block at the bottom is redrawn in place; into a pipe or a file it writes plain
+// lines.
 package console
 
 import (
@@ -21,9 +22,11 @@ import (
 
 // Style says how a stream is written to. The zero value is plain text.
 type Style struct {
-	Live  bool // status line redrawn in place
-	Color bool
-	Width int // columns; 0 means unlimited
+	Live   bool // a block at the bottom that is redrawn in place
+	Color  bool
+	Quiet  bool // nothing but warnings until the end
+	Width  int  // columns; 0 means unlimited
+	Height int  // rows; 0 means unlimited
 }
 
 // StyleOf looks at what w is connected to. Nothing but a terminal is written
@@ -34,8 +37,8 @@ func StyleOf(w io.Writer, getenv func(string) string) Style {
 		return Style{}
 	}
 	s := Style{Live: true, Color: getenv("NO_COLOR") == ""}
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-		s.Width = width
+	if width, height, err := term.GetSize(int(f.Fd())); err == nil {
+		s.Width, s.Height = width, height
 	}
 	return s
 }
@@ -103,16 +106,37 @@ func Block(text string) string {
 	return strings.Join(lines, "\n    ")
 }
 
-// fit cuts text to width columns, taking every rune as one column wide.
+// fit cuts text to width columns.
 func fit(text string, width int) string {
-	if width <= 0 || utf8.RuneCountInString(text) <= width {
+	if width <= 0 || columns(text) <= width {
 		return text
 	}
-	runes := []rune(text)
-	if width == 1 {
-		return "…"
+	used := 1 // of the "…"
+	for i, r := range text {
+		if used += column(r); used > width {
+			return text[:i] + "…"
+		}
 	}
-	return string(runes[:width-1]) + "…"
+	return text
+}
+
+// columns returns how many columns a terminal needs for cleaned text, at most.
+func columns(text string) int {
+	n := 0
+	for _, r := range text {
+		n += column(r)
+	}
+	return n
+}
+
+// column returns how many columns a rune takes at most: terminals do not agree
+// about many of those that may be wide (Unicode Standard Annex 11), and a line
+// that is taken for too long is only cut early.
+func column(r rune) int {
+	if r < 0x1100 || r >= 0x1e00 && r < 0x2600 {
+		return 1
+	}
+	return 2
 }
 
 // span prints a duration for people: tenths of a second below a minute.
