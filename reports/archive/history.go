@@ -176,16 +176,17 @@ func (l *Line) sum() (Outcome, string) {
 	type part struct {
 		name, why string
 		outcome   Outcome
+		few       bool // it is told by too few runs, as all of the line may be
 	}
 	var parts []part
 	for _, s := range l.Strips {
 		if !s.Informative {
-			parts = append(parts, part{s.Requirement, s.Why, s.Outcome})
+			parts = append(parts, part{name: s.Requirement, why: s.Why, outcome: s.Outcome})
 		}
 	}
 	for i := range l.Series {
 		if s := &l.Series[i]; !s.Informative {
-			parts = append(parts, part{s.Requirement + " " + s.Label(), s.Why, s.Outcome})
+			parts = append(parts, part{s.Requirement + " " + s.Label(), s.Why, s.Outcome, len(s.Points) < MinRuns})
 		}
 	}
 	var all []Outcome
@@ -194,19 +195,24 @@ func (l *Line) sum() (Outcome, string) {
 	}
 	o, n, first := worst(all...), 0, ""
 	for _, p := range parts {
-		if p.outcome == o {
-			if n++; first == "" {
-				first = p.name + ": " + p.why
-			}
+		if p.outcome != o {
+			continue
+		}
+		if n++; first == "" && !p.few {
+			first = p.name + ": " + p.why
 		}
 	}
 	switch {
 	case len(parts) == 0:
 		return Undecided, "no figure and no verdict"
+	case o == Undecided && l.Compared < MinRuns && first == "":
+		return o, fmt.Sprintf("%s, of which a trend needs %d", plural(l.Compared, "run"), MinRuns)
 	case o == None:
 		return None, fmt.Sprintf("nothing changed in %d runs", l.Compared)
-	case n > 1:
+	case n > 1 && first != "":
 		return o, fmt.Sprintf("%s; and %d more", first, n-1)
+	case first == "":
+		return o, fmt.Sprintf("%s with fewer than %d runs", plural(n, "figure"), MinRuns)
 	}
 	return o, first
 }

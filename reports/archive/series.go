@@ -104,7 +104,11 @@ func (s *Series) standing() (o Outcome, why, since string) {
 		return Undecided, fmt.Sprintf("%d runs; %d are needed: %d are missing", n, MinRuns, MinRuns-n), ""
 	}
 	if len(s.Changes) == 0 {
-		return None, fmt.Sprintf("no change in %d runs", len(s.Points)), ""
+		why := fmt.Sprintf("no change in %d runs", len(s.Points))
+		if level := middle(s.values()); s.Uncertainty > MinStep*math.Abs(level) {
+			why += fmt.Sprintf(" beyond the uncertainty of %s", render.Quantity(s.Uncertainty, s.Unit))
+		}
+		return None, why, ""
 	}
 	good, bad := float64(s.Changes[0].Before), -1 // the level that counts as good; the change that left it
 	o, why = None, "as before"
