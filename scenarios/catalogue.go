@@ -370,18 +370,18 @@ var hardware = []profile.Known{
 	timed("", reports.Requirement{
 		ID: "HIL-01", Title: "median of stimulus to screen", Class: reports.Optional, Quantile: 0.5, MinSamples: 100, Measurand: stimulusMs, Rule: dr2,
 		Text:   "The median time from a change of a physical value at a device to its arrival at a viewer shall not exceed the limit.",
-		Source: "metrology 2.2; limits of the profile, the device's own sampling included",
+		Source: "metrology 2.2; limits of the profile, the device's own sampling included", Faults: []string{"F20"},
 	}),
 	timed("", reports.Requirement{
 		ID: "HIL-02", Title: "99th percentile of stimulus to screen", Class: reports.Optional, Quantile: 0.99, MinSamples: 299, Measurand: stimulusMs, Rule: dr2,
 		Text:   "The 99th percentile of the time from a change of a physical value at a device to its arrival at a viewer shall not exceed the limit.",
-		Source: "metrology 2.2; limits of the profile, the device's own sampling included",
+		Source: "metrology 2.2; limits of the profile, the device's own sampling included", Faults: []string{"F24"},
 	}),
 	timed("", reports.Requirement{
 		ID: "HIL-03", Title: "a command reaches the actuator", Class: reports.Optional, MinSamples: 1, Rule: fixed,
 		Measurand: "longest time from the sending of a command by a viewer to the actuator's new state, and to the message at a viewer that reads it back",
 		Text:      "A command that a viewer sends shall move the actuator of the device that it is for, and be read back by viewers, within the limit.",
-		Source:    "hardware in the loop: the way back; limits of the profile",
+		Source:    "hardware in the loop: the way back; limits of the profile", Faults: []string{"F79"},
 	}),
 }
 

@@ -54,9 +54,6 @@ var unproven = map[string]string{
 	"CAP-01": "its scenario is itself a comparison of what is claimed with what is done",
 	"RIG-01": "it is of the harness: a freeze of known length is the defect",
 	"SEC-10": "each of its vectors is a refusal that must be there",
-	"HIL-01": "needs devices that the rig declares",
-	"HIL-02": "needs devices that the rig declares",
-	"HIL-03": "needs devices that the rig declares",
 }
 
 func TestNoRequirementIsAnOrphan(t *testing.T) {

@@ -25,6 +25,7 @@ type Defect struct {
 	Squeeze bool                      // flawed compresses for viewers that offer it
 	Clock   bool                      // the system has a wall clock that the harness may step
 	Claims  []string                  // capabilities beyond those of bridged
+	Nodes   int                       // nodes of the virtual bench, node twins, that the rig declares
 }
 
 // asked is what the profile of the defect differs in.
@@ -35,13 +36,17 @@ func (d Defect) asked() asks {
 // Plain reports whether the defect is tried under the conditions of the control
 // none, which every scenario shares.
 func (d Defect) Plain() bool {
-	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.MQTT && !d.Squeeze && !d.Clock
+	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.MQTT && !d.Squeeze && !d.Clock && d.Nodes == 0
 }
 
 // Condition is what the defect is tried under, itself apart: the same for all
 // that one trial without a defect stands beside.
 func (d Defect) Condition() string {
-	return fmt.Sprintf("%s, loads %v, limits %v, claims %v, RS256 %v, MQTT %v, compression %v, clock %v", d.Scenario, d.Loads, d.Limits, d.Claims, d.RS256, d.MQTT, d.Squeeze, d.Clock) // maps print in the order of their keys
+	under := fmt.Sprintf("%s, loads %v, limits %v, claims %v, RS256 %v, MQTT %v, compression %v, clock %v", d.Scenario, d.Loads, d.Limits, d.Claims, d.RS256, d.MQTT, d.Squeeze, d.Clock) // maps print in the order of their keys
+	if d.Nodes > 0 {
+		under += fmt.Sprintf(", %d nodes", d.Nodes)
+	}
+	return under
 }
 
 // badLines is a load of so many faults that each kind of them comes.
@@ -49,7 +54,7 @@ var badLines = load("badlines", "cycles", 80, "hold", "200 ms")
 
 // All returns every defect in the order of its number.
 func All() []Defect {
-	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired)
+	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired, looped)
 	slices.SortStableFunc(all, func(a, b Defect) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

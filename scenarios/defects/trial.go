@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"plumbline/harness"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
@@ -142,12 +143,13 @@ type run struct {
 	rs256, mqtt       bool
 	squeeze           bool
 	claims            []string
+	nodes             int
 }
 
 // run is a trial under the conditions of a defect.
 func (d Defect) run(id, param string, asked asks, dir string, seed uint64) run {
 	return run{
-		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, mqtt: d.MQTT, squeeze: d.Squeeze, claims: d.Claims,
+		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, mqtt: d.MQTT, squeeze: d.Squeeze, claims: d.Claims, nodes: d.Nodes,
 	}
 }
 
@@ -169,7 +171,7 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 	}
 	result, err := spec.Execute(ctx, spec.Options{
 		Profile: p, SUT: sut.Options{Binary: with.Bridged, Descriptor: descriptor(with, r, counter)}, LabelFilter: r.filter,
-		Dir: r.dir, ID: r.id, Seed: r.seed, Tool: reports.Tool{Name: "prove"},
+		Devices: declared(r.nodes), Dir: r.dir, ID: r.id, Seed: r.seed, Tool: reports.Tool{Name: "prove"},
 	})
 	switch {
 	case result == nil:
@@ -190,6 +192,15 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 		}
 	}
 	return result, nil
+}
+
+// declared are so many nodes that a rig declares, at a speed that takes all they say;
+// the built-in mix for none.
+func declared(nodes int) (list []harness.DeviceSpec) {
+	for i := range nodes {
+		list = append(list, harness.DeviceSpec{ID: fmt.Sprintf("node-%d", i+1), Kind: harness.KindNodeTwin, Baud: 115_200})
+	}
+	return list
 }
 
 // wallFile tells flawed by how much the hook has stepped its wall clock.

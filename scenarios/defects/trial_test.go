@@ -174,6 +174,11 @@ func TestConditionsTellTrialsApart(t *testing.T) {
 	f67, _ := Find("F67")
 	f43, _ := Find("F43")
 	f44, _ := Find("F44")
+	for _, d := range looped { // which the control, whose rig declares no nodes, cannot stand beside
+		if d.Plain() || !strings.HasSuffix(d.Condition(), ", 8 nodes") || len(declared(d.Nodes)) != 8 {
+			t.Errorf("%s is tried under %s, as plain as the control: %v", d.ID, d.Condition(), d.Plain())
+		}
+	}
 	if f01.Condition() != f09.Condition() || f01.Condition() == f67.Condition() || f43.Condition() == f44.Condition() {
 		t.Error("conditions do not tell loads and keys apart")
 	}

@@ -65,3 +65,20 @@ var wired = []Defect{
 	onCables("F75c", "F75", "shows nothing more of a device that was out for an hour", "HW-08", "400ms", "1 cable"),
 	onCables("F09c", "F09", "shows a line in 10 twice", "HW-09", "10", "44 lines"),
 }
+
+// inLoop is a defect on the way from a device's sensor to the screen or from there
+// to its actuator: eight nodes, at each of which so many values are set.
+func inLoop(id, fault, title, kills, param, stimulus string, cycles int) Defect {
+	return Defect{
+		ID: id, Fault: fault, Title: title, Kills: kills, Scenario: "loop", Param: param, Stimulus: stimulus, Nodes: 8,
+		Loads: load("loop", "cycles", cycles, "viewers", 1, "drain", "5 s"),
+	}
+}
+
+// looped are defects with hardware in the loop. Quantiles take as many blocks of
+// time as any other, and a correct system is through with 40 values in three seconds.
+var looped = []Defect{
+	inLoop("F20h", "F20", "flushes every 800 ms in place of 50", "HIL-01", "800ms", "100 stimuli", 40),
+	inLoop("F24h", "F24", "delays 1 line in 100 by 1.5 s, and what follows of that device behind it", "HIL-02", "0.01/1500ms", "299 stimuli in 11 s", 160),
+	inLoop("F79", "", "confirms every fifth command of a viewer and swallows it", "HIL-03", "5", "5 commands", 40),
+}

@@ -1,14 +1,46 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// wired: defects that only devices bring out that fall silent and come back, or
-// that number what they say.
-var wired = map[string]maker{"F75": forgetSilent, "F76": echoSilent, "F77": misname, "F78": exchange}
+// wired: defects that only devices bring out that fall silent and come back, that
+// number what they say, or that obey.
+var wired = map[string]maker{"F75": forgetSilent, "F76": echoSilent, "F77": misname, "F78": exchange, "F79": swallowCommands}
+
+// swallowCommands (F79) confirms every N-th command of viewers and does not pass it
+// on.
+func swallowCommands(f *front, p param) *flaw {
+	n := p.count(0)
+	var mu sync.Mutex
+	seen := uint64(0) // of all viewers
+	return &flaw{viewerText: func(s *session, text []byte) []byte {
+		var pub struct {
+			Type string `json:"type"`
+			ID   uint64 `json:"id"`
+		}
+		if json.Unmarshal(text, &pub) != nil || pub.Type != "pub" {
+			return text
+		}
+		mu.Lock()
+		seen++
+		swallow := seen%n == 0
+		mu.Unlock()
+		if !swallow {
+			return text
+		}
+		f.count.fire()
+		pub.Type = "pubok"
+		if s.toViewer(textFrame(encode(pub))) != nil {
+			s.end()
+		}
+		return nil
+	}}
+}
 
 // heard is when a stream last had something of each topic, and which topics it
 // has given up.

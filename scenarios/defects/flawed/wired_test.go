@@ -82,3 +82,32 @@ func TestTwoThatComeBackExchangeTheirNames(t *testing.T) {
 		t.Errorf("shown under %v, want %v; fired %d times", names, want, s.f.count.fired)
 	}
 }
+
+func TestSomeCommandsAreConfirmedAndSwallowed(t *testing.T) {
+	s, viewer := bench(t, "F79", "3")
+	answers := make(chan string, 2)
+	go func() {
+		for range 2 {
+			f, _, err := readFrame(viewer)
+			if err != nil {
+				break // the test has ended
+			}
+			answers <- string(f.payload)
+		}
+		close(answers)
+	}()
+	var passed []string
+	for _, text := range []string{`{"type":"pub","id":1}`, `{"type":"sub","id":9}`, `{"type":"pub","id":2}`, `{"type":"pub","id":3}`, "{", `{"type":"pub","id":4}`, `{"type":"pub","id":5}`, `{"type":"pub","id":6}`} {
+		if on := s.f.flaw.viewerText(s, []byte(text)); on != nil {
+			passed = append(passed, string(on))
+		}
+	}
+	if want := []string{`{"type":"pub","id":1}`, `{"type":"sub","id":9}`, `{"type":"pub","id":2}`, "{", `{"type":"pub","id":4}`, `{"type":"pub","id":5}`}; !slices.Equal(passed, want) || s.f.count.fired != 2 {
+		t.Errorf("passed on are %q, want %q; fired %d times", passed, want, s.f.count.fired)
+	}
+	for _, want := range []string{`{"type":"pubok","id":3}`, `{"type":"pubok","id":6}`} {
+		if got := <-answers; got != want {
+			t.Errorf("the viewer was told %s, want %s", got, want)
+		}
+	}
+}
