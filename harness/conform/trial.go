@@ -59,6 +59,12 @@ func (t *Trial) Context() context.Context { return t.ctx }
 // Patience is how long the suite waits for what ought to come at once.
 func (t *Trial) Patience() time.Duration { return t.patience }
 
+// Left is how much of the time of the case is left.
+func (t *Trial) Left() time.Duration {
+	end, _ := t.ctx.Deadline() // which every case has
+	return time.Until(end)
+}
+
 // Decided reports whether a verdict was given or time is up: a loop ends here.
 func (t *Trial) Decided() bool {
 	t.mu.Lock()

@@ -132,6 +132,35 @@ func TestNaive(t *testing.T) {
 	}
 }
 
+// TestMute: who answers no PINGREQ and keeps the connection has cut nobody; that it
+// does not answer is for the case that is about that.
+func TestMute(t *testing.T) {
+	t.Parallel()
+	mute := hostile(t, func(c net.Conn) {
+		in := bufio.NewReader(c)
+		for {
+			raw, body, err := packet(in)
+			switch {
+			case err != nil, raw[0]>>4 == 14:
+				return
+			case raw[0]>>4 != 1:
+			case body[6] != 4:
+				_, _ = c.Write([]byte{0x20, 2, 0, 1})
+				return
+			default:
+				_, _ = c.Write([]byte{0x20, 2, 0, 0})
+			}
+		}
+	})
+	r := only(t, mute, "MQTT311-3.1.2-24b", "MQTT311-3.12.4-1")
+	if c, _ := r.Case("MQTT311-3.1.2-24b"); c.Verdict != conform.Inconclusive || !strings.Contains(c.Detail, "the connection stands") {
+		t.Errorf("a client that is heard: %q %s", c.Verdict, c.Detail)
+	}
+	if c, _ := r.Case("MQTT311-3.12.4-1"); c.Verdict != conform.Fail {
+		t.Errorf("PINGREQ: %q %s", c.Verdict, c.Detail)
+	}
+}
+
 // TestSharedFrame: a server may put its answers into one frame.
 func TestSharedFrame(t *testing.T) {
 	t.Parallel()
