@@ -61,16 +61,19 @@ func oneTable(runs []*reports.Run) error {
 	if len(runs) == 0 {
 		return fmt.Errorf("render: matrix: %w: there is none", ErrMatrix)
 	}
-	first, seen := runs[0], map[string]string{}
+	first, placed, seen := runs[0], runs[0], map[string]string{}
 	texts := map[string]string{}
 	for _, run := range runs {
 		if run.Profile != first.Profile {
 			return fmt.Errorf("render: matrix: %w: %s was judged by profile %s %s, %s by %s %s (compare their SHA-256)", ErrMatrix,
 				first.SUT.Name, first.Profile.Name, first.Profile.Version, run.SUT.Name, run.Profile.Name, run.Profile.Version)
 		}
-		if a, b := first.Tiers(), run.Tiers(); len(a) > 0 && len(b) > 0 && !slices.Equal(a, b) {
+		switch a, b := placed.Tiers(), run.Tiers(); {
+		case len(a) == 0: // none before it had devices
+			placed = run
+		case len(b) > 0 && !slices.Equal(a, b):
 			return fmt.Errorf("render: matrix: %w: runs %s and %s differ in the tier or the time of devices, and live latency is only ever compared within one: %s against %s",
-				ErrMatrix, first.ID, run.ID, first.Places(), run.Places())
+				ErrMatrix, placed.ID, run.ID, placed.Places(), run.Places())
 		}
 		if other, twice := seen[run.SUT.Name]; twice {
 			return fmt.Errorf("render: matrix: %w: runs %s and %s are both of %q", ErrMatrix, other, run.ID, run.SUT.Name)

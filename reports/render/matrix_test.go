@@ -91,6 +91,11 @@ func TestMatrixRefusesWhatAnswersOtherQuestions(t *testing.T) {
 			r[1].Devices[0].Tier, r[1].Devices[0].Time = 1, "fast-forward"
 			return r
 		},
+		"another tier, the first without any": func(r []*reports.Run) []*reports.Run {
+			r[1].Devices[0].Tier, r[1].Devices[0].Time = 1, "live"
+			r[2].Devices[0].Tier, r[2].Devices[0].Time = 2, "live"
+			return r
+		},
 		"another catalogue": func(r []*reports.Run) []*reports.Run {
 			r[1].Requirements[0].Text = "It shall do something else."
 			return r
