@@ -152,3 +152,22 @@ func TestIndexRefusesDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestOnePayloadForEver: a device that says the same each time and a system that
+// delivers it again and again hold up no verdict, and every delivery is told.
+func TestOnePayloadForEver(t *testing.T) {
+	const n, times = 20_000, 5
+	witnessed := make([]uint64, n)
+	received := make([]uint64, n*times)
+	for i := range witnessed {
+		witnessed[i] = 7
+	}
+	for i := range received {
+		received[i] = 7
+	}
+	h := foreignStory(witnessed, received).index(t)
+	d, _ := h.Delivery(Options{})
+	if d.Delivered != n || d.Lost != 0 || d.Duplicated+d.Repeated != n*(times-1) {
+		t.Errorf("%+v", d)
+	}
+}

@@ -213,6 +213,13 @@ func Excused(gaps []Gap, limit, took time.Duration, from, to int64) bool {
 	return away > 0 && took-awayWeight*time.Duration(away) <= limit
 }
 
+// Stood reports whether the rig itself did not run for longer than a tenth of a
+// patience between two instants of the run clock: that something was waited for in
+// vain with that patience proves nothing then.
+func Stood(gaps []Gap, patience time.Duration, from, to int64) bool {
+	return slices.ContainsFunc(longGaps(gaps, patience), func(g Gap) bool { return g.At < to && g.At+int64(g.Length) > from })
+}
+
 // held returns the numbers of the samples that were under way while the rig itself
 // did not run for longer than a tenth of the limit.
 func (l Latencies) held(gaps []Gap, limit time.Duration) (held []int) {

@@ -219,7 +219,7 @@ func (h *History) indexWitnessed() {
 		case seq == 0:
 			seq, _ = match[r.Stream].find(&h.streams[r.Stream], r.Digest, func(seq uint64) bool {
 				return h.streams[r.Stream].messages[seq-1].rank != 0
-			})
+			}, func(uint64) bool { return false })
 		}
 		m := h.at(r.Stream, seq)
 		if m == nil {

@@ -117,8 +117,8 @@ func (h *History) arrive(i int, r *record.Record) {
 	seq := r.Seq
 	if seq == 0 {
 		seq, _ = got.match.find(&h.streams[r.Stream], r.Digest, func(seq uint64) bool {
-			return got.arrived.of(seq) != 0 || h.streams[r.Stream].isAhead(seq, r.At)
-		})
+			return got.arrived.of(seq) != 0
+		}, func(seq uint64) bool { return h.streams[r.Stream].isAhead(seq, r.At) })
 	}
 	m := h.at(r.Stream, seq)
 	if m == nil || !m.wasSent() {
