@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"plumbline/harness/agent"
@@ -29,6 +30,8 @@ type Viewer interface {
 	Connected() bool
 	// WaitReceived waits until n live readings were received in total.
 	WaitReceived(ctx context.Context, n uint64) error
+	// WaitDistinct waits until n different messages were received live in total.
+	WaitDistinct(ctx context.Context, n uint64) error
 	// WaitIdle waits until no live reading has come for the time quiet.
 	WaitIdle(ctx context.Context, quiet time.Duration) error
 	// Close ends the viewer; one at an agent ends with the bench.
@@ -112,12 +115,16 @@ func (b *Bench) addAfar(ctx context.Context, i int, cfg viewer.Config) error {
 // stopAgents ends the viewers at agents and fetches what they recorded. What
 // does not arrive is no news of the system under test: the error wraps ErrBench.
 func (b *Bench) stopAgents() error {
-	var errs []error
-	for _, s := range b.sessions {
-		if err := s.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%w: %w", ErrBench, err))
-		}
+	errs := make([]error, len(b.sessions))
+	var all sync.WaitGroup
+	for i, s := range b.sessions {
+		all.Go(func() {
+			if err := s.Close(); err != nil {
+				errs[i] = fmt.Errorf("%w: %w", ErrBench, err)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

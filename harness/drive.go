@@ -232,7 +232,7 @@ func (b *Bench) Arrived(ctx context.Context) error {
 	}
 	accepted := b.accepted(ctx)
 	for i, v := range b.Viewers {
-		if v.WaitReceived(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
+		if v.WaitDistinct(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -253,7 +253,7 @@ func (b *Bench) Fresh(ctx context.Context, limit time.Duration) error {
 	defer cancel()
 	accepted := b.accepted(ctx)
 	for i, v := range b.Viewers {
-		if v.WaitReceived(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
+		if v.WaitDistinct(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}

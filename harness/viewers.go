@@ -164,7 +164,7 @@ func (b *Bench) witnessable() uint64 {
 	return most + plausibleShare*uint64(max(acked, sent, 0))
 }
 
-// accepted counts what the broker took so far. Sensors that publish by themselves
+// accepted counts what the broker took so far, each message once. Sensors that publish by themselves
 // tell nobody what was acknowledged; the witness sees theirs.
 type accepted struct {
 	acked     uint64 // to the generator
@@ -179,7 +179,7 @@ func (b *Bench) accepted(ctx context.Context) accepted {
 		a.acked = uint64(max(h.Acked, 0))
 	}
 	if b.Witness != nil {
-		a.witnessed = b.Witness.Counters().Witnessed
+		a.witnessed = b.Witness.Counters().Distinct()
 	}
 	return a
 }

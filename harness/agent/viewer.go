@@ -80,6 +80,11 @@ func (v *Viewer) WaitReceived(ctx context.Context, n uint64) error {
 	return v.wait(ctx, fmt.Sprintf("%d readings", n), func(s viewerStatus) bool { return s.Counters.Received >= n })
 }
 
+// WaitDistinct waits until n different messages were received live in total.
+func (v *Viewer) WaitDistinct(ctx context.Context, n uint64) error {
+	return v.wait(ctx, fmt.Sprintf("%d different messages", n), func(s viewerStatus) bool { return s.Counters.Distinct() >= n })
+}
+
 // WaitIdle waits until no live reading has come for the time quiet.
 func (v *Viewer) WaitIdle(ctx context.Context, quiet time.Duration) error {
 	since, last := time.Now(), v.status().Counters.Received

@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
+
+	"github.com/gorilla/websocket"
+
+	"plumbline/harness/mqttwire"
 )
 
 // Backoff says how a viewer reconnects. The zero value waits 100 ms, doubling
@@ -106,6 +111,20 @@ func hopeless(err error) bool {
 	var untrusted *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
 	return errors.As(err, &other) || errors.As(err, &untrusted) || errors.As(err, &plain) || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// GaveUp reports whether an error of Viewer.Err says that the viewer ended the
+// session: the server said nothing for too long, or too much, or what its protocol
+// does not know. It is false when the server ended it, and for nil.
+func GaveUp(err error) bool {
+	var other *unusable
+	var late net.Error
+	for _, own := range []error{ErrFlood, mqttwire.ErrMalformed, errStream, websocket.ErrReadLimit} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return errors.As(err, &other) || errors.As(err, &late) && late.Timeout()
 }
 
 // finalCode reports whether a close code says "do not retry unchanged".

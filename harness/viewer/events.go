@@ -103,6 +103,9 @@ func (v *Viewer) recordLocked(at int64, kind record.Kind, topic string, r readin
 		var flags uint8
 		rec.Stream, rec.Seq, flags = v.cfg.Resolve(topic, r.payload)
 		rec.Flags |= flags
+		if kind == record.Received && !v.came.First(rec.Stream, rec.Seq) {
+			v.counters.Again++
+		}
 	} else {
 		rec.Flags |= record.FlagForeign
 	}

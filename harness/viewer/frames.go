@@ -138,6 +138,9 @@ func (p *probe) frames() error {
 		if err != nil {
 			return err
 		}
+		if p.spec.Forget && opcode >= OpClose {
+			p.budget += len(payload)
+		}
 		switch opcode {
 		case OpClose:
 			return p.closed(payload)
@@ -197,11 +200,15 @@ func (p *probe) frame() (opcode byte, fin bool, payload []byte, err error) {
 
 // deliver keeps a message and reports whether the caller has seen enough.
 func (p *probe) deliver(message []byte) (enough bool) {
-	p.mu.Lock()
-	p.out.Frames = append(p.out.Frames, message)
-	close(p.changed)
-	p.changed = make(chan struct{})
-	p.mu.Unlock()
+	if p.spec.Forget {
+		p.budget = p.spec.MaxBytes
+	} else {
+		p.mu.Lock()
+		p.out.Frames = append(p.out.Frames, message)
+		close(p.changed)
+		p.changed = make(chan struct{})
+		p.mu.Unlock()
+	}
 	return p.spec.Until != nil && p.spec.Until(message)
 }
 

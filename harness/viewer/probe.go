@@ -28,7 +28,8 @@ type ProbeSpec struct {
 	Raw          []byte      // sent instead of the handshake, as it stands
 	Steps        []Step      // after the handshake
 	Wait         time.Duration
-	MaxBytes     int                     // of answers that are kept; 0 means 1 MiB
+	MaxBytes     int                     // of answers that are kept, or of each message when none is; 0 means 1 MiB
+	Forget       bool                    // keep no message: Until alone sees them, and no step may Expect one
 	Until        func(frame []byte) bool // ends the probe when it returns true
 	NoPong       bool                    // leave pings without an answer
 	Dial         func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -62,7 +63,7 @@ type ProbeResult struct {
 
 // Probe makes one connection, does what spec says and returns what came back.
 // It ends when the peer closes, when Until says so, or when spec.Wait (0 means
-// 5 s) is over after the steps were done, and keeps at most spec.MaxBytes.
+// 5 s) is over after the steps were done, and keeps at most spec.MaxBytes: a peer that sends more is an error.
 // Connecting and the handshake may take 10 s, or spec.Wait when that is longer.
 func Probe(ctx context.Context, spec ProbeSpec) ProbeResult {
 	began := time.Now()

@@ -28,6 +28,7 @@ type Cursor struct {
 // Counters are totals since Open.
 type Counters struct {
 	Received    uint64 // live readings
+	Again       uint64 // of those: came before in this recording, or belong to none of its devices
 	Restored    uint64 // snapshot readings
 	Batches     uint64
 	Heartbeats  uint64
@@ -41,6 +42,10 @@ type Counters struct {
 	Disconnects uint64
 	LastClose   int // close code of the last disconnection, 0 when there was none
 }
+
+// Distinct is how many different messages of the recording were received live. What
+// is known by its payload only cannot be told from another: each counts.
+func (c Counters) Distinct() uint64 { return c.Received - min(c.Again, c.Received) }
 
 // Counters returns the totals so far.
 func (v *Viewer) Counters() Counters {
@@ -94,6 +99,11 @@ func (v *Viewer) WaitOffset(ctx context.Context, offset uint64) error {
 // WaitReceived waits until n live readings were received in total.
 func (v *Viewer) WaitReceived(ctx context.Context, n uint64) error {
 	return v.wait(ctx, fmt.Sprintf("%d readings", n), func() bool { return v.counters.Received >= n })
+}
+
+// WaitDistinct waits until n different messages were received live in total.
+func (v *Viewer) WaitDistinct(ctx context.Context, n uint64) error {
+	return v.wait(ctx, fmt.Sprintf("%d different messages", n), func() bool { return v.counters.Distinct() >= n })
 }
 
 // WaitConnected waits until all filters are subscribed in session n or a later

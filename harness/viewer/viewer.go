@@ -119,6 +119,7 @@ type Viewer struct {
 
 	mu       sync.Mutex // guards what follows; frames are handled under it
 	counters Counters
+	came     record.Distinct
 	session  session // nil while there is no connection that the server accepted
 	closing  bool
 	err      error         // why the viewer ended

@@ -298,6 +298,9 @@ func (w *Witness) record(at int64, m mqttwire.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counters.Witnessed++
+	if w.cfg.Resolve != nil && !w.came.First(rec.Stream, rec.Seq) {
+		w.counters.Again++
+	}
 	w.wakeLocked()
 	if n := w.counters.Witnessed; w.cfg.Plausible != nil && n%plausibleEvery == 0 {
 		if most := w.cfg.Plausible(); n > most {

@@ -54,9 +54,14 @@ type Config struct {
 // Counters are totals since Open.
 type Counters struct {
 	Witnessed   uint64
+	Again       uint64 // of those: came before in this recording, or belong to none of its devices
 	Connects    uint64 // sessions with all subscriptions confirmed
 	Disconnects uint64
 }
+
+// Distinct is how many different messages of the recording were witnessed. What is
+// known by its payload only cannot be told from another: each counts.
+func (c Counters) Distinct() uint64 { return c.Witnessed - min(c.Again, c.Witnessed) }
 
 // Errors that callers branch on.
 var (
@@ -80,6 +85,7 @@ type Witness struct {
 
 	mu       sync.Mutex // guards what follows
 	counters Counters
+	came     record.Distinct
 	session  *session // nil while there is none
 	closing  bool
 	err      error         // why it ended, nil while it works and after Close
