@@ -38,11 +38,18 @@ type Session struct {
 	cancel context.CancelFunc // of the keeper
 	group  sync.WaitGroup
 
-	fetching sync.Mutex // one fetches at a time
+	run   context.Context // its end hastens Close
+	grace time.Duration   // that Close has then
 
-	mu      sync.Mutex
-	viewers []*Viewer
-	err     error // the first thing that went wrong while nobody waited
+	fetching sync.Mutex    // one fetches at a time
+	asking   chan struct{} // full while one asks how the viewers are
+
+	mu       sync.Mutex
+	viewers  []*Viewer
+	asked    uint64 // how often somebody has asked
+	answered uint64 // the last of those that was answered
+	away     bool   // and whether the last one found nobody
+	err      error  // the first thing that went wrong while nobody waited
 
 	closing sync.Once
 	closed  error
@@ -53,17 +60,22 @@ const (
 	keepEvery  = time.Second
 	tokenEvery = 20 * time.Minute
 	keepLimit  = comeBack + 5*time.Second
-	// endLimit bounds how long the end of a session may take.
+	// endLimit bounds how long the end of a session may take while the run goes on, and
+	// endGrace from the end of the run on.
 	endLimit = 2 * time.Minute
+	endGrace = 10 * time.Second
+	// lastTry is how long an agent that was not there is looked for once more.
+	lastTry = 2 * time.Second
 )
 
-// Open begins a session and the exchanges of its clock. Errors wrap ErrLost when
+// Open begins a session and the exchanges of its clock. When ctx ends, which is that of
+// the run, the session is to be closed soon: see Close. Errors wrap ErrLost when
 // the agent is gone.
 func (h *Host) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	if err := os.Mkdir(cfg.Dir, 0o755); err != nil { //nolint:gosec // G301: evidence is for others to read
 		return nil, fmt.Errorf("agent %s: folder of its recording: %w", h.target.Address, err)
 	}
-	s := &Session{host: h, cfg: cfg}
+	s := &Session{host: h, cfg: cfg, run: ctx, grace: endGrace, asking: make(chan struct{}, 1)}
 	var answer openAnswer
 	if err := h.call(ctx, callOpen, openArgs{Run: cfg.Run, ByMeaning: cfg.ByMeaning}, &answer); err != nil {
 		return nil, fmt.Errorf("agent %s: begin a session: %w", h.target.Address, err)
@@ -105,8 +117,38 @@ func (s *Session) note(err error) {
 	}
 }
 
-// refresh learns how the viewers are.
+// refresh learns how the viewers are, at a moment after it was called. Of all who wait
+// for viewers one asks at a time, and the others take its answer: an agent serves so
+// many calls at once and no more, however many viewers it has.
 func (s *Session) refresh(ctx context.Context) error {
+	s.mu.Lock()
+	came := s.asked
+	s.mu.Unlock()
+	select {
+	case s.asking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.asking }()
+	s.mu.Lock()
+	if s.answered > came { // what somebody asked meanwhile
+		s.mu.Unlock()
+		return nil
+	}
+	s.asked++
+	now := s.asked
+	s.mu.Unlock()
+	err := s.ask(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.answered = now
+	}
+	return err
+}
+
+// ask asks how the viewers are, tells what they are to know and keeps the answer.
+func (s *Session) ask(ctx context.Context) error {
 	in := statusArgs{Session: s.id, Plausible: s.cfg.Plausible(), Tokens: map[string]string{}}
 	s.mu.Lock()
 	viewers := s.viewers
@@ -117,7 +159,11 @@ func (s *Session) refresh(ctx context.Context) error {
 		}
 	}
 	var answer statusAnswer
-	if err := s.host.call(ctx, callStatus, in, &answer); err != nil {
+	err := s.host.call(ctx, callStatus, in, &answer)
+	s.mu.Lock()
+	s.away = errors.Is(err, ErrLost)
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	for _, v := range viewers {
@@ -230,38 +276,72 @@ func (s *Session) keepClock() error {
 }
 
 // Close ends the viewers, fetches what they recorded, makes the last exchanges
-// and keeps everything. It is idempotent and blocks for two minutes at most. An
-// error wraps ErrLost when something did not arrive.
+// and keeps everything. It is idempotent and blocks for two minutes at most, or for
+// ten seconds from the end of the run on; of an agent that was not there when it was
+// last asked it expects nothing. An error wraps ErrLost when something did not arrive,
+// and says what was waited for.
 func (s *Session) Close() error {
 	s.closing.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+		ctx, cancel := s.ending()
 		defer cancel()
 		var answer finishAnswer
-		err := s.host.call(ctx, callFinish, sessionArgs{Session: s.id}, &answer)
+		err := s.step(ctx, "its viewers to end", func(ctx context.Context) error {
+			return s.host.call(ctx, callFinish, sessionArgs{Session: s.id}, &answer)
+		})
 		s.cancel()
 		s.group.Wait()
 		_, unprobed := s.prober.stop()
 		if err == nil {
-			err = s.Fetch(ctx)
+			err = s.step(ctx, "its recording", s.Fetch)
 		} else {
 			err = errors.Join(err, s.keepClock())
 		}
 		if err == nil && answer.Err != "" {
 			err = errors.New(answer.Err)
 		}
+		lost := errors.Is(err, ErrLost)
 		s.mu.Lock()
 		err = cmp.Or(s.err, err, unprobed)
 		s.mu.Unlock()
 		if err != nil && !errors.Is(err, ErrLost) {
 			err = fmt.Errorf("%w: %w", ErrLost, err)
 		}
-		dropped := s.host.call(ctx, callDrop, sessionArgs{Session: s.id}, nil)
-		if err == nil && dropped != nil {
-			s.host.log.Warn("agent keeps a recording", "agent", s.host.target.Address, "error", dropped)
+		if !lost { // else it ends the session by itself
+			dropped := s.host.call(ctx, callDrop, sessionArgs{Session: s.id}, nil)
+			if err == nil && dropped != nil {
+				s.host.log.Warn("agent keeps a recording", "agent", s.host.target.Address, "error", dropped)
+			}
 		}
 		s.closed = errors.Join(err, s.describe(answer, err))
 	})
 	return s.closed
+}
+
+// ending bounds the end of the session.
+func (s *Session) ending() (context.Context, context.CancelFunc) {
+	s.mu.Lock()
+	most := endLimit
+	if s.away {
+		most = lastTry
+	}
+	s.mu.Unlock()
+	limited, cancel := context.WithTimeoutCause(context.WithoutCancel(s.run), most, fmt.Errorf("it has %v for all of its end", most))
+	ctx, hasten := context.WithCancelCause(limited)
+	unwatch := context.AfterFunc(s.run, func() {
+		pause(ctx, s.grace)
+		hasten(fmt.Errorf("the run ended %v ago", s.grace))
+	})
+	return ctx, func() { unwatch(); hasten(nil); cancel() }
+}
+
+// step does a part of the end. An error says for what it waited when its time is over.
+func (s *Session) step(ctx context.Context, what string, do func(context.Context) error) error {
+	began := time.Now()
+	err := do(ctx)
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: agent %s: waited %v for %s: %w", ErrLost, s.host.target.Address, time.Since(began).Round(time.Millisecond), what, context.Cause(ctx))
 }
 
 // describe writes what is to be known of the agent besides its recording.
