@@ -22,7 +22,7 @@ var loads = map[string][]string{
 	"load":       {"devices", "rate", "viewers", "warmUp", "window", "drain"},
 	"freeze":     {"devices", "rate", "viewers", "warmUp", "window", "hold", "drain"},
 	"sources":    {"viewers", "window", "drain"},
-	"security":   {"devices", "rate"},
+	"security":   {"devices>1", "rate"}, // who may see one must not see another
 	"storm":      {"devices", "rate", "viewers", "cycles", "hold", "drain"},
 	"refill":     {"devices", "rate", "cycles", "hold", "drain"},
 	"stall":      {"devices", "rate", "viewers", "warmUp", "window", "drain"},

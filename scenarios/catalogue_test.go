@@ -145,6 +145,21 @@ func TestTooFewConnectionsAreRefused(t *testing.T) {
 	}
 }
 
+// One device leaves nobody whom another tenant must not see.
+func TestTooFewDevicesAreRefused(t *testing.T) {
+	p, err := spec.Catalogue().Load("smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for devices, refused := range map[string]bool{"1": true, "2": false} {
+		text := regexp.MustCompile(`(security: *\{devices: )\d+`).ReplaceAllString(string(p.Source), "${1}"+devices)
+		_, err := spec.Catalogue().Parse("few.yaml", []byte(text))
+		if got := err != nil && strings.Contains(err.Error(), "loads.security.devices"); got != refused || !refused && err != nil {
+			t.Errorf("%s devices: %v", devices, err)
+		}
+	}
+}
+
 func TestListSelectsByLabel(t *testing.T) {
 	p, err := spec.Catalogue().Load("ci")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -158,8 +159,13 @@ func (k *checker) loads() error {
 		if err != nil {
 			return err
 		}
-		for _, field := range needs {
-			if !load.set(field) {
+		for _, need := range needs {
+			field, than := parsedNeed(need)
+			switch {
+			case load.above(field, than):
+			case than > 0:
+				return k.doc.Errorf([]any{"loads", name, field}, "must be given and above %d: a scenario of this load takes more", than)
+			default:
 				return k.doc.Errorf([]any{"loads", name, field}, "must be given and above zero")
 			}
 		}
@@ -211,11 +217,24 @@ func (k *checker) load(name string, raw rawLoad) (Load, error) {
 	return l, nil
 }
 
-// set reports whether the field of that name is above zero.
-func (l Load) set(field string) bool {
+// parsedNeed splits what Catalogue.Loads says into a field and what it must be above.
+func parsedNeed(need string) (field string, than int) {
+	field, text, told := strings.Cut(need, ">")
+	if !told {
+		return field, 0
+	}
+	than, err := strconv.Atoi(text)
+	if err != nil {
+		return need, 0 // which no load has
+	}
+	return field, than
+}
+
+// above reports whether the field of that name is above a number; a burst of one is none.
+func (l Load) above(field string, than int) bool {
 	return map[string]bool{
-		"runs": l.Runs > 0, "devices": l.Devices > 0, "rate": l.Rate > 0, "viewers": l.Viewers > 0, "burst": l.Burst > 1,
-		"warmUp": l.WarmUp > 0, "window": l.Window > 0, "drain": l.Drain > 0, "cycles": l.Cycles > 0, "hold": l.Hold > 0,
+		"runs": l.Runs > than, "devices": l.Devices > than, "rate": l.Rate > float64(than), "viewers": l.Viewers > than, "burst": l.Burst > max(than, 1),
+		"warmUp": l.WarmUp > 0, "window": l.Window > 0, "drain": l.Drain > 0, "cycles": l.Cycles > than, "hold": l.Hold > 0,
 	}[field]
 }
 

@@ -135,7 +135,7 @@ type Known struct {
 // Catalogue tells a profile which names exist.
 type Catalogue struct {
 	Requirements []Known
-	Loads        map[string][]string // load name → fields that must be set, for example "rate"
+	Loads        map[string][]string // load name → fields that must be set, for example "rate", or above a number, "devices>1"
 }
 
 // Names returns the embedded profiles in alphabetical order.
