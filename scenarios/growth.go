@@ -1,15 +1,49 @@
 package scenarios
 
+import (
+	"context"
+
+	"plumbline/harness"
+	"plumbline/harness/spec"
+)
+
 // growth is what the memory (RSS) of a system did while every viewer read, window
-// after window with the same load, and in the window after that, in which one did
-// not: the most of each, in bytes.
+// after window with the same load, in the window after that, in which one did not,
+// and in those after, in which all read again: the most of each, in bytes.
 type growth struct {
 	read   []uint64
 	beside uint64
+	again  []uint64
 }
 
-// stillShare is the share of the limit that a rise may be of what stands still.
-const stillShare = 4
+const (
+	// stillShare is the share of the limit that a rise may be of what stands still.
+	stillShare = 4
+	// onceMore is that share when all read again: what was given back meanwhile is taken
+	// anew, and a collector lets more of it rise and fall.
+	onceMore = 2
+)
+
+// taken is how much higher memory went while the one did not read than before.
+func (g growth) taken() int64 { return int64(max(g.beside, g.most()) - g.most()) }
+
+// atStake reports whether that is more than the limit.
+func (g growth) atStake(limit int64) bool { return g.taken() > limit }
+
+// later is the largest rise above all before it when all read again. What takes a step
+// now and then whoever reads stands still in between: one still window before a step
+// tells nobody of it. What was given back before counts for none.
+func (g growth) later() (rise int64) {
+	if len(g.again) == 0 {
+		return 0
+	}
+	high := max(g.most(), min(g.beside, g.again[0]))
+	for _, m := range g.again {
+		rise = max(rise, int64(max(m, high)-high))
+		high = max(high, m)
+	}
+	return rise
+}
 
 // cost is what came of holding the last window against those before.
 type cost struct {
@@ -48,21 +82,90 @@ func (g growth) stands(limit int64) bool {
 //
 // A cache of what was published fills whoever reads. Once memory stood still, all
 // that is taken after it is taken for the one. Where it did not stand still as
-// often as it was looked at, another rise like the last is granted to the cache,
-// for one that fills more and more slowly takes no more; what goes beyond that is
-// the one's. Anything else is open: what rises as much each time, whoever reads, may
-// be a leak, which RES-01 is asked for, or a store that is long in filling.
+// often as it was looked at, or rose once more when all read again, another rise like
+// those is granted to the cache, for one that fills more and more slowly takes no more;
+// what goes beyond that is the one's. Anything else is open: what rises as much each
+// time, whoever reads, may be a leak, which RES-01 is asked for, or a store that is
+// long in filling.
 func (g growth) cost(limit int64) cost {
-	taken := int64(max(g.beside, g.most()) - g.most())
-	if taken <= limit || g.stands(limit) {
+	if !g.atStake(limit) {
+		return cost{taken: g.taken()}
+	}
+	granted, allowed, why := int64(0), limit, "memory was still growing while all read"
+	if rises := g.rises(); !g.stands(limit) {
+		if len(rises) == 0 {
+			return cost{open: "memory was looked at in one window only in which all read: a cache that fills cannot be told from what the viewer takes"}
+		}
+		granted = rises[len(rises)-1]
+	}
+	if later := g.later(); later > limit/onceMore && later > granted {
+		// What the one gave back may have gone into this rise: it can have been more, by
+		// as much as the one may take.
+		granted, allowed, why = later, 2*limit, "memory grew once more when all read again"
+	}
+	if taken := g.taken() - granted; granted == 0 || taken > allowed {
 		return cost{taken: taken}
 	}
-	rises := g.rises()
-	if len(rises) == 0 {
-		return cost{open: "memory was looked at in one window only in which all read: a cache that fills cannot be told from what the viewer takes"}
+	return cost{open: why + ": a cache that fills cannot be told from what the viewer takes"}
+}
+
+// readOn makes windows in which all read until memory stands still, as often as the
+// profile allows and once more at least: how far it rose in each is on record. It
+// does not look at what the viewer will take that is not going to read.
+func readOn(ctx context.Context, t *spec.Trial, b *harness.Bench, once func(ctx context.Context) error) (g growth, err error) {
+	limit := t.Limit("RES-05").Count << 20
+	for n := range 1 + furtherWindows(t) {
+		if n > 0 {
+			t.Step("at most %d MiB of memory were taken so far: once more", g.most()>>20)
+		}
+		from := b.Clock.Now()
+		if err := b.Around(ctx, aloneWindow, 0, 0, once); err != nil {
+			return g, err
+		}
+		most, samples := memory(b.Usages(), from, b.Clock.Now())
+		if g.read = append(g.read, most); samples == 0 || g.stands(limit) {
+			return g, nil
+		}
 	}
-	if last := rises[len(rises)-1]; taken-last > limit {
-		return cost{taken: taken - last}
+	return g, nil
+}
+
+// furtherWindows is how many windows the profile allows for one question about memory;
+// none where it does not ask.
+func furtherWindows(t *spec.Trial) int {
+	if len(asked(t.Rig.Profile(), "RES-05")) == 0 {
+		return 0
 	}
-	return cost{open: "memory was still growing while all read: a cache that fills cannot be told from what the viewer takes"}
+	return max(t.Load("stall").Extend, 1)
+}
+
+// readAgain makes windows in which all read again where more than the limit was taken
+// while one did not, until memory has risen once more.
+func readAgain(ctx context.Context, t *spec.Trial, b *harness.Bench, g growth, once func(ctx context.Context) error) error {
+	limit := t.Limit("RES-05").Count << 20
+	for range furtherWindows(t) {
+		if !g.atStake(limit) || g.later() > limit/onceMore {
+			return nil
+		}
+		t.Step("at most %d MiB of memory were taken so far: once more, with all of them reading", max(g.most(), g.beside)>>20)
+		from := b.Clock.Now()
+		if err := b.Around(ctx, againWindow, 0, 0, once); err != nil {
+			return err
+		}
+		most, _ := memory(b.Usages(), from, b.Clock.Now())
+		g.again = append(g.again, most)
+	}
+	return nil
+}
+
+// memory returns the largest RSS in bytes from an instant to another, and how
+// many samples there were.
+func memory(usage []harness.Usage, from, to int64) (most uint64, samples int64) {
+	for _, u := range usage {
+		if u.At >= from && u.At <= to {
+			most = max(most, u.RSS)
+			samples++
+		}
+	}
+	return most, samples
 }

@@ -13,7 +13,9 @@ package scenarios
 //     allows.
 //  3. The one stops reading without closing anything. For a second window the
 //     same is published as in each of the first.
-//  4. It reads again, while its topic goes on in small messages.
+//  4. It reads again, while its topic goes on in small messages. Where memory rose
+//     beyond the limit and the one has caught up, windows follow in which all read, as
+//     many as the profile allows: memory that rises in them too is nobody's alone.
 //  5. Judge the latency of the others in the second window, how much more memory
 //     the bridge took than in the first (type growth), and what the one ended up with.
 
@@ -63,6 +65,7 @@ var smallCache = map[string]any{"journal.tailBytes": "4MiB"}
 const (
 	aloneWindow  = "all read"
 	besideWindow = "one does not read"
+	againWindow  = "all read again"
 )
 
 var _ = spec.Describe("Overload", func(s *spec.Suite) {
@@ -86,9 +89,12 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 	enough := max(2*t.Limit("RES-05").Count, bulkLeast) << 20
 	t.Step("warm up for %s; %s in which all read, with at least %d MiB of the bulky topic", l.WarmUp, l.Window, enough>>20)
 	t.Check(b.Drive(ctx, l.WarmUp, nil))
-	t.Check(readOn(ctx, t, b, func(ctx context.Context) error {
+	all := func(ctx context.Context) error {
 		return errors.Join(flood(ctx, bulk, enough, l.Window, patience), caughtUp(ctx, bulk, newest, l.Drain))
-	}))
+	}
+	g, err := readOn(ctx, t, b, all)
+	t.Check(err)
+	stalled := b.Clock.Now()
 	t.Step("the same for %s in which the one does not read", l.Window)
 	t.Check(b.Around(ctx, besideWindow, 0, 0, func(ctx context.Context) error {
 		return fault.During(ctx, b.Recorder, tap.Stall(), func(ctx context.Context) error {
@@ -96,35 +102,14 @@ func driveStall(ctx context.Context, t *spec.Trial) {
 		})
 	}))
 	t.Step("let it read again, send it %d small messages and wait for the newest", bulkAfter)
+	g.beside, _ = memory(b.Usages(), stalled, b.Clock.Now())
 	t.Check(b.Drive(ctx, 0, func(ctx context.Context) error { return catchUp(ctx, bulk, newest, l.Drain) }))
+	if newest.Load() >= bulk.Last() { // else what it did not read fills memory yet
+		t.Check(readAgain(ctx, t, b, g, all))
+	}
 	t.Step("drain, end everything and judge the others, the memory and what the one got")
 	t.Check(slow.Close())
 	t.Check(b.Finish(ctx))
-}
-
-// readOn makes windows in which all read until memory stands still, as often as the
-// profile allows and once more at least: how far it rose in each is on record. It
-// does not look at what the viewer will take that is not going to read.
-func readOn(ctx context.Context, t *spec.Trial, b *harness.Bench, once func(ctx context.Context) error) error {
-	var g growth
-	limit, further := t.Limit("RES-05").Count<<20, 0
-	if len(asked(t.Rig.Profile(), "RES-05")) > 0 {
-		further = max(t.Load("stall").Extend, 1)
-	}
-	for n := range 1 + further {
-		if n > 0 {
-			t.Step("at most %d MiB of memory were taken so far: once more", g.most()>>20)
-		}
-		from := b.Clock.Now()
-		if err := b.Around(ctx, aloneWindow, 0, 0, once); err != nil {
-			return err
-		}
-		most, samples := memory(b.Usages(), from, b.Clock.Now())
-		if g.read = append(g.read, most); samples == 0 || g.stands(limit) {
-			return nil
-		}
-	}
-	return nil
 }
 
 // slowly returns the settings of the viewer that will stop reading; newest gets
@@ -290,6 +275,7 @@ func (j *judged) away(limit time.Duration) float64 {
 // stallOf is what the recording tells of the stall.
 type stallOf struct {
 	read     []span // in which all read
+	again    []span // in which all read again
 	from, to int64  // of the stall, ns on the run clock
 	bytes    int64  // that the broker acknowledged of the bulky topic meanwhile
 	newest   uint64 // the last that it acknowledged of the topic at all
@@ -315,6 +301,10 @@ func (j *judged) stall() (s stallOf) {
 			s.read = append(s.read, span{e.At, e.At})
 		case e.Kind == record.WindowClose && e.Subject == aloneWindow && len(s.read) > 0:
 			s.read[len(s.read)-1].to = e.At
+		case e.Kind == record.WindowOpen && e.Subject == againWindow:
+			s.again = append(s.again, span{e.At, e.At})
+		case e.Kind == record.WindowClose && e.Subject == againWindow && len(s.again) > 0:
+			s.again[len(s.again)-1].to = e.At
 		case e.Kind == record.DrainEnd && s.left == 0,
 			e.Kind == record.Disconnected && e.Subject == slowViewer && e.Fields["reason"] == record.ReasonClosed:
 			s.left = e.At
@@ -397,6 +387,11 @@ func (j *judged) held(s stallOf, limit profile.Limit) (*reports.Measurement, *st
 			g.read = append(g.read, most)
 		}
 	}
+	for _, w := range s.again {
+		if most, samples := memory(j.usage, w.from, w.to); samples > 0 {
+			g.again = append(g.again, most)
+		}
+	}
 	most, samples := memory(j.usage, s.from, s.to)
 	g.beside = most
 	took := g.cost(limit.Count << 20)
@@ -412,16 +407,4 @@ func (j *judged) held(s stallOf, limit profile.Limit) (*reports.Measurement, *st
 		figure.Estimate = reports.Float(float64(took.taken) / (1 << 20))
 	}
 	return figure, nil
-}
-
-// memory returns the largest RSS in bytes from an instant to another, and how
-// many samples there were.
-func memory(usage []harness.Usage, from, to int64) (most uint64, samples int64) {
-	for _, u := range usage {
-		if u.At >= from && u.At <= to {
-			most = max(most, u.RSS)
-			samples++
-		}
-	}
-	return most, samples
 }
