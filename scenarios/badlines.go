@@ -24,7 +24,6 @@ package scenarios
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
@@ -42,7 +41,10 @@ const (
 	// badDevices publish every badPeriod, besides the one on the serial line.
 	badDevices = 10
 	badPeriod  = 20 * time.Millisecond
-	serialLine = "receiver"
+	serialLine = "wire"
+	// serialPeriod is how often that one says a line: each fault of its line, however
+	// short, has some to act on.
+	serialPeriod = 25 * time.Millisecond
 )
 
 var _ = spec.Describe("Bad lines", func(s *spec.Suite) {
@@ -92,16 +94,16 @@ func driveBadLines(ctx context.Context, t *spec.Trial) {
 // framed reports whether viewers of that protocol speak WebSocket.
 func framed(protocol string) bool { return protocol != viewer.SSE && protocol != viewer.Poll }
 
-// badSources declares the devices: computed ones, and a receiver on a serial
-// line where there are pseudo terminals.
+// badSources declares the devices: computed ones, and a node on a serial line where
+// there are pseudo terminals.
 func badSources() string {
 	var text strings.Builder
 	text.WriteString("apiVersion: plumbline/v1\nkind: Rig\nname: bad-lines\ndevices:\n")
 	for i := range badDevices {
 		fmt.Fprintf(&text, "  - {id: twin-%02d, kind: %s, period: %s}\n", i+1, harness.KindTwin, badPeriod)
 	}
-	if runtime.GOOS != "windows" {
-		fmt.Fprintf(&text, "  - {id: %s, kind: %s, baud: 9600}\n", serialLine, harness.KindSerialTwin)
+	if noPorts() == "" {
+		fmt.Fprintf(&text, "  - {id: %s, kind: %s, period: %s, baud: %d}\n", serialLine, harness.KindNodeTwin, serialPeriod, wireBaud)
 	}
 	return text.String()
 }

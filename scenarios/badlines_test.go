@@ -1,11 +1,14 @@
 package scenarios
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"time"
 
+	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/reports"
@@ -100,6 +103,35 @@ func TestFaultsThatDidNothingProveNothing(t *testing.T) {
 		r := unharmed(t, c.log, true, func(j *judged) { j.disturbed(3) })
 		if r.Verdict != c.want || c.want == reports.Inconclusive && r.Reason != reports.ReasonSamples {
 			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+}
+
+// No fault of the serial line is over before the device has said a whole line,
+// whatever the seed draws and however shortly faults are held.
+func TestEveryFaultOfTheSerialLineHasSomethingToActOn(t *testing.T) {
+	line := 150 * time.Second * 10 / wireBaud // longer than any of a node, at ten bits a byte
+	loads := map[string]profile.Load{"prove": {Cycles: 80, Hold: 200 * time.Millisecond}}
+	for _, name := range profile.Names() {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loads[name] = p.Loads["badlines"]
+	}
+	wire := fault.NewSerial(io.Discard, fault.SerialOptions{})
+	faults := []fault.Fault{wire.NoiseFault(0.05, 1), wire.SplitFault(7, 3*time.Millisecond, 1), wire.StallFault()}
+	for name, l := range loads {
+		for seed := range uint64(200) {
+			steps, err := fault.Plan(seed+1, faults, l.Cycles, time.Duration(l.Cycles)*l.Hold*3/2, l.Hold)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range steps {
+				if s.Hold < serialPeriod+line {
+					t.Fatalf("%s, seed %d: %s, and the device says a line every %s that takes %s", name, seed+1, s, serialPeriod, line)
+				}
+			}
 		}
 	}
 }
