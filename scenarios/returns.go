@@ -35,20 +35,30 @@ func (d door) comeBack(ctx context.Context, times int, result *tally) {
 		return
 	}
 	command := object(map[string]any{"type": "sub", "id": 1, "filter": d.own, "mode": "all", "since": since})
-	answers := make([]viewer.ProbeResult, times)
 	places := make(chan struct{}, abreast)
+	var mu sync.Mutex // guards result and dark
 	var all sync.WaitGroup
-	for i := range answers {
+	dark := 0 // in a row: to wait for hundreds that bring nothing takes minutes, and says no more
+	for i := range times {
 		places <- struct{}{}
+		mu.Lock()
+		over := dark >= abreast
+		mu.Unlock()
+		if over || ctx.Err() != nil {
+			break
+		}
 		all.Go(func() {
 			defer func() { <-places }()
-			answers[i] = d.ask(ctx, command, whole)
+			r := d.ask(ctx, command, whole) // which may be large, and is kept no longer
+			mu.Lock()
+			defer mu.Unlock()
+			d.enterReturn(fmt.Sprintf("return %d with a cursor", i+1), r, result)
+			if dark++; len(topicsOf(r.Frames)) > 0 {
+				dark = 0
+			}
 		})
 	}
 	all.Wait()
-	for i, r := range answers {
-		d.enterReturn(fmt.Sprintf("return %d with a cursor", i+1), r, result)
-	}
 }
 
 // enterReturn counts one way back to the viewer's own topic.

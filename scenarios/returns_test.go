@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -70,5 +71,23 @@ func TestComingBackOftenFindsARareLeak(t *testing.T) {
 	door{way: base, own: "bench/own"}.comeBack(t.Context(), 30, y)
 	if len(y.Found) != 1 || y.Checks != 30 || y.Control != "" {
 		t.Errorf("%d violations in %d checks, control %q", len(y.Found), y.Checks, y.Control)
+	}
+}
+
+// A bridge that brings nothing to who comes back is not asked for ever.
+func TestComingBackInVainEnds(t *testing.T) {
+	var sessions atomic.Int64
+	base := serving(t, func(conn *websocket.Conn) {
+		if sessions.Add(1) == 1 {
+			speak(conn, `{"type":"welcome"}`, `{"type":"subok","id":1,"epoch":"e","offset":7}`, `{"type":"batch","id":1,"readings":[{"topic":"bench/own"}]}`)
+			listen(conn)
+			return
+		}
+		speak(conn, `{"type":"welcome"}`)
+	})
+	y := &tally{}
+	door{way: base, own: "bench/own"}.comeBack(t.Context(), 50*abreast, y)
+	if n := sessions.Load(); n > 4*abreast || y.Control == "" || y.Checks != 0 {
+		t.Errorf("%d sessions, %d checks, control %q", n, y.Checks, y.Control)
 	}
 }
