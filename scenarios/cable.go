@@ -87,10 +87,7 @@ var outForAnHour = befall{"without its cable for an hour", false, func(ctx conte
 
 func judgeCable(c *spec.Case) {
 	facts := spec.Facts[seamsFacts](c)
-	if facts.Absent != "" {
-		for _, id := range c.Scenario.Requirements {
-			notAsked(c, id, facts.Absent)
-		}
+	if absent(c, facts.Absent) {
 		return
 	}
 	j := newJudged(c)

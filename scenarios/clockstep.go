@@ -22,6 +22,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/fault"
+	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
@@ -64,14 +65,10 @@ func driveClockStep(ctx context.Context, t *spec.Trial) {
 		}
 		for range l.Cycles {
 			err := fault.During(ctx, b.Recorder, clockFault(b), func(ctx context.Context) error { return seen.after(ctx, b, l.Hold) })
-			if errors.Is(err, fault.ErrUnavailable) {
-				seen.Refused, seen.Hook = err.Error(), hooked(b)
-				return nil
-			}
-			if err == nil {
-				err = seen.after(ctx, b, l.Hold)
-			}
 			if err != nil {
+				return seen.failed(ctx, err, hooked(b), b.SUT.Exited(), b.SUT.Err)
+			}
+			if err := seen.after(ctx, b, l.Hold); err != nil {
 				return err
 			}
 		}
@@ -103,6 +100,29 @@ func (f clockFacts) beyond() string {
 		return ""
 	}
 	return "the clock of its processes cannot be stepped here, and it names no hook stepClock: " + f.Refused
+}
+
+// lastWord is how long the news of a death may take after what first shows it.
+const lastWord = time.Second
+
+// failed keeps why the clock was not stepped, and returns no error then. Who is no
+// more lets nobody step its clock either: of that it returns gone, and any other
+// error as it is.
+func (f *clockFacts) failed(ctx context.Context, err error, hook bool, exited <-chan struct{}, gone func() error) error {
+	timer := time.NewTimer(lastWord)
+	defer timer.Stop()
+	select {
+	case <-exited:
+		return gone()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+	}
+	if errors.Is(err, fault.ErrUnavailable) {
+		f.Refused, f.Hook = err.Error(), hook
+		return nil
+	}
+	return err
 }
 
 // clockFault sets the clock ahead, and back when it is reverted.
@@ -195,7 +215,7 @@ func judgeClockStep(c *spec.Case) {
 func (j *judged) steady(id, noun string) {
 	d, found := j.history.Delivery(j.options(id))
 	found = ofKind(found, "lost", "duplicate")
-	events := d.Lost + d.Duplicated
+	events, suspicions := d.Lost+d.Duplicated, int64(0)
 	for _, e := range j.history.Log().Events {
 		if e.Kind == record.DrainEnd {
 			break
@@ -203,14 +223,25 @@ func (j *judged) steady(id, noun string) {
 		if e.Kind != record.Disconnected || !j.isViewer(e.Subject) {
 			continue
 		}
-		events++
+		// Whoever is still for some heartbeats is left alone, or leaves.
+		stood := oracle.Stood(j.gaps, sessionPatience, e.At-int64(sessionPatience), e.At)
+		if stood {
+			suspicions++
+		} else {
+			events++
+		}
 		found = append(found, reports.Finding{
-			Requirement: id, Kind: "session-ended", Subject: e.Subject, Confirmed: true, At: time.Duration(e.At),
+			Requirement: id, Kind: "session-ended", Subject: e.Subject, Confirmed: !stood, At: time.Duration(e.At),
 			Detail: fmt.Sprintf("the session ended: code %s, %s", e.Fields["code"], e.Fields["reason"]),
 		})
 	}
-	j.none(id, noun, "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed, found, j.samples(id))
+	j.unmet = append(j.unmet, rigAway(suspicions)...)
+	j.none(id, noun, "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed+suspicions, found, j.samples(id))
 }
+
+// sessionPatience is before the end of a session what a standstill of the rig has to
+// do with it: heartbeats were missed then, by either side.
+const sessionPatience = 8 * heartbeat
 
 func (j *judged) isViewer(name string) bool {
 	for _, n := range j.history.Log().Index.Nodes {

@@ -13,7 +13,6 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
-	"plumbline/reports"
 )
 
 // A system whose viewers speak another protocol than plumbline.v1 is besieged by
@@ -304,15 +303,15 @@ func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Dur
 	defer timer.Stop()
 	select {
 	case <-v.Done():
+		if err := v.Err(); viewer.GaveUp(err) {
+			return lifetime{Unwatched: err.Error()}, nil
+		}
 		if now := time.Now(); now.Before(from) {
 			return lifetime{Early: from.Sub(now)}, nil
 		}
 		return lifetime{After: time.Since(from)}, nil
 	case <-timer.C:
-		return lifetime{Found: []reports.Finding{{
-			Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
-			Detail: fmt.Sprintf("the session was still open %s after it had to end", wait),
-		}}}, nil
+		return stillOpen(id, time.Since(from)), nil
 	case <-ctx.Done():
 		return lifetime{}, ctx.Err()
 	}

@@ -275,10 +275,7 @@ func (x *identity) plug(ctx context.Context, ids ...string) error {
 
 func judgeIdentity(c *spec.Case) {
 	facts := spec.Facts[identityFacts](c)
-	if facts.Absent != "" {
-		for _, id := range c.Scenario.Requirements {
-			notAsked(c, id, facts.Absent)
-		}
+	if absent(c, facts.Absent) {
 		return
 	}
 	j := newJudged(c)

@@ -36,7 +36,12 @@ type tally struct {
 }
 
 func (y *tally) violation(id, kind, subject, detail string) {
-	y.Found = append(y.Found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: true})
+	y.found(id, kind, subject, detail, true)
+}
+
+// found is violation for what may not be the system's doing: confirmed says that it is.
+func (y *tally) found(id, kind, subject, detail string, confirmed bool) {
+	y.Found = append(y.Found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: confirmed})
 }
 
 func (y *tally) judge(c *spec.Case, id string) {

@@ -9,6 +9,7 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
+	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
 	"plumbline/reports"
@@ -198,7 +199,7 @@ type stretch struct {
 
 // within judges stretches of time that must each stay below a limit. One that
 // never ended is a finding of the caller's; one that the rig itself may have held
-// up decides nothing. least is how many it takes.
+// up, whether it ended or not, decides nothing. least is how many it takes.
 func (j *judged) within(id, name string, times []stretch, found []reports.Finding, least int64) {
 	limit, excused := j.Limit(id), int64(0)
 	figure := &reports.Measurement{
@@ -214,6 +215,8 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 		}
 		figure.Estimate = max(figure.Estimate, ms)
 	}
+	found, never := doubted(found, j.gaps, limit.Time, j.watchedTo())
+	excused += never
 	if len(times) == 0 {
 		figure.Estimate = nan // what never came to an end took no time of which one could tell
 	}
@@ -221,6 +224,45 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.Seed(),
 		Gates: append(j.sound(id), rigAway(excused)...),
 	}))
+}
+
+// watchedTo returns until when the viewers of the recording were watched: the end of
+// its drain, or its last event.
+func (j *judged) watchedTo() (to int64) {
+	for _, e := range j.history.Log().Events {
+		if e.Kind == record.DrainEnd {
+			return e.At
+		}
+		to = max(to, e.At)
+	}
+	return to
+}
+
+// doubted returns findings of what never came, from when each says on until it was
+// watched no more, without the confirmation of those that the rig itself may have
+// brought about, and how many those are.
+func doubted(found []reports.Finding, gaps []oracle.Gap, limit time.Duration, to int64) (list []reports.Finding, doubts int64) {
+	list = slices.Clone(found)
+	for i, f := range list {
+		from := int64(f.At)
+		if f.Confirmed && oracle.Excused(gaps, limit, time.Duration(to-from), from, to) {
+			list[i].Confirmed = false
+			doubts++
+		}
+	}
+	return list, doubts
+}
+
+// watchedFor returns findings of what never came, each of which was watched for so long
+// only, without the confirmation of those that the rig itself may have brought about.
+func (j *judged) watchedFor(id string, found []reports.Finding, watch time.Duration) (list []reports.Finding) {
+	doubts := int64(0)
+	for _, f := range found {
+		one, n := doubted([]reports.Finding{f}, j.gaps, j.Limit(id).Time, int64(f.At)+int64(watch))
+		list, doubts = append(list, one...), doubts+n
+	}
+	j.unmet = append(j.unmet, rigAway(doubts)...)
+	return list
 }
 
 // rigAway is the gate of times above a limit that the rig itself may have held
@@ -279,6 +321,18 @@ func (j *judged) lines() []reports.Limit {
 		}
 	}
 	return lines
+}
+
+// absent reports whether there is a reason why nothing of the scenario could be put
+// to this system on this machine, and tells it for each of its requirements.
+func absent(c *spec.Case, why string) bool {
+	if why == "" {
+		return false
+	}
+	for _, id := range c.Scenario.Requirements {
+		notAsked(c, id, why)
+	}
+	return true
 }
 
 // notAsked tells why a requirement could not be put to this system on this machine.

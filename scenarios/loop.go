@@ -233,10 +233,7 @@ func (s sought) told(ctx context.Context, limit time.Duration, at int64) []oracl
 
 func judgeLoop(c *spec.Case) {
 	facts := spec.Facts[loopFacts](c)
-	if facts.Absent != "" {
-		for _, id := range []string{"HIL-01", "HIL-02", "HIL-03"} {
-			notAsked(c, id, facts.Absent)
-		}
+	if absent(c, facts.Absent) {
 		return
 	}
 	j := newJudged(c)

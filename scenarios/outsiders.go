@@ -173,14 +173,18 @@ func revoke(ctx context.Context, b *harness.Bench, wait time.Duration) (lifetime
 	})
 }
 
-// outlivedWait is how long a session is watched at least after it had to end.
-const outlivedWait = 15 * time.Second
+const (
+	// outlivedWait is how long a session is watched at least after it had to end.
+	outlivedWait = 15 * time.Second
+	// outlivedFrame bounds one frame of a session that is watched, in bytes.
+	outlivedFrame = 16 << 20
+)
 
 // live opens a session, waits until it is served, calls end, which returns the
 // instant from which on the session must not live, and waits for its close.
 func live(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
 	l, err := liveOn(ctx, b, id, token, wait, end)
-	l.From = b.Clock.Now() - int64(l.After)
+	l.From = b.Clock.Now() - int64(max(l.After, l.Watched))
 	return l, err
 }
 
@@ -190,19 +194,20 @@ func liveOn(ctx context.Context, b *harness.Bench, id, token string, wait time.D
 		return outlivedInGuise(ctx, b, id, token, wait, end)
 	}
 	way := viewer.ProbeSpec{
-		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: wait, MaxBytes: 64 << 20,
+		URL: b.SUT.ViewerURL(), TLS: b.SUT.TLS(), Origins: []string{b.SUT.Origin()}, Wait: wait, MaxBytes: outlivedFrame,
 		Steps: text(hello(token), sub(harness.AllTopics)),
 	}
 	return outlived(ctx, way, id, end)
 }
 
-// outlived is live with any way in.
+// outlived is live with any way in. Whatever the session brings meanwhile is not kept.
 func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (time.Time, error)) (lifetime, error) {
-	admitted := make(chan struct{})
-	var once sync.Once
-	way.Until = func(frame []byte) bool {
-		if typeOf(frame) == "batch" {
-			once.Do(func() { close(admitted) })
+	admitted, in := make(chan struct{}), false
+	way.Forget = true
+	way.Until = func(frame []byte) bool { // on one goroutine
+		if !in && typeOf(frame) == "batch" {
+			in = true
+			close(admitted)
 		}
 		return false
 	}
@@ -225,14 +230,21 @@ func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (
 		return lifetime{}, err
 	}
 	switch {
+	case r.CloseCode == 0 && !r.EOF && r.Err != nil:
+		return lifetime{Unwatched: r.Err.Error()}, nil //nolint:nilerr // what the session came to, and no fault of the harness
 	case r.CloseCode == 0 && !r.EOF:
-		return lifetime{Found: []reports.Finding{{
-			Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
-			Detail: "the session was still open when the harness gave up waiting",
-		}}}, nil
+		return stillOpen(id, ended.Sub(from)), nil
 	case ended.Before(from):
 		return lifetime{Early: from.Sub(ended)}, nil
 	default:
 		return lifetime{After: ended.Sub(from)}, nil
 	}
+}
+
+// stillOpen is a session that was watched for so long after it had to end.
+func stillOpen(id string, watched time.Duration) lifetime {
+	return lifetime{Watched: max(watched, 1), Found: []reports.Finding{{
+		Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
+		Detail: fmt.Sprintf("the session was still open %s after it had to end", watched.Round(100*time.Millisecond)),
+	}}}
 }

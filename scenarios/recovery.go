@@ -160,6 +160,7 @@ func driveHalfOpen(ctx context.Context, t *spec.Trial) {
 
 func judgeHalfOpen(c *spec.Case) {
 	j, seen := newJudged(c), spec.Facts[silences](c)
-	j.within("REC-03", "onset of silence to the connection's end", seen.Times, seen.Found, j.samples("REC-03"))
+	found := j.watchedFor("REC-03", seen.Found, 2*j.Limit("REC-03").Time)
+	j.within("REC-03", "onset of silence to the connection's end", seen.Times, found, j.samples("REC-03"))
 	j.show("t0i→t4, half-open viewers", slotOf(10*time.Second))
 }

@@ -224,10 +224,7 @@ func (x *seams) one(ctx context.Context, device string, b befall, hold time.Dura
 
 func judgeSeams(c *spec.Case) {
 	facts := spec.Facts[seamsFacts](c)
-	if facts.Absent != "" {
-		for _, id := range c.Scenario.Requirements {
-			notAsked(c, id, facts.Absent)
-		}
+	if absent(c, facts.Absent) {
 		return
 	}
 	j := newJudged(c)

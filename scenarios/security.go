@@ -37,6 +37,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"plumbline/harness"
@@ -248,8 +249,28 @@ type lifetime struct {
 	After time.Duration     `json:"after_ns"`
 	Early time.Duration     `json:"early_ns"` // it ended so long before it had to: nothing is shown
 	Found []reports.Finding `json:"found"`
+	// Watched is how long it was watched after it should have ended, where it never did.
+	Watched time.Duration `json:"watched_ns,omitempty"`
+	// Unwatched is why it could be watched no longer though nobody ended it, "" when it could.
+	Unwatched string `json:"unwatched,omitempty"`
 	// Unserved is why the session got nothing from the beginning, "" when it did.
 	Unserved string `json:"unserved,omitempty"`
+}
+
+// watchedInVain are the gates of a session that was not seen to end, and that was not
+// watched for long enough, or by a rig that did not run all the while.
+func (l lifetime) watchedInVain(limit time.Duration, gaps []oracle.Gap) []stats.Gate {
+	switch {
+	case l.Watched > 0 && l.Watched <= limit:
+		return []stats.Gate{{
+			Reason: reports.ReasonSamples, Cure: "a hook that takes less time to revoke",
+			Detail: fmt.Sprintf("the session was watched for %s after it had to end, and may live for %s", l.Watched.Round(time.Millisecond), limit),
+		}}
+	case oracle.Excused(gaps, limit, l.Watched, l.From, l.From+int64(l.Watched)):
+		return rigAway(1)
+	default:
+		return nil
+	}
 }
 
 // judge judges a lifetime; gaps are those in which the rig itself did not run.
@@ -272,11 +293,22 @@ func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	if l.Unserved != "" {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a bridge that serves a rightful session", Detail: "the session was never served: " + l.Unserved})
 	}
-	if len(l.Found) > 0 {
+	if l.Unwatched != "" {
+		ms = nan // nobody knows
+		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a bridge that keeps its protocol", Detail: "the session could not be watched to its end: " + l.Unwatched})
+	}
+	found := slices.Clone(l.Found)
+	if len(found) > 0 {
 		ms = nan // it never ended
+		if open := l.watchedInVain(limit, gaps); len(open) > 0 {
+			gates = append(gates, open...)
+			for i := range found {
+				found[i].Confirmed = false
+			}
+		}
 	}
 	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
-		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: 1, Findings: l.Found, Gates: gates, Seed: c.Seed(),
+		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: 1, Findings: found, Gates: gates, Seed: c.Seed(),
 		Figure: &reports.Measurement{
 			Name: name, Unit: "ms", Estimate: ms, Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
 			Limit: reports.Float(limit.Seconds() * 1e3), Runs: []reports.Float{ms},

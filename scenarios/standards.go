@@ -53,6 +53,27 @@ type examined struct {
 	// Absent says why the suite does not apply, Trouble why it showed nothing.
 	Absent  string `json:"absent"`
 	Trouble string `json:"trouble"`
+	// Spans says when those that failed were at work.
+	Spans map[string]caseSpan `json:"spans,omitempty"`
+}
+
+// caseSpan is when a case was at work, on the run clock of a bench.
+type caseSpan struct {
+	Bench string `json:"bench"` // its folder
+	From  int64  `json:"from_ns"`
+	To    int64  `json:"to_ns"`
+}
+
+// casePatience is how long a case waits for what ought to come at once. Also what it
+// is to see within a longer time, a rig that stood still for a tenth of this may have
+// missed, or not have done in time itself.
+const casePatience = min(ws.DefaultPatience, mqtt.DefaultPatience)
+
+// stood reports whether the rig itself stood still while the case was at work. Of
+// what was sent wrongly (a standing rule), and of what ended the system, time is no part.
+func (e *examined) stood(k conform.Case, gaps map[string][]oracle.Gap) bool {
+	at, known := e.Spans[k.ID]
+	return known && !k.Killed && oracle.Stood(gaps[at.Bench], casePatience, at.From, at.To)
 }
 
 func driveStandards(ctx context.Context, t *spec.Trial) {
@@ -86,6 +107,37 @@ type examination struct {
 	step    func(format string, args ...any)
 	benches []*harness.Bench
 	found   conformance
+	ran     map[caseRun]caseSpan
+}
+
+// caseRun is one run of a case; it may have several.
+type caseRun struct {
+	id    string
+	began time.Time
+}
+
+// note keeps when cases were at work.
+func (x *examination) note(b *harness.Bench, cases []conform.Case) {
+	if x.ran == nil {
+		x.ran = map[caseRun]caseSpan{}
+	}
+	for _, k := range cases {
+		if began, ended := k.Span(); !began.IsZero() {
+			x.ran[caseRun{k.ID, began}] = caseSpan{b.Folder(), int64(began.Sub(b.Clock.Epoch())), int64(ended.Sub(b.Clock.Epoch()))}
+		}
+	}
+}
+
+// enter adds a case to those of its suite.
+func (x *examination) enter(e *examined, k conform.Case) {
+	e.Cases = append(e.Cases, k)
+	began, _ := k.Span()
+	if at, known := x.ran[caseRun{k.ID, began}]; known && k.Verdict == conform.Fail {
+		if e.Spans == nil {
+			e.Spans = map[string]caseSpan{}
+		}
+		e.Spans[k.ID] = at
+	}
 }
 
 // rules returns those of the suites that were asked for.
@@ -147,7 +199,9 @@ func (x *examination) run(ctx context.Context, b *harness.Bench, only []string) 
 	both.Wait()
 	x.found.WebSocket.trouble(webErr)
 	x.found.MQTT.trouble(brokerErr)
-	return slices.Concat(web.Cases, broker.Cases), errors.Join(webErr, brokerErr)
+	cases := slices.Concat(web.Cases, broker.Cases)
+	x.note(b, cases)
+	return cases, errors.Join(webErr, brokerErr)
 }
 
 // trouble keeps what a suite came to, the last time.
@@ -173,10 +227,10 @@ func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err err
 			c.Evidence = nil
 		}
 		if e := x.found.WebSocket; e != nil && strings.HasPrefix(c.ID, "WS-") {
-			e.Cases = append(e.Cases, c)
+			x.enter(e, c)
 		}
 		if e := x.found.MQTT; e != nil && strings.HasPrefix(c.ID, "MQTT") {
-			e.Cases = append(e.Cases, c)
+			x.enter(e, c)
 		}
 	}
 	for _, e := range []*examined{x.found.WebSocket, x.found.MQTT} {
@@ -197,14 +251,19 @@ func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err err
 }
 
 func judgeStandards(c *spec.Case) {
-	found := spec.Facts[conformance](c)
-	found.WebSocket.judge(c, "PRO-01", found.Deaths)
-	found.MQTT.judge(c, "PRO-03", found.Deaths)
+	found, gaps := spec.Facts[conformance](c), map[string][]oracle.Gap{}
+	for _, r := range c.Benches() {
+		gaps[r.Folder()] = r.Gaps
+	}
+	found.WebSocket.judge(c, "PRO-01", found.Deaths, gaps)
+	found.MQTT.judge(c, "PRO-03", found.Deaths, gaps)
 }
 
 // judge makes of each case that binds and was decided one check, and of each
-// that ended the system, whether it binds or not.
-func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death) {
+// that ended the system, whether it binds or not. gaps are those in which the rig
+// itself did not run, by bench: what failed in one of them is not held against the
+// system.
+func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death, gaps map[string][]oracle.Gap) {
 	if e == nil || !c.Applies(id) {
 		return
 	}
@@ -222,19 +281,29 @@ func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death) {
 		}
 	}
 	var open []string
+	doubts := int64(0)
 	for _, k := range e.Cases {
 		switch {
 		case k.Level != conform.Must && !k.Killed:
 		case k.Verdict == conform.Fail:
 			in.Checks++
+			stood := e.stood(k, gaps)
+			if stood {
+				doubts++
+			}
 			in.Findings = append(in.Findings, reports.Finding{
-				Requirement: id, Kind: k.ID, Subject: k.Section, Confirmed: true, Detail: fmt.Sprintf("%s %s", k.Text, k.Detail), Context: told(k.Evidence),
+				Requirement: id, Kind: k.ID, Subject: k.Section, Confirmed: !stood, Detail: fmt.Sprintf("%s %s", k.Text, k.Detail), Context: told(k.Evidence),
 			})
 		case k.Verdict == conform.Pass:
 			in.Checks++
 		case k.Verdict != conform.NotApplicable:
 			open = append(open, k.ID+": "+k.Detail)
 		}
+	}
+	if doubts > 0 {
+		in.Gates = append(in.Gates, stats.Gate{
+			Reason: reports.ReasonRig, Cure: "a quieter machine", Detail: fmt.Sprintf("%d cases failed while the rig itself did not run", doubts),
+		})
 	}
 	if len(open) > 0 {
 		in.Gates = append(in.Gates, stats.Gate{

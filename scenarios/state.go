@@ -151,7 +151,10 @@ func (j *judged) lastValues(id string, facts lateFacts, least int64) {
 		}
 		times = append(times, stretch{s.At, s.Took})
 	}
+	met := j.unmet
+	found = j.watchedFor(id, found, patient(j.Limit(id), lateStay))
 	j.within(id, "connection to the last value of a device", times, found, least)
+	j.unmet = met
 }
 
 // neverOlder judges that no viewer was given a value older than one it had.

@@ -173,8 +173,7 @@ func (a aged) death(c *spec.Case, id string, wrap time.Duration) reports.Result 
 
 func judgeUptime(c *spec.Case) {
 	facts := spec.Facts[uptimeFacts](c)
-	if facts.Absent != "" {
-		notAsked(c, "RES-07", facts.Absent)
+	if absent(c, facts.Absent) {
 		return
 	}
 	benches := map[string]*harness.Recorded{}

@@ -268,9 +268,7 @@ func driveWires(ctx context.Context, t *spec.Trial) {
 
 func judgeWires(c *spec.Case) {
 	facts := spec.Facts[wiresFacts](c)
-	if facts.Absent != "" {
-		notAsked(c, "HW-01", facts.Absent)
-		notAsked(c, "HW-02", facts.Absent)
+	if absent(c, facts.Absent) {
 		return
 	}
 	j := newJudged(c)

@@ -70,6 +70,10 @@ type Case struct {
 	began, ended time.Time // zero when it was not begun, and of a standing rule
 }
 
+// Span returns when the case began and ended; zero when it was not begun, and of a
+// standing rule. What was encoded in between has none.
+func (c Case) Span() (began, ended time.Time) { return c.began, c.ended }
+
 // Exchange is one step of a transcript: bytes that one side sent, or a note.
 type Exchange struct {
 	At     time.Duration `json:"at_ns"`          // since the case began
