@@ -47,6 +47,10 @@ func TestWhatIsWaitedForInVainIsAskedOfTheRigToo(t *testing.T) {
 	}
 	stays := takeoverFacts{Watched: 5 * time.Second}
 	served := takeoverFacts{Closed: true, Served: 3, Last: 400 * time.Millisecond}
+	h, err := oracle.Index(goodLog())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		judge func(at int64) func(*judged)
 		kind  string
@@ -58,10 +62,10 @@ func TestWhatIsWaitedForInVainIsAskedOfTheRigToo(t *testing.T) {
 		"a ghost that is served yet": {func(at int64) func(*judged) { return ghost(at, served) }, "ghost-served"},
 	} {
 		for at, want := range map[int64]reports.Verdict{before: reports.Fail, meanwhile: reports.Inconclusive} {
-			r := judgement(t, goodLog(), func(j *judged) {
-				j.gaps = asleep
-				c.judge(at)(j)
-			})
+			j := judgedOf(t, h)
+			j.gaps = asleep
+			c.judge(at)(j)
+			r := only(t, j.Case)
 			if r.Verdict != want || (want == reports.Inconclusive && r.Reason != reports.ReasonRig) {
 				t.Errorf("%s from second %d on: %s(%s): %s", name, at, r.Verdict, r.Reason, r.Sentence)
 			}
