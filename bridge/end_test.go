@@ -122,6 +122,7 @@ func drainWhileBehind(t *testing.T) (slow bool, err error) {
 
 // TestDrainBeforeHello: a session that opens while the bridge drains gets its welcome first, then the notice, then the close.
 func TestDrainBeforeHello(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) { c.Drain.Spread = config.Duration(2 * time.Second) })
 	var early []*viewer
 	for range 5 {

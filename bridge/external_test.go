@@ -133,8 +133,10 @@ func restarts(t *testing.T) int {
 // TestN93ExternalBrokerRestarts: a Mosquitto that is restarted again and again under 500 messages a second. Its publisher sends
 // again what was not acknowledged; with a producer sequence nothing comes twice, and nothing is lost in either case.
 func TestN93ExternalBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	for _, seq := range []bool{true, false} {
 		t.Run(fmt.Sprintf("sequence=%v", seq), func(t *testing.T) {
+			t.Parallel()
 			broker := brokertest.New(t, brokertest.Lines)
 			r := run(t, externalOnly(broker.Addr))
 			eventually.Must(t, "the bridge to subscribe", r.b.externallyConnected)

@@ -227,6 +227,7 @@ func TestPingsInsideAFragmentedHello(t *testing.T) {
 }
 
 func TestN70PeerThatDoesNotClose(t *testing.T) {
+	t.Parallel()
 	r := run(t, nil)
 	v := r.raw(t)
 	if _, err := v.conn.Write(frame(0x81, `{"type":"x"}`)); err != nil {
@@ -241,6 +242,7 @@ func TestN70PeerThatDoesNotClose(t *testing.T) {
 
 // TestN73SilentViewerIsCut: no byte for one and a half heartbeats.
 func TestN73SilentViewerIsCut(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(time.Second) })
 	v := r.raw(t)
 	if _, err := v.conn.Write(frame(0x81, `{"type":"hello","token":"`+r.token(nil)+`"}`)); err != nil {

@@ -252,6 +252,7 @@ func TestN06NoOriginWithCookie(t *testing.T) {
 
 // TestN14HeaderDribble: a handshake that comes byte by byte ends at the limit, however lively it is.
 func TestN14HeaderDribble(t *testing.T) {
+	t.Parallel()
 	r := run(t, nil)
 	conn, err := tls.Dial("tcp", r.b.Addresses().Viewers, r.tls())
 	if err != nil {

@@ -40,6 +40,7 @@ func TestN37ExpiryCutsTheSession(t *testing.T) { // SEC-04
 
 // TestLongLife: an end so far away that a time.Duration cannot hold it is no end now.
 func TestLongLife(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	v := r.open(map[string]any{"exp": 253402300799})
 	for range 3 {

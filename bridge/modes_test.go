@@ -3,9 +3,12 @@ package bridge
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eclipse/paho.golang/paho"
 
 	"plumbline/bridge/config"
 )
@@ -78,53 +81,62 @@ func TestModesConserve(t *testing.T) {
 	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	for _, as := range tongues[:3] {
-		for mode, more := range map[string]map[string]any{
-			"all": {}, "latest": {}, "latest 20": {"tick_ms": 20}, "sample": {"every_ms": 150},
-		} {
-			t.Run(as.name+" "+mode, func(t *testing.T) {
-				r := &running{t: t, b: r.b, cfg: r.cfg}
-				s := r.speak(as)
-				msg := map[string]any{"type": "sub", "id": 3, "filter": "m/+", "mode": strings.Fields(mode)[0]}
-				for k, v := range more {
-					msg[k] = v
+		t.Run(as.name, func(t *testing.T) {
+			s := (&running{t: t, b: r.b, cfg: r.cfg}).speak(as)
+			delivered, conflated := map[string]uint64{}, map[string]uint64{}
+			for mode, more := range map[string]map[string]any{
+				"all": {}, "latest": {}, "latest 20": {"tick_ms": 20}, "sample": {"every_ms": 150},
+			} {
+				id := len(delivered) + 3
+				n, left := s.conserves(p, id, mode, more)
+				if delivered[fmt.Sprint(id)] = n; mode != "all" {
+					conflated[fmt.Sprint(id)] = left
 				}
-				s.send(msg)
-				ok := s.want("subok")
-				if want := strings.Fields(mode)[0]; mode != "all" && ok.Mode != want || mode == "all" && ok.Mode != "" {
-					t.Errorf("subok %+v", ok)
-				}
-				const messages = 300
-				published := beside(t, func() (err error) {
-					for i := 0; i < messages && err == nil; i++ {
-						err = send(p, fmt.Sprintf("m/%d", i%3), fmt.Sprint(i))
-					}
-					return err
-				})
-				last, delivered, conflated := map[string]string{}, uint64(0), uint64(0)
-				for cursor := ok.Offset; delivered+conflated < messages; {
-					m := s.want("batch")
-					if m.From != cursor || (m.Conflated == nil) != (mode == "all" || m.Open) {
-						t.Fatalf("%+v after %d", m, cursor)
-					}
-					if cursor = m.To; m.Conflated != nil {
-						conflated += *m.Conflated
-					}
-					for _, one := range m.Readings {
-						last[one.Topic] = one.Payload
-						delivered++
-					}
-				}
-				if delivered+conflated != messages || (conflated > 0) != (mode != "all") || last["m/0"] != "297" || last["m/1"] != "298" || last["m/2"] != "299" {
-					t.Errorf("%d delivered, %d conflated, last %v", delivered, conflated, last)
-				}
-				published()
-				h := s.want("heartbeat")
-				if n, there := h.Counts["3"]; h.Delivered["3"] != delivered || n != conflated || there != (mode != "all") {
-					t.Errorf("heartbeat %v %v, counted %d and %d", h.Delivered, h.Counts, delivered, conflated)
-				}
-			})
+			}
+			if h := s.want("heartbeat"); !maps.Equal(h.Delivered, delivered) || !maps.Equal(h.Counts, conflated) {
+				t.Errorf("heartbeat %v %v, counted %v and %v", h.Delivered, h.Counts, delivered, conflated)
+			}
+		})
+	}
+}
+
+// conserves publishes under a topic of its own and counts what a subscription with the mode makes of it.
+func (s *speaker) conserves(p *paho.Client, id int, name string, more map[string]any) (delivered, conflated uint64) {
+	s.t.Helper()
+	mode, topic := strings.Fields(name)[0], fmt.Sprintf("m%d/", id)
+	msg := map[string]any{"type": "sub", "id": id, "filter": topic + "+", "mode": mode}
+	maps.Copy(msg, more)
+	s.send(msg)
+	ok := s.want("subok")
+	if name != "all" && ok.Mode != mode || name == "all" && ok.Mode != "" {
+		s.t.Errorf("%s: subok %+v", name, ok)
+	}
+	const messages = 300
+	published := beside(s.t, func() (err error) {
+		for i := 0; i < messages && err == nil; i++ {
+			err = send(p, topic+fmt.Sprint(i%3), fmt.Sprint(i))
+		}
+		return err
+	})
+	last := map[string]string{}
+	for cursor := ok.Offset; delivered+conflated < messages; {
+		m := s.want("batch")
+		if string(m.ID) != fmt.Sprint(id) || m.From != cursor || (m.Conflated == nil) != (name == "all" || m.Open) {
+			s.t.Fatalf("%s: %+v after %d", name, m, cursor)
+		}
+		if cursor = m.To; m.Conflated != nil {
+			conflated += *m.Conflated
+		}
+		for _, one := range m.Readings {
+			last[strings.TrimPrefix(one.Topic, topic)] = one.Payload
+			delivered++
 		}
 	}
+	if delivered+conflated != messages || (conflated > 0) != (name != "all") || last["0"] != "297" || last["1"] != "298" || last["2"] != "299" {
+		s.t.Errorf("%s: %d delivered, %d conflated, last %v", name, delivered, conflated, last)
+	}
+	published()
+	return delivered, conflated
 }
 
 func TestModeBounds(t *testing.T) {

@@ -43,6 +43,7 @@ func decode64(tb testing.TB, text string) []byte {
 }
 
 func TestWholePath(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	r.publish(p, "plant/1/temp", "20.0")

@@ -34,6 +34,7 @@ func deaf(t *testing.T, conn *net.TCPConn) {
 
 // TestN73EventsOfWhoIsOutOfReachEnd: a stream whose viewer acknowledges nothing any more gives its place back after some heartbeats.
 func TestN73EventsOfWhoIsOutOfReachEnd(t *testing.T) {
+	t.Parallel()
 	r := run(t, func(c *Config) {
 		c.Viewers.Heartbeat, c.Viewers.WriteTimeout = config.Duration(200*time.Millisecond), config.Duration(2*time.Second)
 	})
