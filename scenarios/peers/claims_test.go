@@ -21,6 +21,7 @@ func TestClaims(t *testing.T) {
 		"bridged-poll.yaml": {sut.CapTLS, sut.CapAuth, sut.CapOriginCheck, sut.CapResume},
 	} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			t.Parallel()
 			rig := rigOf(t, file, nil)
 			b := open(t, rig, harness.Plan{Name: "claims", Load: load})
 			claims, err := b.Claims(limited(t))

@@ -30,6 +30,7 @@ func TestInit(t *testing.T) {
 		{"bridged-sse.yaml", nil, []string{"refuses a viewer without a token (HTTP status 401", "token: {in: header}", "capabilities: [authentication, tls]"}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
+			t.Parallel()
 			options := sut.Options{}
 			if c.file != "bridged.sut.yaml" {
 				d, err := sut.Load(c.file)

@@ -154,6 +154,7 @@ func whole(t *testing.T, b *harness.Bench) {
 func TestSteady(t *testing.T) {
 	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			t.Parallel()
 			if strings.HasPrefix(file, "node") {
 				installed(t, "node", "node/node_modules/mqtt")
 			}
@@ -171,6 +172,7 @@ func TestForeignSensors(t *testing.T) {
 	installed(t, "node", "mosquitto", "node/node_modules/mqtt")
 	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			t.Parallel()
 			rig := rigOf(t, file, nil)
 			specs, err := harness.ParseDevices("test.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: test\ndevices:\n  - {id: plug, kind: mqtt-twin, period: 20ms}\n"))
 			must(t, err)
@@ -189,11 +191,16 @@ func TestForeignSensors(t *testing.T) {
 func TestResumes(t *testing.T) {
 	for _, file := range []string{"bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml", "node.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			t.Parallel()
 			installed(t, "mosquitto")
 			if file == "node.yaml" {
 				installed(t, "node", "mosquitto", "node/node_modules/mqtt")
 			}
 			rig := rigOf(t, file, nil)
+			load := load
+			if !rig.Has(sut.CapResume) {
+				load.Drain = 2 * time.Second // all of it is waited for what was missed
+			}
 			b := open(t, rig, harness.Plan{Name: "away", Load: load, ViewerFault: true})
 			must(t, b.Around(limited(t), "away", 300*time.Millisecond, time.Second, func(ctx context.Context) error {
 				return fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(true), 500*time.Millisecond)
