@@ -98,13 +98,13 @@ func title(run *Run) string {
 }
 
 func (i Issue) place(run *Run) string {
-	rig := "rig " + notStated
+	rig := "rig: " + notStated
 	if i.Laboratory.Rig != "" {
-		rig = "rig " + i.Laboratory.Rig
+		rig = "rig: " + i.Laboratory.Rig
 	}
-	site := "site " + notStated
+	site := "site: " + notStated
 	if i.Laboratory.Site != "" {
-		site = "site " + i.Laboratory.Site
+		site = "site: " + i.Laboratory.Site
 	}
 	env := run.Environment
 	return joined("; ", rig, site, joined(" ", env["platform"], env["kernel"], env["arch"], env["cpu"]))

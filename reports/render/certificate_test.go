@@ -39,7 +39,7 @@ func TestCertificatePage(t *testing.T) {
 	c := sampleCertificate(t)
 	page := certificatePage(t, c)
 	for _, want := range []string{
-		c.ID, c.SUT.Name, "profile <b>bench 1.0</b>", "Example Laboratory, 1 Test Street", "rig 7", "hall 3", "2025-11-23 10:00:00 UTC to 2026-11-23 10:00:00 UTC",
+		c.ID, c.SUT.Name, "profile <b>bench 1.0</b>", "Example Laboratory, 1 Test Street", "rig: rig 7", "site: hall 3", "2025-11-23 10:00:00 UTC to 2026-11-23 10:00:00 UTC",
 		c.Signer, c.EvidenceRoot, c.SUT.Artifacts[0].SHA256, "Not issued under accreditation", "Customer Ltd", "A. Person", "End of certificate " + c.ID, "VERIFY.md",
 		"LAT-01", "Median latency", "SEC-05", "N/A",
 	} {

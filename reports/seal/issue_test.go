@@ -136,7 +136,7 @@ func TestIssuedRunVerifies(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if v.Certificate != out.ID || !v.Issued.Equal(terms().Issued) || !v.NotAfter.Equal(terms().Issued.Add(reports.CertificateLife)) ||
-			v.Root != l.list.Root.ID || v.List != 1 || v.Pinned != trust.pinned() || len(v.Statements) != 4 {
+			v.Root != l.list.Root.ID || v.List != 1 || !v.Listed.Equal(epoch) || v.Pinned != trust.pinned() || len(v.Statements) != 4 {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
@@ -345,7 +345,7 @@ func TestEveryItemOf17025(t *testing.T) {
 				says[item.Letter] = item.Says
 			}
 			for letter, want := range map[string]string{
-				"a": "est report", "b": "stated by the operator|Example Laboratory, 1 Test Street", "c": "rig ", "d": d.Issue.ID, "e": "Customer Ltd",
+				"a": "est report", "b": "stated by the operator|Example Laboratory, 1 Test Street", "c": "rig: ", "d": d.Issue.ID, "e": "Customer Ltd",
 				"f": run.Profile.Digest, "g": run.SUT.Artifacts[0].SHA256, "h": "1970-01-01 00:16:40 UTC", "i": "1970-01-01 00:18:10 UTC",
 				"j": "2026-11-23 13:00:00 UTC", "k": "seed 0", "l": "relate only to the item tested", "m": "3 requirements", "n": "none", "o": "A. Person", "p": "none",
 			} {

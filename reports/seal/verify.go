@@ -24,7 +24,8 @@ type Verification struct {
 	Verdict     reports.Verdict    // overall, judged again from summary.json
 	Result      string             // of the signed statement: PASSED, WARNED or FAILED
 	KeyID       string             // fingerprint of the key, see KeyID
-	Pinned      bool               // who may sign was given by the caller, not taken from the directory
+	Pinned      bool               // who may sign was given by the caller, as a key or a root, not taken from the directory
+	ByRoot      bool               // … as a root
 	Files       int                // files covered by the manifest
 	Bytes       int64              // their size
 	Statements  []string           // files signed beside the report statement
@@ -33,6 +34,7 @@ type Verification struct {
 	NotAfter    time.Time          // end of the certificate
 	Root        string             // fingerprint of the root that vouches for the key; "" when none does
 	List        uint64             // number of the key list that was used
+	Listed      time.Time          // date of that list: later revocations are not in it
 	Artifacts   []reports.Evidence // what was tested
 }
 
@@ -45,7 +47,10 @@ func (v Verification) String() string {
 		text += fmt.Sprintf("; certificate %s holds until %s", v.Certificate, date(v.NotAfter))
 	}
 	if v.Root != "" {
-		text += fmt.Sprintf("; root %s vouches for the key in its list number %d", v.Root, v.List)
+		text += fmt.Sprintf("; root %s vouches for the key in its list number %d of %s", v.Root, v.List, date(v.Listed))
+	}
+	if v.ByRoot {
+		return text + ", and that root is the one that was given"
 	}
 	if v.Pinned {
 		return text + "; the signer is the holder of the given key"
@@ -98,9 +103,9 @@ func Check(ctx context.Context, dir string, trust Trust) (*Verification, error) 
 		return nil, err
 	}
 	v := &Verification{Run: c.run.ID, Verdict: c.run.Judge(), Result: c.result.GetResult(), KeyID: id,
-		Pinned: trust.pinned(), Files: len(c.manifest.Files), Bytes: size, Statements: c.beside, Artifacts: c.run.SUT.Artifacts}
+		Pinned: trust.pinned(), ByRoot: trust.Key == nil && trust.Root != nil, Files: len(c.manifest.Files), Bytes: size, Statements: c.beside, Artifacts: c.run.SUT.Artifacts}
 	if c.keys.list != nil {
-		v.Root, v.List = c.keys.list.Root.ID, c.keys.list.Sequence
+		v.Root, v.List, v.Listed = c.keys.list.Root.ID, c.keys.list.Sequence, c.keys.list.Issued
 	}
 	if err := c.checkBeside(ctx, v); err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func verifyRun(ctx context.Context, s streams, f *verifyFlags, path string, trus
 	}
 	verified, err := seal.Check(ctx, dir, trust)
 	if err != nil {
-		return refuse(s.err, dir, err)
+		return refuse(s.err, dir, fmt.Sprintf("verify %q: failed; do not trust this run directory", dir), err)
 	}
 	fmt.Fprintln(s.out, console.Clean(verified.String()))
 	if err := checkArtifacts(ctx, s, f.artifacts, verified.Artifacts); err != nil {
@@ -150,7 +150,7 @@ func verifySingle(ctx context.Context, s streams, f *verifyFlags, path string, t
 	}
 	single, err := seal.CheckSingle(ctx, path, trust)
 	if err != nil {
-		return refuse(s.err, filepath.Dir(path), err)
+		return refuse(s.err, filepath.Dir(path), fmt.Sprintf("verify %q: failed; do not trust this statement", path), err)
 	}
 	for _, a := range single.Subjects {
 		fmt.Fprintf(s.out, "  %s  %s\n", console.Clean(a.SHA256), console.Clean(a.Path))
@@ -185,7 +185,7 @@ func checkArtifacts(ctx context.Context, s streams, own []string, tested []repor
 	if len(failed) == 0 {
 		return nil
 	}
-	return refuse(s.err, "", errors.Join(failed...))
+	return refuse(s.err, "", fmt.Sprintf("%d files of yours are not what was tested", len(failed)), errors.Join(failed...))
 }
 
 func whose(trust seal.Trust) string {
@@ -211,29 +211,27 @@ func runDirectory(path string) (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// refuse names every failing file, one a line, and what to do about it.
-func refuse(w io.Writer, dir string, err error) error {
+// refuse names every failing file, one a line, and returns what follows from it
+// and what to do about it.
+func refuse(w io.Writer, dir, verdict string, err error) error {
 	var all interface{ Unwrap() []error }
 	failures := []error{err}
 	if errors.As(err, &all) {
 		failures = all.Unwrap()
 	}
 	var mends []string
-	named := 0
 	for _, f := range failures {
 		var known *seal.Error
 		if errors.As(f, &known) {
-			named++
 			fmt.Fprintf(w, "%s: %s: %s\n", console.Clean(filepath.Join(dir, known.File)), known.Reason, console.Clean(known.Detail))
 			if mend := known.Reason.Mend(); !slices.Contains(mends, mend) {
 				mends = append(mends, mend)
 			}
 		}
 	}
-	if named == 0 {
+	if len(mends) == 0 {
 		// Not a failed check: the check itself was not possible.
 		return exit.With(reports.ExitVerify, fmt.Errorf("verify %q: %w", dir, err), "")
 	}
-	return exit.With(reports.ExitVerify, fmt.Errorf("verify %q: failed in %d files; do not trust this run directory", dir, named),
-		strings.Join(mends, "; "))
+	return exit.With(reports.ExitVerify, errors.New(verdict), strings.Join(mends, "; "))
 }
