@@ -40,12 +40,7 @@ func HTML(w io.Writer, run *reports.Run) error {
 		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "capital": capital, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
 		"percent": func(v float64) string { return number(v*100) + " %" },
 		"trouble": troubleCell,
-		"devices": func(rows []reports.Integrity) string {
-			if len(rows) == 1 {
-				return "1 device"
-			}
-			return grouped(int64(len(rows))) + " devices"
-		},
+		"devices": func(rows []reports.Integrity) string { return devicesText(len(rows)) },
 	}
 	page, err := template.New("page").Funcs(funcs).ParseFS(pageFiles, "page/*.tmpl")
 	if err != nil {

@@ -16,8 +16,8 @@ func plotHops(id, scenario string, hops []reports.Hop, budget []reports.Limit) c
 	f := frame{left: 236, right: width - 130, top: 8 + 15*float64(len(budget)), bottom: 8 + 15*float64(len(budget)) + row*float64(len(hops))}
 	c := newCanvas(width, f.bottom+44)
 	starts, end := hopStarts(hops)
-	for _, l := range budget { // one that lies far out would leave no room for the legs
-		if l.Value <= 4*end {
+	for legs, rest := end, budget; len(rest) > 0; rest = rest[1:] {
+		if l := rest[0]; l.Value <= 4*legs { // one that lies far out would leave no room for the legs
 			end = max(end, l.Value)
 		}
 	}

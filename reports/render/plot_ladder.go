@@ -45,7 +45,11 @@ func plotLadder(id string, r reports.Recovery, limits []reports.Limit) chart {
 		}
 		c.rung(f, x, y, step-gap, b)
 		if step >= 12 {
-			c.text("value", min(x.at(lastStep(b))+8, f.right+4), y+step/2+3, "start", quantity(float64(b.Fresh), "ms"))
+			at := min(x.at(lastStep(b))+8, f.right+4)
+			if math.IsNaN(float64(b.Fresh)) {
+				at = f.right + 4 // the bar goes on to the edge
+			}
+			c.text("value", at, y+step/2+3, "start", stepText(b.Fresh))
 		}
 		text.add(nowhere, b.Viewer, number(b.Lost.Seconds()), b.Fault, stepText(b.Back), stepText(b.Subscribed), stepText(b.Fresh), completeText(b))
 	}

@@ -16,7 +16,7 @@ func nines(q float64) float64 { return -math.Log10(1 - q) }
 // region that must stay empty.
 func plotPercentiles(id string, d reports.Distribution) chart {
 	const width = 560.0
-	f := frame{left: 58, right: width - 20, top: 18, bottom: 228 + 15*float64(len(d.Limits))}
+	f := frame{left: 58, right: width - 20, top: 18, bottom: 238 + 15*float64(len(d.Limits))}
 	c := newCanvas(width, f.bottom+44)
 	far := 3.0
 	for _, p := range d.Percentiles {

@@ -136,14 +136,21 @@ func describeRaster(r reports.Raster) string {
 	for _, row := range r.Rows {
 		counts[gravest(row.Cells)]++
 	}
-	parts := []string{fmt.Sprintf("%d devices in slots of %s.", len(r.Rows), span(max(r.Slot, time.Microsecond)))}
+	parts := []string{fmt.Sprintf("%s in slots of %s.", devicesText(len(r.Rows)), span(max(r.Slot, time.Microsecond)))}
 	for _, letter := range []byte(reports.Fates) {
 		if n := counts[letter]; n > 0 && letter != '.' && letter != 'o' {
-			parts = append(parts, fmt.Sprintf("Of %d devices a message %s; that is the worst of them.", n, fates[letter].text))
+			parts = append(parts, fmt.Sprintf("%s: at worst a message %s.", devicesText(n), fates[letter].text))
 		}
 	}
 	if n := counts['o']; n > 0 {
-		parts = append(parts, fmt.Sprintf("Of %d devices every message came once and in order.", n))
+		parts = append(parts, devicesText(n)+": every message came once and in order.")
 	}
 	return strings.Join(parts, " ")
+}
+
+func devicesText(n int) string {
+	if n == 1 {
+		return "1 device"
+	}
+	return grouped(int64(n)) + " devices"
 }
