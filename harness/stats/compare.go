@@ -29,7 +29,8 @@ const (
 	CompareDetect = 0.20 // change to the worse that must be excluded before "no change" is said
 	CompareMost   = 500  // Needed is at most this: what asks for more cannot be told on such a machine
 
-	compareShare = 0.05 // the change at least, as a share of the old
+	CompareShare = 0.05 // the change at least, as a share of the old
+
 	excludeAlpha = 0.05 // two-sided, at which CompareDetect is excluded
 	resamples    = 2000
 )
@@ -56,7 +57,7 @@ func weigh(old, new []float64, uncertainty float64) Comparison {
 		P:      MannWhitney(new, old), Alpha: alphaOf(min(len(old), len(new))), Ratio: ratioOf(old, new), Low: math.NaN(), High: math.NaN(),
 	}
 	sorted := slices.Sorted(slices.Values(old))
-	least := compareShare
+	least := CompareShare
 	if len(sorted) > 0 && median(sorted) > 0 {
 		least = max(least, uncertainty/median(sorted))
 	}

@@ -233,6 +233,9 @@ func (s *Strip) judge() {
 	}
 }
 
+// Told reports whether there is more to tell than that nothing changed.
+func (s *Strip) Told() bool { return s.Outcome != None }
+
 // Letters writes the verdicts as one letter each, newest last: P pass, F fail, E
 // error, and . for what says nothing about the system.
 func (s *Strip) Letters() string {

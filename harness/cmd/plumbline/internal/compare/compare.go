@@ -329,10 +329,18 @@ func (f *figure) weigh() (Outcome, string) {
 		return Undecided, fmt.Sprintf("no difference shown, and %.0f %% more not excluded: the runs differ among themselves so much that %d of each are needed: %s",
 			100*stats.CompareDetect, c.Needed, lack(c.Needed, was, is))
 	case c.P < c.Alpha:
-		return None, "a difference, but too small to count"
+		return None, "a difference, but too small to count: less than " + f.least(c.Ratio)
 	default:
 		return None, "no difference shown"
 	}
+}
+
+// least says what a change by a ratio falls short of.
+func (f *figure) least(ratio float64) string {
+	if math.Abs(ratio-1) < stats.CompareShare {
+		return fmt.Sprintf("%.0f %%", 100*stats.CompareShare)
+	}
+	return fmt.Sprintf("the uncertainty of %g %s", f.Uncertainty, f.Unit)
 }
 
 // lack says how many runs are missing.

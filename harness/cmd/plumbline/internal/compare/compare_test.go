@@ -132,8 +132,8 @@ func TestLatencyIsComparedRunByRun(t *testing.T) {
 		{"slower", 10, 12, Regression, "slower"},
 		{"faster", 12, 10, Improvement, "faster"},
 		{"the same", 10, 10, None, "no difference"},
-		{"slower by 3 %", 10, 10.3, None, "too small to count"},
-		{"slower by less than U", 0.4, 0.48, None, "too small to count"},
+		{"slower by 3 %", 10, 10.3, None, "too small to count: less than 5 %"},
+		{"slower by less than U", 0.4, 0.48, None, "too small to count: less than the uncertainty of 0.1 ms"},
 		{"never arrives any more", 10, math.Inf(1), Regression, "slower"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -29,7 +30,7 @@ func (c *Comparison) HTML(w io.Writer) error {
 	var buf bytes.Buffer // so that an error leaves no half page behind
 	style := archive.Style()
 	err = t.Execute(&buf, map[string]any{
-		"C": c, "Order": short(c.Order), "Alpha": stats.CompareAlpha,
+		"C": c, "Lines": c.byWeight(), "Order": short(c.Order), "Alpha": stats.CompareAlpha,
 		"Style": template.CSS(style), "StyleHash": archive.Hash(style), //nolint:gosec // our own text
 	})
 	if err != nil {
@@ -37,6 +38,12 @@ func (c *Comparison) HTML(w io.Writer) error {
 	}
 	_, err = w.Write(buf.Bytes())
 	return err
+}
+
+// byWeight returns the lines with what matters most first.
+func (c *Comparison) byWeight() []Line {
+	weight := map[Outcome]int{Regression: 0, Undecided: 1, Improvement: 2, None: 3}
+	return slices.SortedStableFunc(slices.Values(c.Lines), func(a, b Line) int { return cmp.Compare(weight[a.Outcome], weight[b.Outcome]) })
 }
 
 // dots draws the figure of every run of both sides on one axis.
