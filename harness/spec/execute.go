@@ -195,7 +195,7 @@ func runGinkgo(ctx context.Context, rig *harness.Rig, opts Options, selected []S
 	case preview.PreRunStats.SpecsThatWillRun != len(selected):
 		return final, fmt.Errorf("%w: %d scenarios are selected, Ginkgo would run %d", ErrFault, len(selected), preview.PreRunStats.SpecsThatWillRun)
 	}
-	e.progress(Event{Kind: RunBegan, Total: len(selected), Plan: planned(opts.Profile, selected)})
+	e.progress(Event{Kind: RunBegan, Total: len(selected), Plan: planned(rig, selected)})
 	ginkgo.RunSpecs(verdictTaker{}, "plumbline", suite, reporter)
 	if len(final.SpecReports) == 0 {
 		return final, fmt.Errorf("%w: Ginkgo reported no spec at all", ErrFault)

@@ -10,9 +10,10 @@ import (
 // judging, and in each cycle what it waits for. Many cycles are short ones.
 const (
 	besides   = 1500 * time.Millisecond
-	eachCycle = time.Second
-	allCycles = 12 * time.Second
-	eachRun   = 600 * time.Millisecond
+	eachCycle = time.Second            // of a few
+	allCycles = 2 * time.Second        // of many, and
+	shortOne  = 30 * time.Millisecond  // for each
+	eachRun   = 600 * time.Millisecond // restarts
 )
 
 // expected is how long about a scenario takes by what the profile declares: as
@@ -25,7 +26,7 @@ func expected(p *profile.Profile, sc Scenario) time.Duration {
 			total += time.Duration(max(l.Runs, 1)) * (one + eachRun)
 		}
 		if l.Cycles > 0 {
-			held := time.Duration(l.Cycles)*l.Hold + min(time.Duration(l.Cycles)*eachCycle, allCycles)
+			held := time.Duration(l.Cycles)*l.Hold + min(time.Duration(l.Cycles)*eachCycle, allCycles+time.Duration(l.Cycles)*shortOne)
 			total += time.Duration(max(sc.Faults, 1)) * held
 		}
 	}

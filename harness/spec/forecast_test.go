@@ -22,9 +22,9 @@ func TestExpectedFollowsTheLoads(t *testing.T) {
 		{Scenario{}, besides},
 		{Scenario{Loads: []string{"none"}}, besides},
 		{Scenario{Loads: []string{"steady"}}, besides + 3*(16*time.Second+eachRun)},
-		{Scenario{Loads: []string{"kill"}}, besides + 7*time.Second},
-		{Scenario{Loads: []string{"kill"}, Faults: 3}, besides + 21*time.Second},
-		{Scenario{Loads: []string{"many"}}, besides + allCycles},
+		{Scenario{Loads: []string{"kill"}}, besides + 4150*time.Millisecond},
+		{Scenario{Loads: []string{"kill"}, Faults: 3}, besides + 3*4150*time.Millisecond},
+		{Scenario{Loads: []string{"many"}}, besides + 17*time.Second},
 	} {
 		if got := expected(p, c.sc); got != c.want {
 			t.Errorf("%v: %v, want %v", c.sc.Loads, got, c.want)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"plumbline/harness"
 	"plumbline/harness/live"
 	"plumbline/harness/profile"
 	"plumbline/harness/record"
@@ -88,15 +89,21 @@ func (t *teller) event(ev Event) {
 	t.progress(ev)
 }
 
-// planned lists the scenarios of a run.
-func planned(p *profile.Profile, selected []Scenario) []events.Planned {
+// planned lists the scenarios of a run. One of which nothing applies to the system
+// under test does nothing.
+func planned(rig *harness.Rig, selected []Scenario) []events.Planned {
 	var out []events.Planned
 	for _, sc := range selected {
-		one := events.Planned{ID: sc.ID, Title: sc.Title, Requirements: []string{}, Expected: expected(p, sc).Seconds()}
+		one, applies := events.Planned{ID: sc.ID, Title: sc.Title, Requirements: []string{}}, false
+		trial := &Trial{Rig: rig, Scenario: sc}
 		for _, id := range sc.Requirements {
-			if asks(p, id) {
+			if asks(rig.Profile(), id) {
 				one.Requirements = append(one.Requirements, id)
 			}
+			applies = applies || trial.Applies(id)
+		}
+		if applies {
+			one.Expected = expected(rig.Profile(), sc).Seconds()
 		}
 		out = append(out, one)
 	}
