@@ -33,9 +33,13 @@ func (f *showFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.otlp, "otlp", "", "also send figures to this collector of OpenTelemetry, for example http://127.0.0.1:4318; by default what OTEL_EXPORTER_OTLP_ENDPOINT says, when that is on this machine")
 }
 
-// style is how to write to the people's stream.
+// style is how to write to the people's stream. Events on the same terminal would
+// run into a block there.
 func (f *showFlags) style(s streams) console.Style {
-	style := s.style()
+	style := f.people(s).style()
+	if f.events == "-" && s.style().Live {
+		style.Live = false
+	}
 	if f.plain || f.quiet {
 		style = console.Style{Quiet: f.quiet, Color: style.Color && !f.plain}
 	}
@@ -65,7 +69,7 @@ func (f *showFlags) start(ctx context.Context, s streams, run events.Run) (*show
 		return nil, err
 	}
 	w := &showing{streams: f.people(s), course: course.New(run, time.Now)}
-	w.style = f.style(w.streams)
+	w.style = f.style(s)
 	w.progress = console.NewProgress(w.streams.out, w.style, time.Now)
 	w.course.Listen(w.progress)
 	stop := context.AfterFunc(ctx, w.progress.Interrupted)

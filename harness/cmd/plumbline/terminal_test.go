@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"plumbline/harness/cmd/plumbline/internal/terminaltest"
 	"plumbline/reports"
@@ -62,5 +65,44 @@ func TestARunOnATerminalIsToldToEnd(t *testing.T) {
 	defer mu.Unlock()
 	if all := strings.Join(sent, "\n"); !strings.Contains(all, "/v1/metrics {") || !strings.Contains(all, `"plumbline.run.exit"`) {
 		t.Errorf("the collector was sent %s", all)
+	}
+}
+
+func TestStyleByFlags(t *testing.T) {
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer slave.Close()
+	getenv := func(name string) string { return map[string]string{"TERM": "xterm"}[name] }
+	var pipe bytes.Buffer
+	for _, c := range []struct {
+		flags          showFlags
+		out            io.Writer
+		live, colour   bool
+		quiet, peopled bool // peopled: people read standard error
+	}{
+		{showFlags{}, slave, true, true, false, false},
+		{showFlags{}, &pipe, false, false, false, false},
+		{showFlags{plain: true}, slave, false, false, false, false},
+		{showFlags{quiet: true}, slave, false, true, true, false},
+		{showFlags{plain: true, quiet: true}, slave, false, false, true, false},
+		{showFlags{events: "-"}, &pipe, true, true, false, true},
+		{showFlags{events: "-"}, slave, false, true, false, true}, // both on one terminal
+		{showFlags{events: "file"}, slave, true, true, false, false},
+	} {
+		s := streams{out: c.out, err: slave, getenv: getenv}
+		style := c.flags.style(s)
+		if style.Live != c.live || style.Color != c.colour || style.Quiet != c.quiet {
+			t.Errorf("%+v: style %+v", c.flags, style)
+		}
+		want := c.out
+		if c.peopled {
+			want = slave
+		}
+		if got := c.flags.people(s).out; got != want {
+			t.Errorf("%+v: people read %v, want %v", c.flags, got, want)
+		}
 	}
 }

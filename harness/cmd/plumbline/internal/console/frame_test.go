@@ -77,6 +77,9 @@ func TestTheFrame(t *testing.T) {
 			t.Errorf("the painted frame lacks %q:\n%q", part, painted)
 		}
 	}
+	if strings.Contains(painted, "\x1b[m") || strings.Count(painted, "\x1b[0m") != strings.Count(painted, "\x1b[")-strings.Count(painted, "\x1b[0m") {
+		t.Errorf("colours that do not end or are none in %q", painted)
+	}
 	v.leaving = true
 	if got := drawn(v, Style{}); !strings.Contains(got, "interrupted: ending what runs") {
 		t.Errorf("interrupted it shows\n%s", got)
