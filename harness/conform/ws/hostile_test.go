@@ -115,7 +115,7 @@ func TestTurnsHostile(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	url := echo(t, websocket.Upgrader{}, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
-	o := ws.Options{Parallel: 1, Progress: func(conform.Case) { cancel() }}
+	o := ws.Options{Parallel: 1, Handshake: 300 * time.Millisecond, Progress: func(conform.Case) { cancel() }}
 	r, err := ws.Run(ctx, ws.Target{URL: url}, o)
 	if err != nil {
 		t.Fatal(err)
