@@ -87,10 +87,8 @@ func (c *checking) checkDetail(ctx context.Context, content []byte) (*detail, er
 
 // checkEvidence compares what the summary calls evidence with the manifest.
 func (c *checking) checkEvidence() error {
-	for _, e := range c.run.Evidence {
-		if digestOf(c.manifest.Files, e.Path) != e.SHA256 {
-			return &Error{File: summaryFile, Reason: ReasonContradiction, Detail: fmt.Sprintf("evidence %q has another digest in %s, or none", e.Path, ManifestFile)}
-		}
+	if path := changedEvidence(c.run, c.manifest.Files); path != "" {
+		return &Error{File: summaryFile, Reason: ReasonContradiction, Detail: fmt.Sprintf("evidence %q has another digest in %s, or none", path, ManifestFile)}
 	}
 	return nil
 }

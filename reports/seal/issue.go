@@ -123,10 +123,7 @@ func Issue(ctx context.Context, dir string, signer Signer, terms Terms, run *rep
 	if out.Certificate, out.Why, err = certify(records, run, issue); err != nil {
 		return nil, err
 	}
-	if err := writeShown(dir, signer, out.Certificate); err != nil {
-		return nil, err
-	}
-	s, err := newSealing(ctx, dir, run)
+	s, err := listShown(ctx, dir, signer, out, run)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +132,35 @@ func Issue(ctx context.Context, dir string, signer Signer, terms Terms, run *rep
 		return nil, err
 	}
 	return out, s.finish(ctx, signer.Key, beside)
+}
+
+// listShown writes what people read and lists every file. A certificate is taken
+// back when evidence is not what was judged: it could not be verified.
+func listShown(ctx context.Context, dir string, signer Signer, out *Issued, run *reports.Run) (*sealing, error) {
+	if err := writeShown(dir, signer, out.Certificate); err != nil {
+		return nil, err
+	}
+	s, err := newSealing(ctx, dir, run)
+	if err != nil {
+		return nil, err
+	}
+	changed := changedEvidence(run, s.files)
+	if out.Certificate == nil || changed == "" {
+		return s, nil
+	}
+	out.Certificate, out.Why = nil, fmt.Sprintf("evidence %q changed after it was judged", changed)
+	return listShown(ctx, dir, signer, out, run)
+}
+
+// changedEvidence names the first file that the run calls evidence and that is
+// not what it was, "" when all are.
+func changedEvidence(run *reports.Run, files []reports.Evidence) string {
+	for _, e := range run.Evidence {
+		if digestOf(files, e.Path) != e.SHA256 {
+			return e.Path
+		}
+	}
+	return ""
 }
 
 func newIssue(signer Signer, records []KeyRecord, terms Terms, run *reports.Run) (reports.Issue, error) {

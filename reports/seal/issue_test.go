@@ -359,3 +359,53 @@ func TestEveryItemOf17025(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceThatChanged: what changed after it was judged earns no certificate,
+// and the report is told to contradict itself.
+func TestEvidenceThatChanged(t *testing.T) {
+	l := newLab(t)
+	run := withEvidence(t)
+	dir, _ := runDir(t, run)
+	put(t, dir, "records/steady/records.bin", []byte("other records"))
+	out, err := Issue(t.Context(), dir, l.signer, terms(), run)
+	if err != nil || out.Certificate != nil || !strings.Contains(out.Why, `"records/steady/records.bin" changed`) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	for _, file := range []string{CertificateFile, render.CertificateFile, ListingFile} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			t.Errorf("%s is there", file)
+		}
+	}
+	_, err = Check(t.Context(), dir, l.trust())
+	wantProblem(t, err, summaryFile, ReasonContradiction)
+}
+
+// TestOtherSchemas: a directory of another version is named as such, not as damage.
+func TestOtherSchemas(t *testing.T) {
+	run := sampleRun()
+	for file, want := range map[string]string{summaryFile: reports.SchemaVersion, ManifestFile: ManifestSchema} {
+		for _, version := range []string{"v0", "v9"} {
+			dir, key := runDir(t, run)
+			other := strings.TrimSuffix(want, "v1") + version
+			if file == summaryFile {
+				put(t, dir, file, bytes.Replace(get(t, dir, file), []byte(want), []byte(other), 1))
+			}
+			s, err := newSealing(t.Context(), dir, run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if file == ManifestFile {
+				s.content = bytes.Replace(s.content, []byte(want), []byte(other), 1)
+				s.manifest.SHA256 = sha(s.content)
+			}
+			if err := s.finish(t.Context(), key, nil); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Verify(t.Context(), dir, public(key))
+			wantProblem(t, err, file, ReasonSchema)
+			if !strings.Contains(err.Error(), other) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}

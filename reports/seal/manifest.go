@@ -156,13 +156,13 @@ func (m Manifest) encode() ([]byte, error) {
 // the directory and paths out of order or listed twice.
 func decodeManifest(content []byte) (Manifest, error) {
 	var m Manifest
+	if err := checkSchema(ManifestFile, content, ManifestSchema); err != nil {
+		return m, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
 		return m, err
-	}
-	if m.Schema != ManifestSchema {
-		return m, fmt.Errorf("schema is %q, this program reads %q", m.Schema, ManifestSchema)
 	}
 	previous := ""
 	for _, f := range m.Files {

@@ -226,6 +226,9 @@ func checkSummary(root *os.Root, m Manifest, statement *intoto.Statement, signed
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSchema(summaryFile, content, reports.SchemaVersion); err != nil {
+		return nil, err
+	}
 	run, err := render.Read(bytes.NewReader(content))
 	if err != nil {
 		return nil, &Error{File: summaryFile, Reason: ReasonMalformed, Detail: err.Error()}
