@@ -135,11 +135,13 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 const maxEvidence = 64 << 20
 
 func readBounded(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
+	info, err := os.Lstat(file)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if info.Size() > maxEvidence {
+	case !info.Mode().IsRegular(): // a link or a pipe may lead anywhere and never end
+		return nil, fmt.Errorf("it is no plain file but %s", info.Mode().Type())
+	case info.Size() > maxEvidence:
 		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxEvidence)
 	}
 	return os.ReadFile(file)
@@ -151,6 +153,10 @@ func (r *Recorded) Folder() string { return r.folder }
 // Logs returns what the system under test has logged on this bench, with the
 // copies of its configuration.
 func (r *Recorded) Logs() fs.FS { return os.DirFS(r.logs) }
+
+// Log reads the recording with what agents recorded, for whoever passes it on; a
+// judgement takes History. Damage is a *record.CorruptError.
+func (r *Recorded) Log() (*record.Log, error) { return loadAll(r.dir, r.Agents) }
 
 // History reads and indexes the recording, with what agents recorded; it may be
 // called again. When agents themselves did not run is in Gaps from then on. Damage

@@ -61,6 +61,7 @@ type Distribution struct {
 	Buckets     []Bucket     `json:"buckets"`
 	Percentiles []Percentile `json:"percentiles"`
 	Limits      []Limit      `json:"limits,omitempty"`
+	HDR         string       `json:"hdr,omitempty"` // all N latencies in ns, in the encoding of package reports/hdr, lost ones at its highest value; "" when not kept
 }
 
 // Bucket counts samples in [Low, High).

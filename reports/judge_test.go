@@ -198,7 +198,10 @@ func TestValidate(t *testing.T) {
 		change func(*Run)
 	}{
 		{"schema is", func(r *Run) { r.Schema = "v0" }},
-		{"has no id", func(r *Run) { r.ID = "" }},
+		{"its id is empty", func(r *Run) { r.ID = "" }},
+		{"its id is empty", func(r *Run) { r.ID = "../../x" }},
+		{"its id is empty", func(r *Run) { r.ID = ".." }},
+		{"its id is empty", func(r *Run) { r.ID = strings.Repeat("x", 129) }},
 		{"not an interval", func(r *Run) { r.Finished = r.Started.Add(-1) }},
 		{"not an interval", func(r *Run) { r.Started = time.Time{} }},
 		{"listed twice", func(r *Run) { r.Requirements = append(r.Requirements, r.Requirements[0]) }},

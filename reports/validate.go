@@ -20,8 +20,8 @@ func (r *Run) Validate() error {
 	if r.Schema != SchemaVersion {
 		add("schema is %q, this program writes %q", r.Schema, SchemaVersion)
 	}
-	if r.ID == "" {
-		add("has no id")
+	if !plainID(r.ID) || r.ID[0] == '.' || len(r.ID) > longestID {
+		add("its id is empty, longer than %d, begins with a dot or has other characters than letters, digits, dot, dash and underscore", longestID)
 	}
 	if r.Started.IsZero() || r.Finished.Before(r.Started) {
 		add("started %s and finished %s are not an interval", r.Started, r.Finished)
@@ -76,6 +76,9 @@ func (r *Run) validDeselection() (errs []error) {
 
 // idCharacters are safe in labels, links, file names and statements.
 const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
+
+// longestID leaves room for more in a file name.
+const longestID = 128
 
 // plainID reports whether id is not empty and made of idCharacters only.
 func plainID(id string) bool { return id != "" && strings.Trim(id, idCharacters) == "" }

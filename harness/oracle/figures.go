@@ -9,6 +9,7 @@ import (
 	"plumbline/harness/record"
 	"plumbline/harness/stats"
 	"plumbline/reports"
+	"plumbline/reports/hdr"
 )
 
 const (
@@ -21,7 +22,8 @@ const (
 var curve = [...]float64{0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99995, 0.99999}
 
 // Distribution draws latencies: a histogram with twenty buckets a decade, so
-// that modes show, and the percentile curve. Its mean is that of what arrived.
+// that modes show, the percentile curve, and all of them as an HdrHistogram. Its
+// mean is that of what arrived.
 func Distribution(name, scenario string, l Latencies, limits []reports.Limit) reports.Distribution {
 	values := slices.Clone(l.Series.Value)
 	sort.Float64s(values)
@@ -31,6 +33,7 @@ func Distribution(name, scenario string, l Latencies, limits []reports.Limit) re
 		N: int64(len(values)), Lost: int64(len(values) - len(finite)),
 		Min: nan, Mean: nan, Max: nan,
 		Buckets: buckets(finite),
+		HDR:     histogram(values),
 	}
 	if len(finite) > 0 {
 		sum := 0.0
@@ -52,6 +55,23 @@ func Distribution(name, scenario string, l Latencies, limits []reports.Limit) re
 }
 
 var nan = reports.Float(math.NaN())
+
+// histogram counts values in the form of HdrHistogram. What never came is later
+// than its latest: a percentile that somebody takes from it flatters nobody.
+func histogram(values []float64) string {
+	if len(values) == 0 {
+		return ""
+	}
+	h := &hdr.Histogram{}
+	for _, v := range values {
+		if ns := v * 1e6; ns < float64(hdr.Highest) {
+			h.Record(time.Duration(math.Round(ns)))
+		} else {
+			h.Record(hdr.Highest)
+		}
+	}
+	return h.Encode()
+}
 
 // infinite counts the infinite values at the end of ascending ones.
 func infinite(sorted []float64) int64 {

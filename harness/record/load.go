@@ -23,7 +23,7 @@ func Load(dir string) (*Log, error) {
 		return nil, err
 	}
 	log.Index = disk.Index
-	recordsErr := loadRecords(filepath.Join(dir, recordsFile), log)
+	recordsErr := loadRecords(filepath.Join(dir, recordsFile), disk.Records, log)
 	eventsErr := loadEvents(filepath.Join(dir, eventsFile), log)
 	whole := disk.Whole && int64(len(log.Records)) == disk.Records && int64(len(log.Events)) == disk.Events
 	err = errors.Join(recordsErr, eventsErr)
@@ -41,7 +41,10 @@ func LoadEvents(dir string) ([]Event, error) {
 
 func loadIndex(path string) (indexOnDisk, error) {
 	var disk indexOnDisk
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path, maxIndex)
+	if errors.Is(err, ErrCorrupt) {
+		return disk, err
+	}
 	if err != nil {
 		return disk, fmt.Errorf("record: no recording in %q: %w", filepath.Dir(path), err)
 	}
@@ -59,7 +62,45 @@ func loadIndex(path string) (indexOnDisk, error) {
 	return disk, nil
 }
 
-func loadRecords(path string, log *Log) error {
+// What is read of one file at most. A run of hours writes a tenth of it.
+const (
+	maxRecords = 16 << 30
+	maxEvents  = 1 << 30
+	maxIndex   = 256 << 20
+)
+
+// plain returns the size of a file. What is no plain file, which may lead anywhere
+// and never end, or is larger than most, is damage.
+func plain(path string, most int64) (int64, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return 0, err
+	case !info.Mode().IsRegular():
+		return 0, &CorruptError{Path: path, Reason: "it is no plain file but " + info.Mode().Type().String()}
+	case info.Size() > most:
+		return 0, &CorruptError{Path: path, Offset: most, Reason: fmt.Sprintf("it has %d bytes, more than any recorder writes", info.Size())}
+	}
+	return info.Size(), nil
+}
+
+func readBounded(path string, most int64) ([]byte, error) {
+	if _, err := plain(path, most); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+// loadRecords reads the records of a file that is said to hold so many. Room is
+// made for as many as both the index and the file say: neither alone is believed.
+func loadRecords(path string, said int64, log *Log) error {
+	size, err := plain(path, maxRecords)
+	if errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("record: open %q: %w", path, err)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("record: open %q: %w", path, err)
@@ -73,9 +114,7 @@ func loadRecords(path string, log *Log) error {
 	if reason := checkFileHeader(header); reason != "" {
 		return &CorruptError{Path: path, Reason: reason}
 	}
-	if info, err := f.Stat(); err == nil {
-		log.Records = make([]Record, 0, info.Size()/Size)
-	}
+	log.Records = make([]Record, 0, min(size/Size, max(said, 0)))
 	offset := int64(headerSize)
 	buf := make([]byte, chunkMaxBytes)
 	for number := uint32(0); ; number++ {
@@ -142,7 +181,10 @@ func endOf(err error, path string) error {
 }
 
 func loadEvents(path string, log *Log) error {
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path, maxEvents)
+	if errors.Is(err, ErrCorrupt) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("record: open %q: %w", path, err)
 	}

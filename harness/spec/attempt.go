@@ -192,12 +192,16 @@ func decodeStrictly(text []byte, into any) error {
 // maxFacts bounds what is read of one file of facts or conditions.
 const maxFacts = 256 << 20
 
+// readBounded reads a plain file: a link or a pipe in its place may lead anywhere
+// and never end.
 func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if info.Size() > maxFacts {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("spec: %q is no plain file but %s", path, info.Mode().Type())
+	case info.Size() > maxFacts:
 		return nil, fmt.Errorf("spec: %q has %d bytes; at most %d are read", path, info.Size(), maxFacts)
 	}
 	return os.ReadFile(path)

@@ -106,11 +106,16 @@ func ReadConditions(dir string) (*Conditions, error) {
 		return nil, fmt.Errorf("spec: conditions of the run: %w", err)
 	}
 	c := &Conditions{}
-	if err := decodeStrictly(text, c); err != nil {
-		return nil, fmt.Errorf("spec: %s/%s is damaged: %w", configFolder, conditionsFile, err)
+	err = decodeStrictly(text, c)
+	var head struct {
+		Format string `json:"format"`
 	}
-	if c.Format != conditionsFormat {
-		return nil, fmt.Errorf("spec: %s/%s has format %q, this program reads %q", configFolder, conditionsFile, c.Format, conditionsFormat)
+	// The format first: a newer one may have members that this program does not know.
+	if json.Unmarshal(text, &head) == nil && head.Format != conditionsFormat {
+		return nil, fmt.Errorf("spec: %s/%s has format %.100q, this program reads %q", configFolder, conditionsFile, head.Format, conditionsFormat)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spec: %s/%s is damaged: %w", configFolder, conditionsFile, err)
 	}
 	return c, nil
 }

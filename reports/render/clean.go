@@ -5,10 +5,9 @@ import (
 	"reflect"
 	"sort"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"plumbline/reports"
+	"plumbline/reports/internal/plain"
 )
 
 // sanitize returns a deep copy of the run in which every string is one line of
@@ -62,31 +61,20 @@ func cleanValue(v reflect.Value) reflect.Value {
 	}
 }
 
-// clean makes s one line of visible text: line ends and tabs become spaces,
-// other control characters and invisible direction marks become a visible
-// escape such as \x1b or \u202e, and every byte that is no UTF-8 becomes U+FFFD.
-// What is longer than maxText is cut: nobody reads a device name of a megabyte, and
-// summary.json has it all.
+// clean makes s one line of visible text, see plain.Text. What is longer than
+// maxText is cut: nobody reads a device name of a megabyte, and summary.json has it
+// all.
 func clean(s string) string {
-	if len(s) <= maxText && !needsCleaning(s) {
-		return s
+	if len(s) <= maxText {
+		return plain.Text(s)
 	}
 	var b strings.Builder
-	for _, r := range s { // an invalid byte reads as U+FFFD, as in JSON
+	for _, r := range s {
 		if b.Len() > keptText {
 			fmt.Fprintf(&b, "… (cut here, %d bytes in all; %s has them)", len(s), SummaryFile)
 			break
 		}
-		switch {
-		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':
-			b.WriteByte(' ')
-		case r < 0x100 && isHidden(r):
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case isHidden(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
+		b.WriteString(plain.Text(string(r)))
 	}
 	return b.String()
 }
@@ -98,15 +86,5 @@ const (
 	keptText = maxText - 128
 )
 
-func needsCleaning(s string) bool {
-	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
-		return isHidden(r) || r == '\u2028' || r == '\u2029'
-	})
-}
-
-// isHidden reports characters that a terminal or browser would obey instead of
-// show: C0 and C1 controls (ECMA-48), and format characters (Unicode Cf), which
-// include the direction overrides; also what XML 1.0 section 2.2 excludes.
-func isHidden(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\uFFFE' || r == '\uFFFF'
-}
+// isHidden reports characters that would be obeyed instead of shown.
+func isHidden(r rune) bool { return plain.Hidden(r) }

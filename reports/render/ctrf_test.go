@@ -2,7 +2,10 @@ package render
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -10,49 +13,30 @@ import (
 	"plumbline/reports"
 )
 
-// ctrfShape is what the specification asks of the fields that are written here:
-// what must be there, of which type, and that nothing else is.
-const ctrfShape = `{"$schema": "http://json-schema.org/draft-07/schema#",
-"definitions": {
-  "status": {"enum": ["passed", "failed", "skipped", "pending", "other"]},
-  "ms": {"type": "integer", "minimum": 0},
-  "name": {"type": "string", "minLength": 1}},
-"type": "object", "additionalProperties": false, "required": ["results", "reportFormat", "specVersion"],
-"properties": {
-  "reportFormat": {"const": "CTRF"},
-  "specVersion": {"type": "string", "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+$"},
-  "timestamp": {"type": "string", "format": "date-time"},
-  "results": {"type": "object", "additionalProperties": false, "required": ["tool", "summary", "tests"], "properties": {
-    "tool": {"type": "object", "additionalProperties": false, "required": ["name"],
-      "properties": {"name": {"$ref": "#/definitions/name"}, "version": {"type": "string"}}},
-    "summary": {"type": "object", "additionalProperties": false,
-      "required": ["tests", "passed", "failed", "skipped", "pending", "other", "start", "stop"],
-      "properties": {"tests": {"type": "integer"}, "passed": {"type": "integer"}, "failed": {"type": "integer"},
-        "skipped": {"type": "integer"}, "pending": {"const": 0}, "other": {"type": "integer"},
-        "start": {"type": "integer"}, "stop": {"type": "integer"}}},
-    "environment": {"type": "object", "additionalProperties": false,
-      "properties": {"appName": {"type": "string"}, "appVersion": {"type": "string"}, "extra": {"type": "object"}}},
-    "tests": {"type": "array", "items": {"type": "object", "additionalProperties": false,
-      "required": ["name", "status", "duration"],
-      "properties": {"name": {"$ref": "#/definitions/name"}, "status": {"$ref": "#/definitions/status"},
-        "duration": {"$ref": "#/definitions/ms"}, "message": {"type": "string"}, "rawStatus": {"type": "string"},
-        "suite": {"type": "array", "minItems": 1, "items": {"type": "string"}},
-        "stdout": {"type": "array", "items": {"type": "string"}}, "retries": {"type": "integer"}, "extra": {"type": "object"},
-        "retryAttempts": {"type": "array", "items": {"type": "object", "additionalProperties": false,
-          "required": ["attempt", "status"], "properties": {"attempt": {"type": "integer", "minimum": 1},
-            "status": {"$ref": "#/definitions/status"}, "duration": {"$ref": "#/definitions/ms"},
-            "message": {"type": "string"}}}}}}}}}}}`
-
-// ctrfOf renders the run, checks its shape and reads it back.
-func ctrfOf(t *testing.T, run *reports.Run) ctrfReport {
-	t.Helper()
-	shape, err := jsonschema.UnmarshalJSON(strings.NewReader(ctrfShape))
+// ctrfSchema is the published schema of the format: see testdata/schema.
+var ctrfSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	f, err := os.Open(filepath.Join("testdata", "schema", "ctrf.schema.json"))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
+	}
+	defer f.Close()
+	doc, err := jsonschema.UnmarshalJSON(f)
+	if err != nil {
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	if err := c.AddResource("ctrf.json", shape); err != nil {
+	if err := c.AddResource("ctrf.json", doc); err != nil {
+		return nil, err
+	}
+	return c.Compile("ctrf.json")
+})
+
+// ctrfOf renders the run, holds it against the schema and reads it back.
+func ctrfOf(t *testing.T, run *reports.Run) ctrfReport {
+	t.Helper()
+	compiled, err := ctrfSchema()
+	if err != nil {
 		t.Fatal(err)
 	}
 	text := rendered(t, CTRF, run)
@@ -61,7 +45,7 @@ func ctrfOf(t *testing.T, run *reports.Run) ctrfReport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.MustCompile("ctrf.json").Validate(doc); err != nil {
+	if err := compiled.Validate(doc); err != nil {
 		t.Error(err)
 	}
 	var out ctrfReport

@@ -1,5 +1,6 @@
 // Package render turns a reports.Run into the files people and machines read:
-// text, JSON, JUnit, CTRF, Markdown, a badge and one offline HTML page.
+// text, JSON, JUnit, CTRF, OpenMetrics, HdrHistogram logs, Markdown, a badge and
+// one offline HTML page.
 //
 // Every renderer is a pure function of the run: no clock, no host name, no
 // network, so that rendering again from summary.json gives the same bytes.
@@ -23,6 +24,7 @@ const (
 	TextFile     = "report.txt"
 	BadgeFile    = "badge.svg"
 	SchemaFile   = "summary.schema.json"
+	MetricsFile  = "openmetrics.txt"
 )
 
 // Renderer writes one form of a run. It reads the run and changes nothing.

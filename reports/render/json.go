@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 	"unicode/utf16"
 
@@ -20,10 +18,6 @@ var schema []byte
 // Schema returns the JSON schema (draft 2020-12) of summary.json. The caller
 // owns the copy.
 func Schema() []byte { return bytes.Clone(schema) }
-
-// maxSummary bounds what Load reads: a summary holds figures and findings, not
-// records, so anything larger is not a summary.
-const maxSummary = 256 << 20
 
 // JSON writes the run as indented JSON. Times are UTC, empty lists are [], map
 // keys are sorted: the same run gives the same bytes on every machine. Strings
@@ -59,41 +53,6 @@ func escapeHidden(content []byte) []byte {
 		}
 	}
 	return out.Bytes()
-}
-
-// Read parses a run written by JSON. Unknown fields, another schema version,
-// trailing data and an overall verdict that the results do not give are errors.
-func Read(r io.Reader) (*reports.Run, error) {
-	dec := json.NewDecoder(io.LimitReader(r, maxSummary))
-	dec.DisallowUnknownFields()
-	var run reports.Run
-	if err := dec.Decode(&run); err != nil {
-		return nil, fmt.Errorf("render: read run: %w", err)
-	}
-	if run.Schema != reports.SchemaVersion {
-		return nil, fmt.Errorf("render: read run: schema is %q, this program reads %q", run.Schema, reports.SchemaVersion)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("render: read run: data after the end of the run")
-	}
-	if want := run.Judge(); run.Overall != want {
-		return nil, fmt.Errorf("render: read run: overall says %s, its results say %s", run.Overall, want)
-	}
-	return &run, nil
-}
-
-// Load reads summary.json of a run directory.
-func Load(dir string) (*reports.Run, error) {
-	f, err := os.Open(filepath.Join(dir, SummaryFile))
-	if err != nil {
-		return nil, fmt.Errorf("render: load run: %w (is this a run directory?)", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	run, err := Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (file %s)", err, filepath.Join(dir, SummaryFile))
-	}
-	return run, nil
 }
 
 // normalize returns a copy whose JSON form does not depend on nil against

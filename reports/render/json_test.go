@@ -2,6 +2,8 @@ package render
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -131,16 +133,31 @@ func TestJSONIsTheSameEverywhere(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	good := toJSON(t, sampleMixed())
 	for _, c := range []struct{ name, text, want string }{
-		{"nothing", "", "EOF"},
-		{"cut off", good[:len(good)/2], "unexpected EOF"},
+		{"nothing", "", "cut short after 0 bytes"},
+		{"cut off", good[:len(good)/2], fmt.Sprintf("cut short after %d bytes", len(good)/2)},
+		{"damaged", strings.Replace(good, `"devices": [`, `"devices": (`, 1), "damaged at byte"},
+		{"no run", `{"name": "package", "version": "1"}`, "something else"},
+		{"no object", `[1, 2]`, "something else"},
 		{"unknown field", strings.Replace(good, `"id":`, `"identity":`, 1), "unknown field"},
-		{"other schema", strings.Replace(good, "plumbline.run/v1", "plumbline.run/v9", 1), "schema is"},
-		{"trailing data", good + "{}", "after the end"},
+		{"newer schema", strings.Replace(strings.Replace(good, "plumbline.run/v1", "plumbline.run/v9", 1), `"id":`, `"identity":`, 1), "it is newer"},
+		{"older schema", strings.Replace(good, "plumbline.run/v1", "plumbline.run/v0", 1), "it is older"},
+		{"other schema", strings.Replace(good, "plumbline.run/v1", `\u001b[31mred`, 1), `x1b[31mred`},
+		{"trailing data", good + "{}", "damaged at byte"},
+		{"clock going backwards", strings.Replace(good, `"finished": "2025`, `"finished": "2024`, 1), "are not an interval"},
+		{"id that is a path", strings.Replace(good, `"id": "2025`, `"id": "../../2025`, 1), "id is empty"},
+		{"a histogram that is none", strings.Replace(good, `"hdr": "HISTFAAA`, `"hdr": "HISTFAAAA`, 1), "not a histogram"},
+		{"another number in the histogram", strings.Replace(good, `"n": 120000,`, `"n": 119999,`, 1), "the histogram holds 120000"},
+		{"one requirement twice", strings.Replace(good, `"id": "LAT-02"`, `"id": "LAT-01"`, 1), "listed twice"},
 		{"unknown verdict", strings.Replace(good, `"CONDITIONAL PASS"`, `"GOOD"`, 1), "unknown verdict"},
 		{"forged overall", strings.Replace(good, `"overall": "ERROR"`, `"overall": "PASS"`, 1), "its results say ERROR"},
 	} {
-		if _, err := Read(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: want an error with %q, got %v", c.name, c.want, err)
+		var refused *RefusedError
+		run, err := Read(strings.NewReader(c.text))
+		if err == nil {
+			err = sound(run)
+		}
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.want) || refused.Mend == "" {
+			t.Errorf("%s: want a refusal with %q and a mend, got %v", c.name, c.want, err)
 		}
 	}
 }

@@ -12,13 +12,15 @@ import (
 	"plumbline/reports"
 )
 
+// The elements of the format, as the schema of Jenkins' xUnit plugin has them
+// (junit-10.xsd): properties belong to a suite, never to a case. So each result is
+// a suite of its own, of one case, and its properties are the suite's.
 type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
 	Name     string       `xml:"name,attr"`
 	Tests    int          `xml:"tests,attr"`
 	Failures int          `xml:"failures,attr"`
 	Errors   int          `xml:"errors,attr"`
-	Skipped  int          `xml:"skipped,attr"`
 	Time     string       `xml:"time,attr"`
 	Suites   []junitSuite `xml:"testsuite"`
 }
@@ -30,7 +32,7 @@ type junitSuite struct {
 	Errors     int             `xml:"errors,attr"`
 	Skipped    int             `xml:"skipped,attr"`
 	Time       string          `xml:"time,attr"`
-	Timestamp  string          `xml:"timestamp,attr"`
+	Timestamp  string          `xml:"timestamp,attr,omitempty"`
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
 }
@@ -41,18 +43,13 @@ type junitProperty struct {
 }
 
 type junitCase struct {
-	Class      string           `xml:"classname,attr"`
-	Name       string           `xml:"name,attr"`
-	Time       string           `xml:"time,attr"`
-	Properties *junitProperties `xml:"properties"`
-	Failure    *junitOutcome    `xml:"failure"`
-	Error      *junitOutcome    `xml:"error"`
-	Skipped    *junitOutcome    `xml:"skipped"`
-	Out        string           `xml:"system-out,omitempty"`
-}
-
-type junitProperties struct {
-	Property []junitProperty `xml:"property"`
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Time    string        `xml:"time,attr"`
+	Failure *junitOutcome `xml:"failure"`
+	Error   *junitOutcome `xml:"error"`
+	Skipped *junitOutcome `xml:"skipped"`
+	Out     string        `xml:"system-out,omitempty"`
 }
 
 type junitOutcome struct {
@@ -61,43 +58,46 @@ type junitOutcome struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit writes one test suite with a test case per result and one per
-// requirement without results, also where the user left it out. FAIL and
-// CONDITIONAL FAIL are failures, INCONCLUSIVE, ERROR and CONDITIONAL PASS are
-// errors (nothing was demonstrated). Skipped are N/A, NOT RUN, and what did not
-// pass of a requirement that is informative: it decides nothing. A run that does
-// not pass has a failure or an error, and one that passes has none. Ids and
-// figures are properties.
+// JUnit writes a test suite about the run and one for each result, with a test
+// case each; a requirement without results has one, too, also where the user left
+// it out. FAIL and CONDITIONAL FAIL are failures, INCONCLUSIVE, ERROR and
+// CONDITIONAL PASS are errors (nothing was demonstrated). Skipped are N/A, NOT RUN,
+// and what did not pass of a requirement that is informative: it decides nothing. A
+// run that does not pass has a failure or an error, and one that passes has none.
+// Ids and figures are properties of the suites.
 func JUnit(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
-	suite := junitSuite{
+	whole := junitSuite{
 		Name:       "plumbline " + run.Profile.Name,
 		Time:       seconds(run.Finished.Sub(run.Started)),
-		Timestamp:  run.Started.UTC().Format("2006-01-02T15:04:05"),
+		Timestamp:  timestamp(run.Started),
 		Properties: runProperties(run),
 	}
+	var suites []junitSuite
 	for _, j := range run.Judgements() {
 		if len(j.Standing)+len(j.Superseded) == 0 {
-			suite.add(j.Requirement, notExercised(j.Requirement), false)
+			suites = append(suites, suiteOf(j.Requirement, notExercised(j.Requirement), false))
 		}
 		for _, res := range j.Standing {
-			suite.add(j.Requirement, res, false)
+			suites = append(suites, suiteOf(j.Requirement, res, false))
 		}
 		for _, res := range j.Superseded {
-			suite.add(j.Requirement, res, true)
+			suites = append(suites, suiteOf(j.Requirement, res, true))
 		}
 	}
 	for _, left := range deselected(run) {
-		suite.add(left.Requirement, left.Standing[0], false)
+		suites = append(suites, suiteOf(left.Requirement, left.Standing[0], false))
 	}
+	doc := junitSuites{Name: whole.Name, Time: whole.Time}
+	doc.count(suites...)
 	if run.Partial != "" {
-		suite.fault(partialCase, "PARTIAL", run.Partial)
+		whole.fault(partialCase, "PARTIAL", run.Partial)
 	}
-	if v := run.Judge(); v != reports.Pass && suite.Failures+suite.Errors == 0 {
-		suite.fault(overallCase, v.String(), lead(run))
+	if v := run.Judge(); v != reports.Pass && doc.Failures+doc.Errors+whole.Errors == 0 {
+		whole.fault(overallCase, v.String(), lead(run))
 	}
-	doc := junitSuites{Name: suite.Name, Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
-		Skipped: suite.Skipped, Time: suite.Time, Suites: []junitSuite{suite}}
+	doc.count(whole)
+	doc.Suites = append([]junitSuite{whole}, suites...)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return wrap("junit", err)
 	}
@@ -110,40 +110,38 @@ func JUnit(w io.Writer, run *reports.Run) error {
 	return wrap("junit", err)
 }
 
-// add appends the case of one result. A superseded attempt is shown as skipped:
-// it was voided by a validity gate and the repetition counts.
-func (s *junitSuite) add(req reports.Requirement, res *reports.Result, superseded bool) {
-	c := junitCase{
-		Class:      "plumbline." + req.Family(),
-		Name:       caseName(req, res),
-		Time:       seconds(res.Duration),
-		Properties: &junitProperties{Property: resultProperties(req, res)},
-		Out:        caseOutput(res),
+func (d *junitSuites) count(suites ...junitSuite) {
+	for _, s := range suites {
+		d.Tests += s.Tests
+		d.Failures += s.Failures
+		d.Errors += s.Errors
 	}
+}
+
+// suiteOf returns the suite of one result. A superseded attempt is shown as
+// skipped: it was voided by a validity gate and the repetition counts.
+func suiteOf(req reports.Requirement, res *reports.Result, superseded bool) junitSuite {
+	c := junitCase{Class: "plumbline." + req.Family(), Name: caseName(req, res), Time: seconds(res.Duration), Out: caseOutput(res)}
+	s := junitSuite{Tests: 1, Time: c.Time, Timestamp: timestamp(res.Started), Properties: resultProperties(req, res)}
 	outcome := &junitOutcome{Message: caseMessage(req, res), Type: verdictText(res.Verdict, res.Reason), Text: res.Sentence}
-	s.Tests++
 	switch {
 	case superseded:
 		outcome.Message = "voided by a validity gate and repeated: " + outcome.Message
 		c.Name += fmt.Sprintf(" attempt %d", res.Attempt)
-		c.Skipped = outcome
-		s.Skipped++
+		c.Skipped, s.Skipped = outcome, 1
 	case res.Verdict == reports.Pass:
 	case res.Verdict == reports.NotApplicable || res.Verdict == reports.NotRun:
-		c.Skipped = outcome
-		s.Skipped++
+		c.Skipped, s.Skipped = outcome, 1
 	case decidesNothing(req, res.Verdict):
 		outcome.Message = "informative, decides nothing: " + outcome.Message
-		c.Skipped = outcome
-		s.Skipped++
+		c.Skipped, s.Skipped = outcome, 1
 	case res.Verdict == reports.Fail || res.Verdict == reports.ConditionalFail:
-		c.Failure = outcome
-		s.Failures++
+		c.Failure, s.Failures = outcome, 1
 	default:
-		c.Error = outcome
-		s.Errors++
+		c.Error, s.Errors = outcome, 1
 	}
-	s.Cases = append(s.Cases, c)
+	s.Name, s.Cases = c.Name, []junitCase{c}
+	return s
 }
 
 // decidesNothing reports whether the overall verdict is the same without the
@@ -254,7 +252,16 @@ func exact(v float64) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
-func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+// seconds prints a span as the schema has it, which knows none below zero.
+func seconds(d time.Duration) string { return strconv.FormatFloat(max(d, 0).Seconds(), 'f', 3, 64) }
+
+// timestamp prints an instant in ISO 8601, UTC; "" for none.
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05")
+}
 
 func firstOf(texts ...string) string {
 	for _, t := range texts {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"plumbline/reports"
+	"plumbline/reports/hdr"
 )
 
 // The sample runs are what the golden files are made from: sizes, figures and
@@ -183,7 +184,7 @@ func sampleDistribution(name, scenario string, seed uint64) reports.Distribution
 		values = append(values, v)
 		counts[int(math.Floor(math.Log10(v)*perDecade))]++
 	}
-	d := reports.Distribution{Name: name, Scenario: scenario, N: n, Limits: []reports.Limit{
+	d := reports.Distribution{Name: name, Scenario: scenario, N: n, HDR: sampleHistogram(values), Limits: []reports.Limit{
 		{Requirement: "LAT-01", Q: 0.5, Value: 25}, {Requirement: "LAT-02", Q: 0.99, Value: 100}, {Requirement: "LAT-03", Q: 0.999, Value: 250}}}
 	low, high, sum := math.Inf(1), 0.0, 0.0
 	for _, v := range values {
@@ -200,6 +201,14 @@ func sampleDistribution(name, scenario string, seed uint64) reports.Distribution
 		}
 	}
 	return d
+}
+
+func sampleHistogram(values []float64) string {
+	h := &hdr.Histogram{}
+	for _, v := range values {
+		h.Record(time.Duration(v * 1e6))
+	}
+	return h.Encode()
 }
 
 func sampleTimeline() reports.Timeline {

@@ -110,7 +110,7 @@ func TestSealedRunVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if v.Result != "PASSED" || v.Verdict != reports.Pass || v.Run != sampleRun().ID || v.Files != 17 || v.Bytes == 0 || v.Pinned != (pinned != nil) {
+		if v.Result != "PASSED" || v.Verdict != reports.Pass || v.Run != sampleRun().ID || v.Files != 18 || v.Bytes == 0 || v.Pinned != (pinned != nil) {
 			t.Errorf("%s: %+v", name, v)
 		}
 		if unknown := strings.Contains(v.String(), "SIGNER IS NOT ESTABLISHED"); unknown != (pinned == nil) {

@@ -13,6 +13,7 @@ import (
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/harness/stats"
 	"plumbline/reports"
+	"plumbline/reports/render"
 )
 
 func newCompare(s streams) *cobra.Command {
@@ -38,7 +39,10 @@ The summaries are believed; plumbline verify and report --recompute tell whether
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := compare.Of(args[0], args[1])
+			var refused *render.RefusedError
 			switch {
+			case errors.As(err, &refused):
+				return notARun(err)
 			case errors.Is(err, compare.ErrNoRun):
 				return exit.Usage(err, "name run directories, or folders of run directories")
 			case errors.Is(err, compare.ErrNotComparable):

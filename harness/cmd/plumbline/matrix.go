@@ -26,7 +26,7 @@ func showMatrix(w io.Writer, dirs []string, into string) error {
 	for _, dir := range dirs {
 		run, err := render.Load(dir)
 		if err != nil {
-			return exit.Usage(err, "name run directories, those that hold summary.json")
+			return notARun(err)
 		}
 		runs = append(runs, run)
 	}

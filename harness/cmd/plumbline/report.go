@@ -64,7 +64,7 @@ func newReport(s streams) *cobra.Command {
 			}
 			run, err := render.Load(args[0])
 			if err != nil {
-				return exit.Usage(err, "name a run directory, one that holds summary.json")
+				return notARun(err)
 			}
 			if paper.file != "" {
 				return printRun(cmd.Context(), s, args[0], run, paper)
@@ -91,6 +91,15 @@ func newReport(s streams) *cobra.Command {
 	paper.add(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd
+}
+
+// notARun explains why a directory is not read as a run.
+func notARun(err error) error {
+	var refused *render.RefusedError
+	if errors.As(err, &refused) {
+		return exit.Usage(err, refused.Mend)
+	}
+	return exit.Usage(err, "name a run directory, one that holds "+render.SummaryFile)
 }
 
 // rewrite renders the run into dir. In a sealed directory it first renders
@@ -120,25 +129,26 @@ func rewrite(dir string, run *reports.Run) error {
 		"plumbline verify tells whether it was changed; --to DIR renders elsewhere")
 }
 
-// differs names the first file of a that has other bytes, or is missing, in b.
-func differs(a, b string) (string, error) {
-	entries, err := os.ReadDir(a)
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		want, err := os.ReadFile(filepath.Join(a, e.Name()))
-		if err != nil {
-			return "", err
+// differs names the first file below a that has other bytes, or is missing, in b.
+func differs(a, b string) (name string, err error) {
+	err = fs.WalkDir(os.DirFS(a), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
-		got, err := os.ReadFile(filepath.Join(b, e.Name()))
+		want, err := os.ReadFile(filepath.Join(a, filepath.FromSlash(path)))
+		if err != nil {
+			return err
+		}
+		got, err := os.ReadFile(filepath.Join(b, filepath.FromSlash(path)))
 		missing := errors.Is(err, fs.ErrNotExist)
 		if err != nil && !missing {
-			return "", err
+			return err
 		}
 		if missing || !bytes.Equal(got, want) {
-			return e.Name(), nil
+			name = path
+			return fs.SkipAll
 		}
-	}
-	return "", nil
+		return nil
+	})
+	return name, err
 }

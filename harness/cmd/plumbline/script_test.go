@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,8 +89,26 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // "id=ID" names it, "sut=NAME" names another system and "fails" lets it fail.
 func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
-	ts.Check(os.MkdirAll(filepath.Join(dir, "records"), 0o755))
-	ts.Check(os.WriteFile(filepath.Join(dir, "records", "records.bin"), bytes.Repeat([]byte("record\n"), 100), 0o644))
+	ts.Check(sealRun(dir, filepath.Join(ts.MkAbs("keys"), filepath.Base(dir)), func(run *reports.Run) {
+		for _, arg := range args[1:] {
+			switch name, value, _ := strings.Cut(arg, "="); name {
+			case "id":
+				run.ID = value
+			case "sut":
+				run.SUT.Name = value
+			case "fails":
+				run.Results[0].Verdict, run.Results[0].Headline = reports.Fail, "1 of 3 attacks got through"
+				run.Results[0].Findings = []reports.Finding{{Requirement: "A-1", Kind: "accepted", Subject: "alg none", Detail: "data was sent"}}
+			default:
+				run.Partial = "interrupted"
+			}
+		}
+	}))
+}
+
+// sealRun writes a small sealed run directory. What change does to the run is done
+// before it is judged.
+func sealRun(dir, keyFile string, change func(*reports.Run)) error {
 	started := time.Date(2026, 11, 23, 3, 40, 0, 0, time.UTC)
 	run := &reports.Run{
 		Schema: reports.SchemaVersion, ID: "0badcafe", Started: started, Finished: started.Add(time.Minute),
@@ -101,26 +118,24 @@ func makeSealed(ts *testscript.TestScript, _ bool, args []string) {
 			Requirement: "A-1", Scenario: "a", Verdict: reports.Pass, Sentence: "A-1: it does. Verdict PASS.", Started: started, Attempt: 1,
 		}},
 	}
-	for _, arg := range args[1:] {
-		switch name, value, _ := strings.Cut(arg, "="); name {
-		case "id":
-			run.ID = value
-		case "sut":
-			run.SUT.Name = value
-		case "fails":
-			run.Results[0].Verdict, run.Results[0].Headline = reports.Fail, "1 of 3 attacks got through"
-			run.Results[0].Findings = []reports.Finding{{Requirement: "A-1", Kind: "accepted", Subject: "alg none", Detail: "data was sent"}}
-		default:
-			run.Partial = "interrupted"
+	change(run)
+	run.Overall = run.Judge()
+	for name, text := range map[string]string{
+		"records/records.bin": strings.Repeat("record\n", 100), "config/run.json": `{"format": "plumbline.run/v1", "rule": "DR-2"}`,
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			return err
 		}
 	}
-	ts.Check(os.MkdirAll(filepath.Join(dir, "config"), 0o755))
-	ts.Check(os.WriteFile(filepath.Join(dir, "config", "run.json"), []byte(`{"format": "plumbline.run/v1", "rule": "DR-2"}`), 0o644))
-	run.Overall = run.Judge()
-	key, _, err := seal.OpenKey(filepath.Join(ts.MkAbs("keys"), filepath.Base(dir)))
-	ts.Check(err)
-	ts.Check(render.All(dir, run))
-	ts.Check(seal.Seal(context.Background(), dir, key, run))
+	key, _, err := seal.OpenKey(keyFile)
+	if err != nil {
+		return err
+	}
+	if err := render.All(dir, run); err != nil {
+		return err
+	}
+	return seal.Seal(context.Background(), dir, key, run)
 }
 
 // tamper flips one bit in the middle of a file.

@@ -62,13 +62,14 @@ func Check(ctx context.Context, dir string) (*Comparison, error) {
 	if !c.readable() {
 		return c, nil
 	}
-	text, err := os.ReadFile(filepath.Join(dir, render.SummaryFile))
-	if err != nil {
-		c.Damage = append(c.Damage, err)
+	var err error
+	if c.Run, err = render.Load(dir); err != nil {
+		c.Damage = append(c.Damage, fmt.Errorf("%s: %w", render.SummaryFile, err))
 		return c, nil
 	}
-	if c.Run, err = render.Read(bytes.NewReader(text)); err != nil {
-		c.Damage = append(c.Damage, fmt.Errorf("%s: %w", render.SummaryFile, err))
+	text, err := os.ReadFile(filepath.Join(dir, render.SummaryFile)) // of bounded size: it was loaded
+	if err != nil {
+		c.Damage = append(c.Damage, err)
 		return c, nil
 	}
 	again, err := spec.Recompute(dir)
