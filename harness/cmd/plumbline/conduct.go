@@ -71,7 +71,9 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 		return err
 	}
 	f.made = append(f.made, out.Dir)
-	return finish(s, shown.style, out, err)
+	err = finish(s, shown.style, out, err)
+	annotate(s, out.Run, f.sut)
+	return err
 }
 
 // measure records what was asked for and runs the engine.
