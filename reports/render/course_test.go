@@ -117,6 +117,17 @@ func TestEveryPlotHasItsFigures(t *testing.T) {
 	}
 }
 
+// TestTheTellingRasterIsOpen: of rasters without trouble the largest, by cells.
+func TestTheTellingRasterIsOpen(t *testing.T) {
+	row := func(n int) []reports.RasterRow {
+		return []reports.RasterRow{{Device: "d", Cells: strings.Repeat("o", n)}}
+	}
+	got := viewRasters([]reports.Raster{{Scenario: "many, short", Rows: append(row(1), row(1)...)}, {Scenario: "empty"}, {Scenario: "long", Rows: row(9)}})
+	if len(got) != 2 || !got[0].Folded || got[1].Folded || got[1].Scenario != "long" || len(got[1].Chart.Table.Rows) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAttemptsLedger(t *testing.T) {
 	run := sampleMixed()
 	void := 0

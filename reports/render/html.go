@@ -20,7 +20,7 @@ var pageFiles embed.FS
 
 // HTML writes the report as one page that needs no network and no font of its own,
 // follows the reader's light or dark setting, is readable on a telephone and prints
-// with everything unfolded. Its one script filters, sorts and enlarges; without it
+// with everything unfolded but further plots of a kind. Its one script filters, sorts and enlarges; without it
 // everything is on the page as well. The page's own policy lets nothing else run and
 // nothing be fetched.
 func HTML(w io.Writer, run *reports.Run) error {

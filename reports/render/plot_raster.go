@@ -68,6 +68,9 @@ func plotRaster(id string, r reports.Raster) chart {
 			}
 		}
 	}
+	if len(text.Rows) == 0 {
+		text.add(nowhere, "every one", "0", number(x.high), "nothing irregular")
+	}
 	c.b.WriteString(`<path class="f-ok" d="` + fine.String() + `"/>`)
 	c.xAxis(f, x, linearTicks(x.high, 10), "instant at which the messages were due, s after the first")
 	name := "Integrity by device and time, " + r.Scenario

@@ -19,8 +19,8 @@ type resourceCurves struct {
 
 // curve is one of the figures that Resources hold.
 type curve struct {
-	name, short, unit string
-	values            []float64 // NaN where there is none
+	name, short, unit, axis string
+	values                  []float64 // NaN where there is none
 }
 
 // plotResources draws what the system under test used of the machine.
@@ -63,7 +63,8 @@ func resourceEnd(r reports.Resources) float64 {
 // curvesOf takes the figures apart. CPU is the share of one core between two samples;
 // after a restart, when the time begins anew, there is none.
 func curvesOf(r reports.Resources) []curve {
-	curves := []curve{{"CPU", "CPU", "%", nil}, {"Resident memory", "Memory", "MiB", nil}, {"Open descriptors", "Descriptors", "", nil}, {"Threads", "Threads", "", nil}}
+	curves := []curve{{"CPU", "CPU", "%", "CPU, % of a core", nil}, {"Resident memory", "Memory", "MiB", "memory, MiB", nil},
+		{"Open descriptors", "Descriptors", "", "descriptors", nil}, {"Threads", "Threads", "", "threads", nil}}
 	for k, u := range r.Samples {
 		cpu := math.NaN()
 		if k > 0 {
@@ -94,11 +95,7 @@ func plotCurve(id, bench string, cv curve, text string, x scale, r reports.Resou
 		x1, x2 := x.at(w.Onset.Seconds()), x.at(w.End.Seconds())
 		c.tipRect("fault", x1, f.top, max(x2-x1, 1.5), f.bottom-f.top, w.Name)
 	}
-	unit := cv.unit
-	if unit == "%" {
-		unit = "% of one core"
-	}
-	c.yAxis(f, y, ticks, unit)
+	c.yAxis(f, y, ticks, cv.axis)
 	c.xAxis(f, x, linearTicks(x.high, 6), "s since the bench was opened")
 	points := make([]point, len(cv.values))
 	for k, v := range cv.values {

@@ -133,15 +133,15 @@ func viewRasters(all []reports.Raster) (out []drawing) {
 	return out
 }
 
-// widest is the place, among the rasters with rows, of that with the most devices.
+// widest is the place, among the rasters with rows, of that with the most cells.
 func widest(all []reports.Raster) (at int) {
 	place, most := 0, 0
 	for _, r := range all {
 		if len(r.Rows) == 0 {
 			continue
 		}
-		if len(r.Rows) > most {
-			at, most = place, len(r.Rows)
+		if cells := len(r.Rows) * len(r.Rows[0].Cells); cells > most {
+			at, most = place, cells
 		}
 		place++
 	}
