@@ -107,19 +107,21 @@ func publishFrom(stop <-chan struct{}, c *paho.Client, id, n int, acked *atomic.
 	}
 }
 
-// eachStore runs a check with a bridged for each kind of store, whose server is a real one.
+// eachStore runs a check with a bridged for each kind of store, whose server is a real one. What takes time is that processes start.
 func eachStore(t *testing.T, check func(t *testing.T, p *process, store string, open func() (history.Store, error)), sets ...string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		p := newProcess(t, append(sets, "history.store=sqlite")...)
 		check(t, p, "sqlite", func() (history.Store, error) {
 			return sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(p.data, "history.db")})
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		server := dbtest.NewPostgres(t, "fsync=off")
 		dsn := write(t, "dsn", server.DSN("127.0.0.1", ""))
 		reference := config.HistoryPostgres{DSNFile: dsn}
@@ -128,6 +130,7 @@ func eachStore(t *testing.T, check func(t *testing.T, p *process, store string, 
 		})
 	})
 	t.Run("influx", func(t *testing.T) {
+		t.Parallel()
 		server := dbtest.NewInflux(t, false)
 		check(t, newProcess(t, append(sets, "history.store=influx", "history.influx.url="+server.URL())...), "influx", func() (history.Store, error) {
 			return influx.Open(t.Context(), influx.Options{URL: server.URL(), Version: 1, Database: "plumbline"})
