@@ -23,8 +23,9 @@ func Style() string {
 // direction. It escapes nothing: that is for the form it is written in.
 func Clean(s string) string { return clean(s) }
 
-// CleanRun returns a deep copy of the run in which every string went through Clean.
-func CleanRun(run *reports.Run) *reports.Run { return sanitize(run) }
+// VisibleJSON writes characters of JSON that a terminal would obey instead of show as
+// escapes, which say the same.
+func VisibleJSON(text []byte) []byte { return escapeHidden(text) }
 
 // MarkdownText makes foreign text inert in Markdown, also inside a table cell.
 func MarkdownText(s string) string { return md(clean(s)) }
@@ -49,6 +50,3 @@ func Date(t time.Time) string { return date(t) }
 // VerdictClass is the class of the style sheet that colours a verdict: pass, open,
 // fail or none.
 func VerdictClass(v reports.Verdict) string { return verdictClass(v) }
-
-// VerdictMark is the sign that stands before the word of a verdict.
-func VerdictMark(v reports.Verdict) string { return verdictMark(v) }

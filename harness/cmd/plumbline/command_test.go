@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"reflect"
 	"runtime"
@@ -74,6 +75,23 @@ func TestStopWithoutASignal(t *testing.T) {
 	stop()
 	if exit.Code(context.Cause(ctx)) != reports.ExitInterrupted && ctx.Err() == nil {
 		t.Error("the context outlives stop")
+	}
+}
+
+// TestJSONObeysNoTerminal: what a system calls itself is shown and not obeyed, and says
+// the same to a program.
+func TestJSONObeysNoTerminal(t *testing.T) {
+	const name = "a\u202eb\u009bc\x7fd\x1b[31m"
+	var out bytes.Buffer
+	if err := writeJSON(&out, map[string]string{"name": name}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\u202e\u009b\x7f\x1b") {
+		t.Errorf("%q", out.String())
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["name"] != name {
+		t.Errorf("read back as %q: %v", back, err)
 	}
 }
 

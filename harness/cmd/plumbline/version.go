@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"plumbline/reports"
+	"plumbline/reports/render"
 )
 
 // build says which program this is.
@@ -66,11 +68,15 @@ func newVersion(s streams) *cobra.Command {
 	return cmd
 }
 
-// writeJSON prints v as indented JSON.
+// writeJSON prints v as indented JSON, in which no name obeys a terminal.
 func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
-	enc := json.NewEncoder(w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	if _, err := w.Write(render.VisibleJSON(text.Bytes())); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
 	}
 	return nil
