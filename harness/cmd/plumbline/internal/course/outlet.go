@@ -3,6 +3,7 @@ package course
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -38,6 +39,11 @@ type line struct {
 // written then any more. The caller must Close it.
 func NewOutlet(w io.Writer, warn func(text string)) *Outlet {
 	o := &Outlet{to: w, warn: warn, limit: lastWords, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			o.limit = patience
+		}
+	}
 	go o.run()
 	return o
 }
@@ -108,11 +114,14 @@ func (o *Outlet) run() {
 	}
 }
 
-// lastWords is how long Close waits for a reader that stands still.
-const lastWords = 2 * time.Second
+// How long Close waits for a reader that stands still, and for a disk.
+const (
+	lastWords = 2 * time.Second
+	patience  = time.Minute
+)
 
 // Close writes what waits and ends the writing. A reader that stands still is
-// waited for at most two seconds: then its goroutine, which hangs in a write that
+// waited for at most two seconds, a file a minute: then its goroutine, which hangs in a write that
 // nothing can end, is left behind for the end of the process. It may be called again.
 func (o *Outlet) Close() {
 	o.mu.Lock()

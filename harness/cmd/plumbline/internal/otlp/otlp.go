@@ -27,7 +27,7 @@ type Options struct {
 	Endpoint *Endpoint
 	Version  string            // of this program
 	Every    time.Duration     // 0 means five seconds
-	Timeout  time.Duration     // of one request and of Close; 0 means two seconds
+	Timeout  time.Duration     // of one request, and half of what Close may take; 0 means five seconds
 	Warn     func(text string) // told once, when the collector does not take what is sent
 }
 
@@ -52,7 +52,7 @@ func Start(opts Options) *Exporter {
 		opts.Every = 5 * time.Second
 	}
 	if opts.Timeout == 0 {
-		opts.Timeout = 2 * time.Second
+		opts.Timeout = 5 * time.Second
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, DisableCompression: true}
 	x := &Exporter{
