@@ -45,7 +45,7 @@ const (
 	// DefaultPulse is how long a break is held: longer than a character at 50 baud.
 	DefaultPulse = 250 * time.Millisecond
 	// answerLimit is how long an answer is waited for.
-	answerLimit = 3 * time.Second
+	answerLimit = 2 * time.Second
 )
 
 // Port is what a Board needs of a serial line.
@@ -98,7 +98,7 @@ func (b *Board) Read(ctx context.Context) (devices.Sample, error) {
 }
 
 // Do does it and blocks until it is done: until a pulse is over, or an answer has
-// come, for which it waits 3 s at most. Errors wrap ErrNoAnswer,
+// come, for which it waits 2 s at most. Errors wrap ErrNoAnswer,
 // serialline.ErrNoModem for a port without that line, or devices.ErrUnplugged.
 func (b *Board) Do(ctx context.Context, a Action) error {
 	b.doing.Lock()
