@@ -210,6 +210,7 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 		}
 	}
 	sayOneThing(t, dir, string(text))
+	formsKeepTheirSchemas(t, dir, run)
 	tellsItsCourse(t, dir, "admission", "sources")
 	if len(secrets) == 0 {
 		t.Error("saw no secret of the system under test; the search for it in the artifacts would prove nothing")
