@@ -201,11 +201,16 @@ func TestHostileRunsAreShownInert(t *testing.T) {
 	} {
 		dir := filepath.Join(base, fmt.Sprint(i))
 		err := sealRun(dir, filepath.Join(base, "key"), func(run *reports.Run) {
-			run.SUT.Name, run.SUT.Version, run.Tool.Name, run.Profile.Name = text, text, text, text
-			run.Devices = []reports.Device{{ID: text, Kind: text, Mode: reports.ModeSim, Detail: text}}
 			r := &run.Results[0]
-			r.Verdict, r.Scenario, r.Sentence, r.Headline = reports.Fail, text, text, text
-			r.Findings = []reports.Finding{{Kind: text, Subject: text, Detail: text, Context: []string{text}}}
+			run.Devices = []reports.Device{{ID: text, Kind: "k", Mode: reports.ModeSim}}
+			r.Verdict, r.Findings = reports.Fail, []reports.Finding{{Kind: "k", Subject: "s", Detail: text}}
+			if len(text) > 1<<10 {
+				return // once or twice is enough
+			}
+			run.SUT.Name, run.SUT.Version, run.Tool.Name, run.Profile.Name = text, text, text, text
+			run.Devices[0].Kind, run.Devices[0].Detail = text, text
+			r.Scenario, r.Sentence, r.Headline = text, text, text
+			r.Findings = append(r.Findings, reports.Finding{Kind: text, Subject: text, Detail: text, Context: []string{text}})
 		})
 		if err != nil {
 			t.Fatal(err)
