@@ -117,8 +117,9 @@ func TestTwinsOfAllFamilies(t *testing.T) {
 			})
 			stop()
 			until(func() bool { return online[0] || speaker.Will().Topic == "" })
-			if n := d.Counters(); n.Rejected() != 0 {
-				t.Errorf("%+v %+v", n, d.Damages())
+			// What a busy machine kept from going out in time lacks in the sequence, too.
+			if n, missed := d.Counters(), twin.Stats().Missed; n.Damaged+n.Unchecked+n.Partial != 0 || n.Missing > missed {
+				t.Errorf("%+v %+v; the twin missed %d", n, d.Damages(), missed)
 			}
 		})
 	}
