@@ -8,8 +8,9 @@ import (
 )
 
 // growth is what the memory (RSS) of a system did while every viewer read, window
-// after window with the same load, in the window after that, in which one did not,
-// and in those after, in which all read again: the most of each, in bytes.
+// after window with the same load, and in the window after that, in which one did not:
+// the most of each, in bytes. Of those after, in which all read again, it is the least:
+// what was kept for the one is still being given back when they begin.
 type growth struct {
 	read   []uint64
 	beside uint64
@@ -30,17 +31,12 @@ func (g growth) taken() int64 { return int64(max(g.beside, g.most()) - g.most())
 // atStake reports whether that is more than the limit.
 func (g growth) atStake(limit int64) bool { return g.taken() > limit }
 
-// later is the largest rise above all before it when all read again. What takes a step
+// later is the largest rise above all before it while all read again. What takes a step
 // now and then whoever reads stands still in between: one still window before a step
-// tells nobody of it. What was given back before counts for none.
+// tells nobody of it.
 func (g growth) later() (rise int64) {
-	if len(g.again) == 0 {
-		return 0
-	}
-	high := max(g.most(), min(g.beside, g.again[0]))
-	for _, m := range g.again {
-		rise = max(rise, int64(max(m, high)-high))
-		high = max(high, m)
+	for _, r := range rises(g.again) {
+		rise = max(rise, r)
 	}
 	return rise
 }
@@ -59,23 +55,23 @@ func (g growth) most() (most uint64) {
 	return most
 }
 
-// rises are how much higher each window but the first went than all before it.
-func (g growth) rises() (rises []int64) {
+// rises are how much higher each level but the first went than all before it.
+func rises(levels []uint64) (higher []int64) {
 	high := uint64(0)
-	for i, m := range g.read {
+	for i, m := range levels {
 		if i > 0 {
-			rises = append(rises, int64(max(m, high)-high))
+			higher = append(higher, int64(max(m, high)-high))
 		}
 		high = max(high, m)
 	}
-	return rises
+	return higher
 }
 
 // stands reports whether memory stood still in the last window in which all read:
 // whatever fills with what is published is full.
 func (g growth) stands(limit int64) bool {
-	rises := g.rises()
-	return len(rises) > 0 && rises[len(rises)-1] <= limit/stillShare
+	all := rises(g.read)
+	return len(all) > 0 && all[len(all)-1] <= limit/stillShare
 }
 
 // cost judges what the viewer that did not read took, against a limit in bytes.
@@ -92,11 +88,11 @@ func (g growth) cost(limit int64) cost {
 		return cost{taken: g.taken()}
 	}
 	granted, allowed, why := int64(0), limit, "memory was still growing while all read"
-	if rises := g.rises(); !g.stands(limit) {
-		if len(rises) == 0 {
+	if all := rises(g.read); !g.stands(limit) {
+		if len(all) == 0 {
 			return cost{open: "memory was looked at in one window only in which all read: a cache that fills cannot be told from what the viewer takes"}
 		}
-		granted = rises[len(rises)-1]
+		granted = all[len(all)-1]
 	}
 	if later := g.later(); later > limit/onceMore && later > granted {
 		// What the one gave back may have gone into this rise: it can have been more, by
@@ -152,8 +148,9 @@ func readAgain(ctx context.Context, t *spec.Trial, b *harness.Bench, g growth, o
 		if err := b.Around(ctx, againWindow, 0, 0, once); err != nil {
 			return err
 		}
-		most, _ := memory(b.Usages(), from, b.Clock.Now())
-		g.again = append(g.again, most)
+		if least, samples := leastMemory(b.Usages(), from, b.Clock.Now()); samples > 0 {
+			g.again = append(g.again, least)
+		}
 	}
 	return nil
 }
@@ -168,4 +165,18 @@ func memory(usage []harness.Usage, from, to int64) (most uint64, samples int64) 
 		}
 	}
 	return most, samples
+}
+
+// leastMemory is memory for the smallest.
+func leastMemory(usage []harness.Usage, from, to int64) (least uint64, samples int64) {
+	for _, u := range usage {
+		if u.At < from || u.At > to {
+			continue
+		}
+		if least = min(least, u.RSS); samples == 0 {
+			least = u.RSS
+		}
+		samples++
+	}
+	return least, samples
 }

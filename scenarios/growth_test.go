@@ -139,7 +139,8 @@ func TestWhatIsTakenAnewIsNoGrowth(t *testing.T) {
 		"it stays where it was":      {[]uint64{90 << 20, 91 << 20}, false},
 		"it falls, and rises a bit":  {[]uint64{60 << 20, 64 << 20, 62 << 20}, false},
 		"it falls, and rises by far": {[]uint64{60 << 20, 60 << 20, 90 << 20}, true},
-		"it rises on":                {[]uint64{130 << 20}, true},
+		"it falls all the time":      {[]uint64{95 << 20, 70 << 20, 60 << 20}, false},
+		"it rises on":                {[]uint64{90 << 20, 130 << 20}, true},
 	} {
 		g := growth{read: []uint64{50 << 20, 51 << 20}, beside: 90 << 20, again: c.again}
 		if got := g.cost(growthLimit); (got.open != "") != c.open || !c.open && got.taken != 39<<20 {

@@ -388,8 +388,8 @@ func (j *judged) held(s stallOf, limit profile.Limit) (*reports.Measurement, *st
 		}
 	}
 	for _, w := range s.again {
-		if most, samples := memory(j.usage, w.from, w.to); samples > 0 {
-			g.again = append(g.again, most)
+		if least, samples := leastMemory(j.usage, w.from, w.to); samples > 0 {
+			g.again = append(g.again, least)
 		}
 	}
 	most, samples := memory(j.usage, s.from, s.to)
