@@ -9,7 +9,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"plumbline/reports"
 	"plumbline/reports/events"
 	"plumbline/reports/render"
 )
@@ -59,7 +58,7 @@ func courseOf(t *testing.T, path string) []events.Event {
 	return all
 }
 
-// tellsItsCourse checks that the events of a run that passed tell what its summary
+// tellsItsCourse checks that the events of a run that did not fail tell what its summary
 // says.
 func tellsItsCourse(t *testing.T, dir string, scenarios ...string) {
 	t.Helper()
@@ -77,14 +76,16 @@ func tellsItsCourse(t *testing.T, dir string, scenarios ...string) {
 		case events.ScenarioFinished:
 			finished = append(finished, e.Scenario)
 		case events.FiguresTaken:
-			figures[e.Scenario] = *e.Figures
+			if e.Figures.Viewers > 0 { // those of the end may be of a bench that is closed already
+				figures[e.Scenario] = *e.Figures
+			}
 		}
 	}
 	first, last := all[0], all[len(all)-1]
 	if first.Kind != events.RunBegan || first.Run.ID != run.ID || first.Run.Seed != run.Seed || first.Run.Profile != run.Profile.Name || len(first.Run.Scenarios) != len(scenarios) {
 		t.Errorf("the first event is %+v of %+v", first, first.Run)
 	}
-	if last.Kind != events.RunEnded || *last.Verdict != run.Overall || *last.Exit != reports.ExitPass {
+	if last.Kind != events.RunEnded || *last.Verdict != run.Overall || *last.Exit != run.Overall.ExitCode() {
 		t.Errorf("the last event is %+v", last)
 	}
 	slices.Sort(finished)
@@ -102,7 +103,7 @@ func tellsItsCourse(t *testing.T, dir string, scenarios ...string) {
 		t.Errorf("%d requirements are decided, the run has %d", decided, len(run.Requirements))
 	}
 	// The scenario with sources lasts longer than it takes to tell of it.
-	if f, told := figures["sources"]; !told || f.Sent == 0 || f.Viewers == 0 || f.Devices == 0 || f.N == 0 || !(f.P50 > 0) || f.P99 < f.P50 {
+	if f, told := figures["sources"]; !told || f.Sent == 0 || f.Devices == 0 || f.N == 0 || !(f.P50 > 0) || f.P99 < f.P50 {
 		t.Errorf("figures of sources: %+v, told %v", f, told)
 	}
 }
