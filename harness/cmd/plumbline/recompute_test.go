@@ -108,39 +108,40 @@ func cutShort(t *testing.T, p *program) string {
 // Runs of several profiles, selections and ends give the same bytes again.
 func TestStoredRunsAreRecomputedBitForBit(t *testing.T) {
 	t.Parallel()
-	p := newProgram(t).withBridge(t)
+	newProgram(t) // which says where it cannot be
 	dead := filepath.Join(t.TempDir(), "dead.yaml")
 	if err := os.WriteFile(dead, []byte(deadSystem), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		dir     func(t *testing.T) string
+		dir     func(*testing.T, *program) string
 		verdict map[string]reports.Verdict
 	}{
 		"passes": {
-			func(t *testing.T) string { t.Helper(); return goodRun(t, p) },
+			goodRun,
 			map[string]reports.Verdict{"SEC-03": reports.Pass, "REC-02": reports.Pass},
 		},
 		"fails": {
-			made(p, reports.ExitFail, "--profile", impatient(t), "--label-filter", "sessions"),
+			made(reports.ExitFail, "--profile", impatient(t), "--label-filter", "sessions"),
 			map[string]reports.Verdict{"SEC-05": reports.Fail, "SEC-04": reports.Pass},
 		},
 		"does not apply": {
-			made(p, reports.ExitUnavailable, "--profile", "ci", "--label-filter", "tenants || sources", "--sut", dead),
+			made(reports.ExitUnavailable, "--profile", "ci", "--label-filter", "tenants || sources", "--sut", dead),
 			map[string]reports.Verdict{"SEC-07": reports.NotApplicable, "DEL-01": reports.Inconclusive},
 		},
 		"overridden": {
-			made(p, reports.ExitPass, "--profile", "smoke", "--label-filter", "load || halfopen", "--duration", "1s", "--rate", "100"),
+			made(reports.ExitPass, "--profile", "smoke", "--label-filter", "load || halfopen", "--duration", "1s", "--rate", "100"),
 			map[string]reports.Verdict{"REC-03": reports.Pass, "DEL-01": reports.Pass},
 		},
 		"interrupted": {
-			func(t *testing.T) string { t.Helper(); return cutShort(t, p) },
+			cutShort,
 			map[string]reports.Verdict{"REC-01": reports.Inconclusive, "SEC-04": reports.Inconclusive},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := c.dir(t)
+			p := newProgram(t).withBridge(t) // with a key of its own
+			dir := c.dir(t, p)
 			if got, text := recomputed(t, p, dir); got != reports.ExitPass || strings.Contains(text, "DIFFERS") || !strings.Contains(text, " same\n") {
 				t.Errorf("exit code %d\n%s", got, text)
 			}
@@ -158,8 +159,8 @@ func TestStoredRunsAreRecomputedBitForBit(t *testing.T) {
 }
 
 // made is stored for a run that is made only when it is asked for.
-func made(p *program, want int, args ...string) func(*testing.T) string {
-	return func(t *testing.T) string { t.Helper(); return stored(t, p, want, args...) }
+func made(want int, args ...string) func(*testing.T, *program) string {
+	return func(t *testing.T, p *program) string { t.Helper(); return stored(t, p, want, args...) }
 }
 
 // edit changes a file of a run directory.
