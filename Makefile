@@ -63,7 +63,7 @@ test: deps-test check race ## run everything: linters, then all tests with the r
 	@echo "make test: all green"
 
 race: build ## all tests with the race detector, in random order
-	go test -race -shuffle=on -count=1 -parallel 4 -timeout 15m $(PACKAGES)
+	go test -race -shuffle=on -count=1 -timeout 15m $(PACKAGES)
 
 check: lint ## formatting, vet, linters, module files, cross builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: run 'gofmt -w' on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
