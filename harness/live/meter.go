@@ -145,7 +145,7 @@ func (m *Meter) settle(a arrival) bool {
 		due, known = m.older[a.message]
 	}
 	if known {
-		if slot := a.at / int64(time.Second); slot > m.slot-window {
+		if slot := a.at / int64(time.Second); slot >= 0 && slot > m.slot-window { // a clock that is off tells of times before the recording
 			m.slots[slot%window].add(a.at - due)
 		}
 	}

@@ -83,6 +83,21 @@ func TestWhatIsNoLiveArrivalHasNoLatency(t *testing.T) {
 	}
 }
 
+// TestAnArrivalBeforeTheRecording: the offset of an agent's clock may be wrong by
+// more than a second.
+func TestAnArrivalBeforeTheRecording(t *testing.T) {
+	var m Meter
+	m.Take(record.Written{Records: []record.Record{
+		{Kind: record.Sent, Stream: 1, Seq: 1, Due: ms, Aux: 1},
+		{Kind: record.Received, Stream: 1, Seq: 1, At: -1500 * ms},
+		{Kind: record.Received, Stream: 1, Seq: 1, At: math.MinInt64},
+		{Kind: record.Received, Stream: 1, Seq: 1, At: 3 * ms},
+	}})
+	if f := m.Figures(int64(time.Second)); f.N != 1 || f.Received != 3 || !near(float64(f.P50), 2) {
+		t.Errorf("figures %+v", f)
+	}
+}
+
 func TestFaultsAreTold(t *testing.T) {
 	var m Meter
 	got := m.Take(record.Written{Events: []record.Event{
