@@ -82,11 +82,17 @@ func Print(ctx context.Context, browser string, page []byte) ([]byte, error) {
 		return nil, fmt.Errorf("pdf: %s did not print the page in time: %w", browser, context.Cause(ctx))
 	case runErr == nil && readErr == nil && whole(text):
 		return text, nil
-	case strings.Contains(said.String(), "No usable sandbox"):
+	case sandboxless(said.String()):
 		return nil, fmt.Errorf("pdf: %w", ErrNoSandbox)
 	default:
 		return nil, fmt.Errorf("pdf: %s printed nothing: %w; it said: %s", browser, errors.Join(runErr, readErr, errNoPDF), lastLines(said.String()))
 	}
+}
+
+// sandboxless reports whether Chromium said that it has no sandbox: there is none,
+// or the one that there seemed to be broke (a container without user namespaces).
+func sandboxless(said string) bool {
+	return strings.Contains(said, "No usable sandbox") || strings.Contains(said, "Failed to move to new namespace")
 }
 
 var errNoPDF = errors.New("there is no whole PDF")

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"os"
@@ -104,6 +105,9 @@ func axeFaults(t *testing.T, browser, size, page, axe string) (faults []string) 
 	}
 	dom, err := exec.CommandContext(ctx, browser, args...).Output()
 	if err != nil {
+		if _, printed := pdf.Print(ctx, browser, []byte("<p>")); errors.Is(printed, pdf.ErrNoSandbox) {
+			t.Skipf("%v: let this user create user namespaces, or run the test as root", printed)
+		}
 		t.Fatalf("%s: %v", browser, err)
 	}
 	_, rest, found := strings.Cut(string(dom), `<pre id="axe-found">`)
