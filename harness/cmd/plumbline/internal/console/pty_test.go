@@ -91,7 +91,7 @@ func start(t *testing.T, how string, args ...string) *terminaltest.Session {
 		args = []string{self(t)}
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), showVariable+"="+how)
+	cmd.Env = append(os.Environ(), showVariable+"="+how, "LC_ALL=C", "HISTFILE=") // a shell speaks English and keeps no history
 	return terminaltest.Start(t, cmd)
 }
 
