@@ -2,20 +2,47 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"plumbline/harness/cmd/plumbline/internal/campaign"
+	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/reports"
 )
+
+// failedRun is the least run that has something to annotate.
+func failedRun() *reports.Run {
+	run := &reports.Run{ID: "r", SUT: reports.SUT{Name: "bridge"}, Requirements: []reports.Requirement{{ID: "A-1", Title: "t", Text: "It shall.", Class: reports.Mandatory}},
+		Results: []reports.Result{{Requirement: "A-1", Scenario: "a", Attempt: 1, Verdict: reports.Fail, Sentence: "A-1: it does not."}}}
+	run.Overall = run.Judge()
+	return run
+}
+
+// TestTheLastLineIsTheReport within GitHub Actions as well, where scripts read it, too.
+func TestTheLastLineIsTheReport(t *testing.T) {
+	for _, within := range []string{"", "true"} {
+		var out, errs bytes.Buffer
+		getenv := func(name string) string { return map[string]string{"GITHUB_ACTIONS": within}[name] }
+		err := finish(streams{out: &out, err: &errs, getenv: getenv}, console.Style{}, &campaign.Outcome{Run: failedRun(), Report: "out/report.html"}, "my.sut.yaml", nil)
+		if end := (*finished)(nil); !errors.As(err, &end) || end.code != reports.ExitFail || errs.Len() > 0 {
+			t.Errorf("GITHUB_ACTIONS=%s: %v, %q", within, err, &errs)
+		}
+		if got := strings.Contains(out.String(), "::error file=my.sut.yaml"); got != (within != "") {
+			t.Errorf("GITHUB_ACTIONS=%s: annotated: %v", within, got)
+		}
+		if !strings.HasSuffix(out.String(), "; exit 1\nreport: out/report.html\n") {
+			t.Errorf("GITHUB_ACTIONS=%s: it ends otherwise:\n%s", within, &out)
+		}
+	}
+}
 
 // TestAnnotateWithinGitHubActions: the job is annotated at the descriptor and its
 // summary is appended to what is there; elsewhere nothing is said.
 func TestAnnotateWithinGitHubActions(t *testing.T) {
-	run := &reports.Run{ID: "r", SUT: reports.SUT{Name: "bridge"}, Requirements: []reports.Requirement{{ID: "A-1", Title: "t", Text: "It shall.", Class: reports.Mandatory}},
-		Results: []reports.Result{{Requirement: "A-1", Scenario: "a", Attempt: 1, Verdict: reports.Fail, Sentence: "A-1: it does not."}}}
-	run.Overall = run.Judge()
+	run := failedRun()
 	summary := filepath.Join(t.TempDir(), "summary.md")
 	say := func(env map[string]string) (out, errs bytes.Buffer) {
 		annotate(streams{in: &out, out: &out, err: &errs, getenv: func(name string) string { return env[name] }}, run, "my.sut.yaml")

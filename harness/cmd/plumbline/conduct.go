@@ -71,9 +71,7 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 		return err
 	}
 	f.made = append(f.made, out.Dir)
-	err = finish(s, shown.style, out, err)
-	annotate(s, out.Run, f.sut)
-	return err
+	return finish(s, shown.style, out, f.sut, err)
 }
 
 // measure records what was asked for and runs the engine.
@@ -111,8 +109,10 @@ func ending(run *reports.Run, err error) int {
 	return exit.OfRun(run)
 }
 
-// finish prints the end of a run that is on disk and returns its exit code.
-func finish(s streams, style console.Style, out *campaign.Outcome, err error) error {
+// finish prints the end of a run that is on disk and returns its exit code. The
+// last line names the report, wherever the program runs. descriptor is where
+// annotations of a job are shown; "" is nowhere.
+func finish(s streams, style console.Style, out *campaign.Outcome, descriptor string, err error) error {
 	code := ending(out.Run, err)
 	if err != nil {
 		complain(s.err, err)
@@ -121,6 +121,7 @@ func finish(s streams, style console.Style, out *campaign.Outcome, err error) er
 		fmt.Fprintf(s.out, "\na signing key was made for you: %s\n", out.Key)
 	}
 	certificate(s, out, err)
+	annotate(s, out.Run, descriptor)
 	if werr := console.Summary(s.out, style, out.Run, console.Ending{
 		Code: code, Report: out.Report,
 	}); werr != nil {

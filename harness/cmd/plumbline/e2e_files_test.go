@@ -1,5 +1,20 @@
 package main
 
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// environment is the one of the tests without what would change what the command
+// does and says: its flags, the job of GitHub Actions that the tests run in and its
+// summary, the collector of metrics of a developer.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, envPrefix) || strings.HasPrefix(e, "GITHUB_") || strings.HasPrefix(e, "OTEL_")
+	})
+}
+
 // Files of the tests of whole runs: systems that do not come up, and rigs.
 const (
 	deadSystem = `apiVersion: plumbline/v1

@@ -78,7 +78,7 @@ func (p *program) withBridge(t *testing.T) *program {
 // command prepares the command with folders of the test.
 func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path, args...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp, "PLUMBLINE_OUTPUT_DIR="+p.out, "PLUMBLINE_KEY="+p.key, "PLUMBLINE_BRIDGED="+p.bridged)
+	cmd.Env = append(environment(), "TMPDIR="+p.tmp, "PLUMBLINE_OUTPUT_DIR="+p.out, "PLUMBLINE_KEY="+p.key, "PLUMBLINE_BRIDGED="+p.bridged)
 	return cmd
 }
 
