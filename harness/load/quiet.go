@@ -23,33 +23,47 @@ type GCReport struct {
 	SchedLatencyP99 time.Duration
 }
 
+// calm is what Quiet made of the process, and what it was before.
+var calm struct {
+	sync.Mutex
+	windows        int // that are open
+	procs, percent int
+	memory         int64
+}
+
 // Quiet keeps the garbage collector out of a window: it collects once now, then
 // only when the memory in use nears limit bytes. It also lets the runtime use
 // two threads more than there are CPUs, so that a thread that spins holds up no
 // goroutine. Calling the result puts everything back and reports what happened
 // in between; calling it again reports the same.
 //
-// The settings are those of the process: one window at a time.
+// The settings are those of the process. Of windows that overlap, as those of
+// tests do, the first sets them, limit included, and the last to end puts them
+// back; what one did to the process is in the reports of the others as well.
 func Quiet(limit int64) (restore func() GCReport) {
+	calm.Lock()
+	defer calm.Unlock()
 	runtime.GC()
-	procs := runtime.GOMAXPROCS(0)
-	if procs < runtime.NumCPU()+headroom {
-		runtime.GOMAXPROCS(runtime.NumCPU() + headroom)
+	if calm.windows++; calm.windows == 1 {
+		calm.procs = runtime.GOMAXPROCS(0)
+		if calm.procs < runtime.NumCPU()+headroom {
+			runtime.GOMAXPROCS(runtime.NumCPU() + headroom)
+		}
+		calm.memory = debug.SetMemoryLimit(limit)
+		calm.percent = debug.SetGCPercent(-1)
 	}
-	memory := debug.SetMemoryLimit(limit)
-	percent := debug.SetGCPercent(-1)
 	before := readRuntime()
-	var once sync.Once
-	var report GCReport
-	return func() GCReport {
-		once.Do(func() {
-			report = before.until(readRuntime())
-			debug.SetGCPercent(percent)
-			debug.SetMemoryLimit(memory)
-			runtime.GOMAXPROCS(procs)
-		})
+	return sync.OnceValue(func() GCReport {
+		calm.Lock()
+		defer calm.Unlock()
+		report := before.until(readRuntime())
+		if calm.windows--; calm.windows == 0 {
+			debug.SetGCPercent(calm.percent)
+			debug.SetMemoryLimit(calm.memory)
+			runtime.GOMAXPROCS(calm.procs)
+		}
 		return report
-	}
+	})
 }
 
 // Into enters the longest pause into a report.

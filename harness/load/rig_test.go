@@ -158,3 +158,26 @@ func TestQuiet(t *testing.T) {
 		t.Errorf("a collection in the window is not reported: %+v", r)
 	}
 }
+
+// Windows that overlap put back what was before the first of them, and not sooner
+// than the last of them ends.
+func TestQuietWindowsOverlap(t *testing.T) {
+	procs, memory := runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)
+	percent := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(percent)
+	first, second := Quiet(1<<30), Quiet(2<<30)
+	first()
+	if r := first(); runtime.GOMAXPROCS(0) < runtime.NumCPU()+headroom || debug.SetMemoryLimit(-1) != 1<<30 || r.Cycles == 0 {
+		t.Errorf("%d threads and a limit of %d while the second lasts; %+v in the first", runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1), r)
+	}
+	if got := debug.SetGCPercent(-1); got != -1 {
+		t.Errorf("GOGC is %d while the second lasts", got)
+	}
+	second()
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("GOGC is %d after both, want 100", got)
+	}
+	if got, limit := runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1); got != procs || limit != memory {
+		t.Errorf("%d threads and a limit of %d after both, want %d and %d", got, limit, procs, memory)
+	}
+}
