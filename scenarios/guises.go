@@ -304,7 +304,7 @@ func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Dur
 	select {
 	case <-v.Done():
 		if err := v.Err(); viewer.GaveUp(err) {
-			return lifetime{Unwatched: err.Error()}, nil
+			return unwatched(id, time.Since(from), err), nil
 		}
 		if now := time.Now(); now.Before(from) {
 			return lifetime{Early: from.Sub(now)}, nil

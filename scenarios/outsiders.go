@@ -231,7 +231,7 @@ func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (
 	}
 	switch {
 	case r.CloseCode == 0 && !r.EOF && r.Err != nil:
-		return lifetime{Unwatched: r.Err.Error()}, nil //nolint:nilerr // what the session came to, and no fault of the harness
+		return unwatched(id, ended.Sub(from), r.Err), nil //nolint:nilerr // what the session came to, and no fault of the harness
 	case r.CloseCode == 0 && !r.EOF:
 		return stillOpen(id, ended.Sub(from)), nil
 	case ended.Before(from):
@@ -247,4 +247,13 @@ func stillOpen(id string, watched time.Duration) lifetime {
 		Requirement: id, Kind: "outlived", Subject: "session", Confirmed: true,
 		Detail: fmt.Sprintf("the session was still open %s after it had to end", watched.Round(100*time.Millisecond)),
 	}}}
+}
+
+// unwatched is a session that was open for so long after it had to end, and could be
+// watched no longer then.
+func unwatched(id string, watched time.Duration, why error) lifetime {
+	l := stillOpen(id, watched)
+	l.Unwatched = why.Error()
+	l.Found[0].Detail += ", when it could be watched no longer: " + l.Unwatched
+	return l
 }

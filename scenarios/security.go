@@ -249,7 +249,7 @@ type lifetime struct {
 	After time.Duration     `json:"after_ns"`
 	Early time.Duration     `json:"early_ns"` // it ended so long before it had to: nothing is shown
 	Found []reports.Finding `json:"found"`
-	// Watched is how long it was watched after it should have ended, where it never did.
+	// Watched is how long it was watched after it should have ended, where it did not meanwhile.
 	Watched time.Duration `json:"watched_ns,omitempty"`
 	// Unwatched is why it could be watched no longer though nobody ended it, "" when it could.
 	Unwatched string `json:"unwatched,omitempty"`
@@ -293,11 +293,11 @@ func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	if l.Unserved != "" {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a bridge that serves a rightful session", Detail: "the session was never served: " + l.Unserved})
 	}
-	if l.Unwatched != "" {
-		ms = nan // nobody knows
+	found := slices.Clone(l.Found)
+	if l.Unwatched != "" && l.Watched <= limit { // else it lived for too long, whatever it came to
+		ms, found = nan, nil // nobody knows
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a bridge that keeps its protocol", Detail: "the session could not be watched to its end: " + l.Unwatched})
 	}
-	found := slices.Clone(l.Found)
 	if len(found) > 0 {
 		ms = nan // it never ended
 		if open := l.watchedInVain(limit, gaps); len(open) > 0 {

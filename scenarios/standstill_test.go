@@ -170,8 +170,9 @@ func TestASessionThatBringsMuchIsWatchedToItsEnd(t *testing.T) {
 	}
 }
 
-// What the harness could not watch to its end says nothing about the session: neither
-// that it lived on, nor that it ended.
+// What the harness could not watch to its end says nothing about the session, neither
+// that it lived on nor that it ended, as long as it was rightly open: one that was open
+// for longer lived on.
 func TestASessionThatCannotBeWatchedProvesNothing(t *testing.T) {
 	after := func(ended chan struct{}) func() (time.Time, error) {
 		return func() (time.Time, error) { defer close(ended); return time.Now(), nil }
@@ -205,10 +206,20 @@ func TestASessionThatCannotBeWatchedProvesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, l := range map[string]lifetime{"a broken frame": broken, "a flood": flood} {
+		if l.Unwatched == "" || l.Watched <= 0 {
+			t.Errorf("%s: %+v", name, l)
+		}
 		c := caseOf(t, nil)
+		l.Watched = time.Millisecond // or more, on a busy machine
 		l.judge(c, "SEC-05", "life", nil)
-		if r := only(t, c); l.Unwatched == "" || r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
+		if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment || len(r.Findings) != 0 {
 			t.Errorf("%s: %+v: %s(%s): %s", name, l, r.Verdict, r.Reason, r.Sentence)
+		}
+		c = caseOf(t, nil)
+		l.Watched = 21 * time.Second
+		l.judge(c, "SEC-05", "life", nil)
+		if r := only(t, c); r.Verdict != reports.Fail || len(r.Findings) != 1 || !r.Findings[0].Confirmed || !strings.Contains(r.Findings[0].Detail, l.Unwatched) {
+			t.Errorf("%s, later: %+v: %s(%s): %s", name, l, r.Verdict, r.Reason, r.Sentence)
 		}
 	}
 	short := stillOpen("SEC-05", time.Millisecond) // its hook took all the time
