@@ -89,7 +89,7 @@ func (inv Inventory) Ports() ([]Port, error) {
 			if !is {
 				continue
 			}
-			if p.Problem, p.Mend = "it is locked "+s.Claim.String(), fmt.Sprintf("wait for it, or end it: kill %d", s.Claim.PID); s.Status == lock.Foreign {
+			if p.Problem, p.Mend = "it is locked "+s.Claim.String(), "wait for it, or end it: "+s.End(); s.Status == lock.Foreign {
 				p.Problem, p.Mend = "its lock "+s.Path+" is none that this user can read", "sudo rm -r "+s.Path
 			}
 			break

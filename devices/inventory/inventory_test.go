@@ -12,8 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"plumbline/devices/inventory"
+	"plumbline/devices/lock"
 	"plumbline/devices/ptytwin"
 	"plumbline/devices/usbtree"
 )
@@ -174,6 +176,33 @@ func TestHoldersAreNamed(t *testing.T) {
 	}
 	if p := found["ttyUSB0"]; p.Problem != "" || len(p.Holders) != 0 {
 		t.Errorf("free port is %+v", p)
+	}
+}
+
+// Every user may write what a lock says: the process that is to be ended is not taken
+// from there.
+func TestTheHolderOfALockIsNotBelieved(t *testing.T) {
+	usb, inv, _ := tree(t)
+	plug(t, usb, ftdi("ttyUSB0", "SN-A", "1-1"))
+	ports, err := inv.Scan()
+	if err != nil || len(ports) != 1 {
+		t.Fatal(ports, err)
+	}
+	name := ports[0].PlaceKey()
+	inv.Locks = &lock.Dir{Path: t.TempDir(), TTL: time.Hour}
+	l, err := inv.Locks.Acquire(t.Context(), name, "mallory", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Release() }()
+	states, err := inv.Locks.List(t.Context())
+	if err != nil || len(states) != 1 {
+		t.Fatal(states, err)
+	}
+	put(t, states[0].Path, fmt.Sprintf(`{"name":%q,"owner":"mallory","pid":1,"expires":"2999-01-01T00:00:00Z"}`, name))
+	ports, err = inv.Ports()
+	if err != nil || len(ports) != 1 || !strings.Contains(ports[0].Problem, "by mallory (process 1 ") || ports[0].Mend != "wait for it, or end it: "+states[0].End() {
+		t.Errorf("%+v, %v", ports, err)
 	}
 }
 
