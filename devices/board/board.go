@@ -1,6 +1,7 @@
 package board
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,8 @@ type Action struct {
 const (
 	// DefaultPulse is how long a break is held: longer than a character at 50 baud.
 	DefaultPulse = 250 * time.Millisecond
-	// answerLimit is how long an answer is waited for.
-	answerLimit = 2 * time.Second
+	// DefaultAnswerWithin is how long an answer is waited for.
+	DefaultAnswerWithin = 2 * time.Second
 )
 
 // Port is what a Board needs of a serial line.
@@ -64,7 +65,10 @@ var _ Port = (*serialline.Line)(nil)
 // read. Its methods may be called by any goroutine, Read by one.
 type Board struct {
 	Port
-	ear *Ear
+	// AnswerWithin is how long an answer is waited for; 0 = DefaultAnswerWithin. It is set
+	// before the first call of Do.
+	AnswerWithin time.Duration
+	ear          *Ear
 
 	doing sync.Mutex // one action at a time
 	mu    sync.Mutex
@@ -98,7 +102,7 @@ func (b *Board) Read(ctx context.Context) (devices.Sample, error) {
 }
 
 // Do does it and blocks until it is done: until a pulse is over, or an answer has
-// come, for which it waits 2 s at most. Errors wrap ErrNoAnswer,
+// come, for which it waits AnswerWithin at most. Errors wrap ErrNoAnswer,
 // serialline.ErrNoModem for a port without that line, or devices.ErrUnplugged.
 func (b *Board) Do(ctx context.Context, a Action) error {
 	b.doing.Lock()
@@ -136,7 +140,8 @@ func (b *Board) say(ctx context.Context, a Action) error {
 	if a.Answer == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, answerLimit)
+	limit := cmp.Or(b.AnswerWithin, DefaultAnswerWithin)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	select {
 	case <-came:
@@ -145,7 +150,7 @@ func (b *Board) say(ctx context.Context, a Action) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("%w: device %q does not say %q within %v after %q", ErrNoAnswer, b.Info().ID, a.Answer, answerLimit, a.Line)
+		return fmt.Errorf("%w: device %q does not say %q within %v after %q", ErrNoAnswer, b.Info().ID, a.Answer, limit, a.Line)
 	}
 }
 

@@ -41,6 +41,7 @@ func bench(t *testing.T, modem bool) (*board.Twin, *board.Board) {
 		t.Fatal(err)
 	}
 	b := board.New(line, ear)
+	b.AnswerWithin = devicetest.Patience
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -107,7 +108,9 @@ func TestABoardThatDoesNotAnswer(t *testing.T) {
 	if err := b.Do(ctx, board.Action{Line: "T 1\n"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that was ended: %v", err)
 	}
+	b.AnswerWithin = 50 * time.Millisecond
 	err := b.Do(t.Context(), board.Action{Line: "T 1\n", Answer: "OK T 1"})
+	b.AnswerWithin = devicetest.Patience
 	if !errors.Is(err, board.ErrNoAnswer) || !strings.Contains(err.Error(), `"OK T 1"`) || !strings.Contains(err.Error(), `"lab"`) {
 		t.Errorf("error is %v", err)
 	}
