@@ -45,8 +45,10 @@ func (p *process) start() {
 	p.mqtt.Store(&p.addrs.MQTT)
 }
 
+// kill ends the process. Publishers try its port no more: a bridged of a test that runs beside may be given that.
 func (p *process) kill() {
 	p.t.Helper()
+	p.mqtt.Store(new(string))
 	p.signal(os.Kill)
 	_ = p.awaitEnd()
 }
