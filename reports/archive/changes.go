@@ -39,9 +39,14 @@ type change struct {
 // first runs of a series it finds whatever comes after, except that the place of a
 // change-point may move by some runs while its stretch is short.
 func changes(values []float64, guard float64) []change {
+	return changesBy(rand.NewPCG(permuteSeed, uint64(len("runs"))), values, guard)
+}
+
+// changesBy is changes with the source of its random orders.
+func changesBy(source rand.Source, values []float64, guard float64) []change {
 	var out []change
 	start := 0
-	rng := rand.New(rand.NewPCG(permuteSeed, uint64(len("runs")))) //nolint:gosec // reproducible draws, not secrets
+	rng := rand.New(source) //nolint:gosec // reproducible draws, not secrets
 	for end := 1; end <= len(values); end++ {
 		if n := len(out); n > 0 && end-start <= 2*minSide+minSide {
 			start = settle(values, out, start, end)
@@ -50,12 +55,16 @@ func changes(values []float64, guard float64) []change {
 		if end-from < 2*minSide || start == 0 && end < MinRuns {
 			continue
 		}
-		split, chance := divide(values[from:end], rng)
-		if chance > MaxChance {
+		d := distances(scaled(values[from:end]))
+		split, seen := d.best(identity(d.n))
+		if !(seen > 0) {
 			continue
 		}
-		c := change{at: from + split, before: middle(values[from : from+split]), after: middle(values[from+split : end]), chance: chance}
+		c := change{at: from + split, before: middle(values[from : from+split]), after: middle(values[from+split : end])}
 		if math.Abs(c.after-c.before) < leastStep(c.before, guard) || c.after == c.before {
+			continue // whatever its chance: one that is real takes all permutations, at every end from here on
+		}
+		if c.chance = d.chance(seen, rng); c.chance > MaxChance {
 			continue
 		}
 		out = append(out, c)
@@ -102,25 +111,19 @@ func leastStep(level, guard float64) float64 {
 	return max(MinStep*math.Abs(level), guard)
 }
 
-// divide returns the best split of values and the share of random orders that split
-// as well. It stops counting once that share is above MaxChance.
-func divide(values []float64, rng *rand.Rand) (split int, chance float64) {
-	d := distances(scaled(values))
-	order := identity(d.n)
-	split, seen := d.best(order)
-	if !(seen > 0) {
-		return split, 1
-	}
-	as := 0
+// chance returns the share of random orders that split as well as seen, the statistic
+// of the best split. It stops counting once that share is above MaxChance.
+func (p pairs) chance(seen float64, rng *rand.Rand) float64 {
+	order, as := identity(p.n), 0
 	for i := range permutations {
 		rng.Shuffle(len(order), func(a, b int) { order[a], order[b] = order[b], order[a] })
-		if _, q := d.best(order); q >= seen*(1-1e-12) {
+		if _, q := p.best(order); q >= seen*(1-1e-12) {
 			if as++; as > allowed {
-				return split, float64(as+1) / float64(i+2)
+				return float64(as+1) / float64(i+2)
 			}
 		}
 	}
-	return split, float64(as+1) / float64(permutations+1)
+	return float64(as+1) / float64(permutations+1)
 }
 
 // pairs are the distances between all values.

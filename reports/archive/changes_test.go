@@ -187,6 +187,34 @@ func TestChangesAreWorthTelling(t *testing.T) {
 	}
 }
 
+// counted is a source that counts its draws.
+type counted struct {
+	rand.Source
+	draws int
+}
+
+func (c *counted) Uint64() uint64 {
+	c.draws++
+	return c.Source.Uint64()
+}
+
+// TestSmallStepsCostNoPermutations: a change that is too small to be told is not tested
+// for chance at every run after it, which would take seconds for each figure.
+func TestSmallStepsCostNoPermutations(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	for _, c := range []struct {
+		name          string
+		factor, guard float64
+		small         bool
+	}{{"3 %", 1.03, 0, true}, {"less than U", 1.2, 1, true}, {"one that counts", 1.2, 0, false}} {
+		source := &counted{Source: rand.NewPCG(6, 7)}
+		found := changesBy(source, play(rng, 60, 25, 0.002, c.factor), c.guard)
+		if (source.draws == 0) != c.small || (len(found) == 0) != c.small {
+			t.Errorf("%s: %d draws, %d change-points", c.name, source.draws, len(found))
+		}
+	}
+}
+
 // BenchmarkChanges is one series of 300 runs with a step, looked at after every run.
 func BenchmarkChanges(b *testing.B) {
 	rng := rand.New(rand.NewPCG(5, 5))
