@@ -126,11 +126,12 @@ func (s *Store) since(text string) ([]Record, error) {
 }
 
 // newLine gathers the series of one system under one profile. Only what was made
-// under the conditions of the newest whole run is put into one series with it.
+// under the conditions of the newest whole run is put into one series with it; where
+// no run is whole, under those of the newest selection that ran to its end.
 func newLine(runs []Record) Line {
 	newest := &runs[len(runs)-1]
 	for i := range runs {
-		if runs[i].Partial == "" {
+		if runs[i].Partial == "" && (runs[i].Whole() || !newest.Whole()) {
 			newest = &runs[i]
 		}
 	}
@@ -163,6 +164,8 @@ func unlike(r, newest *Record) string {
 	switch {
 	case r.Partial != "":
 		return "partial"
+	case r.Selected && newest.Whole():
+		return "of a selection"
 	case r.Profile.Digest != newest.Profile.Digest:
 		return "by another text of the profile"
 	case r.Bench != newest.Bench:

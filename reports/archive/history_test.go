@@ -182,6 +182,29 @@ func TestOnlyLikeRunsMakeASeries(t *testing.T) {
 	}
 }
 
+// TestASelectionHidesNothing: runs of a part of the scenarios, which open a part of
+// the bench, are left out of the series of whole runs, and are one where there are
+// no others.
+func TestASelectionHidesNothing(t *testing.T) {
+	some := func(_ int, r *reports.Run) {
+		r.Certifying, r.Devices = false, nil
+		r.Deselected = &reports.Deselection{Filter: "sessions", Scenarios: []string{"other"}}
+	}
+	k := newKeep(t)
+	k.Play(levels(20, 10., 10, 20.), nil)
+	k.Play(levels(2, 20.), some)
+	h := k.history(Choice{})
+	l, s := h.Lines[0], latency(t, h)
+	if h.Outcome != Regression || l.Compared != 30 || len(s.Points) != 30 || strings.Join(l.Left, ", ") != "2 of a selection" {
+		t.Errorf("%s (%s), %d compared, %d points, left out: %q", h.Outcome, l.Why, l.Compared, len(s.Points), l.Left)
+	}
+	k = newKeep(t)
+	k.Play(levels(20, 10., 10, 20.), some)
+	if h := k.history(Choice{}); h.Outcome != Regression || h.Lines[0].Compared != 30 {
+		t.Errorf("selections alone: %s (%s), %d compared", h.Outcome, h.Lines[0].Why, h.Lines[0].Compared)
+	}
+}
+
 func TestChoice(t *testing.T) {
 	k := newKeep(t)
 	k.Play(levels(20, 10., 10, 20.), nil)
