@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -39,13 +41,19 @@ var hostile = []string{
 // Verdicts, classes and the schema keep their meaning.
 func poisoned(n int) *reports.Run { return poisonedWith(hostile[n]) }
 
-func poisonedWith(text string) *reports.Run {
-	run := sampleMixed() // a few of everything is enough
+// aFew is a run with a few of everything.
+func aFew() *reports.Run {
+	run := sampleMixed()
 	run.Devices, run.Integrity, run.Latencies = run.Devices[:3], run.Integrity[:3], run.Latencies[:1]
 	run.Latencies[0].Buckets, run.Timelines[0].Points = run.Latencies[0].Buckets[:4], run.Timelines[0].Points[:4]
 	run.Requirements, run.Results = run.Requirements[:7], run.Results[:7]
-	run.Partial = "x"
 	run.Rasters, run.Recoveries[1].Returns, run.Resources[0].Samples = run.Rasters[1:], run.Recoveries[1].Returns[:2], run.Resources[0].Samples[:3]
+	return run
+}
+
+func poisonedWith(text string) *reports.Run {
+	run := aFew()
+	run.Partial = "x"
 	encoded := run.Latencies[0].HDR // no text: see TestLogsRefuse
 	poison(reflect.ValueOf(run).Elem(), text)
 	run.Latencies[0].HDR = encoded
@@ -80,6 +88,65 @@ func poison(v reflect.Value, text string) {
 			}
 		}
 	default:
+	}
+}
+
+// hostileFloats are numbers at the ends of what a float can be, of which a step of an
+// axis is 0 or a sum infinite.
+var hostileFloats = []float64{5e-324, 1e-323, 1e-310, 1.7624e308, math.MaxFloat64, -math.MaxFloat64, -5e-324, 1, 0}
+
+// poisonFloats sets every float below v but quantiles to what next gives.
+func poisonFloats(v reflect.Value, next func() float64) {
+	switch v.Kind() {
+	case reflect.Float64:
+		v.SetFloat(next())
+	case reflect.Pointer:
+		if !v.IsNil() {
+			poisonFloats(v.Elem(), next)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			poisonFloats(v.Index(i), next)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && f.Name != "Q" && f.Name != "Quantile" {
+				poisonFloats(v.Field(i), next)
+			}
+		}
+	default:
+	}
+}
+
+// TestHostileFloats: whatever the figures of a valid summary, every form of it comes
+// to an end, and no axis has more marks than can be read.
+func TestHostileFloats(t *testing.T) {
+	for i, a := range hostileFloats {
+		for _, b := range []float64{a, hostileFloats[(i+1)%len(hostileFloats)]} {
+			run, n := aFew(), 0
+			poisonFloats(reflect.ValueOf(run).Elem(), func() float64 {
+				n++
+				return []float64{a, b}[n%2]
+			})
+			run.Overall = run.Judge()
+			if err := sound(run); err != nil {
+				t.Fatalf("%g and %g: the summary is refused, so nothing is tested: %v", a, b, err)
+			}
+			files, err := filesOf(run)
+			if err != nil {
+				t.Fatalf("%g and %g: %v", a, b, err)
+			}
+			page := files[slices.IndexFunc(files, func(f file) bool { return f.name == HTMLFile })].content
+			drawings := strings.Split(string(page), "<svg")
+			for _, drawing := range drawings[1:] {
+				if marks := strings.Count(drawing, `class="tick"`); marks > 120 {
+					t.Errorf("%g and %g: a drawing has %d marks", a, b, marks)
+				}
+			}
+			if len(drawings) < 10 {
+				t.Fatalf("%d drawings: nothing is tested", len(drawings)-1)
+			}
+		}
 	}
 }
 

@@ -145,14 +145,25 @@ type tick struct {
 	label string
 }
 
-// logRange widens [low, high] to the next 1, 2 or 5 times a power of ten.
+// What an axis reaches at most, whatever a summary says: beyond, a step between two
+// marks or a sum of steps is no number any more. Latencies are in ms: from a
+// femtosecond to thirty thousand years.
+const (
+	leastLog, mostLog       = 1e-9, 1e15
+	leastLinear, mostLinear = 1e-300, 1e300
+)
+
+// logRange widens [low, high] to the next 1, 2 or 5 times a power of ten, within
+// leastLog and mostLog.
 func logRange(low, high float64) (float64, float64) {
 	if !(low > 0) || math.IsInf(low, 0) {
 		low = 0.1
 	}
+	low = min(max(low, leastLog), mostLog/10)
 	if !(high > low) || math.IsInf(high, 0) {
 		high = low * 10
 	}
+	high = min(high, mostLog)
 	return roundStep(low, false), roundStep(high, true)
 }
 
@@ -194,9 +205,10 @@ func logTicks(low, high float64) []tick {
 	return out
 }
 
-// linearTicks returns about n round marks from 0 to high.
+// linearTicks returns about n round marks from 0 to high; 0 alone when high is not
+// between leastLinear and mostLinear.
 func linearTicks(high float64, n int) []tick {
-	if !(high > 0) || math.IsInf(high, 0) {
+	if !(high >= leastLinear && high <= mostLinear) {
 		return []tick{{0, "0"}}
 	}
 	step := roundStep(high/float64(n), true)
