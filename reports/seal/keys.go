@@ -28,8 +28,10 @@ const (
 func OpenKey(path string) (key ed25519.PrivateKey, created bool, err error) {
 	parsed, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key, err = makeKey(path)
-		return key, err == nil, err
+		if key, err = makeKey(path); !errors.Is(err, fs.ErrExist) {
+			return key, err == nil, err
+		}
+		parsed, err = readKey(path) // another first use made it meanwhile
 	}
 	if err != nil {
 		return nil, false, err
@@ -48,7 +50,10 @@ func OpenP256Key(path string) (key *ecdsa.PrivateKey, created bool, err error) {
 		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
 			err = WriteKey(path, key)
 		}
-		return key, err == nil, err
+		if !errors.Is(err, fs.ErrExist) {
+			return key, err == nil, err
+		}
+		parsed, err = readKey(path)
 	}
 	if err != nil {
 		return nil, false, err
@@ -93,7 +98,7 @@ func readSecret(path string) ([]byte, error) {
 }
 
 // makeKey writes a new key; of two processes that race for it, one wins and
-// the other gets an error instead of a second identity.
+// the other gets fs.ErrExist instead of a second identity.
 func makeKey(path string) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -103,7 +108,8 @@ func makeKey(path string) (ed25519.PrivateKey, error) {
 }
 
 // WriteKey writes a private key (PEM, PKCS #8) to a path at which nothing may be
-// yet, with mode 0600 in a folder of mode 0700.
+// yet (else fs.ErrExist), with mode 0600 in a folder of mode 0700. The file is
+// there whole or not at all.
 func WriteKey(path string, key any) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -112,13 +118,16 @@ func WriteKey(path string, key any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("seal: make signing key: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("seal: make signing key: %w", err)
 	}
-	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("seal: make signing key %q: %w", path, errors.Join(err, os.Remove(path)))
+	err = errors.Join(pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der}), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), path) // unlike a renaming it replaces nothing
+	}
+	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("seal: make signing key %q: %w", path, err)
 	}
 	return nil
 }

@@ -3,10 +3,12 @@ package seal
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +36,54 @@ func TestOpenKeyMakesItOnceAndKeepsIt(t *testing.T) {
 	}
 	if _, err := makeKey(path); err == nil {
 		t.Error("an existing key was overwritten")
+	}
+}
+
+// TestFirstUsesAtOnce: one of many first uses makes the key, and all have it.
+func TestFirstUsesAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	const many = 16
+	type used struct {
+		key     ed25519.PrivateKey
+		second  *ecdsa.PrivateKey
+		created [2]bool
+		err     error
+	}
+	uses, start := make(chan used, many), make(chan struct{})
+	for range many {
+		go func() {
+			var u used
+			var errs [2]error
+			<-start
+			u.key, u.created[0], errs[0] = OpenKey(filepath.Join(dir, "deep", "signing.pem"))
+			u.second, u.created[1], errs[1] = OpenP256Key(filepath.Join(dir, "deep", "second.pem"))
+			u.err = errors.Join(errs[:]...)
+			uses <- u
+		}()
+	}
+	close(start)
+	var first used
+	made := [2]int{}
+	for i := range many {
+		u := <-uses
+		if u.err != nil {
+			t.Errorf("%v", u.err)
+			continue
+		}
+		if i == 0 {
+			first = u
+		}
+		if !u.key.Equal(first.key) || !u.second.Equal(first.second) {
+			t.Error("two first uses have two keys")
+		}
+		for k, created := range u.created {
+			if created {
+				made[k]++
+			}
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "deep")); err != nil || len(left) != 2 || made != [2]int{1, 1} {
+		t.Errorf("made %v times; the folder has %v, %v", made, left, err)
 	}
 }
 
