@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// NotAccredited is printed on everything that is issued.
+// NotAccredited is printed on everything that is issued. A certificate with
+// another wording is refused: a new one needs a new version of its form.
 const NotAccredited = "Not issued under accreditation: whoever issued this is not accredited to ISO/IEC 17025 for it. " +
 	"The items of its clause 7.8.2.1 are given because readers of test reports look for them."
 

@@ -37,11 +37,14 @@ func (c *checking) checkBeside(ctx context.Context, v *Verification) error {
 	if err := c.keys.good(EnvelopeFile, c.public, ForReports, v.Issued); err != nil {
 		return err
 	}
+	if err := c.keys.issuer(DetailFile, d.Issue, c.public); err != nil {
+		return err
+	}
 	if err := c.checkBundle(ReportBundle, EnvelopeFile, contents, ForReports, v.Issued); err != nil {
 		return err
 	}
 	if contents[CertificateFile] == nil {
-		return nil
+		return d.uncertified()
 	}
 	if err := c.checkCertificate(ctx, contents, d, v); err != nil {
 		return err
@@ -76,7 +79,7 @@ func (c *checking) checkDetail(ctx context.Context, content []byte) (*detail, er
 		return nil, err
 	}
 	want := newFacts(c.run, reports.Evidence{Path: ManifestFile, SHA256: c.digest}, c.manifest.Files)
-	if name, err := differing(d.Facts, want); err != nil || name != "" {
+	if name, _, _ := differing(d.Facts, want); name != "" {
 		return nil, &Error{File: DetailFile, Reason: ReasonContradiction, Detail: fmt.Sprintf("its %s is not what %s and %s give", name, summaryFile, ManifestFile)}
 	}
 	if d.Issue.EvidenceRoot != want.EvidenceRoot || d.Issue.ID != reports.IssueID(c.run, d.Issue.Issued, want.EvidenceRoot) {
@@ -93,16 +96,17 @@ func (c *checking) checkEvidence() error {
 	return nil
 }
 
-// differing names the first member in which two facts differ.
-func differing(a, b detailFacts) (string, error) {
+// differing names the first member in which the JSON forms of two values differ,
+// with what each says there, and "" when they are the same.
+func differing[T any](a, b T) (name, inA, inB string) {
 	var left, right map[string]json.RawMessage
-	for into, from := range map[*map[string]json.RawMessage]detailFacts{&left: a, &right: b} {
+	for into, from := range map[*map[string]json.RawMessage]T{&left: a, &right: b} {
 		text, err := json.Marshal(from)
-		if err != nil {
-			return "form", err
+		if err == nil {
+			err = json.Unmarshal(text, into)
 		}
-		if err := json.Unmarshal(text, into); err != nil {
-			return "form", err
+		if err != nil {
+			return "form", err.Error(), ""
 		}
 	}
 	var names []string
@@ -115,10 +119,10 @@ func differing(a, b detailFacts) (string, error) {
 	slices.Sort(names)
 	for _, name := range names {
 		if !bytes.Equal(left[name], right[name]) {
-			return name, nil
+			return name, string(left[name]), string(right[name])
 		}
 	}
-	return "", nil
+	return "", "", ""
 }
 
 // checkSubjects insists that a statement is about the artifacts of the run, and

@@ -2,7 +2,7 @@ package seal
 
 import (
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +23,9 @@ const (
 
 // verifierID names the judge with the version of its rules for giving certificates.
 const verifierID = "urn:plumbline:verifier:v1"
+
+// profileURN begins the policy of a certificate.
+const profileURN = "urn:plumbline:profile:"
 
 // validity is how long a certificate holds.
 type validity struct {
@@ -78,17 +81,18 @@ func newSummary(c *reports.Certificate, statements map[string]string) summary {
 }
 
 func policyOf(p reports.Profile) resource {
-	r := resource{URI: "urn:plumbline:profile:" + urnPart(p.Name) + ":" + urnPart(p.Version), Digest: map[string]string{}}
+	r := resource{URI: profileURN + urnPart(p.Name) + ":" + urnPart(p.Version), Digest: map[string]string{}}
 	if validDigest(p.Digest) {
 		r.Digest[string(intoto.AlgorithmSHA256)] = p.Digest
 	}
 	return r
 }
 
-func samePolicy(a, b resource) bool { return a.URI == b.URI && maps.Equal(a.Digest, b.Digest) }
-
 // level names what was verified, for example PLUMBLINE_PROFILE_CI_1_0.
-func level(p reports.Profile) string {
+func level(p reports.Profile) string { return levelOf(p.Name + "_" + p.Version) }
+
+// levelOf gives the same for the part of a policy that names the profile.
+func levelOf(profile string) string {
 	return "PLUMBLINE_PROFILE_" + strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z':
@@ -98,7 +102,7 @@ func level(p reports.Profile) string {
 		default:
 			return '_'
 		}
-	}, p.Name+"_"+p.Version)
+	}, profile)
 }
 
 // urnPart keeps what RFC 8141 allows in a part of a name without escapes.
@@ -111,32 +115,51 @@ func urnPart(s string) string {
 	}, s)
 }
 
-// check compares a certificate with the run that it is about and with the
-// statements it rests on.
+// check compares a certificate with the one that the run and the issue of the
+// detail statement give: nothing in it is the signer's to choose, its period
+// least of all, because the key is judged at the date of issue.
 func (s summary) check(run *reports.Run, d *detail, statements map[string]string) error {
 	bad := func(reason Reason, format string, args ...any) error {
 		return &Error{File: CertificateFile, Reason: reason, Detail: fmt.Sprintf(format, args...)}
 	}
-	switch {
-	case s.Run != valid(run.ID):
+	if s.Run != valid(run.ID) {
 		return bad(ReasonOtherRun, "it certifies run %q, this directory is of run %q", s.Run, run.ID)
-	case s.VerificationResult != resultPassed || !run.Certified():
+	}
+	c, err := reports.NewCertificate(run, d.Issue)
+	if err != nil || s.VerificationResult != resultPassed {
 		return bad(ReasonContradiction, "it says %s, and the run's verdict is %s, which is no certificate", s.VerificationResult, run.Judge())
-	case s.Certificate != d.Issue.ID || d.Validity == nil || !s.NotBefore.Equal(d.Validity.NotBefore) || !s.NotAfter.Equal(d.Validity.NotAfter):
-		return bad(ReasonContradiction, "its number or period are not those of %s", DetailFile)
-	case !s.NotBefore.Before(s.NotAfter) || s.NotAfter.Sub(s.NotBefore) > reports.CertificateLife:
-		return bad(ReasonContradiction, "it holds from %s to %s; allowed are %d days", date(s.NotBefore), date(s.NotAfter), int(reports.CertificateLife.Hours()/24))
-	case !samePolicy(s.Policy, policyOf(run.Profile)):
-		return bad(ReasonContradiction, "it names profile %s, the run was judged by %s %s", s.Policy.URI, run.Profile.Name, run.Profile.Version)
 	}
-	for _, in := range s.InputAttestations {
-		have, known := statements[in.URI]
-		if !known || in.Digest[string(intoto.AlgorithmSHA256)] != have {
-			return bad(ReasonContradiction, "it rests on %s with SHA-256 %s, here that file has %s", in.URI, in.Digest[string(intoto.AlgorithmSHA256)], have)
-		}
+	if name, have, want := differing(s, newSummary(c, statements)); name != "" {
+		return bad(ReasonContradiction, "its %s is %s; %s and %s give %s", name, have, summaryFile, DetailFile, want)
 	}
-	if len(s.InputAttestations) != len(statements) {
-		return bad(ReasonContradiction, "it rests on %d statements, want %d", len(s.InputAttestations), len(statements))
+	if d.Validity == nil || !d.Validity.NotBefore.Equal(c.NotBefore) || !d.Validity.NotAfter.Equal(c.NotAfter) {
+		return bad(ReasonContradiction, "its period is not that of %s", DetailFile)
+	}
+	return nil
+}
+
+// alone checks what a certificate says of itself when its run is not at hand:
+// number, period and level have one value each.
+func (s summary) alone(file string) error {
+	bad := func(format string, args ...any) error {
+		return &Error{File: file, Reason: ReasonContradiction, Detail: fmt.Sprintf(format, args...)}
+	}
+	number := reports.IssueID(&reports.Run{ID: s.Run}, s.TimeVerified, "")
+	profile, named := strings.CutPrefix(s.Policy.URI, profileURN)
+	switch {
+	case s.VerificationResult != resultPassed:
+		return bad("its result is %q, which is no certificate", s.VerificationResult)
+	case !s.NotBefore.Equal(s.TimeVerified) || !s.NotAfter.Equal(s.TimeVerified.Add(reports.CertificateLife)):
+		return bad("it is dated %s and holds from %s to %s; a certificate holds from its date on, for %d days",
+			date(s.TimeVerified), date(s.NotBefore), date(s.NotAfter), int(reports.CertificateLife.Hours()/24))
+	case !strings.HasPrefix(s.Certificate, number):
+		return bad("its number is %q, its run and date give %s…", s.Certificate, number)
+	case !named || !slices.Equal(s.VerifiedLevels, []string{levelOf(profile)}):
+		return bad("it verifies the levels %q and names profile %q", s.VerifiedLevels, s.Policy.URI)
+	case s.Verifier.ID != verifierID:
+		return bad("its verifier is %q, this program reads %q", s.Verifier.ID, verifierID)
+	case s.Accreditation != reports.NotAccredited:
+		return bad("it says of its accreditation %q; what this program reads is not issued under any", s.Accreditation)
 	}
 	return nil
 }

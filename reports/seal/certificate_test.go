@@ -49,6 +49,39 @@ func substitute(from, to string) func(string) string {
 	return func(s string) string { return strings.Replace(s, from, to, 1) }
 }
 
+// lie seals a run as Issue does, with what a signer with the keys of the
+// laboratory and another program writes into every form alike.
+func (l *lab) lie(t *testing.T, dir string, run *reports.Run, about func(*reports.Certificate)) {
+	t.Helper()
+	records, err := l.signer.records(t.Context(), terms().Issued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue, err := newIssue(l.signer, records, terms(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := reports.NewCertificate(run, issue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about(c)
+	if err := render.All(dir, run); err != nil {
+		t.Fatal(err)
+	}
+	s, err := listShown(t.Context(), dir, l.signer, &Issued{Certificate: c}, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside, err := s.statements(t.Context(), l.signer, c.Issue, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.finish(t.Context(), l.signer.Key, beside); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // tampering is one way in which a certified run is not what it claims to be.
 type tampering struct {
 	name   string
@@ -169,7 +202,7 @@ func tamperings() []tampering {
 		{"better figure", forged(DetailFile, `"verdict":"PASS"`, `"verdict":"FAIL"`), nil, DetailFile, ReasonContradiction, "verdict"},
 		{"attempt left out", forged(DetailFile, `{"requirement":"LAT-01","scenario":"steady","attempt":1,"verdict":"PASS"},`, ""), nil, DetailFile, ReasonContradiction, "attempts"},
 		{"other evidence", forged(DetailFile, `"evidence_root_sha256":"`, `"evidence_root_sha256":"00`), nil, DetailFile, ReasonContradiction, "number"},
-		{"longer period", forged(CertificateFile, `"plumbline_not_after":"2027`, `"plumbline_not_after":"2028`), nil, CertificateFile, ReasonContradiction, "period"},
+		{"longer period", forged(CertificateFile, `"plumbline_not_after":"2027`, `"plumbline_not_after":"2028`), nil, CertificateFile, ReasonContradiction, "plumbline_not_after"},
 		{"other profile", forged(CertificateFile, "urn:plumbline:profile:ci:1.0", "urn:plumbline:profile:industry:1.0"), nil, CertificateFile, ReasonContradiction, "industry"},
 		{"other artifact", forged(CertificateFile, `"subject":[{"name":"bridged"`, `"subject":[{"name":"other"`), nil, CertificateFile, ReasonContradiction, "subjects"},
 		{"rests on nothing", forged(CertificateFile, `"uri":"detail.dsse.json"`, `"uri":"other.dsse.json"`), nil, CertificateFile, ReasonContradiction, "other.dsse.json"},
@@ -224,6 +257,60 @@ func remove(t *testing.T, dir, file string) {
 	}
 }
 
+// lies are what no signature shows: the holder of a good key says more than the
+// run and the root give him.
+func lies() []tampering {
+	lie := func(about func(*reports.Certificate)) func(*testing.T, string, *lab) {
+		return func(t *testing.T, dir string, l *lab) { t.Helper(); l.lie(t, dir, withEvidence(t), about) }
+	}
+	forged := func(from, to string) func(*testing.T, string, *lab) {
+		return func(t *testing.T, dir string, l *lab) {
+			t.Helper()
+			forge(t, dir, CertificateFile, l.signer.Key, PayloadType, substitute(from, to))
+		}
+	}
+	decades := func(l *lab) Trust {
+		trust := l.trust()
+		trust.At = epoch.AddDate(14, 6, 0)
+		return trust
+	}
+	refused := func(name string, change func(*testing.T, string, *lab), words string) tampering {
+		return tampering{name, change, nil, CertificateFile, ReasonContradiction, words}
+	}
+	return []tampering{
+		{"a day of a key for a certificate in decades", lie(func(c *reports.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(14, 0, 0), c.NotAfter.AddDate(14, 0, 0)
+		}), decades, CertificateFile, ReasonContradiction, "plumbline_not_after"},
+		refused("a period longer everywhere", lie(func(c *reports.Certificate) { c.NotAfter = c.NotAfter.AddDate(99, 0, 0) }), `"2126-`),
+		refused("another moment of verification", forged(`"timeVerified":"2026`, `"timeVerified":"2025`), "timeVerified"),
+		refused("a level of another profile", forged("PLUMBLINE_PROFILE_CI_1_0", "PLUMBLINE_PROFILE_INDUSTRY_1_0"), "verifiedLevels"),
+		refused("one level more", forged(`"PLUMBLINE_PROFILE_CI_1_0"`, `"PLUMBLINE_PROFILE_CI_1_0","SLSA_BUILD_LEVEL_3"`), "SLSA_BUILD_LEVEL_3"),
+		refused("another system", forged("urn:plumbline:sut:bridged", "urn:plumbline:sut:other"), "resourceUri"),
+		refused("another verifier", forged(verifierID, "https://example.org/verifier"), "verifier is"),
+		refused("accredited", forged("Not issued under accreditation", "Issued under accreditation"), "plumbline_accreditation"),
+		{"of another laboratory", lie(func(c *reports.Certificate) { c.Laboratory.Name = "Famous Laboratory" }),
+			nil, DetailFile, ReasonContradiction, `the name of its laboratory is "Famous Laboratory"`},
+		{"without the rig that the root names", lie(func(c *reports.Certificate) { c.Laboratory.Rig = "" }),
+			nil, DetailFile, ReasonContradiction, "the rig of its laboratory is not stated"},
+		{"said to be signed by another key", lie(func(c *reports.Certificate) { c.Signer = strings.Repeat("a", len(c.Signer)) }),
+			func(l *lab) Trust { return Trust{Key: public(l.signer.Key)} }, DetailFile, ReasonContradiction, "it says that key"},
+		{"the period of no certificate", func(t *testing.T, dir string, l *lab) {
+			t.Helper()
+			run := withEvidence(t)
+			run.Results[0].Verdict = reports.ConditionalPass
+			run.Overall = run.Judge()
+			if err := render.All(dir, run); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Issue(t.Context(), dir, l.signer, terms(), run); err != nil {
+				t.Fatal(err)
+			}
+			forge(t, dir, DetailFile, l.signer.Key, PayloadType, substitute(`"harness_provenance"`,
+				`"validity":{"not_before":"2026-11-23T13:00:00Z","not_after":"2027-11-23T13:00:00Z"},"harness_provenance"`))
+		}, nil, DetailFile, ReasonContradiction, "none was signed along with it"},
+	}
+}
+
 // TestTampering: each way is refused, with a file, a reason and words of its own.
 func TestTampering(t *testing.T) {
 	seen := map[string]string{}
@@ -232,7 +319,7 @@ func TestTampering(t *testing.T) {
 	if out.Certificate == nil {
 		t.Fatal(out.Why)
 	}
-	for _, c := range tamperings() {
+	for _, c := range append(tamperings(), lies()...) {
 		t.Run(c.name, func(t *testing.T) {
 			l, dir := whole.clone(), filepath.Join(t.TempDir(), "run")
 			if err := os.CopyFS(dir, os.DirFS(untouched)); err != nil {

@@ -53,6 +53,16 @@ type detail struct {
 	RigHealth  reports.RigHealth `json:"rig_health"`
 }
 
+// uncertified refuses a detail statement with the period of a certificate that
+// was not signed along with it.
+func (d *detail) uncertified() error {
+	if d.Validity == nil {
+		return nil
+	}
+	return &Error{File: DetailFile, Reason: ReasonContradiction,
+		Detail: fmt.Sprintf("it says that a certificate holds until %s, and none was signed along with it", date(d.Validity.NotAfter))}
+}
+
 // detailFacts follow from the run directory alone; Verify makes them again.
 type detailFacts struct {
 	Run          string              `json:"run"`

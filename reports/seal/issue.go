@@ -171,7 +171,7 @@ func newIssue(signer Signer, records []KeyRecord, terms Terms, run *reports.Run)
 	issue := reports.Issue{Issued: terms.Issued, Laboratory: terms.Laboratory, Customer: terms.Customer, Authoriser: terms.Authoriser,
 		Signer: id, Method: terms.Method, EvidenceRoot: EvidenceRoot(run.Evidence)}
 	if len(records) > 0 {
-		issue.Laboratory = reports.Laboratory{Name: records[0].Holder, Address: records[0].Address, Rig: records[0].Rig, Site: records[0].Site}
+		issue.Laboratory = records[0].laboratory()
 	}
 	issue.ID = reports.IssueID(run, terms.Issued, issue.EvidenceRoot)
 	return issue, nil

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"plumbline/reports"
 )
 
 // Names and versions of the key list.
@@ -294,6 +296,10 @@ func (r KeyRecord) ed25519() (ed25519.PublicKey, error) {
 		return nil, fmt.Errorf("key %s is %T, want Ed25519", r.ID, public)
 	}
 	return key, nil
+}
+
+func (r KeyRecord) laboratory() reports.Laboratory {
+	return reports.Laboratory{Name: r.Holder, Address: r.Address, Rig: r.Rig, Site: r.Site}
 }
 
 // Refuse returns why a signature of this key dated signed is not good for a

@@ -27,8 +27,10 @@ type Single struct {
 	Issued      time.Time
 	NotAfter    time.Time // of a certificate; else zero
 	KeyID       string
-	Root        string // fingerprint of the root that vouches for the key; "" when none does
+	Root        string // fingerprint of the root whose list names the key; "" when no list does
 	List        uint64
+
+	issue *reports.Issue // of a detail statement
 }
 
 // CheckSingle verifies the certificate or the detail statement in a file that
@@ -70,11 +72,16 @@ func CheckSingle(ctx context.Context, path string, trust Trust) (*Single, error)
 	if err := k.good(file, public, s.Kind, s.Issued); err != nil {
 		return nil, err
 	}
+	if s.issue != nil {
+		if err := k.issuer(file, *s.issue, public); err != nil {
+			return nil, err
+		}
+	}
 	if s.KeyID, err = KeyID(public); err != nil {
 		return nil, err
 	}
-	if k.list != nil {
-		s.Root, s.List = k.list.Root.ID, k.list.Sequence
+	if list := k.naming(s.KeyID); list != nil {
+		s.Root, s.List = list.Root.ID, list.Sequence
 	}
 	if s.Kind == ForCertificates && !trust.At.IsZero() {
 		if err := (summary{NotBefore: s.Issued, NotAfter: s.NotAfter}).period(file, trust.At); err != nil {
@@ -97,8 +104,8 @@ func decodeSingle(file string, body []byte) (*Single, error) {
 		if _, err := decodeOwn(file, body, CertificateType, "plumbline_schema", CertificateSchema, &s); err != nil {
 			return nil, err
 		}
-		if s.VerificationResult != resultPassed {
-			return nil, &Error{File: file, Reason: ReasonContradiction, Detail: fmt.Sprintf("its result is %q, which is no certificate", s.VerificationResult)}
+		if err := s.alone(file); err != nil {
+			return nil, err
 		}
 		out.Kind, out.Certificate, out.Run, out.Issued, out.NotAfter = ForCertificates, s.Certificate, s.Run, s.NotBefore, s.NotAfter
 	case DetailType:
@@ -106,7 +113,10 @@ func decodeSingle(file string, body []byte) (*Single, error) {
 		if _, err := decodeOwn(file, body, DetailType, "schema", DetailSchema, &d); err != nil {
 			return nil, err
 		}
-		out.Kind, out.Certificate, out.Run, out.Issued = ForReports, d.Issue.ID, d.Facts.Run, d.Issue.Issued
+		if number := reports.IssueID(&reports.Run{ID: d.Facts.Run}, d.Issue.Issued, d.Facts.EvidenceRoot); d.Issue.ID != number {
+			return nil, &Error{File: file, Reason: ReasonContradiction, Detail: fmt.Sprintf("its number is %q, its run, date and evidence give %s", d.Issue.ID, number)}
+		}
+		out.Kind, out.Certificate, out.Run, out.Issued, out.issue = ForReports, d.Issue.ID, d.Facts.Run, d.Issue.Issued, &d.Issue
 	default:
 		return nil, &Error{File: file, Reason: ReasonType,
 			Detail: fmt.Sprintf("predicate %q; alone, outside its run directory, only a certificate (%s) or a detail statement (%s) can be verified", head.PredicateType, CertificateType, DetailType)}

@@ -64,6 +64,46 @@ func TestSingle(t *testing.T) {
 	}
 }
 
+// TestSingleSaysMore: what the holder of a good key writes into a certificate or
+// detail statement alone is held to what such a statement may say.
+func TestSingleSaysMore(t *testing.T) {
+	l := newLab(t)
+	dir, _ := l.issued(t, withEvidence(t))
+	trust := l.trust()
+	trust.List = l.signer.Keys
+	for name, c := range map[string]struct{ file, from, to, words string }{
+		"for a hundred years":   {CertificateFile, `"plumbline_not_after":"2027`, `"plumbline_not_after":"2126`, "holds from"},
+		"from another day":      {CertificateFile, `"plumbline_not_before":"2026`, `"plumbline_not_before":"2025`, "holds from"},
+		"verified another day":  {CertificateFile, `"timeVerified":"2026-11-23`, `"timeVerified":"2026-11-22`, "holds from"},
+		"number of another run": {CertificateFile, `"plumbline_certificate":"PL-20261123-2025`, `"plumbline_certificate":"PL-20261123-2024`, "its number"},
+		"level":                 {CertificateFile, "PROFILE_CI_1_0", "PROFILE_INDUSTRY_1_0", "INDUSTRY"},
+		"profile":               {CertificateFile, "profile:ci:1.0", "profile:industry:1.0", "industry"},
+		"no profile":            {CertificateFile, "urn:plumbline:profile:", "urn:other:", "urn:other"},
+		"verifier":              {CertificateFile, verifierID, "https://example.org/verifier", "its verifier"},
+		"accredited":            {CertificateFile, "Not issued under accreditation", "Issued under accreditation", "accreditation"},
+		"laboratory":            {DetailFile, `"name":"Example Laboratory"`, `"name":"Famous Laboratory"`, "laboratory"},
+		"signer":                {DetailFile, `"signer":"`, `"signer":"00`, "it says that key"},
+		"number of the detail":  {DetailFile, `"issue":{"id":"PL-20261123`, `"issue":{"id":"PL-20261122`, "its number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone := t.TempDir()
+			put(t, alone, c.file, get(t, dir, c.file))
+			if _, err := CheckSingle(t.Context(), filepath.Join(alone, c.file), trust); err != nil {
+				t.Fatalf("untouched: %v", err)
+			}
+			forge(t, alone, c.file, l.signer.Key, PayloadType, substitute(c.from, c.to))
+			s, err := CheckSingle(t.Context(), filepath.Join(alone, c.file), trust)
+			if err == nil {
+				t.Fatalf("verifies: %+v", s)
+			}
+			wantProblem(t, err, c.file, ReasonContradiction)
+			if !strings.Contains(err.Error(), c.words) {
+				t.Errorf("%v, want %q", err, c.words)
+			}
+		})
+	}
+}
+
 func TestCheckArtifact(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "bridged-1.2")

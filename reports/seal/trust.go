@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"plumbline/reports"
 )
 
 // Trust is what a verifier knows beforehand. The zero value knows nothing: then
@@ -118,6 +120,46 @@ func (k *keys) good(file string, public any, purpose Purpose, signed time.Time) 
 		return &Error{File: file, Reason: reason, Detail: detail}
 	}
 	return nil
+}
+
+// naming returns the list that holds the key of that id, nil when none does.
+func (k *keys) naming(id string) *KeyList {
+	if k.list == nil {
+		return nil
+	}
+	if _, listed := k.list.Key(id); !listed {
+		return nil
+	}
+	return k.list
+}
+
+// issuer checks who a detail statement says has signed and issued it against the
+// key and its record. A signer who names no laboratory contradicts no record.
+func (k *keys) issuer(file string, issue reports.Issue, public ed25519.PublicKey) error {
+	id, err := KeyID(public)
+	if err != nil {
+		return err
+	}
+	if issue.Signer != id {
+		return &Error{File: file, Reason: ReasonContradiction, Detail: fmt.Sprintf("it says that key %q signed it, and key %s did", issue.Signer, id)}
+	}
+	list := k.naming(id)
+	if list == nil || issue.Laboratory == (reports.Laboratory{}) {
+		return nil
+	}
+	record, _ := list.Key(id)
+	if name, have, want := differing(issue.Laboratory, record.laboratory()); name != "" {
+		return &Error{File: file, Reason: ReasonContradiction,
+			Detail: fmt.Sprintf("the %s of its laboratory is %s; root %s gives key %s as that of %s", name, or(have), list.Root.ID, id, or(want))}
+	}
+	return nil
+}
+
+func or(said string) string {
+	if said == "" {
+		return "not stated"
+	}
+	return said
 }
 
 // p256 returns the ECDSA key that lies in the directory.

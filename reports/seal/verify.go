@@ -25,14 +25,14 @@ type Verification struct {
 	Result      string             // of the signed statement: PASSED, WARNED or FAILED
 	KeyID       string             // fingerprint of the key, see KeyID
 	Pinned      bool               // who may sign was given by the caller, as a key or a root, not taken from the directory
-	ByRoot      bool               // … as a root
+	ByRoot      bool               // … as a root, whose list names the key
 	Files       int                // files covered by the manifest
 	Bytes       int64              // their size
 	Statements  []string           // files signed beside the report statement
 	Issued      time.Time          // as signed; zero when only the report statement was signed
 	Certificate string             // its number; "" when the run has none
 	NotAfter    time.Time          // end of the certificate
-	Root        string             // fingerprint of the root that vouches for the key; "" when none does
+	Root        string             // fingerprint of the root whose list names the key; "" when no list does. Only with ByRoot is it known whose root that is
 	List        uint64             // number of the key list that was used
 	Listed      time.Time          // date of that list: later revocations are not in it
 	Artifacts   []reports.Evidence // what was tested
@@ -46,11 +46,11 @@ func (v Verification) String() string {
 	if v.Certificate != "" {
 		text += fmt.Sprintf("; certificate %s holds until %s", v.Certificate, date(v.NotAfter))
 	}
-	if v.Root != "" {
-		text += fmt.Sprintf("; root %s vouches for the key in its list number %d of %s", v.Root, v.List, date(v.Listed))
-	}
 	if v.ByRoot {
-		return text + ", and that root is the one that was given"
+		return text + fmt.Sprintf("; root %s vouches for the key in its list number %d of %s, and that root is the one that was given", v.Root, v.List, date(v.Listed))
+	}
+	if v.Root != "" {
+		text += fmt.Sprintf("; a key list names the key (number %d of %s, by root %s, which nobody pinned)", v.List, date(v.Listed), v.Root)
 	}
 	if v.Pinned {
 		return text + "; the signer is the holder of the given key"
@@ -103,9 +103,9 @@ func Check(ctx context.Context, dir string, trust Trust) (*Verification, error) 
 		return nil, err
 	}
 	v := &Verification{Run: c.run.ID, Verdict: c.run.Judge(), Result: c.result.GetResult(), KeyID: id,
-		Pinned: trust.pinned(), ByRoot: trust.Key == nil && trust.Root != nil, Files: len(c.manifest.Files), Bytes: size, Statements: c.beside, Artifacts: c.run.SUT.Artifacts}
-	if c.keys.list != nil {
-		v.Root, v.List, v.Listed = c.keys.list.Root.ID, c.keys.list.Sequence, c.keys.list.Issued
+		Pinned: trust.pinned(), Files: len(c.manifest.Files), Bytes: size, Statements: c.beside, Artifacts: c.run.SUT.Artifacts}
+	if list := c.keys.naming(id); list != nil {
+		v.ByRoot, v.Root, v.List, v.Listed = trust.Root != nil, list.Root.ID, list.Sequence, list.Issued
 	}
 	if err := c.checkBeside(ctx, v); err != nil {
 		return nil, err
