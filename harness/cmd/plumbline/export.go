@@ -22,6 +22,9 @@ import (
 // codeQuality is the form of export that is one file and no table.
 const codeQuality = "codequality"
 
+// outsideMend is what to do when something would be written into a run.
+const outsideMend = "name a place outside the run directory: a file more breaks its seal"
+
 func newExport(s streams) *cobra.Command {
 	var format, to, file string
 	cmd := &cobra.Command{
@@ -63,7 +66,7 @@ func exportTables(s streams, dir, to string, format export.Format) error {
 	case errors.Is(err, record.ErrCorrupt):
 		return exit.With(reports.ExitVerify, err, "get the run directory again from whoever made it; plumbline verify tells whether more of it was changed")
 	case errors.Is(err, export.ErrInside):
-		return exit.Usage(err, "name a folder outside the run directory: a file more breaks its seal")
+		return exit.Usage(err, outsideMend)
 	case err != nil:
 		return refusedRun(dir, to, err)
 	}
@@ -78,6 +81,9 @@ func exportCodeQuality(s streams, dir, to, file string) error {
 	run, err := render.Load(dir)
 	if err != nil {
 		return notARun(err)
+	}
+	if err := export.Outside(dir, to); err != nil {
+		return exit.Usage(err, outsideMend)
 	}
 	var buf bytes.Buffer
 	if err := render.CodeQuality(&buf, run, file); err != nil {

@@ -14,6 +14,7 @@ import (
 	"plumbline/harness/cmd/plumbline/internal/campaign"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/cmd/plumbline/internal/export"
 	"plumbline/reports"
 	"plumbline/reports/pdf"
 	"plumbline/reports/render"
@@ -44,6 +45,9 @@ func printRun(ctx context.Context, s streams, dir string, run *reports.Run, f pa
 	if err := besideSeal(dir, f.file); err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Dir(f.file)); err != nil {
+		return campaign.WriteError(filepath.Dir(f.file), err)
+	}
 	browser, err := pdf.Find(f.browser)
 	if err != nil {
 		return exit.With(reports.ExitUnavailable, err, "install Chromium (Debian and Ubuntu: apt-get install chromium), name one with --browser PATH, or open report.html in any browser and print it there")
@@ -69,28 +73,14 @@ func printRun(ctx context.Context, s streams, dir string, run *reports.Run, f pa
 	return leave(code)
 }
 
-// besideSeal refuses a file in a sealed run directory: one more than the manifest
-// names breaks the seal.
-func besideSeal(dir, file string) error {
+// besideSeal refuses a file or folder in a sealed run directory: one more than the
+// manifest names breaks the seal.
+func besideSeal(dir, to string) error {
 	if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return exit.Usage(err, "name a run directory")
-	}
-	if root, err = filepath.Abs(root); err != nil {
-		return err
-	}
-	folder, err := filepath.EvalSymlinks(filepath.Dir(file))
-	if err != nil {
-		return campaign.WriteError(filepath.Dir(file), err)
-	}
-	if folder, err = filepath.Abs(folder); err != nil {
-		return err
-	}
-	if inside, err := filepath.Rel(root, folder); err == nil && filepath.IsLocal(inside) {
-		return exit.Usage(fmt.Errorf("report %q: %s would lie in it, and the directory is sealed", dir, file), "name a file elsewhere: one more in it would break the seal")
+	if err := export.Outside(dir, to); err != nil {
+		return exit.Usage(fmt.Errorf("report %q, which is sealed: %w", dir, err), outsideMend)
 	}
 	return nil
 }

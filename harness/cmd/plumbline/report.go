@@ -71,6 +71,9 @@ func newReport(s streams) *cobra.Command {
 			}
 			target := args[0]
 			if to != "" {
+				if err := besideSeal(target, to); err != nil {
+					return err
+				}
 				target = to
 			}
 			if err := rewrite(target, run); err != nil {

@@ -26,9 +26,9 @@ const (
 	Parquet Format = "parquet"
 )
 
-// ErrInside says that the tables would have become part of the run directory,
-// which breaks its seal.
-var ErrInside = errors.New("the folder is part of the run directory")
+// ErrInside says that what was to be written would have become part of the run
+// directory, which breaks its seal.
+var ErrInside = errors.New("it would be part of the run directory")
 
 // Outcome is what was written.
 type Outcome struct {
@@ -75,6 +75,16 @@ func Tables(dir, to string, format Format) (*Outcome, error) {
 
 // prepare makes the folder and refuses one within the run directory.
 func prepare(dir, to string) error {
+	if err := Outside(dir, to); err != nil {
+		return err
+	}
+	return os.MkdirAll(to, 0o755) //nolint:gosec // G301: tables are for others to read
+}
+
+// Outside returns ErrInside when the file or folder to is the run directory dir or
+// lies in it, also by way of links; to need not be there yet. Any other error says
+// that a path could not be followed.
+func Outside(dir, to string) error {
 	from, err := resolved(dir)
 	if err != nil {
 		return err
@@ -84,9 +94,9 @@ func prepare(dir, to string) error {
 		return err
 	}
 	if target == from || strings.HasPrefix(target, from+string(filepath.Separator)) {
-		return fmt.Errorf("export: %w: %s", ErrInside, to)
+		return fmt.Errorf("export: %s: %w", to, ErrInside)
 	}
-	return os.MkdirAll(to, 0o755) //nolint:gosec // G301: tables are for others to read
+	return nil
 }
 
 // resolved is a path without links, also of what is yet to be made.
