@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -30,7 +31,9 @@ func formsKeepTheirSchemas(t *testing.T, dir string, run *reports.Run) {
 		}
 	}
 	lint := exec.CommandContext(t.Context(), "xmllint", "--noout", "--nonet", "--schema", filepath.Join(published, "junit-10.xsd"), filepath.Join(dir, render.JUnitFile))
-	if text, err := lint.CombinedOutput(); err != nil {
+	if text, err := lint.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("%v: 'make deps-test' installs it", err)
+	} else if err != nil {
 		t.Errorf("%s: %v: %s", render.JUnitFile, err, text)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, render.LatencyFolder, "*.hlog"))
