@@ -108,8 +108,8 @@ func makeKey(path string) (ed25519.PrivateKey, error) {
 }
 
 // WriteKey writes a private key (PEM, PKCS #8) to a path at which nothing may be
-// yet (else fs.ErrExist), with mode 0600 in a folder of mode 0700. The file is
-// there whole or not at all.
+// yet (else fs.ErrExist), with mode 0600 in a folder of mode 0700. Where there are
+// hard links the file is there whole or not at all.
 func WriteKey(path string, key any) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -122,14 +122,35 @@ func WriteKey(path string, key any) error {
 	if err != nil {
 		return fmt.Errorf("seal: make signing key: %w", err)
 	}
-	err = errors.Join(pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der}), f.Sync(), f.Close())
-	if err == nil {
+	text := pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: der})
+	if err = fill(f, text); err == nil {
 		err = os.Link(f.Name(), path) // unlike a renaming it replaces nothing
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = createKey(path, text)
+		}
 	}
 	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
 		return fmt.Errorf("seal: make signing key %q: %w", path, err)
 	}
 	return nil
+}
+
+// createKey is for file systems without hard links, such as those of USB sticks: a
+// second first use at the same moment may find the file half written and refuse it.
+func createKey(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := fill(f, text); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+func fill(f *os.File, text []byte) error {
+	_, err := f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // MarshalPublicKey returns a public key (ed25519.PublicKey or *ecdsa.PublicKey)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,26 @@ func TestFirstUsesAtOnce(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "deep")); err != nil || len(left) != 2 || made != [2]int{1, 1} {
 		t.Errorf("made %v times; the folder has %v, %v", made, left, err)
+	}
+}
+
+// TestKeyWithoutHardLinks: a stick takes a key as well, and replaces none.
+func TestKeyWithoutHardLinks(t *testing.T) {
+	dir := t.TempDir()
+	key, _, err := OpenKey(filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "copy.pem")
+	text := get(t, dir, "key.pem")
+	if err := createKey(copied, text); err != nil {
+		t.Fatal(err)
+	}
+	if again, created, err := OpenKey(copied); err != nil || created || !again.Equal(key) {
+		t.Errorf("created %v, %v", created, err)
+	}
+	if err := createKey(copied, text); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over another: %v", err)
 	}
 }
 
