@@ -81,6 +81,6 @@ func inLoop(id, fault, title, kills, param, stimulus string, cycles int) Defect 
 // all of its time.
 var looped = []Defect{
 	inLoop("F20h", "F20", "flushes every 400 ms in place of 50, with nodes in the loop", "HIL-01", "400ms", "100 stimuli in 11 s", 160),
-	inLoop("F24h", "F24", "delays 1 line in 100 by 1.5 s, and what follows of that device behind it", "HIL-02", "0.01/1500ms", "299 stimuli in 11 s", 160),
+	inLoop("F24h", "F24", "delays 3 lines in 100 by 1.5 s, and what follows of that device behind it", "HIL-02", "0.03/1500ms", "299 stimuli in 11 s", 160),
 	inLoop("F79", "", "confirms every fifth command of a viewer and swallows it", "HIL-03", "5", "5 commands", 40),
 }
