@@ -280,7 +280,6 @@ func TestDevicesEndWithTheirAction(t *testing.T) {
 
 // What sensors of their own published is waited for like everything else.
 func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
-	t.Parallel()
 	specs, err := harness.ParseDevices("rig.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: r\ndevices:\n"+
 		"  - {id: room, kind: twin, period: 50ms}\n  - {id: plug, kind: mqtt-twin, period: 20ms}\n"))
 	if err != nil {
@@ -360,7 +359,6 @@ func TestEachOpeningHasItsFolder(t *testing.T) {
 }
 
 func TestSourcesOfEveryKind(t *testing.T) {
-	t.Parallel()
 	specs := append(harness.DefaultDevices(), harness.DeviceSpec{ID: "room", Kind: harness.KindTwin})
 	rig := newRig(t, func(c *harness.Config) { c.Devices = specs })
 	load := small

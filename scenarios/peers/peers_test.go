@@ -172,7 +172,6 @@ func TestForeignSensors(t *testing.T) {
 	installed(t, "node", "mosquitto", "node/node_modules/mqtt")
 	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
-			t.Parallel()
 			rig := rigOf(t, file, nil)
 			specs, err := harness.ParseDevices("test.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: test\ndevices:\n  - {id: plug, kind: mqtt-twin, period: 20ms}\n"))
 			must(t, err)
