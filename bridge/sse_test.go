@@ -316,3 +316,15 @@ func TestN103DrainEndsEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestEventsComeBackSoon: EventSource waits for retry before its first try too, and a dashboard may be dark for two seconds.
+func TestEventsComeBackSoon(t *testing.T) {
+	t.Parallel()
+	f := run(t, nil).follower(nil)
+	for range 20 {
+		first, ok := f.events(filter("#")).next()
+		if ms, err := strconv.Atoi(first.retry); !ok || err != nil || ms < 500 || ms > 1500 {
+			t.Fatalf("the stream begins with retry %q, want 500 to 1500", first.retry)
+		}
+	}
+}

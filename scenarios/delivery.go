@@ -17,6 +17,7 @@ package scenarios
 //  3. Drain and count every acknowledged message at every viewer.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -26,6 +27,7 @@ import (
 	"plumbline/harness/fault"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
+	"plumbline/harness/viewer"
 )
 
 var _ = spec.Describe("Delivery", func(s *spec.Suite) {
@@ -85,7 +87,7 @@ func judgeKill(c *spec.Case) {
 func kills(ctx context.Context, b *harness.Bench, l profile.Load, seed uint64) error {
 	draw := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible instants, not secrets
 	for i := range l.Cycles {
-		if err := fault.Apply(ctx, b.Recorder, fault.Kill(fmt.Sprintf("SIGKILL %d", i+1), b.SUT), 0); err != nil {
+		if err := fault.Apply(ctx, b.Recorder, fault.Kill(fmt.Sprintf("SIGKILL %d", i+1), b.SUT), absence(b)); err != nil {
 			return err
 		}
 		if came, err := back(ctx, b, patience); !came {
@@ -96,4 +98,13 @@ func kills(ctx context.Context, b *harness.Bench, l profile.Load, seed uint64) e
 		}
 	}
 	return nil
+}
+
+// absence is how long a killed system stays away. Where viewers poll it is long enough for each of them to ask in it: a system that
+// is back between two questions was never missed, and nothing is learned of the way back.
+func absence(b *harness.Bench) time.Duration {
+	if v := b.SUT.Viewer(); v.Protocol == viewer.Poll {
+		return 3 * cmp.Or(v.Interval, viewer.DefaultInterval)
+	}
+	return 0
 }

@@ -66,7 +66,8 @@ func (s *Server) events(c *client) {
 // not resume as if it had all values.
 func (st *stream) begin(q *query, got hub.Subscribed) {
 	st.arm()
-	st.printf("retry: %d\n\n", (time.Second + randomUpTo(2*time.Second)).Milliseconds())
+	// EventSource waits so long before each try, the first one too: people notice two seconds, and half of it spreads a storm.
+	st.printf("retry: %d\n\n", (time.Second/2 + randomUpTo(time.Second)).Milliseconds())
 	ok, _ := json.Marshal(opened{q.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason}) // strings and numbers
 	if !q.snapshot || got.Recovered {
 		st.event("subok", got.Cursor.Offset, ok)
