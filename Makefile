@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test deps-guest peers firmware guest build cross certify matrix prove test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers firmware guest web dashboard build cross certify matrix prove test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,12 +36,18 @@ deps-guest: ## fetch what the third tier of the virtual bench needs: QEMU, and D
 guest: deps-guest ## test the third tier of the virtual bench: a Linux guest, twins in it and 20 cycles of pulling cables, about a minute
 	PLUMBLINE_GUEST_CYCLES=20 go test -p 1 -run '^TestGuest' -count=1 -v ./devices/virtual ./harness
 
-build: ## build bin/plumbline, bin/bridged and bin/guestinit, the agent of the virtual bench's guests (static, CGO_ENABLED=0)
+web:
+	@.ci/web
+
+dashboard: web ## build the page that bridged embeds into bridge/dashboard/dist; a plain go build does without it and says so
+	@cd bridge/dashboard/web && npm run --silent build
+
+build: dashboard ## build bin/plumbline, bin/bridged with its dashboard and bin/guestinit, the agent of the virtual bench's guests (static, CGO_ENABLED=0)
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./harness/cmd/plumbline ./bridge/cmd/bridged
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false -ldflags '-s -w' -o $(BIN)/ ./devices/guest/cmd/guestinit
 
-cross: ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into dist/
+cross: dashboard ## build for linux amd64/arm64/armv7, darwin arm64 and windows amd64 into dist/
 	@.ci/cross '$(LDFLAGS)'
 
 certify: deps build ## certify the bridge with simulated and replayed devices; prints where the report is
@@ -72,9 +78,10 @@ check: lint ## formatting, vet, linters, module files, cross builds
 	@.ci/sizes
 	@.ci/cross --vet
 
-lint: ## golangci-lint, pinned in .ci/tools/go.mod
+lint: web ## golangci-lint, pinned in .ci/tools/go.mod, and the TypeScript compiler
 	go vet ./...
 	$(LINT) run ./...
+	@cd bridge/dashboard/web && npm run --silent check
 
 fuzz: ## every fuzz target for FUZZTIME (60s), one after the other; FUZZ="devices harness" takes those only
 	@.ci/fuzz $(FUZZ)
@@ -84,3 +91,4 @@ bench: ## Go benchmarks of the hot paths
 
 clean: ## remove what was built and the reports
 	rm -rf $(BIN) dist reports/out coverage.out
+	find bridge/dashboard/dist -mindepth 1 ! -name .gitignore -delete

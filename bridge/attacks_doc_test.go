@@ -28,7 +28,7 @@ func TestAttackTable(t *testing.T) {
 	}
 	there := attackTests(t)
 	relay := map[string]bool{"N94": true, "N95": true, "N96": true} // there is no relay between bridges yet
-	for n := 1; n <= 104; n++ {
+	for n := 1; n <= 110; n++ {
 		id := fmt.Sprintf("N%02d", n)
 		row, ok := rows[id]
 		if !ok {

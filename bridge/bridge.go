@@ -46,6 +46,8 @@ type Options struct {
 	Config Config       // as config.Load or config.Default gives it; New validates it
 	Log    *slog.Logger // nil discards
 
+	Version string // of the program, for those who are signed in
+
 	// Now is the wall clock of ingest times, retention and tokens; nil = time.Now. Time spans are measured by the system.
 	Now func() time.Time
 }
@@ -63,11 +65,12 @@ type Addresses struct {
 
 // Bridge is one bridge with its listeners bound. Run it once, or Close it.
 type Bridge struct {
-	cfg   Config
-	log   *slog.Logger
-	now   func() time.Time
-	m     *metrics.Set
-	addrs Addresses
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	version string
+	m       *metrics.Set
+	addrs   Addresses
 
 	journal  *journal.Journal
 	hub      *hub.Hub
@@ -85,9 +88,10 @@ type Bridge struct {
 	viewLis  net.Listener
 	opsLis   net.Listener
 
-	keys  *auth.Keys // nil when there is one key only
-	gate  *gate.Gate
-	certs []*certificate.Source
+	keys       *auth.Keys // nil when there is one key only
+	gate       *gate.Gate
+	certs      []*certificate.Source
+	viewerCert *certificate.Source // one of certs; nil without TLS
 
 	ration  ration // of files
 	crowd   *crowd
@@ -113,7 +117,7 @@ func New(o Options) (*Bridge, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
+	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, version: o.Version, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
 	b.cfg.Viewers.MaxConnections, b.cfg.Viewers.MaxStreams, b.cfg.MQTT.MaxClients = b.ration.viewers, b.ration.streams, b.ration.clients
 	b.proxies, _ = peer.ParseProxies(b.cfg.Viewers.TrustedProxies) // Validate has read them
 	b.crowd = newCrowd(b.cfg, b.ration, b.proxies)
@@ -193,7 +197,7 @@ func (b *Bridge) openJournal() error {
 func (b *Bridge) wireOptions(v *auth.Verifier) wire.Options {
 	c := b.cfg.Viewers
 	return wire.Options{
-		Hub: b.hub, Journal: b.journal, Commands: b.commands, Gate: b.gate, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node,
+		Hub: b.hub, Journal: b.journal, Commands: b.commands, Gate: b.gate, Verifier: v, Revocations: b.revoked, Node: b.cfg.Node, Now: b.now,
 		Heartbeat: c.Heartbeat.D(), AuthTimeout: c.AuthTimeout.D(), WriteTimeout: c.WriteTimeout.D(), MaxConnections: c.MaxConnections,
 		MaxPerAddress: c.MaxPerAddress, MaxPerSubject: c.MaxPerSubject, HandshakeRate: c.HandshakeRate, Packer: b.packer, MaxFrameBytes: int64(c.MaxFrameBytes), MaxSubscriptions: c.MaxSubscriptions, Metrics: b.m, Log: b.log,
 	}

@@ -67,3 +67,30 @@ func TestN100ClockSteps(t *testing.T) {
 	}
 	v.wantClose(1000, "")
 }
+
+// TestPongTellsTheTime: in every tongue it has the bridge's time of the answer, by the clock of the readings, so that a client can tell how
+// far its own is off.
+func TestPongTellsTheTime(t *testing.T) {
+	var step atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+	c := testConfig(t.TempDir())
+	c.Viewers.Compression = "on"
+	b, err := New(Options{Config: c, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, b, c)
+	for _, as := range tongues {
+		step.Store(0)
+		s := r.speak(as)
+		for _, off := range []time.Duration{0, 30 * time.Minute, -30 * time.Minute} {
+			step.Store(int64(off))
+			before := now()
+			s.send(map[string]any{"type": "ping", "id": "x"})
+			m := s.want("pong")
+			if at := time.UnixMicro(m.TimeUS); string(m.ID) != `"x"` || at.Before(before.Truncate(time.Microsecond)) || at.After(now()) {
+				t.Errorf("%s: pong %s says %s, asked at %s, here at %s", as.name, m.ID, at, before, now())
+			}
+		}
+	}
+}

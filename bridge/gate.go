@@ -33,7 +33,7 @@ func (b *Bridge) buildGate(v *auth.Verifier) error {
 	}
 	a := b.cfg.Auth
 	b.gate = gate.New(gate.Options{
-		Verifier: v, Revocations: b.revoked, Origins: b.cfg.Viewers.Origins, Cookie: a.Cookie, Tickets: a.Tickets, Subprotocol: a.SubprotocolToken,
+		Verifier: v, Revocations: b.revoked, Origins: b.cfg.Viewers.Origins, Own: b.ownHosts(), Cookie: b.cfg.SessionCookie(), Tickets: a.Tickets, Subprotocol: a.SubprotocolToken,
 		FreeFailures: a.FreeFailures, Metrics: b.m, Log: b.log,
 	})
 	return nil
@@ -47,8 +47,10 @@ func (b *Bridge) viewerRoutes() http.Handler {
 	if b.asked != nil {
 		mux.Handle(api.Root, b.gate.CORS(b.asked))
 	}
-	if b.cfg.Auth.Cookie != "" {
+	b.routePage(mux)
+	if b.cfg.SessionCookie() != "" {
 		mux.Handle("/session", b.gate.Session())
+		mux.Handle("/session/code", b.gate.Code())
 	}
 	if b.cfg.Auth.Tickets {
 		mux.Handle("/ticket", b.gate.Ticket())

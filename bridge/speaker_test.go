@@ -53,6 +53,7 @@ type told struct {
 	Reason    string            `json:"reason"`
 	Mode      string            `json:"mode"`
 	TickMS    int64             `json:"tick_ms"`
+	TimeUS    int64             `json:"time_us"`
 	EveryMS   int64             `json:"every_ms"`
 	Compact   bool              `json:"compact"`
 	Part      int               `json:"part"`

@@ -35,6 +35,7 @@ func (b *Bridge) certificates() (tlsSettings, error) {
 		if out.viewers, err = b.follow(o); err != nil {
 			return out, err
 		}
+		b.viewerCert = b.certs[len(b.certs)-1]
 		out.viewers.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 (RFC 8441) is not spoken here
 	}
 	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" && b.cfg.MQTT.Embedded() {

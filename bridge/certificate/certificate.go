@@ -72,6 +72,11 @@ func New(o Options) (*Source, error) {
 // Get is for tls.Config.GetCertificate. Every server name gets the same certificate: there is no other to mix it up with.
 func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current.Load(), nil }
 
+// Names reports whether the certificate in force is for a host: a name, or an address without brackets.
+func (s *Source) Names(host string) bool {
+	return host != "" && s.current.Load().Leaf.VerifyHostname(host) == nil
+}
+
 // Run looks for a new pair until ctx ends, and returns nil then.
 func (s *Source) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.opts.Every)

@@ -54,6 +54,17 @@ func defaultAuth() Auth {
 // path /: no other site of the domain can plant one (RFC 6265bis section 4.1.3.2).
 var cookieName = regexp.MustCompile("^__Host-[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
+// DashboardCookie is the session cookie's name where the dashboard needs one and auth.cookie gives none.
+const DashboardCookie = "__Host-plumbline"
+
+// SessionCookie returns the name of the session cookie; "" = there is none.
+func (c Config) SessionCookie() string {
+	if c.Auth.Cookie == "" && c.Viewers.Dashboard {
+		return DashboardCookie
+	}
+	return c.Auth.Cookie
+}
+
 func (c Config) validateAuth(say sayFunc) {
 	a, j := c.Auth, c.Auth.JWT
 	oneOf(say, "auth.jwt.alg", j.Alg)
@@ -79,8 +90,8 @@ func (c Config) validateAuth(say sayFunc) {
 		say("auth.cookie", "%q: want a name that begins with __Host-, such as __Host-plumbline", a.Cookie)
 	}
 	inRange(say, "auth.freeFailures", int64(a.FreeFailures), 0, 1_000_000)
-	if a.Cookie != "" && len(c.Viewers.Origins) == 0 {
-		say("auth.cookie", "counts only with an Origin, and viewers.origins is empty: name the pages' origins")
+	if a.Cookie != "" && len(c.Viewers.Origins) == 0 && !c.Viewers.Dashboard {
+		say("auth.cookie", "counts only with an Origin, and viewers.origins is empty: name the pages' origins, or set viewers.dashboard")
 	}
 	if err := auth.CheckTenantPrefix(a.TenantPrefix); err != nil {
 		say("auth.tenantPrefix", "%q: %v", a.TenantPrefix, err)

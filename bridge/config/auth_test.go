@@ -46,7 +46,7 @@ func TestAuthMistakes(t *testing.T) {
 		{`auth: {jwt: {keySetFile: k, keySetCA: a}}`, "auth.jwt.keySetCA", "keySetURL"},
 		{`auth: {cookie: session}`, "auth.cookie", "__Host-"},
 		{`auth: {cookie: "__Host-a b"}`, "auth.cookie", "__Host-"},
-		{`auth: {cookie: "__Host-a"}`, "auth.cookie", "viewers.origins"},
+		{"auth: {cookie: \"__Host-a\"}\nviewers: {dashboard: false}", "auth.cookie", "viewers.origins"},
 		{`auth: {tenantPrefix: "tenants/{tenant}"}`, "auth.tenantPrefix", "slash"},
 		{`auth: {tenantPrefix: "tenants/"}`, "auth.tenantPrefix", "once"},
 		{`auth: {tenantPrefix: "t{tenant}/"}`, "auth.tenantPrefix", "level of its own"},

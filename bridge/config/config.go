@@ -118,6 +118,7 @@ type Viewers struct {
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
 	MaxStreams       int      `yaml:"maxStreams"` // requests for events and polls under way
 	Commands         Commands `yaml:"commands"`
+	Dashboard        bool     `yaml:"dashboard"` // serve the page at /, take its own origin, and have a session cookie
 }
 
 // Commands configures what viewers may send upstream; who may is in their tokens.
@@ -166,6 +167,7 @@ func Default() Config {
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000, RequestRate: 100,
 			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
+			Dashboard: true,
 		},
 		Auth:    defaultAuth(),
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},

@@ -2,10 +2,8 @@ package config
 
 import (
 	"fmt"
-	"path"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -14,8 +12,8 @@ import (
 	"plumbline/bridge/history"
 )
 
-// HistoryPath is where the history API lives on the viewers' listener.
-const HistoryPath = "/api/v1/"
+// APIPath is where the history API and those of the page live on the viewers' listener.
+const APIPath = "/api/v1/"
 
 // History configures what is kept for longer than the journal.
 type History struct {
@@ -141,9 +139,6 @@ func (c Config) validateHistory(say sayFunc) {
 	within(say, "history.retain.events", h.Retain.Events, 0, 100*365*day)
 	if _, err := h.Checked(); err != nil {
 		say("history.rules", "%v", err)
-	}
-	if h.Store != "off" && strings.HasPrefix(path.Clean(c.Viewers.Path)+"/", HistoryPath) {
-		say("viewers.path", "%q: %s belongs to the history API: choose another, such as /ws", c.Viewers.Path, HistoryPath)
 	}
 }
 

@@ -75,7 +75,7 @@ func TestHistoryErrorsSayWhereAndHow(t *testing.T) {
 		{"history: {store: influx, influx: {url: \"https://db.example\", database: \"a b\"}}\n", []string{"history.influx.database"}},
 		{"history: {store: influx, influx: {url: \"https://db.example\", stateDatabase: plumbline}}\n", []string{"history.influx.stateDatabase", "retention"}},
 		{"history: {flush: 1ms}\n", []string{"history.flush", "allowed is 10ms"}},
-		{"viewers: {path: /api/v1/live}\n", []string{"viewers.path", "history API"}},
+		{"viewers: {path: /api/v1/live}\n", []string{"viewers.path", "another"}},
 	} {
 		_, err := Load(file(t, tc.text), nil, nil)
 		if !errors.Is(err, ErrConfig) {

@@ -80,10 +80,20 @@ func (c Config) validateViewers(say sayFunc) {
 	inRange(say, "viewers.maxStreams", int64(v.MaxStreams), 1, 1_000_000)
 	inRange(say, "viewers.commands.rate", int64(v.Commands.Rate), 0, 100_000)
 	inRange(say, "viewers.commands.burst", int64(v.Commands.Burst), 1, 100_000)
-	switch v.Path {
-	case "/sse", "/poll", "/publish", "/session", "/ticket":
+	if takenPath(v) {
 		say("viewers.path", "%q is the path of another endpoint: choose another, as /ws", v.Path)
 	}
+}
+
+// takenPath reports whether the path of WebSocket is that of something else.
+func takenPath(v Viewers) bool {
+	switch v.Path {
+	case "/sse", "/poll", "/publish", "/session", "/session/code", "/ticket":
+		return true
+	case "/", "/assets":
+		return v.Dashboard
+	}
+	return strings.HasPrefix(v.Path+"/", APIPath) || v.Dashboard && strings.HasPrefix(v.Path, "/assets/")
 }
 
 func (c Config) validateRest(say sayFunc) {

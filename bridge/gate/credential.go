@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (c Credential) None() bool { return c.token == "" && c.id == nil && c.err =
 // order; two of the first three at once are refused. A ticket is used up by it. No credential at all is no error. Every error is
 // a *auth.Refusal about the request's form; the credential itself is judged by Open.
 func (g *Gate) Read(r *http.Request) (Credential, error) {
-	if !g.originAllowed(r.Header["Origin"]) {
+	if !g.originAllowed(r) {
 		return Credential{}, auth.Refuse(ReasonOrigin, "the page's origin is not on the list")
 	}
 	ticket, no := g.fromURL(r)
@@ -83,14 +84,41 @@ func (g *Gate) redeem(text, addr string) Credential {
 
 // originAllowed compares the one Origin header with the list, byte by byte: scheme, host and port (RFC 6455 section 10.2).
 // Without the header the client is no browser, or the page is the bridge's own; a cookie then needs more, see fromCookie.
-func (g *Gate) originAllowed(origins []string) bool {
-	switch len(origins) {
+func (g *Gate) originAllowed(r *http.Request) bool {
+	switch origins := r.Header["Origin"]; len(origins) {
 	case 0:
 		return true
 	case 1:
-		return slices.Contains(g.opts.Origins, origins[0])
+		return slices.Contains(g.opts.Origins, origins[0]) || g.own(r, origins[0])
 	}
 	return false
+}
+
+// own reports whether the page that sends r is the bridge's own: of the origin under which r itself came. That alone would be no
+// proof, for the Host header says whatever name the browser was given: who rebinds a name of its own to the bridge's address has
+// origin and host alike. So the name must be the bridge's as well. The port may be any, as behind a tunnel: a browser takes both from
+// one URL.
+func (g *Gate) own(r *http.Request, origin string) bool {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return g.opts.Own != nil && origin == scheme+r.Host && g.opts.Own((&url.URL{Host: r.Host}).Hostname())
+}
+
+// CleanURL serves next only what has no credential in its URL: the others are refused as everywhere, and forgotten.
+func (g *Gate) CleanURL(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ticket, no := g.fromURL(r)
+		if ticket != "" { // it is for what it opens, and nothing is opened here
+			no = auth.Refuse(ReasonURL, "a credential does not belong into the URL")
+		}
+		if no != nil {
+			g.Refuse(w, r, auth.Identity{}, g.count(no))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // fromURL returns the ticket and refuses any other credential in the URL, which would end up in logs and histories.

@@ -21,9 +21,12 @@ type Options struct {
 	Verifier    *auth.Verifier
 	Revocations *auth.Revocations
 	Origins     []string // exact origins of the pages that may come; none = only clients without Origin
-	Cookie      string   // name of the session cookie, "" = cookies are never read
-	Tickets     bool     // hand out and take tickets
-	Subprotocol bool     // take a token as WebSocket subprotocol
+	// Own reports whether a host name of a request is one that only this listener can have: then a page of the very origin that it
+	// is asked under is the bridge's own, and may come as those of Origins. Nil = there is no such page.
+	Own         func(host string) bool
+	Cookie      string // name of the session cookie, "" = cookies are never read
+	Tickets     bool   // hand out and take tickets
+	Subprotocol bool   // take a token as WebSocket subprotocol
 	// FreeFailures is how many bad credentials an address class may show before it has to wait, ever longer; one is forgiven
 	// each second. 0 = it never has to.
 	FreeFailures int
@@ -38,6 +41,7 @@ type Gate struct {
 	opts     Options
 	throttle *throttle
 	tickets  *tickets
+	codes    *codes
 }
 
 // New returns a Gate.
@@ -48,7 +52,7 @@ func New(o Options) *Gate {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	return &Gate{opts: o, throttle: newThrottle(o.FreeFailures, o.Now), tickets: newTickets(o.Now, o.Random)}
+	return &Gate{opts: o, throttle: newThrottle(o.FreeFailures, o.Now), tickets: newTickets(o.Now, o.Random), codes: newCodes(o.Now, o.Random)}
 }
 
 // Reasons of the refusals that are the gate's own; the others are those of auth.Refusal.
@@ -58,6 +62,7 @@ const (
 	ReasonURL         = "token-in-url" // where logs and histories would keep it
 	ReasonOrigin      = "origin"       // not on the list, or missing with a cookie
 	ReasonTicket      = "ticket"       // unknown, used, too old or from elsewhere
+	ReasonCode        = "code"         // unknown, used or too old
 	ReasonBody        = "body"         // of a request to the session endpoint
 	ReasonMethod      = "method"       // not served there
 	ReasonRevoked     = "revoked"

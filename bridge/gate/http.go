@@ -74,8 +74,8 @@ func (g *Gate) CORS(next http.Handler) http.Handler {
 			return
 		}
 		if known {
-			h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Last-Event-ID")
+			h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID")
 			h.Set("Access-Control-Max-Age", "600")
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -127,7 +127,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 const maxCookieToken = 3800
 
 // Session serves POST and DELETE of the browser's session: POST with a token, as Authorization header or as JSON body
-// {"token":…}, answers with the cookie; DELETE clears it, and ends the token: its connections close and it is refused from then
+// {"token":…}, or with a code for one, {"code":…}, answers with the cookie; DELETE clears it, and ends the token: its connections close and it is refused from then
 // on. It is for Options.Cookie.
 func (g *Gate) Session() http.Handler {
 	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.login, http.MethodDelete: g.logout}))
@@ -200,8 +200,12 @@ func (g *Gate) sessionToken(w http.ResponseWriter, r *http.Request) (Credential,
 	if len(raw) == 0 {
 		return Credential{}, nil
 	}
-	if strictjson.Decode(raw, 4, map[string]any{"token": &c.token}) != nil {
-		return Credential{}, auth.Refuse(ReasonBody, "the body is not a JSON object with a token")
+	var code string
+	if strictjson.Decode(raw, 4, map[string]any{"token": &c.token, "code": &code}) != nil || c.token != "" && code != "" {
+		return Credential{}, auth.Refuse(ReasonBody, "the body is not a JSON object with a token, or with a code")
+	}
+	if code != "" {
+		return g.fetch(code, r.RemoteAddr)
 	}
 	return c, nil
 }

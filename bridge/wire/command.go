@@ -68,7 +68,7 @@ func (s *session) handle(text []byte) {
 			s.misuse("ping: id must be a string of at most 128 bytes")
 			return
 		}
-		s.pushMessage(pongMsg{"pong", id})
+		s.pushMessage(pongMsg{"pong", id, s.srv.opts.Now().UnixMicro()})
 	default:
 		s.misuse("unknown type")
 	}

@@ -50,8 +50,9 @@ type (
 		ID   int64  `json:"id"`
 	}
 	pongMsg struct {
-		Type string `json:"type"`
-		ID   string `json:"id"`
+		Type   string `json:"type"`
+		ID     string `json:"id"`
+		TimeUS int64  `json:"time_us"`
 	}
 	expiresMsg struct {
 		Type    string `json:"type"`

@@ -45,6 +45,7 @@ type Options struct {
 	Verifier    *auth.Verifier // the clock by which tokens end
 	Revocations *auth.Revocations
 	Node        string
+	Now         func() time.Time // the clock of readings; nil = time.Now
 
 	Heartbeat        time.Duration // 0 = DefaultHeartbeat; a viewer silent for 1.5 of them is cut
 	AuthTimeout      time.Duration // 0 = DefaultAuthTimeout, from the handshake to hello
@@ -70,6 +71,9 @@ func (o *Options) fill() {
 	set(&o.Heartbeat, DefaultHeartbeat)
 	set(&o.AuthTimeout, DefaultAuthTimeout)
 	set(&o.WriteTimeout, DefaultWriteTimeout)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = DefaultMaxConnections
 	}

@@ -72,20 +72,25 @@ func opsAddress(cfg config.Config) (string, error) {
 		return "", fmt.Errorf("ops.listen: %w", err)
 	}
 	if port == "0" {
-		raw, err := os.ReadFile(filepath.Join(cfg.Data, bridge.AddressFile))
-		if err != nil {
-			return "", fmt.Errorf("no bridge runs on the data folder: %w", err)
-		}
-		var a bridge.Addresses
-		if err := json.Unmarshal(raw, &a); err != nil {
-			return "", fmt.Errorf("read %s: %w", bridge.AddressFile, err)
-		}
-		return a.Ops, nil
+		a, err := addresses(cfg)
+		return a.Ops, err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// addresses returns what the running bridge has written down.
+func addresses(cfg config.Config) (a bridge.Addresses, err error) {
+	raw, err := os.ReadFile(filepath.Join(cfg.Data, bridge.AddressFile))
+	if err != nil {
+		return a, fmt.Errorf("no bridge runs on the data folder: %w", err)
+	}
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return a, fmt.Errorf("read %s: %w", bridge.AddressFile, err)
+	}
+	return a, nil
 }
 
 // opsTLS returns how the operators' listener is spoken to. The one certificate that is believed is the one that it is configured
@@ -95,22 +100,29 @@ func opsTLS(cfg config.Config) (scheme string, conf *tls.Config, err error) {
 	if t.Cert == "" {
 		return "http", nil, nil
 	}
-	raw, err := os.ReadFile(t.Cert)
+	conf, _, err = pinned("ops.tls.cert", t.Cert)
+	return "https", conf, err
+}
+
+// pinned returns how a listener is spoken to that shows the certificate in a file and no other, and that certificate as it is in there. key
+// is the setting that names the file.
+func pinned(key, file string) (conf *tls.Config, der []byte, err error) {
+	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", nil, fmt.Errorf("ops.tls: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", key, err)
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {
-		return "", nil, fmt.Errorf("ops.tls: %q holds no PEM certificate", t.Cert)
+		return nil, nil, fmt.Errorf("%s: %q holds no PEM certificate", key, file)
 	}
-	return "https", &tls.Config{
+	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection is stricter: this very certificate, and the handshake proves its key
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
-				return errors.New("the listener has another certificate than ops.tls.cert")
+				return errors.New("the listener has another certificate than " + key)
 			}
 			return nil
 		},
-	}, nil
+	}, block.Bytes, nil
 }

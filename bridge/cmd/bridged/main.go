@@ -54,6 +54,7 @@ func commands() []command {
 	return []command{
 		{"check-config", "[flags]", "read the configuration and the files it names, say what is wrong", checkConfig},
 		{"token", "--sub NAME --grants FILTER... | --verify FILE", "make a token for a viewer, or say what one is worth", token},
+		{"dashboard", "--sub NAME --grants FILTER...", "print a link and a code by which somebody signs in to the dashboard", dashboard},
 		{"user", "add|passwd|remove NAME | list", "keep the users file of the MQTT side", user},
 		{"schema", "", "print the JSON schema of the configuration", printSchema},
 		{"health", "[flags]", "ask the running bridge whether it is ready", health},

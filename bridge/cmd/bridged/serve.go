@@ -195,7 +195,7 @@ func (s *service) build() (*bridge.Bridge, error) {
 	made := make(chan struct{})
 	go func() {
 		defer close(made)
-		b, err = bridge.New(bridge.Options{Config: s.cfg, Log: s.log})
+		b, err = bridge.New(bridge.Options{Config: s.cfg, Log: s.log, Version: versionText()})
 	}()
 	for asked := false; ; {
 		select {

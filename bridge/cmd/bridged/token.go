@@ -23,14 +23,7 @@ import (
 func token(c call) int {
 	f := newFlags(c, "token")
 	var w wanted
-	f.StringVar(&w.subject, "sub", "", "who the token names, a `name`")
-	f.Var(&w.grants, "grants", "an MQTT `filter` of topics that may be seen: live, last values and history; repeatable")
-	f.Var(&w.publish, "publish", "an MQTT `filter` of topics that may be published to; repeatable")
-	f.DurationVar(&w.ttl, "ttl", time.Hour, "how long it is good")
-	f.StringVar(&w.id, "jti", "", "name of this one token, by which it can be revoked; default: 16 random digits")
-	f.StringVar(&w.tenant, "tenant", "", "the tenant that the token is of, a `name`, where auth.tenantPrefix is set; filters then count from the tenant's prefix")
-	f.StringVar(&w.keyID, "kid", "", "`id` of the key in the key set, where auth.jwt has one")
-	f.StringVar(&w.keyFile, "key", "", "private key as PEM `file`, for RS256, ES256 and EdDSA; HS* use the bridge's secret")
+	w.flags(f)
 	verify := f.String("verify", "", "print what the token in `file` is worth, - = standard input; makes none")
 	if code, ok := f.parse(c.args, 0); !ok {
 		return code
@@ -46,23 +39,31 @@ func token(c call) int {
 	if *verify != "" {
 		return appraise(c, cfg, verifier, *verify)
 	}
+	text, code := w.good(f, cfg, verifier)
+	if text != "" {
+		_, _ = fmt.Fprintln(c.stdout, text)
+	}
+	return code
+}
+
+// good makes a token that the bridge takes; "" with the exit code when it cannot.
+func (w *wanted) good(f *flags, cfg config.Config, verifier *auth.Verifier) (text string, code int) {
 	switch {
 	case w.subject == "":
-		return f.bad("--sub is missing: whom is the token for?")
+		return "", f.bad("--sub is missing: whom is the token for?")
 	case len(w.grants)+len(w.publish) == 0:
-		return f.bad("--grants is missing: name a filter, such as --grants 'plant/#'; a token without grants allows nothing")
+		return "", f.bad("--grants is missing: name a filter, such as --grants 'plant/#'; a token without grants allows nothing")
 	case w.ttl < time.Second:
-		return f.bad("--ttl %s: at least 1s", w.ttl)
+		return "", f.bad("--ttl %s: at least 1s", w.ttl)
 	}
 	text, err := w.mint(cfg, time.Now())
 	if err != nil {
-		return fail(c.stderr, err)
+		return "", fail(f.c.stderr, err)
 	}
-	if _, err := verifier.Verify(text); err != nil { // what is printed is good
-		return fail(c.stderr, fmt.Errorf("%w: this bridge would refuse the token: %w", bridge.ErrConfig, err))
+	if _, err := verifier.Verify(text); err != nil { // what is given out is good
+		return "", fail(f.c.stderr, fmt.Errorf("%w: this bridge would refuse the token: %w", bridge.ErrConfig, err))
 	}
-	_, _ = fmt.Fprintln(c.stdout, text)
-	return exitOK
+	return text, exitOK
 }
 
 // wanted is a token to make.
@@ -73,7 +74,19 @@ type wanted struct {
 	ttl                 time.Duration
 }
 
-func (w wanted) mint(cfg config.Config, now time.Time) (string, error) {
+// flags declares those by which a token is described.
+func (w *wanted) flags(f *flags) {
+	f.StringVar(&w.subject, "sub", "", "who the token names, a `name`")
+	f.Var(&w.grants, "grants", "an MQTT `filter` of topics that may be seen: live, last values and history; repeatable")
+	f.Var(&w.publish, "publish", "an MQTT `filter` of topics that may be published to; repeatable")
+	f.DurationVar(&w.ttl, "ttl", time.Hour, "how long it is good")
+	f.StringVar(&w.id, "jti", "", "name of this one token, by which it can be revoked; default: 16 random digits")
+	f.StringVar(&w.tenant, "tenant", "", "the tenant that the token is of, a `name`, where auth.tenantPrefix is set; filters then count from the tenant's prefix")
+	f.StringVar(&w.keyID, "kid", "", "`id` of the key in the key set, where auth.jwt has one")
+	f.StringVar(&w.keyFile, "key", "", "private key as PEM `file`, for RS256, ES256 and EdDSA; HS* use the bridge's secret")
+}
+
+func (w *wanted) mint(cfg config.Config, now time.Time) (string, error) {
 	j := cfg.Auth.JWT
 	key, err := signingKey(cfg, w.keyFile)
 	if err != nil {

@@ -1,9 +1,10 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"sync"
+
+	problemio "plumbline/bridge/internal/problem"
 )
 
 // problem is an answer that is not the asked one (RFC 9457).
@@ -22,18 +23,11 @@ func bad(parameter, detail string) *problem {
 }
 
 func answerProblem(w http.ResponseWriter, p *problem) int {
-	title := http.StatusText(p.status)
-	if p.status == 499 {
-		title = "Client Closed Request"
-	}
-	body := map[string]any{"type": "about:blank", "title": title, "status": p.status, "detail": p.detail}
+	var members map[string]any
 	if p.parameter != "" {
-		body["parameter"] = p.parameter
+		members = map[string]any{"parameter": p.parameter}
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.status)
-	_ = json.NewEncoder(w).Encode(body) // the peer is gone when this fails
+	problemio.Write(w, p.status, p.detail, members)
 	return p.status
 }
 

@@ -1,0 +1,32 @@
+package dashboard_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestWeb runs the unit tests of client and page in Node.js; those that need a bridge get a real one.
+func TestWeb(t *testing.T) {
+	if _, err := os.Stat(filepath.Join("web", "node_modules", "esbuild")); err != nil {
+		t.Skipf("%v: the packages of the page are needed: make dashboard installs them", err)
+	}
+	s := bridged(t)
+	s.publish("plant/press-1/temperature", "21.5")
+	at, err := json.Marshal(map[string]string{"url": s.URL, "mqtt": s.MQTT, "token": s.Token(nil), "ca": filepath.Join(s.Data, "tls", "ca.pem")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "test.mjs")
+	cmd.Dir = "web"
+	cmd.Env = append(os.Environ(), "PLUMBLINE_TEST_BRIDGE="+string(at), "PLUMBLINE_BRIDGED="+binary(t))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("node test.mjs: %v\n%s", err, out)
+	}
+}
