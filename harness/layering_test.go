@@ -30,7 +30,7 @@ var policy = map[string][]string{
 // engine lists the packages that must not import the root package harness or
 // the packages above it back.
 var engine = []string{
-	"harness/conform", "harness/clocks", "harness/agent",
+	"harness/conform", "harness/clocks", "harness/agent", "harness/browser",
 	"harness/codecfile",
 	"harness/record", "harness/live", "harness/stats", "harness/oracle", "harness/load", "harness/generator", "harness/fault",
 	"harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",

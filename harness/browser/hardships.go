@@ -1,0 +1,118 @@
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+)
+
+// Throttle makes the page's processor slower by a factor; 1 is its own speed.
+func (p *Page) Throttle(ctx context.Context, factor float64) error {
+	return p.do(ctx, "throttle the processor", func(ctx context.Context) error {
+		return call(ctx, p.session(), emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: factor})
+	})
+}
+
+// Network is what a page's network is made to be. The zero value is its own.
+type Network struct {
+	Offline bool
+	Latency time.Duration // of a request, until the head of its answer
+	Bits    float64       // per second, either way; 0 bounds nothing
+}
+
+// Network changes the network of the page. What stands already goes on or not as the
+// browser has it: offline, a WebSocket that is open may live on.
+func (p *Page) Network(ctx context.Context, n Network) error {
+	bytes := -1.0
+	if n.Bits > 0 {
+		bytes = n.Bits / 8
+	}
+	ms := n.Latency.Seconds() * 1e3
+	return p.do(ctx, "change the network", func(ctx context.Context) error {
+		conditions := []*network.Conditions{{Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes, Offline: n.Offline}}
+		if n == (Network{}) {
+			conditions = []*network.Conditions{}
+		}
+		if err := call(ctx, p.session(), network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions}); err != nil {
+			return err
+		}
+		return call(ctx, p.session(), network.OverrideNetworkState, network.OverrideNetworkStateParams{
+			Offline: n.Offline, Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes,
+		})
+	})
+}
+
+// Freeze stops the page as a browser does with one that sleeps; Thaw lets it go on.
+func (p *Page) Freeze(ctx context.Context) error {
+	return p.lifecycle(ctx, page.SetWebLifecycleStateStateFrozen)
+}
+
+// Thaw ends Freeze.
+func (p *Page) Thaw(ctx context.Context) error {
+	return p.lifecycle(ctx, page.SetWebLifecycleStateStateActive)
+}
+
+func (p *Page) lifecycle(ctx context.Context, state page.SetWebLifecycleStateState) error {
+	return p.do(ctx, "make the page "+string(state), func(ctx context.Context) error {
+		return call(ctx, p.session(), page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+	})
+}
+
+// Reload loads the page again and waits until it has; its documents before are over.
+// What they had noted is taken first, and their clock is known.
+func (p *Page) Reload(ctx context.Context) error {
+	if err := errors.Join(p.mapped(ctx), p.Flush(ctx)); err != nil {
+		return err
+	}
+	return p.do(ctx, "reload", func(ctx context.Context) error {
+		loaded := cdp.Events(ctx, p.session(), page.LoadEventFired)
+		if err := call(ctx, p.session(), page.Reload, page.ReloadParams{}); err != nil {
+			return err
+		}
+		return p.loaded(ctx, loaded)
+	})
+}
+
+// Hide puts another tab before the page, in its window; show brings the page back.
+func (p *Page) Hide(ctx context.Context) (show func(context.Context) error, err error) {
+	other, end := chromedp.NewContext(p.ctx, chromedp.WithNewWindow(false))
+	limited, cancel := within(p.ctx, ctx)
+	defer cancel()
+	if err := chromedp.Do(other); err != nil {
+		end()
+		return nil, fmt.Errorf("browser: hide page %q: %w", p.cfg.Name, err)
+	}
+	front := func(ctx context.Context, of context.Context) error {
+		id := chromedp.FromContext(of).Target.TargetID
+		return call(ctx, chromedp.FromContext(of).Browser, target.ActivateTarget, target.ActivateTargetParams{TargetID: id})
+	}
+	if err := front(limited, other); err != nil {
+		end()
+		return nil, fmt.Errorf("browser: hide page %q: %w", p.cfg.Name, err)
+	}
+	return func(ctx context.Context) error {
+		limited, cancel := within(p.ctx, ctx)
+		defer cancel()
+		err := front(limited, p.ctx)
+		end()
+		return err
+	}, nil
+}
+
+// do makes a change and says what it was that failed.
+func (p *Page) do(ctx context.Context, what string, change func(context.Context) error) error {
+	limited, cancel := within(p.ctx, ctx)
+	defer cancel()
+	if err := change(limited); err != nil {
+		return fmt.Errorf("browser: page %q: %s: %w", p.cfg.Name, what, cause(limited, err))
+	}
+	return nil
+}
