@@ -46,8 +46,9 @@ type Evidence struct {
 	Gaps         []oracle.Gap      `json:"gaps"`                   // in which one of those did not run
 	GapsFrom     time.Duration     `json:"gaps_from_ns,omitempty"` // where there were too many: Gaps holds all that are longer
 	Usage        []Usage           `json:"usage"`
-	Agents       []string          `json:"agents,omitempty"` // folders below that of the bench, one for each agent that had viewers
-	Lapses       []sut.Lapse       `json:"lapses,omitempty"` // what its processes did wrong when they were told to end
+	Agents       []string          `json:"agents,omitempty"`  // folders below that of the bench, one for each agent that had viewers
+	Lapses       []sut.Lapse       `json:"lapses,omitempty"`  // what its processes did wrong when they were told to end
+	Omitted      []sut.Omission    `json:"omitted,omitempty"` // of its logs, which grew too long
 }
 
 // Usage is what the processes of the system under test used at one moment.
@@ -67,7 +68,7 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: b.Usages(), Agents: b.agents, Lapses: b.SUT.Lapses(),
+		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: b.Usages(), Agents: b.agents, Lapses: b.SUT.Lapses(), Omitted: b.SUT.Omitted(),
 	}
 	e.GapsFrom = b.gapsFrom
 	text, err := json.MarshalIndent(e, "", " ")
@@ -145,6 +146,11 @@ func readBounded(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxEvidence)
 	}
 	return os.ReadFile(file)
+}
+
+// Standstills returns when the rig itself did not run on this bench.
+func (r *Recorded) Standstills() oracle.Standstills {
+	return oracle.Standstills{Gaps: r.Gaps, From: r.GapsFrom}
 }
 
 // Folder returns the name of the bench's folder.

@@ -16,6 +16,7 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -126,8 +127,9 @@ func (c *canaries) scan(r io.Reader) (lines int64, leaks []int64, err error) {
 // shownLeaks is how many leaks of one log a result names.
 const shownLeaks = 5
 
-// judge looks for the tokens in what the system under test has logged.
-func (c *canaries) judge(k *spec.Case, id string, logs fs.FS) {
+// judge looks for the tokens in what the system under test has logged, of which
+// omitted is what was not kept.
+func (c *canaries) judge(k *spec.Case, id string, logs fs.FS, omitted []sut.Omission) {
 	if !k.Applies(id) {
 		return
 	}
@@ -155,6 +157,11 @@ func (c *canaries) judge(k *spec.Case, id string, logs fs.FS) {
 	if total == 0 {
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a system that logs to its standard output or error", Detail: "nothing was logged where the harness looks",
+		})
+	}
+	for _, o := range omitted {
+		gates = append(gates, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "a system that logs less", Detail: fmt.Sprintf("%d bytes of its log %s were not kept, and nobody looked through them", o.Bytes, o.File),
 		})
 	}
 	figure := &reports.Measurement{

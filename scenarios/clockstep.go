@@ -22,7 +22,6 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/fault"
-	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
@@ -224,7 +223,7 @@ func (j *judged) steady(id, noun string) {
 			continue
 		}
 		// Whoever is still for some heartbeats is left alone, or leaves.
-		stood := oracle.Stood(j.gaps, sessionPatience, e.At-int64(sessionPatience), e.At)
+		stood := j.stood.Still(sessionPatience, e.At-int64(sessionPatience), e.At)
 		if stood {
 			suspicions++
 		} else {
@@ -235,7 +234,7 @@ func (j *judged) steady(id, noun string) {
 			Detail: fmt.Sprintf("the session ended: code %s, %s", e.Fields["code"], e.Fields["reason"]),
 		})
 	}
-	j.unmet = append(j.unmet, rigAway(suspicions)...)
+	j.unmet = append(j.unmet, rigAway(suspicions, j.stood.Untold(sessionPatience))...)
 	j.none(id, noun, "deliveries of acknowledged messages", d.Owed, events, d.Unconfirmed+suspicions, found, j.samples(id))
 }
 

@@ -23,6 +23,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"plumbline/harness"
@@ -243,7 +244,8 @@ func judgeRefill(c *spec.Case) {
 
 // refilled judges that after every restart each filter of the viewer
 // brought data again, of those whose device published; least is how many that takes.
-// Where not all of them were asked for, one that brought nothing proves nothing.
+// Where not all of them were asked for, one that brought nothing proves nothing, and
+// one of which what the rig itself did not bring in time may have been all neither.
 func (j *judged) refilled(id, name string, cycles int, least int64, asked bool) {
 	log := j.history.Log()
 	all := outagesOf(log, name)
@@ -254,24 +256,36 @@ func (j *judged) refilled(id, name string, cycles int, least int64, asked bool) 
 		})
 	}
 	var found []reports.Finding
-	checks := int64(0)
+	checks, doubts := int64(0), int64(0)
+	// find enters what was waited for in vain from an instant to the next restart.
+	find := func(f reports.Finding, limit time.Duration, from, to int64) {
+		if to == 0 {
+			to = j.watchedTo()
+		}
+		if f.Confirmed && j.stood.Excused(limit, time.Duration(to-from), from, to) {
+			f.Confirmed = false
+			doubts++
+		}
+		found = append(found, f)
+	}
 	for i, one := range all {
 		if one.since == 0 {
-			found = append(found, reports.Finding{
+			find(reports.Finding{
 				Requirement: id, Kind: "never-back", Subject: name, Confirmed: true, At: time.Duration(one.onset),
 				Detail: fmt.Sprintf("after restart %d (%s) the viewer was never subscribed again", i+1, one.name),
-			})
+			}, patience, one.onset, one.until)
 			continue
 		}
 		due, silent := silentFilters(log, name, one.since, one.until)
 		checks += due
-		for _, topic := range silent {
-			found = append(found, reports.Finding{
-				Requirement: id, Kind: "filter-lost", Subject: topic, Confirmed: asked, At: time.Duration(one.since),
-				Detail: fmt.Sprintf("after restart %d (%s) nothing of filter %q came any more, though its device published", i+1, one.name, topic),
-			})
+		for _, filter := range silent {
+			find(reports.Finding{
+				Requirement: id, Kind: "filter-lost", Subject: filter.topic, Confirmed: asked, At: time.Duration(one.since),
+				Detail: fmt.Sprintf("after restart %d (%s) nothing of filter %q came any more, though its device published", i+1, one.name, filter.topic),
+			}, refillMargin, filter.owed, one.until)
 		}
 	}
+	j.unmet = append(j.unmet, rigStill(doubts, "filters brought nothing", j.stood.Untold(refillMargin))...)
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: checks, MinN: least, Findings: found, Seed: j.Seed(), Gates: j.sound(id),
 	}))
@@ -309,15 +323,22 @@ func outagesOf(log *record.Log, name string) (all []outageOf) {
 
 // refillMargin is how long before the next loss a message must have been
 // acknowledged for its delivery to be owed before it.
-const refillMargin = int64(300 * time.Millisecond)
+const refillMargin = 300 * time.Millisecond
+
+// silentFilter is a filter that brought nothing, and since when it owed something, on
+// the run clock.
+type silentFilter struct {
+	topic string
+	owed  int64
+}
 
 // silentFilters returns, of the topics that the viewer of that name asked for,
 // how many had a message that was intended after since and acknowledged well
 // before until (0 is the end), and those of them of which nothing intended after
 // since arrived.
-func silentFilters(log *record.Log, name string, since, until int64) (due int64, silent []string) {
+func silentFilters(log *record.Log, name string, since, until int64) (due int64, silent []silentFilter) {
 	node := slices.IndexFunc(log.Index.Nodes, func(n record.Node) bool { return n.Name == name })
-	intended, owed, came := map[[2]uint64]int64{}, map[uint32]bool{}, map[uint32]bool{}
+	intended, owed, came := map[[2]uint64]int64{}, map[uint32]int64{}, map[uint32]bool{}
 	for _, r := range log.Records {
 		if r.Kind == record.Sent && r.Due >= since {
 			intended[[2]uint64{uint64(r.Stream), r.Seq}] = r.Due
@@ -328,21 +349,23 @@ func silentFilters(log *record.Log, name string, since, until int64) (due int64,
 			continue
 		}
 		switch {
-		case r.Kind == record.Acked && (until == 0 || r.At < until-refillMargin):
-			owed[r.Stream] = true
+		case r.Kind == record.Acked && (until == 0 || r.At < until-int64(refillMargin)):
+			if first, known := owed[r.Stream]; !known || r.At < first {
+				owed[r.Stream] = r.At
+			}
 		case r.Kind == record.Received && int(r.Node) == node && (until == 0 || r.At < until):
 			came[r.Stream] = true
 		}
 	}
-	for stream := range owed {
+	for stream, first := range owed {
 		topic := log.Index.Streams[stream].Topic
 		if node < 0 || !slices.Contains(log.Index.Nodes[node].Filters, topic) {
 			continue
 		}
 		if due++; !came[stream] {
-			silent = append(silent, topic)
+			silent = append(silent, silentFilter{topic, first})
 		}
 	}
-	slices.Sort(silent)
+	slices.SortFunc(silent, func(a, b silentFilter) int { return strings.Compare(a.topic, b.topic) })
 	return due, silent
 }

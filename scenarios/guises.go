@@ -275,7 +275,7 @@ func askAs(ctx context.Context, as func(filter string) viewer.Config, mine uint3
 }
 
 // outlivedInGuise is live for a system of another protocol.
-func outlivedInGuise(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
+func outlivedInGuise(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (due, error)) (lifetime, error) {
 	cfg := harness.ViewerConfig(b, "session of "+id)
 	cfg.Token = func(context.Context) (string, error) { return token, nil }
 	return outlivedAs(ctx, cfg, id, wait, end)
@@ -283,7 +283,7 @@ func outlivedInGuise(ctx context.Context, b *harness.Bench, id, token string, wa
 
 // outlivedAs is outlived with a viewer of any protocol, which is watched for wait
 // after it had to end.
-func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
+func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Duration, end func() (due, error)) (lifetime, error) {
 	cfg.Reconnect.Off, cfg.NoRefresh, cfg.Resume = true, true, false
 	v, err := viewer.Open(ctx, cfg)
 	if err != nil {
@@ -295,23 +295,20 @@ func outlivedAs(ctx context.Context, cfg viewer.Config, id string, wait time.Dur
 	if err := v.WaitReceived(limited, 1); err != nil {
 		return lifetime{Unserved: err.Error()}, ctx.Err()
 	}
-	from, err := end()
+	when, err := end()
 	if err != nil {
 		return lifetime{}, err
 	}
-	timer := time.NewTimer(time.Until(from) + wait)
+	timer := time.NewTimer(time.Until(when.must) + wait)
 	defer timer.Stop()
 	select {
 	case <-v.Done():
 		if err := v.Err(); viewer.GaveUp(err) {
-			return unwatched(id, time.Since(from), err), nil
+			return unwatched(id, time.Since(when.must), err), nil
 		}
-		if now := time.Now(); now.Before(from) {
-			return lifetime{Early: from.Sub(now)}, nil
-		}
-		return lifetime{After: time.Since(from)}, nil
+		return when.ended(time.Now()), nil
 	case <-timer.C:
-		return stillOpen(id, time.Since(from)), nil
+		return stillOpen(id, time.Since(when.must)), nil
 	case <-ctx.Done():
 		return lifetime{}, ctx.Err()
 	}

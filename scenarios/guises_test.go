@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
@@ -87,9 +88,9 @@ func TestIntrudersInGuiseAreJudged(t *testing.T) {
 			if (o.served != "") != c.served || (!c.served && (o.ended != c.ended || o.code != c.code)) {
 				t.Errorf("%+v", o)
 			}
-			attempt{name: c.name, guise: &cfg}.try(t.Context(), "SEC-02", verdicts)
+			attempt{name: c.name, guise: &cfg}.try(t.Context(), record.NewClock(), "SEC-02", verdicts)
 			k := caseOf(t, nil)
-			verdicts["SEC-02"].judge(k, "SEC-02")
+			verdicts["SEC-02"].judge(k, "SEC-02", oracle.Standstills{})
 			want := reports.Pass
 			if c.served {
 				want = reports.Fail
@@ -114,7 +115,7 @@ func TestTenantsInGuiseAreJudged(t *testing.T) {
 		result := &tally{}
 		askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+"}, time.Minute, result)
 		k := caseOf(t, nil)
-		result.judge(k, "SEC-07")
+		result.judge(k, "SEC-07", oracle.Standstills{})
 		if r := only(t, k); r.Verdict != c.verdict {
 			t.Errorf("%s: %s(%s) %s", name, r.Verdict, r.Reason, r.Sentence)
 		}
@@ -151,7 +152,7 @@ func TestTenantsThatArePutOffAreAskedAgain(t *testing.T) {
 			result := &tally{}
 			askAs(t.Context(), func(string) viewer.Config { return base }, 0, "bench/own", []string{"#", "bench/+", "+/+"}, time.Minute, result)
 			k := caseOf(t, nil)
-			result.judge(k, "SEC-07")
+			result.judge(k, "SEC-07", oracle.Standstills{})
 			if r := only(t, k); r.Verdict != c.verdict {
 				t.Errorf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 			}
@@ -188,12 +189,12 @@ func TestSessionsInGuiseAreJudged(t *testing.T) {
 		lettingInAndBack(conn)
 		listen(conn)
 	}
-	end := func() (time.Time, error) { close(ended); return time.Now(), nil }
+	end := func() (due, error) { close(ended); return dueNow() }
 	l, err := outlivedAs(t.Context(), disguised(t, way(t, closes)), "SEC-05", time.Minute, end)
 	if err != nil || len(l.Found) > 0 {
 		t.Errorf("a session that was closed: %+v, %v", l, err)
 	}
-	end = func() (time.Time, error) { return time.Now(), nil }
+	end = dueNow
 	l, err = outlivedAs(t.Context(), disguised(t, way(t, stays)), "SEC-05", 50*time.Millisecond, end)
 	if err != nil || len(l.Found) != 1 {
 		t.Errorf("F48 a session that lives on: %+v, %v", l, err)

@@ -12,6 +12,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/oracle"
+	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
 	"plumbline/harness/sut"
@@ -33,6 +34,10 @@ type tally struct {
 	Checks  int64             `json:"checks"`
 	Found   []reports.Finding `json:"found"`
 	Control string            `json:"control"` // why refusals prove nothing: a rightful viewer was refused too
+	// Waits says of findings, by their place in Found, when an answer was waited for that
+	// did not come, or not as it should: a rig that stood still then may have brought
+	// that about.
+	Waits map[int]stretch `json:"waits,omitempty"`
 }
 
 func (y *tally) violation(id, kind, subject, detail string) {
@@ -44,16 +49,33 @@ func (y *tally) found(id, kind, subject, detail string, confirmed bool) {
 	y.Found = append(y.Found, reports.Finding{Requirement: id, Kind: kind, Subject: subject, Detail: detail, Confirmed: confirmed})
 }
 
-func (y *tally) judge(c *spec.Case, id string) {
+// waited is violation for what was waited for, in vain or not.
+func (y *tally) waited(id, kind, subject, detail string, at stretch) {
+	if y.Waits == nil {
+		y.Waits = map[int]stretch{}
+	}
+	y.Waits[len(y.Found)] = at
+	y.violation(id, kind, subject, detail)
+}
+
+// judge judges the attempts; stood is when the rig itself did not run.
+func (y *tally) judge(c *spec.Case, id string, stood oracle.Standstills) {
 	if y == nil || !c.Applies(id) {
 		return
 	}
-	var gates []stats.Gate
+	found, doubts := slices.Clone(y.Found), int64(0)
+	for i, at := range y.Waits {
+		if stood.Still(attemptWait, at.From, at.From+int64(at.Took)) {
+			found[i].Confirmed = false
+			doubts++
+		}
+	}
+	gates := rigStill(doubts, "attempts were not answered as they must be", stood.Untold(attemptWait))
 	if y.Control != "" {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: y.Control, Cure: "a bridge that serves rightful viewers"})
 	}
 	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
-		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: y.Checks, Findings: y.Found, Seed: c.Seed(), Gates: gates,
+		Scenario: c.Scenario.ID, Profile: c.Title(), Checks: y.Checks, Findings: found, Seed: c.Seed(), Gates: gates,
 	}))
 }
 
@@ -103,8 +125,13 @@ func how(status, code int, reason string, err error) string {
 
 // try makes the attempt and enters it under its requirement, and under SEC-10
 // whether it was told why.
-func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally) {
-	o := a.insist(func() outcome { return a.make(ctx) })
+func (a attempt) try(ctx context.Context, clock *record.Clock, id string, verdicts map[string]*tally) {
+	var at stretch // of the last try
+	o := a.insist(func() outcome {
+		at.From = clock.Now()
+		return a.make(ctx)
+	})
+	at.Took = time.Duration(clock.Now() - at.From)
 	if ctx.Err() != nil {
 		return // interrupted: no statement
 	}
@@ -114,7 +141,7 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 		if o.served != "" {
 			own.violation(id, "served", a.name, o.served)
 		} else if !o.ended && a.mustEnd() {
-			own.violation(id, "not-refused", a.name, "the connection was neither refused nor closed within "+attemptWait.String())
+			own.waited(id, "not-refused", a.name, "the connection was neither refused nor closed within "+attemptWait.String(), at)
 		}
 	}
 	if len(a.codes) == 0 || a.asked && !o.ended {
@@ -123,7 +150,7 @@ func (a attempt) try(ctx context.Context, id string, verdicts map[string]*tally)
 	why := verdictOf(verdicts, "SEC-10")
 	why.Checks++
 	if !slices.Contains(a.codes, o.code) && !slices.Contains(a.codes, o.status) {
-		why.violation("SEC-10", "wrong-code", a.name, fmt.Sprintf("%s; documented are %v", how(o.status, o.code, o.reason, nil), a.codes))
+		why.waited("SEC-10", "wrong-code", a.name, fmt.Sprintf("%s; documented are %v", how(o.status, o.code, o.reason, nil), a.codes), at)
 	}
 }
 

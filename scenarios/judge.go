@@ -23,8 +23,7 @@ type judged struct {
 	base    oracle.Options // without a requirement
 	health  reports.RigHealth
 	devices []reports.Device
-	gaps    []oracle.Gap
-	from    time.Duration // as oracle.LatencyInput.GapsFrom
+	stood   oracle.Standstills // of the rig itself
 	usage   []harness.Usage
 	unmet   []stats.Gate // why counts and times say less than they seem to
 }
@@ -36,7 +35,7 @@ func newJudged(c *spec.Case) *judged { return judgedAt(c, c.Bench()) }
 func judgedAt(c *spec.Case, r *harness.Recorded) *judged {
 	h, err := r.History()
 	c.Check(err)
-	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, gaps: r.Gaps, from: r.GapsFrom, usage: r.Usage}
+	return &judged{Case: c, history: h, base: r.Options(""), health: r.Health(h, c.Profile), devices: r.Devices, stood: r.Standstills(), usage: r.Usage}
 }
 
 // options are what oracles look at, with the requirement that findings name.
@@ -85,8 +84,7 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 	in := oracle.LatencyInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
 		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
-		Rig: j.health, Gaps: j.gaps, Gates: append(j.gates(limit.Time), j.unmet...),
-		GapsFrom: j.from,
+		Rig: j.health, Stood: j.stood, Gates: append(j.gates(limit.Time), j.unmet...),
 	}
 	for _, window := range windows {
 		o := j.options(id)
@@ -209,20 +207,20 @@ func (j *judged) within(id, name string, times []stretch, found []reports.Findin
 	for _, s := range times {
 		ms := reports.Float(s.Took.Seconds() * 1e3)
 		figure.Runs = append(figure.Runs, ms)
-		if oracle.Excused(j.gaps, limit.Time, s.Took, s.From, s.From+int64(s.Took)) {
+		if j.stood.Excused(limit.Time, s.Took, s.From, s.From+int64(s.Took)) {
 			excused++
 			continue
 		}
 		figure.Estimate = max(figure.Estimate, ms)
 	}
-	found, never := doubted(found, j.gaps, limit.Time, j.watchedTo())
+	found, never := doubted(found, j.stood, limit.Time, j.watchedTo())
 	excused += never
 	if len(times) == 0 {
 		figure.Estimate = nan // what never came to an end took no time of which one could tell
 	}
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(times) + len(found)), MinN: least, Findings: found, Figure: figure, Seed: j.Seed(),
-		Gates: append(j.sound(id), rigAway(excused)...),
+		Gates: append(j.sound(id), rigAway(excused, j.stood.Untold(limit.Time))...),
 	}))
 }
 
@@ -241,11 +239,11 @@ func (j *judged) watchedTo() (to int64) {
 // doubted returns findings of what never came, from when each says on until it was
 // watched no more, without the confirmation of those that the rig itself may have
 // brought about, and how many those are.
-func doubted(found []reports.Finding, gaps []oracle.Gap, limit time.Duration, to int64) (list []reports.Finding, doubts int64) {
+func doubted(found []reports.Finding, stood oracle.Standstills, limit time.Duration, to int64) (list []reports.Finding, doubts int64) {
 	list = slices.Clone(found)
 	for i, f := range list {
 		from := int64(f.At)
-		if f.Confirmed && oracle.Excused(gaps, limit, time.Duration(to-from), from, to) {
+		if f.Confirmed && stood.Excused(limit, time.Duration(to-from), from, to) {
 			list[i].Confirmed = false
 			doubts++
 		}
@@ -256,25 +254,30 @@ func doubted(found []reports.Finding, gaps []oracle.Gap, limit time.Duration, to
 // watchedFor returns findings of what never came, each of which was watched for so long
 // only, without the confirmation of those that the rig itself may have brought about.
 func (j *judged) watchedFor(id string, found []reports.Finding, watch time.Duration) (list []reports.Finding) {
-	doubts := int64(0)
+	doubts, limit := int64(0), j.Limit(id).Time
 	for _, f := range found {
-		one, n := doubted([]reports.Finding{f}, j.gaps, j.Limit(id).Time, int64(f.At)+int64(watch))
+		one, n := doubted([]reports.Finding{f}, j.stood, limit, int64(f.At)+int64(watch))
 		list, doubts = append(list, one...), doubts+n
 	}
-	j.unmet = append(j.unmet, rigAway(doubts)...)
+	j.unmet = append(j.unmet, rigAway(doubts, j.stood.Untold(limit))...)
 	return list
 }
 
 // rigAway is the gate of times above a limit that the rig itself may have held
-// up; none when there are none of them.
-func rigAway(n int64) []stats.Gate {
+// up; none when there are none of them. untold is why that is not known better, as
+// oracle.Standstills.Untold puts it.
+func rigAway(n int64, untold string) []stats.Gate { return rigStill(n, "above the limit", untold) }
+
+// rigStill is rigAway for anything else that is held against a system.
+func rigStill(n int64, what, untold string) []stats.Gate {
 	if n == 0 {
 		return nil
 	}
-	return []stats.Gate{{
-		Reason: reports.ReasonRig, Cure: "a quieter machine",
-		Detail: fmt.Sprintf("%d above the limit while the rig itself did not run", n),
-	}}
+	detail := fmt.Sprintf("%d %s while the rig itself did not run", n, what)
+	if untold != "" {
+		detail = fmt.Sprintf("%d %s, and %s", n, what, untold)
+	}
+	return []stats.Gate{{Reason: reports.ReasonRig, Cure: "a quieter machine", Detail: detail}}
 }
 
 // show puts the figures of the recording into the report.

@@ -157,7 +157,7 @@ func outlive(ctx context.Context, b *harness.Bench, wait time.Duration) (lifetim
 	if err != nil {
 		return lifetime{}, err
 	}
-	return live(ctx, b, "SEC-04", token, wait, func() (time.Time, error) { return expires, nil })
+	return live(ctx, b, "SEC-04", token, wait, func() (due, error) { return due{expires, expires}, nil })
 }
 
 // revoke opens a session, revokes its subject and returns how long the session
@@ -167,10 +167,23 @@ func revoke(ctx context.Context, b *harness.Bench, wait time.Duration) (lifetime
 	if err != nil {
 		return lifetime{}, err
 	}
-	return live(ctx, b, "SEC-05", token, wait, func() (time.Time, error) {
-		at := time.Now()
-		return at, b.SUT.Revoke("outcast")
+	return live(ctx, b, "SEC-05", token, wait, func() (due, error) {
+		from := time.Now()
+		err := b.SUT.Revoke("outcast")
+		return due{from, time.Now()}, err
 	})
+}
+
+// due is when a session ends rightly: from an instant on it may, and at another it
+// must. Between the two lies what took us a while to bring about.
+type due struct{ may, must time.Time }
+
+// ended is what came of a session that ended at that instant.
+func (d due) ended(at time.Time) lifetime {
+	if at.Before(d.may) {
+		return lifetime{Early: d.must.Sub(at)}
+	}
+	return lifetime{After: max(at.Sub(d.must), 0)}
 }
 
 const (
@@ -180,16 +193,16 @@ const (
 	outlivedFrame = 16 << 20
 )
 
-// live opens a session, waits until it is served, calls end, which returns the
-// instant from which on the session must not live, and waits for its close.
-func live(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
+// live opens a session, waits until it is served, calls end, which returns when the
+// session has to end, and waits for its close.
+func live(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (due, error)) (lifetime, error) {
 	l, err := liveOn(ctx, b, id, token, wait, end)
 	l.From = b.Clock.Now() - int64(max(l.After, l.Watched))
 	return l, err
 }
 
 // liveOn is live on a clock of its own.
-func liveOn(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (time.Time, error)) (lifetime, error) {
+func liveOn(ctx context.Context, b *harness.Bench, id, token string, wait time.Duration, end func() (due, error)) (lifetime, error) {
 	if foreign(b) {
 		return outlivedInGuise(ctx, b, id, token, wait, end)
 	}
@@ -201,7 +214,7 @@ func liveOn(ctx context.Context, b *harness.Bench, id, token string, wait time.D
 }
 
 // outlived is live with any way in. Whatever the session brings meanwhile is not kept.
-func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (time.Time, error)) (lifetime, error) {
+func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (due, error)) (lifetime, error) {
 	admitted, in := make(chan struct{}), false
 	way.Forget = true
 	way.Until = func(frame []byte) bool { // on one goroutine
@@ -224,20 +237,18 @@ func outlived(ctx context.Context, way viewer.ProbeSpec, id string, end func() (
 	case <-done:
 		return lifetime{Unserved: how(r.HTTPStatus, r.CloseCode, r.CloseReason, r.Err)}, ctx.Err()
 	}
-	from, err := end()
+	when, err := end()
 	<-done
 	if err = errors.Join(err, ctx.Err()); err != nil {
 		return lifetime{}, err
 	}
 	switch {
 	case r.CloseCode == 0 && !r.EOF && r.Err != nil:
-		return unwatched(id, ended.Sub(from), r.Err), nil //nolint:nilerr // what the session came to, and no fault of the harness
+		return unwatched(id, ended.Sub(when.must), r.Err), nil //nolint:nilerr // what the session came to, and no fault of the harness
 	case r.CloseCode == 0 && !r.EOF:
-		return stillOpen(id, ended.Sub(from)), nil
-	case ended.Before(from):
-		return lifetime{Early: from.Sub(ended)}, nil
+		return stillOpen(id, ended.Sub(when.must)), nil
 	default:
-		return lifetime{After: ended.Sub(from)}, nil
+		return when.ended(ended), nil
 	}
 }
 

@@ -242,7 +242,7 @@ func (j *judged) calm(limit time.Duration, alone float64) (open []stats.Gate) {
 			Detail: fmt.Sprintf("the p99 of the send slip is %.3g ms, above %.3g ms", slip, j.Profile.Gates.Slip*ms),
 		})
 	}
-	if away := j.away(limit); away > ms {
+	if away := j.longestAway(limit); away > ms {
 		open = append(open, stats.Gate{
 			Reason: reports.ReasonRig, Cure: "a quieter machine", Detail: fmt.Sprintf("the rig itself did not run for %.3g ms", away),
 		})
@@ -256,15 +256,15 @@ func (j *judged) calm(limit time.Duration, alone float64) (open []stats.Gate) {
 	return open
 }
 
-// away returns the longest time in milliseconds in which the rig itself did not run
+// longestAway returns the longest time in milliseconds in which the rig itself did not run
 // while the one did not read; in all of the run where stretches as long as the limit
 // were not all kept.
-func (j *judged) away(limit time.Duration) float64 {
-	if j.from > limit {
+func (j *judged) longestAway(limit time.Duration) float64 {
+	if j.stood.From > limit {
 		return float64(j.health.HiccupMax)
 	}
 	s, longest := j.stall(), time.Duration(0)
-	for _, g := range j.gaps {
+	for _, g := range j.stood.Gaps {
 		if g.At < s.to && g.At+int64(g.Length) > s.from {
 			longest = max(longest, g.Length)
 		}

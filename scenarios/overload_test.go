@@ -48,8 +48,8 @@ func TestTheRigIsAskedForTheTimeOfTheStall(t *testing.T) {
 		want float64
 	}{"before": {100 * ms, 0, 0}, "in it": {3000 * ms, 0, 500}, "not all kept": {100 * ms, time.Minute, 900}} {
 		judgement(t, &stalled().Log, func(j *judged) {
-			j.gaps, j.from, j.health.HiccupMax = []oracle.Gap{{At: c.at, Length: 500 * time.Millisecond}}, c.from, 900
-			if got := j.away(400 * time.Millisecond); got != c.want {
+			j.stood.Gaps, j.stood.From, j.health.HiccupMax = []oracle.Gap{{At: c.at, Length: 500 * time.Millisecond}}, c.from, 900
+			if got := j.longestAway(400 * time.Millisecond); got != c.want {
 				t.Errorf("%s: away for %v ms, want %v", name, got, c.want)
 			}
 			j.bounded("RES-05")

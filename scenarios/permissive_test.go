@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/harness/oracle"
+	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
@@ -107,10 +109,10 @@ func TestAPermissiveBridgeIsFailed(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			verdicts := map[string]*tally{}
 			for _, a := range until(attempts) {
-				a.try(t.Context(), id, verdicts)
+				a.try(t.Context(), record.NewClock(), id, verdicts)
 			}
 			c := caseOf(t, nil)
-			verdicts[id].judge(c, id)
+			verdicts[id].judge(c, id, oracle.Standstills{})
 			r := only(t, c)
 			if r.Verdict != reports.Fail || len(r.Findings) != len(attempts) {
 				t.Errorf("%s: %s %s with %d findings of %d attempts", id, r.Verdict, r.Sentence, len(r.Findings), len(attempts))
@@ -154,14 +156,14 @@ func TestWhatIsNotThereIsNotAsked(t *testing.T) {
 // A bridge that refuses everyone proves nothing by refusing strangers.
 func TestRefusingEveryoneIsNoPass(t *testing.T) {
 	c := caseOf(t, nil)
-	(&tally{Checks: 3, Control: "a rightful viewer was not served"}).judge(c, "SEC-02")
+	(&tally{Checks: 3, Control: "a rightful viewer was not served"}).judge(c, "SEC-02", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
 	c = caseOf(t, nil)
 	y := &tally{Checks: 1}
 	y.violation("SEC-07", "leak", "filter", "delivered bench/other")
-	y.judge(c, "SEC-07")
+	y.judge(c, "SEC-07", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Fail {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
 	}
@@ -180,7 +182,7 @@ func TestALeakAfterARefusalIsFailed(t *testing.T) {
 	result := &tally{}
 	way.askOutside(t.Context(), []string{"#"}, result)
 	c := caseOf(t, nil)
-	result.judge(c, "SEC-07")
+	result.judge(c, "SEC-07", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Fail || len(r.Findings) != 2 {
 		t.Errorf("%s: %s, %d findings of two attempts", r.Verdict, r.Sentence, len(r.Findings))
 	}
@@ -192,7 +194,7 @@ func TestATenantThatIsNotAdmittedProvesNothing(t *testing.T) {
 	result := &tally{}
 	way.askOutside(t.Context(), []string{"#"}, result)
 	c := caseOf(t, nil)
-	result.judge(c, "SEC-07")
+	result.judge(c, "SEC-07", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Inconclusive {
 		t.Errorf("%s: %s", r.Verdict, r.Sentence)
 	}
@@ -203,14 +205,47 @@ func TestASessionThatEndsBeforeItMustProvesNothing(t *testing.T) {
 	way := serving(t, func(conn *websocket.Conn) {
 		speak(conn, `{"type":"welcome"}`, `{"type":"batch","readings":[]}`)
 	})
-	l, err := outlived(t.Context(), way, "SEC-04", func() (time.Time, error) { return time.Now().Add(time.Minute), nil })
+	l, err := outlived(t.Context(), way, "SEC-04", func() (due, error) { return due{time.Now().Add(time.Minute), time.Now().Add(time.Minute)}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := caseOf(t, nil)
-	l.judge(c, "SEC-04", "life", nil)
+	l.judge(c, "SEC-04", "life", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+	}
+}
+
+// dueNow says that a session has to end now.
+func dueNow() (due, error) { return due{time.Now(), time.Now()}, nil }
+
+// How long it takes to revoke is no life of the session: it may end while that is on
+// its way, and counts from when that is done.
+func TestTheTimeThatRevokingTakesIsNotHeldAgainstTheSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		ended time.Duration // before it was done; it took a minute
+		want  lifetime
+	}{
+		"after it":      {-time.Second, lifetime{After: time.Second}},
+		"while it was":  {time.Second, lifetime{}},
+		"before it was": {61 * time.Second, lifetime{Early: 61 * time.Second}},
+	} {
+		done := time.Now()
+		if got := (due{done.Add(-time.Minute), done}).ended(done.Add(-c.ended)); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("it ended %s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	revoked := make(chan struct{})
+	way := serving(t, func(conn *websocket.Conn) {
+		speak(conn, `{"type":"welcome"}`, `{"type":"batch","readings":[]}`)
+		<-revoked
+	})
+	l, err := outlived(t.Context(), way, "SEC-05", func() (due, error) {
+		defer close(revoked)
+		return due{time.Now().Add(-time.Minute), time.Now()}, nil
+	})
+	if err != nil || l.After <= 0 || l.After >= time.Minute || l.Early != 0 {
+		t.Errorf("a session that ended at once: %+v, %v", l, err)
 	}
 }
 
@@ -221,13 +256,13 @@ func TestSessionsThatLiveOnAreFailed(t *testing.T) {
 			"for ever": {Found: []reports.Finding{{Requirement: id, Kind: "outlived", Confirmed: true}}},
 		} {
 			c := caseOf(t, nil)
-			l.judge(c, id, "life", nil)
+			l.judge(c, id, "life", oracle.Standstills{})
 			if r := only(t, c); r.Verdict != reports.Fail {
 				t.Errorf("%s %s: %s %s", id, name, r.Verdict, r.Sentence)
 			}
 		}
 		c := caseOf(t, nil)
-		lifetime{After: time.Millisecond}.judge(c, id, "life", nil)
+		lifetime{After: time.Millisecond}.judge(c, id, "life", oracle.Standstills{})
 		if r := only(t, c); r.Verdict != reports.Pass {
 			t.Errorf("%s in time: %s %s", id, r.Verdict, r.Sentence)
 		}
@@ -267,27 +302,27 @@ func TestALateRigIsNoLateBridge(t *testing.T) {
 		}, "REC-01", reports.Fail},
 		"far more than the rig held up": {func(j *judged) { j.within("REC-01", "way back", []stretch{{29 * second, time.Minute}}, nil, 1) }, "REC-01", reports.Fail},
 		"a session before": {func(j *judged) {
-			lifetime{From: second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps)
+			lifetime{From: second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.stood)
 		}, "SEC-05", reports.Fail},
 		"a way back in time": {func(j *judged) { j.within("REC-01", "way back", []stretch{{29 * second, time.Second}}, nil, 1) }, "REC-01", reports.Pass},
 		"a session": {func(j *judged) {
-			lifetime{From: 29 * second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.gaps)
+			lifetime{From: 29 * second, After: 21 * time.Second}.judge(j.Case, "SEC-05", "life", j.stood)
 		}, "SEC-05", reports.Inconclusive},
 		"a session that never ended": {func(j *judged) {
-			lifetime{Found: []reports.Finding{{Kind: "outlived", Confirmed: true}}}.judge(j.Case, "SEC-05", "life", j.gaps)
+			lifetime{Found: []reports.Finding{{Kind: "outlived", Confirmed: true}}}.judge(j.Case, "SEC-05", "life", j.stood)
 		}, "SEC-05", reports.Fail},
 		"a siege": {func(j *judged) {
-			siegeFacts{From: 1, To: 60 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.gaps)
+			siegeFacts{From: 1, To: 60 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.stood)
 		}, "SEC-11", reports.Inconclusive},
 		"a siege before": {func(j *judged) {
-			siegeFacts{From: 1, To: 29 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.gaps)
+			siegeFacts{From: 1, To: 29 * second, Kinds: []siegeKind{{Name: "half a request", Made: 100, Slowest: 25 * time.Second}}}.judge(j.Case, "SEC-11", nil, j.stood)
 		}, "SEC-11", reports.Fail},
 		"a takeover": {func(j *judged) {
 			j.taken("REC-06", takeoverFacts{Tried: true, Closed: true, From: 31 * second, After: 5 * time.Second, Second: 1})
 		}, "REC-06", reports.Inconclusive},
 	} {
 		r := judgement(t, goodLog(), func(j *judged) {
-			j.gaps = asleep
+			j.stood.Gaps = asleep
 			c.judge(j)
 		})
 		if r.Requirement != c.id || r.Verdict != c.want || (c.want == reports.Inconclusive && r.Reason != reports.ReasonRig) {
@@ -344,7 +379,7 @@ func TestWhatNeverEndedHasNoTime(t *testing.T) {
 	never := []reports.Finding{{Kind: "half-open", Subject: "viewer-01", Confirmed: true, Detail: "the connection was still open"}}
 	for id, judge := range map[string]func(*judged){
 		"REC-03": func(j *judged) { j.within("REC-03", "silence", nil, never, 1) },
-		"SEC-04": func(j *judged) { lifetime{Found: never}.judge(j.Case, "SEC-04", "life", nil) },
+		"SEC-04": func(j *judged) { lifetime{Found: never}.judge(j.Case, "SEC-04", "life", oracle.Standstills{}) },
 		"REC-06": func(j *judged) { j.taken("REC-06", takeoverFacts{Tried: true, Second: 1}) },
 	} {
 		r := judgement(t, goodLog(), judge)
@@ -358,12 +393,12 @@ func TestWhatNeverEndedHasNoTime(t *testing.T) {
 // no fault of the harness.
 func TestASessionThatWasNeverServedProvesNothing(t *testing.T) {
 	way := serving(t, func(conn *websocket.Conn) { speak(conn, `{"type":"error"}`) })
-	l, err := outlived(t.Context(), way, "SEC-05", func() (time.Time, error) { return time.Now(), nil })
+	l, err := outlived(t.Context(), way, "SEC-05", dueNow)
 	if err != nil || l.Unserved == "" {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	c := caseOf(t, nil)
-	l.judge(c, "SEC-05", "life", nil)
+	l.judge(c, "SEC-05", "life", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment || strings.Contains(r.Sentence, "<nil>") {
 		t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}

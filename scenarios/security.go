@@ -97,10 +97,10 @@ func judgeAdmission(c *spec.Case) {
 	seen := spec.Facts[admissionFacts](c)
 	for _, id := range c.Scenario.Requirements {
 		if id == "SEC-09" {
-			seen.Shown.judge(c, id, c.Bench().Logs())
+			seen.Shown.judge(c, id, c.Bench().Logs(), c.Bench().Omitted)
 			continue
 		}
-		seen.Verdicts[id].judge(c, id)
+		seen.Verdicts[id].judge(c, id, c.Bench().Standstills())
 	}
 	c.Show(spec.Figures{Devices: c.Bench().Devices})
 }
@@ -123,7 +123,7 @@ func besiege(ctx context.Context, t *spec.Trial, b *harness.Bench, attempts map[
 		}
 		t.Step("%s: %d attempts that must be refused", id, len(attempts[id]))
 		for _, a := range attempts[id] {
-			a.try(ctx, id, verdicts)
+			a.try(ctx, b.Clock, id, verdicts)
 		}
 	}
 	t.Step("prove that a rightful viewer is still served")
@@ -192,7 +192,7 @@ type tenantFacts struct {
 
 func judgeTenants(c *spec.Case) {
 	seen, j := spec.Facts[tenantFacts](c), newJudged(c)
-	seen.Outside.judge(c, "SEC-07")
+	seen.Outside.judge(c, "SEC-07", j.stood)
 	j.unpublished("SEC-08", seen.Verbs)
 }
 
@@ -230,10 +230,10 @@ func driveSessions(ctx context.Context, t *spec.Trial) {
 
 func judgeSessions(c *spec.Case) {
 	seen := spec.Facts[lifetimes](c)
-	gaps := c.Bench().Gaps
-	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session", gaps)
-	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session", gaps)
-	seen.Siege.judge(c, "SEC-11", c.Bench().Usage, gaps)
+	stood := c.Bench().Standstills()
+	seen.Expiry.judge(c, "SEC-04", "expiry of the token to the end of the session", stood)
+	seen.Revocation.judge(c, "SEC-05", "revocation to the end of the session", stood)
+	seen.Siege.judge(c, "SEC-11", c.Bench().Usage, stood)
 }
 
 // lifetimes are those of the sessions of one attempt.
@@ -259,30 +259,30 @@ type lifetime struct {
 
 // watchedInVain are the gates of a session that was not seen to end, and that was not
 // watched for long enough, or by a rig that did not run all the while.
-func (l lifetime) watchedInVain(limit time.Duration, gaps []oracle.Gap) []stats.Gate {
+func (l lifetime) watchedInVain(limit time.Duration, stood oracle.Standstills) []stats.Gate {
 	switch {
 	case l.Watched > 0 && l.Watched <= limit:
 		return []stats.Gate{{
 			Reason: reports.ReasonSamples, Cure: "a hook that takes less time to revoke",
 			Detail: fmt.Sprintf("the session was watched for %s after it had to end, and may live for %s", l.Watched.Round(time.Millisecond), limit),
 		}}
-	case oracle.Excused(gaps, limit, l.Watched, l.From, l.From+int64(l.Watched)):
-		return rigAway(1)
+	case stood.Excused(limit, l.Watched, l.From, l.From+int64(l.Watched)):
+		return rigAway(1, stood.Untold(limit))
 	default:
 		return nil
 	}
 }
 
-// judge judges a lifetime; gaps are those in which the rig itself did not run.
-func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
+// judge judges a lifetime; stood is when the rig itself did not run.
+func (l lifetime) judge(c *spec.Case, id, name string, stood oracle.Standstills) {
 	if !c.Applies(id) {
 		return
 	}
 	limit := c.Limit(id).Time
 	ms := reports.Float(l.After.Seconds() * 1e3)
 	var gates []stats.Gate
-	if oracle.Excused(gaps, limit, l.After, l.From, l.From+int64(l.After)) {
-		ms, gates = nan, rigAway(1)
+	if stood.Excused(limit, l.After, l.From, l.From+int64(l.After)) {
+		ms, gates = nan, rigAway(1, stood.Untold(limit))
 	}
 	if l.Early > 0 {
 		gates = append(gates, stats.Gate{
@@ -300,7 +300,7 @@ func (l lifetime) judge(c *spec.Case, id, name string, gaps []oracle.Gap) {
 	}
 	if len(found) > 0 {
 		ms = nan // it never ended
-		if open := l.watchedInVain(limit, gaps); len(open) > 0 {
+		if open := l.watchedInVain(limit, stood); len(open) > 0 {
 			gates = append(gates, open...)
 			for i := range found {
 				found[i].Confirmed = false

@@ -230,30 +230,29 @@ func outlasted(r viewer.ProbeResult) bool {
 	return connected && errors.Is(r.Err, context.DeadlineExceeded)
 }
 
-// stood are the gates of what the rig itself may have brought about: connections
+// held are the gates of what the rig itself may have brought about: connections
 // that it was late to see closed, and a rightful viewer that it could not let in.
-func (f siegeFacts) stood(gaps []oracle.Gap, limit time.Duration) []stats.Gate {
+func (f siegeFacts) held(stood oracle.Standstills, limit time.Duration) []stats.Gate {
 	open := int64(0)
 	for _, k := range f.Kinds {
 		open += int64(k.Open)
 	}
-	if open > 0 && !oracle.Excused(gaps, limit, limit+siegeMargin, f.From, f.To) {
+	if open > 0 && !stood.Excused(limit, limit+siegeMargin, f.From, f.To) {
 		open = 0
 	}
-	if f.CrowdedOut != "" && f.Came.stood(gaps) {
+	if f.CrowdedOut != "" && f.Came.still(stood) {
 		open++
 	}
-	return rigAway(open)
+	return rigAway(open, stood.Untold(min(limit, comes)))
 }
 
-// stood reports whether the rig itself stood still while a viewer was waited for.
-func (s stretch) stood(gaps []oracle.Gap) bool {
-	return oracle.Stood(gaps, comes, s.From, s.From+int64(s.Took))
+// still reports whether the rig itself stood still while a viewer was waited for.
+func (s stretch) still(stood oracle.Standstills) bool {
+	return stood.Still(comes, s.From, s.From+int64(s.Took))
 }
 
-// judge judges how a siege ended; gaps are those in which the rig itself did not
-// run.
-func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps []oracle.Gap) {
+// judge judges how a siege ended; stood is when the rig itself did not run.
+func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, stood oracle.Standstills) {
 	if !c.Applies(id) {
 		return
 	}
@@ -263,12 +262,12 @@ func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps [
 		Lower: nan, Upper: nan, Confidence: 0.99, VIF: 1,
 	}
 	y, slowest, watched := &tally{}, time.Duration(0), limit.Time+siegeMargin
-	gates := f.stood(gaps, limit.Time)
+	gates := f.held(stood, limit.Time)
 	for _, k := range f.Kinds {
 		y.Checks += int64(k.Made)
 		slowest = max(slowest, k.Slowest)
 		if k.Open > 0 {
-			held := oracle.Excused(gaps, limit.Time, watched, f.From, f.To)
+			held := stood.Excused(limit.Time, watched, f.From, f.To)
 			y.found(id, "held-open", k.Name, fmt.Sprintf("%d of %d were still open %s after they began", k.Open, k.Made, watched), !held)
 		}
 	}
@@ -277,15 +276,15 @@ func (f siegeFacts) judge(c *spec.Case, id string, usage []harness.Usage, gaps [
 	case f.Control != "":
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Detail: f.Control, Cure: "a bridge that serves rightful viewers"})
 	case f.CrowdedOut != "":
-		y.found(id, "crowded-out", "rightful viewer", f.CrowdedOut, !f.Came.stood(gaps))
+		y.found(id, "crowded-out", "rightful viewer", f.CrowdedOut, !f.Came.still(stood))
 	}
 	before, _ := memory(usage, 0, f.From)
 	most, samples := memory(usage, f.From, f.To)
 	if grown := (int64(most) - int64(before)) >> 20; before > 0 && samples > 0 && grown > siegeMemory {
 		y.violation(id, "memory", "all processes", fmt.Sprintf("%d connections that got nowhere cost %d MiB, %d are allowed", y.Checks, grown, siegeMemory))
 	}
-	if oracle.Excused(gaps, limit.Time, slowest, f.From, f.To) {
-		figure.Estimate, gates = nan, append(gates, rigAway(1)...)
+	if stood.Excused(limit.Time, slowest, f.From, f.To) {
+		figure.Estimate, gates = nan, append(gates, rigAway(1, stood.Untold(limit.Time))...)
 	}
 	if f.To == 0 {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonSamples, Cure: "a run to its end", Detail: "no siege was laid"})

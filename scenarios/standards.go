@@ -69,11 +69,11 @@ type caseSpan struct {
 // missed, or not have done in time itself.
 const casePatience = min(ws.DefaultPatience, mqtt.DefaultPatience)
 
-// stood reports whether the rig itself stood still while the case was at work. Of
+// still reports whether the rig itself stood still while the case was at work. Of
 // what was sent wrongly (a standing rule), and of what ended the system, time is no part.
-func (e *examined) stood(k conform.Case, gaps map[string][]oracle.Gap) bool {
+func (e *examined) still(k conform.Case, stood map[string]oracle.Standstills) bool {
 	at, known := e.Spans[k.ID]
-	return known && !k.Killed && oracle.Stood(gaps[at.Bench], casePatience, at.From, at.To)
+	return known && !k.Killed && stood[at.Bench].Still(casePatience, at.From, at.To)
 }
 
 func driveStandards(ctx context.Context, t *spec.Trial) {
@@ -251,19 +251,18 @@ func (x *examination) keep(cases []conform.Case, deaths []conform.Death, err err
 }
 
 func judgeStandards(c *spec.Case) {
-	found, gaps := spec.Facts[conformance](c), map[string][]oracle.Gap{}
+	found, stood := spec.Facts[conformance](c), map[string]oracle.Standstills{}
 	for _, r := range c.Benches() {
-		gaps[r.Folder()] = r.Gaps
+		stood[r.Folder()] = r.Standstills()
 	}
-	found.WebSocket.judge(c, "PRO-01", found.Deaths, gaps)
-	found.MQTT.judge(c, "PRO-03", found.Deaths, gaps)
+	found.WebSocket.judge(c, "PRO-01", found.Deaths, stood)
+	found.MQTT.judge(c, "PRO-03", found.Deaths, stood)
 }
 
 // judge makes of each case that binds and was decided one check, and of each
-// that ended the system, whether it binds or not. gaps are those in which the rig
-// itself did not run, by bench: what failed in one of them is not held against the
-// system.
-func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death, gaps map[string][]oracle.Gap) {
+// that ended the system, whether it binds or not. stood is when the rig itself did
+// not run, by bench: what failed then is not held against the system.
+func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death, stood map[string]oracle.Standstills) {
 	if e == nil || !c.Applies(id) {
 		return
 	}
@@ -281,18 +280,19 @@ func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death, gaps m
 		}
 	}
 	var open []string
-	doubts := int64(0)
+	doubts, untold := int64(0), ""
 	for _, k := range e.Cases {
 		switch {
 		case k.Level != conform.Must && !k.Killed:
 		case k.Verdict == conform.Fail:
 			in.Checks++
-			stood := e.stood(k, gaps)
-			if stood {
+			still := e.still(k, stood)
+			if still {
 				doubts++
+				untold = stood[e.Spans[k.ID].Bench].Untold(casePatience)
 			}
 			in.Findings = append(in.Findings, reports.Finding{
-				Requirement: id, Kind: k.ID, Subject: k.Section, Confirmed: !stood, Detail: fmt.Sprintf("%s %s", k.Text, k.Detail), Context: told(k.Evidence),
+				Requirement: id, Kind: k.ID, Subject: k.Section, Confirmed: !still, Detail: fmt.Sprintf("%s %s", k.Text, k.Detail), Context: told(k.Evidence),
 			})
 		case k.Verdict == conform.Pass:
 			in.Checks++
@@ -300,11 +300,7 @@ func (e *examined) judge(c *spec.Case, id string, deaths []conform.Death, gaps m
 			open = append(open, k.ID+": "+k.Detail)
 		}
 	}
-	if doubts > 0 {
-		in.Gates = append(in.Gates, stats.Gate{
-			Reason: reports.ReasonRig, Cure: "a quieter machine", Detail: fmt.Sprintf("%d cases failed while the rig itself did not run", doubts),
-		})
-	}
+	in.Gates = append(in.Gates, rigStill(doubts, "cases failed", untold)...)
 	if len(open) > 0 {
 		in.Gates = append(in.Gates, stats.Gate{
 			Reason: reports.ReasonEnvironment, Cure: "a less busy machine, or a server that answers what the case begins with",

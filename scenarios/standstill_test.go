@@ -26,16 +26,16 @@ import (
 func TestWhatIsWaitedForInVainIsAskedOfTheRigToo(t *testing.T) {
 	second := int64(time.Second)
 	asleep := []oracle.Gap{{At: 30 * second, Length: 20 * time.Second}}
-	const before, meanwhile = 1, 31
+	const before, meanwhile = 1, 31 // seconds
 	siege := func(at int64, change func(*siegeFacts)) func(*judged) {
 		f := siegeFacts{From: at * second, To: at*second + 16*second, Kinds: []siegeKind{{Name: "half a request", Made: 100}}}
 		change(&f)
-		return func(j *judged) { f.judge(j.Case, "SEC-11", nil, j.gaps) }
+		return func(j *judged) { f.judge(j.Case, "SEC-11", nil, j.stood) }
 	}
 	session := func(at int64) func(*judged) {
 		l := stillOpen("SEC-05", 21*time.Second)
 		l.From = at * second
-		return func(j *judged) { l.judge(j.Case, "SEC-05", "life", j.gaps) }
+		return func(j *judged) { l.judge(j.Case, "SEC-05", "life", j.stood) }
 	}
 	ghost := func(at int64, f takeoverFacts) func(*judged) {
 		f.Tried, f.Second, f.From = true, 1, at*second
@@ -61,17 +61,106 @@ func TestWhatIsWaitedForInVainIsAskedOfTheRigToo(t *testing.T) {
 		"a ghost that stays":         {func(at int64) func(*judged) { return ghost(at, stays) }, "ghost"},
 		"a ghost that is served yet": {func(at int64) func(*judged) { return ghost(at, served) }, "ghost-served"},
 	} {
-		for at, want := range map[int64]reports.Verdict{before: reports.Fail, meanwhile: reports.Inconclusive} {
+		for what, w := range map[string]struct {
+			at    int64
+			stood oracle.Standstills
+			want  reports.Verdict
+		}{
+			"before":               {before, oracle.Standstills{Gaps: asleep}, reports.Fail},
+			"meanwhile":            {meanwhile, oracle.Standstills{Gaps: asleep}, reports.Inconclusive},
+			"too often to be kept": {before, oracle.Standstills{Gaps: asleep, From: 4 * time.Second}, reports.Inconclusive},
+		} {
 			j := judgedOf(t, h)
-			j.gaps = asleep
-			c.judge(at)(j)
+			j.stood = w.stood
+			c.judge(w.at)(j)
 			r := only(t, j.Case)
-			if r.Verdict != want || (want == reports.Inconclusive && r.Reason != reports.ReasonRig) {
-				t.Errorf("%s from second %d on: %s(%s): %s", name, at, r.Verdict, r.Reason, r.Sentence)
+			if r.Verdict != w.want || (w.want == reports.Inconclusive && r.Reason != reports.ReasonRig) {
+				t.Errorf("%s, %s: %s(%s): %s", name, what, r.Verdict, r.Reason, r.Sentence)
 			}
-			if len(r.Findings) != 1 || r.Findings[0].Kind != c.kind || r.Findings[0].Confirmed != (want == reports.Fail) {
-				t.Errorf("%s from second %d on: %+v", name, at, r.Findings)
+			if told := strings.Contains(r.Sentence, "up to 4s were not kept"); told != (w.stood.From > 0) {
+				t.Errorf("%s, %s: %s", name, what, r.Sentence)
 			}
+			if len(r.Findings) != 1 || r.Findings[0].Kind != c.kind || r.Findings[0].Confirmed != (w.want == reports.Fail) {
+				t.Errorf("%s, %s: %+v", name, what, r.Findings)
+			}
+		}
+	}
+}
+
+// An intruder that was not refused, and one that was told the wrong thing, are asked of
+// the rig; one that was served is none of its doing.
+func TestIntrudersAreAskedOfTheRigToo(t *testing.T) {
+	silent := serving(t, func(conn *websocket.Conn) { listen(conn) })
+	wrong := serving(t, func(conn *websocket.Conn) {
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "late"), time.Now().Add(time.Minute))
+	})
+	for name, c := range map[string]struct {
+		id, kind string
+		attempt  attempt
+		asked    bool // of the rig
+	}{
+		"not refused":       {"SEC-03", "not-refused", attempt{name: "token", spec: silent}, true},
+		"told another code": {"SEC-10", "wrong-code", attempt{name: "malformed", spec: wrong, codes: []int{4005}}, true},
+		"served":            {"SEC-03", "served", until([]attempt{{name: "token", spec: permissive(t)}})[0], false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock, verdicts := record.NewClock(), map[string]*tally{}
+			before := clock.Now()
+			c.attempt.try(t.Context(), clock, c.id, verdicts)
+			after := clock.Now()
+			late := after - (after-before)/8 // in the last try, of two at the most
+			for what, w := range map[string]struct {
+				stood oracle.Standstills
+				open  bool
+			}{
+				"never":                  {},
+				"before":                 {stood: oracle.Standstills{Gaps: []oracle.Gap{{At: before - int64(time.Second), Length: time.Second}}}},
+				"after":                  {stood: oracle.Standstills{Gaps: []oracle.Gap{{At: after, Length: time.Second}}}},
+				"meanwhile":              {oracle.Standstills{Gaps: []oracle.Gap{{At: late, Length: time.Second}}}, c.asked},
+				"for a moment meanwhile": {stood: oracle.Standstills{Gaps: []oracle.Gap{{At: late, Length: attemptWait / 20}}}},
+				"nobody knows when":      {oracle.Standstills{From: attemptWait / 2}, c.asked},
+			} {
+				k, want := caseOf(t, nil), reports.Fail
+				if w.open {
+					want = reports.Inconclusive
+				}
+				verdicts[c.id].judge(k, c.id, w.stood)
+				r := only(t, k)
+				if r.Verdict != want || w.open && r.Reason != reports.ReasonRig {
+					t.Errorf("the rig stood still %s: %s(%s): %s", what, r.Verdict, r.Reason, r.Sentence)
+				}
+				if len(r.Findings) != 1 || r.Findings[0].Kind != c.kind || r.Findings[0].Confirmed == w.open {
+					t.Errorf("the rig stood still %s: %+v", what, r.Findings)
+				}
+			}
+		})
+	}
+}
+
+// A filter that brought nothing is asked of the rig from when it owed something on,
+// until the drain ended.
+func TestLostFiltersAreAskedOfTheRigToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		stood oracle.Standstills
+		want  reports.Verdict
+	}{
+		"nearly all the time": {oracle.Standstills{Gaps: []oracle.Gap{{At: 5000 * ms, Length: 1900 * time.Millisecond}}}, reports.Inconclusive},
+		"before":              {oracle.Standstills{Gaps: []oracle.Gap{{At: 2500 * ms, Length: 1900 * time.Millisecond}}}, reports.Fail},
+		"for a moment":        {oracle.Standstills{Gaps: []oracle.Gap{{At: 5000 * ms, Length: 200 * time.Millisecond}}}, reports.Fail},
+		"nobody knows when":   {oracle.Standstills{From: time.Second}, reports.Inconclusive},
+	} {
+		r := refilledLog()
+		r.Records = slices.DeleteFunc(r.Records, func(one record.Record) bool {
+			return one.Kind == record.Received && one.At > 4000*ms && one.Stream == 17 // it owes from 4501 ms on
+		})
+		got := judgement(t, &r.Log, func(j *judged) {
+			j.stood = c.stood
+			j.refilled("REC-05", refillViewer, 2, 100, true)
+		})
+		if got.Verdict != c.want || c.want == reports.Inconclusive && got.Reason != reports.ReasonRig ||
+			len(got.Findings) != 1 || got.Findings[0].Confirmed != (c.want == reports.Fail) {
+			t.Errorf("the rig stood still %s: %s(%s) %s, %+v", name, got.Verdict, got.Reason, got.Sentence, got.Findings)
 		}
 	}
 }
@@ -93,7 +182,7 @@ func TestAGhostThatIsHeardIsAskedOfTheRigToo(t *testing.T) {
 	f := takeoverFacts{Tried: true, Closed: true, Second: 1, From: 31 * int64(time.Second), Digest: 4711, Wrote: 300 * time.Millisecond}
 	for at, want := range map[int64]reports.Verdict{10: reports.Fail, 31: reports.Inconclusive} {
 		r := judgement(t, log, func(j *judged) {
-			j.gaps = []oracle.Gap{{At: at * int64(time.Second), Length: 200 * time.Millisecond}}
+			j.stood.Gaps = []oracle.Gap{{At: at * int64(time.Second), Length: 200 * time.Millisecond}}
 			j.taken("REC-06", f)
 		})
 		if r.Verdict != want || len(r.Findings) != 1 || r.Findings[0].Kind != "ghost-heard" {
@@ -106,7 +195,7 @@ func TestAGhostThatIsHeardIsAskedOfTheRigToo(t *testing.T) {
 // another time does, and so does one that ended the system.
 func TestCasesAreAskedOfTheRigToo(t *testing.T) {
 	second := int64(time.Second)
-	gaps := map[string][]oracle.Gap{"standards": {{At: 30 * second, Length: time.Second}}, "standards-2": nil}
+	stood := map[string]oracle.Standstills{"standards": {Gaps: []oracle.Gap{{At: 30 * second, Length: time.Second}}}, "standards-2": {}}
 	for name, c := range map[string]struct {
 		spans  map[string]caseSpan
 		killed bool
@@ -126,7 +215,7 @@ func TestCasesAreAskedOfTheRigToo(t *testing.T) {
 			}
 		}
 		k := caseOf(t, nil)
-		(&examined{Cases: cases, Spans: c.spans}).judge(k, "PRO-01", nil, gaps)
+		(&examined{Cases: cases, Spans: c.spans}).judge(k, "PRO-01", nil, stood)
 		if r := only(t, k); r.Verdict != c.want || c.want == reports.Inconclusive && r.Reason != reports.ReasonRig {
 			t.Errorf("%s: %s(%s): %s", name, r.Verdict, r.Reason, r.Sentence)
 		}
@@ -164,7 +253,7 @@ func TestASessionThatBringsMuchIsWatchedToItsEnd(t *testing.T) {
 		}
 	})
 	way.MaxBytes, way.Wait = 128<<10, time.Minute
-	l, err := outlived(t.Context(), way, "SEC-05", func() (time.Time, error) { defer close(ended); return time.Now(), nil })
+	l, err := outlived(t.Context(), way, "SEC-05", func() (due, error) { defer close(ended); return dueNow() })
 	if err != nil || l.After <= 0 || len(l.Found) > 0 || l.Unwatched != "" {
 		t.Errorf("%+v, %v", l, err)
 	}
@@ -174,8 +263,8 @@ func TestASessionThatBringsMuchIsWatchedToItsEnd(t *testing.T) {
 // that it lived on nor that it ended, as long as it was rightly open: one that was open
 // for longer lived on.
 func TestASessionThatCannotBeWatchedProvesNothing(t *testing.T) {
-	after := func(ended chan struct{}) func() (time.Time, error) {
-		return func() (time.Time, error) { defer close(ended); return time.Now(), nil }
+	after := func(ended chan struct{}) func() (due, error) {
+		return func() (due, error) { defer close(ended); return dueNow() }
 	}
 	ended := make(chan struct{})
 	way := serving(t, func(conn *websocket.Conn) {
@@ -211,20 +300,20 @@ func TestASessionThatCannotBeWatchedProvesNothing(t *testing.T) {
 		}
 		c := caseOf(t, nil)
 		l.Watched = time.Millisecond // or more, on a busy machine
-		l.judge(c, "SEC-05", "life", nil)
+		l.judge(c, "SEC-05", "life", oracle.Standstills{})
 		if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment || len(r.Findings) != 0 {
 			t.Errorf("%s: %+v: %s(%s): %s", name, l, r.Verdict, r.Reason, r.Sentence)
 		}
 		c = caseOf(t, nil)
 		l.Watched = 21 * time.Second
-		l.judge(c, "SEC-05", "life", nil)
+		l.judge(c, "SEC-05", "life", oracle.Standstills{})
 		if r := only(t, c); r.Verdict != reports.Fail || len(r.Findings) != 1 || !r.Findings[0].Confirmed || !strings.Contains(r.Findings[0].Detail, l.Unwatched) {
 			t.Errorf("%s, later: %+v: %s(%s): %s", name, l, r.Verdict, r.Reason, r.Sentence)
 		}
 	}
 	short := stillOpen("SEC-05", time.Millisecond) // its hook took all the time
 	c := caseOf(t, nil)
-	short.judge(c, "SEC-05", "life", nil)
+	short.judge(c, "SEC-05", "life", oracle.Standstills{})
 	if r := only(t, c); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonSamples {
 		t.Errorf("watched too shortly: %s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
@@ -277,7 +366,7 @@ func TestWhatNeverCameIsAskedOfTheRigToo(t *testing.T) {
 		"for a moment":        {oracle.Gap{At: int64(31 * second), Length: second}, reports.Fail},
 	} {
 		r := judgement(t, watchedUntil(40), func(j *judged) {
-			j.gaps = []oracle.Gap{c.gap}
+			j.stood.Gaps = []oracle.Gap{c.gap}
 			j.within("REC-01", "way back", nil, never, 1)
 		})
 		if r.Verdict != c.want || c.want == reports.Inconclusive && r.Reason != reports.ReasonRig {
@@ -289,7 +378,7 @@ func TestWhatNeverCameIsAskedOfTheRigToo(t *testing.T) {
 	}
 	// Twenty seconds are watched, and much later the recording ends.
 	r := judgement(t, watchedUntil(300), func(j *judged) {
-		j.gaps = []oracle.Gap{{At: int64(31 * second), Length: 10 * second}}
+		j.stood.Gaps = []oracle.Gap{{At: int64(31 * second), Length: 10 * second}}
 		j.within("REC-03", "silence", nil, j.watchedFor("REC-03", never, 2*j.Limit("REC-03").Time), 1)
 	})
 	if r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig {
@@ -301,7 +390,7 @@ func TestWhatNeverCameIsAskedOfTheRigToo(t *testing.T) {
 func TestASessionThatTheRigBrokeIsNotHeldAgainstAStepOfTheClock(t *testing.T) {
 	for before, want := range map[time.Duration]reports.Verdict{2 * time.Second: reports.Inconclusive, 20 * time.Second: reports.Fail} {
 		r := judgement(t, goodLog(), func(j *judged) {
-			j.gaps = []oracle.Gap{{At: cutAt - int64(before), Length: 1500 * time.Millisecond}}
+			j.stood.Gaps = []oracle.Gap{{At: cutAt - int64(before), Length: 1500 * time.Millisecond}}
 			j.steady("RES-06", "effect of the step/effects of the step")
 		})
 		if r.Verdict != want || want == reports.Inconclusive && r.Reason != reports.ReasonRig {

@@ -312,13 +312,13 @@ func (j *judged) finals(id string, least int64) {
 func (j *judged) fresh(id string, least int64) {
 	limit := j.Limit(id)
 	clock := j.history.Clocks(j.options(id)).Uncertainty
-	s, found := j.history.Stale(j.options(id), limit.Time+clock, j.gaps)
+	s, found := j.history.Stale(j.options(id), limit.Time+clock, j.stood)
 	figure := &reports.Measurement{
 		Guard: clock.Seconds() * 1e3,
 		Name:  "longest time that an older value was shown", Unit: "ms", Estimate: reports.Float(s.Longest.Seconds() * 1e3),
 		Limit: reports.Float(limit.Time.Seconds() * 1e3), N: s.Values, NEff: s.Values, VIF: 1, Confidence: 0.99, Lower: nan, Upper: nan,
 	}
-	gates := append(j.sound(id), rigAway(s.Excused)...)
+	gates := append(j.sound(id), rigAway(s.Excused, j.stood.Untold(limit.Time+clock))...)
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: s.Values, MinN: least, Findings: found, Figure: figure, Seed: j.Seed(), Gates: gates,
 	}))

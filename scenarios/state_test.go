@@ -212,7 +212,7 @@ func TestWhatIsShownIsJudged(t *testing.T) {
 	final := func(j *judged) { j.finals("STA-03", 1) }
 	fresh := func(j *judged) { j.fresh("LAT-07", j.samples("LAT-07")) }
 	away := func(j *judged) {
-		j.gaps = []oracle.Gap{{At: 10 * int64(time.Second), Length: 3 * time.Second}}
+		j.stood.Gaps = []oracle.Gap{{At: 10 * int64(time.Second), Length: 3 * time.Second}}
 		j.fresh("LAT-07", j.samples("LAT-07"))
 	}
 	stuck := func(l *record.Log) { withoutBetween(l, viewerNode, 10*time.Second, time.Hour) }

@@ -213,7 +213,7 @@ func (j *judged) taken(id string, f takeoverFacts) {
 	ended, doubts, limit := reports.Float(f.After.Seconds()*1e3), int64(0), j.Limit(id).Time
 	// find enters what a broker took longer over than it may, unless the rig held it up.
 	find := func(kind, detail string, may, took time.Duration) {
-		held := oracle.Excused(j.gaps, may, took, f.From, f.From+int64(took))
+		held := j.stood.Excused(may, took, f.From, f.From+int64(took))
 		if held {
 			doubts++
 		}
@@ -236,11 +236,11 @@ func (j *judged) taken(id string, f takeoverFacts) {
 		Name: "second client's CONNACK to the end of the first connection", Unit: "ms", Limit: reports.Float(limit.Seconds() * 1e3),
 		Estimate: ended, Lower: nan, Upper: nan, Confidence: 0.99, N: 1, NEff: 1, VIF: 1,
 	}
-	if oracle.Excused(j.gaps, limit, f.After, f.From, f.From+int64(f.After)) {
+	if j.stood.Excused(limit, f.After, f.From, f.From+int64(f.After)) {
 		figure.Estimate = nan
 		doubts++
 	}
-	gates := rigAway(doubts)
+	gates := rigAway(doubts, j.stood.Untold(ghostGrace))
 	if f.Refused != "" {
 		gates = append(gates, stats.Gate{Reason: reports.ReasonEnvironment, Cure: "a broker that lets both clients in", Detail: f.Refused})
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/gorilla/websocket"
 
 	"plumbline/harness"
+	"plumbline/harness/oracle"
 	"plumbline/harness/record"
+	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
@@ -172,13 +174,21 @@ func TestTokensInLogsAreFound(t *testing.T) {
 			y := shown()
 			y.OnPages = c.pages
 			k := caseOf(t, nil)
-			y.judge(k, "SEC-09", fstest.MapFS{"bridge.log": {Data: []byte(c.log)}})
+			y.judge(k, "SEC-09", fstest.MapFS{"bridge.log": {Data: []byte(c.log)}}, nil)
 			if r := only(t, k); r.Verdict != c.verdict {
 				t.Errorf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)
 			} else if strings.Contains(r.Sentence, signature) {
 				t.Error("the verdict holds the secret")
 			}
 		})
+	}
+	// What was not kept of a log was not looked through.
+	for log, want := range map[string]reports.Verdict{"quiet\n": reports.Inconclusive, token + "\n": reports.Fail} {
+		k := caseOf(t, nil)
+		shown().judge(k, "SEC-09", fstest.MapFS{"bridge.log": {Data: []byte(log)}}, []sut.Omission{{File: "bridge.log", Bytes: 4711}})
+		if r := only(t, k); r.Verdict != want || want == reports.Inconclusive && (r.Reason != reports.ReasonSamples || !strings.Contains(r.Sentence, "4711 bytes of its log bridge.log")) {
+			t.Errorf("%.5s…, and more that was not kept: %s(%s) %s", log, r.Verdict, r.Reason, r.Sentence)
+		}
 	}
 }
 
@@ -210,7 +220,7 @@ func TestASiegeIsJudged(t *testing.T) {
 			f := good()
 			c.change(&f)
 			k := caseOf(t, nil)
-			f.judge(k, "SEC-11", c.usage, nil)
+			f.judge(k, "SEC-11", c.usage, oracle.Standstills{})
 			r := only(t, k)
 			if r.Verdict != c.verdict {
 				t.Fatalf("%s(%s) %s", r.Verdict, r.Reason, r.Sentence)

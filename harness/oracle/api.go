@@ -143,12 +143,11 @@ type LatencyInput struct {
 	Bias     time.Duration // at the quantile; the rig's noise floor when that is larger
 	Rule     stats.Rule    // zero: DR-2 at 95 % and 99 %, blocks of 1 s
 	Rig      reports.RigHealth
-	Gaps     []Gap         // of the hiccup thread, in the order of time
-	GapsFrom time.Duration // Gaps holds all that are longer; 0 where none had to be left out
-	Gates    []stats.Gate  // beyond those that JudgeLatency finds from Rig itself
-	Steady   bool          // test for stationarity
-	RunFails bool          // a single run of the campaign is FAIL
-	Runs     []float64     // ms, the estimate of each independent run
+	Stood    Standstills  // of the hiccup thread
+	Gates    []stats.Gate // beyond those that JudgeLatency finds from Rig itself
+	Steady   bool         // test for stationarity
+	RunFails bool         // a single run of the campaign is FAIL
+	Runs     []float64    // ms, the estimate of each independent run
 	Started  time.Time
 	Duration time.Duration
 }

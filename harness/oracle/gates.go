@@ -184,14 +184,29 @@ func floorAt(rig reports.RigHealth, q float64) float64 {
 	}
 }
 
-// longGaps returns the gaps that are longer than a tenth of the limit.
-func longGaps(gaps []Gap, limit time.Duration) (long []Gap) {
-	for _, g := range gaps {
+// Standstills is when the rig itself did not run. The zero value is: never.
+type Standstills struct {
+	Gaps []Gap         // in the order of time
+	From time.Duration // Gaps holds all that are longer; 0 where none had to be left out
+}
+
+// long returns the stretches that are longer than a tenth of the limit.
+func (s Standstills) long(limit time.Duration) (long []Gap) {
+	for _, g := range s.Gaps {
 		if g.Length > limit/10 {
 			long = append(long, g)
 		}
 	}
 	return long
+}
+
+// Untold says why it is not known when the rig did not run for longer than a tenth of
+// the limit, "" when it is: then what the rig may have held up is all that took longer.
+func (s Standstills) Untold(limit time.Duration) string {
+	if s.From <= limit/10 {
+		return ""
+	}
+	return fmt.Sprintf("the rig itself did not run so often that stretches up to %s were not kept, and a tenth of the limit is %s", s.From, limit/10)
 }
 
 // awayWeight is how many times over a stretch in which the rig itself did not run
@@ -201,29 +216,33 @@ const awayWeight = 2
 // Excused reports whether what took longer than a limit, between two instants of
 // the run clock, may have been held up by the rig: without twice the time in which
 // that did not run, in stretches longer than a tenth of the limit, it would have
-// kept the limit.
-func Excused(gaps []Gap, limit, took time.Duration, from, to int64) bool {
+// kept the limit. Where such stretches were not all kept, it may.
+func (s Standstills) Excused(limit, took time.Duration, from, to int64) bool {
 	if took <= limit {
 		return false
 	}
+	if s.Untold(limit) != "" {
+		return true
+	}
 	away := int64(0)
-	for _, g := range longGaps(gaps, limit) {
+	for _, g := range s.long(limit) {
 		away += max(min(g.At+int64(g.Length), to)-max(g.At, from), 0)
 	}
 	return away > 0 && took-awayWeight*time.Duration(away) <= limit
 }
 
-// Stood reports whether the rig itself did not run for longer than a tenth of a
-// patience between two instants of the run clock: that something was waited for in
-// vain with that patience proves nothing then.
-func Stood(gaps []Gap, patience time.Duration, from, to int64) bool {
-	return slices.ContainsFunc(longGaps(gaps, patience), func(g Gap) bool { return g.At < to && g.At+int64(g.Length) > from })
+// Still reports whether the rig itself did not run, or may not have, for longer than
+// a tenth of a patience between two instants of the run clock: that something was
+// waited for in vain with that patience proves nothing then.
+func (s Standstills) Still(patience time.Duration, from, to int64) bool {
+	return s.Untold(patience) != "" ||
+		slices.ContainsFunc(s.long(patience), func(g Gap) bool { return g.At < to && g.At+int64(g.Length) > from })
 }
 
 // held returns the numbers of the samples that were under way while the rig itself
 // did not run for longer than a tenth of the limit.
-func (l Latencies) held(gaps []Gap, limit time.Duration) (held []int) {
-	long := longGaps(gaps, limit)
+func (l Latencies) held(s Standstills, limit time.Duration) (held []int) {
+	long := s.long(limit)
 	if len(long) == 0 {
 		return nil
 	}

@@ -98,10 +98,10 @@ func (in LatencyInput) flag(d *stats.Decision, input stats.Input) {
 		return
 	}
 	var away string
-	held := in.Latency.held(in.Gaps, in.Limit)
+	held, untold := in.Latency.held(in.Stood, in.Limit), in.Stood.Untold(in.Limit)
 	switch share := float64(len(held)) / float64(max(len(input.Value), 1)); {
-	case in.GapsFrom > in.Limit/10:
-		away = fmt.Sprintf("the rig itself did not run so often that stretches up to %s were not kept, and a tenth of the limit is %s", in.GapsFrom, in.Limit/10)
+	case untold != "":
+		away = untold
 	case share <= 0.1*(1-input.Quantile):
 		return
 	case d.Verdict == reports.Fail && in.failsWithout(held, input):

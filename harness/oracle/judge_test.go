@@ -171,29 +171,29 @@ func TestJudgeLatencyGates(t *testing.T) {
 // but takes neither a PASS away nor a FAIL that does not need it.
 func TestJudgeLatencyHiccups(t *testing.T) {
 	gaps := []Gap{{At: int64(10 * time.Second), Length: 2 * time.Second}}
-	failing := judgeSpread(10_000, 127, func(in *LatencyInput) { in.Gaps = gaps })
+	failing := judgeSpread(10_000, 127, func(in *LatencyInput) { in.Stood.Gaps = gaps })
 	if failing.Verdict != reports.Inconclusive || failing.Reason != reports.ReasonRig {
 		t.Errorf("late while the rig slept: %v(%s)", failing.Verdict, failing.Reason)
 	}
-	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Gaps = gaps }); r.Verdict != reports.Fail {
+	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Stood.Gaps = gaps }); r.Verdict != reports.Fail {
 		t.Errorf("late enough while the rig was awake: %v(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
-	if passing := judgeSpread(10_000, 0, func(in *LatencyInput) { in.Gaps = gaps }); passing.Verdict != reports.Pass {
+	if passing := judgeSpread(10_000, 0, func(in *LatencyInput) { in.Stood.Gaps = gaps }); passing.Verdict != reports.Pass {
 		t.Errorf("in time though the rig slept: %v", passing.Verdict)
 	}
 	short := []Gap{{At: int64(10 * time.Second), Length: 24 * time.Millisecond}}
-	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Gaps = short }); r.Verdict != reports.Fail {
+	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Stood.Gaps = short }); r.Verdict != reports.Fail {
 		t.Errorf("a hiccup below a tenth of the limit: %v", r.Verdict)
 	}
 	// Where there were too many hiccups to keep them, nobody knows what they held up.
-	unkept := func(in *LatencyInput) { in.GapsFrom = 32 * time.Millisecond }
+	unkept := func(in *LatencyInput) { in.Stood.From = 32 * time.Millisecond }
 	if r := judgeSpread(10_000, 200, unkept); r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonRig || !strings.Contains(r.Sentence, "up to 32ms") {
 		t.Errorf("hiccups that matter were not kept: %v(%s): %s", r.Verdict, r.Reason, r.Sentence)
 	}
 	if r := judgeSpread(10_000, 0, unkept); r.Verdict != reports.Pass {
 		t.Errorf("in time though the rig slept more often than was kept: %v", r.Verdict)
 	}
-	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.GapsFrom = 16 * time.Millisecond }); r.Verdict != reports.Fail {
+	if r := judgeSpread(10_000, 200, func(in *LatencyInput) { in.Stood.From = 16 * time.Millisecond }); r.Verdict != reports.Fail {
 		t.Errorf("hiccups that do not matter were not kept: %v", r.Verdict)
 	}
 }

@@ -153,11 +153,11 @@ type Stale struct {
 // message, so a system that conflates is judged by what it shows. Only what was
 // written counts. Findings tell of those above the limit; a value that nothing
 // ever took the place of is one too. What the rig itself may have held up (see
-// Excused) is not held against the system.
-func (h *History) Stale(o Options, limit time.Duration, gaps []Gap) (Stale, []reports.Finding) {
+// Standstills.Excused) is not held against the system.
+func (h *History) Stale(o Options, limit time.Duration, stood Standstills) (Stale, []reports.Finding) {
 	s := h.choose(o)
 	list := h.newFindings(&s)
-	a := staleness{history: h, selection: &s, limit: limit, list: list, gaps: gaps}
+	a := staleness{history: h, selection: &s, limit: limit, list: list, stood: stood}
 	for _, n := range s.viewers {
 		for _, id := range s.streams {
 			if h.viewers[n].streams[id].owed {
@@ -174,7 +174,7 @@ type staleness struct {
 	history   *History
 	selection *selection
 	limit     time.Duration
-	gaps      []Gap
+	stood     Standstills
 	list      *findings
 }
 
@@ -196,7 +196,7 @@ func (a *staleness) walk(n, id int) {
 		switch took := time.Duration(earliest - m.due); {
 		case earliest == 0:
 			a.list.lost(v, n, id, seq, m, h.wasLost(id, m, a.selection.BrokerInside))
-		case Excused(a.gaps, a.limit, took, m.due, earliest):
+		case a.stood.Excused(a.limit, took, m.due, earliest):
 			a.Excused++
 		default:
 			a.Longest = max(a.Longest, took)

@@ -90,15 +90,15 @@ func TestStale(t *testing.T) {
 	limit := 65 * time.Millisecond
 	s := newStory("d").viewer("v", "#").send(numbers(1, 20)...).get("v", 1, 2, 3, 10, 20).event(due(90), record.DrainEnd, "")
 	// From 10 on nothing came until 20: #11 was sampled at 110 ms, shown with #20 at 201 ms.
-	got, found := s.index(t).Stale(Options{}, limit, nil)
+	got, found := s.index(t).Stale(Options{}, limit, Standstills{})
 	if got.Values != 20 || tell(found[:1]) != "stale-shown 13" || got.Longest != 91*time.Millisecond {
 		t.Errorf("%+v, %s", got, tell(found))
 	}
-	if got, found = s.index(t).Stale(Options{}, 200*time.Millisecond, nil); len(found) != 0 || got.Longest != 91*time.Millisecond {
+	if got, found = s.index(t).Stale(Options{}, 200*time.Millisecond, Standstills{}); len(found) != 0 || got.Longest != 91*time.Millisecond {
 		t.Errorf("conflation within the limit: %+v, %s", got, tell(found))
 	}
 	// While the rig was away nothing is held against the system.
-	away := []Gap{{At: due(12), Length: 60 * time.Millisecond}}
+	away := Standstills{Gaps: []Gap{{At: due(12), Length: 60 * time.Millisecond}}}
 	got, found = s.index(t).Stale(Options{}, limit, away)
 	if got.Excused != 3 || len(found) != 0 || got.Longest > limit {
 		t.Errorf("the rig was away: %+v, %s", got, tell(found))

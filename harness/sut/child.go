@@ -147,8 +147,8 @@ func (c *child) end() string { return c.state.String() }
 // lines returns up to n of the last lines that this process printed.
 func (c *child) lines(n int) []string { return lastLines(c.logPath, c.from, n) }
 
-// lastLines reads the last lines of a file, ignoring what lies before from. It
-// looks at the last 64 KiB only.
+// lastLines reads the last lines of a file, ignoring what lies before from, unless the
+// file was shortened since. It looks at the last 64 KiB only.
 func lastLines(path string, from int64, n int) []string {
 	const window = 64 << 10
 	f, err := os.Open(path)
@@ -159,6 +159,9 @@ func lastLines(path string, from int64, n int) []string {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil
+	}
+	if from > size {
+		from = 0
 	}
 	start := max(from, size-window)
 	buf := make([]byte, size-start)

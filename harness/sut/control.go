@@ -282,6 +282,7 @@ func (s *SUT) Close() error {
 			s.sampler.close()
 		}
 		err := s.Stop(context.Background())
+		s.logs.close()
 		s.closeErr = errors.Join(err, os.RemoveAll(s.private))
 	})
 	return s.closeErr

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -79,6 +80,11 @@ func program(mode string, args []string) {
 		if string(buf[:n]) == "die" {
 			fmt.Println("program was told to die")
 			os.Exit(9) //nolint:forbidigo // as above
+		}
+		if string(buf[:n]) == "chatter" {
+			for range 100 {
+				fmt.Println(strings.Repeat("chatter ", 100)) // 801 bytes
+			}
 		}
 		if n > 0 {
 			_, _ = conn.Write(buf[:n])

@@ -2,6 +2,7 @@ package sut
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Options struct {
 	Descriptor  *Descriptor    // nil is Default()
 	Config      map[string]any // settings of bridged by dotted key, for example "viewers.heartbeat": "1s"
 	StopLimit   time.Duration  // how long SIGTERM may take before SIGKILL; 0 means DefaultStopLimit
+	LogLimit    int64          // of each log on the disk, bytes; 0 means DefaultLogLimit. See SUT.Omitted
 	SampleEvery time.Duration  // how often CPU, memory and files are sampled; 0 means never
 	Uptime      time.Duration  // that processes see the machine to have at each of their starts, whole seconds; 0 is the true one. See CanSetUptime
 	Log         *slog.Logger   // nil discards
@@ -54,6 +56,7 @@ type SUT struct {
 	ports   *ports
 	died    chan struct{} // closed at the first death that nobody asked for
 	sampler *sampler
+	logs    *logKeeper
 
 	life sync.Mutex // one change of the processes at a time
 
@@ -103,6 +106,7 @@ func New(opts Options) (*SUT, error) {
 		_ = os.RemoveAll(s.private)
 		return nil, err
 	}
+	s.logs = keepLogs(s.dir, cmp.Or(opts.LogLimit, DefaultLogLimit), s.log)
 	if opts.SampleEvery > 0 {
 		s.sampler = newSampler(s.Usage, opts.SampleEvery)
 	}
