@@ -9,11 +9,12 @@ package scenarios
 //  1. Start the system; devices, one of them on a serial line, connect through a
 //     proxy that looks at MQTT packets, viewers through one that looks at
 //     WebSocket frames where they speak it.
-//  2. Apply faults drawn by the seed, one after the other: serial noise, tears and
-//     stalls; late PUBLISH, swallowed PUBACK and resets between devices and broker;
-//     late and torn messages, jitter and a narrow line to the viewers. Where a
-//     viewer gets back what it missed also half-open connections, swallowed pings
-//     and resets there.
+//  2. Apply faults drawn by the seed, one after the other, each once all viewers are
+//     there and until it has done something, for two heartbeats at most: serial
+//     noise, tears and stalls; late PUBLISH, swallowed PUBACK and resets between
+//     devices and broker; late and torn messages, jitter and a narrow line to the
+//     viewers. Where a viewer gets back what it missed also half-open connections,
+//     swallowed pings and resets there.
 //  3. Cut the devices once more, so that they send again what was not
 //     acknowledged; drain and count every acknowledged message at every viewer.
 //
@@ -74,7 +75,14 @@ func driveBadLines(ctx context.Context, t *spec.Trial) {
 	faults := badLines(b, plan.Frames, t.Rig.Has(sut.CapResume), t.Rig.Seed())
 	steps, err := fault.Plan(t.Rig.Seed(), faults, l.Cycles, time.Duration(l.Cycles)*l.Hold*3/2, l.Hold)
 	t.Check(err)
-	t.Step("%d times: apply one of %d faults of the lines for up to %s, drawn by the seed", l.Cycles, len(faults), l.Hold)
+	for i := range steps {
+		steps[i].Most = 2 * heartbeat                      // a ping comes once in a heartbeat only
+		steps[i].Ready = func(ctx context.Context) error { // a connection is halved while it is there
+			_, err := back(ctx, b, patience) // who stays away is in the recording
+			return err
+		}
+	}
+	t.Step("%d times: apply one of %d faults of the lines for up to %s, drawn by the seed, and longer until it has done something", l.Cycles, len(faults), l.Hold)
 	t.Check(b.Around(ctx, "badlines", 300*time.Millisecond, 300*time.Millisecond, func(ctx context.Context) error {
 		if err := fault.Run(ctx, b.Recorder, steps); err != nil {
 			return err

@@ -53,17 +53,20 @@ const RevertTimeout = 30 * time.Second
 // two holds every effect but one: what a delay holds back at the end is still
 // as late as it was going to be. It reverts in every case, also when ctx has ended or
 // the injection failed. A hold that ctx cut short is an error. rec may be nil.
-func Apply(ctx context.Context, rec *record.Recorder, f Fault, hold time.Duration) error {
-	return During(ctx, rec, f, func(ctx context.Context) error {
-		timer := time.NewTimer(hold)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("fault: %q was held for less than %v: %w", f.Name(), hold, context.Cause(ctx))
-		}
-	})
+func Apply(ctx context.Context, rec *record.Recorder, f Fault, length time.Duration) error {
+	return During(ctx, rec, f, func(ctx context.Context) error { return hold(ctx, f, length) })
+}
+
+// hold waits.
+func hold(ctx context.Context, f Fault, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("fault: %q was held for less than %v: %w", f.Name(), length, context.Cause(ctx))
+	}
 }
 
 // During is Apply with the time of an action in place of a fixed hold. The

@@ -16,6 +16,12 @@ type Step struct {
 	At    time.Duration // from the start of the plan
 	Hold  time.Duration
 	Fault Fault
+	// Most is how long a Counted fault is held at the most that has done nothing when
+	// Hold is over; up to Hold there is nothing to wait for.
+	Most time.Duration
+	// Ready is called before the injection and blocks until there is something to break;
+	// nil: there is.
+	Ready func(ctx context.Context) error
 }
 
 // String says the same for equal steps.
@@ -47,7 +53,7 @@ func Plan(seed uint64, faults []Fault, n int, window, hold time.Duration) ([]Ste
 }
 
 // Run applies the steps one after the other, each when its time has come or as
-// soon as the one before is over. It stops at the first that fails.
+// soon as the one before is over and it is Ready. It stops at the first that fails.
 func Run(ctx context.Context, rec *record.Recorder, steps []Step) error {
 	began := time.Now()
 	for _, s := range slices.SortedStableFunc(slices.Values(steps), func(a, b Step) int { return cmp.Compare(a.At, b.At) }) {
@@ -58,9 +64,33 @@ func Run(ctx context.Context, rec *record.Recorder, steps []Step) error {
 			timer.Stop()
 			return fmt.Errorf("fault: plan ended before %q: %w", s, context.Cause(ctx))
 		}
-		if err := Apply(ctx, rec, s.Fault, s.Hold); err != nil {
+		if err := s.apply(ctx, rec); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// firedTick is how often it is looked whether a fault has done something.
+const firedTick = 5 * time.Millisecond
+
+// apply is Apply that holds on as Most says.
+func (s Step) apply(ctx context.Context, rec *record.Recorder) error {
+	if s.Ready != nil {
+		if err := s.Ready(ctx); err != nil {
+			return fmt.Errorf("fault: before %q: %w", s.Fault.Name(), err)
+		}
+	}
+	return During(ctx, rec, s.Fault, func(ctx context.Context) error {
+		if err := hold(ctx, s.Fault, s.Hold); err != nil {
+			return err
+		}
+		counted, counts := s.Fault.(Counted)
+		for held := s.Hold; counts && held < s.Most && counted.Fired() == 0; held += firedTick {
+			if err := hold(ctx, s.Fault, firedTick); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,12 +10,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"plumbline/harness/fault"
+	"plumbline/harness/record"
 )
 
 const (
@@ -214,6 +217,48 @@ func TestPingSilence(t *testing.T) {
 	}
 	if strings.Join(got, " ") != "one three" || f.Fired() != 1 {
 		t.Errorf("pongs %q came, fired %d times", got, f.Fired())
+	}
+}
+
+// A fault that finds nothing to act on is held on until it does, for so long at the
+// most, and none begins before what it breaks is there.
+func TestAStepIsHeldUntilItHasActed(t *testing.T) {
+	s := sockets(t, nil)
+	f := s.PingSilenceFault(fault.Both)
+	gone := make(chan struct{})
+	var pinging sync.WaitGroup
+	ready := func(context.Context) error {
+		pinging.Go(func() { // seldom: far longer than the fault is to be held
+			for tick := time.NewTicker(50 * time.Millisecond); ; {
+				select {
+				case <-tick.C:
+					_ = s.server.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience))
+				case <-gone:
+					tick.Stop()
+					return
+				}
+			}
+		})
+		return nil
+	}
+	r := recorder(t)
+	must(t, fault.Run(limit(t), r, []fault.Step{{Hold: time.Millisecond, Most: patience, Ready: ready, Fault: f}}))
+	close(gone)
+	pinging.Wait()
+	events := eventsOf(t, r)
+	if last := events[len(events)-1]; last.Kind != record.FaultEnd || last.Fields["fired"] == "0" {
+		t.Errorf("it was over before it had done anything: %+v", last)
+	}
+	s.says(t, s.server, s.client, "behind the last ping") // and so is the pong behind it
+	s.says(t, s.client, s.server, "behind the last pong")
+	must(t, fault.Run(limit(t), nil, []fault.Step{{Hold: time.Millisecond, Most: 20 * time.Millisecond, Fault: f}}))
+	if f.Fired() != 0 {
+		t.Errorf("fired %d times, and nobody pinged", f.Fired())
+	}
+	broken := errors.New("nobody is there")
+	err := fault.Run(limit(t), nil, []fault.Step{{Fault: f, Ready: func(context.Context) error { return broken }}})
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), f.Name()) {
+		t.Errorf("before it: %v", err)
 	}
 }
 
