@@ -31,6 +31,13 @@ func (g growth) taken() int64 { return int64(max(g.beside, g.most()) - g.most())
 // atStake reports whether that is more than the limit.
 func (g growth) atStake(limit int64) bool { return g.taken() > limit }
 
+// unsettled reports whether to look once more while all read again, where the profile allows
+// so many further windows: more than the limit was taken, and memory has not risen once
+// more yet. The first look is what a rise is held against.
+func (g growth) unsettled(limit int64, further int) bool {
+	return further > 0 && len(g.again) <= further && g.atStake(limit) && g.later() <= limit/onceMore
+}
+
 // later is the largest rise above all before it while all read again. What takes a step
 // now and then whoever reads stands still in between: one still window before a step
 // tells nobody of it.
@@ -138,19 +145,18 @@ func furtherWindows(t *spec.Trial) int {
 // readAgain makes windows in which all read again where more than the limit was taken
 // while one did not, until memory has risen once more.
 func readAgain(ctx context.Context, t *spec.Trial, b *harness.Bench, g growth, once func(ctx context.Context) error) error {
-	limit := t.Limit("RES-05").Count << 20
-	for range furtherWindows(t) {
-		if !g.atStake(limit) || g.later() > limit/onceMore {
-			return nil
-		}
+	limit, further := t.Limit("RES-05").Count<<20, furtherWindows(t)
+	for g.unsettled(limit, further) {
 		t.Step("at most %d MiB of memory were taken so far: once more, with all of them reading", max(g.most(), g.beside)>>20)
 		from := b.Clock.Now()
 		if err := b.Around(ctx, againWindow, 0, 0, once); err != nil {
 			return err
 		}
-		if least, samples := leastMemory(b.Usages(), from, b.Clock.Now()); samples > 0 {
-			g.again = append(g.again, least)
+		least, samples := leastMemory(b.Usages(), from, b.Clock.Now())
+		if samples == 0 {
+			return nil // nobody can be looked at
 		}
+		g.again = append(g.again, least)
 	}
 	return nil
 }

@@ -12,16 +12,16 @@ const growthLimit = 16 << 20
 // that are read, and of what the viewer that does not read takes on top of it. It
 // reads on as the scenario does: until memory stands still, or so often.
 func readUntil(curve func(window int) float64, held float64) growth {
-	const most = 7
+	const further = 6
 	var g growth
-	for n := range most {
+	for n := range 1 + further {
 		g.read = append(g.read, uint64(curve(n)))
 		if g.stands(growthLimit) {
 			break
 		}
 	}
 	g.beside = uint64(curve(len(g.read)) + held)
-	for n := len(g.read) + 1; len(g.again) < most-1 && g.atStake(growthLimit) && g.later() <= growthLimit/onceMore; n++ {
+	for n := len(g.read) + 1; g.unsettled(growthLimit, further); n++ {
 		g.again = append(g.again, uint64(max(curve(n), float64(g.beside)))) // what it took stays taken
 	}
 	return g
@@ -124,6 +124,24 @@ func TestOneWindowTellsNoCacheFromALeak(t *testing.T) {
 	} {
 		if got := c.cost(growthLimit); (got.open != "") != c.open || got.taken < 0 {
 			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// A profile that allows one further window sees a step of a store all the same: there
+// are two looks then, for a rise needs something to rise above.
+func TestOneFurtherWindowSeesAStep(t *testing.T) {
+	levels := []uint64{80 << 20, 120 << 20, 160 << 20}
+	for further, want := range map[int]struct {
+		looks int
+		open  bool
+	}{0: {0, false}, 1: {2, true}, 6: {2, true}} {
+		g := growth{read: []uint64{40 << 20, 40 << 20}, beside: 80 << 20}
+		for g.unsettled(growthLimit, further) {
+			g.again = append(g.again, levels[len(g.again)])
+		}
+		if _, open := saidOf(g); len(g.again) != want.looks || open != want.open {
+			t.Errorf("%d further: %d looks, open %v", further, len(g.again), open)
 		}
 	}
 }
