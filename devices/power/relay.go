@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"plumbline/devices/codec"
 	"plumbline/devices/inventory"
@@ -174,11 +173,9 @@ type relay struct {
 	on, off []byte
 }
 
-// relayPatience bounds how long a board takes that does not take its bytes.
-const relayPatience = 2 * time.Second
-
 // Set implements Switch. Boards of these kinds answer nothing, or something that
-// says no more than that they heard: what counts is what the device does then.
+// says no more than that they heard: what counts is what the device does then. One
+// that takes no bytes is waited for as serialline.Line.Write does.
 func (r *relay) Set(ctx context.Context, on bool) error {
 	command := r.off
 	if on {
@@ -186,22 +183,11 @@ func (r *relay) Set(ctx context.Context, on bool) error {
 	}
 	r.board.mu.Lock()
 	defer r.board.mu.Unlock()
-	done := make(chan error, 1)
-	go func() {
-		_, err := r.board.line.Write(command)
-		done <- err
-	}()
-	limited, cancel := context.WithTimeout(ctx, relayPatience)
-	defer cancel()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("power: relay board: %w", err)
-		}
-		return nil
-	case <-limited.Done():
-		err := errors.Join(limited.Err(), r.board.line.Close()) // ends the write
-		err = errors.Join(err, <-done)
-		return fmt.Errorf("power: the relay board does not take its command: %w; is flow control on, or the board without power?", err)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
+	if _, err := r.board.line.Write(command); err != nil {
+		return fmt.Errorf("power: relay board: %w", err)
+	}
+	return nil
 }

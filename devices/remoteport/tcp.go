@@ -38,6 +38,9 @@ func (p *tcpPort) Read(b []byte) (int, error) {
 // Write implements serial.Port.
 func (p *tcpPort) Write(b []byte) (int, error) { return p.conn.Write(b) }
 
+// SetWriteDeadline bounds the writes that follow, and one that blocks now.
+func (p *tcpPort) SetWriteDeadline(t time.Time) error { return p.conn.SetWriteDeadline(t) }
+
 // SetReadTimeout implements serial.Port.
 func (p *tcpPort) SetReadTimeout(d time.Duration) error {
 	p.timeout = d

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
+	"time"
 
 	"go.bug.st/serial"
 
@@ -301,9 +303,16 @@ func (l *Line) current() Config {
 	return c
 }
 
-// Write sends a command to the device. It may block while the line is slow; it
-// returns ErrUnplugged while the port is away. A port may be written by one
-// goroutine at a time.
+// WritePatience is how long a Write waits for a device that takes no bytes, beside the
+// time that the bytes need at the speed of the line.
+const WritePatience = 2 * time.Second
+
+// Write sends a command to the device. It blocks while the line is slow, as long as the
+// bytes need at its speed and WritePatience; then the error wraps
+// os.ErrDeadlineExceeded, and what was not sent yet is dropped. It returns
+// ErrUnplugged while the port is away. A port may be written by one goroutine at a
+// time. A stream of New without deadlines, and a port where the runtime's poller cannot
+// wait for it, block as long as they do.
 func (l *Line) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	w := l.stream
@@ -311,11 +320,29 @@ func (l *Line) Write(p []byte) (int, error) {
 	if w == nil {
 		return 0, fmt.Errorf("serialline: write %q: %w", l.cfg.ID, devices.ErrUnplugged)
 	}
-	n, err := w.Write(p)
-	if err != nil {
+	limit := WritePatience + time.Duration(len(p))*12*time.Second/time.Duration(l.current().Baud) // a byte has 12 bits at the most
+	n, err := writeWithin(w, p, limit)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// It comes no more, and closing the port does not wait for it.
+		if dropped := l.control("dropping what was not sent", serial.Port.ResetOutputBuffer); !errors.Is(dropped, devices.ErrUnplugged) {
+			err = errors.Join(err, dropped)
+		}
+		err = fmt.Errorf("serialline: write %q: %d of %d bytes were taken within %s: %w; does the device hang, hold up the line by flow control, or have no power?", l.cfg.ID, n, len(p), limit, err)
+	case err != nil:
 		err = fmt.Errorf("serialline: write %q: %w", l.cfg.ID, err)
 	}
 	return n, err
+}
+
+// writeWithin writes with a deadline where the stream knows one.
+func writeWithin(w io.Writer, p []byte, limit time.Duration) (int, error) {
+	if timed, can := w.(interface{ SetWriteDeadline(time.Time) error }); can {
+		if err := timed.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+			return 0, err
+		}
+	}
+	return w.Write(p)
 }
 
 // Info implements devices.Device.

@@ -81,6 +81,9 @@ func (p *polled) poll(b []byte) (n int, err error) {
 // Write implements serial.Port. Close unblocks it.
 func (p *polled) Write(b []byte) (int, error) { return p.file.Write(b) }
 
+// SetWriteDeadline bounds the writes that follow, and one that blocks now.
+func (p *polled) SetWriteDeadline(t time.Time) error { return p.file.SetWriteDeadline(t) }
+
 // SetReadTimeout implements serial.Port.
 func (p *polled) SetReadTimeout(d time.Duration) error {
 	p.timeout = d

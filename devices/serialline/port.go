@@ -183,7 +183,7 @@ func prepare(port serial.Port, c Config, stats *Stats) error {
 		return err
 	}
 	if len(c.Prelude) > 0 {
-		if _, err := port.Write(c.Prelude); err != nil {
+		if _, err := writeWithin(port, c.Prelude, WritePatience); err != nil {
 			return fmt.Errorf("send the prelude: %w", err)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +116,45 @@ func TestEchoAtOpening(t *testing.T) {
 	}
 	if s := l.Stats(); s.Stale == 0 {
 		t.Error("what lay in the port before the opening was not dropped")
+	}
+}
+
+// TestAWriteThatNobodyReadsEnds: a device that does not listen holds up who writes to
+// it for a while, not for ever, and hears nothing later of what it did not take.
+func TestAWriteThatNobodyReadsEnds(t *testing.T) {
+	held, release := make(chan struct{}, 1), make(chan struct{})
+	hung := true // owned by the twin's goroutine
+	twin := newTwin(t, ptytwin.Options{OnReceive: func([]byte) {
+		select {
+		case held <- struct{}{}:
+		default:
+		}
+		if hung {
+			<-release
+			hung = false
+		}
+	}})
+	listen := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(listen)
+	l := open(t, serialline.Config{Port: twin.Path(), Baud: serialline.MaxBaud})
+	if _, err := l.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	<-held
+	var err error
+	for err == nil { // until the kernel takes no more
+		_, err = l.Write(make([]byte, 8<<10))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "of 8192 bytes were taken") {
+		t.Errorf("a write that nobody reads: %v", err)
+	}
+	listen()
+	if _, err := l.Write([]byte("again")); err != nil {
+		t.Errorf("once the device listens: %v", err)
+	}
+	devicetest.Eventually(t, "the device to hear what came then", func() bool { return bytes.HasSuffix(twin.Received(), []byte("again")) })
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
