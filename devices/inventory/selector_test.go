@@ -146,7 +146,8 @@ func TestYAMLIsReadyToPaste(t *testing.T) {
 		}
 		seen[d.ID] = true
 	}
-	for _, want := range []string{"# now /dev/ttyUSB0, USB 1-1, ftdi_sio", "heard 7 good frames", "not listened to", "heard nothing", "heard 44 bytes that no codec understands"} {
+	for _, want := range []string{"# now /dev/ttyUSB0, USB 1-1, ftdi_sio", "heard 7 good frames", "not listened to", "heard nothing", "heard 44 bytes that no codec understands",
+		`# power: {uhubctl: "1", port: 2}`, `# power: {relay: "SELECTOR OF THE RELAY BOARD", channel: 1}`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

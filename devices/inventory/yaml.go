@@ -38,7 +38,9 @@ func (g Guess) String() string {
 
 // YAML returns the port as an entry of the list "devices" of a rig file, ready
 // to paste, under the given id. Speed and codec are those that were heard, else
-// the most usual ones, marked so. Texts that come from the device are quoted.
+// the most usual ones, marked so. What nobody can see, what can be done to the device
+// and who switches its power, follows as comments: keys of the entry to be filled in.
+// Texts that come from the device are quoted.
 func (p Port) YAML(id string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  - id: %s\n    kind: serial\n", id)
@@ -60,7 +62,23 @@ func (p Port) YAML(id string) string {
 	default:
 		fmt.Fprint(&b, "    baud: 9600        # not listened to: as in the data sheet of the sensor\n    codec: nmea0183   # or linejson\n")
 	}
+	b.WriteString(`    # set: {READING: {write: "SET {value}", from: 0, to: 10, step: 1}}   # or {line: dtr, low: 0, high: 1}
+    # actuators: {READING: {on: "ON", off: "OFF"}}                        # what a viewer's command switches
+`)
+	fmt.Fprintf(&b, "    # power: %s\n", p.power())
 	return b.String()
+}
+
+// power is how the power of the device may be switched: by the hub that its port is on,
+// where that can, or by a relay.
+func (p Port) power() string {
+	const relay = `{relay: "SELECTOR OF THE RELAY BOARD", channel: 1}`
+	dot := strings.LastIndexAny(p.USBPath, "-.")
+	if dot < 0 {
+		return relay
+	}
+	hub, port := p.USBPath[:dot], p.USBPath[dot+1:]
+	return fmt.Sprintf("{uhubctl: %q, port: %s}   # where that hub can switch it (sudo uhubctl lists those that can), or %s", hub, port, relay)
 }
 
 // place says where the port is now, as a comment.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -244,6 +245,20 @@ func TestShowPorts(t *testing.T) {
 	found, err := harness.ParseDevices("lab.yaml", []byte(rig))
 	if err != nil || len(found) != 1 || found[0].Kind != harness.KindSerial {
 		t.Errorf("not ready to paste: %+v, %v\n%s", found, err, rig)
+	}
+	// What can be done to a device is there to be filled in, key by key.
+	ports[0].USBPath = "1-1.4"
+	out.Reset()
+	if err := showPorts(&out, ports); err != nil {
+		t.Fatal(err)
+	}
+	filled := regexp.MustCompile(`(?m)^    # (set|actuators|power):`).ReplaceAllString(out.String(), "    $1:")
+	found, err = harness.ParseDevices("lab.yaml", []byte("apiVersion: plumbline/v1\nkind: Rig\nname: lab\n"+filled))
+	if err != nil || len(found) != 1 || len(found[0].Set) != 1 || len(found[0].Actuators) != 1 || found[0].Power == nil {
+		t.Fatalf("what can be done to it is not ready to be filled in: %+v, %v\n%s", found, err, filled)
+	}
+	if p := found[0].Power; p.Uhubctl != "1-1" || p.Port != 4 {
+		t.Errorf("its power is at %+v", p)
 	}
 	if !strings.Contains(out.String(), "# /dev/ttyS0: no permission (mend: join the group dialout)") {
 		t.Errorf("the unusable port is missing:\n%s", out.String())
