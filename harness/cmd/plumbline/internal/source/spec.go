@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -91,11 +90,7 @@ func Parse(text string) (Spec, error) {
 			return Spec{}, fmt.Errorf("%w: %w", ErrSpec, err)
 		}
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return Spec{}, fmt.Errorf("%w %q: %w", ErrSpec, masked(text), err)
-	}
-	if err := s.set(text, values, allowed); err != nil {
+	if err := s.set(text, query, allowed); err != nil {
 		return s, err
 	}
 	cfg := serialline.Config{Port: what}
@@ -165,25 +160,36 @@ func parseMQTT(text string) (Spec, error) {
 		filter = fragment
 	}
 	s := Spec{Kind: "mqtt", What: filter, URL: &url.URL{Scheme: u.Scheme, Host: u.Host, User: u.User}}
-	return s, s.set(text, u.Query(), options["mqtt"])
+	return s, s.set(text, u.RawQuery, options["mqtt"])
 }
 
-// set fills the options of the description.
-func (s *Spec) set(text string, values url.Values, allowed []string) error {
-	keys := make([]string, 0, len(values))
-	for key := range values {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
+// set fills the options of the description, in the order in which they stand: behind
+// one that does not exist may stand the rest of a password with an & in it, which an
+// error must not name.
+func (s *Spec) set(text, query string, allowed []string) error {
+	given := map[string]bool{}
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(pair, "=")
+		key, err := url.QueryUnescape(key)
+		if err != nil {
+			return fmt.Errorf("%w %q: the name of an option has a %% that begins no character; write %%25 for it", ErrSpec, masked(text))
+		}
 		if !slices.Contains(allowed, key) {
 			return fmt.Errorf("%w %q: unknown option %q%s; %s takes %s", ErrSpec, masked(text), key, meant(key, allowed), s.Kind, strings.Join(allowed, ", "))
 		}
-		if len(values[key]) > 1 {
+		value, err = url.QueryUnescape(value)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w %q: option %q has a %% that begins no character; write %%25 for it", ErrSpec, masked(text), key)
+		case given[key]:
 			return fmt.Errorf("%w %q: option %q is given twice", ErrSpec, masked(text), key)
 		}
-		if err := s.option(key, values.Get(key)); err != nil {
-			return fmt.Errorf("%w %q: option %s=%q: %w", ErrSpec, masked(text), key, values.Get(key), err)
+		given[key] = true
+		if err := s.option(key, value); err != nil {
+			return fmt.Errorf("%w %q: option %s=%q: %w", ErrSpec, masked(text), key, value, err)
 		}
 	}
 	return nil

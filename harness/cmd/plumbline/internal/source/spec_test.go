@@ -79,9 +79,13 @@ func TestParseRefuses(t *testing.T) {
 		"mqtt:u:secret@h":                 "no broker",
 		"mqtt://secret@h:1?codec=x#a":     "unknown option",
 		"mqtt://h:1?password=secret@#a":   "unknown option \"password\"",
-		"sim:gps?password=%zz&secret@=":   "invalid URL escape",
+		"sim:gps?password=%zz&secret@=":   "unknown option \"password\"",
+		"mqtt://h:1?password=a&0secret@":  "unknown option \"password\"", // whatever comes first by the alphabet
+		"sim:gps?password=a&0secret@":     "unknown option \"password\"",
 		"serial:/dev/x?key=a#secret@":     "unknown option \"key\"",
-		"sim:gps?%zz":                     "invalid URL escape",
+		"sim:gps?%zz":                     "begins no character",
+		"sim:gps?id=%zz":                  "option \"id\" has a %",
+		"mqtt://h:1?id=%zz#a":             "option \"id\" has a %",
 	}
 	for text, want := range cases {
 		_, err := Parse(text)
