@@ -115,6 +115,11 @@ func TestTheTrackRecordIsOfThisTable(t *testing.T) {
 	if !slices.Equal(defects.IDs(), have) {
 		t.Errorf("stored are\n%v, there are\n%v; run make prove", have, defects.IDs())
 	}
+	for _, s := range defects.Sweeps() { // a record that was begun anew has none
+		if !slices.ContainsFunc(r.Limits, func(l defects.Limit) bool { return l.ID == s.ID }) {
+			t.Errorf("%s: no limit of detection is stored; run make prove PROVE=--limits", s.ID)
+		}
+	}
 }
 
 // programs builds what a trial starts.
