@@ -64,6 +64,8 @@ func NewCertificate(run *Run, issue Issue) (*Certificate, error) {
 
 func (r *Run) whyNot() string {
 	switch {
+	case r.Uncertified != "":
+		return r.Uncertified
 	case r.Partial != "":
 		return "it is partial: " + r.Partial
 	case r.Deselected != nil:

@@ -15,6 +15,9 @@ type Judgement struct {
 	Standing    []*Result
 	Superseded  []*Result // attempts voided by a validity gate and repeated
 	Listed      bool      // false when results name a requirement that the run does not list
+	// Decides says that the overall verdict hangs on this one: the requirement is not
+	// Optional, or it was selected and none that is not was. An ERROR decides in any case.
+	Decides bool
 }
 
 // Voids reports whether an INCONCLUSIVE for this reason means that the attempt
@@ -58,6 +61,10 @@ func (r *Run) Judgements() []Judgement {
 	for _, id := range unlisted {
 		out = append(out, judge(Requirement{ID: id, Title: id, Class: Mandatory}, byID[id]))
 	}
+	only := r.Deselected != nil && !slices.ContainsFunc(out, func(j Judgement) bool { return j.Requirement.Class != Optional })
+	for i := range out {
+		out[i].Decides = only || out[i].Requirement.Class != Optional
+	}
 	return out
 }
 
@@ -96,7 +103,9 @@ func superseded(res *Result, all []*Result) bool {
 }
 
 // Judge returns the overall verdict: the worst of all requirements that the run
-// lists, apart from the Optional. It is a pure function of the run and fails closed:
+// lists, apart from the Optional; of a selection of Optional ones alone, theirs, for
+// whoever selects them asks for them. It is a pure function of the run and fails
+// closed:
 //   - an ERROR is a fault of the test equipment and voids the run, also where the
 //     requirement is Optional;
 //   - a requirement without a result counts as NOT RUN;
@@ -108,10 +117,10 @@ func (r *Run) Judge() Verdict {
 	var deciding []Verdict
 	for _, j := range r.Judgements() {
 		switch {
-		case j.Requirement.Class == Optional && j.Verdict != Error:
+		case !j.Decides && j.Verdict != Error:
 		case j.Verdict != NotApplicable:
 			deciding = append(deciding, j.Verdict)
-		case !r.exempt(j.Requirement):
+		case !r.exempt(j.Requirement) && j.Requirement.Class != Optional:
 			deciding = append(deciding, NotRun)
 		}
 	}
@@ -155,8 +164,12 @@ func (c Counts) String() string {
 		c.By[ConditionalFail], c.By[ConditionalPass], c.By[NotRun], c.By[NotApplicable])
 }
 
-// Certified reports whether the run may be shown as a certificate: a whole run
-// of a certifying profile, nothing deselected, overall PASS.
-func (r *Run) Certified() bool {
+// Certified reports whether the run may be shown as a certificate: it earned one, and
+// nothing kept whoever sealed it from giving it.
+func (r *Run) Certified() bool { return r.Earned() && r.Uncertified == "" }
+
+// Earned reports whether the run earned a certificate: a whole run of a certifying
+// profile, nothing deselected, overall PASS.
+func (r *Run) Earned() bool {
 	return r.Certifying && r.Deselected == nil && r.Partial == "" && r.Judge() == Pass
 }

@@ -74,6 +74,37 @@ func TestSelectionIsJudgedAndCertifiesNothing(t *testing.T) {
 	}
 }
 
+// TestASelectionOfInformativeOnesIsJudgedByThem: whoever selects nothing else asks for
+// those; where anything required was selected they decide nothing.
+func TestASelectionOfInformativeOnesIsJudgedByThem(t *testing.T) {
+	first, second, mandatory := requirement("C-01", Optional), requirement("C-02", Optional), requirement("A-01", Mandatory)
+	for name, c := range map[string]struct {
+		reqs    []Requirement
+		results []Result
+		partial string
+		want    Verdict
+	}{
+		"both passed":              {[]Requirement{first, second}, []Result{result("C-01", "s", Pass), result("C-02", "s", Pass)}, "", Pass},
+		"one failed":               {[]Requirement{first, second}, []Result{result("C-01", "s", Pass), result("C-02", "s", Fail)}, "", Fail},
+		"one is undecided":         {[]Requirement{first, second}, []Result{result("C-01", "s", Pass), result("C-02", "s", Inconclusive)}, "", Inconclusive},
+		"one was not run":          {[]Requirement{first, second}, []Result{result("C-01", "s", Pass)}, "", NotRun},
+		"one does not apply":       {[]Requirement{first, second}, []Result{result("C-01", "s", Pass), result("C-02", "s", NotApplicable)}, "", Pass},
+		"none applies":             {[]Requirement{first, second}, []Result{result("C-01", "s", NotApplicable), result("C-02", "s", NotApplicable)}, "", NotRun},
+		"nothing was selected":     {nil, nil, "", NotRun},
+		"it was interrupted":       {[]Requirement{first}, []Result{result("C-01", "s", Pass)}, "interrupted", Inconclusive},
+		"beside one that must":     {[]Requirement{first, mandatory}, []Result{result("C-01", "s", Fail), result("A-01", "s", Pass)}, "", Pass},
+		"beside one that must not": {[]Requirement{first, mandatory}, []Result{result("C-01", "s", Pass), result("A-01", "s", Fail)}, "", Fail},
+	} {
+		run := Run{Requirements: c.reqs, Results: c.results, Partial: c.partial, Deselected: &Deselection{Filter: "C"}}
+		if got := run.Judge(); got != c.want {
+			t.Errorf("%s: Judge() = %v, want %v", name, got, c.want)
+		}
+		if run.Certifying = true; run.Certified() {
+			t.Errorf("%s: it is certified", name)
+		}
+	}
+}
+
 // TestNotApplicableNeedsTheCapabilityMissing: who declares a capability cannot
 // have its requirement waved through.
 func TestNotApplicableNeedsTheCapabilityMissing(t *testing.T) {

@@ -7,7 +7,7 @@ type Class string
 const (
 	Mandatory   Class = "mandatory"   // always
 	Conditional Class = "conditional" // when the system declares Requirement.Capability
-	Optional    Class = "optional"    // informative; decides the overall verdict only by an ERROR
+	Optional    Class = "optional"    // informative; decides the overall verdict only by an ERROR, or where nothing else was selected
 )
 
 // Requirement is one published guarantee. IDs are stable and never re-used.

@@ -28,8 +28,9 @@ type Run struct {
 	Started      time.Time         `json:"started"`
 	Finished     time.Time         `json:"finished"`
 	Profile      Profile           `json:"profile"`
-	Certifying   bool              `json:"certifying"`           // nothing deselected, profile may certify
-	Deselected   *Deselection      `json:"deselected,omitempty"` // nil when everything that the profile asks for was run
+	Certifying   bool              `json:"certifying"`            // nothing deselected, profile may certify
+	Uncertified  string            `json:"uncertified,omitempty"` // why there is no certificate though the run earned one; "" when there is or it did not
+	Deselected   *Deselection      `json:"deselected,omitempty"`  // nil when everything that the profile asks for was run
 	Seed         uint64            `json:"seed"`
 	Tool         Tool              `json:"tool"`
 	SUT          SUT               `json:"sut"`

@@ -49,6 +49,9 @@ func (r *Run) Validate() error {
 	if r.Deselected != nil {
 		errs = append(errs, r.validDeselection()...)
 	}
+	if r.Uncertified != "" && !r.Earned() {
+		add("says why it has no certificate (%s), and earned none", r.Uncertified)
+	}
 	if want := r.Judge(); r.Overall != want {
 		add("overall verdict is %s, its results say %s", r.Overall, want)
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,7 +57,8 @@ func TestRedInToolsIsWhatDoesNotPass(t *testing.T) {
 	open.Results[0].Verdict, open.Results[0].Reason = reports.Inconclusive, reports.ReasonSamples
 	partial.Partial = "interrupted"
 	for name, run := range map[string]*reports.Run{"mixed": sampleMixed(), "certified": sampleCertified(), "selected": sampleSelected(),
-		"one without a result": unjudged, "one undecided": open, "partial": partial, "empty": {}} {
+		"one without a result": unjudged, "one undecided": open, "partial": partial, "empty": {},
+		"informative, one failed": sampleInformative(reports.Fail), "informative": sampleInformative(reports.Pass)} {
 		run.Overall = run.Judge()
 		j, c := junitOf(t, run), ctrfOf(t, run).Results.Summary
 		if red := j.Failures+j.Errors > 0; red == (run.Overall == reports.Pass) {
@@ -97,6 +99,49 @@ func TestSelectionSaysWhatIsLeftOut(t *testing.T) {
 	}
 	if !strings.Contains(page, "Of the informative requirements, which decide nothing, 1 did not pass") {
 		t.Error("a PASS hides that an informative requirement failed")
+	}
+}
+
+// sampleInformative is a selection of informative requirements alone, one of which got
+// that verdict.
+func sampleInformative(v reports.Verdict) *reports.Run {
+	run := sampleSelected()
+	must := func(id string) bool {
+		return slices.ContainsFunc(run.Requirements, func(r reports.Requirement) bool { return r.ID == id && r.Class != reports.Optional })
+	}
+	run.Results = slices.DeleteFunc(run.Results, func(r reports.Result) bool { return must(r.Requirement) })
+	for _, r := range run.Requirements {
+		if must(r.ID) {
+			run.Deselected.Requirements = append(run.Deselected.Requirements, r)
+		}
+	}
+	run.Requirements = slices.DeleteFunc(run.Requirements, func(r reports.Requirement) bool { return r.Class != reports.Optional })
+	for i := range run.Results {
+		if r := &run.Results[i]; r.Requirement == "PRO-01" {
+			r.Verdict = v
+		}
+	}
+	run.Overall = run.Judge()
+	return run
+}
+
+// TestASelectionOfInformativeOnesSaysWhatItIsWorth: their verdict is that of the run,
+// and no sentence takes it for more.
+func TestASelectionOfInformativeOnesSaysWhatItIsWorth(t *testing.T) {
+	for v, want := range map[reports.Verdict]string{
+		reports.Pass: "met everything that was selected. Nothing is said about the rest. It is all informative: nothing of it is required.",
+		reports.Fail: "does not meet 1 of 2 requirements that were selected. They are all informative: none is required.",
+	} {
+		run := sampleInformative(v)
+		if run.Overall != v {
+			t.Errorf("the run is %s, its requirements %s", run.Overall, v)
+		}
+		if got := lead(run); !strings.Contains(got, want) || strings.Contains(got, "required of it") {
+			t.Errorf("%s: %q", v, got)
+		}
+	}
+	if got := lead(sampleSelected()); strings.Contains(got, "all informative") {
+		t.Errorf("one that is required was selected, too: %q", got)
 	}
 }
 

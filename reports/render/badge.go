@@ -11,7 +11,7 @@ import (
 )
 
 // Badge writes a small SVG with the overall verdict for a README. A run that
-// certifies nothing says so in the badge, whatever its verdict.
+// certifies nothing, or got no certificate, says so in the badge, whatever its verdict.
 func Badge(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
 	label := "plumbline " + run.Profile.Name
@@ -23,7 +23,7 @@ func Badge(w io.Writer, run *reports.Run) error {
 		word += " of a selection"
 	case run.Certified():
 		word = "certified"
-	case !run.Certifying:
+	case !run.Certifying, run.Uncertified != "":
 		word += ", not certified"
 	}
 	const perRune, pad = 6.6, 10.0

@@ -97,7 +97,7 @@ func CTRF(w io.Writer, run *reports.Run) error {
 
 // add appends the test of one standing result with the attempts it replaced.
 func (r *ctrfResults) add(j reports.Judgement, res *reports.Result) {
-	t := ctrfTest{Name: caseName(j.Requirement, res), Status: ctrfStatus(j.Requirement, res.Verdict), Duration: res.Duration.Milliseconds(),
+	t := ctrfTest{Name: caseName(j.Requirement, res), Status: ctrfStatus(j, res.Verdict), Duration: res.Duration.Milliseconds(),
 		Suite: []string{j.Requirement.Family()}, Message: caseMessage(j.Requirement, res),
 		Raw: verdictText(res.Verdict, res.Reason), Extra: properties(resultProperties(j.Requirement, res))}
 	for line := range strings.Lines(caseOutput(res)) {
@@ -106,7 +106,7 @@ func (r *ctrfResults) add(j reports.Judgement, res *reports.Result) {
 	t.Extra["findings"] = fmt.Sprint(len(res.Findings))
 	for _, old := range j.Superseded {
 		if old.Scenario == res.Scenario {
-			t.Attempts = append(t.Attempts, ctrfAttempt{Attempt: max(old.Attempt, 1), Status: ctrfStatus(j.Requirement, old.Verdict),
+			t.Attempts = append(t.Attempts, ctrfAttempt{Attempt: max(old.Attempt, 1), Status: ctrfStatus(j, old.Verdict),
 				Duration: old.Duration.Milliseconds(), Message: caseMessage(j.Requirement, old)})
 		}
 	}
@@ -120,13 +120,13 @@ func (r *ctrfResults) count(t ctrfTest) {
 	r.Summary[t.Status]++
 }
 
-func ctrfStatus(req reports.Requirement, v reports.Verdict) string {
+func ctrfStatus(j reports.Judgement, v reports.Verdict) string {
 	switch {
 	case v == reports.Pass:
 		return "passed"
 	case v == reports.NotApplicable || v == reports.NotRun:
 		return "skipped"
-	case decidesNothing(req, v):
+	case decidesNothing(j, v):
 		return "other"
 	case v == reports.Fail || v == reports.ConditionalFail:
 		return "failed"

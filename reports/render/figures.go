@@ -151,6 +151,8 @@ func standing(run *reports.Run) string {
 		return "a selection made by the label filter " + strconv.Quote(run.Deselected.Filter) + "; it certifies nothing"
 	case run.Certified():
 		return "certifying run: everything the system declares was judged"
+	case run.Uncertified != "":
+		return "certifying run that passed, without a certificate: " + run.Uncertified
 	case run.Certifying:
 		return "certifying run, not certified"
 	default:

@@ -44,7 +44,7 @@ func notices(run *reports.Run) (all []notice) {
 			switch v := res.Verdict; {
 			case !troubling(res) && len(res.Findings) == 0:
 				continue
-			case !troubling(res), decidesNothing(j.Requirement, v):
+			case !troubling(res), decidesNothing(j, v):
 				n.level = "notice"
 			case v == reports.Fail || v == reports.Error || v == reports.ConditionalFail:
 				n.level = "error"

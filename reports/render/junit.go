@@ -76,17 +76,17 @@ func JUnit(w io.Writer, run *reports.Run) error {
 	var suites []junitSuite
 	for _, j := range run.Judgements() {
 		if len(j.Standing)+len(j.Superseded) == 0 {
-			suites = append(suites, suiteOf(j.Requirement, notExercised(j.Requirement), false))
+			suites = append(suites, suiteOf(j, notExercised(j.Requirement), false))
 		}
 		for _, res := range j.Standing {
-			suites = append(suites, suiteOf(j.Requirement, res, false))
+			suites = append(suites, suiteOf(j, res, false))
 		}
 		for _, res := range j.Superseded {
-			suites = append(suites, suiteOf(j.Requirement, res, true))
+			suites = append(suites, suiteOf(j, res, true))
 		}
 	}
 	for _, left := range deselected(run) {
-		suites = append(suites, suiteOf(left.Requirement, left.Standing[0], false))
+		suites = append(suites, suiteOf(left, left.Standing[0], false))
 	}
 	doc := junitSuites{Name: whole.Name, Time: whole.Time}
 	doc.count(suites...)
@@ -120,7 +120,8 @@ func (d *junitSuites) count(suites ...junitSuite) {
 
 // suiteOf returns the suite of one result. A superseded attempt is shown as
 // skipped: it was voided by a validity gate and the repetition counts.
-func suiteOf(req reports.Requirement, res *reports.Result, superseded bool) junitSuite {
+func suiteOf(j reports.Judgement, res *reports.Result, superseded bool) junitSuite {
+	req := j.Requirement
 	c := junitCase{Class: "plumbline." + req.Family(), Name: caseName(req, res), Time: seconds(res.Duration), Out: caseOutput(res)}
 	s := junitSuite{Tests: 1, Time: c.Time, Timestamp: timestamp(res.Started), Properties: resultProperties(req, res)}
 	outcome := &junitOutcome{Message: caseMessage(req, res), Type: verdictText(res.Verdict, res.Reason), Text: res.Sentence}
@@ -132,7 +133,7 @@ func suiteOf(req reports.Requirement, res *reports.Result, superseded bool) juni
 	case res.Verdict == reports.Pass:
 	case res.Verdict == reports.NotApplicable || res.Verdict == reports.NotRun:
 		c.Skipped, s.Skipped = outcome, 1
-	case decidesNothing(req, res.Verdict):
+	case decidesNothing(j, res.Verdict):
 		outcome.Message = "informative, decides nothing: " + outcome.Message
 		c.Skipped, s.Skipped = outcome, 1
 	case res.Verdict == reports.Fail || res.Verdict == reports.ConditionalFail:
@@ -144,10 +145,10 @@ func suiteOf(req reports.Requirement, res *reports.Result, superseded bool) juni
 	return s
 }
 
-// decidesNothing reports whether the overall verdict is the same without the
-// result: see reports.Run.Judge.
-func decidesNothing(req reports.Requirement, v reports.Verdict) bool {
-	return req.Class == reports.Optional && v != reports.Error
+// decidesNothing reports whether the overall verdict is the same without a result of
+// that verdict: see reports.Run.Judge.
+func decidesNothing(j reports.Judgement, v reports.Verdict) bool {
+	return !j.Decides && v != reports.Error
 }
 
 // fault adds a case about the run as a whole, which keeps it red in every viewer.

@@ -16,9 +16,9 @@ import (
 	"plumbline/reports/hdr"
 )
 
-// maxSummary bounds what is read: a summary holds figures and findings, not
+// MaxSummary bounds what is read, in bytes: a summary holds figures and findings, not
 // records, so anything larger is not a summary.
-const maxSummary = 256 << 20
+const MaxSummary = 256 << 20
 
 // RefusedError says why a summary is not read and what its reader can do. Nothing
 // of a summary that is refused is used.
@@ -53,12 +53,12 @@ const (
 // program or of another version of the schema, has unknown fields or trailing
 // data, or an overall verdict that the results do not give, is a *RefusedError.
 func Read(r io.Reader) (*reports.Run, error) {
-	content, err := io.ReadAll(io.LimitReader(r, maxSummary+1))
+	content, err := io.ReadAll(io.LimitReader(r, MaxSummary+1))
 	if err != nil {
 		return nil, fmt.Errorf("render: read run: %w", err)
 	}
-	if len(content) > maxSummary {
-		return nil, &RefusedError{Why: tooLarge("more than " + bytesText(maxSummary)), Mend: mendForeign}
+	if len(content) > MaxSummary {
+		return nil, &RefusedError{Why: tooLarge("more than " + bytesText(MaxSummary)), Mend: mendForeign}
 	}
 	run, err := parse(content)
 	if err != nil {
@@ -155,7 +155,7 @@ func shorten(text string) string {
 }
 
 func tooLarge(size string) string {
-	return fmt.Sprintf("it has %s; a summary holds figures, not records, and at most %s", size, bytesText(maxSummary))
+	return fmt.Sprintf("it has %s; a summary holds figures, not records, and at most %s", size, bytesText(MaxSummary))
 }
 
 // Load reads summary.json of a run directory, as Read does. It also refuses a run
@@ -172,7 +172,7 @@ func Load(dir string) (*reports.Run, error) {
 		return nil, fmt.Errorf("render: load run: %w", err)
 	case !info.Mode().IsRegular():
 		return nil, &RefusedError{Path: path, Why: "it is no plain file but " + info.Mode().Type().String(), Mend: mendDamaged}
-	case info.Size() > maxSummary:
+	case info.Size() > MaxSummary:
 		return nil, &RefusedError{Path: path, Why: tooLarge(bytesText(info.Size())), Mend: mendForeign}
 	}
 	f, err := os.Open(path)

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"plumbline/reports"
@@ -19,7 +20,7 @@ func lead(run *reports.Run) string {
 	case reports.Pass:
 		return praise(run, name)
 	case reports.Fail:
-		return fmt.Sprintf("%s does not meet %d of %d requirements%s.", name, c.By[reports.Fail], c.Total, scope(run))
+		return fmt.Sprintf("%s does not meet %d of %d requirements%s.", name, c.By[reports.Fail], c.Total, scope(run)) + worth(run, " They are all informative: none is required.")
 	case reports.Error:
 		return "The test equipment failed. This run makes no statement about " + name + "."
 	case reports.Inconclusive:
@@ -42,6 +43,9 @@ func praise(run *reports.Run, name string) string {
 		text = name + " meets everything required of it, demonstrated at the stated confidence."
 	case run.Deselected != nil:
 		text = name + " met everything required of it that was selected. Nothing is said about the rest."
+		if unasked := worth(run, " It is all informative: nothing of it is required."); unasked != "" {
+			text = name + " met everything that was selected. Nothing is said about the rest." + unasked
+		}
 	}
 	if n := informative(run); n > 0 {
 		text += fmt.Sprintf(" Of the informative requirements, which decide nothing, %d did not pass.", n)
@@ -57,11 +61,19 @@ func scope(run *reports.Run) string {
 	return ""
 }
 
-// deciding counts the requirements that decide: those that are not optional.
+// worth is text where all that was selected, and so decides, is informative, else "".
+func worth(run *reports.Run, text string) string {
+	if run.Deselected == nil || slices.ContainsFunc(run.Requirements, func(r reports.Requirement) bool { return r.Class != reports.Optional }) {
+		return ""
+	}
+	return text
+}
+
+// deciding counts the requirements that decide.
 func deciding(run *reports.Run) reports.Counts {
 	c := reports.Counts{By: map[reports.Verdict]int{}}
 	for _, j := range run.Judgements() {
-		if j.Requirement.Class != reports.Optional {
+		if j.Decides {
 			c.Total++
 			c.By[j.Verdict]++
 		}
@@ -69,7 +81,7 @@ func deciding(run *reports.Run) reports.Counts {
 	return c
 }
 
-// informative counts the optional requirements that did not pass.
+// informative counts the requirements that decide nothing and did not pass.
 func informative(run *reports.Run) int {
 	all, counted := run.Count(), deciding(run)
 	passed := func(c reports.Counts) int { return c.By[reports.Pass] + c.By[reports.NotApplicable] }

@@ -103,7 +103,7 @@ func rank(code int) int {
 func OfRun(run *reports.Run) int {
 	codes := []int{run.Judge().ExitCode()}
 	for _, j := range run.Judgements() {
-		if j.Requirement.Class != reports.Optional && j.Verdict == reports.Inconclusive && j.Reason == reports.ReasonSUT {
+		if j.Decides && j.Verdict == reports.Inconclusive && j.Reason == reports.ReasonSUT {
 			codes = append(codes, reports.ExitUnavailable)
 		}
 	}

@@ -81,11 +81,22 @@ func TestOfRun(t *testing.T) {
 	optionalError := run(result("A-1", reports.Pass), result("OPT-1", reports.Error))
 	optionalError.Requirements = optional.Requirements
 
+	informative := func(v reports.Verdict) reports.Run {
+		r := run(result("OPT-1", v))
+		r.Requirements, r.Deselected = optional.Requirements, &reports.Deselection{Filter: "OPT"}
+		return r
+	}
+	absent := informative(reports.Inconclusive)
+	absent.Results[0].Reason = reports.ReasonSUT
+
 	cases := []struct {
 		name string
 		run  reports.Run
 		want int
 	}{
+		{"selected informative ones passed", informative(reports.Pass), 0},
+		{"selected informative ones failed", informative(reports.Fail), 1},
+		{"selected informative ones, and nobody was there", absent, 4},
 		{"zero value", reports.Run{}, 3},
 		{"all passed", run(result("A-1", reports.Pass)), 0},
 		{"only N/A", notApplicable, 3},
