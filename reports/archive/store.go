@@ -60,7 +60,6 @@ const (
 const (
 	maxDepth   = 3
 	maxFolders = 100_000
-	maxSummary = 256 << 20
 )
 
 // clockSlack is by how much the wall clock may be corrected within a run.
@@ -176,8 +175,8 @@ func (l *Loader) parse(dir string, info fs.FileInfo) parsed {
 	case !info.Mode().IsRegular():
 		p.why = render.SummaryFile + " is no regular file"
 		return p
-	case info.Size() > maxSummary:
-		p.why = fmt.Sprintf("%s has %d bytes; no summary is larger than %d", render.SummaryFile, info.Size(), maxSummary)
+	case info.Size() > render.MaxSummary:
+		p.why = fmt.Sprintf("%s has %d bytes; no summary is larger than %d", render.SummaryFile, info.Size(), render.MaxSummary)
 		return p
 	}
 	f, err := os.Open(filepath.Join(l.root, filepath.FromSlash(dir), render.SummaryFile))
@@ -205,7 +204,7 @@ func misread(f *os.File, err error) string {
 	var head struct {
 		Schema *string `json:"schema"`
 	}
-	if _, seek := f.Seek(0, io.SeekStart); seek == nil && json.NewDecoder(io.LimitReader(f, maxSummary)).Decode(&head) == nil {
+	if _, seek := f.Seek(0, io.SeekStart); seek == nil && json.NewDecoder(io.LimitReader(f, render.MaxSummary)).Decode(&head) == nil {
 		switch {
 		case head.Schema == nil:
 			return "foreign: " + render.SummaryFile + " names no schema"

@@ -16,6 +16,9 @@ import (
 func (c *checking) checkBeside(ctx context.Context, v *Verification) error {
 	signed := c.run.Finished
 	if len(c.beside) == 0 {
+		if err := c.trust.issuedBy(EnvelopeFile, signed); err != nil {
+			return err
+		}
 		return c.keys.good(EnvelopeFile, c.public, ForReports, signed)
 	}
 	contents := map[string][]byte{EnvelopeFile: c.envelope}
@@ -44,6 +47,9 @@ func (c *checking) checkBeside(ctx context.Context, v *Verification) error {
 		return err
 	}
 	if contents[CertificateFile] == nil {
+		if err := c.trust.issuedBy(DetailFile, v.Issued); err != nil {
+			return err
+		}
 		return d.uncertified()
 	}
 	if err := c.checkCertificate(ctx, contents, d, v); err != nil {

@@ -269,18 +269,18 @@ func lies() []tampering {
 			forge(t, dir, CertificateFile, l.signer.Key, PayloadType, substitute(from, to))
 		}
 	}
-	decades := func(l *lab) Trust {
+	later := func(l *lab) Trust {
 		trust := l.trust()
-		trust.At = epoch.AddDate(14, 6, 0)
+		trust.At = epoch.AddDate(8, 6, 0)
 		return trust
 	}
 	refused := func(name string, change func(*testing.T, string, *lab), words string) tampering {
 		return tampering{name, change, nil, CertificateFile, ReasonContradiction, words}
 	}
 	return []tampering{
-		{"a day of a key for a certificate in decades", lie(func(c *reports.Certificate) {
-			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(14, 0, 0), c.NotAfter.AddDate(14, 0, 0)
-		}), decades, CertificateFile, ReasonContradiction, "plumbline_not_after"},
+		{"a day of a key for a certificate years later", lie(func(c *reports.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(8, 0, 0), c.NotAfter.AddDate(8, 0, 0)
+		}), later, CertificateFile, ReasonContradiction, "plumbline_not_after"},
 		refused("a period longer everywhere", lie(func(c *reports.Certificate) { c.NotAfter = c.NotAfter.AddDate(99, 0, 0) }), `"2126-`),
 		refused("another moment of verification", forged(`"timeVerified":"2026`, `"timeVerified":"2025`), "timeVerified"),
 		refused("a level of another profile", forged("PLUMBLINE_PROFILE_CI_1_0", "PLUMBLINE_PROFILE_INDUSTRY_1_0"), "verifiedLevels"),

@@ -11,10 +11,12 @@ import (
 	"slices"
 
 	"plumbline/reports"
+	"plumbline/reports/render"
 )
 
-// maxSealFile bounds the manifest, the envelope and the key file.
-const maxSealFile = 64 << 20
+// maxSealFile bounds each file of the seal, and the summary: what is rendered and read
+// again can be verified, too.
+const maxSealFile = render.MaxSummary
 
 // CheckFiles compares a run directory with its manifest, without looking at the
 // signature: every file has the digest it had, none is missing, none was added.

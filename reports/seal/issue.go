@@ -101,8 +101,9 @@ func (s Signer) Check(ctx context.Context, at time.Time) error {
 // VERIFY.md, the key list, Sigstore bundles when there is a P-256 key and, when
 // the run is certified and the key may certify, the certificate with its page
 // and its record for a public list. It never writes a certificate for any other
-// run, and removes one that lies there. The same run, keys and terms give the
-// same bytes.
+// run, and removes one that lies there. A run that earned one and gets none says why
+// from then on (reports.Run.Uncertified), and its reports are written again. The same
+// run, keys and terms give the same bytes.
 func Issue(ctx context.Context, dir string, signer Signer, terms Terms, run *reports.Run) (*Issued, error) {
 	terms.Issued = terms.Issued.UTC().Truncate(time.Second)
 	if err := fit(dir, run); err != nil {
@@ -121,6 +122,9 @@ func Issue(ctx context.Context, dir string, signer Signer, terms Terms, run *rep
 	}
 	out := &Issued{ID: issue.ID}
 	if out.Certificate, out.Why, err = certify(records, run, issue); err != nil {
+		return nil, err
+	}
+	if err := tellUncertified(dir, out, run); err != nil {
 		return nil, err
 	}
 	s, err := listShown(ctx, dir, signer, out, run)
@@ -149,7 +153,20 @@ func listShown(ctx context.Context, dir string, signer Signer, out *Issued, run 
 		return s, nil
 	}
 	out.Certificate, out.Why = nil, fmt.Sprintf("evidence %q changed after it was judged", changed)
+	if err := tellUncertified(dir, out, run); err != nil {
+		return nil, err
+	}
 	return listShown(ctx, dir, signer, out, run)
+}
+
+// tellUncertified writes the reports again where the run earned a certificate and gets
+// none: none of them may call it certified.
+func tellUncertified(dir string, out *Issued, run *reports.Run) error {
+	if out.Certificate != nil || !run.Certified() {
+		return nil
+	}
+	run.Uncertified = out.Why
+	return render.All(dir, run)
 }
 
 // changedEvidence names the first file that the run calls evidence and that is

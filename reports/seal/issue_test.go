@@ -320,6 +320,20 @@ func TestSignerIsChecked(t *testing.T) {
 	if err != nil || out.Certificate != nil || !strings.Contains(out.Why, "wrong purpose") {
 		t.Errorf("a key for reports: %+v, %v", out, err)
 	}
+	// No form of the report calls it certified then, and all that is signed agrees.
+	if badge := string(get(t, dir, render.BadgeFile)); !strings.Contains(badge, ": PASS, not certified<") {
+		t.Errorf("its badge says %s", badge)
+	}
+	read, err := render.Load(dir)
+	if err != nil || read.Certified() || read.Uncertified != out.Why {
+		t.Errorf("its summary: %+v, %v", read, err)
+	}
+	if page := string(get(t, dir, render.HTMLFile)); !strings.Contains(page, "without a certificate: wrong purpose") {
+		t.Error("its page does not say why it has no certificate")
+	}
+	if v, err := Check(t.Context(), dir, l.trust()); err != nil || v.Certificate != "" || v.Result != resultWarned {
+		t.Errorf("it verifies as %+v, %v", v, err)
+	}
 }
 
 // TestEveryItemOf17025 walks the list of ISO/IEC 17025, 7.8.2.1, for a certified
@@ -378,6 +392,9 @@ func TestEvidenceThatChanged(t *testing.T) {
 	}
 	_, err = Check(t.Context(), dir, l.trust())
 	wantProblem(t, err, summaryFile, ReasonContradiction)
+	if badge := string(get(t, dir, render.BadgeFile)); !strings.Contains(badge, ": PASS, not certified<") {
+		t.Errorf("its badge says %s", badge)
+	}
 }
 
 // TestOtherSchemas: a directory of another version is named as such, not as damage.

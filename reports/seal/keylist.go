@@ -249,7 +249,33 @@ func (l *KeyList) validate() error {
 		}
 		errs = append(errs, r.validate(MaxRigKeyLife))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.validReferences()...)...)
+}
+
+// validReferences reports keys that name others which are not listed, or not what they
+// are said to be: who revokes a key revokes its pair.
+func (l *KeyList) validReferences() (errs []error) {
+	if l.Root.Pair != "" || l.Root.ReplacedBy != "" {
+		errs = append(errs, errors.New("the root names a pair or a successor; it has neither"))
+	}
+	place := map[string]int{}
+	for i, r := range l.Keys {
+		place[r.ID] = i
+	}
+	for i, r := range l.Keys {
+		if r.Pair != "" {
+			at, listed := place[r.Pair]
+			if !listed || l.Keys[at].Pair != r.ID || l.Keys[at].Algorithm == r.Algorithm {
+				errs = append(errs, fmt.Errorf("key %s: its pair %q is no listed key of the other algorithm that names it in turn", r.ID, r.Pair))
+			}
+		}
+		if r.ReplacedBy != "" {
+			if at, listed := place[r.ReplacedBy]; !listed || at <= i || l.Keys[at].Algorithm != r.Algorithm {
+				errs = append(errs, fmt.Errorf("key %s: it is said to be replaced by %q, which is no listed key of its algorithm that was made later", r.ID, r.ReplacedBy))
+			}
+		}
+	}
+	return errs
 }
 
 func (r KeyRecord) validate(longest time.Duration) error {

@@ -58,7 +58,15 @@ func TestKeyListRefuses(t *testing.T) {
 		"revoked for no reason": {func(_ *testing.T, l *KeyList) {
 			l.Keys[0].Revoked = &Revocation{At: epoch, Reason: "because"}
 		}, "unknown reason"},
-		"revoked at no time": {func(_ *testing.T, l *KeyList) { l.Keys[0].Revoked = &Revocation{Reason: Retired} }, "lacks its date"},
+		"revoked at no time":       {func(_ *testing.T, l *KeyList) { l.Keys[0].Revoked = &Revocation{Reason: Retired} }, "lacks its date"},
+		"root with a pair":         {func(_ *testing.T, l *KeyList) { l.Root.Pair = l.Keys[0].ID }, "it has neither"},
+		"root that was replaced":   {func(_ *testing.T, l *KeyList) { l.Root.ReplacedBy = l.Keys[0].ID }, "it has neither"},
+		"pair of nobody":           {func(_ *testing.T, l *KeyList) { l.Keys[0].Pair = l.Root.ID }, "no listed key of the other algorithm"},
+		"pair of itself":           {func(_ *testing.T, l *KeyList) { l.Keys[0].Pair = l.Keys[0].ID }, "no listed key of the other algorithm"},
+		"pair that names nobody":   {func(_ *testing.T, l *KeyList) { l.Keys[0].Pair, l.Keys[1].Pair = l.Keys[1].ID, "" }, "names it in turn"},
+		"replaced by nobody":       {func(_ *testing.T, l *KeyList) { l.Keys[0].ReplacedBy = "0123" }, "made later"},
+		"replaced by itself":       {func(_ *testing.T, l *KeyList) { l.Keys[0].ReplacedBy = l.Keys[0].ID }, "made later"},
+		"replaced by another sort": {func(_ *testing.T, l *KeyList) { l.Keys[0].ReplacedBy = l.Keys[1].ID }, "made later"},
 		"root of another": {func(t *testing.T, l *KeyList) {
 			t.Helper()
 			r, err := NewKeyRecord(newEd25519(t).Public(), []Purpose{ForKeys}, epoch, epoch.AddDate(10, 0, 0))

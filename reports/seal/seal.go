@@ -56,6 +56,9 @@ func fit(dir string, run *reports.Run) error {
 	if err != nil {
 		return fmt.Errorf("seal: %w (render the run first)", err)
 	}
+	if len(have) > maxSealFile {
+		return fmt.Errorf("seal: %s in %q has %d bytes, and nobody reads more than %d of it", summaryFile, dir, len(have), maxSealFile)
+	}
 	var want bytes.Buffer
 	if err := render.JSON(&want, run); err != nil {
 		return err

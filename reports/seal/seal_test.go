@@ -313,3 +313,22 @@ func TestSealRefuses(t *testing.T) {
 		t.Errorf("sealed under an ended context: %v", err)
 	}
 }
+
+// TestASummaryThatIsReadIsVerifiedToo: what every other command reads of a run is not too
+// large for verify.
+func TestASummaryThatIsReadIsVerifiedToo(t *testing.T) {
+	dir := t.TempDir()
+	const size = 65 << 20
+	put(t, dir, summaryFile, nil)
+	if err := os.Truncate(filepath.Join(dir, summaryFile), size); err != nil { // sparse
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if content, err := readSmall(root, summaryFile); err != nil || len(content) != size {
+		t.Errorf("%d bytes, %v", len(content), err)
+	}
+}

@@ -57,6 +57,9 @@ func CheckSingle(ctx context.Context, path string, trust Trust) (*Single, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := k.vouching(); err != nil {
+		return nil, err
+	}
 	public, err := k.signer(e, nil)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,12 @@ func CheckSingle(ctx context.Context, path string, trust Trust) (*Single, error)
 	if list := k.naming(s.KeyID); list != nil {
 		s.Root, s.List = list.Root.ID, list.Sequence
 	}
-	if s.Kind == ForCertificates && !trust.At.IsZero() {
+	switch {
+	case s.Kind != ForCertificates:
+		if err := trust.issuedBy(file, s.Issued); err != nil {
+			return nil, err
+		}
+	case !trust.At.IsZero():
 		if err := (summary{NotBefore: s.Issued, NotAfter: s.NotAfter}).period(file, trust.At); err != nil {
 			return nil, err
 		}

@@ -22,6 +22,14 @@ type Trust struct {
 	At   time.Time         // the moment for which the question is asked; zero: periods are not looked at
 }
 
+// issuedBy refuses what was not issued yet at the moment that is asked for.
+func (t Trust) issuedBy(file string, issued time.Time) error {
+	if t.At.IsZero() || !t.At.Before(issued) {
+		return nil
+	}
+	return &Error{File: file, Reason: ReasonNotYet, Detail: fmt.Sprintf("it is dated %s, asked was %s", date(issued), date(t.At))}
+}
+
 // pinned reports whether anything outside the directory says who may sign.
 func (t Trust) pinned() bool { return t.Key != nil || t.Root != nil }
 
@@ -65,6 +73,22 @@ func newKeys(ctx context.Context, root *os.Root, trust Trust) (*keys, error) {
 		k.list = list
 	}
 	return k, nil
+}
+
+// vouching refuses a list whose root is not valid at the moment that is asked for. Who
+// pins a key takes nobody's word for it.
+func (k *keys) vouching() error {
+	at := k.trust.At
+	if k.list == nil || k.trust.Key != nil || at.IsZero() {
+		return nil
+	}
+	switch root := k.list.Root; {
+	case at.Before(root.ValidFrom):
+		return &Error{File: KeysFile, Reason: ReasonNotYet, Detail: fmt.Sprintf("its root is valid from %s, asked was %s", date(root.ValidFrom), date(at))}
+	case !at.Before(root.ValidUntil):
+		return &Error{File: KeysFile, Reason: ReasonExpired, Detail: fmt.Sprintf("its root was valid until %s, asked was %s", date(root.ValidUntil), date(at))}
+	}
+	return nil
 }
 
 // vouched refuses to guess when a root is pinned and no list of it is at hand.

@@ -71,7 +71,8 @@ func Verify(ctx context.Context, dir string, pinned ed25519.PublicKey) (*Verific
 // predicate type, the digest of every file, missing, additional and special
 // files, that the statement says what summary.json says, every statement and
 // bundle signed beside it, that each key was good for its purpose at the date of
-// the signature, and that a certificate holds at trust.At.
+// the signature, and that at trust.At the root that vouches for it was valid, all of
+// it was issued and a certificate holds.
 //
 // Every failure is an *Error that names file and reason; several failing files
 // are joined. Check reads every file of the directory and writes nothing.
@@ -146,6 +147,9 @@ func openReport(ctx context.Context, root *os.Root, trust Trust) (*checking, err
 		return nil, err
 	}
 	if c.keys, err = newKeys(ctx, root, trust); err != nil {
+		return nil, err
+	}
+	if err = c.keys.vouching(); err != nil {
 		return nil, err
 	}
 	if c.public, err = c.keys.signer(e, stored); err != nil {

@@ -137,7 +137,7 @@ func certificate(s streams, out *campaign.Outcome, err error) {
 	case out.Issued == nil || err != nil:
 	case out.Issued.Certificate != nil:
 		fmt.Fprintf(s.out, "certificate %s: %s\n", console.Clean(out.Issued.ID), filepath.Join(out.Dir, render.CertificateFile))
-	case out.Run.Certified():
+	case out.Run.Uncertified != "":
 		fmt.Fprintf(s.out, "no certificate: %s\n", console.Clean(out.Issued.Why))
 	}
 }

@@ -67,6 +67,9 @@ func keyError(err error) error {
 		return exit.With(reports.ExitVerify, err, damaged.Reason.Mend())
 	case errors.Is(err, keystore.ErrEmpty):
 		return exit.Usage(err, "plumbline key new makes the first key and the root")
+	case errors.Is(err, keystore.ErrLost):
+		return exit.Usage(err, "put back the newest "+seal.KeysFile+" of this root, from a backup, from whom it was published to or from the newest run directory that it signed "+
+			"(plumbline key list shows its number); when there never was one, remove the root's two files and let key new make another")
 	case errors.Is(err, keystore.ErrNoRoot):
 		return exit.Usage(err, "do it where the root's private key is, or name it with --root")
 	case errors.Is(err, keystore.ErrUnknown):

@@ -62,7 +62,7 @@ Exit code 6 when anything is wrong; every failing file is named, with the reason
 	// PLUMBLINE_KEY is the private key of certify and run.
 	flags.Lookup("key").Annotations = map[string][]string{envName: {publicKeyVariable}}
 	flags.StringVar(&f.keys, "keys", "", "folder with the signer's "+keystore.RootPublicFile+" and his newest "+seal.KeysFile)
-	flags.StringVar(&f.at, "at", "", "ask what held at that time (2027-01-31 or 2027-01-31T12:00:00Z); without it now")
+	flags.StringVar(&f.at, "at", "", "ask what held at that time (2027-01-31 or 2027-01-31T12:00:00Z): what was issued by then, and whether its root and a certificate were valid; without it now")
 	flags.StringArrayVar(&f.artifacts, "artifact", nil, "a file that must be one of those tested, for example the bridge that you run; may be repeated")
 	flags.BoolVar(&f.recompute, "recompute", false, "judge the run again from its records as well, and compare")
 	return cmd

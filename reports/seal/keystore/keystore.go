@@ -44,6 +44,7 @@ var (
 	ErrUnknown = errors.New("keystore: no such key")
 	ErrBusy    = errors.New("keystore: another command changes the list")
 	ErrNoKey   = errors.New("keystore: no key that may sign now")
+	ErrLost    = errors.New("keystore: the key list is lost") // the root has been there before, and its list is not
 )
 
 // Store is a folder of keys. Make one with Open; it holds nothing open.
@@ -78,17 +79,25 @@ type Made struct {
 }
 
 // List returns the key list, checked against root.pub.pem; ErrEmpty when there
-// is none.
+// is neither, ErrLost when there is a root without it.
 func (s *Store) List(ctx context.Context) (*seal.KeyList, error) {
 	content, root, err := s.Published()
 	if err != nil {
 		return nil, err
+	}
+	if content == nil {
+		return nil, s.lost(RootPublicFile)
 	}
 	list, err := seal.OpenKeys(ctx, content, root)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %q: %w", s.dir, err)
 	}
 	return list, nil
+}
+
+// lost says that the list of a root is not there.
+func (s *Store) lost(root string) error {
+	return fmt.Errorf("%w: %s is missing in %q, where the root is not new (%s)", ErrLost, seal.KeysFile, s.dir, root)
 }
 
 // Published returns what a verifier is given: the key list in its file form and
@@ -188,13 +197,14 @@ func (s *Store) Find(ctx context.Context, id string) ([]seal.KeyRecord, error) {
 }
 
 // change reads the list, lets edit change it, and publishes the result with the
-// next number. The new file is made before the old one is read, and so keeps
-// another command out.
+// next number. The new file is made before anything is read, and so keeps another
+// command out.
 func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.KeyList, *Made) error) (made *Made, err error) {
-	made = &Made{}
-	root, err := s.openRoot(mayMakeRoot, made)
-	if err != nil {
+	if err := s.findRoot(mayMakeRoot); err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("keystore: %w", err)
 	}
 	path := filepath.Join(s.dir, seal.KeysFile)
 	next, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: a key list is for others to read
@@ -204,6 +214,7 @@ func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.Ke
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
+	made = &Made{}
 	defer func() {
 		if closed := next.Close(); err == nil {
 			err = closed
@@ -212,19 +223,11 @@ func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.Ke
 			err = os.Rename(path+".new", path)
 		}
 		if err != nil {
-			err = errors.Join(err, os.Remove(path+".new"), s.drop(made.Files))
+			err = errors.Join(err, os.Remove(path+".new"), s.undo(made))
 			made = nil
 		}
 	}()
-	list, err := s.current(ctx, root)
-	if err != nil {
-		return made, err
-	}
-	if err := edit(list, made); err != nil {
-		return made, err
-	}
-	made.Root = list.Root.ID
-	content, err := seal.SignKeys(ctx, root, list)
+	content, err := s.next(ctx, edit, made)
 	if err != nil {
 		return made, err
 	}
@@ -232,6 +235,33 @@ func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.Ke
 		return made, fmt.Errorf("keystore: %w", err)
 	}
 	return made, next.Sync()
+}
+
+// next is the list as edit changes it, in its file form.
+func (s *Store) next(ctx context.Context, edit func(*seal.KeyList, *Made) error, made *Made) ([]byte, error) {
+	root, err := s.openRoot(made)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.current(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	if err := edit(list, made); err != nil {
+		return nil, err
+	}
+	made.Root = list.Root.ID
+	return seal.SignKeys(ctx, root, list)
+}
+
+// undo removes what was made for a list that was not published, the root too where it
+// is new: it has signed nothing that anybody has seen.
+func (s *Store) undo(made *Made) error {
+	paths := made.Files
+	if made.NewRoot {
+		paths = append(paths, s.root, filepath.Join(s.dir, RootPublicFile))
+	}
+	return s.drop(paths)
 }
 
 // current is the published list with the next number, or the first of a new root.
@@ -260,34 +290,40 @@ func (s *Store) current(ctx context.Context, root ed25519.PrivateKey) (*seal.Key
 	return &seal.KeyList{Schema: seal.KeysSchema, Sequence: 1, Issued: now, Root: record, Keys: []seal.KeyRecord{}}, nil
 }
 
-// openRoot reads the root's private key, or makes it where nothing is yet.
-func (s *Store) openRoot(mayMake bool, made *Made) (ed25519.PrivateKey, error) {
+// findRoot returns why there is no root and may none be made.
+func (s *Store) findRoot(mayMake bool) error {
 	_, err := os.Stat(s.root)
 	_, published := os.Stat(filepath.Join(s.dir, RootPublicFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		switch {
-		case published == nil:
-			return nil, fmt.Errorf("%w: %q is missing", ErrNoRoot, s.root)
-		case !mayMake:
-			return nil, fmt.Errorf("%w in %q", ErrEmpty, s.dir)
-		}
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil
+	case published == nil:
+		return fmt.Errorf("%w: %q is missing", ErrNoRoot, s.root)
+	case !mayMake:
+		return fmt.Errorf("%w in %q", ErrEmpty, s.dir)
 	}
-	root, created, err := seal.OpenKey(s.root)
-	if err != nil {
+	return nil
+}
+
+// openRoot reads the root's private key, or makes it where nothing is yet. One that is
+// not new has published a list: without that nobody knows whom it vouched for, and what
+// it revoked would be good again.
+func (s *Store) openRoot(made *Made) (root ed25519.PrivateKey, err error) {
+	if root, made.NewRoot, err = seal.OpenKey(s.root); err != nil {
 		return nil, err
 	}
-	made.NewRoot = created
-	if published == nil {
+	if _, err := os.Stat(filepath.Join(s.dir, seal.KeysFile)); errors.Is(err, fs.ErrNotExist) && !made.NewRoot {
+		return nil, s.lost(s.root)
+	}
+	public := filepath.Join(s.dir, RootPublicFile)
+	if _, err := os.Stat(public); err == nil {
 		return root, nil
 	}
 	content, err := seal.MarshalPublicKey(root.Public())
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keystore: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, RootPublicFile), content, 0o644); err != nil { //nolint:gosec // G306: a public key
+	if err := os.WriteFile(public, content, 0o644); err != nil { //nolint:gosec // G306: a public key
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
 	return root, nil

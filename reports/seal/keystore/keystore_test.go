@@ -237,6 +237,75 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestALostListIsNotBegunAnew: a root that is not new has published a list, and what it
+// revoked would be good again without it.
+func TestALostListIsNotBegunAnew(t *testing.T) {
+	s, c, dir := newStore(t)
+	made := mustNew(t, s)
+	if _, err := s.Revoke(t.Context(), made.Keys[0].ID, epoch, seal.Compromised); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, seal.KeysFile)
+	newest, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, s *Store, folder string) {
+		t.Helper()
+		before := names(t, folder)
+		if _, err := s.New(t.Context(), request()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), seal.KeysFile) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if after := names(t, folder); !slices.Equal(before, after) {
+			t.Errorf("%s: %v became %v", what, before, after)
+		}
+	}
+	refused("the list alone is lost", s, dir)
+	if _, err := s.Revoke(t.Context(), made.Keys[0].ID, epoch, seal.Retired); !errors.Is(err, ErrLost) {
+		t.Errorf("revoke: %v", err)
+	}
+	elsewhere := t.TempDir()
+	refused("the whole folder, and the root is kept elsewhere", Open(elsewhere, filepath.Join(dir, RootFile), c.read), elsewhere)
+	// Put back, it goes on where it was.
+	if err := os.WriteFile(path, newest, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustNew(t, s)
+	if list, err := s.List(t.Context()); err != nil || list.Sequence != 3 || list.Keys[0].Revoked == nil {
+		t.Errorf("put back: %+v, %v", list, err)
+	}
+}
+
+// names lists the files of a folder.
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// TestAFirstKeyThatFailedLeavesNoRoot: else the next try would miss the list of it.
+func TestAFirstKeyThatFailedLeavesNoRoot(t *testing.T) {
+	s, _, dir := newStore(t)
+	long := request()
+	long.Life = 2 * seal.MaxRigKeyLife
+	if _, err := s.New(t.Context(), long); err == nil {
+		t.Fatal("a key for two years was made")
+	}
+	if left := names(t, dir); len(left) != 0 {
+		t.Errorf("it left %v", left)
+	}
+	mustNew(t, s)
+}
+
 // TestRootElsewhere: the root's private key may lie on a medium of its own.
 func TestRootElsewhere(t *testing.T) {
 	c := &clock{now: epoch}

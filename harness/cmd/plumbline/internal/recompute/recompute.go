@@ -142,8 +142,8 @@ func (c *Comparison) compare(dir string, text []byte, again *reports.Run) {
 }
 
 // complete takes from the summary what no file gives, and the digests from the
-// files themselves. A run that calls itself partial although its files do not is
-// believed: it can only be worse for that.
+// files themselves. A run that calls itself partial, or without the certificate that
+// it earned, although its files do not is believed: it can only be worse for that.
 func (c *Comparison) complete(dir string, again *reports.Run) {
 	again.Tool, again.Environment, again.Finished = c.Run.Tool, c.Run.Environment, c.Run.Finished
 	evidence, err := spec.Evidence(dir)
@@ -154,6 +154,9 @@ func (c *Comparison) complete(dir string, again *reports.Run) {
 		again.Partial = c.Run.Partial
 	}
 	again.Overall = again.Judge()
+	if again.Earned() {
+		again.Uncertified = c.Run.Uncertified
+	}
 }
 
 // leaveOut takes from again what a summary of an earlier version does not show at
