@@ -67,9 +67,9 @@ func (l *Lines) takeNULs(p []byte) []byte {
 	return p[n:]
 }
 
-// take appends part of a line, up to the bound.
+// take appends part of a line, up to the bound. What is skipped counts for no
+// frame, however the stream was cut into pieces.
 func (l *Lines) take(p []byte, emit func(Frame)) {
-	l.bytes += len(p)
 	l.pos += int64(len(p))
 	if l.skipping || len(p) == 0 {
 		return
@@ -78,11 +78,12 @@ func (l *Lines) take(p []byte, emit func(Frame)) {
 	if limit <= 0 {
 		limit = DefaultMaxLine
 	}
-	if len(l.line)+len(p) <= limit {
-		l.line = append(l.line, p...)
+	kept := p[:min(len(p), limit-len(l.line))]
+	l.line = append(l.line, kept...)
+	l.bytes += len(kept)
+	if len(kept) == len(p) {
 		return
 	}
-	l.line = append(l.line, p[:limit-len(l.line)]...)
 	emit(l.frame(l.line, fmt.Sprintf("longer than %d bytes without a line end", limit)))
 	l.line, l.bytes, l.nuls, l.skipping = l.line[:0], 0, 0, true
 }

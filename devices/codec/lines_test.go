@@ -148,3 +148,15 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// TestLongLinesCountAlike: how much of the stream an over-long line took does not hang on how the reads cut it. (FuzzStreams found
+// 5930 bytes at once and 4106 in pieces.)
+func TestLongLinesCountAlike(t *testing.T) {
+	const text = "\x00\x000123456789abcdef\nok\n"
+	for _, chunks := range [][]string{{text}, strings.Split(text, ""), {text[:9], text[9:]}, {text[:10], text[10:]}, {text[:11], text[11:]}} {
+		got := push(&codec.Lines{Max: 8}, chunks...)
+		if len(got) != 2 || got[0].Bytes != 10 || got[0].NULs != 2 || got[1].Bytes != 3 || got[1].Offset != int64(len(text))-3 {
+			t.Errorf("in %d pieces: %+v, want a frame of 2 NULs and 8 bytes, and one of 3", len(chunks), got)
+		}
+	}
+}
