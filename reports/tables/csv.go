@@ -6,10 +6,10 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"plumbline/reports/internal/plain"
 )
@@ -17,9 +17,10 @@ import (
 // CSV writes rows of one type as CSV by RFC 4180, in UTF-8 without a byte order
 // mark: a header, lines that end in CR LF, quotes where they are needed.
 //
-// Text is one line of visible characters, and one that a spreadsheet would take
-// for a formula begins with an apostrophe. Numbers are written with as many digits
-// as it takes to read them back; infinities are inf and -inf.
+// Text is one line of visible characters, and what a spreadsheet would take for a
+// formula, at its beginning or behind a semicolon, begins with an apostrophe. Numbers
+// are written with as many digits as it takes to read them back; infinities are inf
+// and -inf.
 type CSV[Row any] struct {
 	w      *csv.Writer
 	fields int
@@ -107,14 +108,12 @@ func figure(f float64) string {
 // formula are the characters that make a spreadsheet calculate what a cell says
 // (OWASP, CSV injection), the full-width ones among them. Tabs and line ends, which
 // do as well, are spaces by then.
-const formula = "=+-@＝＋－＠"
+const formula = "=+@＝＋－＠-" // as a class of a regular expression: the hyphen is last
 
-// inert keeps a spreadsheet from calculating what a text says. Some look behind
-// spaces.
-func inert(text string) string {
-	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, " \u00a0\u3000"))
-	if strings.ContainsRune(formula, first) {
-		return "'" + text
-	}
-	return text
-}
+// formulaAt matches where a cell would begin with one: at the beginning of a text,
+// and behind a semicolon, at which a spreadsheet of half of the world's languages
+// splits lines. Some look behind spaces.
+var formulaAt = regexp.MustCompile("(^|;)([ \u00a0\u3000]*[" + formula + "])")
+
+// inert keeps a spreadsheet from calculating what a text says.
+func inert(text string) string { return formulaAt.ReplaceAllString(text, "$1'$2") }

