@@ -25,13 +25,16 @@ whenever the store changes, and each run that goes on: how far it is, its latest
 
 It listens on this machine only. With another address in --listen everybody who reaches it may read the reports: it knows no
 passwords, so put it behind something that does. Requests for another host name than localhost, a loopback address and those of
---host are refused. It ends with Ctrl-C, with exit code 0.`,
+--host are refused, and so is what a page of another site asks for, unless it is a link that somebody follows. It ends with Ctrl-C, with exit code 0.`,
 		Args: oneArg("a store, which is a folder of run directories"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			server, err := serve.New(args[0], opts)
-			if errors.Is(err, archive.ErrNoStore) {
+			switch {
+			case errors.Is(err, archive.ErrNoStore):
 				return exit.Usage(err, "name a folder of run directories, such as reports/out")
+			case errors.Is(err, serve.ErrHost):
+				return exit.Usage(err, "--host takes the name or address alone, without scheme and port, for example bench.example")
 			}
 			if err != nil {
 				return err
@@ -47,7 +50,7 @@ passwords, so put it behind something that does. Requests for another host name 
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8099", "address to listen on; port 0 takes a free one")
-	cmd.Flags().StringArrayVar(&opts.Hosts, "host", nil, "host name that requests may come for beside localhost; may be repeated")
+	cmd.Flags().StringArrayVar(&opts.Hosts, "host", nil, "host name or address, without a port, that requests may come for beside localhost; may be repeated")
 	addSite(cmd, &opts.Site)
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"plumbline/reports"
@@ -56,35 +57,50 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request, store *archive.Sto
 			http.Redirect(w, r, site.Slug(open.Path)+"/", http.StatusFound) // the links of the page are relative to it
 			return
 		}
-		dir := filepath.Join(store.Root, filepath.FromSlash(open.Path))
+		dir := runDir(store, open)
 		switch what {
 		case "":
-			s.show(w, r, site.FrontPage, func(w io.Writer) error { return page(w, open.Path, dir) })
+			s.show(w, r, site.FrontPage, func(w io.Writer) error { return page(w, open.Path, s.follower(dir)) })
 			return
 		case "events":
-			s.stream(w, r, dir)
+			s.stream(w, r, dir, s.follower(dir))
 			return
 		}
 	}
 	http.Error(w, "No such run goes on. When it has ended, the front page shows its report.", http.StatusNotFound)
 }
 
-// page writes the page as the run is now; it is complete without the stream.
-func page(w io.Writer, name, dir string) error {
-	f := &follower{path: filepath.Join(dir, events.FileName)}
-	if _, err := f.read(); err != nil {
-		return err
+func runDir(store *archive.Store, open archive.Open) string {
+	return filepath.Join(store.Root, filepath.FromSlash(open.Path))
+}
+
+// follower returns the one that follows the run in dir, which all who look on share.
+func (s *Server) follower(dir string) *follower {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.runs[dir]
+	if f == nil {
+		f = &follower{path: filepath.Join(dir, events.FileName)}
+		s.runs[dir] = f
 	}
+	return f
+}
+
+// page writes the page as the run is now; it is complete without the stream.
+func page(w io.Writer, name string, f *follower) error {
 	style := archive.Style()
-	return liveTemplates.ExecuteTemplate(w, "live", map[string]any{
-		"Name": name, "State": &f.state, "Style": template.CSS(style), "StyleHash": archive.Hash(style), //nolint:gosec // our own text
-		"Script": template.JS(liveScript), "ScriptHash": archive.Hash(liveScript), //nolint:gosec // likewise
+	_, err := f.look(-1, func(state *events.State) error {
+		return liveTemplates.ExecuteTemplate(w, "live", map[string]any{
+			"Name": name, "State": state, "Style": template.CSS(style), "StyleHash": archive.Hash(style), //nolint:gosec // our own text
+			"Script": template.JS(liveScript), "ScriptHash": archive.Hash(liveScript), //nolint:gosec // likewise
+		})
 	})
+	return err
 }
 
 // stream sends the state of a run whenever it changed, as server-sent events, until
 // the run has ended and its report is there.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, dir string) {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, dir string, f *follower) {
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
@@ -96,28 +112,36 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, dir string) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	f := &follower{path: filepath.Join(dir, events.FileName)}
 	out := sender{w: w, control: http.NewResponseController(w)}
 	tick := time.NewTicker(s.opts.Poll)
 	defer tick.Stop()
+	seen := -1
+	var id string // of a run that has ended
 	var sent, ended time.Time
 	for {
-		changed, err := f.read()
-		switch {
-		case err != nil:
+		var part bytes.Buffer // sent when the follower is free again: a client may be slow
+		now, err := f.look(seen, func(state *events.State) error {
+			if id = ""; state.Verdict != nil && state.Run != nil {
+				id = state.Run.ID
+			}
+			return liveTemplates.ExecuteTemplate(&part, "state", state)
+		})
+		if err != nil {
 			s.opts.Log.Debug("a run cannot be followed any more", "dir", dir, "error", err)
 			return
-		case changed || sent.IsZero():
-			err, sent = out.state(&f.state), time.Now()
+		}
+		switch {
+		case now != seen:
+			err, seen, sent = out.event("state", part.String()), now, time.Now()
 		case time.Since(sent) >= heartbeat:
 			err, sent = out.comment(), time.Now()
 		}
 		if err != nil {
 			return // the client went away
 		}
-		if f.state.Verdict != nil && f.state.Run != nil {
+		if id != "" {
 			if _, err := os.Stat(filepath.Join(dir, render.SummaryFile)); err == nil {
-				_ = out.event("end", "../../runs/"+site.Slug(f.state.Run.ID)+"/"+site.FrontPage) // the last word; a client that is gone needs none
+				_ = out.event("end", "../../runs/"+site.Slug(id)+"/"+site.FrontPage) // the last word; a client that is gone needs none
 				return
 			}
 			if ended.IsZero() {
@@ -138,14 +162,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, dir string) {
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-}
-
-func (s sender) state(state *events.State) error {
-	var part bytes.Buffer
-	if err := liveTemplates.ExecuteTemplate(&part, "state", state); err != nil {
-		return err
-	}
-	return s.event("state", part.String())
 }
 
 // event sends text as a JSON string, which has no line ends.
@@ -169,64 +185,94 @@ func (s sender) send(text string) error {
 	return s.control.Flush()
 }
 
-// follower reads events.jsonl while it grows.
+// follower reads events.jsonl while it grows, for all who look on.
 type follower struct {
-	path   string
-	offset int64
-	rest   []byte // the line that is still being written
-	state  events.State
+	path string
+
+	mu      sync.Mutex
+	offset  int64
+	rest    []byte // the line that is still being written
+	state   events.State
+	version int // grows whenever the state changes
 }
 
-// Bounds of what is read: a line that is longer is passed over, and of a file that
-// grew by more the rest is for the next time.
+// Bounds of what is held: a line that is longer is passed over, and a file is taken
+// up in pieces.
 const (
 	maxLine  = 1 << 20
-	maxChunk = 16 << 20
+	maxPiece = 1 << 20
 )
 
-// read takes up what was written since, and reports whether that was anything. A file
-// that became shorter is another one: its state begins anew.
-func (f *follower) read() (changed bool, err error) {
+// look takes up all that was written since somebody looked, and calls show with the
+// state unless that is still the version seen. It returns the version that is now.
+// show must not wait: others wait for it.
+func (f *follower) look(seen int, show func(*events.State) error) (version int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.read(); err != nil {
+		return seen, err
+	}
+	if f.version == seen {
+		return seen, nil
+	}
+	return f.version, show(&f.state)
+}
+
+// read takes up what was written since. A file that became shorter is another one:
+// its state begins anew.
+func (f *follower) read() error {
 	info, err := os.Lstat(f.path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !info.Mode().IsRegular() {
-		return false, fmt.Errorf("serve: %q is no regular file: %w", f.path, fs.ErrInvalid)
+		return fmt.Errorf("serve: %q is no regular file: %w", f.path, fs.ErrInvalid)
 	}
 	if info.Size() < f.offset {
-		*f = follower{path: f.path}
-		changed = true
+		f.offset, f.rest, f.state = 0, nil, events.State{}
+		f.version++
 	}
 	if info.Size() == f.offset {
-		return changed, nil
+		return nil
 	}
 	file, err := os.Open(f.path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	fresh, err := io.ReadAll(io.NewSectionReader(file, f.offset, min(info.Size()-f.offset, maxChunk)))
-	if err != nil {
-		return false, err
+	for piece := make([]byte, maxPiece); f.offset < info.Size(); {
+		n, err := file.ReadAt(piece[:min(info.Size()-f.offset, maxPiece)], f.offset)
+		f.offset += int64(n)
+		f.take(piece[:n])
+		if errors.Is(err, io.EOF) {
+			return nil // it became shorter just now
+		}
+		if err != nil {
+			return err
+		}
 	}
-	f.offset += int64(len(fresh))
-	f.rest = append(f.rest, fresh...)
+	return nil
+}
+
+// take applies the whole lines of what follows what was read, and keeps the rest.
+func (f *follower) take(piece []byte) {
+	f.rest = append(f.rest, piece...)
+	text := f.rest
 	for {
-		line, rest, whole := bytes.Cut(f.rest, []byte("\n"))
+		line, rest, whole := bytes.Cut(text, []byte("\n"))
 		if !whole {
 			break
 		}
-		f.rest = rest
+		text = rest
 		if e, err := events.Decode(line); err == nil { // what cannot be read changes nothing
 			f.state.Apply(e)
-			changed = true
+			f.version++
 		}
 	}
-	if len(f.rest) > maxLine {
-		f.rest = nil
+	f.rest = nil
+	if len(text) <= maxLine {
+		f.rest = bytes.Clone(text)
 	}
-	return changed, nil
 }
 
 // toFloat takes the number types that a State holds.

@@ -3,7 +3,8 @@
 // It answers to this machine only unless told otherwise, writes nothing, and builds
 // its pages anew when the store changed. A request that names another host is
 // refused: a page of the web whose name was made to lead here (DNS rebinding) could
-// read the reports otherwise.
+// read the reports otherwise. So is one that a page of another site makes a browser
+// send, unless it is a link that somebody follows.
 package serve
 
 import (
@@ -14,9 +15,11 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -31,7 +34,7 @@ import (
 // Options say how a store is shown. The zero value is useful.
 type Options struct {
 	Site    site.Options
-	Hosts   []string      // names beside localhost and loopback addresses that requests may come for
+	Hosts   []string      // names or addresses, without a port, that requests may come for beside localhost and loopback addresses
 	Refresh time.Duration // the store is looked at anew when a request comes and this is over; 0 means DefaultRefresh
 	Poll    time.Duration // a run that goes on is looked at this often; 0 means DefaultPoll
 	Log     *slog.Logger  // nil discards
@@ -61,10 +64,21 @@ type Server struct {
 	looked time.Time
 	store  *archive.Store
 	files  map[string]site.File
+	runs   map[string]*follower // that go on, by directory: however many look on, a course is read once
 }
+
+// ErrHost says that one of Options.Hosts is no host name or address alone.
+var ErrHost = errors.New("no host name")
 
 // New reads the store at root for the first time.
 func New(root string, opts Options) (*Server, error) {
+	hosts := make([]string, len(opts.Hosts))
+	for i, host := range opts.Hosts {
+		if hosts[i] = hostName(host); hosts[i] == "" || strings.ContainsAny(hosts[i], ":/[]@ ") && !isAddress(hosts[i]) {
+			return nil, fmt.Errorf("serve: %w: %q", ErrHost, host)
+		}
+	}
+	opts.Hosts = hosts
 	if opts.Refresh <= 0 {
 		opts.Refresh = DefaultRefresh
 	}
@@ -75,7 +89,7 @@ func New(root string, opts Options) (*Server, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Site.Live = true
-	s := &Server{opts: opts, loader: archive.NewLoader(root), streams: make(chan struct{}, maxStreams)}
+	s := &Server{opts: opts, loader: archive.NewLoader(root), streams: make(chan struct{}, maxStreams), runs: map[string]*follower{}}
 	if _, _, err := s.current(); err != nil {
 		return nil, err
 	}
@@ -105,7 +119,18 @@ func (s *Server) current() (*archive.Store, map[string]site.File, error) {
 	for _, f := range built.Files {
 		s.files[f.Path] = f
 	}
+	s.forget(store)
 	return s.store, s.files, nil
+}
+
+// forget drops the followers of runs that go on no more; whoever still follows one
+// keeps it.
+func (s *Server) forget(store *archive.Store) {
+	open := map[string]bool{}
+	for _, o := range store.Open {
+		open[runDir(store, o)] = true
+	}
+	maps.DeleteFunc(s.runs, func(dir string, _ *follower) bool { return !open[dir] })
 }
 
 // Serve answers on the listener until ctx ends, then lets requests under way finish
@@ -146,6 +171,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !s.known(r.Host):
 		http.Error(w, "This server does not answer to that host name; see --host of plumbline serve.", http.StatusMisdirectedRequest)
+		return
+	case foreign(r):
+		http.Error(w, "A page of another site asks for this. It may link here, and nothing else.", http.StatusForbidden)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
@@ -218,11 +246,42 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) known(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
-		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+		name = host
 	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	name = hostName(name)
 	if addr, err := netip.ParseAddr(name); err == nil && addr.IsLoopback() {
 		return true
 	}
-	return name == "localhost" || slices.ContainsFunc(s.opts.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+	return name == "localhost" || slices.Contains(s.opts.Hosts, name)
+}
+
+// hostName is a host as it is compared: without the brackets of an address and the
+// dot of the root, addresses in their shortest form.
+func hostName(host string) string {
+	name := strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), "."))
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.String()
+	}
+	return name
+}
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}
+
+// foreign reports whether a page of another site makes the browser ask (Fetch
+// Metadata, and the Origin of the Fetch standard for browsers that lack it).
+// Programs that are no browsers say neither.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+	default: // another site, or another port of this host
+		if r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document" {
+			return true
+		}
+	}
+	origin := r.Header.Get("Origin")
+	at, err := url.Parse(origin)
+	return origin != "" && (err != nil || at.Host != r.Host)
 }

@@ -19,6 +19,7 @@ import (
 	"plumbline/reports"
 	"plumbline/reports/archive"
 	"plumbline/reports/archive/archivetest"
+	"plumbline/reports/events"
 )
 
 // patience is how long a test waits for what must come, on however busy a machine.
@@ -310,21 +311,93 @@ func TestFollowerBeginsAnew(t *testing.T) {
 	keep := archivetest.New(t)
 	g := newGoing(t, keep, "going")
 	f := &follower{path: filepath.Join(g.dir, "events.jsonl")}
-	g.event("run-began", began)
-	if changed, err := f.read(); err != nil || !changed || f.state.Run == nil {
-		t.Fatalf("%v, %v, %+v", changed, err, f.state)
+	begun := func(when string, seen int, want bool) int {
+		t.Helper()
+		shown, has := false, false
+		now, err := f.look(seen, func(s *events.State) error { shown, has = true, s.Run != nil; return nil })
+		if err != nil || shown != (now != seen) || shown && has != want {
+			t.Fatalf("%s: %v, version %d after %d, shown %v, begun %v", when, err, now, seen, shown, has)
+		}
+		return now
 	}
-	if changed, err := f.read(); err != nil || changed {
-		t.Errorf("nothing new: %v, %v", changed, err)
+	g.event("run-began", began)
+	first := begun("one event", -1, true)
+	if again := begun("nothing new", first, true); again != first {
+		t.Errorf("nothing new: version %d after %d", again, first)
 	}
 	if err := os.Truncate(f.path, 0); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := f.read(); err != nil || !changed || f.state.Run != nil {
-		t.Errorf("begun anew: %v, %v, %+v", changed, err, f.state.Run)
+	if now := begun("begun anew", first, false); now == first {
+		t.Error("another run is the same version")
 	}
 	g.write(strings.Repeat("x", maxLine+1))
-	if _, err := f.read(); err != nil || len(f.rest) != 0 {
-		t.Errorf("a line without end: %v, %d bytes are kept", err, len(f.rest))
+	if begun("a line without end", -1, false); len(f.rest) != 0 {
+		t.Errorf("a line without end: %d bytes are kept", len(f.rest))
+	}
+}
+
+// TestALongCourseIsReadWhole: the page of a run that has told much shows the last
+// that it told, at the first look.
+func TestALongCourseIsReadWhole(t *testing.T) {
+	keep := archivetest.New(t)
+	g := newGoing(t, keep, "going")
+	g.event("run-began", began)
+	g.write(strings.Repeat(strings.Repeat("x", 1023)+"\n", 20<<10)) // 20 MiB of what a later version says
+	g.event("scenario-began", `"scenario":"steady","title":"keeps latency","index":1,"total":1`)
+	if text := body(t, get(t, newServer(t, keep), http.MethodGet, "localhost", "/live/going/")); !strings.Contains(text, "keeps latency") {
+		t.Errorf("the page does not know of the last event:\n%s", text)
+	}
+}
+
+// TestOtherSitesMayLinkOnly: a page of another site, or of another port of this host,
+// gets nothing; a link that somebody follows and a program that is no browser do.
+func TestOtherSitesMayLinkOnly(t *testing.T) {
+	s := newServer(t, archivetest.New(t))
+	for _, c := range []struct {
+		name   string
+		header map[string]string
+		want   int
+	}{
+		{"a program", nil, 200},
+		{"typed by somebody", map[string]string{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200},
+		{"our own page", map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": "http://localhost:8099"}, 200},
+		{"a link", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200},
+		{"a frame", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403},
+		{"an image", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403},
+		{"another port", map[string]string{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 403},
+		{"an old browser, another origin", map[string]string{"Origin": "http://localhost:3000"}, 403},
+		{"an old browser, no origin to name", map[string]string{"Origin": "null"}, 403},
+		{"an old browser, our own page", map[string]string{"Origin": "http://localhost:8099"}, 200},
+	} {
+		for _, at := range []string{"/", "/search.json"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8099"+at, nil)
+			for name, value := range c.header {
+				r.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			if s.ServeHTTP(w, r); w.Code != c.want {
+				t.Errorf("%s asks for %s: %d, want %d", c.name, at, w.Code, c.want)
+			}
+		}
+	}
+}
+
+// TestHostsAreNamesAlone: what could never fit a request is refused at the start.
+func TestHostsAreNamesAlone(t *testing.T) {
+	root := t.TempDir()
+	for _, host := range []string{"", "bench.example:8099", "http://bench.example", "a b", "[::1]:80", "user@bench.example"} {
+		if _, err := New(root, Options{Hosts: []string{host}}); !errors.Is(err, ErrHost) {
+			t.Errorf("host %q: %v", host, err)
+		}
+	}
+	s, err := New(root, Options{Hosts: []string{"Bench.Example.", "[2001:db8:0::1]", "192.0.2.7"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"bench.example", "BENCH.example.:80", "[2001:db8::1]:80", "192.0.2.7:1"} {
+		if got := get(t, s, http.MethodGet, host, "/"); got.StatusCode != http.StatusOK {
+			t.Errorf("host %q: %d", host, got.StatusCode)
+		}
 	}
 }

@@ -24,9 +24,6 @@ import (
 	"plumbline/reports/render"
 )
 
-// ErrClash says that two things of a store would have one address in the site.
-var ErrClash = errors.New("two pages of one address")
-
 // Options say what a site shows. The zero value is useful.
 type Options struct {
 	Title string // of the front page; "" means "Test reports"
@@ -105,11 +102,6 @@ func Build(store *archive.Store, opts Options) (*Site, error) {
 	}
 	s.addPages(history)
 	slices.SortFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	for i := 1; i < len(s.Files); i++ {
-		if s.Files[i].Path == s.Files[i-1].Path {
-			return nil, fmt.Errorf("site: %w: %s", ErrClash, s.Files[i].Path)
-		}
-	}
 	return s, nil
 }
 

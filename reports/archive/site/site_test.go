@@ -241,6 +241,9 @@ func TestWhatIsNoSiteIsLeftAlone(t *testing.T) {
 		"a site with something else in it": func(dir string) error {
 			return errors.Join(s.Write(dir), os.WriteFile(filepath.Join(dir, "runs", "CNAME"), []byte("x"), 0o600))
 		},
+		"a page that somebody changed": func(dir string) error {
+			return errors.Join(s.Write(dir), os.WriteFile(filepath.Join(dir, "index.html"), []byte("our own front page"), 0o600))
+		},
 		"a foreign marker": func(dir string) error {
 			return errors.Join(os.MkdirAll(dir, 0o750), os.WriteFile(filepath.Join(dir, Marker), []byte(`{"format": "other"}`), 0o600))
 		},
@@ -333,6 +336,29 @@ func TestOldRunsHaveNoPage(t *testing.T) {
 	}
 }
 
+// TestALookalikeHasPagesOfItsOwn: a system that calls itself as the address of
+// another is called takes nothing from that, nor from the site.
+func TestALookalikeHasPagesOfItsOwn(t *testing.T) {
+	keep := archivetest.New(t)
+	odd := "Bridge of ours"
+	for _, name := range []string{odd, Slug(odd)} {
+		keep.Put("", keep.Run(2, func(r *reports.Run) { r.SUT.Name = name }))
+	}
+	dir := filepath.Join(t.TempDir(), "site")
+	if err := build(t, keep).Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	pages := 0
+	for name := range read(t, dir) {
+		if strings.HasPrefix(name, "systems/") && strings.HasSuffix(name, ".html") {
+			pages++
+		}
+	}
+	if pages != 2 {
+		t.Errorf("two systems have %d pages", pages)
+	}
+}
+
 func TestSlug(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"bridged", "Bridged", "BRIDGED", "a b", "a-b", "a/b", "", ".", "..", "con", "-x", "ä", "\x00", strings.Repeat("a", 300), strings.Repeat("a", 301), hostile} {
@@ -344,6 +370,11 @@ func TestSlug(t *testing.T) {
 			t.Errorf("%q and %q are both %q", name, other, got)
 		}
 		seen[got] = name
+	}
+	for slug, name := range seen {
+		if slug != name && Slug(slug) == slug {
+			t.Errorf("a thing that calls itself %q has the address of %q", slug, name)
+		}
 	}
 	if Slug("bridged") != "bridged" || Slug("63d03959") != "63d03959" {
 		t.Error("a plain name does not stay as it is")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,8 +31,8 @@ type marker struct {
 
 // Write puts the site into the folder dir, which need not exist. The folder holds
 // the old site or the new one at any time, whatever fails. A folder that holds
-// anything that an earlier Write did not put there is refused with ErrForeign and
-// left alone, and so is one within the store or around it.
+// anything that an earlier Write did not put there, or that was changed since, is
+// refused with ErrForeign and left alone, and so is one within the store or around it.
 func (s *Site) Write(dir string) (err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -115,24 +116,54 @@ func own(dir string) (exists bool, err error) {
 	if err != nil || json.Unmarshal(text, &m) != nil || m.Format != markerFormat {
 		return false, fmt.Errorf("site: %w: %q is not empty and has no %s", ErrForeign, dir, Marker)
 	}
-	foreign := ""
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || foreign != "" {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if name = filepath.ToSlash(name); err == nil && name != Marker && m.Files[name] == "" {
-			foreign = name
-		}
-		return err
-	})
+	foreign, err := stranger(dir, m.Files)
 	if err != nil {
 		return false, fmt.Errorf("site: %w", err)
 	}
 	if foreign != "" {
-		return false, fmt.Errorf("site: %w: %q holds %q, which is none of the %d files of the site", ErrForeign, dir, foreign, len(m.Files))
+		return false, fmt.Errorf("site: %w: %q holds %q, which is none of the %d files of the site or was changed since; move it away, or remove the folder", ErrForeign, dir, foreign, len(m.Files))
 	}
 	return true, nil
+}
+
+// stranger names a file of the folder that is not as the site left it: files are its
+// digests.
+func stranger(dir string, files map[string]string) (foreign string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		name := filepath.ToSlash(rel)
+		if err != nil || name == Marker {
+			return err
+		}
+		sum := ""
+		if d.Type().IsRegular() && files[name] != "" {
+			if sum, err = digest(path); err != nil {
+				return err
+			}
+		}
+		if sum == "" || sum != files[name] {
+			foreign = name
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return foreign, err
+}
+
+func digest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // apart refuses a site within the store, which is only read, and one around it, which
