@@ -18,7 +18,7 @@ import (
 )
 
 // axeScript is where .ci/deps puts axe-core.
-const axeScript = "../../.ci/axe/node_modules/axe-core/axe.min.js"
+const axeScript = "../../.ci/node/node_modules/axe-core/axe.min.js"
 
 // TestAccessible lets axe-core look at the page in a real Chromium, in both colour
 // schemes and on a narrow screen: no fault that it calls serious or critical.

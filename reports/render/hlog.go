@@ -26,17 +26,12 @@ func logs(run *reports.Run) ([]file, error) {
 	raw := run.Latencies // what is encoded is checked where it is written, and must not be cut
 	run = sanitize(run)
 	var all []file
-	used := map[string]bool{}
+	names := uniqueNames{used: map[string]bool{}, next: map[string]int{}}
 	for i, d := range run.Latencies {
 		if d.HDR == "" {
 			continue
 		}
-		base := fileName(d.Scenario)
-		name := base
-		for n := 2; used[strings.ToLower(name)]; n++ { // not every file system tells a from A
-			name = fmt.Sprintf("%s-%d", base, n)
-		}
-		used[strings.ToLower(name)] = true
+		name := names.take(fileName(d.Scenario))
 		start, length := interval(run, d.Scenario)
 		log := hdr.Log{Start: start, Length: length, Encoded: raw[i].HDR, Comments: []string{
 			fmt.Sprintf("plumbline run %s, scenario %s: %s", run.ID, d.Scenario, d.Name),
@@ -49,6 +44,24 @@ func logs(run *reports.Run) ([]file, error) {
 		all = append(all, file{name: path.Join(LatencyFolder, name+".hlog"), content: buf.Bytes()})
 	}
 	return all, nil
+}
+
+// uniqueNames gives out names of files, none twice; not every file system tells a
+// from A.
+type uniqueNames struct {
+	used map[string]bool
+	next map[string]int // for a name that was asked for again: the number that was not tried yet
+}
+
+// take returns base, or base with the first number behind it that is free.
+func (u uniqueNames) take(base string) string {
+	name, key := base, strings.ToLower(base)
+	for n := max(u.next[key], 2); u.used[strings.ToLower(name)]; n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+		u.next[key] = n + 1
+	}
+	u.used[strings.ToLower(name)] = true
+	return name
 }
 
 // interval is when a scenario ran last: of attempts that were repeated the last

@@ -21,7 +21,7 @@ import (
 // itself is in plumbline_run_info. What was not established has no sample.
 func OpenMetrics(w io.Writer, run *reports.Run) error {
 	run = sanitize(run)
-	m := &metrics{at: instant(run.Finished), common: []string{"sut", run.SUT.Name, "profile", run.Profile.Name}, seen: map[string]bool{}}
+	m := &metrics{at: instant(run.Finished), common: []string{"sut", run.SUT.Name, "profile", run.Profile.Name}, seen: map[string]bool{}, next: map[string]int{}}
 	m.run(run)
 	m.requirements(run)
 	m.figures(run)
@@ -41,6 +41,7 @@ type metrics struct {
 	common []string // labels of every sample
 	family string
 	seen   map[string]bool // series that were written: none may come twice
+	next   map[string]int  // for a series that came again: the "n" that was not tried yet
 }
 
 // begin opens a family. A unit is the end of its name.
@@ -60,9 +61,11 @@ func (m *metrics) add(suffix string, value float64, labels ...string) {
 	if math.IsNaN(value) {
 		return
 	}
-	series := m.family + suffix + labelText(append(slices.Clone(m.common), labels...))
-	for n := 2; m.seen[series]; n++ {
+	plain := m.family + suffix + labelText(append(slices.Clone(m.common), labels...))
+	series := plain
+	for n := max(m.next[plain], 2); m.seen[series]; n++ {
 		series = m.family + suffix + labelText(append(slices.Clone(m.common), append(slices.Clone(labels), "n", strconv.Itoa(n))...))
+		m.next[plain] = n + 1
 	}
 	m.seen[series] = true
 	fmt.Fprintf(&m.b, "%s %s %s\n", series, metricValue(value), m.at)
