@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"html"
 	"os"
 	"os/exec"
 	"regexp"
@@ -58,7 +59,8 @@ func TestGuide(t *testing.T) {
 	for name, change := range map[string]func(){
 		"evidence": func() { put(t, dir, "records/steady/events.jsonl", []byte("{}\n")) },
 		"added":    func() { put(t, dir, "records/more", nil) },
-		"removed":  func() { remove(t, dir, "env.json") },
+		"added, with a name of several lines that are passed over": func() { put(t, dir, "manifest.json\nreport.dsse.json", nil) },
+		"removed": func() { remove(t, dir, "env.json") },
 		"manifest": func() {
 			put(t, dir, ManifestFile, bytes.Replace(get(t, dir, ManifestFile), []byte(`"size": 3`), []byte(`"size": 4`), 1))
 		},
@@ -86,6 +88,46 @@ func mustPEM(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// pageRecipe matches the short recipe on the page of the report.
+var pageRecipe = regexp.MustCompile(`(?s)<pre[^>]*aria-label="Commands of openssl">(.*?)</pre>`)
+
+// TestTheRecipeOnThePage: what the page prints verifies what we signed, finds what was
+// changed, and leaves nothing in the directory, which would break its seal.
+func TestTheRecipeOnThePage(t *testing.T) {
+	run := withEvidence(t)
+	dir, key := runDir(t, run)
+	if _, err := Issue(t.Context(), dir, Signer{Key: key}, terms(), run); err != nil {
+		t.Fatal(err)
+	}
+	m := pageRecipe.FindSubmatch(get(t, dir, render.HTMLFile))
+	if m == nil {
+		t.Fatal("the page has no recipe for openssl")
+	}
+	follow := func() (string, error) {
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", html.UnescapeString(string(m[1])))
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+t.TempDir())
+		text, err := cmd.CombinedOutput()
+		return string(text), err
+	}
+	text, err := follow()
+	if err != nil || !strings.Contains(text, "Signature Verified Successfully") || !strings.Contains(text, sha(get(t, dir, ManifestFile))) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if _, err := Verify(t.Context(), dir, nil); err != nil {
+		t.Errorf("after the recipe: %v", err)
+	}
+	whole := get(t, dir, ManifestFile)
+	put(t, dir, ManifestFile, append(bytes.Clone(whole), '\n'))
+	if text, err := follow(); err == nil {
+		t.Errorf("a changed manifest: the recipe says yes\n%s", text)
+	}
+	put(t, dir, ManifestFile, whole)
+	put(t, dir, PublicKeyFile, mustPEM(t))
+	if text, err := follow(); err == nil {
+		t.Errorf("another key: the recipe says yes\n%s", text)
+	}
 }
 
 // TestGuideWithLess: the same recipe fits a report without certificate, list and

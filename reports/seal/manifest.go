@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"unicode"
 
 	"plumbline/reports"
 )
@@ -56,7 +57,7 @@ func Digest(ctx context.Context, dir string, except ...string) ([]reports.Eviden
 		case f.special != "":
 			return nil, &Error{File: f.path, Reason: ReasonSpecial, Detail: "it is a " + f.special}
 		case !portable(f.path):
-			return nil, &Error{File: f.path, Reason: ReasonName, Detail: "rename it: no backslash, UTF-8 only"}
+			return nil, &Error{File: f.path, Reason: ReasonName, Detail: "rename it: no backslash, no control character, UTF-8 only"}
 		}
 		e, err := digestFile(ctx, root, f.path)
 		if err != nil {
@@ -137,9 +138,10 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // portable reports whether a path of a manifest stays inside the directory and
-// means the same file on every system.
+// means the same file on every system, and to the tools of the recipe, which work
+// line by line.
 func portable(path string) bool {
-	return fs.ValidPath(path) && filepath.IsLocal(filepath.FromSlash(path)) && !strings.ContainsRune(path, '\\')
+	return fs.ValidPath(path) && filepath.IsLocal(filepath.FromSlash(path)) && !strings.ContainsRune(path, '\\') && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 func (m Manifest) encode() ([]byte, error) {
@@ -167,7 +169,7 @@ func decodeManifest(content []byte) (Manifest, error) {
 	previous := ""
 	for _, f := range m.Files {
 		if !portable(f.Path) {
-			return m, &Error{File: f.Path, Reason: ReasonOutside, Detail: "the manifest names a path outside the run directory"}
+			return m, &Error{File: f.Path, Reason: ReasonOutside, Detail: "the manifest names a path outside the run directory or one with control characters"}
 		}
 		if f.Path <= previous {
 			return m, fmt.Errorf("path %q is out of order or listed twice", f.Path)

@@ -278,7 +278,7 @@ func TestSealRefusesNamesThatCannotVerify(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system has no such names")
 	}
-	for _, name := range []string{`a\b.log`, "bad\xff.log"} {
+	for _, name := range []string{`a\b.log`, "bad\xff.log", "two\nlines.log", "a\x1b[31m.log"} {
 		dir, key := runDir(t, sampleRun())
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
