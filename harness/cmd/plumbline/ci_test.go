@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -168,5 +169,28 @@ func TestGitLabTemplate(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(j.Script, "\n"), "--to "+j.Artifacts.Reports["codequality"]) {
 		t.Error("the issues are not written where GitLab looks for them")
+	}
+}
+
+// TestGitLabTemplatePassesTheExitCodeOn runs the script of the template as GitLab
+// does, around a program that leaves with a code: that is the job's, also when what
+// is told beside cannot be written.
+func TestGitLabTemplatePassesTheExitCodeOn(t *testing.T) {
+	script := strings.Join(parsed[map[string]struct{ Script []string }](t, "gitlab/plumbline.yml")[".plumbline"].Script, "\n")
+	for export, want := range map[string]string{"0": "told", "6": "no report of code quality"} {
+		for _, certify := range []int{0, 1, 3} {
+			dir := t.TempDir()
+			program := "#!/bin/sh\ncase $1 in\ncertify) mkdir -p run && : > run/summary.json; exit $CERTIFY ;;\nexport) echo told; exit $EXPORT ;;\nesac\nexit 99\n"
+			if err := os.WriteFile(filepath.Join(dir, "plumbline"), []byte(program), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "bash", "-eo", "pipefail", "-c", script)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "PLUMBLINE_RUN_DIR=run", "PLUMBLINE_SUT=", "EXPORT="+export, "CERTIFY="+strconv.Itoa(certify))
+			out, err := cmd.CombinedOutput()
+			if got := code(t, err); got != certify || !strings.Contains(string(out), want) {
+				t.Errorf("certify leaves with %d, export with %s: the job with %d: %s", certify, export, got, out)
+			}
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/reports"
+	"plumbline/reports/events"
 	"plumbline/reports/render"
 	"plumbline/reports/seal"
 )
@@ -71,7 +72,7 @@ func newReport(s streams) *cobra.Command {
 			}
 			target := args[0]
 			if to != "" {
-				if err := besideSeal(target, to); err != nil {
+				if err := errors.Join(besideSeal(target, to), ofNoOther(to, run)); err != nil {
 					return err
 				}
 				target = to
@@ -103,6 +104,26 @@ func notARun(err error) error {
 		return exit.Usage(err, refused.Mend)
 	}
 	return exit.Usage(err, "name a run directory, one that holds "+render.SummaryFile)
+}
+
+// ofNoOther refuses the directory of another run, whose reports would be replaced by
+// those of this one.
+func ofNoOther(dir string, run *reports.Run) error {
+	const mend = "name an empty folder, or one that holds reports of this run"
+	if _, err := os.Stat(filepath.Join(dir, render.SummaryFile)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, events.FileName)); err == nil {
+			return exit.Usage(fmt.Errorf("--to %q is the directory of a run that goes on or was cut off", dir), mend)
+		}
+		return nil
+	}
+	there, err := render.Load(dir)
+	if err != nil {
+		return exit.Usage(fmt.Errorf("--to %q holds a %s that cannot be read: %w", dir, render.SummaryFile, err), mend)
+	}
+	if there.ID != run.ID || !there.Started.Equal(run.Started) {
+		return exit.Usage(fmt.Errorf("--to %q is the directory of run %s, and this is run %s", dir, there.ID, run.ID), mend)
+	}
+	return nil
 }
 
 // rewrite renders the run into dir. In a sealed directory it first renders

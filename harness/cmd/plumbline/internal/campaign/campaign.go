@@ -129,6 +129,10 @@ func write(ctx context.Context, dir string, signer seal.Signer, opts Options, ru
 	if opts.Method != nil {
 		terms.Method = opts.Method(dir)
 	}
+	if err := signer.Check(ctx, terms.Issued); err != nil { // it was good when the run began
+		return nil, exit.Usage(fmt.Errorf("the reports are written, but not signed: %w", err),
+			"plumbline key list shows the keys; plumbline key rotate makes one that is good for longer than the run, then run again")
+	}
 	issued, err := seal.Issue(ctx, dir, signer, terms, run)
 	if err != nil {
 		return nil, WriteError(dir, err)

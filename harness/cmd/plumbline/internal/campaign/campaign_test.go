@@ -16,6 +16,7 @@ import (
 	"plumbline/reports"
 	"plumbline/reports/render"
 	"plumbline/reports/seal"
+	"plumbline/reports/seal/keystore"
 )
 
 func passing(id string) *reports.Run {
@@ -160,6 +161,33 @@ func TestUsersPaths(t *testing.T) {
 		if exit.Code(err) != reports.ExitUsage || called {
 			t.Errorf("%s: %v with code %d, measured %v", name, err, exit.Code(err), called)
 		}
+	}
+}
+
+// TestAKeyThatEndsDuringTheRun: what was measured is written down, and the error is
+// about the key, not about the folder.
+func TestAKeyThatEndsDuringTheRun(t *testing.T) {
+	opts := options(t)
+	now := opts.Now()
+	opts.Now = func() time.Time { return now }
+	opts.Key = filepath.Join(t.TempDir(), "keys")
+	request := keystore.Request{Holder: "Example Laboratory", Purposes: []seal.Purpose{seal.ForReports}, Life: time.Hour}
+	if _, err := keystore.Open(opts.Key, "", opts.Now).New(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	dir := ""
+	_, err := Run(t.Context(), opts, func(ctx context.Context, at, id string) (*reports.Run, error) {
+		dir, now = at, now.Add(2*time.Hour)
+		return engine(passing, nil)(ctx, at, id)
+	})
+	if exit.Code(err) != reports.ExitUsage || !strings.Contains(err.Error(), "not signed") || !strings.Contains(err.Error(), "expired") || !strings.Contains(exit.Mend(err), "key rotate") {
+		t.Errorf("%v with code %d; mend %q", err, exit.Code(err), exit.Mend(err))
+	}
+	if run, err := render.Load(dir); err != nil || run.Overall != reports.Pass {
+		t.Errorf("what was measured: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is sealed all the same: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -74,9 +75,10 @@ func (s Style) verdict(v reports.Verdict) string {
 }
 
 // Clean makes text from descriptors, devices and systems under test safe to
-// print: one line, and no control sequence reaches the terminal.
+// print: one line, no control sequence reaches the terminal, and no command the
+// runner of GitHub Actions that reads along.
 func Clean(text string) string {
-	return strings.Map(func(r rune) rune {
+	return inert(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
@@ -84,7 +86,16 @@ func Clean(text string) string {
 			return -1
 		}
 		return r
-	}, text)
+	}, text))
+}
+
+// command matches how a line begins that the runner of GitHub Actions obeys. No
+// address of IPv6, which may begin with "::" as well, has a letter behind f.
+var command = regexp.MustCompile(`^([\s\p{Z}]*:)(:[0-9A-Za-z-]*[g-zG-Z])`)
+
+// inert parts the marks of commands; those of the older form count anywhere in a line.
+func inert(line string) string {
+	return strings.ReplaceAll(command.ReplaceAllString(line, "$1 $2"), "##[", "## [")
 }
 
 // First returns the first line of text, cleaned; "…" says that there was more.
