@@ -104,6 +104,9 @@ func TestEventsHeartbeat(t *testing.T) {
 		if !ok {
 			t.Fatal("the stream ended")
 		}
+		if ev.kind == "subok" && !strings.Contains(ev.data, `"heartbeat_ms":100`) {
+			t.Errorf("subok does not say how often to expect one: %s", ev.data)
+		}
 		if ev.comment == "heartbeat" {
 			break
 		}

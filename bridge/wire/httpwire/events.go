@@ -68,7 +68,7 @@ func (st *stream) begin(q *query, got hub.Subscribed) {
 	st.arm()
 	// EventSource waits so long before each try, the first one too: people notice two seconds, and half of it spreads a storm.
 	st.printf("retry: %d\n\n", (time.Second/2 + randomUpTo(time.Second)).Milliseconds())
-	ok, _ := json.Marshal(opened{q.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason}) // strings and numbers
+	ok, _ := json.Marshal(opened{q.filter, got.Cursor.Epoch, got.Cursor.Offset, got.Recovered, got.Reason, st.srv.opts.Heartbeat.Milliseconds()}) // strings and numbers
 	if !q.snapshot || got.Recovered {
 		st.event("subok", got.Cursor.Offset, ok)
 		st.flush()
@@ -105,6 +105,7 @@ type opened struct {
 	Offset    uint64 `json:"offset"`
 	Recovered bool   `json:"recovered"`
 	Reason    string `json:"reason"`
+	Heartbeat int64  `json:"heartbeat_ms"` // so that the viewer knows what silence is
 }
 
 // run delivers until something ends it.

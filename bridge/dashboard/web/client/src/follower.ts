@@ -1,0 +1,299 @@
+import type { CancelTimer } from "./env.ts";
+import { Broken, SubscribeError } from "./errors.ts";
+import { EventParser } from "./events.ts";
+import { Feed } from "./feed.ts";
+import type { Sink, Wire } from "./feed.ts";
+import { formatCursor } from "./cursor.ts";
+import { ending, retryOf } from "./link.ts";
+import type { Host } from "./link.ts";
+import { flag, need, object, parse, text, whole } from "./message.ts";
+import type { Message } from "./message.ts";
+import { isOf, LinkEnd, problemOf, refusal, Request } from "./request.ts";
+import type { Sub } from "./subscription.ts";
+import { Thin } from "./thin.ts";
+
+/** What the bridge's heartbeat is when it does not say. */
+const usualHeartbeatMs = 25_000;
+
+/** The shortest time from one poll of a subscription to the next, unless there is more at once. */
+const minPollMs = 200;
+
+/** How long a poll may wait for readings. */
+const waitS = 25;
+
+/** How many refusals for being too many or too quick a follower takes before the link has to end. */
+const maxRefusals = 5;
+
+/** What a follower needs of its link. */
+export interface Guide {
+  readonly host: Host;
+  /** The bridge answered. epoch is that of its journal. */
+  answered(epoch: string, heartbeatMs: number): void;
+  draining(retryMs: number): void;
+  /** A poll may hold its connection for long. */
+  readonly mayWait: boolean;
+  fail(error: LinkEnd | Broken): void;
+}
+
+/** Follows one subscription over HTTP: by a stream of events, or by polling. */
+export class Follower {
+  #stopped = false;
+  #request: Request | null = null;
+  #wake: (() => void) | null = null;
+  #thin: Thin | null = null;
+  #heardMs = 0;
+  #limitMs = 1.5 * usualHeartbeatMs;
+  #refusals = 0;
+
+  constructor(
+    private readonly guide: Guide,
+    readonly sub: Sub,
+    readonly wire: Wire,
+    private readonly streams: boolean,
+  ) {}
+
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        await (this.streams ? this.#stream() : this.#poll());
+      } catch (error) {
+        if (!this.#stopped && !(await this.#bears(error))) {
+          return;
+        }
+      } finally {
+        if (!this.#stopped) { // else the subscription may be somebody else's by now
+          this.#thin?.stop();
+          this.sub.rest();
+        }
+      }
+    }
+  }
+
+  /** Begins anew from the cursor. */
+  restart(): void {
+    this.#request?.abort();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#request?.abort();
+    this.#thin?.stop();
+    this.#wake?.();
+    this.sub.rest();
+  }
+
+  /** Reports whether it can go on after an error; else it has told who has to know. */
+  async #bears(error: unknown): Promise<boolean> {
+    if (error instanceof LinkEnd && this.#request?.aborted) {
+      return true; // restart
+    }
+    if (error instanceof SubscribeError) {
+      this.#stopped = true;
+      this.sub.refuse(error);
+      return false;
+    }
+    if (error instanceof Refused && this.#refusals++ < maxRefusals) {
+      await this.#rest(error.retryMs);
+      return true;
+    }
+    if (error instanceof Broken) {
+      this.sub.broke();
+      this.guide.host.emit("broken", { filter: this.sub.filter, detail: error.message });
+    }
+    if (error instanceof Broken || error instanceof LinkEnd) {
+      this.#stopped = true;
+      this.guide.fail(error);
+      return false;
+    }
+    throw error; // a fault of this program
+  }
+
+  /** Where updates go: thinned out where not all is wanted. */
+  #sink(): Sink {
+    this.#thin?.stop();
+    const { wire } = this;
+    this.#thin = wire.mode === "all" ? null : new Thin(this.sub, wire.everyMs ?? 50, this.guide.host.env);
+    return this.#thin ?? this.sub;
+  }
+
+  #feed(asked: Sub["cursor"]): Feed {
+    return new Feed(this.sub, asked, { mode: "all" }, this.#sink(), null);
+  }
+
+  async #open(name: "sse" | "poll", type: string, query: { [name: string]: string | undefined }, timeoutMs: number): Promise<Response> {
+    const snapshot = this.sub.options.snapshot ? "true" : undefined;
+    this.#request = new Request(this.guide.host);
+    const r = await this.#request.send(name, { filter: this.sub.filter, snapshot, ...query }, timeoutMs);
+    if (r.status !== 200) {
+      const p = await problemOf(r);
+      if ((p.status === 429 || p.status === 503) && p.error !== "draining" && this.#heardMs > 0) {
+        throw new Refused(Math.max(p.retryMs, 1_000));
+      }
+      throw refusal(p, this.sub.filter);
+    }
+    if (!isOf(r, type)) {
+      throw new LinkEnd(ending("broken", `something else than the bridge answers at /${name}: ${r.headers.get("Content-Type") ?? "without a type"}`));
+    }
+    return r;
+  }
+
+  /** Reads events until the stream ends; then it may be opened anew. */
+  async #stream(): Promise<void> {
+    const { host } = this.guide;
+    const asked = this.sub.cursor;
+    const feed = this.#feed(asked);
+    let retryMs = 1_000;
+    const parser = new EventParser({ event: (name, data) => this.#event(feed, name, data), retry: (ms) => (retryMs = Math.max(0, retryOf(ms))) });
+    const r = await this.#open("sse", "text/event-stream", { since: asked ? formatCursor(asked) : undefined }, host.timeoutMs);
+    const reader = (r.body as ReadableStream<Uint8Array>).getReader();
+    const decoder = new TextDecoder();
+    const unwatch = this.#watch(() => (feed.stands ? this.#limitMs : host.timeoutMs));
+    try {
+      for (;;) {
+        const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined })); // lost or ended: no difference
+        if (done || this.#stopped) {
+          break;
+        }
+        this.#hear();
+        parser.push(decoder.decode(value, { stream: true }));
+      }
+    } finally {
+      unwatch();
+      void reader.cancel().catch(() => {}); // it may have failed already
+    }
+    if (this.#stopped || (this.#request?.aborted && feed.stands)) {
+      return; // the latter to begin anew
+    }
+    if (!feed.stands) {
+      this.#request = null;
+      throw new LinkEnd(ending("timeout", "no event came: something between may hold the stream back"));
+    }
+    await this.#rest(retryMs);
+  }
+
+  #event(feed: Feed, name: string, data: string): void {
+    if (this.#stopped) {
+      return; // by what came before
+    }
+    const m = parse(data);
+    switch (name) {
+      case "subok": {
+        const heartbeatMs = whole(m, "heartbeat_ms") ?? usualHeartbeatMs;
+        this.#limitMs = 1.5 * heartbeatMs;
+        this.guide.answered(text(m, "epoch"), heartbeatMs);
+        feed.take(name, m);
+        return;
+      }
+      case "snapshot":
+      case "batch":
+      case "gap":
+        feed.take(name, m);
+        return;
+      case "draining": {
+        const retryMs = retryOf(m["retry_ms"]);
+        this.guide.draining(retryMs);
+        throw new LinkEnd(ending("closed", "the bridge restarts", 1012, retryMs));
+      }
+      case "end": {
+        const reason = text(m, "reason");
+        throw new LinkEnd(reason === "shutdown" ? ending("closed", "the bridge ends", 1001) : ending("token", `token: ${reason}`, reason === "expired" ? 4200 : 4007));
+      }
+    } // a later version may say more
+  }
+
+  /** Ends the request when nothing comes for too long. A timer of a hidden tab may be late, and what came waits behind it: but beginning
+   * anew from the cursor does no harm. */
+  #watch(limitMs: () => number): CancelTimer {
+    const { env } = this.guide.host;
+    this.#hear();
+    const look = () => {
+      if (env.now() - this.#heardMs >= limitMs()) {
+        this.restart();
+      }
+      cancel = env.setTimer(look, limitMs() / 4);
+    };
+    let cancel = env.setTimer(look, limitMs() / 4);
+    return () => cancel();
+  }
+
+  #hear(): void {
+    this.#heardMs = this.guide.host.env.now();
+  }
+
+  /** Polls until something ends it. */
+  async #poll(): Promise<void> {
+    const { host } = this.guide;
+    let feed: Feed | null = null;
+    for (;;) {
+      const beganMs = host.env.now();
+      const asked = feed ? feed.cursor : this.sub.cursor;
+      const wait = this.guide.mayWait && asked ? `${waitS}s` : undefined;
+      const r = await this.#open("poll", "application/json", { since: asked ? formatCursor(asked) : undefined, wait }, host.timeoutMs + (wait ? waitS * 1000 : 0));
+      const m = parse(await r.text().catch(() => {
+        throw new LinkEnd(ending("network", "the answer broke off"));
+      }));
+      if (this.#stopped) {
+        return;
+      }
+      this.#refusals = 0;
+      this.#hear();
+      this.guide.answered(text(m, "epoch"), waitS * 1000);
+      feed = this.#answer(m, feed, asked);
+      if (!flag(m, "more")) {
+        const tickMs = this.wire.mode === "all" ? minPollMs : Math.min(Math.max(this.wire.everyMs ?? 0, minPollMs), waitS * 1000);
+        await this.#rest(beganMs + (this.guide.mayWait ? tickMs : Math.max(tickMs, 1_000)) - host.env.now());
+      }
+      if (this.#stopped) {
+        return;
+      }
+    }
+  }
+
+  /** Takes one answer (PROTOCOL.md section 6.2) and returns the feed that the next one continues. */
+  #answer(m: Message, before: Feed | null, asked: Sub["cursor"]): Feed {
+    const recovered = flag(m, "recovered");
+    const epoch = text(m, "epoch");
+    let feed = before;
+    if (feed === null || !recovered) {
+      this.#thin?.flush();
+      feed = this.#feed(asked);
+      feed.take("subok", { epoch, offset: need(m, recovered ? "from" : "to"), recovered, reason: m["reason"] });
+      if (!recovered && this.sub.options.snapshot) {
+        feed.take("snapshot", { part: 1, parts: 1, readings: m["snapshot"] });
+      }
+    }
+    if (recovered) {
+      const gap = m["gap"] === undefined ? null : object(m["gap"]);
+      const from = need(m, "from");
+      const to = need(gap ?? m, gap ? "from" : "to");
+      if (to !== from || !Array.isArray(m["readings"]) || m["readings"].length > 0) {
+        feed.take("batch", { epoch, from, to, readings: m["readings"] });
+      }
+      if (gap) {
+        feed.take("gap", gap);
+      }
+    }
+    return feed;
+  }
+
+  /** Waits, unless it is stopped. */
+  #rest(ms: number): Promise<void> {
+    if (this.#stopped || ms <= 0) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const cancel = this.guide.host.env.setTimer(resolve, ms);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+/** The bridge has had too many requests; it asks for a wait. */
+class Refused extends Error {
+  constructor(readonly retryMs: number) {
+    super("too many requests");
+  }
+}
