@@ -24,7 +24,7 @@ type follower struct {
 
 func (r *running) follower(change map[string]any) *follower {
 	r.t.Helper()
-	transport := &http.Transport{TLSClientConfig: r.tls()}
+	transport := &http.Transport{TLSClientConfig: r.tls(), ForceAttemptHTTP2: r.cfg.Viewers.HTTP2}
 	r.t.Cleanup(transport.CloseIdleConnections)
 	return &follower{r: r, t: r.t, token: r.token(change), http: &http.Client{Transport: transport}}
 }

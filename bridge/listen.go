@@ -54,6 +54,9 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	}
 	b.viewLis = l
 	b.viewers = b.httpServer(b.viewerRoutes())
+	if b.cfg.Viewers.HTTP2 {
+		b.speakHTTP2(b.viewers)
+	}
 	b.viewers.ConnState, b.viewers.ConnContext = b.admit, httpwire.WithConn
 	if b.cfg.Ops.Listen == "" {
 		return nil
@@ -75,6 +78,25 @@ func (b *Bridge) httpServer(h http.Handler) *http.Server {
 		MaxHeaderBytes: headerBytes,
 		TLSNextProto:   map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only
 		ErrorLog:       slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// http2Streams is how many requests may be under way over one connection: as many as net/http would allow, said here because places
+// and rates of httpwire are what bounds them beyond.
+const http2Streams = 250
+
+// speakHTTP2 lets clients that choose it by ALPN (RFC 9113 section 3.2) put many requests, streams of events above all, over one
+// connection: a browser opens no more than six of HTTP/1.1 to one host. The limits of the listener hold for connections, those of
+// httpwire for requests.
+func (b *Bridge) speakHTTP2(s *http.Server) {
+	s.TLSNextProto = nil // net/http fills it in
+	s.Protocols = &http.Protocols{}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetHTTP2(true)
+	s.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: http2Streams,
+		WriteByteTimeout:     b.cfg.Viewers.WriteTimeout.D(),                                            // one that reads nothing at all
+		SendPingTimeout:      b.cfg.Viewers.Heartbeat.D(), PingTimeout: b.cfg.Viewers.Heartbeat.D() / 2, // and one that is gone
 	}
 }
 

@@ -19,45 +19,48 @@ import (
 // TestEventsAreComplete: readings come while the viewer is there, while it is away and while it comes back; with Last-Event-ID,
 // which is all that a browser's EventSource knows, it gets each once and in order.
 func TestEventsAreComplete(t *testing.T) {
-	r := run(t, nil)
-	f := r.follower(nil)
-	e := f.events(filter("a/#"))
-	ok := e.want("subok")
-	if ok.Recovered || ok.Reason != "no-cursor" || ok.id != at(ok.Epoch, ok.Offset) {
-		t.Fatalf("%+v, want not recovered and an id", ok)
-	}
-	const total = 300
-	failed := make(chan error, 1)
-	p := r.publisher("dev")
-	go func() {
-		var err error
-		for i := 0; i < total && err == nil; i++ {
-			if err = send(p, fmt.Sprintf("a/%d", i%7), strconv.Itoa(i)); err == nil && i%3 == 0 {
-				err = send(p, "b", "of no interest")
+	bothWays(t, func(t *testing.T, way func(*Config)) {
+		t.Helper()
+		r := run(t, way)
+		f := r.follower(nil)
+		e := f.events(filter("a/#"))
+		ok := e.want("subok")
+		if ok.Recovered || ok.Reason != "no-cursor" || ok.id != at(ok.Epoch, ok.Offset) {
+			t.Fatalf("%+v, want not recovered and an id", ok)
+		}
+		const total = 300
+		failed := make(chan error, 1)
+		p := r.publisher("dev")
+		go func() {
+			var err error
+			for i := 0; i < total && err == nil; i++ {
+				if err = send(p, fmt.Sprintf("a/%d", i%7), strconv.Itoa(i)); err == nil && i%3 == 0 {
+					err = send(p, "b", "of no interest")
+				}
+			}
+			failed <- err
+		}()
+		cursor, n := ok.Offset, 0
+		for n < total {
+			var got []reading
+			got, cursor = e.collect(min(40, total-n), ok.Epoch, cursor)
+			for _, g := range got {
+				if g.Payload != strconv.Itoa(n) {
+					t.Fatalf("reading %d is %+v", n, g)
+				}
+				n++
+			}
+			_ = e.resp.Body.Close()
+			last := e.lastID
+			e = f.events(filter("a/#", "since", "of the first:1"), "Last-Event-ID", last)
+			if back := e.want("subok"); !back.Recovered || back.Offset != cursor || at(back.Epoch, cursor) != last {
+				t.Fatalf("%+v, want recovered at %d", back, cursor)
 			}
 		}
-		failed <- err
-	}()
-	cursor, n := ok.Offset, 0
-	for n < total {
-		var got []reading
-		got, cursor = e.collect(min(40, total-n), ok.Epoch, cursor)
-		for _, g := range got {
-			if g.Payload != strconv.Itoa(n) {
-				t.Fatalf("reading %d is %+v", n, g)
-			}
-			n++
+		if err := <-failed; err != nil {
+			t.Fatal(err)
 		}
-		_ = e.resp.Body.Close()
-		last := e.lastID
-		e = f.events(filter("a/#", "since", "of the first:1"), "Last-Event-ID", last)
-		if back := e.want("subok"); !back.Recovered || back.Offset != cursor || at(back.Epoch, cursor) != last {
-			t.Fatalf("%+v, want recovered at %d", back, cursor)
-		}
-	}
-	if err := <-failed; err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // TestEventsSnapshot: the values first, in parts; who is cut off within them must not come back as if he had them all.
@@ -145,14 +148,18 @@ func TestEventsOutliveTheListenersTimeouts(t *testing.T) {
 // TestWaitingOutlivesTheListenersTimeouts: an answer that had to wait still finds its way, and so does a refusal.
 func TestWaitingOutlivesTheListenersTimeouts(t *testing.T) {
 	t.Parallel()
-	r := runShort(t, func(c *Config) { c.Auth.JWT.Leeway = 0 })
-	anna := r.follower(nil)
-	now := anna.poll(filter("#"))
-	if a := anna.poll(filter("#", "since", at(now.Epoch, now.To), "wait", "5s")); !a.Recovered {
-		t.Errorf("%+v", a)
-	}
-	ben := r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(short).Unix()})
-	ben.refused(http.StatusUnauthorized, "expired", "/poll", filter("#", "since", at(now.Epoch, now.To), "wait", "30s"))
+	bothWays(t, func(t *testing.T, way func(*Config)) {
+		t.Helper()
+		t.Parallel()
+		r := runShort(t, func(c *Config) { way(c); c.Auth.JWT.Leeway = 0 })
+		anna := r.follower(nil)
+		now := anna.poll(filter("#"))
+		if a := anna.poll(filter("#", "since", at(now.Epoch, now.To), "wait", "5s")); !a.Recovered {
+			t.Errorf("%+v", a)
+		}
+		ben := r.follower(map[string]any{"sub": "ben", "exp": time.Now().Add(short).Unix()})
+		ben.refused(http.StatusUnauthorized, "expired", "/poll", filter("#", "since", at(now.Epoch, now.To), "wait", "30s"))
+	})
 }
 
 // TestPollGivenUp: a client that leaves while it waits is forgotten, and is no refusal on record.
@@ -227,25 +234,29 @@ func TestN38EventsEndWithTheToken(t *testing.T) {
 // TestN74StalledEventStream: one that does not read is cut; what was meant for it is nowhere but in the journal.
 func TestN74StalledEventStream(t *testing.T) {
 	t.Parallel()
-	r := run(t, func(c *Config) { c.Viewers.WriteTimeout = config.Duration(6 * time.Second) }) // the good one must make it on a busy machine
-	stalled := r.follower(nil).events(filter("#"))
-	stalled.want("subok")
-	good := r.follower(map[string]any{"sub": "ben"}).events(filter("#"))
-	ok := good.want("subok")
-	p := r.publisher("dev")
-	const count, size = 400, 50_000 // beyond what the sockets' buffers hold
-	go func() {
-		for range count {
-			if send(p, "a", strings.Repeat("x", size)) != nil {
-				return
+	bothWays(t, func(t *testing.T, way func(*Config)) {
+		t.Helper()
+		t.Parallel()
+		r := run(t, func(c *Config) { way(c); c.Viewers.WriteTimeout = config.Duration(6 * time.Second) }) // the good one must make it on a busy machine
+		stalled := r.follower(nil).events(filter("#"))
+		stalled.want("subok")
+		good := r.follower(map[string]any{"sub": "ben"}).events(filter("#"))
+		ok := good.want("subok")
+		p := r.publisher("dev")
+		const count, size = 400, 50_000 // beyond what the sockets' buffers hold
+		go func() {
+			for range count {
+				if send(p, "a", strings.Repeat("x", size)) != nil {
+					return
+				}
 			}
+		}()
+		good.collect(count, ok.Epoch, ok.Offset)
+		eventually.Must(t, "the stalled stream to be cut", func() bool { return r.openHTTP("sse") == 1 })
+		if held := r.b.hub.Stats().RingBytes; held > 8<<20 {
+			t.Errorf("%d bytes are kept for viewers", held)
 		}
-	}()
-	good.collect(count, ok.Epoch, ok.Offset)
-	eventually.Must(t, "the stalled stream to be cut", func() bool { return r.openHTTP("sse") == 1 })
-	if held := r.b.hub.Stats().RingBytes; held > 8<<20 {
-		t.Errorf("%d bytes are kept for viewers", held)
-	}
+	})
 }
 
 // TestRevocationEndsStalledEventStream: it does not have to wait for the write that its viewer does not take.
@@ -274,50 +285,55 @@ func TestRevocationEndsStalledEventStream(t *testing.T) {
 
 // TestN103DrainEndsEvents: told, ended, and nothing lost when it comes back to the bridge's successor.
 func TestN103DrainEndsEvents(t *testing.T) {
-	dir := t.TempDir()
-	r := runConfig(t, testConfig(dir))
-	f := r.follower(nil)
-	e := f.events(filter("#"))
-	ok := e.want("subok")
-	p := r.publisher("dev")
-	for i := range 50 {
-		r.publish(p, "a", strconv.Itoa(i))
-	}
-	waiting := f.polling(filter("nothing", "since", at(ok.Epoch, ok.Offset), "wait", "30s"))
-	eventually.Must(t, "the poll to wait", func() bool { return r.openHTTP("poll") == 1 })
-	r.stop()
-	if a := waiting(); len(a.Readings) != 0 || a.From != ok.Offset {
-		t.Errorf("the poll got %+v, want an empty answer at once", a)
-	}
-	var got []reading
-	last := event{}
-	for {
-		ev, more := e.next()
-		if !more {
-			break
+	bothWays(t, func(t *testing.T, way func(*Config)) {
+		t.Helper()
+		dir := t.TempDir()
+		c := testConfig(dir)
+		way(&c)
+		r := runConfig(t, c)
+		f := r.follower(nil)
+		e := f.events(filter("#"))
+		ok := e.want("subok")
+		p := r.publisher("dev")
+		for i := range 50 {
+			r.publish(p, "a", strconv.Itoa(i))
 		}
-		got, last = append(got, ev.Readings...), ev
-	}
-	if last.kind != "draining" || last.RetryMS < 1 || last.retry != strconv.FormatInt(last.RetryMS, 10) || last.id != "" {
-		t.Errorf("last came %+v, want draining with a time to come back", last)
-	}
-	r.drain()
-	r = runConfig(t, testConfig(dir))
-	back := r.follower(nil).events(filter("#"), "Last-Event-ID", e.lastID)
-	if ok := back.want("subok"); !ok.Recovered {
-		t.Fatalf("%+v, want recovered", ok)
-	}
-	if n := len(got); n < 50 {
-		epoch, offset, _ := strings.Cut(e.lastID, ":")
-		from, _ := strconv.ParseUint(offset, 10, 64)
-		rest, _ := back.collect(50-n, epoch, from)
-		got = append(got, rest...)
-	}
-	for i, g := range got {
-		if g.Payload != strconv.Itoa(i) {
-			t.Fatalf("reading %d is %+v", i, g)
+		waiting := f.polling(filter("nothing", "since", at(ok.Epoch, ok.Offset), "wait", "30s"))
+		eventually.Must(t, "the poll to wait", func() bool { return r.openHTTP("poll") == 1 })
+		r.stop()
+		if a := waiting(); len(a.Readings) != 0 || a.From != ok.Offset {
+			t.Errorf("the poll got %+v, want an empty answer at once", a)
 		}
-	}
+		var got []reading
+		last := event{}
+		for {
+			ev, more := e.next()
+			if !more {
+				break
+			}
+			got, last = append(got, ev.Readings...), ev
+		}
+		if last.kind != "draining" || last.RetryMS < 1 || last.retry != strconv.FormatInt(last.RetryMS, 10) || last.id != "" {
+			t.Errorf("last came %+v, want draining with a time to come back", last)
+		}
+		r.drain()
+		r = runConfig(t, c)
+		back := r.follower(nil).events(filter("#"), "Last-Event-ID", e.lastID)
+		if ok := back.want("subok"); !ok.Recovered {
+			t.Fatalf("%+v, want recovered", ok)
+		}
+		if n := len(got); n < 50 {
+			epoch, offset, _ := strings.Cut(e.lastID, ":")
+			from, _ := strconv.ParseUint(offset, 10, 64)
+			rest, _ := back.collect(50-n, epoch, from)
+			got = append(got, rest...)
+		}
+		for i, g := range got {
+			if g.Payload != strconv.Itoa(i) {
+				t.Fatalf("reading %d is %+v", i, g)
+			}
+		}
+	})
 }
 
 // TestEventsComeBackSoon: EventSource waits for retry before its first try too, and a dashboard may be dark for two seconds.

@@ -37,6 +37,9 @@ func (b *Bridge) certificates() (tlsSettings, error) {
 		}
 		b.viewerCert = b.certs[len(b.certs)-1]
 		out.viewers.NextProtos = []string{"http/1.1"} // WebSocket over HTTP/2 (RFC 8441) is not spoken here
+		if b.cfg.Viewers.HTTP2 {
+			out.viewers.NextProtos = []string{"h2", "http/1.1"} // clients of WebSockets offer the second only (RFC 6455 section 4.1)
+		}
 	}
 	if t := b.cfg.MQTT.TLS.Pair(); t.Cert != "" && b.cfg.MQTT.Embedded() {
 		if out.mqtt, err = b.followPair("mqtt.tls", t); err != nil {

@@ -103,6 +103,7 @@ type Viewers struct {
 	Path             string   `yaml:"path"`
 	Plaintext        bool     `yaml:"plaintext"` // ws:// instead of wss://; only on loopback
 	TLS              TLS      `yaml:"tls"`       // none = a development certificate
+	HTTP2            bool     `yaml:"http2"`     // serve requests over HTTP/2, too, for clients that choose it; WebSockets stay with HTTP/1.1
 	Origins          []string `yaml:"origins"`   // exact scheme://host[:port] of the pages that may connect
 	Heartbeat        Duration `yaml:"heartbeat"`
 	AuthTimeout      Duration `yaml:"authTimeout"`

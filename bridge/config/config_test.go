@@ -150,6 +150,7 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"duplicate group", "viewers: {path: /a}\nviewers: {path: /b}\n", nil, nil, []string{"bridge.yaml:2", "viewers is given twice", "keep one"}},
 		{"name that is no name", "node: \"a\\nb\"\n", nil, nil, []string{"bridge.yaml:1: node", "control characters"}},
 		{"wrong unit", "journal: {segmentBytes: 64MeB}\n", nil, nil, []string{"bridge.yaml:1", "journal.segmentBytes", "64MeB", "64KiB"}},
+		{"HTTP/2 without TLS", "viewers: {plaintext: true, http2: true}\n", nil, nil, []string{"viewers.http2", "viewers.plaintext", "keep one"}},
 		{"duration without unit", "viewers:\n  heartbeat: 25\n", nil, nil, []string{"bridge.yaml:2", "viewers.heartbeat", "250ms"}},
 		{"no number", "mqtt: {maxClients: many}\n", nil, nil, []string{"mqtt.maxClients", "whole number"}},
 		{"no boolean", "mqtt: {anonymous: yes}\n", nil, nil, []string{"mqtt.anonymous", "true or false"}},

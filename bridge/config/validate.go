@@ -54,6 +54,9 @@ func (c Config) validateViewers(say sayFunc) {
 	if v.Plaintext && v.TLS.Cert != "" {
 		say("viewers.plaintext", "and viewers.tls contradict each other: keep one")
 	}
+	if v.Plaintext && v.HTTP2 {
+		say("viewers.http2", "takes TLS, by which clients choose it, and viewers.plaintext is set: keep one")
+	}
 	if !loop && v.TLS.Cert == "" {
 		say("viewers.tls", "is missing and viewers.listen (%s) is not a loopback address: the development certificate is for this machine only; give cert and key", v.Listen)
 	}

@@ -78,6 +78,16 @@ func (c *client) arm() {
 	}
 }
 
+// lift takes the time away from a request that has nothing to write for now. Over HTTP/2 it would end the request all the same,
+// while over HTTP/1.1 only a write that takes longer ends.
+func (c *client) lift() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending && c.r.ProtoMajor > 1 {
+		_ = c.rc.SetWriteDeadline(time.Time{})
+	}
+}
+
 // reasonGone: the client has left.
 const reasonGone = "gone"
 

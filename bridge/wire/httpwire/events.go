@@ -211,6 +211,7 @@ func (st *stream) write(p []byte) {
 func (st *stream) flush() {
 	if st.failed == nil {
 		st.failed = st.rc.Flush()
+		st.lift()
 	}
 }
 

@@ -55,6 +55,7 @@ func (c *client) ask(known []string) (*query, bool) {
 		c.srv.refuse(c.w, c.r, c.id, *no)
 		return nil, false
 	}
+	c.lift()
 	return q, true
 }
 
