@@ -33,7 +33,7 @@ var engine = []string{
 	"harness/conform", "harness/clocks", "harness/agent", "harness/browser",
 	"harness/codecfile",
 	"harness/record", "harness/live", "harness/stats", "harness/oracle", "harness/load", "harness/generator", "harness/fault",
-	"harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
+	"harness/octets", "harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }
 
 // testFrameworks may be linked by these folders only; bridged must never grow
