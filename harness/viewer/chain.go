@@ -40,13 +40,14 @@ func (sub *subscription) begin() {
 
 // interval is the head of a batch or snapshot.
 type interval struct {
-	id       uint64
-	epoch    []byte
-	from, to uint64
-	part     uint64 // of a snapshot, counted from 1
-	parts    uint64
-	seen     uint8 // which of hasID … hasParts have been read
-	readings int   // where the array of readings begins, 0 when it was read already
+	id        uint64
+	epoch     []byte
+	from, to  uint64
+	part      uint64 // of a snapshot, counted from 1
+	parts     uint64
+	seen      uint8  // which of hasID … hasParts have been read
+	conflated uint64 // entries that were left out for newer ones of their topic
+	readings  int    // where the array of readings begins, 0 when it was read already
 }
 
 const (
@@ -66,6 +67,7 @@ func (p *plumbline) batch(at int64, data []byte) error {
 		if sub, err = p.advance(at, i); err != nil {
 			return err
 		}
+		p.counters.Conflated += i.conflated
 		return p.readings(scan, at, sub, i, record.Received)
 	})
 	if err == nil {
@@ -101,6 +103,8 @@ func (p *plumbline) walk(data []byte, need uint8, visit func(*scanner, interval)
 		case "parts":
 			i.parts = scan.uint()
 			i.seen |= hasParts
+		case "conflated":
+			i.conflated = scan.uint()
 		case "readings":
 			i.readings = scan.pos
 			if i.seen&need != need {

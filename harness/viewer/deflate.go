@@ -232,6 +232,7 @@ func (s *squeezed) frame() error {
 func (s *squeezed) message() error {
 	plain, err := s.inflate()
 	s.v.mu.Lock()
+	s.v.counters.Saved += uint64(max(len(plain)-s.part.Len(), 0))
 	if s.v.counters.Squeezed++; err != nil {
 		err = errors.Join(fmt.Errorf("compressed message that does not inflate: %w", err), s.v.tookLocked(s.part.Bytes(), err))
 	}

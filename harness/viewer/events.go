@@ -55,6 +55,7 @@ func (v *Viewer) keep(at int64, kind record.EventKind, detail string, pairs ...s
 // tookLocked counts a frame that was handled, with what was wrong with it, and
 // wakes those who wait. Its error wraps ErrFlood and ends the session.
 func (v *Viewer) tookLocked(frame []byte, err error) error {
+	v.counters.Messages++
 	v.counters.Bytes += uint64(len(frame))
 	if err != nil {
 		v.counters.Malformed++

@@ -46,6 +46,10 @@ func (p *plumbline) handle(s *plumblineSession, at int64, opcode int, data []byt
 	defer p.mu.Unlock()
 	var err error
 	switch {
+	case p.cfg.Encoding == EncodingCBOR && opcode == websocket.BinaryMessage:
+		err = p.handleCBOR(s, at, data)
+	case p.cfg.Encoding == EncodingCBOR:
+		err = fmt.Errorf("frame with opcode %d on a protocol of binary messages", opcode)
 	case opcode != websocket.TextMessage:
 		err = fmt.Errorf("frame with opcode %d on a protocol of text", opcode)
 	case !utf8.Valid(data): // gorilla does not look, RFC 6455 section 8.1 demands it

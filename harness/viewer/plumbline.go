@@ -10,7 +10,7 @@ import (
 // Subprotocol is the WebSocket subprotocol of the protocol plumbline.
 const Subprotocol = "plumbline.v1.json"
 
-// plumbline speaks plumbline.v1.json. What it knows is guarded by the viewer's
+// plumbline speaks plumbline.v1.json and plumbline.v1.cbor. What it knows is guarded by the viewer's
 // lock, under which frames are handled.
 type plumbline struct {
 	*Viewer
@@ -54,7 +54,8 @@ type plumblineSession struct {
 	head    uint64 // of the journal at welcome
 	retry   time.Duration
 	welcome bool
-	refused error // a subscription was refused
+	refused error             // a subscription was refused
+	numbers map[uint64][]byte // names of topics that the server announced (CBOR)
 }
 
 // The messages of the client.
@@ -69,6 +70,7 @@ type (
 		ID       uint64       `json:"id"`
 		Filter   string       `json:"filter"`
 		Mode     string       `json:"mode"`
+		TickMS   int64        `json:"tick_ms,omitempty"`
 		Snapshot bool         `json:"snapshot,omitempty"`
 		Since    *sinceCursor `json:"since,omitempty"`
 	}
@@ -83,7 +85,11 @@ type (
 )
 
 func (p *plumbline) dial(ctx context.Context, token string) (session, error) {
-	socket, err := p.dialSocket(ctx, token, Subprotocol)
+	subprotocol := Subprotocol
+	if p.cfg.Encoding == EncodingCBOR {
+		subprotocol = SubprotocolCBOR
+	}
+	socket, err := p.dialSocket(ctx, token, subprotocol)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func (s *plumblineSession) enter() error {
 		sub.begin()
 	}
 	p.mu.Unlock()
-	if err := s.sendJSON(helloMessage{Type: "hello", Token: s.token, Client: p.cfg.Name}); err != nil {
+	if err := s.say(helloMessage{Type: "hello", Token: s.token, Client: p.cfg.Name}); err != nil {
 		return err
 	}
 	if err := s.readUntil(func() bool { return s.welcome }); err != nil {
@@ -112,6 +118,9 @@ func (s *plumblineSession) enter() error {
 	var subs []subMessage
 	for _, sub := range p.subs {
 		m := subMessage{Type: "sub", ID: sub.id, Filter: sub.filter, Mode: "all", Snapshot: p.cfg.Snapshot}
+		if p.cfg.Tick > 0 {
+			m.Mode, m.TickMS = "latest", p.cfg.Tick.Milliseconds()
+		}
 		if sub.resuming {
 			m.Since = &sinceCursor{Epoch: sub.at.Epoch, Offset: sub.at.Offset}
 		}
@@ -119,7 +128,7 @@ func (s *plumblineSession) enter() error {
 	}
 	p.mu.Unlock()
 	for _, m := range subs {
-		if err := s.sendJSON(m); err != nil {
+		if err := s.say(m); err != nil {
 			return err
 		}
 	}
@@ -155,5 +164,5 @@ func (s *plumblineSession) ending(err error) ending {
 
 // reauthorise shows a new token in the live session.
 func (s *plumblineSession) reauthorise(token string) error {
-	return s.sendJSON(authMessage{Type: "auth", Token: token})
+	return s.say(authMessage{Type: "auth", Token: token})
 }

@@ -24,6 +24,7 @@ type socket struct {
 	conn    *websocket.Conn
 	clock   interface{ Now() int64 }
 	silence time.Duration // how long the peer may say nothing, 0 for ever; owned by the reading goroutine
+	said    *said
 	write   sync.Mutex
 	buf     []byte // of the last message
 }
@@ -54,6 +55,7 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 	if v.cfg.Compress {
 		v.squeeze(&dialer)
 	}
+	v.said.requests.Add(1)
 	conn, response, err := dialer.DialContext(ctx, request.url.String(), request.header)
 	if response != nil {
 		defer func() { _ = response.Body.Close() }()
@@ -69,7 +71,7 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &socket{conn: conn, clock: v.clock, silence: connectLimit, buf: make([]byte, 0, 32<<10)}
+	s := &socket{conn: conn, clock: v.clock, said: &v.said, silence: connectLimit, buf: make([]byte, 0, 32<<10)}
 	conn.SetReadLimit(frameLimit)
 	conn.SetPingHandler(func(data string) error {
 		s.touch()
@@ -204,6 +206,8 @@ func (s *socket) touch() {
 func (s *socket) send(opcode int, data []byte) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	s.said.messages.Add(1)
+	s.said.bytes.Add(uint64(len(data)))
 	_ = s.conn.SetWriteDeadline(time.Now().Add(connectLimit))
 	return s.conn.WriteMessage(opcode, data)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,8 +37,14 @@ type Counters struct {
 	Missed      uint64 // journal entries that those gaps declared missing
 	Broken      uint64 // breaks of the chain that nobody declared
 	Malformed   uint64 // frames that could not be decoded
-	Bytes       uint64 // of frames, without their headers
+	Messages    uint64 // frames, events or answers that came
+	Bytes       uint64 // of those, without their headers, as they are when nothing is compressed
 	Squeezed    uint64 // messages that came compressed
+	Saved       uint64 // bytes that this saved
+	Conflated   uint64 // readings that the server counts as left out for newer ones of their topic
+	Requests    uint64 // HTTP requests that were made, handshakes of WebSockets among them
+	Sent        uint64 // messages that were sent over a WebSocket, without control frames
+	SentBytes   uint64 // of those, without their headers
 	Connects    uint64 // sessions welcomed
 	Disconnects uint64
 	LastClose   int // close code of the last disconnection, 0 when there was none
@@ -51,8 +58,13 @@ func (c Counters) Distinct() uint64 { return c.Received - min(c.Again, c.Receive
 func (v *Viewer) Counters() Counters {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.counters
+	c := v.counters
+	c.Requests, c.Sent, c.SentBytes = v.said.requests.Load(), v.said.messages.Load(), v.said.bytes.Load()
+	return c
 }
+
+// said counts what a viewer says; its goroutines do so without the viewer's lock.
+type said struct{ requests, messages, bytes atomic.Uint64 }
 
 // Cursor returns how far the subscription has got, the zero Cursor for a
 // filter that was not asked for and for a protocol that numbers nothing.

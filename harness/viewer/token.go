@@ -92,7 +92,9 @@ func (v *Viewer) openingOf(address, token, subprotocol string) (o opening, err e
 	if o.url, err = url.Parse(address); err != nil {
 		return o, err
 	}
-	o.header = http.Header{}
+	if o.header = v.cfg.Header.Clone(); o.header == nil {
+		o.header = http.Header{}
+	}
 	if subprotocol != "" {
 		o.offers = []string{subprotocol}
 	}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,10 @@ type Config struct {
 	KeepAlive   time.Duration // of CONNECT (MQTT), whole seconds up to 18 h; 0 means DefaultKeepAlive
 	Subprotocol string        // WebSocket subprotocol; "" means that of the protocol
 	Compress    bool          // offer permessage-deflate (protocols over WebSocket)
+	Encoding    string        // of messages (Plumbline): EncodingCBOR, or "" for JSON
+	Tick        time.Duration // ask for the newest of each topic at most so often (Plumbline), whole milliseconds; 0 asks for all
+	HTTP2       bool          // speak HTTP/2 and nothing else (SSE, Poll)
+	Header      http.Header   // fields of every HTTP request beside those that belong there, the handshake of a WebSocket among them
 	Hello       []string      // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
 	Message     Pointers      // into each frame (JSON, SSE, Poll)
 	Interval    time.Duration // between two requests (Poll); 0 means DefaultInterval
@@ -114,6 +119,7 @@ type Viewer struct {
 	tasks  sync.WaitGroup // token refreshes on their way
 	tokens secrets
 	spent  atomic.Int64 // events less readings, see eventFloor
+	said   said
 
 	dialect dialect
 
@@ -181,11 +187,31 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("viewer: open %q: no filter to subscribe to", cfg.Name)
 	}
 	cfg.Protocol = or(cfg.Protocol, Plumbline)
-	if cfg.Compress && (cfg.Protocol == SSE || cfg.Protocol == Poll) {
-		return fmt.Errorf("viewer: open %q: viewers of protocol %s have no WebSocket to compress", cfg.Name, cfg.Protocol)
+	if err := cfg.fits(); err != nil {
+		return fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
 	}
 	if err := cfg.Place.check(cfg.Protocol); err != nil {
 		return fmt.Errorf("viewer: open %q: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+// fits finds what the protocol of the settings does not have.
+func (cfg *Config) fits() error {
+	web := cfg.Protocol == SSE || cfg.Protocol == Poll
+	switch {
+	case cfg.Compress && web:
+		return fmt.Errorf("viewers of protocol %s have no WebSocket to compress", cfg.Protocol)
+	case cfg.HTTP2 && !web:
+		return fmt.Errorf("viewers of protocol %s begin with HTTP/1.1 (RFC 6455 section 4.1)", cfg.Protocol)
+	case (cfg.Encoding != "" || cfg.Tick != 0) && cfg.Protocol != Plumbline:
+		return fmt.Errorf("viewers of protocol %s choose neither an encoding nor a tick; those of %s do", cfg.Protocol, Plumbline)
+	case cfg.Encoding != "" && cfg.Encoding != EncodingCBOR:
+		return fmt.Errorf("encoding %q is not spoken; %q is, and \"\" means JSON", cfg.Encoding, EncodingCBOR)
+	case cfg.Encoding != "" && cfg.Snapshot:
+		return errors.New("snapshots are read in JSON only")
+	case cfg.Tick < 0 || cfg.Tick%time.Millisecond != 0:
+		return fmt.Errorf("a tick of %v; the protocol tells whole milliseconds", cfg.Tick)
 	}
 	return nil
 }

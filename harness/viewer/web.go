@@ -61,8 +61,10 @@ func newWeb(v *Viewer, make func(d *webDialect, address string) (source, error))
 	d := &webDialect{Viewer: v, finder: f, topics: topics{}}
 	d.trade = &http.Transport{
 		DialContext: v.dialTCP, TLSClientConfig: v.cfg.TLS.Clone(), TLSHandshakeTimeout: connectLimit,
-		DisableCompression: true, MaxResponseHeaderBytes: headLimit,
+		DisableCompression: true, MaxResponseHeaderBytes: headLimit, Protocols: &http.Protocols{},
 	}
+	d.trade.Protocols.SetHTTP1(!v.cfg.HTTP2)
+	d.trade.Protocols.SetHTTP2(v.cfg.HTTP2)
 	d.client = &http.Client{Transport: d.trade, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var addresses []string
 	for _, filter := range v.cfg.Filters {
@@ -221,6 +223,7 @@ func (d *webDialect) get(ctx context.Context, address, token string, header http
 	for name, values := range header {
 		request.Header[name] = values
 	}
+	d.said.requests.Add(1)
 	response, err := d.client.Do(request)
 	if err != nil {
 		return nil, err
