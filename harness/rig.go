@@ -126,6 +126,10 @@ func (r *Rig) Capabilities() []string { return r.descriptor.All() }
 // Has reports whether the system under test has the capability, claimed or derived.
 func (r *Rig) Has(capability string) bool { return r.descriptor.Has(capability) }
 
+// Bundled reports whether the system under test is the bridge of this repository as a
+// process of its own, which takes the configuration of a Plan.
+func (r *Rig) Bundled() bool { return r.descriptor.Bridged() }
+
 // ViewerProtocol returns what viewers of the system under test speak.
 func (r *Rig) ViewerProtocol() string { return r.descriptor.Viewer.Protocol }
 

@@ -45,6 +45,7 @@ type Run struct {
 	Rasters      []Raster          `json:"rasters,omitempty"`
 	Recoveries   []Recovery        `json:"recoveries,omitempty"`
 	Resources    []Resources       `json:"resources,omitempty"`
+	Comparisons  []Comparison      `json:"comparisons,omitempty"`
 	Rig          RigHealth         `json:"rig"`
 	Uncertainty  *Uncertainty      `json:"uncertainty,omitempty"` // nil: only Rig.Uncertainty is known
 	Gates        []Gate            `json:"gates,omitempty"`

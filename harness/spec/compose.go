@@ -199,6 +199,7 @@ func (c *composer) figures(f Figures) {
 	run.Rasters = append(run.Rasters, f.Rasters...)
 	run.Recoveries = append(run.Recoveries, f.Recoveries...)
 	run.Resources = append(run.Resources, f.Resources...)
+	run.Comparisons = append(run.Comparisons, f.Comparisons...)
 	run.Devices = mergeDevices(run.Devices, f.Devices)
 	if f.Rig != nil {
 		run.Rig = worse(run.Rig, *f.Rig)

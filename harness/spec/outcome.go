@@ -11,16 +11,17 @@ import (
 
 // Figures is what a scenario shows beside its verdicts.
 type Figures struct {
-	Latencies  []reports.Distribution `json:"latencies,omitempty"`
-	Timelines  []reports.Timeline     `json:"timelines,omitempty"`
-	Hops       []reports.Hop          `json:"hops,omitempty"`
-	Integrity  []reports.Integrity    `json:"integrity,omitempty"`
-	Rasters    []reports.Raster       `json:"rasters,omitempty"`
-	Recoveries []reports.Recovery     `json:"recoveries,omitempty"`
-	Resources  []reports.Resources    `json:"resources,omitempty"`
-	Rig        *reports.RigHealth     `json:"rig,omitempty"`
-	Devices    []reports.Device       `json:"devices,omitempty"`
-	SUT        *reports.SUT           `json:"sut,omitempty"`
+	Latencies   []reports.Distribution `json:"latencies,omitempty"`
+	Timelines   []reports.Timeline     `json:"timelines,omitempty"`
+	Hops        []reports.Hop          `json:"hops,omitempty"`
+	Integrity   []reports.Integrity    `json:"integrity,omitempty"`
+	Rasters     []reports.Raster       `json:"rasters,omitempty"`
+	Recoveries  []reports.Recovery     `json:"recoveries,omitempty"`
+	Resources   []reports.Resources    `json:"resources,omitempty"`
+	Comparisons []reports.Comparison   `json:"comparisons,omitempty"`
+	Rig         *reports.RigHealth     `json:"rig,omitempty"`
+	Devices     []reports.Device       `json:"devices,omitempty"`
+	SUT         *reports.SUT           `json:"sut,omitempty"`
 }
 
 // add adds figures; those that there is one of are replaced.
@@ -32,6 +33,7 @@ func (have *Figures) add(f Figures) {
 	have.Rasters = append(have.Rasters, f.Rasters...)
 	have.Recoveries = append(have.Recoveries, f.Recoveries...)
 	have.Resources = append(have.Resources, f.Resources...)
+	have.Comparisons = append(have.Comparisons, f.Comparisons...)
 	have.Devices = mergeDevices(have.Devices, f.Devices)
 	if f.Rig != nil {
 		have.Rig = f.Rig

@@ -38,9 +38,10 @@ func HTML(w io.Writer, run *reports.Run) error {
 		"policy": func() string { return policy(style, script) },
 		"num":    figure, "qty": figureWithUnit, "count": grouped, "span": span, "date": date, "bytes": bytesText,
 		"quantile": quantileName, "bounds": bounds, "measured": measured, "tally": tally, "capital": capital, "verdict": verdictText, "class": verdictClass, "join": strings.Join,
-		"percent": func(v float64) string { return number(v*100) + " %" },
-		"trouble": troubleCell,
-		"devices": func(rows []reports.Integrity) string { return devicesText(len(rows)) },
+		"percent":       func(v float64) string { return number(v*100) + " %" },
+		"standingClass": standingClass,
+		"trouble":       troubleCell,
+		"devices":       func(rows []reports.Integrity) string { return devicesText(len(rows)) },
 	}
 	page, err := template.New("page").Funcs(funcs).ParseFS(pageFiles, "page/*.tmpl")
 	if err != nil {
@@ -103,6 +104,20 @@ func verdictClass(v reports.Verdict) string {
 	case reports.ConditionalPass, reports.ConditionalFail, reports.Inconclusive:
 		return "open"
 	case reports.Fail, reports.Error:
+		return "fail"
+	default:
+		return "none"
+	}
+}
+
+// standingClass is the style class of what became of a claim.
+func standingClass(s reports.Standing) string {
+	switch s {
+	case reports.Holds:
+		return "pass"
+	case reports.HoldsPartly:
+		return "open"
+	case reports.HoldsNot:
 		return "fail"
 	default:
 		return "none"

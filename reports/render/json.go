@@ -105,6 +105,11 @@ func normalizeCourse(n *reports.Run) {
 	for i := range n.Resources {
 		n.Resources[i].Samples = list(n.Resources[i].Samples)
 	}
+	n.Comparisons = append([]reports.Comparison(nil), n.Comparisons...)
+	for i := range n.Comparisons {
+		c := &n.Comparisons[i]
+		c.Conditions, c.Approaches, c.Claims = list(c.Conditions), list(c.Approaches), list(c.Claims)
+	}
 	if n.Uncertainty != nil {
 		u := *n.Uncertainty
 		u.Components = list(u.Components)

@@ -28,6 +28,7 @@ type view struct {
 	Rasters      []drawing
 	Recoveries   []drawing
 	Resources    []resourceView
+	Comparisons  []comparisonView
 	Environment  []pair
 	RigSentence  string
 	Gates        []gateView
@@ -54,7 +55,7 @@ func newView(run *reports.Run) view {
 		Duration: span(run.Finished.Sub(run.Started)), RigSentence: rigSentence(run.Rig),
 		Integrity: groupIntegrity(run.Integrity), Latencies: viewLatencies(run.Latencies),
 		Timelines: viewTimelines(run.Timelines), Rasters: viewRasters(run.Rasters),
-		Recoveries: viewRecoveries(run), Resources: viewResources(run.Resources),
+		Recoveries: viewRecoveries(run), Resources: viewResources(run.Resources), Comparisons: viewComparisons(run),
 	}
 	judgements := run.Judgements()
 	for i, j := range judgements {

@@ -111,7 +111,7 @@ type family struct {
 // familyNames are the subjects of the catalogue; another one keeps its letters.
 var familyNames = map[string]string{
 	"LAT": "Latency", "DEL": "Delivery", "ORD": "Order", "INT": "Content", "STA": "State", "REC": "Recovery", "SEC": "Security",
-	"RES": "Resources", "PRO": "Protocols", "RIG": "The rig itself", "HIL": "Hardware in the loop", "CAP": "Claims",
+	"RES": "Resources", "PRO": "Protocols", "RIG": "The rig itself", "HIL": "Hardware in the loop", "CAP": "Claims", "APP": "Approaches",
 }
 
 func familyName(code string) string {

@@ -120,7 +120,8 @@ func sample() *reports.Run {
 		Recoveries: []reports.Recovery{{Scenario: "churn", Returns: []reports.Return{{Viewer: "v", Fault: "cut", Lost: 5, Back: 1, Subscribed: reports.Float(math.NaN()),
 			Fresh: reports.Float(math.NaN()), Reason: "closed"}}}},
 		Resources: []reports.Resources{{Name: "steady-1", Scenario: "steady", Samples: []reports.Usage{{At: 7, CPU: 8, RSS: 9, Files: -1, Threads: 3}},
-			Faults: []reports.FaultWindow{{Name: "kill", Onset: 1, End: 2}}}}}
+			Faults: []reports.FaultWindow{{Name: "kill", Onset: 1, End: 2}}}},
+		Comparisons: []reports.Comparison{{Scenario: "approaches", Approaches: []reports.Approach{{ID: "ws", AgeP50: 50}}, Claims: []reports.Claim{{ID: "cpu", Standing: reports.Holds}}}}}
 }
 
 // TestEveryFieldHasAColumn: what the summary says of these parts is in a table.
@@ -132,6 +133,7 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		"timelines": write(t, Points(run)...), "faults": write(t, Faults(run)...), "hops": write(t, Hops(run)...),
 		"integrity": write(t, IntegrityOf(run)...), "devices": write(t, Devices(run)...), "rasters": write(t, Cells(run)...),
 		"returns": write(t, Returns(run)...), "resources": write(t, Usages(run)...), "resource_faults": write(t, UsageFaults(run)...),
+		"approaches": write(t, Approaches(run)...), "claims": write(t, Claims(run)...),
 	} {
 		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 		if err != nil || len(rows) < 2 || rows[0][0] != "run" || rows[1][0] != "r1" {
@@ -148,7 +150,9 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		reflect.TypeFor[Return]():      {reflect.TypeFor[reports.Return](), -1}, // the recovery's scenario
 		reflect.TypeFor[Usage]():       {reflect.TypeFor[reports.Usage](), -2},  // bench and scenario
 		reflect.TypeFor[UsageFault]():  {reflect.TypeFor[reports.FaultWindow](), -2},
-		reflect.TypeFor[Measurement](): {reflect.TypeFor[reports.Measurement](), 1 - 3}, // runs; the result's requirement, scenario, attempt
+		reflect.TypeFor[Claim]():       {reflect.TypeFor[reports.Claim](), -1},              // the scenario
+		reflect.TypeFor[Approach]():    {reflect.TypeFor[reports.Approach](), -1 - 5 - 2*3}, // likewise, and what its layers and processor times have
+		reflect.TypeFor[Measurement](): {reflect.TypeFor[reports.Measurement](), 1 - 3},     // runs; the result's requirement, scenario, attempt
 	} {
 		if got, want := table.NumField(), fields.of.NumField()+1-fields.less; got != want {
 			t.Errorf("%s has %d columns, want %d: all fields of %s and the run", table, got, want, fields.of)

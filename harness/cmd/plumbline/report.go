@@ -32,11 +32,14 @@ something differs, or a file is missing, damaged or not the one in the manifest.
 
 --matrix prints runs of several systems by one profile as a table in Markdown, requirement by system, with the
 reason of each FAIL below it; --into FILE puts it between the marks of a Markdown file instead. It believes each
-summary.json; plumbline verify and report --recompute tell whether to.`
+summary.json; plumbline verify and report --recompute tell whether to.
+
+--approaches prints what a run of the profile approaches compared, and what became of what is said of approaches, as tables in
+Markdown; --into FILE puts them between their marks of a Markdown file instead.`
 
 func newReport(s streams) *cobra.Command {
 	var to, into string
-	var recomputed, matrix bool
+	var recomputed, matrix, approaches bool
 	var paper paperFlags
 	cmd := &cobra.Command{
 		Use: "report DIR...", Short: "Write the reports of a run directory again, recompute its verdicts, or show several runs as a table",
@@ -50,12 +53,14 @@ func newReport(s streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case paper.file != "" && matrix:
+			case paper.file != "" && (matrix || approaches):
 				return paper.fits(true)
-			case recomputed && (to != "" || matrix), matrix && to != "", into != "" && !matrix:
-				return exit.Usage(errors.New("--recompute, --to and --matrix exclude each other, and --into belongs to --matrix"), "leave all but one out")
+			case several(recomputed, to != "", matrix, approaches), into != "" && !matrix && !approaches:
+				return exit.Usage(errors.New("--recompute, --to, --matrix and --approaches exclude each other, and --into belongs to the latter two"), "leave all but one out")
 			case matrix:
 				return showMatrix(s.out, args, into)
+			case approaches:
+				return showApproaches(s.out, args[0], into)
 			}
 			if err := paper.fits(recomputed || matrix || to != ""); err != nil {
 				return err
@@ -90,11 +95,23 @@ func newReport(s streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&matrix, "matrix", false, "print the runs as a table, requirement by system, in Markdown")
-	cmd.Flags().StringVar(&into, "into", "", "put the table of --matrix between the marks of this Markdown file")
+	cmd.Flags().BoolVar(&approaches, "approaches", false, "print what the run compared, approach by approach, in Markdown")
+	cmd.Flags().StringVar(&into, "into", "", "put the table of --matrix or --approaches between its marks of this Markdown file")
 	cmd.Flags().BoolVar(&recomputed, "recompute", false, "judge the run again from its records and compare; write nothing")
 	paper.add(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd
+}
+
+// several reports whether more than one of the choices was made.
+func several(choices ...bool) bool {
+	made := 0
+	for _, c := range choices {
+		if c {
+			made++
+		}
+	}
+	return made > 1
 }
 
 // notARun explains why a directory is not read as a run.

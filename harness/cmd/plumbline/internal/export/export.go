@@ -68,6 +68,8 @@ func Tables(dir, to string, format Format) (*Outcome, error) {
 		func() error { return put(e, "returns", tables.Returns(run)) },
 		func() error { return put(e, "resources", tables.Usages(run)) },
 		func() error { return put(e, "resource_faults", tables.UsageFaults(run)) },
+		func() error { return put(e, "approaches", tables.Approaches(run)) },
+		func() error { return put(e, "claims", tables.Claims(run)) },
 		func() error { return e.recordings(dir, run.ID) },
 	} {
 		if err := write(); err != nil {

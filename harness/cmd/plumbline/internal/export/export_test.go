@@ -88,7 +88,7 @@ func TestRecordsInCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(out.Files) != 17 || len(out.Partial) > 0 {
+	if len(out.Files) != 19 || len(out.Partial) > 0 {
 		t.Errorf("outcome %+v", out)
 	}
 	rows := csvOf(t, to, "records")

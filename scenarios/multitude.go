@@ -1,0 +1,209 @@
+package scenarios
+
+// Multitude: how many devices and viewers does one bridge serve on this machine?
+//
+// Requirements: APP-02.
+//
+// Procedure "multitude":
+//  1. Start the bridge, so many devices with a connection each, and two viewers whose
+//     latency is recorded; measure for a while.
+//  2. Connect viewers, a TLS connection and a session each, every one of them watching one
+//     device, until there are as many as were asked for or the bridge takes no more.
+//  3. Hold them all; measure for as long, and for as long again as it takes that every
+//     device has spoken twice.
+//  4. Judge that every session lived and was shown something. What ended the growth, what a
+//     session costs and what it does to the latency of others stand in the report.
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/spec"
+	"plumbline/harness/viewer"
+)
+
+var _ = spec.Describe("Multitude", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "multitude", Title: "serves as many devices and viewers as the descriptors of a process allow",
+		Requirements: []string{"APP-02"}, Loads: []string{"multitude"}, Timeout: 20 * time.Minute,
+		Drive: driveMultitude, Judge: judgeMultitude,
+	})
+})
+
+// Windows of the recorded viewers.
+const (
+	multitudeAlone  = "alone"
+	multitudeBeside = "beside"
+)
+
+// multitudeAtOnce is how many connect at a time: the cores of the machine make the handshakes.
+const multitudeAtOnce = 16
+
+// multitudeFacts is what the drive counted.
+type multitudeFacts struct {
+	Cores    int           `json:"cores"`
+	Load     profile.Load  `json:"load"`
+	Reached  int           `json:"reached"`         // sessions
+	Ended    string        `json:"ended,omitempty"` // why there are no more, "" when all that were asked for came
+	Took     time.Duration `json:"took_ns"`         // to connect them
+	Dropped  int           `json:"dropped"`         // sessions that ended while they were held
+	Why      string        `json:"why,omitempty"`   // the first of them
+	Unshown  int           `json:"unshown"`         // sessions that were shown nothing
+	Readings int64         `json:"readings"`        // shown to all of them
+	Held     time.Duration `json:"held_ns"`
+	Before   harness.Usage `json:"before"` // of the bridge: without the crowd
+	With     harness.Usage `json:"with"`   // with it
+	Busy     time.Duration `json:"busy_ns"`
+	Over     time.Duration `json:"over_ns"` // CPU of the bridge while all were held
+	Absent   string        `json:"absent,omitempty"`
+}
+
+// multitude is the scenario at work.
+type multitude struct {
+	*harness.Bench
+	load  profile.Load
+	facts multitudeFacts
+	crowd []*viewer.Watcher
+}
+
+func driveMultitude(ctx context.Context, t *spec.Trial) {
+	if t.Rig.ViewerProtocol() != viewer.Plumbline {
+		t.Step("do nothing: the crowd speaks the protocol of bridged only")
+		t.Keep(multitudeFacts{Absent: "the crowd speaks the protocol of bridged only, and the viewers of this system speak " + t.Rig.ViewerProtocol()})
+		return
+	}
+	l := t.Load("multitude")
+	recorded := l
+	recorded.Viewers = 2
+	t.Step("start the bridge, %d devices with %.0f messages/s, and %d viewers whose latency is recorded", l.Devices, l.Rate, recorded.Viewers)
+	b := t.Open(ctx, harness.Plan{Load: recorded, Floor: true, Config: map[string]any{
+		"viewers.maxConnections": l.Viewers + recorded.Viewers, "viewers.maxStreams": 16, "mqtt.maxClients": l.Devices + 16,
+	}})
+	x := &multitude{Bench: b, load: l, facts: multitudeFacts{Cores: runtime.NumCPU(), Load: l}}
+	t.Step("measure for %s; connect %d viewers; hold them for %s", l.Window, l.Viewers, l.Hold)
+	err := b.Drive(ctx, 0, x.act)
+	x.disperse()
+	t.Check(err)
+	t.Step("let all viewers go, drain and judge")
+	t.Keep(x.facts)
+	t.Check(b.Finish(ctx))
+}
+
+// act is done while the devices publish.
+func (x *multitude) act(ctx context.Context) error {
+	if err := harness.Wait(ctx, x.load.WarmUp); err != nil {
+		return err
+	}
+	if err := x.measured(ctx, multitudeAlone, x.load.Window); err != nil {
+		return err
+	}
+	x.facts.Before = x.use(ctx)
+	began := x.Clock.Now()
+	if err := x.gather(ctx); err != nil {
+		return err
+	}
+	x.facts.Took = time.Duration(x.Clock.Now() - began)
+	until := x.Burdens(ctx)
+	if err := x.measured(ctx, multitudeBeside, x.load.Hold); err != nil {
+		return err
+	}
+	for _, burden := range until(ctx) {
+		if burden.Part == "bridge" {
+			x.facts.Busy, x.facts.Over = burden.CPU, burden.Over
+		}
+	}
+	x.facts.With, x.facts.Held = x.use(ctx), x.load.Hold
+	x.count()
+	return nil
+}
+
+// measured waits and declares that a judged window.
+func (x *multitude) measured(ctx context.Context, name string, length time.Duration) error {
+	from := x.Clock.Now()
+	err := harness.Wait(ctx, length)
+	x.Mark(name, from, x.Clock.Now())
+	return err
+}
+
+// use is what the bridge uses now; nothing where that cannot be seen.
+func (x *multitude) use(ctx context.Context) harness.Usage {
+	u, err := x.SUT.Usage(ctx)
+	if err != nil {
+		return harness.Usage{}
+	}
+	return harness.Usage{At: x.Clock.Now(), CPU: u.CPU, RSS: u.RSS, Files: u.Files, Threads: u.Threads}
+}
+
+// gather connects viewers until there are as many as were asked for, or three in a row
+// are not let in.
+func (x *multitude) gather(ctx context.Context) error {
+	devices := x.Devices()
+	var mu sync.Mutex // of crowd and facts.Ended
+	var next, refused atomic.Int64
+	var group sync.WaitGroup
+	for range multitudeAtOnce {
+		group.Go(func() {
+			for refused.Load() < 3 && ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= x.load.Viewers {
+					return
+				}
+				cfg := harness.ViewerConfig(x.Bench, fmt.Sprintf("crowd-%05d", i+1))
+				cfg.Filters = []string{harness.Topic(devices[i%len(devices)].ID)}
+				cfg.Token = harness.Credential(x.Bench, cfg.Name, cfg.Filters)
+				limited, cancel := context.WithTimeout(ctx, patience)
+				w, err := viewer.Watch(limited, cfg)
+				cancel()
+				mu.Lock()
+				if err == nil {
+					x.crowd = append(x.crowd, w)
+					refused.Store(0)
+				} else if refused.Add(1); x.facts.Ended == "" || refused.Load() == 1 {
+					x.facts.Ended = err.Error()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	if x.facts.Reached = len(x.crowd); x.facts.Reached == x.load.Viewers {
+		x.facts.Ended = ""
+	}
+	return ctx.Err()
+}
+
+// count looks at every session of the crowd.
+func (x *multitude) count() {
+	for _, w := range x.crowd {
+		n := w.Readings()
+		x.facts.Readings += n
+		if n == 0 {
+			x.facts.Unshown++
+		}
+		if err := w.Err(); err != nil {
+			if x.facts.Dropped++; x.facts.Why == "" {
+				x.facts.Why = err.Error()
+			}
+		}
+	}
+}
+
+// disperse closes the crowd.
+func (x *multitude) disperse() {
+	var group sync.WaitGroup
+	slots := make(chan struct{}, multitudeAtOnce)
+	for _, w := range x.crowd {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			_ = w.Close() // its session is over in any case
+		})
+	}
+	group.Wait()
+}

@@ -1,0 +1,102 @@
+package scenarios
+
+import (
+	"fmt"
+	"math"
+
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+func judgeMultitude(c *spec.Case) {
+	facts := spec.Facts[multitudeFacts](c)
+	if absent(c, facts.Absent) {
+		return
+	}
+	j := newJudged(c)
+	j.allServed("APP-02", facts)
+	o := j.options("")
+	o.Window = multitudeAlone
+	alone := j.history.Latencies(o)
+	o.Window = multitudeBeside
+	beside := j.history.Latencies(o)
+	sent, _ := j.history.Delivery(o)
+	j.Show(spec.Figures{
+		Rig: &j.health, Devices: j.devices,
+		Latencies: []reports.Distribution{oracle.Distribution("t0i→t4 beside the crowd", j.Scenario.ID, beside, nil)},
+		Comparisons: []reports.Comparison{{
+			Scenario: j.Scenario.ID, Title: "How many one bridge serves", Conditions: multitudeConditions(facts), Approaches: []reports.Approach{},
+			Claims: multitudeClaims(facts, sent, quantile(alone.Series.Value, 0.99), quantile(beside.Series.Value, 0.99)),
+		}},
+	})
+}
+
+// allServed judges that every session of the crowd lived and was shown something.
+func (j *judged) allServed(id string, facts multitudeFacts) {
+	var found []reports.Finding
+	say := func(n int, kind, detail string) {
+		if n > 0 {
+			found = append(found, reports.Finding{
+				Requirement: id, Kind: kind, Subject: "crowd", Confirmed: true, Detail: fmt.Sprintf("%d sessions %s", n, detail), Evidence: "facts/" + j.Scenario.ID + ".json",
+			})
+		}
+	}
+	say(facts.Dropped, "ended", "ended while they were held; the first: "+facts.Why)
+	say(facts.Unshown, "unshown", "were shown nothing")
+	j.none(id, "session not served/sessions not served", "sessions held at a time", int64(facts.Reached), int64(facts.Dropped+facts.Unshown), 0, found, j.samples(id))
+}
+
+func multitudeConditions(f multitudeFacts) []string {
+	return []string{fmt.Sprintf("One bridge on %d cores, which its viewers and devices share; %d devices with an MQTT connection each and %.0f messages a second in all; every viewer has a TLS connection and a session of its own and watches one device.",
+		f.Cores, f.Load.Devices, f.Load.Rate)}
+}
+
+// What the claims speak of.
+const (
+	thousands     = 2_000
+	tensThousands = 20_000
+	tenThousand   = 10_000
+)
+
+// multitudeClaims holds what is said of scale against what was reached.
+func multitudeClaims(f multitudeFacts, sent oracle.Delivery, alone, beside reports.Float) []reports.Claim {
+	devices := reports.Claim{ID: "devices", Text: "thousands of devices are shown in real time", Standing: reports.HoldsNot}
+	devices.Figure = fmt.Sprintf("%d devices connected, %d readings due at recorded viewers beside %d sessions, %d lost, p99 %.3g ms", f.Load.Devices, sent.Owed, f.Reached, sent.Lost, float64(beside))
+	if sent.Owed > 0 && sent.Lost == 0 && f.Load.Devices >= thousands {
+		devices.Standing = reports.Holds
+	}
+	return []reports.Claim{devices, connections(f, alone, beside)}
+}
+
+// connections: one server holds tens of thousands of connections.
+func connections(f multitudeFacts, alone, beside reports.Float) reports.Claim {
+	c := reports.Claim{ID: "connections", Text: "one server holds tens of thousands of connections", Standing: reports.HoldsNot}
+	served := f.Reached - f.Dropped - f.Unshown
+	c.Figure = fmt.Sprintf("%d sessions and %d devices at a time on one process, %d of them shown readings and none lost in %.3g s", f.Reached, f.Load.Devices, served, f.Held.Seconds())
+	if f.Dropped > 0 {
+		c.Figure = fmt.Sprintf("%d sessions and %d devices at a time on one process, %d sessions ended within %.3g s", f.Reached, f.Load.Devices, f.Dropped, f.Held.Seconds())
+	}
+	if f.Reached > 0 && f.With.RSS > f.Before.RSS {
+		c.Figure += fmt.Sprintf("; %.3g KiB of memory (RSS) a session", float64(f.With.RSS-f.Before.RSS)/1024/float64(f.Reached))
+	}
+	if f.Over > 0 {
+		c.Figure += fmt.Sprintf("; bridge %.3g %% of a core", 100*f.Busy.Seconds()/f.Over.Seconds())
+	}
+	if !math.IsNaN(float64(alone)) && !math.IsNaN(float64(beside)) {
+		c.Figure += fmt.Sprintf("; p99 latency at others %.3g ms before, %.3g ms with them", float64(alone), float64(beside))
+	}
+	c.Figure += fmt.Sprintf("; connected in %.3g s", f.Took.Seconds())
+	switch {
+	case served >= tensThousands:
+		c.Standing = reports.Holds
+	case served >= tenThousand && served == f.Reached:
+		c.Standing = reports.HoldsPartly
+	}
+	if f.Ended != "" {
+		c.Figure += "; then: " + f.Ended
+	} else if served < tensThousands {
+		c.Figure += fmt.Sprintf("; no more were asked for: with %d devices they are what the profile says a process may open here", f.Load.Devices)
+	}
+	return c
+}
