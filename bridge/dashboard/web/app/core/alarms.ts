@@ -1,0 +1,189 @@
+// The alarm list: what stands, what was latched, what has ended. It lives in this tab and begins empty: an acknowledgement of
+// yesterday must not hide what came in the night.
+
+import type { Level, Quality } from "./types.ts";
+
+/** Ended alarms that are kept. */
+const historyMost = 500;
+/** Alarms that may stand at once; more are counted. */
+const activeMost = 5000;
+
+export interface Alarm {
+  readonly id: string;
+  readonly topic: string;
+  readonly title: string;
+  readonly level: "notice" | "warning" | "alarm";
+  /** What it is about: "82.1 °C, above 80". */
+  readonly text: string;
+  /** The worst so far, in the same words. */
+  readonly worst: string;
+  readonly standing: boolean;
+  readonly acknowledged: boolean;
+  /** It is over, and stays in the list until it is acknowledged. */
+  readonly latched: boolean;
+  readonly sinceUs: number;
+  readonly endUs: number | null;
+  readonly quality: Quality;
+}
+
+/** What a source says of its state at one time. */
+export interface Signal {
+  readonly level: Level;
+  readonly text: string;
+  readonly timeUs: number;
+  /** How far beyond its limit the value is, to tell the worst of one level from others. */
+  readonly severity: number;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const rank: Record<Level, number> = { off: -1, ok: 0, notice: 1, warning: 2, alarm: 3 };
+
+/** AlarmSource is one value of one topic that can raise an alarm: one at a time. */
+export class AlarmSource {
+  private alarm: Mutable<Alarm> | null = null;
+  private severity = -Infinity;
+  private worstRank = -1;
+  private readonly list: Alarms;
+  private readonly topic: string;
+  private readonly title: string;
+  private readonly latch: boolean;
+  private readonly quality: () => Quality;
+
+  constructor(list: Alarms, o: { topic: string; title: string; latch: boolean; quality: () => Quality }) {
+    this.list = list;
+    this.topic = o.topic;
+    this.title = o.title;
+    this.latch = o.latch;
+    this.quality = o.quality;
+  }
+
+  /** signal takes the present level. "off" changes nothing: what cannot be judged has not become good. */
+  signal(s: Signal): void {
+    if (s.level === "off") return;
+    if (s.level === "ok") return this.end(s.timeUs);
+    const a = this.alarm;
+    if (a === null || !a.standing) {
+      if (a !== null) this.list.retire(a); // latched, and raised again: the list has the new one
+      this.severity = s.severity;
+      this.worstRank = rank[s.level];
+      this.alarm = this.list.raise({ topic: this.topic, title: this.title, level: s.level, text: s.text, worst: s.text, sinceUs: s.timeUs, quality: this.quality() });
+      return;
+    }
+    const worse = rank[s.level] - rank[a.level];
+    if (worse > 0) a.acknowledged = false; // it was a lesser one that was acknowledged
+    const changed = a.level !== s.level || a.text !== s.text;
+    a.level = s.level;
+    a.text = s.text;
+    if (rank[s.level] > this.worstRank || (rank[s.level] === this.worstRank && s.severity > this.severity)) {
+      this.worstRank = rank[s.level];
+      this.severity = s.severity;
+      a.worst = s.text;
+    }
+    if (changed) this.list.touch();
+  }
+
+  /** refresh takes note of a value that went stale or came back: an alarm on a dead value is shown as such. */
+  refresh(): void {
+    const a = this.alarm;
+    if (a === null || !a.standing) return;
+    const quality = this.quality();
+    if (quality === a.quality) return;
+    a.quality = quality;
+    this.list.touch();
+  }
+
+  private end(timeUs: number): void {
+    const a = this.alarm;
+    if (a === null || !a.standing) return;
+    a.standing = false;
+    a.endUs = timeUs;
+    a.latched = this.latch && !a.acknowledged;
+    if (!a.latched) this.list.retire(a);
+    else this.list.touch();
+    if (!a.latched) this.alarm = null;
+  }
+
+  /** close takes the alarm off the list: nobody watches it any more. */
+  close(): void {
+    if (this.alarm !== null) this.list.forget(this.alarm);
+    this.alarm = null;
+  }
+}
+
+/** Alarms is the list. Listeners are told by the given function, at most once a frame. */
+export class Alarms {
+  private readonly standing = new Map<string, Mutable<Alarm>>();
+  private readonly ended: Mutable<Alarm>[] = [];
+  private readonly listeners = new Set<() => void>();
+  private readonly announce: () => void;
+  private sorted: readonly Alarm[] | null = null;
+  private next = 1;
+  /** Alarms that were not listed because too many stand. */
+  left = 0;
+
+  constructor(announce: () => void) {
+    this.announce = announce;
+  }
+
+  /** active is what stands or is latched: alarms first, those not acknowledged before others, then the newest. */
+  get active(): readonly Alarm[] {
+    this.sorted ??= [...this.standing.values()].map((a) => Object.freeze({ ...a })).sort((a, b) => rank[b.level] - rank[a.level] || Number(a.acknowledged) - Number(b.acknowledged) || b.sinceUs - a.sinceUs);
+    return this.sorted;
+  }
+
+  /** history is what has ended, the newest first. */
+  get history(): readonly Alarm[] {
+    return this.ended;
+  }
+
+  acknowledge(id: string): void {
+    const a = this.standing.get(id);
+    if (a === undefined || a.acknowledged) return;
+    a.acknowledged = true;
+    if (a.latched) {
+      a.latched = false;
+      this.retire(a);
+    }
+    this.touch();
+  }
+
+  acknowledgeAll(): void {
+    for (const id of [...this.standing.keys()]) this.acknowledge(id);
+  }
+
+  on(f: () => void): () => void {
+    this.listeners.add(f);
+    return () => this.listeners.delete(f);
+  }
+
+  /** tell calls the listeners. */
+  tell(): void {
+    for (const f of this.listeners) f();
+  }
+
+  touch(): void {
+    this.sorted = null;
+    this.announce();
+  }
+
+  raise(a: Omit<Alarm, "id" | "standing" | "acknowledged" | "latched" | "endUs">): Mutable<Alarm> {
+    const made = { ...a, id: String(this.next++), standing: true, acknowledged: false, latched: false, endUs: null };
+    if (this.standing.size < activeMost) this.standing.set(made.id, made);
+    else this.left++;
+    this.touch();
+    return made;
+  }
+
+  retire(a: Mutable<Alarm>): void {
+    if (this.standing.delete(a.id)) {
+      this.ended.unshift(a);
+      if (this.ended.length > historyMost) this.ended.pop();
+    }
+    this.touch();
+  }
+
+  forget(a: Alarm): void {
+    if (this.standing.delete(a.id)) this.touch();
+  }
+}
