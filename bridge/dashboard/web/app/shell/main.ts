@@ -1,66 +1,51 @@
-// The page: sign in, see who you are, sign out.
-import type { Me } from "plumbline-client";
+// The entry: who is there, which layout, and then the page at work.
 
-/** Makes an element with attributes, text and children; text is never read as markup. */
-function element<K extends keyof HTMLElementTagNameMap>(
-  name: K,
-  attributes: Record<string, string>,
-  ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+import { App } from "./app.ts";
+import { button, h, replace } from "./dom.ts";
+import { readPlace } from "./place.ts";
+import { type Me, Refused, signIn, whoAmI } from "./session.ts";
+import { signInPage } from "./signin.ts";
+import { applyTheme, storedTheme } from "./theme.ts";
+
+const root = document.getElementById("app") ?? document.body;
+
+async function start(): Promise<void> {
+  applyTheme(storedTheme() ?? "auto");
+  const me = await arrive() ?? await identify();
+  const where = readPlace(location.hash), filter = new URLSearchParams(location.search).get("filter");
+  const app = new App(root, me, where);
+  replace(root, h("p", { class: "boot", role: "status" }, "Looking at what there is…"));
+  await app.desk.resolve(where, filter);
 }
 
-const app = document.getElementById("app") ?? document.body;
-
-async function start(said = ""): Promise<void> {
-  const answer = await fetch("/api/v1/me", { cache: "no-store" });
-  app.replaceChildren(answer.ok ? signedIn((await answer.json()) as Me) : signIn(said));
+// arrive signs in with the code of a link, which leaves the address before anything else is done; null when there is none.
+async function arrive(): Promise<Me | null> {
+  const fragment = new URLSearchParams(location.hash.slice(1)), code = fragment.get("code");
+  if (code === null) return null;
+  fragment.delete("code");
+  history.replaceState(null, "", `${location.pathname}${location.search}${fragment.toString() === "" ? "" : `#${fragment.toString()}`}`);
+  try {
+    return await signIn(code);
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    return await whoAmI().catch(() => signInPage(root, said)); // somebody may be signed in all the same
+  }
 }
 
-function signIn(said: string): HTMLElement {
-  const secret = element("textarea", { id: "token", rows: "4", autocomplete: "off", spellcheck: "false", required: "" });
-  const alert = element("p", { role: "alert" }, said);
-  const form = element("form", {}, element("label", { for: "token" }, "Code or token"), secret, element("button", {}, "Sign in"), alert);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    void logIn(secret.value.trim(), alert);
-  });
-  return element("main", {}, element("h1", {}, "Plumbline"), element("p", {}, "Sign in with a code or a token. The bridge prints them: bridged dashboard --sub NAME --grants '#'"), form);
+// identify asks until somebody is signed in. A bridge that does not answer is asked again.
+async function identify(): Promise<Me> {
+  for (;;) {
+    try {
+      return await whoAmI();
+    } catch (error) {
+      if (error instanceof Refused && (error.status === 401 || error.status === 403)) return await signInPage(root, error.reason === "missing" ? "" : error.message);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 5000);
+        replace(root, h("main", { class: "signin" }, h("div", { class: "signin-box" }, h("h1", null, "No answer"), h("p", { role: "alert" }, error instanceof Error ? error.message : String(error)),
+          h("p", { class: "help" }, "This page tries again every five seconds."), button("Try now", () => { clearTimeout(timer); resolve(); }, { class: "primary" }))));
+      });
+    }
+  }
 }
 
-async function logIn(secret: string, alert: HTMLElement): Promise<void> {
-  const answer = await fetch("/session", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(/^[0-9a-z]{5}[\s-]?[0-9a-z]{5}$/i.test(secret) ? { code: secret } : { token: secret }),
-  });
-  if (answer.ok) return start("The browser did not keep the session. Over plain HTTP some browsers do not: use https.");
-  const { error } = (await answer.json()) as { error: string };
-  alert.textContent = `The bridge refuses it: ${error}`;
-}
-
-function signedIn(me: Me): HTMLElement {
-  const leave = element("button", {}, "Sign out");
-  leave.addEventListener("click", () => void fetch("/session", { method: "DELETE" }).then(() => start()));
-  return element(
-    "main",
-    {},
-    element("h1", {}, `Plumbline on ${me.node}`),
-    element("p", {}, `You are ${me.subject}, until ${new Date(me.expires).toLocaleString()}. You may see ${me.grants.live.join(", ") || "nothing"}.`),
-    leave,
-  );
-}
-
-/** Signs in with the code of a link, which leaves the address bar before anything else is done. */
-async function arrive(): Promise<void> {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
-  if (code === null) return start();
-  history.replaceState(null, "", location.pathname + location.search);
-  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ code }) });
-  return start(answer.ok ? "" : "The code of this link is used or too old: have bridged dashboard print another.");
-}
-
-void arrive();
+void start();

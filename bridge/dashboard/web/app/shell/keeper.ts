@@ -1,0 +1,88 @@
+// Watches over the session: says before it ends, asks for another token when it has ended, and goes on.
+
+import type { Client, State } from "plumbline-client";
+import { button, h, replace } from "./dom.ts";
+import { type Me, Refused, whoAmI } from "./session.ts";
+import { type Asked, signInOver } from "./signin.ts";
+
+export interface KeeperOptions {
+  readonly client: Client;
+  readonly me: Me;
+  signedIn(me: Me): void;
+  announce(text: string): void;
+  tell(): void; // the other tabs
+}
+
+export class SessionKeeper {
+  readonly #o: KeeperOptions;
+  readonly #band = h("div", { class: "session-band", role: "alert" });
+  #asked: Asked | null = null;
+  #leaving = false;
+  #expires: number;
+
+  constructor(o: KeeperOptions) {
+    this.#o = o;
+    this.#expires = Date.parse(o.me.expires);
+    o.client.on("state", (s) => { if (s.phase === "refused") void this.#refused(s); else if (s.phase === "open") this.#open(s); });
+    o.client.on("expiring", (e) => this.#expiring(e.expires));
+  }
+
+  leaving(): void { this.#leaving = true; }
+
+  #open(s: State): void {
+    const expires = Date.parse(s.session?.expires ?? "");
+    if (expires > Date.now() + 60_000) this.#band.remove();
+  }
+
+  // elsewhere: another tab has signed in, and the cookie is this tab's too.
+  async elsewhere(): Promise<void> {
+    try { this.#again(await whoAmI()); } catch { /* it was not for long */ }
+  }
+
+  #again(me: Me): void {
+    this.#asked?.close();
+    this.#asked = null;
+    this.#band.remove();
+    this.#expires = Date.parse(me.expires);
+    this.#o.signedIn(me);
+  }
+
+  // refused: where the cookie is good, as after a renewal, it goes on at once; else the page explains itself and asks.
+  async #refused(s: State): Promise<void> {
+    if (this.#leaving || this.#asked !== null) return;
+    let why = s.reason;
+    if (s.cause?.kind === "token") {
+      try {
+        return this.#again(await whoAmI());
+      } catch (error) {
+        if (error instanceof Refused && error.status !== 401 && error.status !== 403) { // nobody can tell now
+          setTimeout(() => { if (this.#o.client.state.phase === "refused") void this.#refused(this.#o.client.state); }, 5000);
+          return;
+        }
+        why = this.#expires <= Date.now() + 2000 ? "The session's time is over." : error instanceof Error ? error.message : why;
+      }
+      await this.#ask("Sign in again", `${why} What you see is what came last, and nothing of it is live. After signing in the page goes on where it was: nothing is lost in between as long as the bridge keeps it.`, true);
+    }
+  }
+
+  // ask opens the dialog; true when somebody has signed in by it.
+  async #ask(title: string, why: string, fixed: boolean): Promise<void> {
+    if (this.#asked !== null) return;
+    const asked = signInOver(title, why, fixed);
+    this.#asked = asked;
+    const me = await asked.done;
+    if (this.#asked === asked) this.#asked = null;
+    if (me === null) return;
+    this.#again(me);
+    this.#o.tell();
+  }
+
+  #expiring(expires: string): void {
+    const at = Date.parse(expires);
+    if (!(at > this.#expires - 1000)) return; // it was renewed already: the new one counts when this connection ends
+    const minutes = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    replace(this.#band, h("span", null, `Your session ends at ${minutes}.`), button("Renew", () => void this.#ask("Renew the session", "With another token the page goes on without a break.", false), { class: "primary small" }),
+      button("Later", () => this.#band.remove(), { class: "small" }));
+    document.body.append(this.#band);
+  }
+}

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { latencyShort, proofShort, sayState } from "../connection.ts";
+import { makeFormat } from "../format.ts";
+import { failure } from "../tiles/command.ts";
+import { shortNames } from "../tiles/common.ts";
+import { share, zones } from "../tiles/gauge.ts";
+import { sparkPaths } from "../tiles/value.ts";
+
+test("names show what tells topics apart", () => {
+  assert.deepEqual([...shortNames(["s/a/1/state", "s/a/2/state", "s/b/1/state"]).values()], ["a/1", "a/2", "b/1"]);
+  assert.deepEqual([...shortNames(["a/b"]).values()], ["a/b"]);
+  assert.deepEqual([...shortNames(["a", "a/b"]).values()], ["a", "a/b"]);
+});
+
+test("scales bear every number", () => {
+  assert.equal(share(5, 0, 10), 0.5);
+  assert.equal(share(99, 0, 10), 1);
+  assert.ok(Number.isNaN(share(Infinity, 0, 10)));
+  assert.deepEqual(zones({ alarmLow: 1, warnLow: 2, alarmHigh: 9 }, 0, 10), [{ from: 0, to: 0.1, level: "alarm" }, { from: 0.1, to: 0.2, level: "warning" }, { from: 0.9, to: 1, level: "alarm" }]);
+  const nan = NaN, f = (...n: number[]): Float64Array => Float64Array.of(...n);
+  const [band, line] = sparkPaths({ fromUs: 0, stepUs: 1, min: f(1, nan, 2), max: f(1, nan, 4), last: f(1, nan, 3) });
+  assert.equal(line.split("M").length - 1, 2, "a hole parts the line");
+  assert.ok(!`${band}${line}`.includes("NaN"));
+  assert.deepEqual(sparkPaths({ fromUs: 0, stepUs: 1, min: f(nan), max: f(nan), last: f(nan) }), ["", ""]);
+  assert.ok(!sparkPaths({ fromUs: 0, stepUs: 1, min: f(0), max: f(0), last: f(0) })[1].includes("NaN"));
+});
+
+test("a command that was not confirmed says whether it may have been sent", () => {
+  assert.match(failure({ reason: "timeout", sent: "perhaps" }), /It may have been sent/);
+  assert.match(failure({ reason: "forbidden", sent: "no" }), /token does not allow it\. It was not sent/);
+});
+
+test("the connection in words: never live when it is not, and why", () => {
+  const base = { phase: "open", transport: "websocket", fallback: null, reason: "", cause: null, attempt: 0, nextTryMs: null, session: null, draining: false, hidden: false, online: true } as const;
+  assert.equal(sayState(base, 0).word, "Live");
+  assert.deepEqual(sayState({ ...base, transport: "sse", fallback: { because: "a proxy strips it", sinceMs: 0 } }, 0), { mood: "fallback", word: "Live by server-sent events", why: "Values come by server-sent events: a proxy strips it" });
+  assert.deepEqual(sayState({ ...base, phase: "waiting", reason: "the bridge is gone.", nextTryMs: 2100 }, 0), { mood: "down", word: "Disconnected", why: "The bridge is gone; next try in 3 s" });
+  assert.equal(sayState({ ...base, phase: "refused", cause: { kind: "token", code: 4200, reason: "x" } }, 0).word, "Signed out");
+  assert.equal(sayState({ ...base, phase: "waiting", online: false }, 0).word, "Offline");
+  assert.equal(sayState({ ...base, draining: true }, 0).mood, "waiting");
+});
+
+test("latency is shown with its bound or not at all, completeness only where it is proved", () => {
+  const en = makeFormat("en-GB"), l = { count: 10, p50Us: 1200, p99Us: 9000, maxUs: 9000, boundUs: 800, note: "" };
+  assert.equal(latencyShort(l, en), "1.2 ms ± 0.80 ms");
+  assert.equal(latencyShort({ ...l, boundUs: Infinity }, en), "");
+  assert.equal(latencyShort({ ...l, count: 0 }, en), "");
+  const health = { live: true, complete: true, missing: 0, gaps: 0 };
+  assert.deepEqual(proofShort(health), { ok: true, text: "Complete" });
+  assert.deepEqual(proofShort({ ...health, live: false }), { ok: true, text: "Complete so far" });
+  assert.deepEqual(proofShort({ ...health, complete: false, missing: 7, gaps: 1 }), { ok: false, text: "7 missing" });
+  assert.deepEqual(proofShort({ ...health, complete: false }), { ok: false, text: "Not proven" });
+});

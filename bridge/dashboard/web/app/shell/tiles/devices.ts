@@ -1,0 +1,71 @@
+// The table of devices, on the roster's account of who is there.
+
+import type { Item } from "../../core/index.ts";
+import { h, icon, name, replace, setAttr, setText, visible } from "../dom.ts";
+import type { DevicesTile } from "../layout.ts";
+import { defaultOffline, defaultOnline, type Device, inOrder, type Presence, Roster } from "../roster.ts";
+import { type Context, drawing, emptyText, frame, type Live } from "./common.ts";
+
+const mostRows = 500;
+
+const presenceWords: Readonly<Record<Presence, readonly [string, string]>> = {
+  online: ["ok", "Online"], offline: ["alarm", "Offline"], silent: ["stale", "Silent"], heard: ["off", "Heard"],
+};
+
+export function devicesTile(tile: DevicesTile, ctx: Context): Live {
+  const f = frame(tile);
+  const roster = new Roster({
+    level: tile.level, online: tile.online ?? defaultOnline, offline: tile.offline ?? defaultOffline, staleAfterS: tile.staleAfterS ?? ctx.layout.staleAfterS,
+  });
+  const rows = h("tbody");
+  const foot = h("p", { class: "note" });
+  f.body.append(h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Devices" },
+    h("table", null, h("thead", null, h("tr", null, ["Device", "State", "Last heard", "A second", "Topics"].map((t) => h("th", { scope: "col" }, t)))), rows)), foot);
+  const counted = new Map<string, number>();
+  const draw = (): void => {
+    const nowUs = ctx.store.nowUs();
+    const all = inOrder(roster, nowUs), shown = all.slice(0, mostRows);
+    while (rows.childElementCount > shown.length) rows.lastElementChild?.remove();
+    while (rows.childElementCount < shown.length) rows.append(h("tr", null, h("th", { scope: "row" }), h("td"), h("td", { class: "age" }), h("td", { class: "figure" }), h("td", { class: "figure" })));
+    for (const [i, d] of shown.entries()) fillRow(rows.children[i] as HTMLElement, d, roster, nowUs, ctx);
+    const gone = all.filter((d) => roster.presence(d, nowUs) === "offline").length;
+    f.sign(gone > 0 ? "warning" : "off", "live", "");
+    setText(foot, all.length === 0 ? emptyText(watch) : `${all.length} devices${gone > 0 ? `, ${gone} offline` : ""}${shown.length < all.length ? `, ${shown.length} shown` : ""}. ${watch.note}`);
+  };
+  const heard = (items: ReadonlySet<Item>): void => {
+    for (const i of items) {
+      const before = counted.get(i.topic);
+      if (before === i.count) continue; // its quality has changed, nothing came
+      counted.set(i.topic, i.count);
+      roster.heard(i.topic, i.timeUs, i.count - (before ?? 0), i.count > 0);
+    }
+    slot.dirty();
+  };
+  const watch = ctx.store.watch(tile.filter, { every: "message", alarms: false }, heard);
+  const said = (items: ReadonlySet<Item>): void => {
+    for (const i of items) roster.status(i.topic, "text" in i.value ? i.value.text : i.text, i.timeUs);
+    slot.dirty();
+  };
+  const status = tile.status === undefined || tile.status === "" ? null : ctx.store.watch(tile.status, { every: "message", alarms: false }, said);
+  const slot = drawing(ctx, f.el, 500, draw);
+  return { el: f.el, show: () => slot.dirty(), close: () => { slot.remove(); watch.close(); status?.close(); } };
+}
+
+function fillRow(row: HTMLElement, d: Device, roster: Roster, nowUs: number, ctx: Context): void {
+  const [first, state, age, rate, topics] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+  if (row.dataset["key"] !== d.key) {
+    row.dataset["key"] = d.key;
+    const above = d.key.slice(0, d.key.length - d.name.length);
+    replace(first, above !== "" && name(above, { class: "above" }), name(d.name, { title: visible(d.key, 1000) }));
+  }
+  const presence = roster.presence(d, nowUs);
+  if (state.dataset["now"] !== presence + d.saidWord) {
+    state.dataset["now"] = presence + d.saidWord;
+    const [level, word] = presenceWords[presence];
+    replace(state, h("span", { class: "sign", "data-level": level, title: d.saidWord === "" ? "says nothing of itself" : `says: ${visible(d.saidWord, 80)}` }, icon(level), word));
+    setAttr(row, "data-quality", presence === "offline" || presence === "silent" ? "stale" : "live");
+  }
+  setText(age, Number.isNaN(d.lastUs) ? "never" : `${ctx.format.age((nowUs - d.lastUs) / 1e6)} ago`);
+  setText(rate, ctx.format.number(roster.rate(d, nowUs), 1));
+  setText(topics, ctx.format.number(d.topics, 0));
+}
