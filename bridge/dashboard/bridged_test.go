@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		panic(err) // before any test
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
+	defer closeBrowser()
 	m.Run()
 }
 
