@@ -17,7 +17,7 @@ export async function pagesDialog(layout: Layout): Promise<Layout | null> {
   let result: Layout | null = null;
   const form = makeForm(layoutFields, layout as unknown as Record<string, unknown>, []);
   const box = h("div", { class: "outline" });
-  const said = h("ul", { class: "faults", role: "alert" });
+  const said = h("div", { class: "faults", role: "alert" });
   const draw = (focus?: string): void => {
     replace(box, pages.map((p, i) => pageRow(p, i, pages, draw)), button("Add page", () => {
       pages.push({ title: `Page ${pages.length + 1}`, groups: [{ title: "", tiles: [] }] });
@@ -27,7 +27,7 @@ export async function pagesDialog(layout: Layout): Promise<Layout | null> {
   };
   const take = (): void => {
     const checked = checkLayout({ apiVersion: layout.apiVersion, kind: layout.kind, ...form.read(), pages });
-    if (checked.faults !== undefined) return replace(said, checked.faults.slice(0, 5).map((f) => h("li", null, `${f.at} ${f.what}; ${f.mend}.`)));
+    if (checked.faults !== undefined) return replace(said, checked.faults.slice(0, 5).map((f) => h("p", null, `${f.at} ${f.what}; ${f.mend}.`)));
     result = checked.layout;
     d.close();
   };

@@ -27,13 +27,13 @@ export interface TileDialog { readonly title: string; readonly topics: readonly 
 export async function tileDialog(tile: Tile, o: TileDialog): Promise<{ tile: Tile; group: number } | null> {
   let result: { tile: Tile; group: number } | null = null;
   const form = makeForm(kinds[tile.kind].fields, tile as unknown as Record<string, unknown>, o.topics);
-  const said = h("ul", { class: "faults", role: "alert" });
+  const said = h("div", { class: "faults", role: "alert" });
   const group = h("select", { id: "tile-group" }, o.groups.map((g, i) => h("option", { value: i, selected: i === o.group }, visible(g.title === undefined || g.title === "" ? `Group ${i + 1}` : g.title, 60))));
   const take = (): void => {
     const next = { kind: tile.kind, x: tile.x, y: tile.y, w: tile.w, h: tile.h, ...form.read() };
     const faults: Fault[] = [];
     checkTile(next, "", (at, what, mend) => faults.push({ at, what, mend }));
-    if (faults.length > 0) return replace(said, faults.slice(0, 5).map((f) => h("li", null, `${labelOf(tile.kind, f.at)} ${f.what}; ${f.mend}.`)));
+    if (faults.length > 0) return replace(said, faults.slice(0, 5).map((f) => h("p", null, `${labelOf(tile.kind, f.at)} ${f.what}; ${f.mend}.`)));
     result = { tile: next as unknown as Tile, group: Number(group.value) };
     d.close();
   };

@@ -63,7 +63,7 @@ export class View {
         grid.append(holder);
       }
       const title = g.title ?? "";
-      return h("section", { class: "group", "aria-label": title === "" ? undefined : visible(title), style: { "--rows": rowsOf(g.tiles) } }, title !== "" && h("h2", null, name(title)), grid);
+      return h("section", { class: "group", "aria-label": title === "" ? undefined : visible(title), style: { "--rows": rowsOf(g.tiles) } }, title !== "" ? h("h2", null, name(title)) : gi === 0 && h("h2", { class: "hidden" }, name(page.title)), grid);
     });
     return { el: h("section", { class: "page", "aria-label": visible(page.title), hidden: true }, groups), tiles };
   }
@@ -122,7 +122,7 @@ export class View {
     for (const g of groups) {
       const n = Number(g.style.getPropertyValue("--rows")) || 0;
       rows += n;
-      other += Math.max(n - 1, 0) * gap + (g.querySelector("h2")?.getBoundingClientRect().height ?? 0);
+      other += Math.max(n - 1, 0) * gap + (g.querySelector("h2:not(.hidden)")?.getBoundingClientRect().height ?? 0);
     }
     const style = getComputedStyle(page.el);
     other += (groups.length - 1) * (parseFloat(style.rowGap) || 0) + (parseFloat(style.paddingTop) || 0) + (parseFloat(style.paddingBottom) || 0);

@@ -1,0 +1,290 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"plumbline/bridge/internal/eventually"
+)
+
+// page drives the dashboard in a tab as a person would.
+type page struct {
+	tb  testing.TB
+	tab context.Context
+	s   *server
+}
+
+// dashboardAt signs in through the form, in a new tab, with a token of these claims, at a place: a query and fragment.
+func (s *server) dashboardAt(tb testing.TB, place string, claims map[string]any) *page {
+	tb.Helper()
+	p := s.newPage(tb)
+	p.goTo(place)
+	p.signIn(s.Token(claims))
+	p.waitFor("the page at work", `document.querySelector(".head .state")`)
+	return p
+}
+
+// newPage is a new tab, nowhere yet.
+func (s *server) newPage(tb testing.TB) *page {
+	tb.Helper()
+	needPage(tb)
+	return &page{tb: tb, tab: browser(tb), s: s}
+}
+
+// goTo loads a place anew.
+func (p *page) goTo(place string) {
+	p.tb.Helper()
+	open(p.tab, p.tb, "about:blank") // a mere change of the fragment would load nothing
+	open(p.tab, p.tb, p.s.URL+"/"+place)
+}
+
+// waitFor waits until an expression is true. The page may be on its way to another place meanwhile, where nothing can be asked.
+func (p *page) waitFor(what, expression string) {
+	p.tb.Helper()
+	limited, cancel := context.WithTimeout(p.tab, eventually.Patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if is, err := chromedp.Run(limited, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && is {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limited.Done():
+			p.tb.Fatalf("waited %s for %s; the page says: %.2000s", eventually.Patience, what, ask[string](p, "document.body.innerText"))
+		}
+	}
+}
+
+// ask evaluates an expression, which may be a promise.
+func ask[T any](p *page, expression string) T {
+	p.tb.Helper()
+	return eval[T](p.tab, p.tb, expression)
+}
+
+// do evaluates statements.
+func (p *page) do(statements string) {
+	p.tb.Helper()
+	ask[bool](p, "(() => {"+statements+"; return true})()")
+}
+
+// says waits until an element has a text.
+func (p *page) says(selector, text string) {
+	p.tb.Helper()
+	p.waitFor(fmt.Sprintf("%q in %s", text, selector), fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.textContent.includes(%q))`, selector, text))
+}
+
+// press clicks the button with that text that is shown last: a dialog stands above the page.
+func (p *page) press(text string) {
+	p.tb.Helper()
+	find := fmt.Sprintf(`[...document.querySelectorAll("button")].filter(b => b.textContent.trim() === %q && b.getClientRects().length > 0).at(-1)`, text)
+	p.waitFor("the button "+text, find)
+	p.do(find + ".click()")
+}
+
+// fill writes into a field.
+func (p *page) fill(selector, text string) {
+	p.tb.Helper()
+	p.waitFor("the field "+selector, fmt.Sprintf("document.querySelector(%q)", selector))
+	p.do(fmt.Sprintf("document.querySelector(%q).value = %q", selector, text))
+}
+
+// key presses a key where the focus is.
+func (p *page) key(key string) {
+	p.tb.Helper()
+	shift, ctrl := strings.HasPrefix(key, "Shift+"), strings.HasPrefix(key, "Control+")
+	key = key[strings.LastIndex(key, "+")+1:]
+	p.do(fmt.Sprintf(`document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: %q, shiftKey: %v, ctrlKey: %v, bubbles: true, cancelable: true}))`, key, shift, ctrl))
+}
+
+func (p *page) signIn(token string) {
+	p.tb.Helper()
+	p.fill("#token", token)
+	p.press("Sign in")
+}
+
+// packed is a layout of one page and group as an address has it.
+func packed(tb testing.TB, tiles ...map[string]any) string {
+	tb.Helper()
+	raw, err := json.Marshal(map[string]any{"apiVersion": "plumbline/v1", "kind": "Dashboard", "title": "Of a test",
+		"pages": []any{map[string]any{"title": "One", "groups": []any{map[string]any{"tiles": tiles}}}, map[string]any{"title": "Two", "groups": []any{map[string]any{"tiles": []any{}}}}}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression) // the level is a good one
+	if _, err := w.Write(raw); err != nil {
+		tb.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return "#packed=" + base64.RawURLEncoding.EncodeToString(b.Bytes())
+}
+
+func tile(kind string, x int, more map[string]any) map[string]any {
+	t := map[string]any{"kind": kind, "x": x, "y": 0, "w": 4, "h": 4}
+	for k, v := range more {
+		t[k] = v
+	}
+	return t
+}
+
+// TestSignInAndOut: nothing is shown without a token, wrong ones are explained, and after signing out the token is over.
+func TestSignInAndOut(t *testing.T) {
+	s := bridged(t)
+	p := s.newPage(t)
+	p.goTo("")
+	p.signIn("no token")
+	p.says("[role=alert]", "a space or line end within")
+	p.signIn("a.b.c")
+	p.says("[role=alert]", "The bridge does not take this token")
+	token := s.Token(nil)
+	p.signIn(token)
+	p.says(".state", "Live")
+	if got := ask[string](p, "document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"); strings.Contains(got, token[:20]) {
+		t.Errorf("a script can read the token: %s", got)
+	}
+	p.key("m")
+	p.press("Sign out")
+	p.press("Sign out")
+	p.signIn(token)
+	p.says("[role=alert]", "The session was ended")
+}
+
+// TestExpiredSession: a session that ends in mid-view explains itself; what is shown is not taken for live; after signing in again
+// the page is where it was, and what came meanwhile is there.
+func TestExpiredSession(t *testing.T) {
+	s := bridged(t)
+	s.publish("t/a", "1")
+	p := s.dashboardAt(t, packed(t, tile("value", 0, map[string]any{"filter": "t/a"}), tile("note", 4, map[string]any{"text": "x"}))+"&page=1", map[string]any{"exp": time.Now().Add(4 * time.Second).Unix()})
+	p.says(".tile-value .number", "1")
+	p.do(`document.querySelector(".tile-value").dataset.mark = "same"`)
+	p.says("dialog h2", "Sign in again")
+	p.says("dialog", "The session's time is over")
+	p.says(".state", "Signed out")
+	if q := ask[string](p, `document.querySelector(".tile-value").dataset.quality`); q == "live" {
+		t.Error("without a session a value is shown as live")
+	}
+	s.publish("t/a", "2")
+	p.signIn(s.Token(nil))
+	p.says(".state", "Live")
+	p.says(".tile-value .number", "2")
+	if got := ask[string](p, `document.querySelector(".tile-value").dataset.mark + location.hash.split("&").length + document.querySelectorAll("dialog").length`); got != "same10" {
+		t.Errorf("the view was made anew, or the dialog is still there: %s", got)
+	}
+	p.says(".proof", "Complete")
+}
+
+// TestLayoutSavedAndLoaded: saved under a name, found again by the address in another tab, and never overwritten unknowingly.
+func TestLayoutSavedAndLoaded(t *testing.T) {
+	s := bridged(t)
+	p := s.dashboardAt(t, "#preset=line", nil)
+	p.says("h1", "Industrial line")
+	p.key("m")
+	p.press("Save as…")
+	p.fill("#save-id", "Hall 3")
+	p.press("Save")
+	p.says("dialog .fault", "small letters")
+	p.fill("#save-id", "hall-3")
+	p.press("Save")
+	p.waitFor("the saved layout's address", `location.hash === "#layout=hall-3"`)
+	p.goTo("#layout=hall-3&page=2")
+	p.says("h1", "Industrial line")
+	p.says(`.tabs [aria-current=page]`, "Energy")
+	status := ask[int](p, `(async () => {
+		const got = await fetch("/api/v1/layouts/hall-3"), layout = await got.json();
+		return (await fetch("/api/v1/layouts/hall-3", {method: "PUT", headers: {"If-Match": got.headers.get("ETag")}, body: JSON.stringify({...layout, title: "Of somebody else"})})).status;
+	})()`)
+	if status != 200 {
+		t.Fatalf("the other one's save: %d", status)
+	}
+	p.key("m")
+	p.press("Save")
+	p.says("dialog h2", "was changed elsewhere meanwhile")
+	p.press("Cancel")
+	if got := ask[string](p, `(async () => (await (await fetch("/api/v1/layouts/hall-3")).json()).title)()`); got != "Of somebody else" {
+		t.Errorf("the layout of the other is overwritten by %q", got)
+	}
+}
+
+// TestEditedByKeyboard: a tile is moved, made wider and removed by keys alone, undone, and kept in the address.
+func TestEditedByKeyboard(t *testing.T) {
+	s := bridged(t)
+	p := s.dashboardAt(t, packed(t, tile("note", 0, map[string]any{"text": "first", "title": "A"}), tile("note", 4, map[string]any{"text": "second", "title": "B"})), nil)
+	p.key("e")
+	p.says(".edit-bar", "Add tile")
+	p.do(`document.querySelector(".cell").focus()`)
+	places := `JSON.stringify([...document.querySelectorAll(".page:not([hidden]) .cell")].map(c => ["--x", "--y", "--w", "--h"].map(n => Number(c.style.getPropertyValue(n)))))`
+	for _, step := range []struct{ key, want string }{
+		{"ArrowRight", "[[1,0,4,4],[4,4,4,4]]"}, {"ArrowDown", "[[1,1,4,4],[4,5,4,4]]"}, {"Shift+ArrowRight", "[[1,1,5,4],[4,5,4,4]]"}, {"Delete", "[[4,5,4,4]]"},
+	} {
+		p.key(step.key)
+		p.waitFor(step.key, fmt.Sprintf(`%s === %q`, places, step.want))
+	}
+	p.key("Control+z")
+	p.waitFor("the tile again", places+`.length > 20`)
+	before := ask[string](p, "location.hash")
+	p.press("Done")
+	p.press("Keep in the address")
+	p.waitFor("another address", fmt.Sprintf("location.hash !== %q", before))
+	p.goTo(ask[string](p, "location.hash"))
+	p.waitFor("the changed places after loading", places+` === "[[1,1,5,4],[4,5,4,4]]"`)
+}
+
+// TestMarkupIsInert: topics and values with markup, controls and turned text are shown as what they are; no script runs.
+func TestMarkupIsInert(t *testing.T) {
+	s := bridged(t)
+	topic, payload := `x/<img src=x onerror="window.hit=1">`, `<script>window.hit=1</script><svg onload="window.hit=1">`
+	s.publish(topic, payload)
+	s.publish("x/\u202egnp.exe", "1")
+	s.publish("x/nan", "NaN")
+	s.publish("x/huge", "1e400")
+	s.publish("x/binary", "\xff\x00\xfe")
+	s.publish("x/nested", strings.Repeat("[", 500)+strings.Repeat("]", 500))
+	p := s.dashboardAt(t, "?filter=%23", nil)
+	p.says("tbody th", topic)
+	p.says("tbody td", payload)
+	p.says("tbody th", "⟨U+202E⟩gnp.exe")
+	p.says("tbody td", "bytes, binary")
+	p.goTo("") // the layout made of what there is
+	p.waitFor("tiles", `document.querySelectorAll(".tile").length > 3`)
+	if got := ask[string](p, `String(window.hit) + document.querySelectorAll("img, iframe, object, body script, [onerror], [onload], a[href^=javascript]").length`); got != "undefined0" {
+		t.Errorf("markup became part of the page: %s", got)
+	}
+}
+
+// TestCommandButton: a dangerous command asks back, is sent once and answered for; without a grant there is no button.
+func TestCommandButton(t *testing.T) {
+	s := bridged(t)
+	button := tile("command", 0, map[string]any{"topic": "command/press/stop", "payload": "now", "label": "Stop", "confirm": "Stop the press?"})
+	view := tile("table", 4, map[string]any{"filter": "command/#"})
+	p := s.dashboardAt(t, packed(t, button, view), nil)
+	p.says(".state", "Live")
+	p.press("Stop")
+	p.says("dialog h2", "Stop the press?")
+	p.press("Cancel")
+	p.press("Stop")
+	p.press("Send")
+	p.says(".said", "the bridge has it: now")
+	p.says(".tile-table tbody td", "now")
+	if n := ask[int](p, `Number(document.querySelectorAll(".tile-table tbody tr").length)`); n != 1 {
+		t.Errorf("%d topics had a command", n)
+	}
+	all := []string{"#"}
+	q := s.dashboardAt(t, packed(t, button), map[string]any{"sub": "guest", "grants": map[string][]string{"live": all, "snapshot": all}})
+	q.says(".tile-command", "your token does not grant")
+	if ask[int](q, `document.querySelectorAll(".tile-command button").length`) != 0 {
+		t.Error("there is a button for what may not be sent")
+	}
+}
