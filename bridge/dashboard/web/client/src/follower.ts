@@ -39,6 +39,7 @@ export interface Guide {
 export class Follower {
   #stopped = false;
   #request: Request | null = null;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
   #wake: (() => void) | null = null;
   #thin: Thin | null = null;
   #heardMs = 0;
@@ -71,15 +72,20 @@ export class Follower {
 
   /** Begins anew from the cursor. */
   restart(): void {
-    this.#request?.abort();
+    this.#abort();
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#request?.abort();
+    this.#abort();
     this.#thin?.stop();
     this.#wake?.();
     this.sub.rest();
+  }
+
+  #abort(): void {
+    this.#request?.abort();
+    void this.#reader?.cancel().catch(() => {}); // some fetch forget the signal once the head is there; it may have failed already
   }
 
   /** Reports whether it can go on after an error; else it has told who has to know. */
@@ -146,6 +152,7 @@ export class Follower {
     const parser = new EventParser({ event: (name, data) => this.#event(feed, name, data), retry: (ms) => (retryMs = Math.max(0, retryOf(ms))) });
     const r = await this.#open("sse", "text/event-stream", { since: asked ? formatCursor(asked) : undefined }, host.timeoutMs);
     const reader = (r.body as ReadableStream<Uint8Array>).getReader();
+    this.#reader = reader;
     const decoder = new TextDecoder();
     const unwatch = this.#watch(() => (feed.stands ? this.#limitMs : host.timeoutMs));
     try {
@@ -159,6 +166,7 @@ export class Follower {
       }
     } finally {
       unwatch();
+      this.#reader = null;
       void reader.cancel().catch(() => {}); // it may have failed already
     }
     if (this.#stopped || (this.#request?.aborted && feed.stands)) {
@@ -229,9 +237,7 @@ export class Follower {
       const asked = feed ? feed.cursor : this.sub.cursor;
       const wait = this.guide.mayWait && asked ? `${waitS}s` : undefined;
       const r = await this.#open("poll", "application/json", { since: asked ? formatCursor(asked) : undefined, wait }, host.timeoutMs + (wait ? waitS * 1000 : 0));
-      const m = parse(await r.text().catch(() => {
-        throw new LinkEnd(ending("network", "the answer broke off"));
-      }));
+      const m = parse(await (this.#request as Request).body(r, host.timeoutMs));
       if (this.#stopped) {
         return;
       }

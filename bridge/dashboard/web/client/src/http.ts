@@ -4,8 +4,7 @@ import { Follower } from "./follower.ts";
 import type { Guide } from "./follower.ts";
 import { ending } from "./link.ts";
 import type { Ending, Host, Link } from "./link.ts";
-import { toBase64, whole } from "./message.ts";
-import type { Message } from "./message.ts";
+import { parse, toBase64, whole } from "./message.ts";
 import { LinkEnd, problemOf, publish, refusal, Request } from "./request.ts";
 import type { Sub } from "./subscription.ts";
 
@@ -107,7 +106,7 @@ export class HttpLink implements Link, Guide {
         const no = refusal(await problemOf(r), "");
         return no instanceof LinkEnd && r.status !== 404 ? no.why : null;
       }
-      const timeUs = whole((await r.json()) as Message, "time_us");
+      const timeUs = whole(parse(await request.body(r, timeoutMs)), "time_us");
       if (timeUs !== null) {
         clock.add(sentMs, receivedMs, timeUs);
         this.host.emit("clock", clock);

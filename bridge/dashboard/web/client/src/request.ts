@@ -1,3 +1,4 @@
+import type { CancelTimer } from "./env.ts";
 import { PublishError, SubscribeError } from "./errors.ts";
 import { ending, retryOf } from "./link.ts";
 import type { Ending, Host } from "./link.ts";
@@ -50,6 +51,22 @@ export class Request {
       throw new LinkEnd(this.#late ? ending("timeout", `no answer from /${name} in ${timeoutMs} ms`) : ending("network", `/${name} cannot be reached: ${error instanceof Error ? error.message : String(error)}`));
     } finally {
       cancel();
+    }
+  }
+
+  /** Returns the whole body of an answer, which may break off or come to a standstill. */
+  async body(r: Response, timeoutMs: number): Promise<string> {
+    let cancel: CancelTimer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.host.env.setTimer(() => reject(new LinkEnd(ending("timeout", `the answer came to a standstill for ${timeoutMs} ms`))), timeoutMs);
+    });
+    const broken = (): never => {
+      throw new LinkEnd(ending("network", "the answer broke off"));
+    };
+    try {
+      return await Promise.race([r.text().catch(broken), late]);
+    } finally {
+      cancel?.();
     }
   }
 

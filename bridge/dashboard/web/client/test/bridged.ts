@@ -30,6 +30,15 @@ export async function until(what: string, ok: () => boolean | Promise<boolean>):
   }
 }
 
+const opened: (() => unknown)[] = [];
+
+/** Ends what the tests of a file have left open: a test that fails says so, and does not hang. */
+export async function closeAll(): Promise<void> {
+  for (const close of opened.splice(0)) {
+    await close();
+  }
+}
+
 /** A real bridged on free ports of the loopback. */
 export class Bridged {
   #process: ChildProcess | null = null;
@@ -44,6 +53,7 @@ export class Bridged {
 
   static async start(...settings: string[]): Promise<Bridged> {
     const bridged = new Bridged(await mkdtemp(join(tmpdir(), "plumbline-client-")), settings);
+    opened.push(() => bridged.close());
     await bridged.start();
     return bridged;
   }
@@ -103,7 +113,9 @@ export function surroundings(headers: Record<string, string> = {}): Partial<Env>
 
 /** Connects quickly come what may. */
 export function client(address: string, options: Partial<Options>): Client {
-  return connect({ url: `ws://${address}/ws`, minBackoffMs: 50, maxBackoffMs: 500, timeoutMs: 20_000, env: surroundings(), ...options });
+  const made = connect({ url: `ws://${address}/ws`, minBackoffMs: 50, maxBackoffMs: 500, timeoutMs: 20_000, env: surroundings(), ...options });
+  opened.push(() => made.close());
+  return made;
 }
 
 /** A subscription with all that came. */
@@ -149,7 +161,9 @@ export class Publisher {
   #socket: Socket | null = null;
   #acked: (() => void) | null = null;
 
-  constructor(private readonly address: () => string) {}
+  constructor(private readonly address: () => string) {
+    opened.push(() => this.close());
+  }
 
   async #open(): Promise<Socket> {
     const [host, port] = this.address().split(":");
@@ -204,6 +218,7 @@ export class Proxy {
 
   static async start(target: () => string): Promise<Proxy> {
     const proxy = new Proxy(target);
+    opened.push(() => proxy.close());
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
@@ -256,10 +271,12 @@ export class Proxy {
   }
 
   async close(): Promise<void> {
-    for (const { from, to } of this.#pairs) {
+    for (const { from, to } of [...this.#pairs]) {
       from.destroy();
       to.destroy();
     }
-    await new Promise((resolve) => this.#server.close(resolve));
+    if (this.#server.listening) {
+      await new Promise((resolve) => this.#server.close(resolve));
+    }
   }
 }

@@ -1,8 +1,8 @@
 // Against a real bridged that is killed, drained, cut off and silent: each value comes once, in order, and the chain proves it.
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
-import { assertWhole, Bridged, client, follow, Proxy, Publisher, skip, until } from "./bridged.ts";
+import { after, describe, test } from "node:test";
+import { assertWhole, Bridged, client, closeAll, follow, Proxy, Publisher, skip, until } from "./bridged.ts";
 
 /** Publishes values from n on until stop says so; returns the next. */
 async function flow(mqtt: Publisher, from: number, count: number): Promise<number> {
@@ -13,6 +13,7 @@ async function flow(mqtt: Publisher, from: number, count: number): Promise<numbe
 }
 
 describe("faults", { skip, concurrency: true }, () => {
+  after(closeAll);
   for (const encoding of ["json", "cbor"] as const) {
     test(`a bridge that is killed, by ${encoding}`, async () => {
       const bridged = await Bridged.start();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Bridged, client, follow, Proxy, Publisher, skip, surroundings, until } from "./bridged.ts";
+import { Bridged, client, closeAll, follow, Proxy, Publisher, skip, surroundings, until } from "./bridged.ts";
 
 describe("a real bridge", { skip }, () => {
   let bridged: Bridged;
@@ -11,10 +11,7 @@ describe("a real bridge", { skip }, () => {
     bridged = await Bridged.start("auth.tickets=true", "auth.jwt.leeway=0s");
     mqtt = new Publisher(() => bridged.mqtt);
   });
-  after(async () => {
-    mqtt.close();
-    await bridged.close();
-  });
+  after(closeAll);
 
   for (const encoding of ["json", "cbor"] as const) {
     test(`readings are what was published, by ${encoding}`, async () => {
