@@ -107,7 +107,7 @@ test("no token, for now, is no reason to end", async () => {
 
 test("an expired session of a cookie explains itself, and goes on from its cursor after a new sign-in", async () => {
   const world = new World();
-  const client = world.connect({ token: undefined });
+  const client = world.connect({ token: undefined } as object);
   const { updates } = follow(client, "#");
   const expiring: string[] = [];
   client.on("expiring", (e) => expiring.push(e.expires));
