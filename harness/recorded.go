@@ -108,7 +108,7 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	}
 	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), logs: filepath.Join(runDir, LogsFolder, folder), folder: folder}
 	file := filepath.Join(r.dir, evidenceFile)
-	text, err := readBounded(file)
+	text, err := record.ReadPlain(file, maxEvidence)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("harness: bench %q left no evidence: %w", folder, err)
 	}
@@ -134,19 +134,6 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 // maxEvidence bounds what is read of one file of evidence: gaps and samples are
 // bounded where they are taken.
 const maxEvidence = 64 << 20
-
-func readBounded(file string) ([]byte, error) {
-	info, err := os.Lstat(file)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular(): // a link or a pipe may lead anywhere and never end
-		return nil, fmt.Errorf("it is no plain file but %s", info.Mode().Type())
-	case info.Size() > maxEvidence:
-		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxEvidence)
-	}
-	return os.ReadFile(file)
-}
 
 // Standstills returns when the rig itself did not run on this bench.
 func (r *Recorded) Standstills() oracle.Standstills {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -45,7 +44,7 @@ const maxFile = 256 << 20
 func ReadEvidence(dir string) (Evidence, error) {
 	var e Evidence
 	path := filepath.Join(dir, evidenceFile)
-	text, err := bounded(path)
+	text, err := record.ReadPlain(path, maxFile)
 	if err != nil {
 		return e, fmt.Errorf("agent: evidence: %w", err)
 	}
@@ -63,7 +62,7 @@ func ReadEvidence(dir string) (Evidence, error) {
 // ReadClock reads the exchanges of a session and fits the mapping of its clock,
 // each time anew. Its errors are those of clocks.Fit, or of damage.
 func ReadClock(dir string) (*clocks.Map, error) {
-	text, err := bounded(filepath.Join(dir, clockFile))
+	text, err := record.ReadPlain(filepath.Join(dir, clockFile), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("agent: exchanges: %w", err)
 	}
@@ -96,15 +95,4 @@ func Load(dir string, log *record.Log) (*clocks.Map, error) {
 		return nil, err
 	}
 	return m, record.Merge(log, part, cmp.Or(e.Address, filepath.Base(dir)), m)
-}
-
-func bounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%q has %d bytes; at most %d are read", path, info.Size(), maxFile)
-	}
-	return os.ReadFile(path)
 }

@@ -41,7 +41,7 @@ func LoadEvents(dir string) ([]Event, error) {
 
 func loadIndex(path string) (indexOnDisk, error) {
 	var disk indexOnDisk
-	data, err := readBounded(path, maxIndex)
+	data, err := ReadPlain(path, maxIndex)
 	if errors.Is(err, ErrCorrupt) {
 		return disk, err
 	}
@@ -84,7 +84,10 @@ func plain(path string, most int64) (int64, error) {
 	return info.Size(), nil
 }
 
-func readBounded(path string, most int64) ([]byte, error) {
+// ReadPlain reads a file of a run directory whole. What is no plain file, for a link or
+// a pipe may lead anywhere and never end, or has more than most bytes, is a
+// *CorruptError.
+func ReadPlain(path string, most int64) ([]byte, error) {
 	if _, err := plain(path, most); err != nil {
 		return nil, err
 	}
@@ -181,7 +184,7 @@ func endOf(err error, path string) error {
 }
 
 func loadEvents(path string, log *Log) error {
-	data, err := readBounded(path, maxEvents)
+	data, err := ReadPlain(path, maxEvents)
 	if errors.Is(err, ErrCorrupt) {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/record"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 )
@@ -151,7 +152,7 @@ func writeNew(path string, text []byte) error {
 // fs.ErrNotExist.
 func readAttempt(dir, scenario string, n int) (*attempt, error) {
 	path := factsFile(dir, scenario, n)
-	text, err := readBounded(path)
+	text, err := record.ReadPlain(path, maxFacts)
 	if err != nil {
 		return nil, err
 	}
@@ -191,18 +192,3 @@ func decodeStrictly(text []byte, into any) error {
 
 // maxFacts bounds what is read of one file of facts or conditions.
 const maxFacts = 256 << 20
-
-// readBounded reads a plain file: a link or a pipe in its place may lead anywhere
-// and never end.
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("spec: %q is no plain file but %s", path, info.Mode().Type())
-	case info.Size() > maxFacts:
-		return nil, fmt.Errorf("spec: %q has %d bytes; at most %d are read", path, info.Size(), maxFacts)
-	}
-	return os.ReadFile(path)
-}

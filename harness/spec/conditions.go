@@ -12,6 +12,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/profile"
+	"plumbline/harness/record"
 	"plumbline/harness/stats"
 	"plumbline/reports"
 )
@@ -101,7 +102,7 @@ func (c *Conditions) begin(dir string, p *profile.Profile) error {
 // ReadConditions reads the conditions that a run directory holds. They are what
 // the run says of itself; nothing is compared with them.
 func ReadConditions(dir string) (*Conditions, error) {
-	text, err := readBounded(filepath.Join(dir, configFolder, conditionsFile))
+	text, err := record.ReadPlain(filepath.Join(dir, configFolder, conditionsFile), maxFacts)
 	if err != nil {
 		return nil, fmt.Errorf("spec: conditions of the run: %w", err)
 	}
@@ -128,7 +129,7 @@ func readConditions(dir string) (*Conditions, *profile.Profile, error) {
 		return nil, nil, err
 	}
 	name := filepath.Join(dir, configFolder, profileFile)
-	text, err := readBounded(name)
+	text, err := record.ReadPlain(name, maxFacts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("spec: profile of the run: %w", err)
 	}

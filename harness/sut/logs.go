@@ -38,39 +38,24 @@ type Omission struct {
 // why they are looked at now and then, and grow beyond the limit by what a process
 // writes in between.
 type logKeeper struct {
-	dir    string
-	limit  int64
-	log    *slog.Logger
-	cancel context.CancelFunc
-	done   chan struct{}
+	*ticking
+	dir   string
+	limit int64
+	log   *slog.Logger
 
 	mu   sync.Mutex
 	left map[string]int64 // bytes by file
 }
 
 func keepLogs(dir string, limit int64, log *slog.Logger) *logKeeper {
-	ctx, cancel := context.WithCancel(context.Background())
-	k := &logKeeper{dir: dir, limit: limit, log: log, cancel: cancel, done: make(chan struct{}), left: map[string]int64{}}
-	go func() {
-		defer close(k.done)
-		tick := time.NewTicker(logTick)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				k.look()
-			}
-		}
-	}()
+	k := &logKeeper{dir: dir, limit: limit, log: log, left: map[string]int64{}}
+	k.ticking = startTicking(logTick, func(context.Context) { k.look() })
 	return k
 }
 
 // close looks once more, when nothing is written any longer. It may be called again.
 func (k *logKeeper) close() {
-	k.cancel()
-	<-k.done
+	k.ticking.close()
 	k.look()
 }
 

@@ -92,39 +92,27 @@ func (s *SUT) Usages() []Usage {
 
 // sampler takes a sample at every tick until it is closed.
 type sampler struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	mu     sync.Mutex
-	taken  []Usage
+	*ticking
+	mu    sync.Mutex
+	taken []Usage
 }
 
 // maxSamples bounds the memory of a sampler; later samples are dropped.
 const maxSamples = 100_000
 
 func newSampler(sample func(context.Context) (Usage, error), every time.Duration) *sampler {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &sampler{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(p.done)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			u, err := sample(ctx)
-			if err != nil {
-				continue // between two incarnations there is nothing to sample
-			}
-			p.mu.Lock()
-			if len(p.taken) < maxSamples {
-				p.taken = append(p.taken, u)
-			}
-			p.mu.Unlock()
+	p := &sampler{}
+	p.ticking = startTicking(every, func(ctx context.Context) {
+		u, err := sample(ctx)
+		if err != nil {
+			return // between two incarnations there is nothing to sample
 		}
-	}()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.taken) < maxSamples {
+			p.taken = append(p.taken, u)
+		}
+	})
 	return p
 }
 
@@ -134,7 +122,33 @@ func (p *sampler) all() []Usage {
 	return slices.Clone(p.taken)
 }
 
-func (p *sampler) close() {
-	p.cancel()
-	<-p.done
+// ticking does something at every tick until it is closed.
+type ticking struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func startTicking(every time.Duration, do func(context.Context)) *ticking {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &ticking{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				do(ctx)
+			}
+		}
+	}()
+	return t
+}
+
+// close ends it and waits until nothing is done any more. It may be called again.
+func (t *ticking) close() {
+	t.cancel()
+	<-t.done
 }

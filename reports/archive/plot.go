@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"html/template"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,12 +31,12 @@ func Plot(id string, s *Series) template.HTML {
 	x := func(i int) float64 { return place(i, len(s.Points), plotLeft+8, plotRight-8) }
 	for _, v := range marks(low, high) {
 		fmt.Fprintf(&b, `<line class="grid" x1="%s" y1="%s" x2="%s" y2="%s"/><text class="tick" x="%s" y="%s" text-anchor="end">%s</text>`,
-			px(plotLeft), px(y(v)), px(plotRight), px(y(v)), px(plotLeft-7), px(y(v)+3.8), render.Number(v))
+			render.Px(plotLeft), render.Px(y(v)), render.Px(plotRight), render.Px(y(v)), render.Px(plotLeft-7), render.Px(y(v)+3.8), render.Number(v))
 	}
 	if limit := float64(s.Limit); limit >= low && limit <= high {
-		fmt.Fprintf(&b, `<line class="limit" x1="%s" y1="%s" x2="%s" y2="%s"/>`, px(plotLeft), px(y(limit)), px(plotRight), px(y(limit)))
+		fmt.Fprintf(&b, `<line class="limit" x1="%s" y1="%s" x2="%s" y2="%s"/>`, render.Px(plotLeft), render.Px(y(limit)), render.Px(plotRight), render.Px(y(limit)))
 	}
-	fmt.Fprintf(&b, `<line class="base" x1="%s" y1="%s" x2="%s" y2="%s"/>`, px(plotLeft), px(plotBottom), px(plotRight), px(plotBottom))
+	fmt.Fprintf(&b, `<line class="base" x1="%s" y1="%s" x2="%s" y2="%s"/>`, render.Px(plotLeft), render.Px(plotBottom), render.Px(plotRight), render.Px(plotBottom))
 	s.drawStretches(&b, x, y)
 	for i, p := range s.Points {
 		tip := render.XMLText(fmt.Sprintf("run %s, %s: %s", p.Run, render.Date(p.Started), render.Quantity(float64(p.Value), s.Unit)))
@@ -45,20 +44,20 @@ func Plot(id string, s *Series) template.HTML {
 		if math.IsInf(float64(p.Value), 0) {
 			class, at = "dot never", plotTop
 		}
-		fmt.Fprintf(&b, `<circle class="%s" cx="%s" cy="%s" r="3.2"><title>%s</title></circle>`, class, px(x(i)), px(at), tip)
+		fmt.Fprintf(&b, `<circle class="%s" cx="%s" cy="%s" r="3.2"><title>%s</title></circle>`, class, render.Px(x(i)), render.Px(at), tip)
 	}
 	first, last := s.Points[0], s.Points[len(s.Points)-1]
-	fmt.Fprintf(&b, `<text class="tick" x="%s" y="%s">%s</text>`, px(plotLeft), px(plotBottom+17), first.Started.Format(time.DateOnly))
+	fmt.Fprintf(&b, `<text class="tick" x="%s" y="%s">%s</text>`, render.Px(plotLeft), render.Px(plotBottom+17), first.Started.Format(time.DateOnly))
 	if len(s.Points) > 1 {
-		fmt.Fprintf(&b, `<text class="tick" x="%s" y="%s" text-anchor="end">%s</text>`, px(plotRight), px(plotBottom+17), last.Started.Format(time.DateOnly))
+		fmt.Fprintf(&b, `<text class="tick" x="%s" y="%s" text-anchor="end">%s</text>`, render.Px(plotRight), render.Px(plotBottom+17), last.Started.Format(time.DateOnly))
 	}
 	fmt.Fprintf(&b, `<text class="axis" x="%s" y="%s" text-anchor="middle">%d runs, in the order in which they were started</text>`,
-		px((plotLeft+plotRight)/2), px(plotBottom+17), len(s.Points))
+		render.Px((plotLeft+plotRight)/2), render.Px(plotBottom+17), len(s.Points))
 	unit := s.Unit
 	if unit == "1" {
 		unit = "count"
 	}
-	fmt.Fprintf(&b, `<text class="axis" transform="translate(13 %s) rotate(-90)" text-anchor="middle">%s</text>`, px((plotTop+plotBottom)/2), render.XMLText(unit))
+	fmt.Fprintf(&b, `<text class="axis" transform="translate(13 %s) rotate(-90)" text-anchor="middle">%s</text>`, render.Px((plotTop+plotBottom)/2), render.XMLText(unit))
 	return drawing("plot", "trend-"+id, plotWidth, plotHeight-16, s.Requirement+" "+s.Label(), s.describe(), b.String())
 }
 
@@ -73,7 +72,7 @@ func (s *Series) drawStretches(b *strings.Builder, x func(int) float64, y func(f
 		if math.IsInf(v, 0) {
 			return
 		}
-		fmt.Fprintf(b, `<line class="level" x1="%s" y1="%s" x2="%s" y2="%s"/>`, px(x(from)-4), px(y(v)), px(x(to-1)+4), px(y(v)))
+		fmt.Fprintf(b, `<line class="level" x1="%s" y1="%s" x2="%s" y2="%s"/>`, render.Px(x(from)-4), render.Px(y(v)), render.Px(x(to-1)+4), render.Px(y(v)))
 	}
 	for _, c := range s.Changes {
 		draw(c.Index, level)
@@ -91,7 +90,7 @@ func (s *Series) drawStretches(b *strings.Builder, x func(int) float64, y func(f
 			text = fmt.Sprintf("%+.0f %%", 100*v)
 		}
 		fmt.Fprintf(b, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/><text class="%s" x="%s" y="%s" text-anchor="%s">%s · %s</text>`,
-			class, px(at), px(plotTop-6), px(at), px(plotBottom), class, px(at), px(plotTop-10), anchor, text, render.XMLText(c.Run))
+			class, render.Px(at), render.Px(plotTop-6), render.Px(at), render.Px(plotBottom), class, render.Px(at), render.Px(plotTop-10), anchor, text, render.XMLText(c.Run))
 		from, level = c.Index, float64(c.After)
 	}
 	draw(len(s.Points), level)
@@ -109,7 +108,7 @@ func Spark(id string, s *Series) template.HTML {
 			continue
 		}
 		share := (math.Log(v+shift(low)) - math.Log(low+shift(low))) / (math.Log(high+shift(low)) - math.Log(low+shift(low)))
-		d.WriteString(pen + px(place(i, len(s.Points), sparkPad, sparkWidth-sparkPad)) + " " + px(sparkHeight-sparkPad-min(max(share, 0), 1)*(sparkHeight-2*sparkPad)))
+		d.WriteString(pen + render.Px(place(i, len(s.Points), sparkPad, sparkWidth-sparkPad)) + " " + render.Px(sparkHeight-sparkPad-min(max(share, 0), 1)*(sparkHeight-2*sparkPad)))
 		pen = "L"
 	}
 	b := fmt.Sprintf(`<path class="curve" d="%s"/>`, d.String())
@@ -119,7 +118,7 @@ func Spark(id string, s *Series) template.HTML {
 			class = "turn worse"
 		}
 		at := (place(c.Index-1, len(s.Points), sparkPad, sparkWidth-sparkPad) + place(c.Index, len(s.Points), sparkPad, sparkWidth-sparkPad)) / 2
-		b += fmt.Sprintf(`<line class="%s" x1="%s" y1="0" x2="%s" y2="%s"/>`, class, px(at), px(at), px(sparkHeight))
+		b += fmt.Sprintf(`<line class="%s" x1="%s" y1="0" x2="%s" y2="%s"/>`, class, render.Px(at), render.Px(at), render.Px(sparkHeight))
 	}
 	return drawing("spark", "spark-"+id, sparkWidth, sparkHeight, s.Requirement+" "+s.Label(), s.describe(), b)
 }
@@ -128,7 +127,7 @@ func Spark(id string, s *Series) template.HTML {
 func drawing(class, id string, width, height float64, title, description, elements string) template.HTML {
 	//nolint:gosec // every part is a number of ours or passes XMLText
 	return template.HTML(fmt.Sprintf(`<svg class="%[1]s" viewBox="0 0 %[2]s %[3]s" role="img" aria-labelledby="%[4]s-t %[4]s-d"><title id="%[4]s-t">%[5]s</title><desc id="%[4]s-d">%[6]s</desc>%[7]s</svg>`,
-		class, px(width), px(height), id, render.XMLText(title), render.XMLText(description), elements))
+		class, render.Px(width), render.Px(height), id, render.XMLText(title), render.XMLText(description), elements))
 }
 
 // describe is the drawing in words.
@@ -195,17 +194,4 @@ func place(i, n int, from, to float64) float64 {
 		return (from + to) / 2
 	}
 	return from + float64(i)/float64(n-1)*(to-from)
-}
-
-// px prints a coordinate with at most one decimal, so that a drawing does not depend
-// on the last bits of a float.
-func px(v float64) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return "0"
-	}
-	text := strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
-	if text == "-0" {
-		return "0"
-	}
-	return text
 }

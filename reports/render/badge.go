@@ -36,7 +36,7 @@ func Badge(w io.Writer, run *reports.Run) error {
 <g clip-path="url(#r)"><rect width="%[3]s" height="22" fill="#24292f"/><rect x="%[3]s" width="%[4]s" height="22" fill="%[5]s"/></g>
 <g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" text-anchor="middle"><text x="%[6]s" y="15">%[7]s</text><text x="%[8]s" y="15">%[9]s</text></g>
 </svg>
-`, px(left+right), title, px(left), px(right), badgeColour(run.Overall), px(left/2), escapeXML(label), px(left+right/2), escapeXML(word))
+`, Px(left+right), title, Px(left), Px(right), badgeColour(run.Overall), Px(left/2), escapeXML(label), Px(left+right/2), escapeXML(word))
 	return wrap("badge", err)
 }
 

@@ -30,7 +30,7 @@ type tableRow struct {
 func (t *table) add(x float64, cells ...string) {
 	place := ""
 	if !math.IsNaN(x) {
-		place = px(x)
+		place = Px(x)
 	}
 	t.Rows = append(t.Rows, tableRow{X: place, Cells: cells})
 }

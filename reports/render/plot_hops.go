@@ -26,7 +26,7 @@ func plotHops(id, scenario string, hops []reports.Hop, budget []reports.Limit) c
 	for _, t := range ticks {
 		c.line("grid", x.at(t.value), f.top, x.at(t.value), f.bottom)
 	}
-	c.budgetFlags(f, x, budget)
+	c.topFlags(f, x, budget, limitLabel)
 	for i, h := range hops {
 		y := f.top + row*float64(i)
 		from, mid, far := x.at(starts[i]), x.at(starts[i]+finite(float64(h.P50))), x.at(starts[i]+finite(float64(h.P99)))
@@ -59,10 +59,10 @@ func hopStarts(hops []reports.Hop) (starts []float64, end float64) {
 	return starts, end
 }
 
-// budgetFlags draws the limits of the whole way; one beyond the axis points there.
-func (c *canvas) budgetFlags(f frame, x scale, budget []reports.Limit) {
-	for i, l := range sortedLimits(budget) {
-		y, label := 12+15*float64(i), limitLabel(l)
+// topFlags draws limits above a plot with a label each; one beyond the axis points there.
+func (c *canvas) topFlags(f frame, x scale, limits []reports.Limit, labelOf func(reports.Limit) string) {
+	for i, l := range sortedLimits(limits) {
+		y, label := 12+15*float64(i), labelOf(l)
 		if l.Value > x.high {
 			c.text("limit-name", f.right, y, "end", label+" →")
 			continue

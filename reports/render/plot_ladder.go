@@ -32,7 +32,7 @@ func plotLadder(id string, r reports.Recovery, limits []reports.Limit) chart {
 	for _, t := range ticks {
 		c.line("grid", x.at(t.value), f.top, x.at(t.value), f.bottom)
 	}
-	c.ladderLimits(f, x, limits)
+	c.topFlags(f, x, limits, func(l reports.Limit) string { return l.Requirement + " ≤ " + number(l.Value) + " ms" })
 	text, gap := table{Head: []string{"Viewer", "Lost at, s", "Fault", "Connected", "Subscribed", "Fresh data", "Said to be complete"}}, 0.0
 	if step >= 5 {
 		gap = min(step/4, 4)
@@ -83,19 +83,6 @@ func (c *canvas) rung(f frame, x scale, y, height float64, b reports.Return) {
 		to := max(x.at(finite(float64(part.at))), from)
 		c.rect(part.class, from, y, max(to-from, 0.5), height)
 		from = to
-	}
-}
-
-func (c *canvas) ladderLimits(f frame, x scale, limits []reports.Limit) {
-	for i, l := range sortedLimits(limits) {
-		y, label := 12+15*float64(i), l.Requirement+" ≤ "+number(l.Value)+" ms"
-		if l.Value > x.high {
-			c.text("limit-name", f.right, y, "end", label+" →")
-			continue
-		}
-		at := x.at(l.Value)
-		c.line("limit", at, y+3, at, f.bottom)
-		c.text("limit-name", at-5, y, "end", label)
 	}
 }
 

@@ -55,7 +55,7 @@ func plotRaster(id string, r reports.Raster) chart {
 			}
 			x1, x2 := x.at(float64(from)*slot), x.at(float64(to)*slot)
 			if row.Cells[from] == 'o' {
-				fmt.Fprintf(&fine, "M%s %sH%sV%sH%sZ", px(x1), px(y), px(x2), px(y+step-gap), px(x1))
+				fmt.Fprintf(&fine, "M%s %sH%sV%sH%sZ", Px(x1), Px(y), Px(x2), Px(y+step-gap), Px(x1))
 				continue
 			}
 			if tips++; tips <= maxTips {

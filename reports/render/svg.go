@@ -24,40 +24,40 @@ func (c *canvas) finish(id, title, description string) template.HTML {
 	//nolint:gosec // every part is a number of ours or passes escapeXML
 	return template.HTML(fmt.Sprintf(
 		`<svg class="plot" viewBox="0 0 %[1]s %[2]s" role="img" aria-labelledby="%[3]s-t %[3]s-d"><title id="%[3]s-t">%[4]s</title><desc id="%[3]s-d">%[5]s</desc>%[6]s</svg>`,
-		px(c.width), px(c.height), id, escapeXML(title), escapeXML(description), c.b.String()))
+		Px(c.width), Px(c.height), id, escapeXML(title), escapeXML(description), c.b.String()))
 }
 
 func (c *canvas) line(class string, x1, y1, x2, y2 float64) {
-	fmt.Fprintf(&c.b, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, px(x1), px(y1), px(x2), px(y2))
+	fmt.Fprintf(&c.b, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, Px(x1), Px(y1), Px(x2), Px(y2))
 }
 
 func (c *canvas) rect(class string, x, y, w, h float64) {
-	fmt.Fprintf(&c.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>`, class, px(x), px(y), px(max(w, 0)), px(max(h, 0)))
+	fmt.Fprintf(&c.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>`, class, Px(x), Px(y), Px(max(w, 0)), Px(max(h, 0)))
 }
 
 // tipRect is a rect that tells its figure when pointed at.
 func (c *canvas) tipRect(class string, x, y, w, h float64, tip string) {
 	fmt.Fprintf(&c.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>`,
-		class, px(x), px(y), px(max(w, 0)), px(max(h, 0)), escapeXML(tip))
+		class, Px(x), Px(y), Px(max(w, 0)), Px(max(h, 0)), escapeXML(tip))
 }
 
 func (c *canvas) circle(class string, x, y, r float64) {
-	fmt.Fprintf(&c.b, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, px(x), px(y), px(r))
+	fmt.Fprintf(&c.b, `<circle class="%s" cx="%s" cy="%s" r="%s"/>`, class, Px(x), Px(y), Px(r))
 }
 
 // triangle points down to (x, y) from the given height above it.
 func (c *canvas) triangle(class string, x, y, height float64) {
-	fmt.Fprintf(&c.b, `<path class="%s" d="M%s %sH%sL%s %sZ"/>`, class, px(x-height*2/3), px(y-height), px(x+height*2/3), px(x), px(y))
+	fmt.Fprintf(&c.b, `<path class="%s" d="M%s %sH%sL%s %sZ"/>`, class, Px(x-height*2/3), Px(y-height), Px(x+height*2/3), Px(x), Px(y))
 }
 
 // text places s; anchor is start, middle or end.
 func (c *canvas) text(class string, x, y float64, anchor, s string) {
-	fmt.Fprintf(&c.b, `<text class="%s" x="%s" y="%s" text-anchor="%s">%s</text>`, class, px(x), px(y), anchor, escapeXML(s))
+	fmt.Fprintf(&c.b, `<text class="%s" x="%s" y="%s" text-anchor="%s">%s</text>`, class, Px(x), Px(y), anchor, escapeXML(s))
 }
 
 // upright places s turned by a quarter, reading upwards, for the name of a y axis.
 func (c *canvas) upright(class string, x, y float64, s string) {
-	fmt.Fprintf(&c.b, `<text class="%s" transform="translate(%s %s) rotate(-90)" text-anchor="middle">%s</text>`, class, px(x), px(y), escapeXML(s))
+	fmt.Fprintf(&c.b, `<text class="%s" transform="translate(%s %s) rotate(-90)" text-anchor="middle">%s</text>`, class, Px(x), Px(y), escapeXML(s))
 }
 
 // point is a place on the canvas; a NaN breaks the path it belongs to.
@@ -72,7 +72,7 @@ func (c *canvas) path(class string, points []point) {
 			pen = "M"
 			continue
 		}
-		d.WriteString(pen + px(p.x) + " " + px(p.y))
+		d.WriteString(pen + Px(p.x) + " " + Px(p.y))
 		pen = "L"
 	}
 	if d.Len() > 0 {
@@ -89,20 +89,20 @@ func (c *canvas) area(class string, points []point, base float64) {
 		}
 		if end > start {
 			var d strings.Builder
-			d.WriteString("M" + px(points[start].x) + " " + px(base))
+			d.WriteString("M" + Px(points[start].x) + " " + Px(base))
 			for _, p := range points[start:end] {
-				d.WriteString("L" + px(p.x) + " " + px(p.y))
+				d.WriteString("L" + Px(p.x) + " " + Px(p.y))
 			}
-			d.WriteString("L" + px(points[end-1].x) + " " + px(base) + "Z")
+			d.WriteString("L" + Px(points[end-1].x) + " " + Px(base) + "Z")
 			fmt.Fprintf(&c.b, `<path class="%s" d="%s"/>`, class, d.String())
 		}
 		start = end + 1
 	}
 }
 
-// px prints a coordinate with at most one decimal, so that the drawing does not
+// Px prints a coordinate of a drawing with at most one decimal, so that it does not
 // depend on the last bits of a float.
-func px(v float64) string {
+func Px(v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "0"
 	}

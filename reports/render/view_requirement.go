@@ -73,7 +73,7 @@ func limitShare(m *reports.Measurement) string {
 	if !(share >= 0 && share < 1e12) {
 		return ""
 	}
-	return px(100 * share)
+	return Px(100 * share)
 }
 
 // requirementPlots draws the distribution that the deciding result judged, with no
