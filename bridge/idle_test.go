@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +34,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		return
+	}
+	// Tests here that run side by side only wait. The flag of the command line would be for all packages.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	m.Run()
 }
