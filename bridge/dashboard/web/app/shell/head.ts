@@ -30,7 +30,9 @@ export class Head {
   readonly #proof = h("span", { class: "proof" });
   readonly #bell = h("span", { class: "bell", role: "status" });
   readonly #clock = h("time", { class: "clock" });
-  readonly #why = h("p", { class: "band", hidden: true });
+  readonly #said = h("span");
+  readonly #again = button("Try now", () => this.#o.store.client.retry(), { class: "small", hidden: true });
+  readonly #why = h("p", { class: "band", hidden: true }, this.#said, this.#again);
   readonly #tabs: HTMLElement;
   readonly #offs: (() => void)[] = [];
   #was = "";
@@ -68,7 +70,8 @@ export class Head {
     const fellBackMs = health.state.fallback === null ? Infinity : performance.now() - health.state.fallback.sinceMs;
     this.#why.hidden = said.mood === "live" ? note === "" : said.mood === "fallback" && fellBackMs > bandMs;
     setAttr(this.#why, "data-mood", said.mood);
-    if (!this.#why.hidden) setText(this.#why, said.mood === "live" ? note : said.mood === "fallback" || health.delivered === 0 ? `${said.why}.` : `${said.why}. What is shown is the last that came.`);
+    this.#again.hidden = !(health.state.phase === "waiting" || (health.state.phase === "refused" && health.state.cause?.kind !== "token"));
+    if (!this.#why.hidden) setText(this.#said, said.mood === "live" ? note : said.mood === "fallback" || health.delivered === 0 ? `${said.why}.` : `${said.why}. What is shown is the last that came.`);
     setText(this.#latency, health.live ? latencyShort(health.latency, format) : "");
     this.#drawProof(health);
     setText(this.#clock, format.clock(store.nowUs()));

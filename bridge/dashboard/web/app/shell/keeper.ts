@@ -19,6 +19,7 @@ export class SessionKeeper {
   #asked: Asked | null = null;
   #leaving = false;
   #expires: number;
+  #vain = 0; // sign-ins of which the bridge has thought otherwise at once
 
   constructor(o: KeeperOptions) {
     this.#o = o;
@@ -27,11 +28,15 @@ export class SessionKeeper {
     o.client.on("expiring", (e) => this.#expiring(e.expires));
   }
 
+  // nowMs is the bridge's time: this machine's may be wrong by hours.
+  #nowMs(): number { return this.#o.client.clock.now() / 1000; }
+
   leaving(): void { this.#leaving = true; }
 
   #open(s: State): void {
     const expires = Date.parse(s.session?.expires ?? "");
-    if (expires > Date.now() + 60_000) this.#band.remove();
+    if (expires > this.#nowMs() + 60_000) this.#band.remove();
+    this.#vain = 0;
   }
 
   // elsewhere: another tab has signed in, and the cookie is this tab's too.
@@ -53,13 +58,15 @@ export class SessionKeeper {
     let why = s.reason;
     if (s.cause?.kind === "token") {
       try {
-        return this.#again(await whoAmI());
+        const me = await whoAmI();
+        await new Promise((resolve) => setTimeout(resolve, this.#vain++ === 0 ? 0 : Math.min(1000 * 2 ** this.#vain, 60_000)));
+        return this.#again(me);
       } catch (error) {
         if (error instanceof Refused && error.status !== 401 && error.status !== 403) { // nobody can tell now
           setTimeout(() => { if (this.#o.client.state.phase === "refused") void this.#refused(this.#o.client.state); }, 5000);
           return;
         }
-        why = this.#expires <= Date.now() + 2000 ? "The session's time is over." : error instanceof Error ? error.message : why;
+        why = this.#expires <= this.#nowMs() + 2000 ? "The session's time is over." : error instanceof Error ? error.message : why;
       }
       await this.#ask("Sign in again", `${why} What you see is what came last, and nothing of it is live. After signing in the page goes on where it was: nothing is lost in between as long as the bridge keeps it.`, true);
     }
@@ -80,7 +87,7 @@ export class SessionKeeper {
   #expiring(expires: string): void {
     const at = Date.parse(expires);
     if (!(at > this.#expires - 1000)) return; // it was renewed already: the new one counts when this connection ends
-    const minutes = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const minutes = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     replace(this.#band, h("span", null, `Your session ends at ${minutes}.`), button("Renew", () => void this.#ask("Renew the session", "With another token the page goes on without a break.", false), { class: "primary small" }),
       button("Later", () => this.#band.remove(), { class: "small" }));
     document.body.append(this.#band);
