@@ -52,7 +52,7 @@ func violates(directive, done string) string {
 }
 
 // axeScript is where .ci/deps puts axe-core.
-const axeScript = "../../.ci/axe/node_modules/axe-core/axe.min.js"
+const axeScript = "../../.ci/node/node_modules/axe-core/axe.min.js"
 
 // axeRun looks at the page as it is, and says what axe-core holds against it.
 const axeRun = `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify({passes: r.passes.length, faults: r.violations.flatMap(v => v.nodes.map(n => ({

@@ -12,8 +12,12 @@ import (
 
 // TestWeb runs the unit tests of client and page in Node.js; those that need a bridge get a real one.
 func TestWeb(t *testing.T) {
-	if _, err := os.Stat(filepath.Join("web", "node_modules", "esbuild")); err != nil {
-		t.Skipf("%v: the packages of the page are needed: make dashboard installs them", err)
+	lock, err := os.Stat(filepath.Join("web", "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if installed, err := os.Stat(filepath.Join("web", "node_modules", ".package-lock.json")); err != nil || !installed.ModTime().After(lock.ModTime()) { // as .ci/web
+		t.Skip("the packages of the page are not those of the lock file: make dashboard installs them")
 	}
 	s := bridged(t)
 	s.publish("plant/press-1/temperature", "21.5")
