@@ -127,7 +127,7 @@ func waitFor(tab context.Context, tb testing.TB, what, expression string) {
 }
 
 // signIn opens the page of s as who has the token: by POST /session from the page itself, as its form does it. query is that of the URL,
-// with its question mark, or "".
+// with its question mark, its fragment, or "".
 func signIn(tab context.Context, tb testing.TB, s *server, token, query string) {
 	tb.Helper()
 	open(tab, tb, s.URL+"/")
@@ -135,5 +135,6 @@ func signIn(tab context.Context, tb testing.TB, s *server, token, query string) 
 	if status := eval[int](tab, tb, `fetch("/session", {method: "POST", headers: {"Content-Type": "application/json"}, body: `+body+`}).then(a => a.status)`); status != 200 {
 		tb.Fatalf("sign in: %d", status)
 	}
+	open(tab, tb, "about:blank") // a mere change of the fragment would load nothing
 	open(tab, tb, s.URL+"/"+query)
 }

@@ -71,7 +71,7 @@ func TestPageIsAccessible(t *testing.T) {
 		tab := browser(t)
 		if signed == "in" {
 			signIn(tab, t, s, s.Token(nil), "?filter=plant%2F%23")
-			waitFor(tab, t, "the page", `document.querySelector("main")`)
+			waitFor(tab, t, "the reading on the page", `document.body.innerText.includes("22.5")`)
 		} else {
 			open(tab, t, s.URL+"/")
 			waitFor(tab, t, "the form", `document.querySelector("form button")`)
