@@ -70,6 +70,20 @@ export class StoodEnv implements CoreEnv {
     for (const f of this.shown) f();
   }
 
+  /** bound is this as a plain object, to be spread. */
+  bound(): CoreEnv {
+    return {
+      now: () => this.ms,
+      frame: (f) => this.frame(f),
+      cancelFrame: (id) => this.cancelFrame(id),
+      after: (ms, f) => this.after(ms, f),
+      cancel: (id) => this.cancel(id),
+      random: () => this.random(),
+      document: this.document,
+      fetch: () => this.fetch(),
+    };
+  }
+
   get waiting(): { frames: number; timers: number } {
     return { frames: this.framed.size, timers: this.timers.size };
   }

@@ -1,0 +1,108 @@
+// An hour in seconds: what a store holds does not grow, and many topics stay usable. The client is a script, time stands until it is moved.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { Client, Subscription, Update } from "plumbline-client";
+import { Reading } from "../../client/src/reading.ts";
+import { chartPoints } from "./series.ts";
+import { Store } from "./store.ts";
+import { soon, StoodEnv } from "./testkit.ts";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** Script is a client whose one subscription says what the test wants. */
+class Script {
+  readonly env = new StoodEnv();
+  readonly store: Store;
+  private say: ((u: Update) => void) | null = null;
+  private offset = 0;
+
+  constructor(maxTopics: number) {
+    const clock = { known: true, offsetUs: 0, errorUs: 100, rttUs: 200, wallErrorUs: 0, now: () => this.env.ms * 1000, at: (ms: number) => ms * 1000 };
+    const proof = { delivered: 0, conflated: 0, gaps: 0, missing: 0, unknown: false, resumes: 0, broken: 0, complete: true, from: null, fromTimeUs: 0, to: null, checkedMs: null };
+    const client = {
+      state: { phase: "open", reason: "" },
+      clock,
+      on: () => () => undefined,
+      subscribe: (_f: string, _o: unknown, say: (u: Update) => void) => {
+        this.say = say;
+        return { live: true, proof, cursor: null, close: () => undefined } as unknown as Subscription;
+      },
+    } as unknown as Client;
+    this.env.ms = 1e9;
+    this.store = new Store({ client, history: null, locale: "en-GB", maxTopics, env: this.env.bound() });
+  }
+
+  start(): void {
+    this.say?.({ kind: "start", cursor: { epoch: "e", offset: 0 }, readings: [], recovered: false, reason: "" });
+  }
+
+  /** batch delivers one reading of each topic. */
+  batch(topics: readonly string[], payload: (i: number) => string): void {
+    const from = this.offset;
+    const time = this.env.ms * 1000;
+    const readings = topics.map((topic, i) => new Reading(++this.offset, time, topic, 0, false, payload(i)));
+    this.say?.({ kind: "data", cursor: { epoch: "e", offset: this.offset }, from, to: this.offset, readings, conflated: 0, open: false });
+  }
+}
+
+function heap(): number {
+  collect();
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+test("soak: 20 topics at 10 a second, with rings, sparks and limits: once the rings are full nothing grows", async () => {
+  const s = new Script(10_000);
+  const topics = Array.from({ length: 20 }, (_, i) => `plant/${i}/temperature`);
+  let changed = 0;
+  const w = s.store.watch("plant/+/temperature", { pointer: "/t", limits: { warnHigh: 80, alarmHigh: 90, hysteresis: 1 }, sparkS: 300 }, (items) => (changed += items.size));
+  await soon();
+  s.start();
+  let n = 0;
+  const run = (seconds: number): void => {
+    for (let i = 0; i < seconds * 10; i++) {
+      n++;
+      s.batch(topics, (k) => `{"t":${(50 + 45 * Math.sin(n / 500 + k)).toFixed(2)},"unit":"°C"}`);
+      s.env.advance(100);
+    }
+  };
+  run(1);
+  for (const item of w.items.values()) {
+    const view = item.track(chartPoints).view(() => undefined);
+    view.follow(600e6, 400);
+    item.spark(300, 60);
+  }
+  run(chartPoints / 10 + 30);
+  const full = heap();
+  const before = changed;
+  run(1200);
+  const later = heap();
+  assert.ok(later - full < 1_000_000, `from ${full} to ${later} bytes in 20 minutes`);
+  assert.ok(changed - before > 0 && changed - before <= 1200 * 5.1 * 20, `${changed - before} changes of items in 20 minutes`);
+  assert.ok(s.store.alarms.history.length <= 500);
+  assert.equal(w.items.get("plant/3/temperature")?.unit, "°C");
+  s.store.close();
+});
+
+test("soak: 12,345 topics under # are bounded, counted and said", async () => {
+  const s = new Script(10_000);
+  const topics = Array.from({ length: 12_345 }, (_, i) => `crowd/${i}`);
+  let drawn = 0;
+  const w = s.store.watch("#", {}, () => drawn++);
+  const named = s.store.watch("crowd/12344", {});
+  await soon();
+  s.start();
+  for (let i = 0; i < 20; i++) {
+    s.batch(topics, () => String(i));
+    s.env.advance(500);
+  }
+  assert.equal(w.note, "10,001 of 12,345 topics shown");
+  assert.equal(named.items.get("crowd/12344")?.number, 19);
+  assert.ok(drawn >= 15 && drawn <= 52, `${drawn} draws in 10 s`);
+  s.store.close();
+});
