@@ -14,11 +14,14 @@ const (
 	CapRestart   = "restart"      // the bridge can be stopped and started again
 	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
 	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process and a page under ops tells its time
+	CapPage      = "page"         // it has a page of its own, which a browser can open
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
-func Derived() []string { return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapLogs} }
+func Derived() []string {
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapLogs}
+}
 
 // All returns what the descriptor claims and what follows from it.
 func (d *Descriptor) All() []string {
@@ -27,6 +30,7 @@ func (d *Descriptor) All() []string {
 		CapProcesses: !d.Remote(),
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
 		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && fault.NoClockStep() == nil),
+		CapPage:      d.Viewer.Page.URL != "",
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

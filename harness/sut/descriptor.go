@@ -82,6 +82,7 @@ type Viewer struct {
 	Token       Token         `yaml:"token,omitempty"`
 	Origin      string        `yaml:"origin,omitempty"` // an origin that the system accepts
 	CA          string        `yaml:"ca,omitempty"`     // PEM file
+	Page        Page          `yaml:"page,omitempty"`   // the system's own page; left out: requirements about it are N/A
 }
 
 // Message holds JSON pointers (RFC 6901) into each received frame (json), event

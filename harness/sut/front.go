@@ -1,6 +1,9 @@
 package sut
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Fronted returns the descriptor of bridged with another program before it:
 // devices and viewers reach that program, and it reaches bridged. The command is
@@ -32,5 +35,8 @@ func Fronted(front ...string) *Descriptor {
 	p.Ready.Addresses, p.Ready.TCP = "", at("front-viewers")
 	d.Broker.URL = "mqtt://" + at("front-mqtt")
 	d.Viewer.URL = "wss://" + at("front-viewers") + "/ws"
+	for _, text := range []*string{&d.Viewer.Page.URL, &d.Viewer.Page.SignIn.Post} {
+		*text = strings.ReplaceAll(*text, at("viewers"), at("front-viewers"))
+	}
 	return d
 }

@@ -32,6 +32,7 @@ viewer:
   message: {topic: /topic, payload: /data, list: ""}
   token: {in: header, name: Authorization}
   ca: ca.pem
+  page: {url: "https://127.0.0.1:{{port:ws}}/?f={{filter}}", signIn: {post: "https://127.0.0.1:{{port:ws}}/session", body: '{"token":"{{token}}"}'}, conflates: true}
 auth:
   jwt: {alg: HS256, secretFile: key, issuer: me, audience: you, subjectClaim: sub, grantsClaim: acl}
   revocationFile: revoked
@@ -111,7 +112,7 @@ func TestParseRefuses(t *testing.T) {
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
 		{"token place", "in: header", "in: heade", `did you mean "header"?`},
 		{"token place of another protocol", "in: header", "in: mqtt-password", "which protocol plumbline has no place for"},
-		{"MQTT version of another protocol", "  ca: ca.pem\nauth", "  mqttVersion: \"5\"\nauth", "for viewers that speak mqtt; these speak plumbline"},
+		{"MQTT version of another protocol", "  ca: ca.pem\n  page", "  mqttVersion: \"5\"\n  page", "for viewers that speak mqtt; these speak plumbline"},
 		{"algorithm", "alg: HS256", "alg: HS1", "known are HS256"},
 		{"no secret", "secretFile: key", `secretFile: ""`, "secretFile: is missing"},
 		{"no private key", "alg: HS256", "alg: RS256", "privateKeyFile: is missing"},

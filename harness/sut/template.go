@@ -12,7 +12,8 @@ import (
 // afterwards, {{here}} the folder of the descriptor file, {{bridged}} the
 // executable of bridged, {{port:NAME}} a free port that stays the same for the
 // life of the SUT. {{filter}} and {{token}} are filled in by a viewer, for each
-// connection, in viewer.hello. In the viewer.url of sse and poll a viewer fills
+// connection, in viewer.hello, and in viewer.page.url and viewer.page.signIn.body
+// when the page is opened. In the viewer.url of sse and poll a viewer fills
 // in {{filter}}, and in the query of poll {{/pointer}}: what that JSON pointer
 // finds in the last answer.
 var templates = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
@@ -66,6 +67,10 @@ func (d *Descriptor) apply(x expander) error {
 
 // expanderOf returns x with what a viewer fills in later left alone.
 func (d *Descriptor) expanderOf(x expander, text *string) expander {
+	if later := laterInPage(d, text); later != nil {
+		x.later = later
+		return x
+	}
 	if text != &d.Viewer.URL {
 		return x
 	}
@@ -83,7 +88,7 @@ func (d *Descriptor) expanderOf(x expander, text *string) expander {
 // texts returns every text that may hold templates.
 func (d *Descriptor) texts() []*string {
 	out := []*string{&d.Broker.URL, &d.Broker.PasswordFile, &d.Broker.CA,
-		&d.Viewer.URL, &d.Viewer.CA, &d.Viewer.Origin, &d.Ops.Ready, &d.Ops.Metrics}
+		&d.Viewer.URL, &d.Viewer.CA, &d.Viewer.Origin, &d.Viewer.Page.URL, &d.Viewer.Page.SignIn.Post, &d.Viewer.Page.SignIn.Body, &d.Ops.Ready, &d.Ops.Metrics}
 	for i := range d.Start {
 		p := &d.Start[i]
 		out = append(out, &p.Dir, &p.Ready.TCP, &p.Ready.HTTP, &p.Ready.Addresses)

@@ -12,6 +12,7 @@ import (
 // processes are ready, because bridged makes its authority at its first start.
 type trust struct {
 	viewer   *tls.Config // nil for ws:// and http://
+	page     *tls.Config // nil where neither viewers nor the page have TLS
 	broker   *tls.Config // nil for mqtt://
 	brokerCA []byte      // its authorities as PEM, nil for those of the system
 	password string
@@ -19,10 +20,14 @@ type trust struct {
 
 // loadTrust reads the authorities and the password that the descriptor names.
 func loadTrust(d *Descriptor) (t trust, err error) {
-	if s := scheme(d.Viewer.URL); s == "wss" || s == "https" {
-		if t.viewer, err = clientTLS("viewer.ca", d.Viewer.CA); err != nil {
+	secure := func(address string) bool { s := scheme(address); return s == "wss" || s == "https" }
+	if secure(d.Viewer.URL) || secure(d.Viewer.Page.URL) || secure(d.Viewer.Page.SignIn.Post) {
+		if t.page, err = clientTLS("viewer.ca", d.Viewer.CA); err != nil {
 			return trust{}, err
 		}
+	}
+	if secure(d.Viewer.URL) {
+		t.viewer = t.page
 	}
 	if scheme(d.Broker.URL) == "mqtts" {
 		if t.broker, err = clientTLS("broker.ca", d.Broker.CA); err != nil {

@@ -1,0 +1,63 @@
+package sut
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// What is wrong with a page is said with its place and its mend.
+func TestParseRefusesPages(t *testing.T) {
+	const good = `page: {url: "https://127.0.0.1:{{port:ws}}/?f={{filter}}", signIn: {post: "https://127.0.0.1:{{port:ws}}/session", body: '{"token":"{{token}}"}'}, conflates: true}`
+	for name, c := range map[string]struct{ page, want string }{
+		"no address":           {`page: {signIn: {cookie: s}}`, "viewer.page.url: is missing"},
+		"another scheme":       {`page: {url: "wss://h/"}`, `viewer.page.url: has scheme "wss"`},
+		"a user name":          {`page: {url: "https://me@h/"}`, "holds a user name"},
+		"a token that is sent": {`page: {url: "https://h/?t={{token}}"}`, "holds {{token}} before a #"},
+		"two ways to be known": {`page: {url: "https://h/", signIn: {cookie: s, post: "https://h/", body: "{{token}}"}}`, "has post and cookie"},
+		"nothing to post":      {`page: {url: "https://h/", signIn: {post: "https://h/"}}`, "viewer.page.signIn.body: holds no {{token}}"},
+		"nowhere to post it":   {`page: {url: "https://h/", signIn: {body: "{{token}}"}}`, "viewer.page.signIn.post: is missing"},
+		"posted by mail":       {`page: {url: "https://h/", signIn: {post: "mailto:h", body: "{{token}}"}}`, "viewer.page.signIn.post: has scheme"},
+		"a misspelt template":  {`page: {url: "https://h/?f={{filtre}}"}`, "unknown template {{filtre}}"},
+		"a filter in a body":   {`page: {url: "https://h/", signIn: {post: "https://h/", body: "{{token}} {{filter}}"}}`, "unknown template {{filter}}"},
+		"a misspelt key":       {`page: {url: "https://h/", conflate: true}`, `did you mean "conflates"?`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(wholeDescriptor, good, c.page, 1)
+			if text == wholeDescriptor {
+				t.Fatal("the page is not in the descriptor")
+			}
+			if _, err := Parse([]byte(text), "other.yaml", ""); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want %q", err, c.want)
+			}
+		})
+	}
+	tokenless := `page: {url: "https://h/", signIn: {cookie: session}}`
+	text := strings.Replace(wholeDescriptor, good, tokenless, 1)
+	head, rest, _ := strings.Cut(text, "auth:\n")
+	_, rest, _ = strings.Cut(rest, "ops:")
+	if _, err := Parse([]byte(head+"ops:"+rest), "other.yaml", ""); err == nil || !strings.Contains(err.Error(), "fill in auth.jwt") {
+		t.Errorf("a sign-in without tokens: %v", err)
+	}
+	if _, err := Parse([]byte(strings.Replace(wholeDescriptor, good, `page: {url: "https://h/#t={{token}}"}`, 1)), "other.yaml", ""); err != nil {
+		t.Errorf("a token that stays in the browser: %v", err)
+	}
+}
+
+// Values are escaped for where they stand, and nothing else is touched.
+func TestPagesAreFilledIn(t *testing.T) {
+	if got, want := FillPage("https://h/?f={{filter}}&x={{ filter }}#t={{token}}", "a/+/b/#", "t&k"), "https://h/?f=a%2F%2B%2Fb%2F%23&x=a%2F%2B%2Fb%2F%23#t=t%26k"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := FillBody(`{"token":"{{token}}","f":"{{filter}}"}`, `a"b\`), `{"token":"a\"b\\","f":"{{filter}}"}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	d, err := Parse([]byte(wholeDescriptor), "other.yaml", "")
+	if err != nil || !d.Has(CapPage) || !d.Viewer.Page.Conflates {
+		t.Errorf("page %+v, %v", d.Viewer.Page, err)
+	}
+	d.Viewer.Page = Page{}
+	if d.Has(CapPage) {
+		t.Error("a system without a page has one")
+	}
+}
