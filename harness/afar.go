@@ -43,9 +43,9 @@ var (
 	_ Viewer = (*agent.Viewer)(nil)
 )
 
-// ErrClock says that the clock of an agent cannot be mapped to that of the
-// bench: what its viewers saw has no place in time.
-var ErrClock = errors.New("harness: the clock of an agent cannot be mapped")
+// ErrClock says that the clock of an agent or of a page cannot be mapped to that of
+// the bench: what was seen there has no place in time.
+var ErrClock = errors.New("harness: a clock cannot be mapped")
 
 // afar reports whether the viewers of the plan are opened at agents.
 func (b *Bench) afar() bool {
@@ -138,9 +138,9 @@ func (b *Bench) fetchAgents(ctx context.Context) error {
 	return nil
 }
 
-// loadAll reads a recording together with those of the agents in its folders. Each
-// clock is mapped anew from the exchanges that were kept.
-func loadAll(dir string, agents []string) (*record.Log, error) {
+// loadAll reads a recording together with those of the agents and pages in its
+// folders. Each clock is mapped anew from the exchanges that were kept.
+func loadAll(dir string, agents, pages []string) (*record.Log, error) {
 	log, err := record.Load(dir)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func loadAll(dir string, agents []string) (*record.Log, error) {
 			return nil, clockFault(name, err)
 		}
 	}
-	return log, nil
+	return log, loadPages(dir, pages, log)
 }
 
 // clockFault tells a clock that cannot be mapped from a file that cannot be read.

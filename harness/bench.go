@@ -14,6 +14,7 @@ import (
 
 	"plumbline/devices"
 	"plumbline/harness/agent"
+	"plumbline/harness/browser"
 	"plumbline/harness/fault"
 	"plumbline/harness/generator"
 	"plumbline/harness/load"
@@ -81,6 +82,9 @@ type Bench struct {
 	presence *presence        // of the plan's sensors; set by startWitness
 	sessions []*agent.Session // one for each agent of the rig, when the viewers are there
 	agents   []string         // their folders, below dir
+	browser  *browser.Browser // nil until a page is opened
+	foreign  *foreignSite     // beside the browser: somebody else's
+	pages    []string         // their folders, below dir
 	log      *slog.Logger
 	before   []accepted // per viewer: what the broker had when it was opened
 
@@ -273,7 +277,7 @@ func (b *Bench) stopObservers() error {
 	for _, v := range b.Viewers {
 		errs = append(errs, v.Close())
 	}
-	errs = append(errs, b.stopAgents())
+	errs = append(errs, b.stopAgents(), b.closeBrowser())
 	if b.Witness != nil {
 		errs = append(errs, b.Witness.Close())
 	}

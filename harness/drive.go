@@ -273,7 +273,7 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 	if err := b.fetchAgents(ctx); err != nil {
 		return nil, err
 	}
-	log, err := loadAll(b.dir, b.agents)
+	log, err := loadAll(b.dir, b.agents, nil) // pages are told of when they are closed
 	if err != nil {
 		return nil, fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"plumbline/harness/oracle"
@@ -47,6 +48,7 @@ type Evidence struct {
 	GapsFrom     time.Duration     `json:"gaps_from_ns,omitempty"` // where there were too many: Gaps holds all that are longer
 	Usage        []Usage           `json:"usage"`
 	Agents       []string          `json:"agents,omitempty"`  // folders below that of the bench, one for each agent that had viewers
+	Pages        []string          `json:"pages,omitempty"`   // likewise, one for each page that a browser had open
 	Lapses       []sut.Lapse       `json:"lapses,omitempty"`  // what its processes did wrong when they were told to end
 	Omitted      []sut.Omission    `json:"omitted,omitempty"` // of its logs, which grew too long
 }
@@ -68,7 +70,7 @@ func (b *Bench) keepEvidence() error {
 	rig.ClockRead = reports.Float(clockCost(b.Clock).Nanoseconds())
 	e := Evidence{
 		Format: evidenceFormat, Name: b.plan.Name, BrokerInside: b.rig.brokerInside(), SUT: b.info,
-		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: b.Usages(), Agents: b.agents, Lapses: b.SUT.Lapses(), Omitted: b.SUT.Omitted(),
+		Devices: b.Devices(), Rig: rig, Generator: b.rig.Generator(), Processes: b.processes, Gaps: b.gaps, Usage: b.Usages(), Agents: b.agents, Pages: b.pages, Lapses: b.SUT.Lapses(), Omitted: b.SUT.Omitted(),
 	}
 	e.GapsFrom = b.gapsFrom
 	text, err := json.MarshalIndent(e, "", " ")
@@ -123,9 +125,9 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	if r.Format != evidenceFormat {
 		return nil, fmt.Errorf("harness: %q has format %q, this program reads %q", file, r.Format, evidenceFormat)
 	}
-	for _, name := range r.Agents {
+	for _, name := range slices.Concat(r.Agents, r.Pages) {
 		if !folderName.MatchString(name) {
-			return nil, fmt.Errorf("harness: %q is damaged: %q is no folder of an agent", file, name)
+			return nil, fmt.Errorf("harness: %q is damaged: %q is no folder of an agent or a page", file, name)
 		}
 	}
 	return r, nil
@@ -147,18 +149,18 @@ func (r *Recorded) Folder() string { return r.folder }
 // copies of its configuration.
 func (r *Recorded) Logs() fs.FS { return os.DirFS(r.logs) }
 
-// Log reads the recording with what agents recorded, for whoever passes it on; a
+// Log reads the recording with what agents and pages recorded, for whoever passes it on; a
 // judgement takes History. Damage is a *record.CorruptError.
-func (r *Recorded) Log() (*record.Log, error) { return loadAll(r.dir, r.Agents) }
+func (r *Recorded) Log() (*record.Log, error) { return loadAll(r.dir, r.Agents, r.Pages) }
 
-// History reads and indexes the recording, with what agents recorded; it may be
+// History reads and indexes the recording, with what agents and pages recorded; it may be
 // called again. When agents themselves did not run is in Gaps from then on. Damage
 // is a *record.CorruptError, a clock that cannot be mapped is ErrClock.
 func (r *Recorded) History() (*oracle.History, error) {
 	if r.history != nil {
 		return r.history, nil
 	}
-	log, err := loadAll(r.dir, r.Agents)
+	log, err := loadAll(r.dir, r.Agents, r.Pages)
 	if err != nil {
 		return nil, fmt.Errorf("harness: bench %q: %w", r.folder, err)
 	}

@@ -53,10 +53,10 @@ func TestEveryRequirementHasAScenarioAndTheOtherWayRound(t *testing.T) {
 
 // What issue and design ask for, by id: taking one away must break the build.
 func TestTheCatalogueHoldsWhatWasPromised(t *testing.T) {
-	want := strings.Fields("LAT-01 LAT-02 LAT-03 LAT-04 LAT-07 LAT-08 LAT-09 DEL-01 DEL-02 DEL-03 DEL-04 DEL-05 DEL-06 DEL-07 " +
-		"ORD-01 ORD-02 ORD-03 ORD-04 INT-01 INT-02 INT-03 INT-04 INT-05 STA-01 STA-02 STA-03 REC-01 REC-02 REC-03 REC-04 REC-05 REC-06 REC-07 " +
+	want := strings.Fields("LAT-01 LAT-02 LAT-03 LAT-04 LAT-05 LAT-06 LAT-07 LAT-08 LAT-09 DEL-01 DEL-02 DEL-03 DEL-04 DEL-05 DEL-06 DEL-07 " +
+		"ORD-01 ORD-02 ORD-03 ORD-04 INT-01 INT-02 INT-03 INT-04 INT-05 STA-01 STA-02 STA-03 REC-01 REC-02 REC-03 REC-04 REC-05 REC-06 REC-07 REC-08 REC-09 " +
 		"RES-01 RES-02 RES-03 RES-04 RES-05 RES-06 RES-07 " +
-		"SEC-01 SEC-02 SEC-03 SEC-04 SEC-05 SEC-06 SEC-07 SEC-08 SEC-09 SEC-10 SEC-11 PRO-01 PRO-03 HIL-01 HIL-02 HIL-03 HW-01 HW-02 HW-03 HW-04 HW-05 HW-06 HW-07 HW-08 HW-09 RIG-01 CAP-01 APP-01 APP-02")
+		"SEC-01 SEC-02 SEC-03 SEC-04 SEC-05 SEC-06 SEC-07 SEC-08 SEC-09 SEC-10 SEC-11 SEC-12 SEC-13 PRO-01 PRO-03 HIL-01 HIL-02 HIL-03 HW-01 HW-02 HW-03 HW-04 HW-05 HW-06 HW-07 HW-08 HW-09 RIG-01 CAP-01 APP-01 APP-02")
 	var have []string
 	for _, k := range spec.Catalogue().Requirements {
 		r := k.Requirement
@@ -168,11 +168,12 @@ func TestListSelectsByLabel(t *testing.T) {
 	}
 	for filter, want := range map[string][]string{
 		"steady":                           {"steady"},
-		"LAT":                              {"steady", "connect", "live"},
+		"LAT":                              {"steady", "page", "connect", "live"},
+		"browser":                          {"page", "guests"},
 		"INT || ORD && STA":                {"payloads", "late"},
 		"req: containsAny {DEL-04}":        {"kill"},
 		"tier: isSubsetOf {check}":         {"freeze"},
-		"SEC && !tenants && !admission":    {"sessions"},
+		"SEC && !tenants && !admission":    {"sessions", "guests"},
 		"REC && req: containsAny {DEL-02}": {"client"},
 	} {
 		got, err := spec.List(p, filter)

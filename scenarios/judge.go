@@ -80,12 +80,7 @@ func ruleOf(p *profile.Profile, samples int64) stats.Rule {
 // latency judges a quantile of latency over all runs together; windows name the
 // runs, none of which may fail on its own.
 func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows ...string) {
-	limit, p := j.Limit(id), j.Profile
-	in := oracle.LatencyInput{
-		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
-		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
-		Rig: j.health, Stood: j.stood, Gates: append(j.gates(limit.Time), j.unmet...),
-	}
+	limit, p, in := j.Limit(id), j.Profile, j.latencyInput(id, l, rule)
 	for _, window := range windows {
 		o := j.options(id)
 		o.Window = window
@@ -97,6 +92,16 @@ func (j *judged) latency(id string, l oracle.Latencies, rule stats.Rule, windows
 		in.RunFails = in.RunFails || d.Verdict == reports.Fail
 	}
 	j.Judge(oracle.JudgeLatency(j.Requirement(id), in))
+}
+
+// latencyInput is what every judgement of a latency takes.
+func (j *judged) latencyInput(id string, l oracle.Latencies, rule stats.Rule) oracle.LatencyInput {
+	limit, p := j.Limit(id), j.Profile
+	return oracle.LatencyInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Section: "5", Latency: l,
+		Limit: limit.Time, Guard: p.Gates.Guard, Rule: rule, Steady: p.Gates.Steady,
+		Rig: j.health, Stood: j.stood, Gates: append(j.gates(limit.Time), j.unmet...),
+	}
 }
 
 // none judges that something never happened. least is how many it takes; a

@@ -54,10 +54,10 @@ func (j *judged) seam(id string, least int64) {
 		ofKind(found, "reordered", "offset-backwards"), least)
 }
 
-// freshAfterFaults returns, for every fault and viewer, the time from the end
+// freshAfterFaults returns, for every fault and viewer, or those of these names, the time from the end
 // of the fault to the arrival of the first message intended after it, and a
 // finding for each viewer that never got one.
-func freshAfterFaults(log *record.Log, id string) (times []stretch, found []reports.Finding) {
+func freshAfterFaults(log *record.Log, id string, viewers ...string) (times []stretch, found []reports.Finding) {
 	due := map[[2]uint64]int64{}
 	for _, r := range log.Records {
 		if r.Kind == record.Sent {
@@ -72,7 +72,7 @@ func freshAfterFaults(log *record.Log, id string) (times []stretch, found []repo
 			continue
 		}
 		for node, n := range log.Index.Nodes {
-			if n.Role != "viewer" {
+			if n.Role != "viewer" || (len(viewers) > 0 && !slices.Contains(viewers, n.Name)) {
 				continue
 			}
 			at := firstFresh(log, due, uint16(node), e.At)

@@ -37,6 +37,9 @@ func (p *Page) Network(ctx context.Context, n Network) error {
 	}
 	ms := n.Latency.Seconds() * 1e3
 	return p.do(ctx, "change the network", func(ctx context.Context) error {
+		if err := call(ctx, p.session(), network.Enable, network.EnableParams{}); err != nil { // else nothing is emulated
+			return err
+		}
 		conditions := []*network.Conditions{{Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes, Offline: n.Offline}}
 		if n == (Network{}) {
 			conditions = []*network.Conditions{}
@@ -44,9 +47,13 @@ func (p *Page) Network(ctx context.Context, n Network) error {
 		if err := call(ctx, p.session(), network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions}); err != nil {
 			return err
 		}
-		return call(ctx, p.session(), network.OverrideNetworkState, network.OverrideNetworkStateParams{
+		err := call(ctx, p.session(), network.OverrideNetworkState, network.OverrideNetworkStateParams{
 			Offline: n.Offline, Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes,
 		})
+		if err == nil && n == (Network{}) {
+			err = call(ctx, p.session(), network.Disable, cdp.Empty{})
+		}
+		return err
 	})
 }
 
@@ -55,9 +62,16 @@ func (p *Page) Freeze(ctx context.Context) error {
 	return p.lifecycle(ctx, page.SetWebLifecycleStateStateFrozen)
 }
 
-// Thaw ends Freeze.
+// Thaw ends Freeze, and shows the tab again: a frozen one is hidden.
 func (p *Page) Thaw(ctx context.Context) error {
-	return p.lifecycle(ctx, page.SetWebLifecycleStateStateActive)
+	if err := p.lifecycle(ctx, page.SetWebLifecycleStateStateActive); err != nil {
+		return err
+	}
+	show, err := p.Hide(ctx)
+	if err != nil {
+		return err
+	}
+	return show(ctx)
 }
 
 func (p *Page) lifecycle(ctx context.Context, state page.SetWebLifecycleStateState) error {
@@ -77,7 +91,14 @@ func (p *Page) Reload(ctx context.Context) error {
 		if err := call(ctx, p.session(), page.Reload, page.ReloadParams{}); err != nil {
 			return err
 		}
-		return p.loaded(ctx, loaded)
+		if err := p.loaded(ctx, loaded); err != nil {
+			return err
+		}
+		failed, err := p.eval(ctx, "location.protocol === 'chrome-error:' ? document.body.innerText.slice(0, 300) : ''")
+		if err == nil && failed != "" {
+			err = fmt.Errorf("the browser shows %q", failed)
+		}
+		return err
 	})
 }
 

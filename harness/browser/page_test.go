@@ -318,3 +318,59 @@ func TestAReportThatIsMissingTearsTheRecording(t *testing.T) {
 		})
 	}
 }
+
+// What befalls a page befalls it, and is over when it is ended.
+func TestHardshipsComeAndGo(t *testing.T) {
+	s := serve(t, true, `
+const was = [];
+document.addEventListener('visibilitychange', () => was.push(document.visibilityState));
+document.addEventListener('freeze', () => was.push('frozen'));
+document.addEventListener('resume', () => was.push('resumed'));
+addEventListener('offline', async () => { was.push('offline ' + await fetch('/json?seq=1').then(() => 'served', () => 'refused')); });
+addEventListener('online', async () => { was.push('online ' + await fetch('/json?seq=1').then(() => 'served', () => 'refused')); });
+globalThis.was = was;
+`)
+	p, _ := s.visit(t, record.NewClock())
+	ctx := minute(t)
+	say := func(want string) {
+		t.Helper()
+		for {
+			got, err := p.Text(ctx, "was.join(', ')")
+			if err != nil {
+				t.Fatalf("waiting for %q: %v", want, err)
+			}
+			if got == want {
+				break
+			}
+			t.Logf("the page was %q", got)
+			select {
+			case <-ctx.Done():
+				t.Fatalf("the page was %q, never %q", got, want)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		if _, err := p.Text(ctx, "was.length = 0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	show, err := p.Hide(ctx)
+	do(err)
+	say("hidden")
+	do(show(ctx))
+	say("visible")
+	do(p.Freeze(ctx))
+	do(p.Thaw(ctx))
+	say("hidden, frozen, resumed, visible")
+	do(p.Network(ctx, Network{Offline: true}))
+	say("offline refused")
+	do(p.Network(ctx, Network{}))
+	say("online served")
+	do(p.Throttle(ctx, 4))
+	do(p.Throttle(ctx, 1))
+}

@@ -9,7 +9,8 @@ import (
 
 // Budget returns the budget of OneHostUncertainty, line by line (metrology 2.6):
 // publisher and viewer share one clock on one host. clocks is what the clocks of
-// agents on other hosts add; it is a bound and no deviation, so it stands beside the
+// agents on other hosts and of pages add, for the latter with the steps in which
+// they show the time; it is a bound and no deviation, so it stands beside the
 // sum of squares. applied is by what limits were guarded, source why.
 func Budget(applied, clocks time.Duration, source string) *reports.Uncertainty {
 	u := &reports.Uncertainty{Applied: reports.Float(toMillis(applied + clocks)), Source: source}
@@ -27,7 +28,7 @@ func Budget(applied, clocks time.Duration, source string) *reports.Uncertainty {
 	u.Expanded = 2*u.Combined + reports.Float(toMillis(clocks))
 	if clocks > 0 {
 		u.Components = append(u.Components, reports.Component{
-			Name: "clocks of agents on other hosts", Distribution: "bound, added to U as it is", Standard: reports.Float(toMillis(clocks)),
+			Name: "clocks of agents on other hosts and of pages", Distribution: "bound, added to U as it is", Standard: reports.Float(toMillis(clocks)),
 		})
 	}
 	return u

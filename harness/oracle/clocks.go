@@ -11,8 +11,8 @@ import (
 	"plumbline/reports"
 )
 
-// ClockUse says whose clocks stamped what viewers on other hosts received. The
-// zero value is that of a recording with one clock.
+// ClockUse says whose clocks stamped what viewers on other hosts and in browsers
+// received. The zero value is that of a recording with one clock.
 type ClockUse struct {
 	// Uncertainty is how far any instant of them may be off, either way. It is a
 	// bound and no deviation: it is added to U as it is.
@@ -46,8 +46,8 @@ func (c ClockUse) gate(limit time.Duration) *stats.Gate {
 		return nil
 	}
 	return &stats.Gate{
-		Reason: reports.ReasonClock, Cure: "a shorter or quieter way between harness and agent, or a wider limit",
-		Detail: fmt.Sprintf("the clock of agent %s is known to ±%s ms only, more than a fifth of the limit", strings.Join(c.Names, ", "), twoDigits(toMillis(c.Uncertainty))),
+		Reason: reports.ReasonClock, Cure: "a shorter or quieter way to it, or a wider limit",
+		Detail: fmt.Sprintf("the clock of %s is known to ±%s ms only, more than a fifth of the limit", c.whose(), twoDigits(toMillis(c.Uncertainty))),
 	}
 }
 
@@ -56,7 +56,22 @@ func (c ClockUse) share() string {
 	if len(c.Names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", of it ±%s ms for the clock of agent %s", twoDigits(toMillis(c.Uncertainty)), strings.Join(c.Names, ", "))
+	return fmt.Sprintf(", of it ±%s ms for the clock of %s", twoDigits(toMillis(c.Uncertainty)), c.whose())
+}
+
+// PageClock begins the name of a clock that is a page's; the others are of agents.
+const PageClock = "page "
+
+// whose names the owners of the clocks.
+func (c ClockUse) whose() string {
+	named := make([]string, 0, len(c.Names))
+	for _, name := range c.Names {
+		if !strings.HasPrefix(name, PageClock) {
+			name = "agent " + name
+		}
+		named = append(named, name)
+	}
+	return strings.Join(named, ", ")
 }
 
 // Union returns all gaps in the order of time, those that overlap as one.

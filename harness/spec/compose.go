@@ -46,7 +46,11 @@ func (c *composer) compose(ctx context.Context, report types.Report) (*reports.R
 	for name, text := range agents {
 		c.run.Environment["agent_"+name] = text
 	}
-	unkept = errors.Join(unkept, err)
+	pages, pagesErr := harness.Pages(c.court.dir)
+	for name, text := range pages {
+		c.run.Environment["page_"+name] = text
+	}
+	unkept = errors.Join(unkept, err, pagesErr)
 	evidence, err := Evidence(c.court.dir)
 	if err = errors.Join(unkept, err); err != nil {
 		c.run.Partial = strings.Join(append(c.partial, err.Error()), "; ")

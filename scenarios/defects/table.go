@@ -54,7 +54,7 @@ var badLines = load("badlines", "cycles", 80, "hold", "200 ms")
 
 // All returns every defect in the order of its number.
 func All() []Defect {
-	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired, looped)
+	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired, looped, pages)
 	slices.SortStableFunc(all, func(a, b Defect) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -228,6 +228,10 @@ func descriptor(with Programs, r run, counter string) *sut.Descriptor {
 	d.Name = "bridged behind flawed: " + r.id
 	d.Description = "the bridge of this repository behind a relay with one seeded defect"
 	d.Capabilities = append(d.Capabilities, r.claims...)
+	d.Viewer.Page = sut.Page{
+		URL:    "https://127.0.0.1:{{port:front-viewers}}/plain#ws=wss://127.0.0.1:{{port:front-viewers}}/ws&filter={{filter}}",
+		SignIn: sut.SignIn{Post: "https://127.0.0.1:{{port:front-viewers}}/session", Body: `{"token":"{{token}}"}`},
+	}
 	if r.rs256 {
 		d.Auth.JWT.Alg, d.Auth.JWT.PrivateKeyFile = "RS256", "{{dir}}/viewers.pem"
 	}

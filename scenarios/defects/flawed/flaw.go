@@ -24,6 +24,8 @@ type flaw struct {
 	subscribed  func(*session, *stream)                      // the bridge confirmed a subscription
 	arrive      func(*session, *stream, []reading) []reading // readings on their way to a viewer
 	snapshot    func(*session, *snapshot) bool               // last values on their way
+	page        func(string) string                          // the page on its way to a browser
+	hold        func(*session)                               // before any frame of the bridge, whatever it speaks
 	bridgeFrame func(*session, frame) bool                   // any frame of the bridge
 	ended       func(*session)                               // the session is over
 	dropsAtEnd  bool                                         // what waits at the end is not sent
@@ -82,7 +84,7 @@ func flawOf(id, text string, f *front) (made *flaw, err error) {
 	return &flaw{}, nil
 }
 
-var groups = []map[string]maker{delivery, order, latency, content, properties, compression, security, devices, lines, wired, resources}
+var groups = []map[string]maker{delivery, order, latency, content, properties, compression, security, devices, lines, wired, resources, pages}
 
 func makerOf(id string) maker {
 	for _, group := range groups {

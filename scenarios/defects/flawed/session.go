@@ -20,6 +20,8 @@ type session struct {
 	random             *rand.Rand // of the goroutine towards the viewer
 	done               chan struct{}
 	ending             sync.Once
+	browser            bool // the handshake says that the viewer is one
+	returns            bool // a browser's that is not its first
 
 	writeClient, writeBridge sync.Mutex
 	compressor               *compressor // towards the viewer, nil for none; set before the first frame
@@ -53,6 +55,16 @@ func (s *session) relay() {
 		answered <- s.f.wall.date(answer)
 	}()
 	request, whole := readHead(s.clientIn)
+	if bytes.HasPrefix(request, plainPath) {
+		s.present()
+		s.end()
+		<-answered
+		return
+	}
+	s.browser = bytes.Contains(request, []byte("\r\nUser-Agent: Mozilla/"))
+	if s.browser && !upgrades(request) { // what follows on it would reach the bridge unseen
+		request = bytes.Replace(request, []byte("\r\nConnection: keep-alive"), []byte("\r\nConnection: close"), 1)
+	}
 	if whole && s.f.flaw.request != nil {
 		request = s.f.flaw.request(s, request)
 	}
@@ -242,6 +254,9 @@ func (s *session) down(frames <-chan frame) {
 
 // told handles one frame of the bridge.
 func (s *session) told(f frame) error {
+	if s.f.flaw.hold != nil {
+		s.f.flaw.hold(s)
+	}
 	s.mu.Lock()
 	opaque := s.opaque
 	s.mu.Unlock()

@@ -1,0 +1,98 @@
+package oracle
+
+import (
+	"math"
+	"slices"
+	"sort"
+
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+// PageHops says where the time goes behind a headless viewer: on to a page that is
+// sent the same, and from there to the frame after it. Viewer, page and frame are
+// names of viewers; legs without samples are left out.
+func (h *History) PageHops(scenario, viewer, page, frame string, o Options) []reports.Hop {
+	o.Viewers = []string{viewer, page, frame}
+	s := h.choose(o)
+	at := func(name string, stream int, seq uint64) (int64, bool) {
+		for _, n := range s.viewers {
+			if h.viewers[n].name == name {
+				return h.arrival(&h.viewers[n], stream, seq)
+			}
+		}
+		return 0, false
+	}
+	var toPage, toFrame, seen, painted []float64
+	h.each(&s, func(stream int, seq uint64, m *message) {
+		headless, arrived := at(viewer, stream, seq)
+		shown, came := at(page, stream, seq)
+		frame, made := at(frame, stream, seq)
+		if arrived && came {
+			toPage = append(toPage, millis(shown-headless))
+		}
+		if came {
+			seen = append(seen, millis(shown-m.due))
+		}
+		if came && made {
+			toFrame = append(toFrame, millis(frame-shown))
+			painted = append(painted, millis(frame-m.due))
+		}
+	})
+	var hops []reports.Hop
+	add := func(name, from, to, note string, values []float64) {
+		if len(values) == 0 {
+			return
+		}
+		sort.Float64s(values)
+		hops = append(hops, reports.Hop{
+			Name: name, From: from, To: to, Scenario: scenario, N: int64(len(values)), Note: note,
+			P50: reports.Float(stats.Quantile(values, 0.5)), P99: reports.Float(stats.Quantile(values, 0.99)),
+		})
+	}
+	add("viewer → page", "t4", "t5", "of the same message; negative where the page had it first", toPage)
+	add("page → frame", "t5", "t6", "the frame after the message, ± 1 frame: the compositor's own time is not seen", toFrame)
+	add("whole way to the page", "t0i", "t5", "", seen)
+	add("whole way to the frame", "t0i", "t6", "", painted)
+	return hops
+}
+
+// Latest returns the latencies as they are for who is shown conflated data: a message
+// counts as there when it or a newer one of its stream is. What never came and was
+// never outdone stays infinitely late.
+func (l Latencies) Latest() Latencies {
+	at := map[[2]uint32]map[uint64]int{} // by stream and viewer: index by position
+	for i := range l.Series.Value {
+		key := [2]uint32{l.Stream[i], uint32(l.Viewer[i])}
+		if at[key] == nil {
+			at[key] = map[uint64]int{}
+		}
+		at[key][l.Seq[i]] = i
+	}
+	l.Series.Value = slices.Clone(l.Series.Value)
+	for _, positions := range at {
+		order := make([]uint64, 0, len(positions))
+		for seq := range positions {
+			order = append(order, seq)
+		}
+		slices.Sort(order)
+		best := 0.0 // arrival of the newer ones, in ms of the run clock
+		for k := len(order) - 1; k >= 0; k-- {
+			i := positions[order[k]]
+			due := millis(l.Series.Due[i])
+			arrival := due + l.Series.Value[i]
+			if k == len(order)-1 || arrival < best {
+				best = arrival
+			}
+			l.Series.Value[i] = max(best-due, 0)
+		}
+	}
+	l.Lost = -l.Blocked
+	for _, value := range l.Series.Value {
+		if math.IsInf(value, 1) {
+			l.Lost++
+		}
+	}
+	l.Lost = max(l.Lost, 0)
+	return l
+}

@@ -1,0 +1,282 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness/agent"
+	"plumbline/harness/browser"
+	"plumbline/harness/record"
+	"plumbline/harness/sut"
+)
+
+var _ Viewer = (*browser.Page)(nil)
+
+// PagePlan says what a page is opened for.
+type PagePlan struct {
+	Name    string // of the viewer that it is; its folder
+	Subject string // of its token; "" means Name
+	TTL     time.Duration
+	Frames  bool // stamp frames, too
+	Floor   bool // measure first what harness and browser add themselves
+	Via     bool // its connections go through the viewers' proxy, when there is one
+}
+
+// pageLimit bounds how long the page of a system may take to load, and to show the
+// first message that is published then.
+const pageLimit = 30 * time.Second
+
+// OpenPage opens the page of the system under test in a browser, signed in as its
+// descriptor says, and publishes until it has shown something: from then on it is live.
+// It belongs to the bench like any viewer. Errors wrap browser.ErrNone when there is
+// no browser, and sut.ErrUnavailable when the page shows nothing.
+func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, error) {
+	of := b.SUT.Viewer().Page
+	if of.URL == "" {
+		return nil, fmt.Errorf("harness: page %q: the descriptor names no page (viewer.page)", plan.Name)
+	}
+	if err := b.startBrowser(ctx); err != nil {
+		return nil, err
+	}
+	cfg := browser.Config{
+		Name: plan.Name, Filters: b.plan.Filters, Frames: plan.Frames, Dir: filepath.Join(b.dir, plan.Name), Clock: b.Clock, Run: b.run, Log: b.log,
+	}
+	var err error
+	if plan.Floor {
+		if cfg.Floor, err = b.browser.MeasureFloor(ctx, b.Clock); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBench, err)
+		}
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, pageLimit, fmt.Errorf("not within %v", pageLimit))
+	defer cancel()
+	if cfg.URL, cfg.Cookies, err = b.signIn(limited, plan); err != nil {
+		return nil, b.unreachable(ctx, fmt.Errorf("harness: page %q: %w", plan.Name, err))
+	}
+	p, err := b.browser.Open(limited, cfg)
+	if err != nil {
+		return nil, b.unreachable(ctx, fmt.Errorf("harness: %w", err))
+	}
+	b.pages = append(b.pages, plan.Name)
+	b.Viewers = append(b.Viewers, p)
+	b.before = append(b.before, accepted{})
+	if err := b.enliven(ctx, p); err != nil {
+		return nil, b.unreachable(ctx, fmt.Errorf("harness: page %q: %w", plan.Name, err))
+	}
+	return p, b.Settle(ctx, p)
+}
+
+// startBrowser starts the browser of the bench, once.
+func (b *Bench) startBrowser(ctx context.Context) error {
+	if b.browser != nil {
+		return nil
+	}
+	var pins []string
+	for _, address := range []string{b.SUT.ViewerURL(), b.SUT.Viewer().Page.URL} {
+		u, err := url.Parse(address)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "wss") {
+			continue // nothing to trust
+		}
+		host, err := hostOf(u)
+		if err != nil {
+			return err
+		}
+		found, err := browser.Pins(ctx, host, b.SUT.PageTLS())
+		if err != nil {
+			return b.unreachable(ctx, err)
+		}
+		pins = append(pins, found...)
+	}
+	u, err := url.Parse(b.SUT.Viewer().Page.URL)
+	if err != nil {
+		return fmt.Errorf("harness: address of the page: %w", err)
+	}
+	if agent.IsLoopback(u.Hostname()) { // elsewhere nobody could reach it
+		if b.foreign, err = openForeign(u.Hostname()); err != nil {
+			return fmt.Errorf("%w: %w", ErrBench, err)
+		}
+		pins = append(pins, b.foreign.pin)
+	}
+	b.browser, err = browser.Start(ctx, browser.Options{Trust: pins, Log: b.log})
+	return err
+}
+
+// signIn returns the address of the page with what it needs filled in, and the cookies
+// by which the browser is known.
+func (b *Bench) signIn(ctx context.Context, plan PagePlan) (address string, cookies []*http.Cookie, err error) {
+	of, token := b.SUT.Viewer().Page, ""
+	if b.SUT.Mints() {
+		subject, ttl := plan.Subject, plan.TTL
+		if subject == "" {
+			subject = plan.Name
+		}
+		if ttl == 0 {
+			ttl = time.Hour
+		}
+		if token, err = b.SUT.Token(sut.TokenSpec{Subject: subject, Grants: b.plan.Filters, TTL: ttl}); err != nil {
+			return "", nil, err
+		}
+	}
+	address = sut.FillPage(of.URL, strings.Join(b.plan.Filters, ","), token)
+	switch {
+	case of.SignIn.Post != "":
+		cookies, err = b.post(ctx, of, sut.FillBody(of.SignIn.Body, token))
+	case of.SignIn.Cookie != "":
+		cookies = []*http.Cookie{{ //nolint:gosec // G124: Secure where the page is
+			Name: of.SignIn.Cookie, Value: token, Path: "/", Secure: strings.HasPrefix(of.URL, "https:"), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		}}
+	}
+	return address, cookies, err
+}
+
+// post signs in and returns the cookies of the answer.
+func (b *Bench) post(ctx context.Context, of sut.Page, body string) ([]*http.Cookie, error) {
+	u, err := url.Parse(of.URL)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, of.SignIn.Post, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Origin", u.Scheme+"://"+u.Host)
+	trade := &http.Transport{TLSClientConfig: b.SUT.PageTLS()}
+	defer trade.CloseIdleConnections()
+	client := &http.Client{Transport: trade, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }() // only read
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, 200))
+	if answer.StatusCode < 200 || answer.StatusCode > 399 || len(answer.Cookies()) == 0 {
+		return nil, fmt.Errorf("sign in at %s: status %s and %d cookies: %.200q", of.SignIn.Post, answer.Status, len(answer.Cookies()), said)
+	}
+	return answer.Cookies(), nil
+}
+
+// enliven publishes until the page has shown a message. One that shows none is told of
+// by what stands on it.
+func (b *Bench) enliven(ctx context.Context, p *browser.Page) error {
+	if p.Counters().Received > 0 {
+		return nil
+	}
+	return b.Drive(ctx, 0, func(ctx context.Context) error {
+		limited, cancel := context.WithTimeoutCause(ctx, pageLimit, fmt.Errorf("nothing within %v", pageLimit))
+		defer cancel()
+		err := p.WaitReceived(limited, 1)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		asking, done := context.WithTimeout(ctx, time.Second)
+		defer done()
+		text, _ := p.Text(asking, "document.title + ': ' + document.body.innerText.slice(0, 200)")
+		return fmt.Errorf("%w; the page says %q", err, text)
+	})
+}
+
+// Settle waits until everything on its way has reached the page, and lets it be waited
+// for from here on only: what came before it was live is nobody's loss.
+func (b *Bench) Settle(ctx context.Context, p *browser.Page) error {
+	limited, cancel := context.WithTimeoutCause(ctx, pageLimit, fmt.Errorf("not idle within %v", pageLimit))
+	defer cancel()
+	if err := b.Generator.WaitAcked(limited); err != nil {
+		return b.blame(err)
+	}
+	if err := p.WaitIdle(limited, 200*time.Millisecond); err != nil {
+		return b.blame(err)
+	}
+	p.Rebase()
+	for i, v := range b.Viewers {
+		if v == Viewer(p) {
+			b.before[i] = b.accepted(ctx)
+		}
+	}
+	return p.Measure(ctx)
+}
+
+// closeBrowser ends the browser, when the pages have been closed.
+func (b *Bench) closeBrowser() error {
+	if b.browser == nil {
+		return b.foreign.close()
+	}
+	return errors.Join(b.browser.Close(), b.foreign.close())
+}
+
+// Page reads what a page of the bench left beside its recording.
+func (r *Recorded) Page(name string) (browser.Evidence, error) {
+	if !slices.Contains(r.Pages, name) {
+		return browser.Evidence{}, fmt.Errorf("harness: bench %q had no page %q", r.folder, name)
+	}
+	return browser.ReadEvidence(filepath.Join(r.dir, name))
+}
+
+// loadPages adds what pages recorded to the recording of their bench.
+func loadPages(dir string, pages []string, log *record.Log) error {
+	for _, name := range pages {
+		if _, err := browser.Load(filepath.Join(dir, name), log); err != nil {
+			return clockFault(name, err)
+		}
+	}
+	return nil
+}
+
+// Pages describes the pages that took part in a run, for the report: one line for each
+// bench and page, by its folder. What cannot be read is said in place of it.
+func Pages(runDir string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(runDir, RecordsFolder, "*", "*", browser.EvidenceFile))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		all[filepath.Base(filepath.Dir(dir))+"_"+filepath.Base(dir)] = describePage(dir)
+	}
+	return all, nil
+}
+
+func describePage(dir string) string {
+	e, err := browser.ReadEvidence(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "left no evidence"
+	}
+	if err != nil {
+		return "left no evidence: " + err.Error()
+	}
+	text := e.Browser + ", crossOriginIsolated, clock in steps of 5 µs"
+	if !e.Isolated {
+		text = fmt.Sprintf("%s, NOT crossOriginIsolated (the page lacks COOP and COEP): clock in steps of %v", e.Browser, e.Step)
+	}
+	text += fmt.Sprintf("; main thread: instrument %.1f %%, all tasks %.0f %%", 100*e.Instrument, 100*e.Tasks)
+	if f := e.Floor; f != nil {
+		text += fmt.Sprintf("; harness floor (message to page, to frame): p50 %v, %v, p99 %v, %v, n %d",
+			round(f.Seen50), round(f.Framed50), round(f.Seen99), round(f.Framed99), f.N)
+	}
+	if e.Lost != "" {
+		return text + ": " + e.Lost
+	}
+	log := &record.Log{}
+	m, err := browser.Load(dir, log)
+	if err != nil {
+		return text + ": " + err.Error()
+	}
+	a, u := m.Account(), time.Duration(0)
+	for _, n := range log.Index.Nodes {
+		u = max(u, n.Uncertainty)
+	}
+	return text + fmt.Sprintf("; clock mapped by %d exchanges, least round trip %v, drift %+.1f to %+.1f ppm, uncertainty ±%v",
+		a.Exchanges, round(a.RoundTrip), a.Low*1e6, a.High*1e6, round(u))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

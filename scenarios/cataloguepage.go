@@ -1,0 +1,50 @@
+package scenarios
+
+import (
+	"plumbline/harness/profile"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// page is asked of systems whose descriptor names a page of their own, with a real
+// browser. Without a browser on the machine it is N/A, by name.
+var page = []profile.Known{
+	timed("page", reports.Requirement{
+		ID: "LAT-05", Title: "99th percentile of latency to the page", Class: reports.Conditional, Capability: sut.CapPage, Quantile: 0.99, MinSamples: 299, Rule: dr2,
+		Measurand: "time from the intended instant of a sample (t0i) until the script of the system's own page has it, in a visible tab (t5)",
+		Text:      "The 99th percentile of the time from the intended instant of a sample until the page has it, or where it conflates a newer one, shall not exceed the limit.",
+		Source:    "metrology 1.3 (dashboards: t0i to t5), 1.4, 2.6; limits of the profile", Faults: []string{"F80"},
+	}),
+	timed("page", reports.Requirement{
+		ID: "LAT-06", Title: "99th percentile of latency to the frame", Class: reports.Optional, Capability: sut.CapPage, Quantile: 0.99, MinSamples: 299, Rule: dr2,
+		Measurand: "time from the intended instant of a sample (t0i) to the frame after the page had it (t6, ± 1 frame)",
+		Text:      "The 99th percentile of the time from the intended instant of a sample until the frame after its message shall not exceed the limit.",
+		Source:    "metrology 1.3 (t6 is informative), 2.6; limits of the profile", Faults: []string{"F80"},
+	}),
+}
+
+// hardships are what a page goes through; figures of a table, which decide nothing.
+var hardshipsAsked = []profile.Known{
+	timed("", reports.Requirement{
+		ID: "REC-08", Title: "the page is there again", Class: reports.Optional, MinSamples: 4, Rule: fixed,
+		Measurand: "time from the end of a hardship (hidden tab, sleep, no network, reloads) to the first message at the page that was sampled after it",
+		Text:      "After its tab was hidden, asleep, without a network or reloaded the page shall be given fresh data within the limit.",
+		Source:    "metrology 4 (reconnect gap client); Page Lifecycle", Faults: []string{"F83"},
+	}),
+	counted("connections", "", reports.Requirement{
+		ID: "REC-09", Title: "the page makes no storm", Class: reports.Optional, MinSamples: 4, Rule: fixed,
+		Measurand: "most connections and requests that the page asked for within a second, through all hardships",
+		Text:      "Whatever befalls it, the page shall ask for no more connections within a second than the limit.",
+		Source:    "metrology 5 F63; attack list N78, N79", Faults: []string{"F84"},
+	}),
+}
+
+// guests are asked of the page, too.
+var guests = []profile.Known{
+	violation("SEC-12", "the page makes no markup of what is published", sut.CapPage,
+		"The system's own page shall show every payload and topic as text and run nothing of it.",
+		"scripts that ran and elements that came to be of payloads and topics that are markup", "OWASP cross-site scripting; CSP level 3", "F81"),
+	violation("SEC-13", "pages of other origins get nothing by the cookie", sut.CapPage,
+		"The system shall give a page of another origin no data, whatever cookies the browser sends along.",
+		"messages that a page of another origin on the same host got with the cookies of the one who is signed in", "RFC 6455 section 10.2; OWASP cross-site WebSocket hijacking", "F82"),
+}

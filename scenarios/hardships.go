@@ -1,0 +1,173 @@
+package scenarios
+
+// Hardships: is the page there again after what befalls a page?
+//
+// Requirements: REC-08, REC-09 (both informative).
+//
+// Procedure "hardships":
+//  1. Start the bridge and a browser, sign in, open the page of the system, let devices
+//     publish.
+//  2. One after the other: hide the tab behind another one; let the page sleep, as a
+//     browser does with one that nobody has looked at; take its network away; reload it
+//     again and again. Each for as long as the profile says, each followed by a rest.
+//  3. After each the page must be given a message that was sampled after it, and at no
+//     time may it ask for connections as fast as it can.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/browser"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("Hardships of the page", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "hardships", Title: "is there again after it was hidden, asleep, offline and reloaded, without a storm",
+		Requirements: []string{"REC-08", "REC-09"}, Loads: []string{"hardships"}, Labels: []string{"browser"},
+		Drive: driveHardships, Judge: judgeHardships,
+	})
+})
+
+// hardshipFacts says why nothing was done, "" when it was.
+type hardshipFacts struct {
+	Absent string `json:"absent"`
+}
+
+// hardship is one thing that befalls a page: it begins, holds and ends.
+type hardship struct {
+	name  string
+	begin func(context.Context) error
+	end   func(context.Context) error
+}
+
+func driveHardships(ctx context.Context, t *spec.Trial) {
+	facts := hardshipFacts{}
+	if _, err := browser.Available(""); err != nil {
+		facts.Absent = err.Error()
+		t.Keep(facts)
+		return
+	}
+	l := t.Load("hardships")
+	t.Step("start the bridge and a browser, sign in and open the page of the system")
+	b := t.Open(ctx, harness.Plan{Load: l})
+	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName})
+	if errors.Is(err, browser.ErrNone) {
+		facts.Absent = err.Error()
+		t.Keep(facts)
+		return
+	}
+	t.Check(err)
+	rest := patient(t.Limit("REC-08"), time.Second)
+	t.Check(b.Around(ctx, "hardships", 500*time.Millisecond, 500*time.Millisecond, func(ctx context.Context) error {
+		for _, h := range hardshipsOf(p, l.Cycles) {
+			t.Step("%s for %s, then wait until the page is given something new", h.name, l.Hold)
+			if err := undergo(ctx, b, p, h, l.Hold, rest); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	t.Check(b.Finish(ctx))
+	t.Keep(facts)
+}
+
+// hardshipsOf are what befalls the page, the last of them so many times.
+func hardshipsOf(p *browser.Page, reloads int) []hardship {
+	var show func(context.Context) error
+	return []hardship{
+		{"hidden tab", func(ctx context.Context) (err error) { show, err = p.Hide(ctx); return err }, func(ctx context.Context) error { return show(ctx) }},
+		{"sleep", p.Freeze, p.Thaw},
+		{"no network", func(ctx context.Context) error { return p.Network(ctx, browser.Network{Offline: true}) }, func(ctx context.Context) error { return p.Network(ctx, browser.Network{}) }},
+		{"reloads", func(context.Context) error { return nil }, func(ctx context.Context) error {
+			for range reloads {
+				if err := p.Reload(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}
+}
+
+// undergo lets a hardship befall the page and waits, at most for rest, until readings
+// come again. What the page misses and when it is there again the records tell.
+func undergo(ctx context.Context, b *harness.Bench, p *browser.Page, h hardship, hold, rest time.Duration) error {
+	b.Recorder.Event(record.Event{Kind: record.FaultOnset, Subject: h.name})
+	if err := errors.Join(h.begin(ctx), harness.Wait(ctx, hold), h.end(ctx)); err != nil {
+		return err
+	}
+	ended := b.Clock.Now()
+	b.Recorder.Event(record.Event{At: ended, Kind: record.FaultEnd, Subject: h.name})
+	limited, cancel := context.WithTimeout(ctx, rest)
+	defer cancel()
+	for p.Heard() < ended+int64(backlog) {
+		if harness.Wait(limited, 20*time.Millisecond) != nil {
+			break // too late, or never: that is on record
+		}
+	}
+	return harness.Wait(ctx, calmed)
+}
+
+// backlog is how long what the page missed may keep it busy before anything new comes.
+const backlog = 300 * time.Millisecond
+
+// calmed is how long a page that is back is watched before the next thing befalls it.
+const calmed = 500 * time.Millisecond
+
+func judgeHardships(c *spec.Case) {
+	if absent(c, spec.Facts[hardshipFacts](c).Absent) {
+		return
+	}
+	j := newJudged(c)
+	times, found := freshAfterFaults(j.history.Log(), "REC-08", pageName)
+	j.within("REC-08", "time from the end of a hardship to the first message at the page that was sampled after it", times, found, j.samples("REC-08"))
+	j.stormless("REC-09")
+	j.showReturns()
+}
+
+// stormless judges how many connections the page asked for within a second.
+func (j *judged) stormless(id string) {
+	limit := float64(j.Limit(id).Count)
+	var asked []int64
+	faults := int64(0)
+	for _, e := range j.history.Log().Events {
+		switch {
+		case e.Kind == record.FaultEnd:
+			faults++
+		case e.Kind == record.Note && e.Subject == pageName && e.Fields["address"] != "":
+			asked = append(asked, e.At)
+		}
+	}
+	slices.Sort(asked)
+	most, at := 0, int64(0)
+	for first, last := 0, 0; last < len(asked); last++ {
+		for asked[last]-asked[first] > int64(time.Second) {
+			first++
+		}
+		if n := last - first + 1; n > most {
+			most, at = n, asked[first]
+		}
+	}
+	figure := &reports.Measurement{
+		Name: "most connections asked for within a second", Unit: "connections", Estimate: reports.Float(most), Limit: reports.Float(limit),
+		N: int64(len(asked)), NEff: int64(len(asked)), VIF: 1, Confidence: 0.99, Lower: nan, Upper: nan,
+	}
+	var found []reports.Finding
+	if float64(most) > limit {
+		found = append(found, reports.Finding{
+			Requirement: id, Kind: "storm", Subject: pageName, Confirmed: true, At: time.Duration(at),
+			Detail: fmt.Sprintf("the page asked for %d connections within a second", most),
+		})
+	}
+	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: faults, MinN: j.samples(id), Findings: found, Figure: figure, Seed: j.Seed(), Gates: j.sound(id),
+	}))
+}

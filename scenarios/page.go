@@ -1,0 +1,211 @@
+package scenarios
+
+// Page: how late is what a person at the system's own page sees?
+//
+// Requirements: LAT-05, LAT-06 (informative).
+//
+// Procedure "page":
+//  1. Start the bridge, a witness, a headless viewer beside which the page is seen, and
+//     a browser. Measure with the same instrument what harness and browser add
+//     themselves: a local server, a page that does nothing.
+//  2. Sign in, open the page of the system in a visible tab and publish until it shows
+//     something.
+//  3. Warm up, then publish in an open loop. The instrument stamps each message when
+//     the page's own script is given it, and the frame after that.
+//  4. Where the profile says so (hold): the same with a processor that is four times
+//     slower, and over a network of 40 ms and 10 Mbit/s. Both are figures, no verdicts.
+//  5. Drain, end everything and judge the recordings.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/browser"
+	"plumbline/harness/oracle"
+	"plumbline/harness/spec"
+	"plumbline/harness/stats"
+	"plumbline/reports"
+)
+
+var _ = spec.Describe("The page", func(s *spec.Suite) {
+	s.Scenario(spec.Scenario{
+		ID: "page", Title: "shows in its own page, in a real browser, what was sampled, in time",
+		Requirements: []string{"LAT-05", "LAT-06"}, Loads: []string{"page"}, Labels: []string{"browser"},
+		Drive: drivePage, Judge: judgePage,
+	})
+})
+
+const (
+	pageName = "page-1"
+	// frameLength is that of a frame at 60 Hz, which leaves open when a frame was seen.
+	frameLength = 16_700 * time.Microsecond
+)
+
+// pageFacts says what was opened and what was done to it.
+type pageFacts struct {
+	Absent    string   `json:"absent"`              // why no page was opened, "" when one was
+	Viewer    string   `json:"viewer,omitempty"`    // the headless one beside it
+	Conflates bool     `json:"conflates,omitempty"` // the descriptor says so
+	Slowed    []string `json:"slowed,omitempty"`    // windows in which page or network were made slower
+}
+
+// windowPage is the judged window; the others are figures.
+const windowPage = "page"
+
+func drivePage(ctx context.Context, t *spec.Trial) {
+	facts := pageFacts{Viewer: "viewer-01"}
+	if _, err := browser.Available(""); err != nil {
+		t.Step("look for a browser: there is none")
+		facts.Absent = err.Error()
+		t.Keep(facts)
+		return
+	}
+	l := t.Load("page")
+	t.Step("start the bridge, a headless viewer, %d devices and a browser, and measure what harness and browser add", l.Devices)
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
+	facts.Conflates = b.SUT.Viewer().Page.Conflates
+	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName, Frames: true, Floor: true})
+	if errors.Is(err, browser.ErrNone) {
+		facts.Absent = err.Error()
+		t.Keep(facts)
+		return
+	}
+	t.Check(err)
+	t.Step("warm up for %s, then publish %.0f messages/s for %s in an open loop", l.WarmUp, l.Rate, l.Window)
+	t.Check(b.Window(ctx, windowPage, l.WarmUp, l.Window))
+	if l.Hold > 0 {
+		facts.Slowed, err = slowed(ctx, t, b, p, l.Hold)
+		t.Check(err)
+	}
+	t.Step("drain, end everything and judge the recordings")
+	t.Check(b.Finish(ctx))
+	t.Keep(facts)
+}
+
+// slowed publishes while the page's processor and then its network are slower, and
+// returns the names of these windows.
+func slowed(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Page, length time.Duration) (windows []string, err error) {
+	for _, c := range []struct {
+		name      string
+		slow, end func() error
+	}{
+		{"processor a quarter as fast", func() error { return p.Throttle(ctx, 4) }, func() error { return p.Throttle(ctx, 1) }},
+		{"network of 40 ms and 10 Mbit per s", func() error { return p.Network(ctx, browser.Network{Latency: 40 * time.Millisecond, Bits: 10e6}) }, func() error { return p.Network(ctx, browser.Network{}) }},
+	} {
+		t.Step("the same for %s: %s", length, c.name)
+		if err := c.slow(); err != nil {
+			return windows, err
+		}
+		err := errors.Join(b.Window(ctx, c.name, time.Second, length), c.end())
+		if err != nil {
+			return windows, err
+		}
+		windows = append(windows, c.name)
+	}
+	return windows, nil
+}
+
+func judgePage(c *spec.Case) {
+	facts := spec.Facts[pageFacts](c)
+	if absent(c, facts.Absent) {
+		return
+	}
+	r := c.Bench()
+	e, err := r.Page(pageName)
+	c.Check(err)
+	j, length := newJudged(c), c.Load("page").Window
+	j.page(facts, e, windowPage, length)
+	j.showPage(facts, length)
+}
+
+// page judges what a page saw in a window of that length.
+func (j *judged) page(facts pageFacts, e browser.Evidence, window string, length time.Duration) {
+	j.floored(e)
+	rule := pageRule(j, length)
+	rule.MinSamples = j.samples("LAT-05")
+	j.latency("LAT-05", j.pageLatencies(pageName, window, facts.Conflates), rule)
+	if !j.Applies("LAT-06") {
+		return
+	}
+	rule.MinSamples = j.samples("LAT-06")
+	in := j.latencyInput("LAT-06", j.pageLatencies(browser.FrameName(pageName), window, facts.Conflates), rule)
+	in.Guard += frameLength
+	if f := e.Floor; f != nil {
+		in.Bias = f.Framed99
+	}
+	j.Judge(oracle.JudgeLatency(j.Requirement("LAT-06"), in))
+}
+
+// pageRule is DR-2 with as many blocks of the least length as the window has whole: a
+// profile of minutes gives a page no half of one, which metrology 2.3 asks for.
+func pageRule(j *judged, window time.Duration) stats.Rule {
+	rule := j.rule(0)
+	rule.MinBlocks = max(min(rule.MinBlocks, int(window/max(rule.MinBlock, time.Second))-1), 5)
+	return rule
+}
+
+// floored takes what harness and browser add themselves for the floor of the rig, and
+// refuses a tab that was not visible.
+func (j *judged) floored(e browser.Evidence) {
+	if f := e.Floor; f != nil {
+		ms := func(d time.Duration) reports.Float { return reports.Float(d.Seconds() * 1e3) }
+		j.health.FloorP50, j.health.FloorP99, j.health.FloorP999 = ms(f.Seen50), ms(f.Seen99), ms(f.SeenMax)
+	}
+	if e.Hidden {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonRig, Cure: "nothing else that uses this browser",
+			Detail: "the tab of the page was hidden, and hidden tabs are throttled",
+		})
+	}
+	if e.Damaged > 0 {
+		j.unmet = append(j.unmet, stats.Gate{
+			Reason: reports.ReasonEnvironment, Cure: "a look at DEL-06 and INT-01 first",
+			Detail: fmt.Sprintf("%d payloads reached the page damaged, and cannot be told apart", e.Damaged),
+		})
+	}
+}
+
+// pageLatencies are those of one viewer in one window.
+func (j *judged) pageLatencies(viewer, window string, conflates bool) oracle.Latencies {
+	o := j.options("")
+	o.Viewers, o.Window = []string{viewer}, window
+	l := j.history.Latencies(o)
+	if conflates {
+		return l.Latest()
+	}
+	return l
+}
+
+// showPage puts the figures of headless viewer, page and frame side by side.
+func (j *judged) showPage(facts pageFacts, window time.Duration) {
+	scenario, o := j.Scenario.ID, j.options("")
+	o.Window = windowPage
+	lines := j.lines()
+	limit := func(id string) (own []reports.Limit) {
+		for _, line := range lines {
+			if line.Requirement == id {
+				own = append(own, line)
+			}
+		}
+		return own
+	}
+	figures := spec.Figures{Rig: &j.health, Devices: j.devices}
+	add := func(name string, l oracle.Latencies, limits []reports.Limit) {
+		figures.Latencies = append(figures.Latencies, oracle.Distribution(name, scenario, l, limits))
+	}
+	add("t0i→t5, page", j.pageLatencies(pageName, windowPage, facts.Conflates), limit("LAT-05"))
+	add("t0i→t6, frame", j.pageLatencies(browser.FrameName(pageName), windowPage, facts.Conflates), limit("LAT-06"))
+	add("t0i→t4, headless beside the page", j.pageLatencies(facts.Viewer, windowPage, false), nil)
+	for _, slow := range facts.Slowed {
+		add("t0i→t5, "+slow, j.pageLatencies(pageName, slow, facts.Conflates), nil)
+		add("t0i→t6, "+slow, j.pageLatencies(browser.FrameName(pageName), slow, facts.Conflates), nil)
+	}
+	headless, page := o, o
+	headless.Viewers, page.Viewers = []string{facts.Viewer}, []string{pageName}
+	figures.Timelines = append(figures.Timelines, j.history.Timeline("t0i→t5, page", scenario, slotOf(window), page))
+	figures.Hops = append(j.history.Hops(scenario, headless), j.history.PageHops(scenario, facts.Viewer, pageName, browser.FrameName(pageName), o)...)
+	j.Show(figures)
+}

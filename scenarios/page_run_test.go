@@ -1,0 +1,113 @@
+package scenarios_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"plumbline/harness/browser"
+	"plumbline/harness/browser/plain"
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// pageProfile is ci with the informative requirements of pages and shorter loads.
+func pageProfile(t *testing.T) string {
+	t.Helper()
+	p, err := spec.Catalogue().Load("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(p.Source), "  LAT-07:", `  LAT-06: {limit: 450 ms, samples: 299, source: "judgement"}
+  REC-08: {limit: 5 s, samples: 4, source: "judgement"}
+  REC-09: {limit: 20 connections, samples: 4, source: "judgement"}
+  LAT-07:`, 1)
+	text = strings.Replace(text, "certifies: true", "certifies: false", 1)
+	text = regexp.MustCompile(`(page: .*)window: 10 s`).ReplaceAllString(text, "${1}window: 8 s")
+	return regexp.MustCompile(`(hardships: .*)cycles: 5, hold: 3 s`).ReplaceAllString(text, "${1}cycles: 3, hold: 1500 ms")
+}
+
+// pageOf is bridged with a page of somebody else: not isolated, its token in the
+// fragment.
+func pageOf(t *testing.T) *sut.Descriptor {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, plain.Page()) }))
+	t.Cleanup(server.Close)
+	d := sut.Default()
+	d.Viewer.Origin = server.URL
+	d.Viewer.Page = sut.Page{URL: server.URL + "/#ws=wss://127.0.0.1:{{port:viewers}}/ws&filter={{filter}}&token={{token}}"}
+	return d
+}
+
+// Every scenario of pages, with a real browser and a real bridge, gives a verdict that
+// stands when it is computed again from the files.
+func TestPagesAreJudgedInARealBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a browser against a real bridge for half a minute; leave -short out")
+	}
+	if _, err := browser.Available(""); err != nil {
+		t.Fatalf("%v: make deps-test installs it", err)
+	}
+	onceEach(t)
+	p, err := spec.Catalogue().Parse("pages.yaml", []byte(pageProfile(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "bridged")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "plumbline/bridge/cmd/bridged")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	run, err := spec.Execute(t.Context(), spec.Options{
+		Profile: p, SUT: sut.Options{Binary: binary, Descriptor: pageOf(t)}, LabelFilter: "browser", Dir: dir, ID: "pages", Seed: 1, Tool: reports.Tool{Name: "test"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range run.Environment {
+		if strings.HasPrefix(name, "page_") {
+			t.Logf("%s: %s", name, text)
+		}
+	}
+	judged := map[string]bool{}
+	for _, r := range run.Results {
+		judged[r.Requirement] = true
+		t.Logf("%s %s(%s): %s", r.Requirement, r.Verdict, r.Reason, r.Sentence)
+		busy := r.Verdict == reports.Inconclusive || r.Verdict == reports.ConditionalPass || r.Verdict == reports.ConditionalFail
+		switch {
+		case r.Requirement == "SEC-13":
+			if r.Verdict != reports.NotApplicable { // its token is no cookie
+				t.Errorf("%s is %s", r.Requirement, r.Verdict)
+			}
+		case r.Verdict != reports.Pass && (!busy || r.Reason == reports.ReasonSUT): // the machine of a test suite is shared
+			t.Errorf("%s is %s", r.Requirement, r.Verdict)
+		}
+	}
+	for _, id := range []string{"LAT-05", "LAT-06", "REC-08", "REC-09", "SEC-12", "SEC-13"} {
+		if !judged[id] {
+			t.Errorf("%s got no result", id)
+		}
+	}
+	for _, hop := range run.Hops {
+		if strings.Contains(hop.Name, "page") || strings.Contains(hop.Name, "frame") {
+			t.Logf("%s %s→%s: p50 %v ms, p99 %v ms, n %d", hop.Name, hop.From, hop.To, hop.P50, hop.P99, hop.N)
+		}
+	}
+	again, err := spec.Recompute(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(run.Results, again.Results, func(a, b reports.Result) bool { return a.Requirement == b.Requirement && a.Sentence == b.Sentence }) {
+		t.Error("the stored run is judged differently")
+	}
+}

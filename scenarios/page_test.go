@@ -1,0 +1,97 @@
+package scenarios
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness/browser"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/reports"
+)
+
+// paged adds a page and its frames to a recording: they have each message so long
+// after the first viewer.
+func paged(log *record.Log, seen, framed time.Duration) *record.Log {
+	for i, name := range []string{pageName, browser.FrameName(pageName)} {
+		node := uint16(len(log.Index.Nodes))
+		log.Index.Nodes = append(log.Index.Nodes, record.Node{
+			Name: name, Role: "viewer", Filters: []string{"bench/#"}, Clock: oracle.PageClock + pageName, Uncertainty: 400 * time.Microsecond,
+		})
+		log.Events = append(log.Events, record.Event{Kind: record.Subscribed, Subject: name})
+		for _, r := range slices.Clone(log.Records) {
+			if r.Kind == record.Received && r.Node == 2 {
+				r.Node, r.At, r.Offset = node, r.At+int64([]time.Duration{seen, framed}[i]), 0
+				log.Records = append(log.Records, r)
+			}
+		}
+	}
+	return log
+}
+
+// goodPage is what a page leaves of itself when nothing was wrong.
+func goodPage() browser.Evidence {
+	return browser.Evidence{Isolated: true, Step: browser.StepIsolated, Floor: &browser.Floor{
+		N: 300, Seen50: time.Millisecond, Seen99: 3 * time.Millisecond, SeenMax: 5 * time.Millisecond,
+		Framed50: 12 * time.Millisecond, Framed99: 20 * time.Millisecond, FramedMax: 25 * time.Millisecond,
+	}}
+}
+
+func judgePaged(t *testing.T, log *record.Log, e browser.Evidence) map[string]reports.Result {
+	t.Helper()
+	h, err := oracle.Index(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := judgedOf(t, h)
+	j.page(pageFacts{}, e, "w", 40*time.Second)
+	all := map[string]reports.Result{}
+	for _, r := range j.Results() {
+		all[r.Requirement] = r
+	}
+	return all
+}
+
+// A page that is late, loses messages or was not looked at as it must be does not pass;
+// the headless viewers beside it are none of its merit.
+func TestPagesAreJudgedByTheirOwn(t *testing.T) {
+	node := func(log *record.Log) uint16 { return uint16(len(log.Index.Nodes) - 2) }
+	for name, c := range map[string]struct {
+		seen    time.Duration
+		tamper  func(*record.Log, *browser.Evidence)
+		verdict reports.Verdict
+		reason  reports.Reason
+		words   string
+	}{
+		"in time":         {2 * time.Millisecond, nil, reports.Pass, "", "of it ±0.40 ms for the clock of page page-1"},
+		"late (F80)":      {600 * time.Millisecond, nil, reports.Fail, "", "First violating messages"},
+		"2 in a 100 late": {2 * time.Millisecond, func(l *record.Log, _ *browser.Evidence) { delay(l, node(l), 20, 600*time.Millisecond) }, reports.Fail, "", ""},
+		"2 in a 100 lost": {2 * time.Millisecond, func(l *record.Log, _ *browser.Evidence) {
+			n := 0
+			l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool {
+				if r.Node != node(l) {
+					return false
+				}
+				n++
+				return n%50 == 0
+			})
+		}, reports.Fail, "", ""},
+		"in a hidden tab":  {2 * time.Millisecond, func(_ *record.Log, e *browser.Evidence) { e.Hidden = true }, reports.Inconclusive, reports.ReasonRig, "hidden"},
+		"by a slow rig":    {2 * time.Millisecond, func(_ *record.Log, e *browser.Evidence) { e.Floor.Seen99 = 200 * time.Millisecond }, reports.Inconclusive, reports.ReasonRig, "floor"},
+		"by a vague clock": {2 * time.Millisecond, func(l *record.Log, _ *browser.Evidence) { l.Index.Nodes[node(l)].Uncertainty = 90 * time.Millisecond }, reports.Inconclusive, reports.ReasonClock, "clock of page page-1"},
+		"damaged":          {2 * time.Millisecond, func(_ *record.Log, e *browser.Evidence) { e.Damaged = 1 }, reports.Inconclusive, reports.ReasonEnvironment, "damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, e := paged(goodLog(), c.seen, c.seen+10*time.Millisecond), goodPage()
+			if c.tamper != nil {
+				c.tamper(log, &e)
+			}
+			r := judgePaged(t, log, e)["LAT-05"]
+			if r.Verdict != c.verdict || r.Reason != c.reason || !strings.Contains(r.Sentence, c.words) {
+				t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
+			}
+		})
+	}
+}
