@@ -36,10 +36,22 @@ type PagePlan struct {
 // first message that is published then.
 const pageLimit = 30 * time.Second
 
+// ErrDark says that the page of a system that is there cannot be opened, lets nobody in
+// or shows nothing of what is published.
+var ErrDark = errors.New("the page of the system under test shows nothing")
+
+// dark marks what kept a page from showing something, unless the system is gone.
+func (b *Bench) dark(ctx context.Context, name string, err error) error {
+	if err == nil || ctx.Err() != nil || b.SUT.Err() != nil {
+		return b.blame(err)
+	}
+	return fmt.Errorf("harness: page %q: %w: %w", name, ErrDark, err)
+}
+
 // OpenPage opens the page of the system under test in a browser, signed in as its
 // descriptor says, and publishes until it has shown something: from then on it is live.
 // It belongs to the bench like any viewer. Errors wrap browser.ErrNone when there is
-// no browser, and sut.ErrUnavailable when the page shows nothing.
+// no browser, and ErrDark when the page lets nobody in or shows nothing.
 func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, error) {
 	of := b.SUT.Viewer().Page
 	if of.URL == "" {
@@ -60,17 +72,17 @@ func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, err
 	limited, cancel := context.WithTimeoutCause(ctx, pageLimit, fmt.Errorf("not within %v", pageLimit))
 	defer cancel()
 	if cfg.URL, cfg.Cookies, err = b.signIn(limited, plan); err != nil {
-		return nil, b.unreachable(ctx, fmt.Errorf("harness: page %q: %w", plan.Name, err))
+		return nil, b.dark(ctx, plan.Name, err)
 	}
 	p, err := b.browser.Open(limited, cfg)
 	if err != nil {
-		return nil, b.unreachable(ctx, fmt.Errorf("harness: %w", err))
+		return nil, b.dark(ctx, plan.Name, err)
 	}
 	b.pages = append(b.pages, plan.Name)
 	b.Viewers = append(b.Viewers, p)
 	b.before = append(b.before, accepted{})
 	if err := b.enliven(ctx, p); err != nil {
-		return nil, b.unreachable(ctx, fmt.Errorf("harness: page %q: %w", plan.Name, err))
+		return nil, b.dark(ctx, plan.Name, err)
 	}
 	return p, b.Settle(ctx, p)
 }

@@ -46,14 +46,15 @@ var _ = spec.Describe("Guests of the page", func(s *spec.Suite) {
 
 // guestFacts is what strangers got, and what became of markup.
 type guestFacts struct {
-	Absent  string   `json:"absent"`   // why no page was opened
-	NoWay   string   `json:"no_way"`   // why the attack cannot be made, "" when it was
-	Own     string   `json:"own"`      // what the attack got from the page itself
-	Foreign string   `json:"foreign"`  // and from another origin
-	Sent    int      `json:"sent"`     // pieces of markup that were published
-	Shown   bool     `json:"shown"`    // some of it stands on the page as text
-	Became  []string `json:"became"`   // what it became beside that
-	Page    string   `json:"page_now"` // whether the page still is what it was: its readings go on
+	Absent  string   `json:"absent"`         // why no page was opened
+	Dark    string   `json:"dark,omitempty"` // why it shows nothing
+	NoWay   string   `json:"no_way"`         // why the attack cannot be made, "" when it was
+	Own     string   `json:"own"`            // what the attack got from the page itself
+	Foreign string   `json:"foreign"`        // and from another origin
+	Sent    int      `json:"sent"`           // pieces of markup that were published
+	Shown   bool     `json:"shown"`          // some of it stands on the page as text
+	Became  []string `json:"became"`         // what it became beside that
+	Page    string   `json:"page_now"`       // whether the page still is what it was: its readings go on
 }
 
 func driveGuests(ctx context.Context, t *spec.Trial) {
@@ -66,12 +67,10 @@ func driveGuests(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and a browser, sign in and open the page of the system")
 	b := t.Open(ctx, harness.Plan{Load: t.Load("security")})
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName})
-	if errors.Is(err, browser.ErrNone) {
-		facts.Absent = err.Error()
+	if facts.Absent, facts.Dark = noPage(t, err); err != nil {
 		t.Keep(facts)
 		return
 	}
-	t.Check(err)
 	t.Check(b.Around(ctx, "guests", 0, 0, func(ctx context.Context) error {
 		return errors.Join(intrude(ctx, t, b, p, &facts), inscribe(ctx, t, b, p, &facts))
 	}))
@@ -229,7 +228,7 @@ func beheld(ctx context.Context, p *browser.Page, facts *guestFacts) error {
 
 func judgeGuests(c *spec.Case) {
 	facts := spec.Facts[guestFacts](c)
-	if absent(c, facts.Absent) {
+	if absent(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	judgeMarkup(c, facts)

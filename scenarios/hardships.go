@@ -39,6 +39,7 @@ var _ = spec.Describe("Hardships of the page", func(s *spec.Suite) {
 // hardshipFacts says why nothing was done, "" when it was.
 type hardshipFacts struct {
 	Absent string `json:"absent"`
+	Dark   string `json:"dark,omitempty"` // the page shows nothing
 }
 
 // hardship is one thing that befalls a page: it begins, holds and ends.
@@ -59,12 +60,10 @@ func driveHardships(ctx context.Context, t *spec.Trial) {
 	t.Step("start the bridge and a browser, sign in and open the page of the system")
 	b := t.Open(ctx, harness.Plan{Load: l})
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName})
-	if errors.Is(err, browser.ErrNone) {
-		facts.Absent = err.Error()
+	if facts.Absent, facts.Dark = noPage(t, err); err != nil {
 		t.Keep(facts)
 		return
 	}
-	t.Check(err)
 	rest := patient(t.Limit("REC-08"), time.Second)
 	t.Check(b.Around(ctx, "hardships", 500*time.Millisecond, 500*time.Millisecond, func(ctx context.Context) error {
 		for _, h := range hardshipsOf(p, l.Cycles) {
@@ -123,7 +122,7 @@ const backlog = 300 * time.Millisecond
 const calmed = 500 * time.Millisecond
 
 func judgeHardships(c *spec.Case) {
-	if absent(c, spec.Facts[hardshipFacts](c).Absent) {
+	if facts := spec.Facts[hardshipFacts](c); absent(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	j := newJudged(c)

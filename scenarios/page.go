@@ -47,6 +47,7 @@ const (
 // pageFacts says what was opened and what was done to it.
 type pageFacts struct {
 	Absent    string   `json:"absent"`              // why no page was opened, "" when one was
+	Dark      string   `json:"dark,omitempty"`      // why it shows nothing
 	Viewer    string   `json:"viewer,omitempty"`    // the headless one beside it
 	Conflates bool     `json:"conflates,omitempty"` // the descriptor says so
 	Slowed    []string `json:"slowed,omitempty"`    // windows in which page or network were made slower
@@ -54,6 +55,36 @@ type pageFacts struct {
 
 // windowPage is the judged window; the others are figures.
 const windowPage = "page"
+
+// noPage says why no page was opened, as facts keep it: none can be on this machine
+// (absent), or the page of the system shows nothing (dark). Any other error ends the
+// scenario.
+func noPage(t *spec.Trial, err error) (absent, dark string) {
+	switch {
+	case errors.Is(err, browser.ErrNone):
+		return err.Error(), ""
+	case errors.Is(err, harness.ErrDark):
+		return "", err.Error()
+	}
+	t.Check(err)
+	return "", ""
+}
+
+// unseen tells for each requirement of the scenario that nothing can be said, for the
+// page showed nothing; false when it did.
+func unseen(c *spec.Case, why string) bool {
+	if why == "" {
+		return false
+	}
+	for _, id := range c.Scenario.Requirements {
+		c.Judge(reports.Result{
+			Requirement: id, Scenario: c.Scenario.ID, Verdict: reports.Inconclusive, Reason: reports.ReasonSUT, Attempt: 1, Headline: "the page shows nothing",
+			Sentence: fmt.Sprintf("%s (%s): INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: a look at viewer.page of the descriptor, and a page that is built.",
+				id, c.Title(), reports.ReasonSUT, why),
+		})
+	}
+	return true
+}
 
 func drivePage(ctx context.Context, t *spec.Trial) {
 	facts := pageFacts{Viewer: "viewer-01"}
@@ -68,12 +99,10 @@ func drivePage(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
 	facts.Conflates = b.SUT.Viewer().Page.Conflates
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName, Frames: true, Floor: true})
-	if errors.Is(err, browser.ErrNone) {
-		facts.Absent = err.Error()
+	if facts.Absent, facts.Dark = noPage(t, err); err != nil {
 		t.Keep(facts)
 		return
 	}
-	t.Check(err)
 	t.Step("warm up for %s, then publish %.0f messages/s for %s in an open loop", l.WarmUp, l.Rate, l.Window)
 	t.Check(b.Window(ctx, windowPage, l.WarmUp, l.Window))
 	if l.Hold > 0 {
@@ -110,7 +139,7 @@ func slowed(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Pag
 
 func judgePage(c *spec.Case) {
 	facts := spec.Facts[pageFacts](c)
-	if absent(c, facts.Absent) {
+	if absent(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	r := c.Bench()
