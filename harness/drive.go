@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"plumbline/devices/simulated"
+	"plumbline/harness/browser"
 	"plumbline/harness/generator"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
@@ -266,6 +267,13 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 	if err := b.Arrived(ctx); err != nil {
 		return nil, b.blame(err)
 	}
+	for _, v := range b.Viewers {
+		if p, isPage := v.(*browser.Page); isPage {
+			if err := p.Peek(ctx); err != nil {
+				return nil, b.blame(err)
+			}
+		}
+	}
 	// The recorder writes ten times a second.
 	if err := Wait(ctx, 300*time.Millisecond); err != nil {
 		return nil, err
@@ -273,7 +281,7 @@ func (b *Bench) Peek(ctx context.Context) (*oracle.History, error) {
 	if err := b.fetchAgents(ctx); err != nil {
 		return nil, err
 	}
-	log, err := loadAll(b.dir, b.agents, nil) // pages are told of when they are closed
+	log, err := loadAll(b.dir, b.agents, b.pages)
 	if err != nil {
 		return nil, fmt.Errorf("harness: scenario %q: %w", b.plan.Name, err)
 	}

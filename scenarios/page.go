@@ -11,7 +11,8 @@ package scenarios
 //  2. Sign in, open the page of the system in a visible tab and publish until it shows
 //     something.
 //  3. Warm up, then publish in an open loop. The instrument stamps each message when
-//     the page's own script is given it, and the frame after that.
+//     the page's own script is given it, and the frame after that. As long again
+//     follows, as often as the profile allows, while there are too few effective samples.
 //  4. Where the profile says so (hold): the same with a processor that is four times
 //     slower, and over a network of 40 ms and 10 Mbit/s. Both are figures, no verdicts.
 //  5. Drain, end everything and judge the recordings.
@@ -25,6 +26,7 @@ import (
 	"plumbline/harness"
 	"plumbline/harness/browser"
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
 	"plumbline/reports"
@@ -50,11 +52,24 @@ type pageFacts struct {
 	Dark      string   `json:"dark,omitempty"`      // why it shows nothing
 	Viewer    string   `json:"viewer,omitempty"`    // the headless one beside it
 	Conflates bool     `json:"conflates,omitempty"` // the descriptor says so
+	Windows   []string `json:"windows,omitempty"`   // that are judged, together
 	Slowed    []string `json:"slowed,omitempty"`    // windows in which page or network were made slower
 }
 
-// windowPage is the judged window; the others are figures.
+// windowPage is the first judged window.
 const windowPage = "page"
+
+// shortOfPage returns LAT-05 when the windows so far cannot carry it, nil when they do.
+func shortOfPage(h *oracle.History, o oracle.Options, p *profile.Profile, facts pageFacts) *want {
+	rule := pageRule(p, time.Duration(len(facts.Windows))*p.Loads["page"].Window)
+	for _, id := range asked(p, "LAT-05") {
+		rule.MinSamples = p.Limits[id].Samples
+		if short := question(pageLatencies(h, o, pageName, facts, facts.Windows...), p, id, rule).Short(); short != nil {
+			return &want{id: id, Short: *short}
+		}
+	}
+	return nil
+}
 
 // noPage says why no page was opened, as facts keep it: none can be on this machine
 // (absent), or the page of the system shows nothing (dark). Any other error ends the
@@ -105,6 +120,18 @@ func drivePage(ctx context.Context, t *spec.Trial) {
 	}
 	t.Step("warm up for %s, then publish %.0f messages/s for %s in an open loop", l.WarmUp, l.Rate, l.Window)
 	t.Check(b.Window(ctx, windowPage, l.WarmUp, l.Window))
+	facts.Windows = []string{windowPage}
+	for n := range l.Extend {
+		h, err := b.Peek(ctx)
+		t.Check(err)
+		short := shortOfPage(h, b.Options(""), t.Rig.Profile(), facts)
+		if short == nil {
+			break
+		}
+		t.Step("%s: as long once more", short)
+		facts.Windows = append(facts.Windows, fmt.Sprintf("%s-%d", windowPage, n+2))
+		t.Check(b.Window(ctx, facts.Windows[n+1], 0, l.Window))
+	}
 	if l.Hold > 0 {
 		facts.Slowed, err = slowed(ctx, t, b, p, l.Hold)
 		t.Check(err)
@@ -145,22 +172,22 @@ func judgePage(c *spec.Case) {
 	r := c.Bench()
 	e, err := r.Page(pageName)
 	c.Check(err)
-	j, length := newJudged(c), c.Load("page").Window
-	j.page(facts, e, windowPage, length)
+	j, length := newJudged(c), time.Duration(len(facts.Windows))*c.Load("page").Window
+	j.page(facts, e, length)
 	j.showPage(facts, length)
 }
 
-// page judges what a page saw in a window of that length.
-func (j *judged) page(facts pageFacts, e browser.Evidence, window string, length time.Duration) {
+// page judges what a page saw in its windows, which have that length together.
+func (j *judged) page(facts pageFacts, e browser.Evidence, length time.Duration) {
 	j.floored(e)
-	rule := pageRule(j, length)
+	rule := pageRule(j.Profile, length)
 	rule.MinSamples = j.samples("LAT-05")
-	j.latency("LAT-05", j.pageLatencies(pageName, window, facts.Conflates), rule)
+	j.latency("LAT-05", j.pageLatencies(pageName, facts, facts.Windows...), rule)
 	if !j.Applies("LAT-06") {
 		return
 	}
 	rule.MinSamples = j.samples("LAT-06")
-	in := j.latencyInput("LAT-06", j.pageLatencies(browser.FrameName(pageName), window, facts.Conflates), rule)
+	in := j.latencyInput("LAT-06", j.pageLatencies(browser.FrameName(pageName), facts, facts.Windows...), rule)
 	in.Guard += frameLength
 	if f := e.Floor; f != nil {
 		in.Bias = f.Framed99
@@ -168,11 +195,11 @@ func (j *judged) page(facts pageFacts, e browser.Evidence, window string, length
 	j.Judge(oracle.JudgeLatency(j.Requirement("LAT-06"), in))
 }
 
-// pageRule is DR-2 with as many blocks of the least length as the window has whole: a
+// pageRule is DR-2 with as many blocks of the least length as the windows have whole: a
 // profile of minutes gives a page no half of one, which metrology 2.3 asks for.
-func pageRule(j *judged, window time.Duration) stats.Rule {
-	rule := j.rule(0)
-	rule.MinBlocks = max(min(rule.MinBlocks, int(window/max(rule.MinBlock, time.Second))-1), 5)
+func pageRule(p *profile.Profile, length time.Duration) stats.Rule {
+	rule := ruleOf(p, 0)
+	rule.MinBlocks = max(min(rule.MinBlocks, int(length/max(rule.MinBlock, time.Second))-1), 5)
 	return rule
 }
 
@@ -197,15 +224,27 @@ func (j *judged) floored(e browser.Evidence) {
 	}
 }
 
-// pageLatencies are those of one viewer in one window.
-func (j *judged) pageLatencies(viewer, window string, conflates bool) oracle.Latencies {
-	o := j.options("")
-	o.Viewers, o.Window = []string{viewer}, window
-	l := j.history.Latencies(o)
-	if conflates {
-		return l.Latest()
+// pageLatencies are those of one viewer in some windows together; of a page that
+// conflates, those of what it shows.
+func pageLatencies(h *oracle.History, o oracle.Options, viewer string, facts pageFacts, windows ...string) (all oracle.Latencies) {
+	o.Viewers = []string{viewer}
+	for i, window := range windows {
+		o.Window = window
+		l := h.Latencies(o)
+		if facts.Conflates && viewer != facts.Viewer {
+			l = l.Latest()
+		}
+		if i == 0 {
+			all = l
+			continue
+		}
+		all = all.And(l)
 	}
-	return l
+	return all
+}
+
+func (j *judged) pageLatencies(viewer string, facts pageFacts, windows ...string) oracle.Latencies {
+	return pageLatencies(j.history, j.options(""), viewer, facts, windows...)
 }
 
 // showPage puts the figures of headless viewer, page and frame side by side.
@@ -225,12 +264,12 @@ func (j *judged) showPage(facts pageFacts, window time.Duration) {
 	add := func(name string, l oracle.Latencies, limits []reports.Limit) {
 		figures.Latencies = append(figures.Latencies, oracle.Distribution(name, scenario, l, limits))
 	}
-	add("t0i→t5, page", j.pageLatencies(pageName, windowPage, facts.Conflates), limit("LAT-05"))
-	add("t0i→t6, frame", j.pageLatencies(browser.FrameName(pageName), windowPage, facts.Conflates), limit("LAT-06"))
-	add("t0i→t4, headless beside the page", j.pageLatencies(facts.Viewer, windowPage, false), nil)
+	add("t0i→t5, page", j.pageLatencies(pageName, facts, facts.Windows...), limit("LAT-05"))
+	add("t0i→t6, frame", j.pageLatencies(browser.FrameName(pageName), facts, facts.Windows...), limit("LAT-06"))
+	add("t0i→t4, headless beside the page", j.pageLatencies(facts.Viewer, facts, facts.Windows...), nil)
 	for _, slow := range facts.Slowed {
-		add("t0i→t5, "+slow, j.pageLatencies(pageName, slow, facts.Conflates), nil)
-		add("t0i→t6, "+slow, j.pageLatencies(browser.FrameName(pageName), slow, facts.Conflates), nil)
+		add("t0i→t5, "+slow, j.pageLatencies(pageName, facts, slow), nil)
+		add("t0i→t6, "+slow, j.pageLatencies(browser.FrameName(pageName), facts, slow), nil)
 	}
 	headless, page := o, o
 	headless.Viewers, page.Viewers = []string{facts.Viewer}, []string{pageName}

@@ -46,7 +46,7 @@ func judgePaged(t *testing.T, log *record.Log, e browser.Evidence) map[string]re
 		t.Fatal(err)
 	}
 	j := judgedOf(t, h)
-	j.page(pageFacts{}, e, "w", 40*time.Second)
+	j.page(pageFacts{Windows: []string{"w"}}, e, 40*time.Second)
 	all := map[string]reports.Result{}
 	for _, r := range j.Results() {
 		all[r.Requirement] = r

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -281,13 +283,26 @@ func (p *Page) Close() error {
 // closeLimit bounds the last words of a page.
 const closeLimit = 10 * time.Second
 
-// keep writes what stands beside the recording.
-func keep(dir string, exchanges []clocks.Exchange, e Evidence) error {
-	file, err := os.OpenFile(filepath.Join(dir, clockFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // G302: evidence is for others to read
-	if err != nil {
+// Peek takes what the instrument has noted and writes what stands beside the recording
+// as far as it has got, so that Load can read a page that is still open. Close writes it
+// anew.
+func (p *Page) Peek(ctx context.Context) error {
+	if err := errors.Join(p.mapped(ctx), p.Flush(ctx)); err != nil {
 		return err
 	}
-	if err := errors.Join(clocks.Write(file, exchanges), file.Close()); err != nil {
+	p.mu.Lock()
+	exchanges, evidence := slices.Clone(p.exchanges), p.evidence(p.fault)
+	p.mu.Unlock()
+	return keep(p.cfg.Dir, exchanges, evidence)
+}
+
+// keep writes what stands beside the recording, in the place of what stood there.
+func keep(dir string, exchanges []clocks.Exchange, e Evidence) error {
+	var lines bytes.Buffer
+	if err := clocks.Write(&lines, exchanges); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, clockFile), lines.Bytes(), 0o644); err != nil { //nolint:gosec // G306: evidence is for others to read
 		return err
 	}
 	text, err := json.MarshalIndent(e, "", " ")

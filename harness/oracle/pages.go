@@ -57,6 +57,14 @@ func (h *History) PageHops(scenario, viewer, page, frame string, o Options) []re
 	return hops
 }
 
+// And returns the latencies of two selections of one recording together.
+func (l Latencies) And(more Latencies) Latencies {
+	l.Series = stats.Series{Due: slices.Concat(l.Series.Due, more.Series.Due), Value: slices.Concat(l.Series.Value, more.Series.Value)}
+	l.Stream, l.Viewer, l.Seq = slices.Concat(l.Stream, more.Stream), slices.Concat(l.Viewer, more.Viewer), slices.Concat(l.Seq, more.Seq)
+	l.Lost, l.Blocked, l.Negative = l.Lost+more.Lost, l.Blocked+more.Blocked, l.Negative+more.Negative
+	return l
+}
+
 // Latest returns the latencies as they are for who is shown conflated data: a message
 // counts as there when it or a newer one of its stream is. What never came and was
 // never outdone stays infinitely late.

@@ -32,9 +32,6 @@ func TestWhatFollowsFromADescriptor(t *testing.T) {
 	own := Default()
 	for _, capability := range Derived() {
 		want := capability != CapClock || fault.NoClockStep() == nil
-		if capability == CapPage {
-			want = own.Viewer.Page.URL != ""
-		}
 		if own.Has(capability) != want {
 			t.Errorf("bridged has %q: %v", capability, own.Has(capability))
 		}
