@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"plumbline/harness/octets"
 	"plumbline/reports"
 )
 
@@ -63,7 +64,10 @@ func framing(all []measured) reports.Claim {
 	if c.Figure == "" {
 		return open(c)
 	}
-	c.Figure += fmt.Sprintf(". Each frame is a TLS record of %d B more, and TCP/IP takes 52 B a segment", 22)
+	if ws, there := find(all, wayWS); there && ws.wire.Down.Records > 0 {
+		c.Figure += fmt.Sprintf(". TLS adds %.0f B a record, TCP/IP %d B a segment: of a reading on its own %.0f B in all",
+			float64(ws.wire.Down.TCP-ws.wire.Down.Plain)/float64(ws.wire.Down.Records), octets.SegmentHeader, float64(ws.Bytes.TLS+ws.Bytes.TCPIP))
+	}
 	return c
 }
 

@@ -1,0 +1,63 @@
+package viewer
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// TestAWatcherCounts what it is shown, tells of the end of its session, and can be closed twice.
+func TestAWatcherCounts(t *testing.T) {
+	s, r := newServer(t), newRecording(t)
+	cfg := s.config(r)
+	cfg.Token = func(context.Context) (string, error) { return "secret", nil }
+	w, err := Watch(limit(t), cfg)
+	must(t, err)
+	if s.hellos[0]["token"] != "secret" || s.subs[0]["filter"] != "a/#" {
+		t.Errorf("it said %v and %v", s.hellos, s.subs)
+	}
+	s.publish(entry{"a/1", `{"o":1}`, false}, entry{"a/2", "x", false}, entry{"b", "of another", false})
+	until(t, "two readings", func() bool { return w.Readings() == 2 })
+	if w.Err() != nil {
+		t.Errorf("it ended: %v", w.Err())
+	}
+	hangUp(s.conns[0], 1012, "restart")
+	until(t, "the end", func() bool { return w.Err() != nil })
+	if !websocket.IsCloseError(w.Err(), 1012) {
+		t.Errorf("it ended by %v", w.Err())
+	}
+	for range 2 {
+		_ = w.Close()
+	}
+}
+
+func TestAWatcherThatIsNotLetIn(t *testing.T) {
+	s, r := newServer(t), newRecording(t)
+	cfg := s.config(r)
+	cfg.Origin = "https://evil.test"
+	if _, err := Watch(limit(t), cfg); err == nil || !strings.Contains(err.Error(), "bad handshake") {
+		t.Errorf("of a foreign origin: %v", err)
+	}
+	s.mu.Lock()
+	s.script = func(c *websocket.Conn, _ map[string]any) bool { hangUp(c, 4002, "token"); return true }
+	s.mu.Unlock()
+	if _, err := Watch(limit(t), s.config(r)); !websocket.IsCloseError(unwrapped(err), 4002) {
+		t.Errorf("refused: %v", err)
+	}
+	if _, err := Watch(limit(t), Config{}); err == nil {
+		t.Error("without an address")
+	}
+}
+
+// unwrapped is the innermost error.
+func unwrapped(err error) error {
+	for {
+		next, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // it walks the chain itself
+		if !ok {
+			return err
+		}
+		err = next.Unwrap()
+	}
+}

@@ -1,0 +1,67 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
+	"plumbline/reports"
+)
+
+// crowded is a crowd of which all goes well.
+func crowded(sessions int) multitudeFacts {
+	return multitudeFacts{
+		Cores: 2, Load: profile.Load{Devices: 2000, Rate: 200, Viewers: sessions}, Reached: sessions, Readings: int64(sessions), Held: 30 * time.Second, Took: 20 * time.Second,
+		Before: harness.Usage{RSS: 100 << 20}, With: harness.Usage{RSS: 100<<20 + uint64(sessions)<<15}, Busy: time.Second, Over: 10 * time.Second,
+	}
+}
+
+func TestSessionsThatAreNotServedAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*multitudeFacts)
+		want   reports.Verdict
+	}{
+		"all served":               {func(*multitudeFacts) {}, reports.Pass},
+		"one ended":                {func(f *multitudeFacts) { f.Dropped, f.Why = 1, "EOF" }, reports.Fail},
+		"one was shown nothing":    {func(f *multitudeFacts) { f.Unshown = 1 }, reports.Fail},
+		"too few were let in":      {func(f *multitudeFacts) { f.Reached = 5000 }, reports.Inconclusive},
+		"nobody at all was let in": {func(f *multitudeFacts) { f.Reached = 0 }, reports.Inconclusive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := comparedParts()
+			facts := crowded(16_800)
+			c.change(&facts)
+			j := judgedComparison(t, r)
+			j.allServed("APP-02", facts)
+			if got := only(t, j.Case); got.Verdict != c.want {
+				t.Errorf("%s: %s, want %s", got.Verdict, got.Sentence, c.want)
+			}
+		})
+	}
+}
+
+func TestClaimsOfScaleFollowWhatWasReached(t *testing.T) {
+	whole := oracle.Delivery{Owed: 1000, Delivered: 1000}
+	for name, c := range map[string]struct {
+		facts              func() multitudeFacts
+		sent               oracle.Delivery
+		devices, connected reports.Standing
+		words              string
+	}{
+		"tens of thousands":  {func() multitudeFacts { return crowded(20_000) }, whole, reports.Holds, reports.Holds, "32 KiB"},
+		"what was asked for": {func() multitudeFacts { return crowded(16_800) }, whole, reports.Holds, reports.HoldsPartly, "no more were asked for"},
+		"few":                {func() multitudeFacts { return crowded(900) }, whole, reports.Holds, reports.HoldsNot, "900 sessions"},
+		"many dropped":       {func() multitudeFacts { f := crowded(16_800); f.Dropped = 900; return f }, whole, reports.Holds, reports.HoldsNot, "900 sessions ended"},
+		"refused":            {func() multitudeFacts { f := crowded(16_800); f.Ended = "503"; return f }, whole, reports.Holds, reports.HoldsPartly, "then: 503"},
+		"lossy":              {func() multitudeFacts { return crowded(20_000) }, oracle.Delivery{Owed: 1000, Lost: 1}, reports.HoldsNot, reports.Holds, "10 % of a core"},
+		"few devices":        {func() multitudeFacts { f := crowded(20_000); f.Load.Devices = 100; return f }, whole, reports.HoldsNot, reports.Holds, "p99 latency at others 2 ms before, 3 ms with them"},
+	} {
+		claims := multitudeClaims(c.facts(), c.sent, 2, 3)
+		if len(claims) != 2 || claims[0].Standing != c.devices || claims[1].Standing != c.connected || !strings.Contains(claims[1].Figure, c.words) {
+			t.Errorf("%s: %+v, want %s, %s and %q", name, claims, c.devices, c.connected, c.words)
+		}
+	}
+}
