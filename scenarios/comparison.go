@@ -87,7 +87,7 @@ func (j *judged) measure(facts approachFacts) []measured {
 			m.take(p)
 			o := j.in("", p)
 			l := j.history.Latencies(o)
-			latencies = append(latencies, l.Series.Value...)
+			latencies = append(latencies, shownOnly(l.Series.Value, int64(p.Whole.Conflated))...)
 			d, _ := j.history.Delivery(o)
 			m.Lost += max(d.Lost-int64(p.Whole.Conflated), 0)
 			ages = ages.Join(j.history.Ages(o))
@@ -108,6 +108,18 @@ func (j *judged) measure(facts approachFacts) []measured {
 	return all
 }
 
+// shownOnly leaves out of latencies as many of what never came as were declared to be left
+// out for something newer: nobody waited for them.
+func shownOnly(values []float64, conflated int64) []float64 {
+	return slices.DeleteFunc(slices.Clone(values), func(v float64) bool {
+		if !math.IsInf(v, 1) || conflated == 0 {
+			return false
+		}
+		conflated--
+		return true
+	})
+}
+
 // take adds what was counted in one part.
 func (m *measured) take(p approachPart) {
 	m.viewers += len(p.Viewers)
@@ -116,6 +128,7 @@ func (m *measured) take(p approachPart) {
 	m.wire, m.seen = m.wire.Plus(p.Wire), plus(m.seen, p.Seen)
 	m.session, m.whole = m.session.Plus(p.Session), plus(m.whole, p.Whole)
 	m.Conflated += int64(p.Seen.Conflated)
+
 }
 
 func plus(a, b viewer.Counters) viewer.Counters { return less(a, less(viewer.Counters{}, b)) }

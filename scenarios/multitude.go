@@ -61,6 +61,7 @@ type multitudeFacts struct {
 	With     harness.Usage `json:"with"`   // with it
 	Busy     time.Duration `json:"busy_ns"`
 	Over     time.Duration `json:"over_ns"` // CPU of the bridge while all were held
+	Files    int64         `json:"files"`   // that a process may open here; 0 when that is not known
 	Absent   string        `json:"absent,omitempty"`
 }
 
@@ -119,6 +120,9 @@ func (x *multitude) act(ctx context.Context) error {
 		}
 	}
 	x.facts.With, x.facts.Held = x.use(ctx), x.load.Hold
+	if told, err := x.SUT.Metrics(ctx); err == nil {
+		x.facts.Files = int64(told["process_max_fds"]) // 0 where the page does not tell
+	}
 	x.count()
 	return nil
 }

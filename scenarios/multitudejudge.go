@@ -62,7 +62,7 @@ const (
 // multitudeClaims holds what is said of scale against what was reached.
 func multitudeClaims(f multitudeFacts, sent oracle.Delivery, alone, beside reports.Float) []reports.Claim {
 	devices := reports.Claim{ID: "devices", Text: "thousands of devices are shown in real time", Standing: reports.HoldsNot}
-	devices.Figure = fmt.Sprintf("%d devices connected, %d readings due at recorded viewers beside %d sessions, %d lost, p99 %.3g ms", f.Load.Devices, sent.Owed, f.Reached, sent.Lost, float64(beside))
+	devices.Figure = fmt.Sprintf("%d devices connected, %d readings due at recorded viewers beside %d sessions, %d lost, p99 %s ms", f.Load.Devices, sent.Owed, f.Reached, sent.Lost, plainly(float64(beside)))
 	if sent.Owed > 0 && sent.Lost == 0 && f.Load.Devices >= thousands {
 		devices.Standing = reports.Holds
 	}
@@ -84,7 +84,7 @@ func connections(f multitudeFacts, alone, beside reports.Float) reports.Claim {
 		c.Figure += fmt.Sprintf("; bridge %.3g %% of a core", 100*f.Busy.Seconds()/f.Over.Seconds())
 	}
 	if !math.IsNaN(float64(alone)) && !math.IsNaN(float64(beside)) {
-		c.Figure += fmt.Sprintf("; p99 latency at others %.3g ms before, %.3g ms with them", float64(alone), float64(beside))
+		c.Figure += fmt.Sprintf("; p99 latency at others %s ms before, %s ms with them", plainly(float64(alone)), plainly(float64(beside)))
 	}
 	c.Figure += fmt.Sprintf("; connected in %.3g s", f.Took.Seconds())
 	switch {
@@ -96,7 +96,10 @@ func connections(f multitudeFacts, alone, beside reports.Float) reports.Claim {
 	if f.Ended != "" {
 		c.Figure += "; then: " + f.Ended
 	} else if served < tensThousands {
-		c.Figure += fmt.Sprintf("; no more were asked for: with %d devices they are what the profile says a process may open here", f.Load.Devices)
+		c.Figure += fmt.Sprintf("; no more were asked for: with the devices the bridge has %d files open", f.With.Files)
+		if f.Files > 0 {
+			c.Figure += fmt.Sprintf(", and may have %d at most here", f.Files)
+		}
 	}
 	return c
 }

@@ -82,7 +82,7 @@ func headers(all []measured) reports.Claim {
 	if float64(one.Overhead) >= headsClaimed {
 		c.Standing = reports.Holds
 	}
-	if two, there := find(all, wayPollH2); there {
+	if two, there := find(all, wayOftenH2); there {
 		c.Figure += fmt.Sprintf(", HTTP/2 %.0f B", float64(two.Overhead))
 		if c.Standing == reports.Holds && float64(two.Overhead) < headsClaimed {
 			c.Standing = reports.HoldsPartly
@@ -111,14 +111,14 @@ func against(c reports.Claim, all []measured, unit string, figure func(measured)
 	if !there || math.IsNaN(figure(ws)) {
 		return open(c)
 	}
-	c.Figure = fmt.Sprintf("%s: WebSocket %.3g", unit, figure(ws))
+	c.Figure = fmt.Sprintf("%s: WebSocket %s", unit, plainly(figure(ws)))
 	below, above := "", ""
-	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, "poll-often-h2", wayLong} {
+	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, wayOftenH2, wayLong} {
 		m, there := find(all, id)
 		if !there || math.IsNaN(figure(m)) {
 			continue
 		}
-		c.Figure += fmt.Sprintf(", %s %.3g", m.ID, figure(m))
+		c.Figure += fmt.Sprintf(", %s %s", m.ID, plainly(figure(m)))
 		if figure(ws) < share*figure(m) {
 			below = listed(below, m.ID)
 		} else {
@@ -137,7 +137,7 @@ func against(c reports.Claim, all []measured, unit string, figure func(measured)
 		c.Figure += fmt.Sprintf(". It holds beside %s, not beside %s, which brings many readings in one answer, and late", below, above)
 	}
 	if batched, there := find(all, wayWSBatched); there && !math.IsNaN(figure(batched)) {
-		c.Figure += fmt.Sprintf(". Batched as well, the WebSocket takes %.3g", figure(batched))
+		c.Figure += fmt.Sprintf(". Batched as well, the WebSocket takes %s", plainly(figure(batched)))
 	}
 	return c
 }
@@ -150,7 +150,7 @@ func promptness(all []measured) reports.Claim {
 		return open(c)
 	}
 	p50, p99 := float64(ws.LatencyP50), float64(ws.LatencyP99)
-	c.Figure = fmt.Sprintf("from the intended instant: median %.3g ms, p99 %.3g ms; a screen takes %.3g ms for a picture", p50, p99, oneFrame)
+	c.Figure = fmt.Sprintf("from the intended instant: median %s ms, p99 %s ms; a screen takes %.1f ms for a picture", plainly(p50), plainly(p99), oneFrame)
 	switch {
 	case p99 <= oneFrame:
 		c.Standing = reports.Holds
@@ -160,10 +160,18 @@ func promptness(all []measured) reports.Claim {
 		c.Standing = reports.HoldsNot
 	}
 	if poll, there := find(all, wayPoll); there {
-		c.Figure += fmt.Sprintf(". Polling every second: median %.3g ms, p99 %.3g ms", float64(poll.LatencyP50), float64(poll.LatencyP99))
+		c.Figure += fmt.Sprintf(". Polling every second: median %s ms, p99 %s ms", plainly(float64(poll.LatencyP50)), plainly(float64(poll.LatencyP99)))
 	}
 	c.Figure += ". On one machine, without a network; a network's own time comes on top of both"
 	return c
+}
+
+// plainly writes a figure without an exponent: three digits, or all before the point.
+func plainly(v float64) string {
+	if math.Abs(v) >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // listed appends to a list in a sentence.

@@ -29,6 +29,7 @@ const (
 	wayPoll      = "poll"
 	wayPollH2    = "poll-h2"
 	wayPollOften = "poll-often"
+	wayOftenH2   = "poll-often-h2"
 	wayLong      = "long-poll"
 	waySSE       = "sse"
 	wayWS        = "ws"
@@ -80,7 +81,7 @@ func approachesOf(rig *harness.Rig, b *harness.Bench, mqtt string) []approach {
 		approach{id: wayWSCBOR, name: "WebSocket, CBOR, one reading a frame", set: func(c *viewer.Config) { c.Encoding = viewer.EncodingCBOR }},
 		approach{id: "ws-cbor-batched", name: "WebSocket, CBOR, batched every 50 ms", every: tickEvery, conflates: true,
 			set: func(c *viewer.Config) { c.Encoding, c.Tick = viewer.EncodingCBOR, tickEvery }},
-		approach{id: wayMQTT, name: "MQTT 5 over WebSocket, QoS 1, from the broker itself", set: func(c *viewer.Config) {
+		approach{id: wayMQTT, name: "MQTT 5 over WebSocket, QoS 1", set: func(c *viewer.Config) {
 			c.Protocol, c.URL, c.Subprotocol, c.Token, c.Place = viewer.MQTT, "wss://"+mqtt+"/mqtt", "mqtt", nil, viewer.TokenPlace{In: viewer.InNone}
 		}})
 	for i := range list {
@@ -107,7 +108,7 @@ func polled(base string) []approach {
 		{id: wayPoll, name: "polling every second, HTTP/1.1", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, nil)},
 		{id: wayPollH2, name: "polling every second, HTTP/2", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, over2)},
 		{id: wayPollOften, name: "polling every 100 ms, HTTP/1.1", every: pollOften, set: web(viewer.Poll, poll, pollOften, nil)},
-		{id: "poll-often-h2", name: "polling every 100 ms, HTTP/2", every: pollOften, set: web(viewer.Poll, poll, pollOften, over2)},
+		{id: wayOftenH2, name: "polling every 100 ms, HTTP/2", every: pollOften, set: web(viewer.Poll, poll, pollOften, over2)},
 		{id: wayLong, name: "long polling, HTTP/1.1", set: web(viewer.Poll, poll+"&wait="+longWait.String(), time.Microsecond, nil)},
 		{id: waySSE, name: "server-sent events, HTTP/1.1", set: web(viewer.SSE, "/sse?filter={{filter}}", 0, nil)},
 	}

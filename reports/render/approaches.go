@@ -96,14 +96,22 @@ func claimTable(c reports.Comparison) table {
 func approachTable(c reports.Comparison) table {
 	t := table{Head: []string{
 		"approach", "latency p50 / p99, ms", "age shown p50 / p99, ms", "wire, B a reading", "of it message", "framing", "TLS", "TCP/IP", "framing a message, B",
-		"requests a second", "connections", "bridge CPU, µs a reading", "× WebSocket", "viewer CPU, µs a reading", "× WebSocket",
+		"requests a second", "connections", "left out for newer, %", "bridge CPU, µs a reading", "× WebSocket", "viewer CPU, µs a reading", "× WebSocket",
 	}}
 	for _, a := range c.Approaches {
 		b := a.Bytes
 		t.add(nowhere, capital(a.Name), pairOf(a.LatencyP50, a.LatencyP99), pairOf(a.AgeP50, a.AgeP99), figure(b.Wire), figure(b.Message), figure(b.Framing), figure(b.TLS), figure(b.TCPIP),
-			figure(a.Overhead), figure(a.Requests), figure(a.Connections), figure(a.Bridge.PerReading), ratioText(a.Bridge), figure(a.Client.PerReading), ratioText(a.Client))
+			figure(a.Overhead), figure(a.Requests), figure(a.Connections), figure(conflatedShare(a)), figure(a.Bridge.PerReading), ratioText(a.Bridge), figure(a.Client.PerReading), ratioText(a.Client))
 	}
 	return t
+}
+
+// conflatedShare is the share of readings that were left out for newer ones, and declared so.
+func conflatedShare(a reports.Approach) float64 {
+	if a.Conflated == 0 {
+		return 0
+	}
+	return 100 * float64(a.Conflated) / float64(a.Conflated+a.Readings)
 }
 
 func pairOf(a, b reports.Float) string { return figure(a) + " / " + figure(b) }
