@@ -116,7 +116,7 @@ func (p *page) signIn(token string) {
 // packed is a layout of one page and group as an address has it.
 func packed(tb testing.TB, tiles ...map[string]any) string {
 	tb.Helper()
-	raw, err := json.Marshal(map[string]any{"apiVersion": "plumbline/v1", "kind": "Dashboard", "title": "Of a test",
+	raw, err := json.Marshal(map[string]any{"apiVersion": "plumbline/v1", "kind": "Dashboard", "title": "Of a test", "rotateS": 5,
 		"pages": []any{map[string]any{"title": "One", "groups": []any{map[string]any{"tiles": tiles}}}, map[string]any{"title": "Two", "groups": []any{map[string]any{"tiles": []any{}}}}}})
 	if err != nil {
 		tb.Fatal(err)
@@ -287,4 +287,23 @@ func TestCommandButton(t *testing.T) {
 	if ask[int](q, `document.querySelectorAll(".tile-command button").length`) != 0 {
 		t.Error("there is a button for what may not be sent")
 	}
+}
+
+// TestAlarmAndWall: a value beyond its limit is listed until it is back; on the wall there is nothing to operate, the page fits the screen
+// and pages take turns.
+func TestAlarmAndWall(t *testing.T) {
+	s := bridged(t)
+	s.publish("t/a", "50")
+	p := s.dashboardAt(t, packed(t, tile("value", 0, map[string]any{"filter": "t/a", "unit": "bar", "limits": map[string]any{"alarmHigh": 10}}), tile("alarms", 4, nil)), nil)
+	p.says(".alarms li[data-level=alarm]", "50 bar, above 10")
+	p.says(".bell", "1 alarm")
+	p.press("Acknowledge")
+	p.waitFor("an acknowledged alarm and a quiet bell", `document.querySelector(".alarms li[data-acknowledged=true]") && document.querySelector(".bell").textContent === ""`)
+	p.key("w")
+	p.waitFor("no menu, and no scrolling", `document.querySelector(".menu").getClientRects().length === 0 && document.documentElement.scrollHeight <= innerHeight`)
+	p.says(".tabs [aria-current=page]", "Two") // after five seconds
+	p.key("Escape")
+	p.waitFor("the menu again", `document.querySelector(".menu").getClientRects().length > 0`)
+	s.publish("t/a", "5")
+	p.says(".past", "History of this tab: 1")
 }

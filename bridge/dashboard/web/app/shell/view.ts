@@ -106,6 +106,7 @@ export class View {
   set wall(on: boolean) {
     this.#wall = on;
     this.fit();
+    this.theme(); // charts take the size of their type anew
   }
 
   // fit makes rows so high that the page fills the screen: a wall's in any case, others within bounds, where there are twelve columns.
