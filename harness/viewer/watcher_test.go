@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -43,21 +44,11 @@ func TestAWatcherThatIsNotLetIn(t *testing.T) {
 	s.mu.Lock()
 	s.script = func(c *websocket.Conn, _ map[string]any) bool { hangUp(c, 4002, "token"); return true }
 	s.mu.Unlock()
-	if _, err := Watch(limit(t), s.config(r)); !websocket.IsCloseError(unwrapped(err), 4002) {
+	var closed *websocket.CloseError
+	if _, err := Watch(limit(t), s.config(r)); !errors.As(err, &closed) || closed.Code != 4002 {
 		t.Errorf("refused: %v", err)
 	}
 	if _, err := Watch(limit(t), Config{}); err == nil {
 		t.Error("without an address")
-	}
-}
-
-// unwrapped is the innermost error.
-func unwrapped(err error) error {
-	for {
-		next, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // it walks the chain itself
-		if !ok {
-			return err
-		}
-		err = next.Unwrap()
 	}
 }

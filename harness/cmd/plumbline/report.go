@@ -75,23 +75,7 @@ func newReport(s streams) *cobra.Command {
 			if paper.file != "" {
 				return printRun(cmd.Context(), s, args[0], run, paper)
 			}
-			target := args[0]
-			if to != "" {
-				if err := errors.Join(besideSeal(target, to), ofNoOther(to, run)); err != nil {
-					return err
-				}
-				target = to
-			}
-			if err := rewrite(target, run); err != nil {
-				return err
-			}
-			code := exit.OfRun(run)
-			if err := console.Summary(s.out, s.style(), run, console.Ending{
-				Code: code, Report: filepath.Join(target, render.HTMLFile),
-			}); err != nil {
-				return err
-			}
-			return leave(code)
+			return renderAgain(s, args[0], to, run)
 		},
 	}
 	cmd.Flags().BoolVar(&matrix, "matrix", false, "print the runs as a table, requirement by system, in Markdown")
@@ -101,6 +85,25 @@ func newReport(s streams) *cobra.Command {
 	paper.add(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "write into this folder instead of the run directory")
 	return cmd
+}
+
+// renderAgain writes every form of the run of a directory anew, there or into another folder, and ends with the
+// exit code of its verdict.
+func renderAgain(s streams, dir, to string, run *reports.Run) error {
+	if to != "" {
+		if err := errors.Join(besideSeal(dir, to), ofNoOther(to, run)); err != nil {
+			return err
+		}
+		dir = to
+	}
+	if err := rewrite(dir, run); err != nil {
+		return err
+	}
+	code := exit.OfRun(run)
+	if err := console.Summary(s.out, s.style(), run, console.Ending{Code: code, Report: filepath.Join(dir, render.HTMLFile)}); err != nil {
+		return err
+	}
+	return leave(code)
 }
 
 // several reports whether more than one of the choices was made.
