@@ -156,6 +156,7 @@ func BenchmarkBusyPage(b *testing.B) {
 
 // measure watches the page while readings of all topics come a time apart.
 func measure(b *testing.B, view string, span, apart time.Duration) {
+	b.Helper()
 	s, tab, c := busy(b, view)
 	feed(b, c, 0, int(5*time.Second/apart), apart) // all topics are on the page
 	shown(tab, b, s, "first-mark")

@@ -21,7 +21,7 @@ const asked = process.argv.slice(2);
 const entries = (await Promise.all(["client", "app"].map(tests))).flat().filter((path) => asked.length === 0 || asked.some((part) => path.includes(part)));
 if (entries.length === 0) {
   console.error(`test: no *.test.ts ${asked.length ? `whose path has ${asked.join(" or ")}` : "below client and app"}`);
-  process.exit(asked.length ? 1 : 0);
+  process.exit(1);
 }
 await mkdir(join(here, ".tests"), { recursive: true });
 const scratch = await mkdtemp(join(here, ".tests", "run-")); // here, so that bundled tests find node_modules
