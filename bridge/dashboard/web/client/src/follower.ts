@@ -235,7 +235,7 @@ export class Follower {
     for (;;) {
       const beganMs = host.env.now();
       const asked = feed ? feed.cursor : this.sub.cursor;
-      const wait = this.guide.mayWait && asked ? `${waitS}s` : undefined;
+      const wait = this.guide.mayWait && feed ? `${waitS}s` : undefined; // the first says at once that the bridge is there
       const r = await this.#open("poll", "application/json", { since: asked ? formatCursor(asked) : undefined, wait }, host.timeoutMs + (wait ? waitS * 1000 : 0));
       const m = parse(await (this.#request as Request).body(r, host.timeoutMs));
       if (this.#stopped) {

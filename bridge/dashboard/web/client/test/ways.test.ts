@@ -162,6 +162,21 @@ test("events that are held back: polling, and it says both", async () => {
   client.close();
 });
 
+test("a poll that comes back with its cursor is open at once, not when a reading comes", async () => {
+  const world = new World();
+  const client = world.connect({ transports: ["poll"] });
+  const waits: (string | null)[] = [];
+  stripped(world, { "/poll": (a) => {
+    waits.push(a.url.searchParams.get("wait"));
+    const quiet = json({ epoch: "E", from: 9, to: 9, recovered: true, reason: "", more: false, head: 9, readings: [] });
+    return a.url.searchParams.has("wait") ? new Promise(() => {}) : quiet; // a bridge with nothing to say waits as long as it may
+  } });
+  const { sub } = follow(client, "#", { since: "E:9" });
+  await world.advance(1_000);
+  assert.deepEqual([client.state.phase, sub.live, waits], ["open", true, [null, "25s"]]);
+  client.close();
+});
+
 test("without WebSocket in the browser, and with one way alone", async () => {
   const world = new World();
   const client = world.connect({ env: { ...world.env(), WebSocket: null } });
