@@ -68,10 +68,11 @@ test("columns: gaps and silence break the line, missing columns do not", () => {
   for (const t of [0, 1, 2, 5, 6, 20, 21]) band.fold(t * s, t);
   const cells = (more: Partial<Line>): string => (columns([line(band, more)], 1 * s, 23 * s).y[0]?.line ?? []).map((c) => (c === undefined ? "." : c === null ? "|" : "x")).join("");
   assert.equal(cells({}), "xxx..xx.............xx.");
-  assert.equal(cells({ breakUs: 4 * s }), "xxx..xx|............xx.");
+  assert.equal(cells({ breakUs: 4 * s }), "xxx..xx|||||||||||||xx.");
   assert.equal(cells({ breakUs: 4 * s, breakFromUs: 10 * s }), "xxx..xx.............xx.", "before, values may be of longer steps");
   assert.equal(cells({ marks: [{ kind: "gap", fromUs: 3 * s, toUs: 4.9 * s, count: 1, reason: "evicted" }] }), "xxx||xx.............xx.");
   assert.equal(cells({ marks: [{ kind: "gap", fromUs: 5.2 * s, toUs: 5.9 * s, count: 1, reason: "evicted" }] }), "xxx..xx.............xx.", "within one column the mark alone shows it");
+  assert.equal(cells({ marks: [{ kind: "gap", fromUs: 10 * s, toUs: 12 * s, count: 1, reason: "evicted" }] }), "xxx..xx|||||||||||||xx.", "from value to value: uPlot would draw a line up to the gap");
 });
 
 test("columns: what is no number breaks the line where it came", () => {

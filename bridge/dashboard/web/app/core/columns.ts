@@ -63,7 +63,22 @@ function column(l: Line, first: number, n: number): { line: Cell[]; min: Cell[];
     // A gap within one step leaves the line whole: its mark alone shows it.
     for (let i = Math.max(0, Math.ceil(m.fromUs / stepUs) - first); i <= Math.min(n - 1, Math.floor(m.toUs / stepUs) - first); i++) breakAt(i);
   }
+  widen(line, min, max);
   return { line, min, max };
+}
+
+/** widen breaks the whole stretch between two values where it is broken at all: a line that came out of a break would be nobody's. */
+function widen(line: Cell[], min: Cell[], max: Cell[]): void {
+  let before = -1; // the last value
+  let broken = false;
+  for (let i = 0; i < line.length; i++) {
+    const cell = line[i];
+    if (cell === null) broken = true;
+    if (typeof cell !== "number") continue;
+    if (broken && before >= 0) for (let k = before + 1; k < i; k++) line[k] = min[k] = max[k] = null;
+    before = i;
+    broken = false;
+  }
 }
 
 /** Summary is what there is to say of one line. */
