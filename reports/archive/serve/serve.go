@@ -220,7 +220,13 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, write
 		return
 	}
 	if m := ownPolicy.FindSubmatch(content.Bytes()); m != nil && path.Ext(name) == ".html" {
-		w.Header().Set("Content-Security-Policy", html.UnescapeString(string(m[1]))+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		policy := html.UnescapeString(string(m[1])) + "; frame-ancestors 'none'"
+		for _, directive := range []string{"base-uri", "form-action"} {
+			if !strings.Contains(policy, directive+" ") {
+				policy += "; " + directive + " 'none'"
+			}
+		}
+		w.Header().Set("Content-Security-Policy", policy)
 	}
 	kind := types[path.Ext(name)]
 	if kind == "" {
