@@ -264,7 +264,8 @@ func TestMarkupIsInert(t *testing.T) {
 	}
 }
 
-// TestCommandButton: a dangerous command asks back, is sent once and answered for; without a grant there is no button.
+// TestCommandButton: of a layout in the address topic and payload are asked about first, whatever it says itself; then a dangerous command
+// asks back; each is sent once and answered for; without a grant there is no button.
 func TestCommandButton(t *testing.T) {
 	s := bridged(t)
 	button := tile("command", 0, map[string]any{"topic": "command/press/stop", "payload": "now", "label": "Stop", "confirm": "Stop the press?"})
@@ -272,11 +273,18 @@ func TestCommandButton(t *testing.T) {
 	p := s.dashboardAt(t, packed(t, button, view), nil)
 	p.says(".state", "Live")
 	p.press("Stop")
-	p.says("dialog h2", "Stop the press?")
+	p.says("dialog h2", "a layout that is not your own")
+	p.says("dialog", "Topic: command/press/stop")
+	p.says("dialog", "Payload: now")
 	p.press("Cancel")
 	p.press("Stop")
+	p.says("dialog h2", "a layout that is not your own") // to cancel is not to agree
 	p.press("Send")
 	p.says(".said", "the bridge has it: now")
+	p.says(".tile-command .to", "command/press/stop")
+	p.press("Stop")
+	p.says("dialog h2", "Stop the press?")
+	p.press("Cancel")
 	p.says(".tile-table tbody td", "now")
 	if n := ask[int](p, `Number(document.querySelectorAll(".tile-table tbody tr").length)`); n != 1 {
 		t.Errorf("%d topics had a command", n)

@@ -26,6 +26,7 @@ export class App {
   me: Me;
   layout!: Layout;
   where: Where;
+  foreign = false; // the layout is neither one's own saved one nor made here
   readonly #announcer = announcer();
   readonly #keys: Keys;
   readonly #ticks = new Set<() => void>();
@@ -73,9 +74,10 @@ export class App {
   get store(): Store { return this.#store; }
   get format(): Format { return this.#format; }
 
-  // show takes a layout; what was shown before ends. The connection stays.
-  show(layout: Layout, where: Where): void {
+  // show takes a layout; what was shown before ends. The connection stays. What comes from an address, a file or another owner is foreign.
+  show(layout: Layout, where: Where, foreign = where.packed !== undefined || where.owner !== undefined): void {
     this.where = where;
+    this.foreign = foreign;
     const before = this.layout as Layout | undefined;
     this.layout = layout;
     document.title = `${layout.title} – Plumbline`;
@@ -99,7 +101,7 @@ export class App {
   #draw(page: number): View {
     this.#view?.close();
     this.#head?.close();
-    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, announce: this.announce, everySecond: this.everySecond };
+    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, foreign: () => this.foreign, announce: this.announce, everySecond: this.everySecond };
     this.#head = new Head({
       store: this.#store, format: this.#format, layout: this.layout, goTo: (p) => this.goTo(p), menu: () => this.desk.menu(), announce: this.announce, everySecond: this.everySecond,
     });

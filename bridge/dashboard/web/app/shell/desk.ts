@@ -120,7 +120,7 @@ export class Desk {
     d.close();
     if (!("layout" in got) || got.layout === undefined) return faultsDialog(`${chosen.name} holds no good layout`, got.faults ?? []);
     this.#saved = null;
-    this.#app.show(got.layout, { page: 0, wall: false });
+    this.#app.show(got.layout, { page: 0, wall: false }, true);
     await this.#app.keepInAddress(got.layout);
   }
 
@@ -187,6 +187,7 @@ export class Desk {
     try {
       const next = await saveLayout(id, layout, { tag, shared });
       this.#saved = { id, owner: undefined, tag: next, shared, layout };
+      this.#app.foreign = false;
       this.#app.where = { saved: id, page: this.#app.where.page, wall: this.#app.where.wall };
       write(lastKey, id);
       this.#app.write();

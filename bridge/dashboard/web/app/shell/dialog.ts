@@ -1,6 +1,6 @@
 // Dialogs: the browser's own, with its focus, Escape and backdrop.
 
-import { button, type Child, h, icon, name } from "./dom.ts";
+import { button, type Child, h, icon, visible } from "./dom.ts";
 
 export interface Opened { readonly el: HTMLDialogElement; readonly body: HTMLElement; close(): void; readonly closed: Promise<void> }
 
@@ -26,7 +26,7 @@ export function open(title: string, children: Child[], o?: { wide?: boolean; fix
 export async function ask(question: string, details: readonly string[], yes: string, danger = false): Promise<boolean> {
   let answer = false;
   const d = open(question, [
-    details.map((t) => h("p", { class: "detail" }, name(t))),
+    details.map((t) => h("p", { class: "detail" }, h("bdi", null, visible(t, 1200)))),
     h("div", { class: "buttons" }, button("Cancel", () => d.close(), { autofocus: true }),
       button(yes, () => { answer = true; d.close(); }, { class: danger ? "danger" : "primary" })),
   ]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { latencyShort, proofShort, sayState } from "../connection.ts";
 import { makeFormat } from "../format.ts";
-import { failure } from "../tiles/command.ts";
+import { failure, question } from "../tiles/command.ts";
 import { shortNames } from "../tiles/common.ts";
 import { share, zones } from "../tiles/gauge.ts";
 import { sparkPaths } from "../tiles/value.ts";
@@ -29,6 +29,17 @@ test("scales bear every number", () => {
 test("a command that was not confirmed says whether it may have been sent", () => {
   assert.match(failure({ reason: "timeout", sent: "perhaps" }), /It may have been sent/);
   assert.match(failure({ reason: "forbidden", sent: "no" }), /token does not allow it\. It was not sent/);
+});
+
+test("of a stranger's layout topic and payload are asked about, whatever it says itself", () => {
+  const tile = { kind: "command", x: 0, y: 0, w: 2, h: 2, topic: "command/press-7/stop", payload: "now", label: "Show details" } as const;
+  assert.equal(question(tile, "now", false), null);
+  assert.equal(question({ ...tile, confirm: "Stop it?" }, "now", false)?.title, "Stop it?");
+  for (const confirm of ["", "Show the details?"]) {
+    const q = question({ ...tile, confirm }, "now", true);
+    assert.match(q?.title ?? "", /not your own/);
+    assert.ok(q?.details.includes("Topic: command/press-7/stop") && q.details.includes("Payload: now"));
+  }
 });
 
 test("the connection in words: never live when it is not, and why", () => {

@@ -16,9 +16,16 @@ export function commandTile(tile: CommandTile, ctx: Context): Live {
     return { el: f.el, show: () => undefined, close: () => undefined };
   }
   let busy = false;
+  const agreed = new Set<string>(); // what a stranger's tile was allowed to send
+  const agree = async (payload: string): Promise<boolean> => {
+    const q = question(tile, payload, ctx.foreign() && !agreed.has(unseen(tile, payload)));
+    if (q !== null && !await ask(q.title, q.details, "Send", true)) return false;
+    agreed.add(unseen(tile, payload));
+    return true;
+  };
   const send = async (payload: string): Promise<void> => {
     if (busy) return;
-    if (tile.confirm !== undefined && tile.confirm !== "" && !await ask(tile.confirm, [`${visible(payload, 100)} → ${visible(tile.topic, 200)}`], "Send", true)) return;
+    if (!await agree(payload)) return;
     busy = true;
     setAttr(f.el, "data-busy", "");
     replace(said, "is sent…");
@@ -32,8 +39,23 @@ export function commandTile(tile: CommandTile, ctx: Context): Live {
       setAttr(f.el, "data-busy", null);
     }
   };
-  f.body.append(input(tile, (p) => void send(p)), said);
+  f.body.append(input(tile, (p) => void send(p)), h("p", { class: "to" }, "to ", name(tile.topic)), said);
   return { el: f.el, show: () => undefined, close: () => undefined };
+}
+
+// question is what is asked before a payload goes out; null when nothing is. Of a stranger's layout every word but topic and payload may be a lie.
+export function question(tile: CommandTile, payload: string, stranger: boolean): { readonly title: string; readonly details: readonly string[] } | null {
+  const own = tile.confirm ?? "";
+  if (!stranger) return own === "" ? null : { title: own, details: [`${visible(payload, 100)} → ${visible(tile.topic, 200)}`] };
+  return {
+    title: "Send a command of a layout that is not your own?",
+    details: [`Topic: ${visible(tile.topic, 500)}`, payload === "" ? "Payload: empty" : `Payload: ${visible(payload, 1000)}`, ...(own === "" ? [] : [`The layout asks: ${visible(own, 200)}`]), "It is sent with what your token grants."],
+  };
+}
+
+// unseen is the payload where the tile does not show it: of a button or switch each is asked about by itself.
+function unseen(tile: CommandTile, payload: string): string {
+  return tile.input === "choice" || tile.input === "number" || tile.input === "text" ? "" : payload;
 }
 
 function tell(el: HTMLElement, level: string, text: string): void {

@@ -13,6 +13,7 @@ export interface Context {
   readonly me: Me;
   readonly format: Format;
   readonly layout: Layout;
+  foreign(): boolean; // the layout is of somebody else, or of nobody knows whom: its commands are asked about
   announce(text: string): void;
   everySecond(f: () => void): () => void;
 }
