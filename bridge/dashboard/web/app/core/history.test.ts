@@ -84,3 +84,41 @@ test("history: who moves on is not answered, and leaves the queue", async () => 
   assert.ok(urls.length <= 2, `${urls.length} requests were made`);
   assert.equal((await h.load(question, new AbortController().signal)).length, 1, "the slots are free again");
 });
+
+test("history: an answer whose body stalls is given up in time, or at once when the view moves on, and its slot is free again", async () => {
+  let stalls = true;
+  const limits = new Map<number, () => void>();
+  let id = 0;
+  const env = {
+    ...browserEnv(),
+    after: (ms: number, f: () => void): number => {
+      if (ms < 15_000) return Number(setTimeout(f, 0));
+      limits.set(--id, f);
+      return id;
+    },
+    cancel: (id: number): void => void limits.delete(id),
+    fetch: (_url: string, init: RequestInit): Promise<Response> => {
+      if (!stalls) return Promise.resolve(json(answer()));
+      const body = new ReadableStream({
+        start: (c) => {
+          c.enqueue(new TextEncoder().encode("{"));
+          init.signal?.addEventListener("abort", () => c.error(new DOMException("aborted", "AbortError")));
+        },
+      });
+      return Promise.resolve(new Response(body, { status: 200 }));
+    },
+  };
+  const h = new History({ base: "/api/v1/history" }, env);
+  const moved = new AbortController();
+  const left = h.load(question, moved.signal);
+  const stalled = h.load(question, new AbortController().signal);
+  const waits = h.load(question, new AbortController().signal);
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve)); // both heads are there, no body is
+  assert.equal(limits.size, 2, "the time of both runs until their bodies are read");
+  stalls = false;
+  moved.abort();
+  await assert.rejects(left, { name: "AbortError" });
+  assert.equal((await waits).length, 1, "the slot of who moved on is free");
+  for (const f of [...limits.values()]) f();
+  assert.equal((await stalled).length, 1, "it is asked again");
+});

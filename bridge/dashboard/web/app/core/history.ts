@@ -123,13 +123,11 @@ export class History {
       await this.enter(signal);
       let again: number;
       try {
-        const answer = await this.fetch(url, signal);
-        const body: unknown = answer.ok ? await answer.json() : null;
+        const { body, problem, retryAfterS } = await this.fetch(url, signal);
         if (signal.aborted) throw abortError();
-        if (answer.ok) return body;
-        const error = await problemOf(answer);
-        if ((answer.status !== 429 && answer.status !== 503) || n === tries) throw error;
-        again = Math.min(Number(answer.headers.get("Retry-After")) || 1, 30) * 1000;
+        if (problem === null) return body;
+        if ((problem.status !== 429 && problem.status !== 503) || n === tries) throw problem;
+        again = Math.min(retryAfterS || 1, 30) * 1000;
       } catch (err) {
         if (signal.aborted || err instanceof HistoryError || n === tries) throw asHistoryError(err, signal);
         again = 500 * n; // the bridge is away: it may be back soon
@@ -140,7 +138,8 @@ export class History {
     }
   }
 
-  private async fetch(url: string, signal: AbortSignal): Promise<Response> {
+  /** fetch asks once and reads the whole answer: a body can stall as well as a head, and would hold its slot for ever. */
+  private async fetch(url: string, signal: AbortSignal): Promise<{ body: unknown; problem: HistoryError | null; retryAfterS: number }> {
     const headers = new Headers(this.o.headers === undefined ? undefined : await this.o.headers());
     headers.set("Accept", "application/json");
     const own = new AbortController();
@@ -148,7 +147,9 @@ export class History {
     signal.addEventListener("abort", stop);
     const timer = this.env.after(timeoutMs, stop);
     try {
-      return await this.env.fetch(url, { headers, signal: own.signal, credentials: "same-origin" });
+      const r = await this.env.fetch(url, { headers, signal: own.signal, credentials: "same-origin" });
+      if (r.ok) return { body: await r.json(), problem: null, retryAfterS: 0 };
+      return { body: null, problem: await problemOf(r), retryAfterS: Number(r.headers.get("Retry-After")) };
     } finally {
       this.env.cancel(timer);
       signal.removeEventListener("abort", stop);
