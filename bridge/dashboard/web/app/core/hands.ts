@@ -62,14 +62,19 @@ function key(e: KeyboardEvent, h: Handled): void {
   e.preventDefault();
 }
 
-/** fingers: Shift and drag pans; so does one finger, and two magnify. busy while a button or finger is down: nothing may move under it. */
+/**
+ * fingers: Shift and drag pans; so does one finger, and two magnify. busy while the first button or a finger is down: nothing may move
+ * under it. A menu or another window may take the end away from the page; busy ends with those too, or the picture would stand for ever.
+ */
 function fingers(el: HTMLElement, plot: () => HTMLElement, h: Handled, on: { signal: AbortSignal }): void {
-  const down = new Map<number, number>(); // pointer → x
+  const held = new Set<number>(); // pointers that are down
+  const down = new Map<number, number>(); // those of them that pan → x
   const panning = (e: PointerEvent): boolean => e.pointerType === "touch" || e.shiftKey;
   el.addEventListener(
     "pointerdown",
     (e) => {
-      if (!inside(e, plot())) return;
+      if (e.button !== 0 || !inside(e, plot())) return;
+      held.add(e.pointerId);
       h.busy(true);
       if (panning(e)) down.set(e.pointerId, e.clientX);
     },
@@ -80,6 +85,7 @@ function fingers(el: HTMLElement, plot: () => HTMLElement, h: Handled, on: { sig
   window.addEventListener(
     "pointermove",
     (e) => {
+      if (e.buttons === 0) return up(e); // it was lifted where the page did not see it
       const before = down.get(e.pointerId);
       if (before === undefined) return;
       const width = plot().clientWidth || 1;
@@ -96,10 +102,17 @@ function fingers(el: HTMLElement, plot: () => HTMLElement, h: Handled, on: { sig
   );
   const up = (e: PointerEvent): void => {
     down.delete(e.pointerId);
-    if (down.size === 0) h.busy(false);
+    if (held.delete(e.pointerId) && held.size === 0) h.busy(false);
+  };
+  const end = (): void => {
+    down.clear();
+    if (held.size > 0) h.busy(false);
+    held.clear();
   };
   window.addEventListener("pointerup", up, on);
   window.addEventListener("pointercancel", up, on);
+  window.addEventListener("contextmenu", end, on);
+  window.addEventListener("blur", end, on);
 }
 
 function inside(e: Event, plot: HTMLElement): boolean {
