@@ -100,6 +100,14 @@ export async function problemOf(r: Response): Promise<Problem> {
   return { status: r.status, error, detail, retryMs: seconds !== null && /^[0-9]+$/.test(seconds) ? retryOf(Number(seconds) * 1000) : -1 };
 }
 
+/** Statuses that the bridge gives to nothing this client asks: a proxy says them that knows no such path, or not now. */
+const foreign: readonly number[] = [404, 405, 406];
+
+/** Reports whether an answer other than 200 is the bridge's own word. */
+export function isOwn(p: Problem): boolean {
+  return p.error !== "" && !foreign.includes(p.status);
+}
+
 /** Makes of a refusal what is to be thrown: SubscribeError when it is about the filter alone, else LinkEnd. */
 export function refusal(p: Problem, filter: string): LinkEnd | SubscribeError {
   if ((p.status === 403 && p.error === "forbidden") || (p.status === 400 && p.error === "filter")) {
@@ -107,6 +115,10 @@ export function refusal(p: Problem, filter: string): LinkEnd | SubscribeError {
   }
   if (p.status === 401) {
     return new LinkEnd(ending("token", `token: ${p.error || "refused"}`, 401, p.retryMs));
+  }
+  const passes = p.status >= 500 || [408, 425, 429].includes(p.status); // whoever says it
+  if (!passes && !isOwn(p)) {
+    return new LinkEnd(ending("broken", `something else than the bridge answers: status ${p.status}`, p.status, p.retryMs));
   }
   return new LinkEnd(ending("http", `status ${p.status}${p.error && ` ${p.error}`}${p.detail && `: ${p.detail}`}`, p.status, p.retryMs));
 }

@@ -52,7 +52,7 @@ export type Phase = "connecting" | "open" | "waiting" | "refused" | "closed";
 /** Why a connection ended or did not come to be. */
 export interface Cause {
   readonly kind: "network" | "timeout" | "silent" | "closed" | "http" | "token" | "broken" | "page";
-  /** The close code of kind "closed", the status of kind "http"; of "token" either of them, if the bridge has said it. */
+  /** The close code of kind "closed", the status of kind "http", or that something else than the bridge answered with; of "token" either of the first two, if the bridge has said it. */
   readonly code: number | null;
   /** The bridge's word or this client's, such as "token: expired". */
   readonly reason: string;

@@ -1,6 +1,7 @@
 import type { Env } from "./env.ts";
+import { ending } from "./link.ts";
 import type { Ending, Host } from "./link.ts";
-import { LinkEnd, problemOf, refusal, Request } from "./request.ts";
+import { isOf, isOwn, LinkEnd, problemOf, refusal, Request } from "./request.ts";
 import type { Fallback, Options, Transport } from "./types.ts";
 
 const all: readonly Transport[] = ["websocket", "sse", "poll"];
@@ -67,7 +68,7 @@ export class Ways {
     if (welcomed || transport === "websocket" || why.kind === "token") {
       return;
     }
-    const elsewhere = why.kind === "timeout" || why.kind === "broken" || (why.kind === "http" && [404, 405, 406, 501].includes(why.code ?? 0));
+    const elsewhere = why.kind === "timeout" || why.kind === "broken" || (why.kind === "http" && why.code === 501);
     if (elsewhere && this.#index + 1 < this.#order.length) {
       this.#to(this.#index + 1, `${this.#fallback?.because ?? ""}${this.#fallback ? "; " : ""}${transport}: ${why.reason}`);
     } else if (why.kind !== "http") { // a refusal is of the bridge, wherever it is asked
@@ -109,11 +110,18 @@ export class Ways {
   }
 }
 
-/** Asks the bridge something over HTTP. reached: somebody answered; why: what a WebSocket would have been refused for. */
+/** Asks the bridge something over HTTP. reached: it answered itself, and not a proxy that cannot reach it; why: what a WebSocket would have
+ * been refused for, or who else answered. */
 export async function reach(host: Host): Promise<{ reached: boolean; why: Ending | null }> {
   try {
     const r = await new Request(host).send("api/v1/me", {}, host.timeoutMs);
+    if (r.status === 200 && isOf(r, "application/json")) {
+      return { reached: true, why: null };
+    }
     const p = await problemOf(r);
+    if (!isOwn(p) && p.status !== 401) { // a proxy may ask for the credential itself
+      return { reached: false, why: ending("network", `something else answers in its place: status ${p.status}`, p.status, p.retryMs) };
+    }
     const no = refusal(p, "");
     const telling = [401, 429, 503].includes(p.status) || (p.status === 403 && p.error === "origin");
     return { reached: true, why: telling && no instanceof LinkEnd ? no.why : null };

@@ -133,6 +133,54 @@ test("what a page cannot see of a refused handshake is asked over HTTP", async (
   }
 });
 
+test("a proxy that knows no events is polled through, whatever status it says so with", async () => {
+  for (const status of [403, 404, 405, 406, 501]) {
+    const world = new World();
+    const client = world.connect();
+    const { sub } = follow(client, "#", { since: "E:9" });
+    stripped(world, {
+      "/sse": () => new Response("not here", { status, headers: { "Content-Type": "text/plain" } }),
+      "/poll": () => json({ epoch: "E", from: 9, to: 9, recovered: true, reason: "", more: false, head: 9, readings: [] }),
+    });
+    await strip(world, client);
+    await world.advance(5_000);
+    assert.deepEqual([client.state.phase, client.state.transport, sub.live], ["open", "poll", true], `${status}: ${client.state.reason}`);
+    assert.match(client.state.fallback?.because ?? "", new RegExp(`proxy.*sse: .*${status}`));
+    client.close();
+  }
+});
+
+test("what a proxy says while the bridge is away is no answer of the bridge, and ends nothing for good", async () => {
+  const page = (body: string, status: number, type = "text/plain") => new Response(body, { status, headers: { "Content-Type": type } });
+  for (const [what, answer] of [
+    ["404", () => page("404 page not found", 404)], ["404 in JSON", () => json({ error: "Not Found" }, 404)], ["502", () => page("<h1>Bad Gateway</h1>", 502, "text/html")], ["a portal", () => page("<h1>Welcome</h1>", 200, "text/html")],
+  ] as [string, () => Response][]) {
+    for (const transports of [undefined, ["sse", "poll"], ["poll"]] as const) {
+      const world = new World();
+      const client = world.connect(transports ? { transports } : {});
+      const { sub } = follow(client, "#", { since: "E:9" });
+      const seen = states(client);
+      world.answer = answer;
+      for (let i = 0; i < 8; i++) {
+        await world.settle();
+        world.peers[world.peers.length - 1]?.cut();
+        await world.advance(20_000);
+      }
+      assert.ok(seen.some((s) => /(?:something else|status 502)/.test(s.reason)), `${what}: ${client.state.reason}`);
+      assert.deepEqual([seen.filter((s) => s.phase === "refused"), transports ? null : client.state.fallback], [[], null], `${what}: ${client.state.reason}`);
+      stripped(world, { "/poll": () => json({ epoch: "E", from: 9, to: 9, recovered: true, reason: "", more: false, head: 9, readings: [] }) });
+      for (let i = 0; i < 10 && !sub.live; i++) { // the longest wait is a minute
+        await world.advance(10_000);
+        if (!transports && world.peer.heard.length === 0) {
+          world.peer.welcome().say(bridge.resumed(1, 9));
+        }
+      }
+      assert.deepEqual([client.state.phase, sub.live], ["open", true], `${what}, ${transports ?? "all"}: ${client.state.reason}`);
+      client.close();
+    }
+  }
+});
+
 test("events that are held back: polling, and it says both", async () => {
   const world = new World();
   const client = world.connect({ timeoutMs: 3_000 });
