@@ -6,58 +6,93 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"plumbline/harness/browser"
 	"plumbline/harness/fault"
 )
 
 // foreignSite is a site of somebody else on the host of the system under test: another
 // port is another origin, and yet the same site, so that a browser hands over every
-// cookie, SameSite=Strict ones too. It serves an empty page over TLS.
+// cookie, SameSite=Strict ones too. The scheme is part of a site: it serves with that
+// of the page. Whether cookies do come its second port tells, to which its page is as
+// foreign as to the system's.
 type foreignSite struct {
 	server *http.Server
-	served chan struct{}
+	served sync.WaitGroup
 	origin string
-	pin    string // of its certificate's key
+	told   string // origin of the second port
+	pin    string // of its certificate's key; "" without TLS
+
+	mu      sync.Mutex // guards what follows
+	cookies []string   // names that came to the second port
 }
 
-// openForeign serves a foreign site on that host.
-func openForeign(host string) (*foreignSite, error) {
+// openForeign serves a foreign site beside a page.
+func openForeign(page *url.URL) (*foreignSite, error) {
+	f := &foreignSite{}
+	f.server = &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second}
+	serve := f.server.Serve
+	if page.Scheme == "https" {
+		pair, pin, err := certifyForeign(page.Hostname())
+		if err != nil {
+			return nil, err
+		}
+		f.pin, f.server.TLSConfig = pin, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		serve = func(l net.Listener) error { return f.server.ServeTLS(l, "", "") }
+	}
+	for _, origin := range []*string{&f.origin, &f.told} {
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(page.Hostname(), "0"))
+		if err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			return nil, errors.Join(err, listener.Close(), f.close())
+		}
+		*origin = page.Scheme + "://" + net.JoinHostPort(page.Hostname(), port)
+		f.served.Go(func() { _ = serve(listener) }) // it ends with close
+	}
+	return f, nil
+}
+
+// certifyForeign makes a certificate for a host and says by which pin to trust it.
+func certifyForeign(host string) (pair tls.Certificate, pin string, err error) {
 	authority, err := fault.NewAuthority()
 	if err != nil {
-		return nil, err
+		return pair, "", err
 	}
-	pair, err := authority.Certify(host, fault.Flawless)
-	if err != nil {
-		return nil, err
+	if pair, err = authority.Certify(host, fault.Flawless); err != nil {
+		return pair, "", err
 	}
 	certificate, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return nil, err
-	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return nil, err
+		return pair, "", err
 	}
 	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	f := &foreignSite{served: make(chan struct{}), origin: "https://" + net.JoinHostPort(host, port), pin: base64.StdEncoding.EncodeToString(sum[:])}
-	f.server = &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = fmt.Fprint(w, `<!doctype html><html lang="en"><title>Somebody else's page</title><p>Free kittens.</p></html>`)
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
+	return pair, base64.StdEncoding.EncodeToString(sum[:]), nil
+}
+
+// ServeHTTP serves the page of the first port, and keeps which cookies come to the second.
+func (f *foreignSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(f.told, "://"+r.Host) {
+		f.mu.Lock()
+		for _, c := range r.Cookies() {
+			f.cookies = append(f.cookies, c.Name)
+		}
+		f.mu.Unlock()
 	}
-	go func() { defer close(f.served); _ = f.server.ServeTLS(listener, "", "") }() // it ends with close
-	return f, nil
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = fmt.Fprint(w, `<!doctype html><html lang="en"><title>Somebody else's page</title><p>Free kittens.</p></html>`)
 }
 
 func (f *foreignSite) close() error {
@@ -65,15 +100,51 @@ func (f *foreignSite) close() error {
 		return nil
 	}
 	err := f.server.Close()
-	<-f.served
+	f.served.Wait()
 	return err
+}
+
+// withheld returns the names of cookies that go to a path and did not come.
+func (f *foreignSite) withheld(cookies []*http.Cookie, path string) (names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range cookies {
+		if c.MaxAge >= 0 && strings.HasPrefix(path, c.Path) && !slices.Contains(f.cookies, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // Elsewhere evaluates an expression in a page of another origin on the host of the
 // system under test, in the browser in which its own page is open and signed in.
-func (b *Bench) Elsewhere(ctx context.Context, expression string) (string, error) {
-	if b.browser == nil || b.foreign == nil {
-		return "", fmt.Errorf("harness: no page of the system under test is open")
+// withheld names the cookies of that page that the browser did not hand over when the
+// other page asked a third origin of the host for the viewers' path: without them the
+// expression was nobody's.
+func (b *Bench) Elsewhere(ctx context.Context, expression string) (got string, withheld []string, err error) {
+	switch {
+	case b.browser == nil:
+		return "", nil, errors.New("harness: no page of the system under test is open")
+	case b.foreign == nil:
+		return "", nil, errors.New("harness: " + b.SUT.Viewer().NoIntrusion())
 	}
-	return b.browser.Evaluate(ctx, b.foreign.origin+"/", expression)
+	u, err := url.Parse(b.SUT.ViewerURL())
+	if err != nil {
+		return "", nil, fmt.Errorf("harness: address of the viewers: %w", err)
+	}
+	path := "/" + strings.TrimPrefix(u.EscapedPath(), "/")
+	return b.foreign.evaluate(ctx, b.browser, path, b.cookies, expression)
+}
+
+func (f *foreignSite) evaluate(ctx context.Context, in *browser.Browser, path string, cookies []*http.Cookie, expression string) (got string, withheld []string, err error) {
+	told, err := json.Marshal(f.told + path)
+	if err != nil {
+		return "", nil, err
+	}
+	// A cookie that did not come tells of a request that failed, too.
+	got, err = in.Evaluate(ctx, f.origin+"/", fmt.Sprintf(`(async () => {
+  await fetch(%s, {mode: 'no-cors', credentials: 'include', cache: 'no-store'}).catch(() => {});
+  return await (%s);
+})()`, told, expression))
+	return got, f.withheld(cookies, path), err
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // page is asked of systems whose descriptor names a page of their own, with a real
-// browser. Without a browser on the machine it is N/A, by name.
+// browser. Without a browser on the machine they are INCONCLUSIVE(ENV).
 var page = []profile.Known{
 	timed("page", reports.Requirement{
 		ID: "LAT-05", Title: "99th percentile of latency to the page", Class: reports.Conditional, Capability: sut.CapPage, Quantile: 0.99, MinSamples: 299, Rule: dr2,
@@ -44,7 +44,7 @@ var guests = []profile.Known{
 	violation("SEC-12", "the page makes no markup of what is published", sut.CapPage,
 		"The system's own page shall show every payload and topic as text and run nothing of it.",
 		"scripts that ran and elements that came to be of payloads and topics that are markup", "OWASP cross-site scripting; CSP level 3", "F81"),
-	violation("SEC-13", "pages of other origins get nothing by the cookie", sut.CapPage,
+	violation("SEC-13", "pages of other origins get nothing by the cookie", sut.CapCookie,
 		"The system shall give a page of another origin no data, whatever cookies the browser sends along.",
 		"messages that a page of another origin on the same host got with the cookies of the one who is signed in", "RFC 6455 section 10.2; OWASP cross-site WebSocket hijacking", "F82"),
 }

@@ -31,7 +31,6 @@ import (
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
 	"plumbline/harness/stats"
-	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
 )
@@ -100,8 +99,8 @@ func intrude(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Pa
 // but its cookies, and says how many messages with readings of this bench it got.
 func attackOn(b *harness.Bench) (script, why string) {
 	v := b.SUT.Viewer()
-	if v.Page.SignIn == (sut.SignIn{}) {
-		return "", "the page knows people by no cookie"
+	if why = v.NoIntrusion(); why != "" {
+		return "", why
 	}
 	var frames, protocols []string
 	switch v.Protocol {
@@ -112,8 +111,6 @@ func attackOn(b *harness.Bench) (script, why string) {
 		if v.Subprotocol != "" {
 			protocols = []string{v.Subprotocol}
 		}
-	case viewer.MQTT:
-		return "", "the harness has no script that speaks MQTT"
 	}
 	args, err := json.Marshal([]any{strings.ReplaceAll(v.URL, "{{filter}}", "bench%2F%23"), frames, protocols, b.Run(), intrusion.Milliseconds()})
 	if err != nil {
@@ -228,7 +225,7 @@ func beheld(ctx context.Context, p *browser.Page, facts *guestFacts) error {
 
 func judgeGuests(c *spec.Case) {
 	facts := spec.Facts[guestFacts](c)
-	if absent(c, facts.Absent) || unseen(c, facts.Dark) {
+	if browserless(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	judgeMarkup(c, facts)

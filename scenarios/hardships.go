@@ -122,7 +122,7 @@ const backlog = 300 * time.Millisecond
 const calmed = 500 * time.Millisecond
 
 func judgeHardships(c *spec.Case) {
-	if facts := spec.Facts[hardshipFacts](c); absent(c, facts.Absent) || unseen(c, facts.Dark) {
+	if facts := spec.Facts[hardshipFacts](c); browserless(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	j := newJudged(c)

@@ -71,8 +71,8 @@ func shortOfPage(h *oracle.History, o oracle.Options, p *profile.Profile, facts 
 	return nil
 }
 
-// noPage says why no page was opened, as facts keep it: none can be on this machine
-// (absent), or the page of the system shows nothing (dark). Any other error ends the
+// noPage says why no page was opened, as facts keep it: no browser can be started on this
+// machine (absent), or the page of the system shows nothing (dark). Any other error ends the
 // scenario.
 func noPage(t *spec.Trial, err error) (absent, dark string) {
 	switch {
@@ -88,14 +88,23 @@ func noPage(t *spec.Trial, err error) (absent, dark string) {
 // unseen tells for each requirement of the scenario that nothing can be said, for the
 // page showed nothing; false when it did.
 func unseen(c *spec.Case, why string) bool {
+	return nothingSaid(c, reports.ReasonSUT, "the page shows nothing", why, "a look at viewer.page of the descriptor, and a page that is built")
+}
+
+// browserless tells the same for want of a Chromium that can be started on this machine,
+// which why names with how to get one.
+func browserless(c *spec.Case, why string) bool {
+	return nothingSaid(c, reports.ReasonEnvironment, "no browser can be started on this machine", why, "a Chromium that starts here, which plumbline doctor looks for")
+}
+
+func nothingSaid(c *spec.Case, reason reports.Reason, headline, why, cure string) bool {
 	if why == "" {
 		return false
 	}
 	for _, id := range c.Scenario.Requirements {
 		c.Judge(reports.Result{
-			Requirement: id, Scenario: c.Scenario.ID, Verdict: reports.Inconclusive, Reason: reports.ReasonSUT, Attempt: 1, Headline: "the page shows nothing",
-			Sentence: fmt.Sprintf("%s (%s): INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: a look at viewer.page of the descriptor, and a page that is built.",
-				id, c.Title(), reports.ReasonSUT, why),
+			Requirement: id, Scenario: c.Scenario.ID, Verdict: reports.Inconclusive, Reason: reason, Attempt: 1, Headline: headline,
+			Sentence: fmt.Sprintf("%s (%s): INCONCLUSIVE(%s): no statement about conformity; reason: %s; what would cure it: %s.", id, c.Title(), reason, why, cure),
 		})
 	}
 	return true
@@ -166,7 +175,7 @@ func slowed(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Pag
 
 func judgePage(c *spec.Case) {
 	facts := spec.Facts[pageFacts](c)
-	if absent(c, facts.Absent) || unseen(c, facts.Dark) {
+	if browserless(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
 	r := c.Bench()

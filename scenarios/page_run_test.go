@@ -103,11 +103,82 @@ func TestPagesAreJudgedInARealBrowser(t *testing.T) {
 			t.Logf("%s %s→%s: p50 %v ms, p99 %v ms, n %d", hop.Name, hop.From, hop.To, hop.P50, hop.P99, hop.N)
 		}
 	}
+	if v := run.Judge(); v == reports.NotRun {
+		t.Errorf("the run is %s, though nothing but SEC-13 is N/A, which this page has no cookie for", v)
+	}
 	again, err := spec.Recompute(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.EqualFunc(run.Results, again.Results, func(a, b reports.Result) bool { return a.Requirement == b.Requirement && a.Sentence == b.Sentence }) {
 		t.Error("the stored run is judged differently")
+	}
+}
+
+// Nothing is said about a page where no Chromium is, and how to get one; a run with
+// such a page comes to no certificate, and not to NOT RUN either.
+func TestPagesWithoutABrowserAreInconclusive(t *testing.T) {
+	onceEach(t)
+	p, err := spec.Catalogue().Parse("pages.yaml", []byte(pageProfile(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.Executable() // it is not started
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	run, err := spec.Execute(t.Context(), spec.Options{
+		Profile: p, SUT: sut.Options{Binary: binary, Descriptor: sut.Default()}, LabelFilter: "browser", Dir: filepath.Join(t.TempDir(), "run"), ID: "none", Seed: 1, Tool: reports.Tool{Name: "test"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := map[string]bool{}
+	for _, j := range run.Judgements() {
+		r := j.Deciding
+		if r == nil {
+			t.Errorf("%s got no result", j.Requirement.ID)
+			continue
+		}
+		judged[r.Requirement] = true
+		if r.Verdict != reports.Inconclusive || r.Reason != reports.ReasonEnvironment || !strings.Contains(r.Sentence, "apt-get install chromium") {
+			t.Errorf("%s is %s(%s): %s", r.Requirement, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+	if !judged["LAT-05"] || !judged["SEC-12"] || !judged["SEC-13"] {
+		t.Errorf("judged are %v", judged)
+	}
+	if v := run.Judge(); v != reports.Inconclusive {
+		t.Errorf("the run is %s", v)
+	}
+}
+
+// A system whose page has no cookie that could be tried lacks nothing for want of SEC-13.
+func TestAPageWithoutACookieIsExempt(t *testing.T) {
+	for name, change := range map[string]func(*sut.Descriptor){
+		"token after #":      func(d *sut.Descriptor) { d.Viewer.Page.SignIn = sut.SignIn{} },
+		"viewers of MQTT":    func(d *sut.Descriptor) { d.Viewer.Protocol = "mqtt" },
+		"on another machine": func(d *sut.Descriptor) { d.Viewer.Page.URL = "https://bridge.example/" },
+		"as bridged is":      func(*sut.Descriptor) {},
+	} {
+		d := sut.Default()
+		change(d)
+		run := &reports.Run{SUT: reports.SUT{Capabilities: d.All()}}
+		for id, verdict := range map[string]reports.Verdict{"SEC-12": reports.Pass, "SEC-13": reports.NotApplicable} {
+			known, ok := spec.Requirement(id)
+			if !ok {
+				t.Fatalf("%s is not known", id)
+			}
+			run.Requirements = append(run.Requirements, known.Requirement)
+			run.Results = append(run.Results, reports.Result{Requirement: id, Scenario: "guests", Verdict: verdict, Attempt: 1})
+		}
+		want := reports.Pass
+		if name == "as bridged is" {
+			want = reports.NotRun
+		}
+		if v := run.Judge(); v != want {
+			t.Errorf("%s: the run is %s, want %s", name, v, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"plumbline/devices/lock"
+	"plumbline/harness/browser"
 	"plumbline/harness/record"
 	"plumbline/harness/sut"
 )
@@ -40,14 +42,15 @@ type DoctorOptions struct {
 	Bridged string // path of the executable; "" looks for it as a run would
 	Runs    string // folder of run directories; "" means "runs"
 
-	root    string                // of /proc and /sys, for tests
-	ports   *lock.Dir             // locks of devices; nil means those of this machine
-	maximum func() (uint64, bool) // of open files; nil means that of this process
+	root    string                                            // of /proc and /sys, for tests
+	ports   *lock.Dir                                         // locks of devices; nil means those of this machine
+	maximum func() (uint64, bool)                             // of open files; nil means that of this process
+	browser func(context.Context) (version string, err error) // nil starts the one that a run would
 }
 
 // Doctor checks whether this machine is fit to measure. Apart from an empty
 // file that it makes and removes in the folder of runs it changes nothing. It
-// takes less than a second.
+// takes less than a second, and as long as a browser takes to start.
 func Doctor(ctx context.Context, opts DoctorOptions) []Check {
 	if opts.Runs == "" {
 		opts.Runs = "runs"
@@ -61,9 +64,13 @@ func Doctor(ctx context.Context, opts DoctorOptions) []Check {
 	if opts.maximum == nil {
 		opts.maximum = fileLimit
 	}
+	if opts.browser == nil {
+		opts.browser = startBrowser
+	}
+	chromium := func(o DoctorOptions) []Check { return chromium(ctx, o) }
 	var out []Check
 	for _, check := range []func(DoctorOptions) []Check{
-		bridged, runs, locks, space, memory, files, loopback, cores, loadCheck, clock, governor, terminals, serialPorts, deviceLocks, meddlers, latencyTimers,
+		bridged, runs, locks, space, memory, files, loopback, cores, loadCheck, clock, governor, terminals, serialPorts, deviceLocks, meddlers, latencyTimers, chromium,
 	} {
 		if ctx.Err() != nil {
 			break
@@ -79,6 +86,27 @@ func bridged(opts DoctorOptions) []Check {
 		return []Check{{"bridged", Bad, "the bridge that is certified by default was not found", "make build"}}
 	}
 	return []Check{{"bridged", OK, path, ""}}
+}
+
+// chromium checks that pages of systems can be opened.
+func chromium(ctx context.Context, opts DoctorOptions) []Check {
+	version, err := opts.browser(ctx)
+	if err != nil {
+		mend := "start it by hand, and see what it says"
+		if errors.Is(err, browser.ErrNone) {
+			mend = browser.Advice + ", and let it have a sandbox: user namespaces, or root"
+		}
+		return []Check{{"chromium", Warn, fmt.Sprintf("no system with a page of its own (viewer.page, and bridged has one) can be certified here: %v", err), mend}}
+	}
+	return []Check{{"chromium", OK, version + " can be started", ""}}
+}
+
+func startBrowser(ctx context.Context) (string, error) {
+	b, err := browser.Start(ctx, browser.Options{})
+	if err != nil {
+		return "", err
+	}
+	return b.Version(), b.Close()
 }
 
 // runs checks that a run directory could be made.

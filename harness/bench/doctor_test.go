@@ -14,6 +14,7 @@ import (
 
 	"plumbline/devices/lock"
 	"plumbline/devices/usbtree"
+	"plumbline/harness/browser"
 )
 
 func put(t *testing.T, root, path, text string) {
@@ -35,13 +36,17 @@ func find(checks []Check, name string) Check {
 	return checks[i]
 }
 
+func noBrowser(context.Context) (string, error) {
+	return "", fmt.Errorf("browser: %w: none", browser.ErrNone)
+}
+
 func TestDoctorOnThisMachine(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "bridged")
 	put(t, dir, "bridged", "#!/bin/sh\n")
 	runs := filepath.Join(dir, "not", "yet", "there")
-	checks := Doctor(t.Context(), DoctorOptions{Bridged: binary, Runs: runs})
-	for _, name := range []string{"bridged", "run directories", "disk", "memory", "open files", "loopback", "processors", "load", "clock", "frequency scaling", "pseudo terminals", "serial ports"} {
+	checks := Doctor(t.Context(), DoctorOptions{Bridged: binary, Runs: runs, browser: func(context.Context) (string, error) { return "Chrome/1", nil }})
+	for _, name := range []string{"bridged", "run directories", "disk", "memory", "open files", "loopback", "processors", "load", "clock", "frequency scaling", "pseudo terminals", "serial ports", "chromium"} {
 		if c := find(checks, name); c.Status == "" || c.Detail == "" {
 			t.Errorf("%s is %+v", name, c)
 		}
@@ -73,8 +78,8 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	put(t, root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n")
 	put(t, root, "sys/bus/usb-serial/devices/ttyUSB0/latency_timer", "16\n")
 	put(t, root, "sys/bus/usb-serial/devices/ttyUSB1/latency_timer", "1\n")
-	checks := Doctor(t.Context(), DoctorOptions{Bridged: "/nonexistent", Runs: root, root: root})
-	for name, want := range map[string]Status{"ModemManager": Warn, "brltty": Warn, "frequency scaling": Warn, "latency timer": Warn, "bridged": Bad} {
+	checks := Doctor(t.Context(), DoctorOptions{Bridged: "/nonexistent", Runs: root, browser: noBrowser, root: root})
+	for name, want := range map[string]Status{"ModemManager": Warn, "brltty": Warn, "chromium": Warn, "frequency scaling": Warn, "latency timer": Warn, "bridged": Bad} {
 		if c := find(checks, name); c.Status != want || c.Mend == "" {
 			t.Errorf("%s is %+v", name, c)
 		}
@@ -113,7 +118,7 @@ func TestDoctorFindsBusyPortsAndLocks(t *testing.T) {
 	}
 	const stale = "locks/usb%3A0403%3A6001%3AOLD.lock"
 	put(t, root, stale, `{"name":"usb:0403:6001:OLD","owner":"plumbline","pid":4242,"host":"h","purpose":"device gps of a run"}`)
-	checks := Doctor(t.Context(), DoctorOptions{Bridged: "/nonexistent", Runs: root, root: root, ports: &lock.Dir{Path: filepath.Join(root, "locks")}})
+	checks := Doctor(t.Context(), DoctorOptions{Bridged: "/nonexistent", Runs: root, browser: noBrowser, root: root, ports: &lock.Dir{Path: filepath.Join(root, "locks")}})
 	mends := map[string]string{}
 	for _, c := range checks {
 		if c.Name == "serial port" || c.Name == "device lock" {

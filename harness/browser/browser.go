@@ -89,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Browser, error) {
 	if err != nil {
 		b.end()
 		if sandboxless(err.Error()) {
-			return nil, fmt.Errorf("browser: %w: %s finds no sandbox on this machine: allow user namespaces, or run as root", ErrNone, path)
+			return nil, fmt.Errorf("browser: %w: %s finds no sandbox on this machine: allow Chromium user namespaces, or run as root", ErrNone, path)
 		}
 		return nil, fmt.Errorf("browser: start %s: %w", path, err)
 	}

@@ -15,12 +15,13 @@ const (
 	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
 	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process and a page under ops tells its time
 	CapPage      = "page"         // it has a page of its own, which a browser can open
+	CapCookie    = "page-cookie"  // its page knows people by a cookie, on this machine, and a script can speak what its viewers speak: a page of somebody else can try what that cookie opens
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
 func Derived() []string {
-	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapLogs}
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapCookie, CapLogs}
 }
 
 // All returns what the descriptor claims and what follows from it.
@@ -31,6 +32,7 @@ func (d *Descriptor) All() []string {
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
 		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && fault.NoClockStep() == nil),
 		CapPage:      d.Viewer.Page.URL != "",
+		CapCookie:    d.Viewer.NoIntrusion() == "",
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

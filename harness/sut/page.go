@@ -3,6 +3,7 @@ package sut
 import (
 	"crypto/tls"
 	"encoding/json"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -87,6 +88,26 @@ func (d *Descriptor) checkPage(fault faultFunc) error {
 		return fault(at("signIn"), "needs a token, and the descriptor does not say how to make one: fill in auth.jwt")
 	}
 	return nil
+}
+
+// NoIntrusion says why no page of another origin can try what the cookies of the
+// system's own page open, "" when one can.
+func (v Viewer) NoIntrusion() string {
+	u, err := url.Parse(templates.ReplaceAllString(v.Page.URL, "1")) // a port to be, or what does not matter here
+	switch {
+	case v.Page.SignIn == (SignIn{}):
+		return "the page knows people by no cookie"
+	case v.Protocol == "mqtt":
+		return "the harness has no script that speaks MQTT"
+	case err != nil || !loopback(u.Hostname()):
+		return "the page is not on this machine, so that no other origin of its host can be served"
+	}
+	return ""
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // web reports whether it is an address that a browser opens.

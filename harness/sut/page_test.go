@@ -57,7 +57,29 @@ func TestPagesAreFilledIn(t *testing.T) {
 		t.Errorf("page %+v, %v", d.Viewer.Page, err)
 	}
 	d.Viewer.Page = Page{}
-	if d.Has(CapPage) {
+	if d.Has(CapPage) || d.Has(CapCookie) {
 		t.Error("a system without a page has one")
+	}
+}
+
+// Whether strangers can try a page's cookie follows from where the page is, how it
+// knows people and what its viewers speak.
+func TestWhoseCookieCanBeTried(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Viewer)
+		want   string
+	}{
+		"bridged":            {func(*Viewer) {}, ""},
+		"over plain HTTP":    {func(v *Viewer) { v.Page.URL = "http://localhost:{{port:viewers}}/#{{filter}}" }, ""},
+		"IPv6":               {func(v *Viewer) { v.Page.URL = "https://[::1]:8443/" }, ""},
+		"a token after #":    {func(v *Viewer) { v.Page.SignIn = SignIn{} }, "no cookie"},
+		"viewers of MQTT":    {func(v *Viewer) { v.Protocol = "mqtt" }, "MQTT"},
+		"on another machine": {func(v *Viewer) { v.Page.URL = "https://bridge.example/?filter={{filter}}" }, "not on this machine"},
+	} {
+		d := Default()
+		c.change(&d.Viewer)
+		if why := d.Viewer.NoIntrusion(); (why == "") != (c.want == "") || !strings.Contains(why, c.want) || d.Has(CapCookie) != (c.want == "") {
+			t.Errorf("%s: %q, capability %v", name, why, d.Has(CapCookie))
+		}
 	}
 }
