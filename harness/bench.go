@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -84,6 +85,7 @@ type Bench struct {
 	agents   []string         // their folders, below dir
 	browser  *browser.Browser // nil until a page is opened
 	foreign  *foreignSite     // beside the browser: somebody else's
+	cookies  []*http.Cookie   // by which the browser is known to its last page
 	pages    []string         // their folders, below dir
 	log      *slog.Logger
 	before   []accepted // per viewer: what the broker had when it was opened

@@ -74,6 +74,7 @@ func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, err
 	if cfg.URL, cfg.Cookies, err = b.signIn(limited, plan); err != nil {
 		return nil, b.dark(ctx, plan.Name, err)
 	}
+	b.cookies = cfg.Cookies
 	p, err := b.browser.Open(limited, cfg)
 	if err != nil {
 		return nil, b.dark(ctx, plan.Name, err)
@@ -113,10 +114,12 @@ func (b *Bench) startBrowser(ctx context.Context) error {
 		return fmt.Errorf("harness: address of the page: %w", err)
 	}
 	if agent.IsLoopback(u.Hostname()) { // elsewhere nobody could reach it
-		if b.foreign, err = openForeign(u.Hostname()); err != nil {
+		if b.foreign, err = openForeign(u); err != nil {
 			return fmt.Errorf("%w: %w", ErrBench, err)
 		}
-		pins = append(pins, b.foreign.pin)
+		if b.foreign.pin != "" {
+			pins = append(pins, b.foreign.pin)
+		}
 	}
 	b.browser, err = browser.Start(ctx, browser.Options{Trust: pins, Log: b.log})
 	return err

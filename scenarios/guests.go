@@ -10,8 +10,8 @@ package scenarios
 //     devices publish.
 //  2. From a page of another origin in the same browser, on the same host, so that
 //     every cookie goes along, do what the page does: open the viewers' address and
-//     ask for everything. From the page itself the same must work, else the attack
-//     shows nothing.
+//     ask for everything. From the page itself the same must work, and the cookies must
+//     come to a third origin of the host, else the attack shows nothing.
 //  3. Publish payloads, and under topics, that are markup and scripts to whoever writes
 //     them into a page as they come. None may run and none may become an element; the
 //     page must have shown some of it as text.
@@ -45,15 +45,16 @@ var _ = spec.Describe("Guests of the page", func(s *spec.Suite) {
 
 // guestFacts is what strangers got, and what became of markup.
 type guestFacts struct {
-	Absent  string   `json:"absent"`         // why no page was opened
-	Dark    string   `json:"dark,omitempty"` // why it shows nothing
-	NoWay   string   `json:"no_way"`         // why the attack cannot be made, "" when it was
-	Own     string   `json:"own"`            // what the attack got from the page itself
-	Foreign string   `json:"foreign"`        // and from another origin
-	Sent    int      `json:"sent"`           // pieces of markup that were published
-	Shown   bool     `json:"shown"`          // some of it stands on the page as text
-	Became  []string `json:"became"`         // what it became beside that
-	Page    string   `json:"page_now"`       // whether the page still is what it was: its readings go on
+	Absent   string   `json:"absent"`             // why no page was opened
+	Dark     string   `json:"dark,omitempty"`     // why it shows nothing
+	NoWay    string   `json:"no_way"`             // why the attack cannot be made, "" when it was
+	Own      string   `json:"own"`                // what the attack got from the page itself
+	Foreign  string   `json:"foreign"`            // and from another origin
+	Withheld []string `json:"withheld,omitempty"` // cookies that the browser did not hand over there
+	Sent     int      `json:"sent"`               // pieces of markup that were published
+	Shown    bool     `json:"shown"`              // some of it stands on the page as text
+	Became   []string `json:"became"`             // what it became beside that
+	Page     string   `json:"page_now"`           // whether the page still is what it was: its readings go on
 }
 
 func driveGuests(ctx context.Context, t *spec.Trial) {
@@ -91,7 +92,7 @@ func intrude(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Pa
 	if facts.Own, err = p.Text(ctx, attack); err != nil {
 		return err
 	}
-	facts.Foreign, err = b.Elsewhere(ctx, attack)
+	facts.Foreign, facts.Withheld, err = b.Elsewhere(ctx, attack)
 	return err
 }
 
@@ -273,6 +274,12 @@ func judgeIntrusion(c *spec.Case, facts guestFacts) {
 		unmet = append(unmet, stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a viewer protocol that the page's own cookies open",
 			Detail: "the same script gets nothing from the page's own origin either",
+		})
+	}
+	if len(facts.Withheld) > 0 {
+		unmet = append(unmet, stats.Gate{
+			Reason: reports.ReasonSamples, Cure: "cookies that a browser sends from any page of the same site",
+			Detail: fmt.Sprintf("the browser handed over no cookie %s to another origin of the host, so that the attack was made by nobody", strings.Join(facts.Withheld, ", ")),
 		})
 	}
 	c.Judge(oracle.JudgeDeterministic(c.Requirement(id), oracle.DeterministicInput{
