@@ -152,7 +152,7 @@ func listShown(ctx context.Context, dir string, signer Signer, out *Issued, run 
 	if out.Certificate == nil || changed == "" {
 		return s, nil
 	}
-	out.Certificate, out.Why = nil, fmt.Sprintf("evidence %q changed after it was judged", changed)
+	out.Certificate, out.Why = nil, fmt.Sprintf("evidence %q changed after it was judged; run again, and let nothing write into the run directory", changed)
 	if err := tellUncertified(dir, out, run); err != nil {
 		return nil, err
 	}
@@ -167,6 +167,38 @@ func tellUncertified(dir string, out *Issued, run *reports.Run) error {
 	}
 	run.Uncertified = out.Why
 	return render.All(dir, run)
+}
+
+// Withdraw takes back what says that a run is certified, when it earned a certificate and
+// could not be sealed: the certificate goes, and every form of the report is written
+// again with the reason. It is for the reports of a seal that failed, on whatever disk:
+// forms go before new ones are written, which makes room, and a summary that cannot be
+// written anew goes, too. Of a run that earned none there is nothing to take back.
+func Withdraw(dir, why string, run *reports.Run) error {
+	if !run.Earned() {
+		return nil
+	}
+	if run.Uncertified == "" {
+		run.Uncertified = why
+	}
+	err := removeFiles(dir, CertificateFile, CertificateBundle, render.CertificateFile, ListingFile, ListingSchemaFile,
+		render.BadgeFile, render.HTMLFile, render.MarkdownFile, render.TextFile, render.JUnitFile, render.CTRFFile, render.MetricsFile)
+	if failed := render.All(dir, run); failed != nil {
+		err = errors.Join(err, failed)
+		if old, lerr := render.Load(dir); lerr == nil && old.Certified() {
+			err = errors.Join(err, removeFiles(dir, summaryFile))
+		}
+	}
+	return err
+}
+
+func removeFiles(dir string, names ...string) (err error) {
+	for _, name := range names {
+		if e := os.Remove(filepath.Join(dir, name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("seal: %w", e))
+		}
+	}
+	return err
 }
 
 // changedEvidence names the first file that the run calls evidence and that is
@@ -202,7 +234,7 @@ func certify(records []KeyRecord, run *reports.Run, issue reports.Issue) (*repor
 	}
 	for _, r := range records {
 		if reason, detail := r.Refuse(ForCertificates, issue.Issued); reason != "" {
-			return nil, string(reason) + ": " + detail, nil
+			return nil, string(reason) + ": " + detail + "; run again with a key that may sign certificates: sealing this run again gives none", nil
 		}
 	}
 	return c, "", err

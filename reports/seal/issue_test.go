@@ -317,7 +317,7 @@ func TestSignerIsChecked(t *testing.T) {
 	}
 	l.rig(t, epoch, epoch.AddDate(1, 0, 0), ForReports)
 	out, err := Issue(t.Context(), dir, l.signer, terms(), run)
-	if err != nil || out.Certificate != nil || !strings.Contains(out.Why, "wrong purpose") {
+	if err != nil || out.Certificate != nil || !strings.Contains(out.Why, "wrong purpose") || !strings.Contains(out.Why, "run again with a key") {
 		t.Errorf("a key for reports: %+v, %v", out, err)
 	}
 	// No form of the report calls it certified then, and all that is signed agrees.

@@ -114,7 +114,8 @@ func hold(opts Options, id string) (*bench.RunDir, error) {
 	return held, nil
 }
 
-// write renders and seals the run.
+// write renders and seals the run. One that earned a certificate and was not sealed has
+// no report that calls it certified.
 func write(ctx context.Context, dir string, signer seal.Signer, opts Options, run *reports.Run) (*seal.Issued, error) {
 	if err := run.Validate(); err != nil {
 		return nil, exit.With(reports.ExitFault, fmt.Errorf("the run contradicts itself: %w", err), "this is a defect of plumbline; please report it with the run directory")
@@ -122,23 +123,30 @@ func write(ctx context.Context, dir string, signer seal.Signer, opts Options, ru
 	if err := writeEnvironment(dir, run.Environment); err != nil {
 		return nil, WriteError(dir, err)
 	}
-	if err := render.All(dir, run); err != nil {
-		return nil, WriteError(dir, err)
-	}
 	terms := seal.Terms{Issued: opts.Now(), Customer: opts.Customer, Authoriser: opts.Authoriser}
 	if opts.Method != nil {
 		terms.Method = opts.Method(dir)
 	}
-	if err := signer.Check(ctx, terms.Issued); err != nil { // it was good when the run began
-		return nil, exit.Usage(fmt.Errorf("the reports are written, but not signed: %w", err),
+	ended := signer.Check(ctx, terms.Issued) // it was good when the run began
+	if ended != nil && run.Earned() {
+		run.Uncertified = unsigned + ended.Error()
+	}
+	if err := render.All(dir, run); err != nil {
+		return nil, WriteError(dir, errors.Join(err, seal.Withdraw(dir, unsigned+err.Error(), run)))
+	}
+	if ended != nil {
+		return nil, exit.Usage(fmt.Errorf("the reports are written, but not signed: %w", ended),
 			"plumbline key list shows the keys; plumbline key rotate makes one that is good for longer than the run, then run again")
 	}
 	issued, err := seal.Issue(ctx, dir, signer, terms, run)
 	if err != nil {
-		return nil, WriteError(dir, err)
+		return nil, WriteError(dir, errors.Join(err, seal.Withdraw(dir, unsigned+err.Error(), run)))
 	}
 	return issued, nil
 }
+
+// unsigned begins the reason why a run that earned a certificate has none.
+const unsigned = "not signed; run again once this is mended: "
 
 // EnvironmentFile describes the machine, apart from the summary for tools that
 // compare machines.

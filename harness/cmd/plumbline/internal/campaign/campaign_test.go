@@ -165,29 +165,118 @@ func TestUsersPaths(t *testing.T) {
 }
 
 // TestAKeyThatEndsDuringTheRun: what was measured is written down, and the error is
-// about the key, not about the folder.
+// about the key, not about the folder. A run that would have been certified is not.
 func TestAKeyThatEndsDuringTheRun(t *testing.T) {
-	opts := options(t)
-	now := opts.Now()
-	opts.Now = func() time.Time { return now }
-	opts.Key = filepath.Join(t.TempDir(), "keys")
-	request := keystore.Request{Holder: "Example Laboratory", Purposes: []seal.Purpose{seal.ForReports}, Life: time.Hour}
-	if _, err := keystore.Open(opts.Key, "", opts.Now).New(t.Context(), request); err != nil {
-		t.Fatal(err)
+	for name, engineOf := range map[string]func(string) *reports.Run{"ordinary": passing, "certifying": certifying} {
+		opts := options(t)
+		now := opts.Now()
+		opts.Now = func() time.Time { return now }
+		opts.Key = filepath.Join(t.TempDir(), "keys")
+		request := keystore.Request{Holder: "Example Laboratory", Purposes: []seal.Purpose{seal.ForReports, seal.ForCertificates}, Life: time.Hour}
+		if _, err := keystore.Open(opts.Key, "", opts.Now).New(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		dir := ""
+		_, err := Run(t.Context(), opts, func(ctx context.Context, at, id string) (*reports.Run, error) {
+			dir, now = at, now.Add(2*time.Hour)
+			return engine(engineOf, nil)(ctx, at, id)
+		})
+		if exit.Code(err) != reports.ExitUsage || !strings.Contains(err.Error(), "not signed") || !strings.Contains(err.Error(), "expired") || !strings.Contains(exit.Mend(err), "key rotate") {
+			t.Errorf("%s: %v with code %d; mend %q", name, err, exit.Code(err), exit.Mend(err))
+		}
+		run, err := render.Load(dir)
+		if err != nil || run.Overall != reports.Pass {
+			t.Fatalf("%s: what was measured: %v", name, err)
+		}
+		if run.Earned() {
+			notCertified(t, dir, "expired")
+		}
+		if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: it is sealed all the same: %v", name, err)
+		}
 	}
-	dir := ""
-	_, err := Run(t.Context(), opts, func(ctx context.Context, at, id string) (*reports.Run, error) {
-		dir, now = at, now.Add(2*time.Hour)
-		return engine(passing, nil)(ctx, at, id)
-	})
-	if exit.Code(err) != reports.ExitUsage || !strings.Contains(err.Error(), "not signed") || !strings.Contains(err.Error(), "expired") || !strings.Contains(exit.Mend(err), "key rotate") {
-		t.Errorf("%v with code %d; mend %q", err, exit.Code(err), exit.Mend(err))
+}
+
+// certifying is a run that earns a certificate.
+func certifying(id string) *reports.Run {
+	run := passing(id)
+	run.Certifying = true
+	return run
+}
+
+// notCertified fails when any form of the report in dir calls its run certified, or
+// the summary does not say why it is not.
+func notCertified(t *testing.T, dir, why string) {
+	t.Helper()
+	run, err := render.Load(dir)
+	if err != nil || !run.Earned() || run.Certified() || !strings.Contains(run.Uncertified, why) || !strings.Contains(run.Uncertified, "run again") {
+		t.Errorf("the summary: %v, want a run that lacks its certificate for %q: %q", err, why, run.Uncertified)
+		return
 	}
-	if run, err := render.Load(dir); err != nil || run.Overall != reports.Pass {
-		t.Errorf("what was measured: %v", err)
+	for _, form := range []struct{ name, want string }{
+		{render.BadgeFile, ": PASS, not certified<"}, {render.HTMLFile, "without a certificate"}, {render.TextFile, "without a certificate"}, {render.MarkdownFile, "without a certificate"},
+	} {
+		if text, err := os.ReadFile(filepath.Join(dir, form.name)); err != nil || !strings.Contains(string(text), form.want) {
+			t.Errorf("%s does not say %q (%v): %.3000s", form.name, form.want, err, text)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, seal.EnvelopeFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("it is sealed all the same: %v", err)
+	for _, name := range []string{render.CertificateFile, seal.CertificateFile, seal.CertificateBundle, seal.ListingFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+}
+
+// TestASealThatFailsCertifiesNothing: wherever writing ends, no form of the report calls
+// the run certified.
+func TestASealThatFailsCertifiesNothing(t *testing.T) {
+	for _, blocked := range []string{
+		seal.PublicKeyFile,   // the first file that a seal writes
+		seal.CertificateFile, // written when the page of the certificate lies there
+		seal.EnvelopeFile,    // the last
+	} {
+		dir := ""
+		_, err := Run(t.Context(), options(t), func(ctx context.Context, at, id string) (*reports.Run, error) {
+			dir = at
+			if err := os.MkdirAll(filepath.Join(at, blocked, "in the way"), 0o755); err != nil {
+				return nil, err
+			}
+			return engine(certifying, nil)(ctx, at, id)
+		})
+		if err == nil || !strings.Contains(err.Error(), blocked) {
+			t.Errorf("%s in the way: %v", blocked, err)
+			continue
+		}
+		if blocked == seal.CertificateFile { // what is in the way cannot be removed
+			if err := os.RemoveAll(filepath.Join(dir, blocked)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		notCertified(t, dir, blocked)
+	}
+}
+
+// TestReportsThatFailCertifyNothing: one form that cannot be written takes the word from
+// all others.
+func TestReportsThatFailCertifyNothing(t *testing.T) {
+	for _, blocked := range []string{render.JUnitFile, render.MetricsFile} {
+		dir := ""
+		_, err := Run(t.Context(), options(t), func(ctx context.Context, at, id string) (*reports.Run, error) {
+			dir = at
+			if err := os.MkdirAll(filepath.Join(at, blocked, "in the way"), 0o755); err != nil {
+				return nil, err
+			}
+			return engine(certifying, nil)(ctx, at, id)
+		})
+		if err == nil || !strings.Contains(err.Error(), blocked) {
+			t.Errorf("%s in the way: %v", blocked, err)
+		}
+		if run, err := render.Load(dir); err != nil || run.Certified() {
+			t.Errorf("%s in the way: the summary is of a certified run: %v", blocked, err)
+		}
+		if badge, err := os.ReadFile(filepath.Join(dir, render.BadgeFile)); err == nil && !strings.Contains(string(badge), "not certified<") {
+			t.Errorf("%s in the way: the badge says %s", blocked, badge)
+		}
 	}
 }
 
