@@ -75,7 +75,7 @@ func keyError(err error) error {
 	case errors.Is(err, keystore.ErrUnknown):
 		return exit.Usage(err, "plumbline key list shows all")
 	case errors.Is(err, keystore.ErrBusy):
-		return exit.Usage(err, "wait for the other command")
+		return exit.Usage(err, "wait for the other command; when none runs, do as the message says")
 	default:
 		return exit.Usage(err, "plumbline key --help says how keys are kept")
 	}

@@ -209,7 +209,7 @@ func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.Ke
 	path := filepath.Join(s.dir, seal.KeysFile)
 	next, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: a key list is for others to read
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%w: %s.new is there; when none runs, one was interrupted and the file may be removed", ErrBusy, path)
+		return nil, s.busy(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
@@ -235,6 +235,17 @@ func (s *Store) change(ctx context.Context, mayMakeRoot bool, edit func(*seal.Ke
 		return made, fmt.Errorf("keystore: %w", err)
 	}
 	return made, next.Sync()
+}
+
+// busy says that the next list is in the making, or was when a command was interrupted;
+// before there is any list that was the first key, and its root vouches for nothing.
+func (s *Store) busy(path string) error {
+	err := fmt.Errorf("%w: %s.new is there; when none runs, one was interrupted and the file may be removed", ErrBusy, path)
+	if _, list := os.Stat(path); errors.Is(list, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; where no list of this root was ever published, begin anew: remove %s and %s, too, and make the first key again",
+			err, s.root, filepath.Join(s.dir, RootPublicFile))
+	}
+	return err
 }
 
 // next is the list as edit changes it, in its file form.

@@ -306,6 +306,31 @@ func TestAFirstKeyThatFailedLeavesNoRoot(t *testing.T) {
 	mustNew(t, s)
 }
 
+// TestAFirstKeyThatWasKilledCanBeBegunAnew: who does what the message says has a store.
+func TestAFirstKeyThatWasKilledCanBeBegunAnew(t *testing.T) {
+	s, _, dir := newStore(t)
+	root, public, next := filepath.Join(dir, RootFile), filepath.Join(dir, RootPublicFile), filepath.Join(dir, seal.KeysFile+".new")
+	mustNew(t, s)
+	if err := os.Rename(filepath.Join(dir, seal.KeysFile), next); err != nil { // the step before the last one
+		t.Fatal(err)
+	}
+	_, err := s.New(t.Context(), request())
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "begin anew") {
+		t.Fatalf("in the middle of the first key: %v", err)
+	}
+	for _, path := range []string{next, root, public} {
+		if !strings.Contains(err.Error(), path) {
+			t.Errorf("%v does not name %s", err, path)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if made := mustNew(t, s); !made.NewRoot {
+		t.Error("the root is the old one")
+	}
+}
+
 // TestRootElsewhere: the root's private key may lie on a medium of its own.
 func TestRootElsewhere(t *testing.T) {
 	c := &clock{now: epoch}
