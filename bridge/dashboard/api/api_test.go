@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -289,6 +290,22 @@ func TestRefusalsAreRecorded(t *testing.T) {
 	if strings.Count(log, "msg=refused") != 2 || !strings.Contains(log, "reason=method subject=anna tenant=a") || !strings.Contains(log, "reason=size") || strings.Contains(log, "hidden") {
 		t.Errorf("recorded: %s", log)
 	}
+}
+
+// TestABodyThatBreaksOffIsNotTooLarge: nor is it on record as one.
+func TestABodyThatBreaksOffIsNotTooLarge(t *testing.T) {
+	d := newDesk(t, nil)
+	for name, ends := range map[string]error{"broke off": io.ErrUnexpectedEOF, "too slow": os.ErrDeadlineExceeded} {
+		body := io.MultiReader(strings.NewReader(layout("a")), iotest.ErrReader(ends))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/api/v1/layouts/hall", body)
+		r.Header.Set("Authorization", "a/anna")
+		w := httptest.NewRecorder()
+		d.mux.ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "broke off") || d.log.Len() > 0 {
+			t.Errorf("%s: %d %s, recorded %s", name, w.Code, w.Body, d.log)
+		}
+	}
+	d.want(404, "GET", "/api/v1/layouts/hall", "")
 }
 
 func TestDiskThatFails(t *testing.T) {

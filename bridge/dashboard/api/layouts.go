@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -140,8 +141,12 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, id auth.Identity) 
 		return &refusal{http.StatusTooManyRequests, "rate", "too many changes of layouts: wait a second"}
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, layouts.MaxBytes))
-	if err != nil {
-		return &refusal{http.StatusRequestEntityTooLarge, "size", fmt.Sprintf("the layout is larger than %d bytes, or broke off", layouts.MaxBytes)}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &refusal{http.StatusRequestEntityTooLarge, "size", fmt.Sprintf("the layout is larger than %d bytes", layouts.MaxBytes)}
+	case err != nil: // with the connection, or its time to read
+		return bad("the body broke off, or took too long: send it again")
 	}
 	title, err := readTitle(text)
 	if err != nil {
