@@ -32,9 +32,10 @@ func newExport(s streams) *cobra.Command {
 		Example: "plumbline export reports/out/latest --to tables\nplumbline export reports/out/latest --format parquet --to tables\n" +
 			"plumbline export reports/out/latest --format codequality --to gl-code-quality-report.json --file my.sut.yaml",
 		Long: `csv and parquet write a file per table into the folder --to: requirements, results, measurements, findings, latencies,
-latency_buckets, timelines, faults, hops, integrity, devices, rasters, returns, resources, resource_faults; and of the
-recordings every record (records) and event (events). Column names say the unit; instants are on the clock of their bench. In CSV (RFC 4180, UTF-8) text is one line of
-visible characters, and what a spreadsheet would take for a formula, also behind a semicolon, begins with an apostrophe.
+latency_buckets, timelines, faults, hops, integrity, devices, rasters, returns, resources, resource_faults, approaches, claims; and of the recordings every
+record (records) and event (events). Column names say the unit; instants are on the clock of their bench. In CSV
+(RFC 4180, UTF-8) text is one line of visible characters, and what a spreadsheet would take for a formula, also behind a
+semicolon, begins with an apostrophe.
 
 codequality writes one file, what does not pass as issues at the top of --file, for artifacts:reports:codequality.
 

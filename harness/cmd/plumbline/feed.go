@@ -29,8 +29,8 @@ func newFeed(s streams) *cobra.Command {
 		Use: "feed SCENE…", Short: "Let the simulated devices of a scene talk, for the presets of the dashboard",
 		Example: "plumbline feed railway building --broker mqtt://127.0.0.1:1883",
 		Long: `Connects the devices of the scenes (` + strings.Join(feed.Scenes(), ", ") + `), each by a connection of its own with a last will, and lets them
-publish SITE/AREA/DEVICE/state as JSON and SITE/AREA/DEVICE/availability until it is interrupted. Commands that come to
-command/SITE/# are printed.`,
+publish SITE/AREA/DEVICE/state as JSON and SITE/AREA/DEVICE/availability until it is interrupted. What comes to
+command/#, of whatever site, is printed.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(args)
