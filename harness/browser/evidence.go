@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -89,7 +88,7 @@ const maxFile = 256 << 20
 func ReadEvidence(dir string) (Evidence, error) {
 	var e Evidence
 	path := filepath.Join(dir, evidenceFile)
-	text, err := bounded(path)
+	text, err := record.ReadPlain(path, maxFile)
 	if err != nil {
 		return e, fmt.Errorf("browser: evidence: %w", err)
 	}
@@ -114,7 +113,7 @@ func ReadClock(dir string) (*Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := bounded(filepath.Join(dir, clockFile))
+	text, err := record.ReadPlain(filepath.Join(dir, clockFile), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("browser: exchanges: %w", err)
 	}
@@ -159,17 +158,4 @@ func Load(dir string, log *record.Log) (*Map, error) {
 	}
 	part.Events = events
 	return m, record.Merge(log, part, clockPrefix+e.Name, m)
-}
-
-func bounded(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%q is no plain file", path)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%q has %d bytes; at most %d are read", path, info.Size(), maxFile)
-	}
-	return os.ReadFile(path)
 }
