@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Aggregate, Question } from "./history.ts";
+import { HistoryError, type Aggregate, type Question } from "./history.ts";
 import { Ring } from "./ring.ts";
 import { rng, seeds, soon, StoodEnv } from "./testkit.ts";
 import type { Mark } from "./types.ts";
@@ -27,6 +27,8 @@ class World {
   stored = 0; // entries that the sink has
   sent = 0; // entries that the feed has delivered or declared missing
   skipped = new Set<number>();
+  questions = 0;
+  fails: HistoryError | null = null;
   private readonly asked: (() => void)[] = []; // questions under way
 
   constructor(seed: number, ringSize: number) {
@@ -80,6 +82,8 @@ class World {
 
   /** load waits until step takes the question on: to a look at what is stored then, and to the answer. */
   private load(q: Question, signal: AbortSignal): Promise<Aggregate[]> {
+    this.questions++;
+    if (this.fails !== null) return Promise.reject(this.fails);
     return new Promise((resolve, reject) => {
       let answer: Aggregate | null = null;
       const asked = (): void => {
@@ -243,7 +247,7 @@ test("view: without history the ring alone is shown, and paused it stands still"
   assert.equal(view.joined, "none");
 });
 
-test("view: history that stays behind is said, and is not asked for ever", async () => {
+test("view: history that stays behind is said, asked seldom from then on, and joined when it has caught up", async () => {
   const w = new World(3, 100);
   w.view.follow(20e6, 200);
   w.append();
@@ -251,12 +255,49 @@ test("view: history that stays behind is said, and is not asked for ever", async
   w.stored = 1;
   w.deliver(2, false);
   w.feed.chainFrom = w.entries[1]!.offset;
-  for (let i = 0; i < 100; i++) {
-    w.env.advance(1000);
-    w.step(true);
-    await soon();
-  }
+  const run = async (seconds: number): Promise<void> => {
+    for (let i = 0; i < seconds; i++) {
+      w.env.advance(1000);
+      w.step(true);
+      await soon();
+    }
+  };
+  await run(100);
   assert.equal(w.view.joined, "failed");
   assert.match(w.view.note, /history is behind the present/);
+  const before = w.questions;
+  await run(600);
+  assert.ok(w.questions - before >= 1 && w.questions - before <= 10, `${w.questions - before} questions in ten minutes`);
+  w.stored = 2;
+  await run(900);
+  assert.deepEqual([w.view.joined, w.view.note], ["joined", ""]);
   assert.deepEqual(w.env.waiting, { frames: 0, timers: 0 });
+});
+
+test("view: history that fails is asked again, and one that refuses is not", async () => {
+  const rows: [status: number, again: boolean][] = [[0, true], [200, true], [429, true], [503, true], [404, true], [400, false], [403, false]];
+  for (const [status, again] of rows) {
+    const w = new World(4, 100);
+    w.fails = new HistoryError("history: no", status);
+    w.append();
+    w.deliver(1, false);
+    w.stored = 1;
+    w.view.follow(20e6, 200);
+    await soon();
+    assert.deepEqual([w.view.joined, w.view.note], ["failed", "history: no"], `status ${status}`);
+    w.fails = null;
+    for (let i = 0; i < 100; i++) {
+      w.env.advance(1000);
+      w.step(true);
+      await soon();
+    }
+    assert.equal(w.view.joined, again ? "joined" : "failed", `status ${status}`);
+    assert.deepEqual(w.env.waiting, { frames: 0, timers: 0 }, `status ${status}`);
+    w.fails = new HistoryError("history: no", status);
+    w.view.rejoin();
+    w.env.advance(1000);
+    await soon();
+    w.view.close();
+    assert.deepEqual(w.env.waiting, { frames: 0, timers: 0 }, `status ${status}: closed`);
+  }
 });

@@ -35,6 +35,8 @@ interface Covered {
 
 /** How often history is asked again while it is not as far as the live chain's beginning: a sink lags by some time. */
 const againMs = [250, 500, 1000, 2000, 4000, 8000, 8000, 8000];
+/** How often it is asked once that has failed: a wall hangs for months, and history comes back. */
+const laterMs = [60_000, 120_000, 300_000];
 
 /**
  * View joins the two so that each reading counts once. A point from the ring is in an answer of history exactly when its journal
@@ -61,6 +63,7 @@ export class View {
   private healedUs = -Infinity; // gap marks that began before were asked of history
   private asked: AbortController | null = null;
   private attempt = 0;
+  private later = 0; // questions since it failed
   private timer = 0;
   private closed = false;
 
@@ -117,6 +120,7 @@ export class View {
   rejoin(): void {
     if (this.history === null || this.closed) return;
     this.attempt = 0;
+    this.later = 0;
     this.again();
   }
 
@@ -150,6 +154,7 @@ export class View {
     this.covered = [];
     this.gaps = [];
     this.attempt = 0;
+    this.later = 0;
     this.fineFromUs = -Infinity;
     this.joined = this.history === null ? "none" : "loading";
     this.note = "";
@@ -180,7 +185,7 @@ export class View {
     if (!this.source.clockKnown() && this.attempt < againMs.length) return this.again(); // what is now is not known yet
     const mine = new AbortController();
     this.asked = mine;
-    if (this.joined === "failed") this.joined = "loading";
+    if (this.joined === "failed" && this.later === 0) this.joined = "loading";
     const { fromUs, toUs } = this.window();
     const stepUs = this.band.stepUs;
     const askedUs = this.source.nowUs();
@@ -218,6 +223,7 @@ export class View {
     this.rebuild(answers);
     if (isWhole) {
       this.joined = "joined";
+      this.later = 0;
       this.healedUs = askedUs;
       this.note = answers.length > 1 ? "older values are means of longer steps" : "";
       return this.onChange();
@@ -231,6 +237,7 @@ export class View {
     if (this.attempt < againMs.length) return this.again();
     this.joined = "failed";
     this.note = "history is behind the present: a stretch between them is missing here";
+    this.askLater();
     this.onChange();
   }
 
@@ -252,10 +259,18 @@ export class View {
     this.timer = this.env.after(ms, () => void this.load());
   }
 
+  private askLater(): void {
+    const ms = (laterMs[Math.min(this.later++, laterMs.length - 1)] as number) * (0.5 + this.env.random());
+    this.env.cancel(this.timer);
+    this.timer = this.env.after(ms, () => void this.load());
+  }
+
   private fail(err: unknown): void {
     this.asked = null;
     this.joined = "failed";
     this.note = err instanceof Error ? err.message : String(err);
+    // A refusal stands until the page is another; all else may pass.
+    if (!(err instanceof HistoryError && (err.status === 400 || err.status === 403))) this.askLater();
     this.onChange();
   }
 
