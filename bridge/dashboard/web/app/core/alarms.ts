@@ -1,12 +1,15 @@
 // The alarm list: what stands, what was latched, what has ended. It lives in this tab and begins empty: an acknowledgement of
 // yesterday must not hide what came in the night.
 
+import type { Judge } from "./judge.ts";
 import type { Level, Quality } from "./types.ts";
 
 /** Ended alarms that are kept. */
 const historyMost = 500;
 /** Alarms that may stand at once; more are counted. */
 const activeMost = 5000;
+/** How long a closed source waits for the next one of its key: a page that is drawn anew closes all, and watches them again at once. */
+const keepMs = 10_000;
 
 export interface Alarm {
   readonly id: string;
@@ -46,9 +49,9 @@ export class AlarmSource {
   private worstRank = -1;
   private readonly list: Alarms;
   private readonly topic: string;
-  private readonly title: string;
+  private title: string;
   private readonly latch: boolean;
-  private readonly quality: () => Quality;
+  private quality: () => Quality;
 
   constructor(list: Alarms, o: { topic: string; title: string; latch: boolean; quality: () => Quality }) {
     this.list = list;
@@ -104,11 +107,27 @@ export class AlarmSource {
     if (!a.latched) this.alarm = null;
   }
 
-  /** close takes the alarm off the list: nobody watches it any more. */
-  close(): void {
-    if (this.alarm !== null) this.list.forget(this.alarm);
-    this.alarm = null;
+  /** resume goes on for another item of the same key. */
+  resume(title: string, quality: () => Quality): void {
+    this.title = title;
+    this.quality = quality;
+    if (this.alarm === null || this.alarm.title === title) return;
+    this.alarm.title = title;
+    this.list.touch();
   }
+
+  /** close ends the alarm: nobody watches it any more. A latched one waits for its acknowledgement all the same. */
+  close(timeUs: number): void {
+    const a = this.alarm;
+    if (a?.standing === true) a.text += "; no longer watched";
+    this.end(timeUs);
+  }
+}
+
+/** Kept is what a closed item leaves to the next of its key. */
+export interface Kept {
+  readonly source: AlarmSource;
+  readonly judge: Judge | null;
 }
 
 /** Alarms is the list. Listeners are told by the given function, at most once a frame. */
@@ -116,6 +135,7 @@ export class Alarms {
   private readonly standing = new Map<string, Mutable<Alarm>>();
   private readonly ended: Mutable<Alarm>[] = [];
   private readonly listeners = new Set<() => void>();
+  private readonly kept = new Map<string, (Kept & { readonly untilMs: number })[]>();
   private readonly announce: () => void;
   private sorted: readonly Alarm[] | null = null;
   private next = 1;
@@ -183,7 +203,27 @@ export class Alarms {
     this.touch();
   }
 
-  forget(a: Alarm): void {
-    if (this.standing.delete(a.id)) this.touch();
+  /** keep holds what a closed item leaves, for a short while. */
+  keep(key: string, k: Kept, nowMs: number): void {
+    const before = this.kept.get(key) ?? [];
+    this.kept.set(key, [...before, { ...k, untilMs: nowMs + keepMs }]);
+  }
+
+  /** reclaim is what the first closed item of this key has left; null: nothing. */
+  reclaim(key: string): Kept | null {
+    const all = this.kept.get(key);
+    const first = all?.shift() ?? null;
+    if (all?.length === 0) this.kept.delete(key);
+    return first;
+  }
+
+  /** sweep ends what nobody has reclaimed. */
+  sweep(nowMs: number, nowUs: number): void {
+    for (const [key, all] of this.kept) {
+      for (const k of all) if (k.untilMs <= nowMs) k.source.close(nowUs);
+      const left = all.filter((k) => k.untilMs > nowMs);
+      if (left.length > 0) this.kept.set(key, left);
+      else this.kept.delete(key);
+    }
   }
 }

@@ -63,6 +63,8 @@ export interface Shared {
   readonly staleUs: number | null;
   /** Each message is to be looked into when it comes. */
   readonly eager: boolean;
+  /** Items of one key judge the same number of a topic in the same way. */
+  readonly key: string;
   touched(item: Item): void;
 }
 
@@ -108,10 +110,17 @@ export class Item implements Sink {
     this.shared = shared;
     this.host = host;
     const o = shared.o;
-    this.judge = o.limits === undefined ? null : new Judge(o.limits);
     const raises = (o.limits !== undefined || o.states !== undefined) && o.alarms !== false;
-    this.alarm = raises ? new AlarmSource(host.alarms, { topic: source.name, title, latch: o.limits?.latch === true, quality: () => this.quality().quality }) : null;
+    const kept = raises ? host.alarms.reclaim(this.key) : null;
+    const quality = (): Quality => this.quality().quality;
+    kept?.source.resume(title, quality);
+    this.judge = kept?.judge ?? (o.limits === undefined ? null : new Judge(o.limits));
+    this.alarm = raises ? (kept?.source ?? new AlarmSource(host.alarms, { topic: source.name, title, latch: o.limits?.latch === true, quality })) : null;
     if (source.payload !== null) this.take(source, false);
+  }
+
+  private get key(): string {
+    return `${this.shared.key} ${this.topic}`;
   }
 
   /** track begins to hold points, so many at most: not of all topics of a filter, of those that are drawn. */
@@ -328,11 +337,11 @@ export class Item implements Sink {
     return out;
   }
 
-  /** close lets go of the topic. */
+  /** close lets go of the topic; what it has judged waits for a while for the next item of its key. */
   close(): void {
     const at = this.source.sinks.indexOf(this);
     if (at >= 0) this.source.sinks.splice(at, 1);
     this.series?.close();
-    this.alarm?.close();
+    if (this.alarm !== null) this.host.alarms.keep(this.key, { source: this.alarm, judge: this.judge }, this.host.env.now());
   }
 }

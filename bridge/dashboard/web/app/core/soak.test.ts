@@ -1,4 +1,5 @@
-// An hour in seconds: what a store holds does not grow, and many topics stay usable. The client is a script, time stands until it is moved.
+// An hour in seconds: what a store holds does not grow, many topics stay usable, and alarms outlive a page that is drawn anew.
+// The client is a script, time stands until it is moved.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,6 +8,7 @@ import { runInNewContext } from "node:vm";
 import type { Client, Subscription, Update } from "plumbline-client";
 import { Reading } from "../../client/src/reading.ts";
 import { chartPoints } from "./series.ts";
+import type { WatchOptions } from "./item.ts";
 import { Store } from "./store.ts";
 import { soon, StoodEnv } from "./testkit.ts";
 
@@ -104,5 +106,42 @@ test("soak: 12,345 topics under # are bounded, counted and said", async () => {
   assert.equal(w.note, "10,001 of 12,345 topics shown");
   assert.equal(named.items.get("crowd/12344")?.number, 19);
   assert.ok(drawn >= 15 && drawn <= 52, `${drawn} draws in 10 s`);
+  s.store.close();
+});
+
+test("redraw: alarms, acknowledgements and hysteresis go on in the next watch of the same key; what nobody watches ends", async () => {
+  const s = new Script(100);
+  const o: WatchOptions = { limits: { warnHigh: 80, hysteresis: 5, latch: true }, title: "Press" };
+  const say = (a: number, b: number): void => s.batch(["a", "b"], (i) => String(i === 0 ? a : b));
+  const active = (): string[] => s.store.alarms.active.map((a) => `${a.topic} ${a.title} ${a.text} ${a.standing ? "stands" : "latched"}${a.acknowledged ? " acknowledged" : ""}`).sort();
+  const redraw = async (title: string): Promise<void> => {
+    for (const w of watches) w.close();
+    watches = ["a", "b"].map((f) => s.store.watch(f, { ...o, title }));
+    await soon();
+    s.env.advance(20_000);
+  };
+  s.store.watch("#", {}); // one feed for all
+  let watches = ["a", "b"].map((f) => s.store.watch(f, o));
+  await soon();
+  s.start();
+  say(85, 85);
+  s.store.alarms.acknowledge(s.store.alarms.active.find((a) => a.topic === "a")?.id ?? "");
+  say(78, 70);
+  await redraw("Press 7");
+  assert.deepEqual(active(), ["a Press 7 78, above 80 stands acknowledged", "b Press 7 85, above 80 latched"], "within the hysteresis it stands on");
+  say(79, 90);
+  await redraw("Press 7");
+  assert.deepEqual(active(), ["a Press 7 79, above 80 stands acknowledged", "b Press 7 90, above 80 stands"]);
+  for (const w of watches) w.close();
+  s.env.advance(5000);
+  assert.equal(active().length, 2, "it may only be drawn anew");
+  s.env.advance(7000);
+  assert.deepEqual(active(), ["b Press 7 90, above 80; no longer watched latched"]);
+  assert.deepEqual(s.store.alarms.history.map((a) => a.text), ["79, above 80; no longer watched", "85, above 80"]);
+  s.store.alarms.acknowledgeAll();
+  assert.deepEqual(active(), []);
+  watches = [s.store.watch("a", o)];
+  await soon();
+  assert.deepEqual(active(), [], "79 has begun anew: it is none of an alarm's");
   s.store.close();
 });

@@ -165,6 +165,7 @@ test("alarms: one on a dead value says so; worst first, then what nobody has ack
   a.refresh();
   assert.equal(told(), before + 1);
   assert.equal(alarms.active[1]?.quality, "stale");
-  a.close();
+  a.close(9);
   assert.equal(alarms.active.length, 1, "nobody watches it any more");
+  assert.deepEqual(alarms.history.map((x) => [x.text, x.endUs]), [["a; no longer watched", 9]]);
 });

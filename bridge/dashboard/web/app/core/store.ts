@@ -199,6 +199,7 @@ export class Store implements WatchHost, FeedHost {
   private look(): void {
     const nowUs = this.nowUs();
     for (const w of this.watches) w.tick(nowUs);
+    this.alarms.sweep(this.env.now(), nowUs);
     this.refreshHealth();
   }
 

@@ -43,7 +43,7 @@ export class Watch implements Member {
     this.exact = isExact(filter);
     this.items = this.all;
     this.onChange = onChange;
-    this.shared = shareOf(o, (item) => this.touched(item));
+    this.shared = shareOf(filter, o, (item) => this.touched(item));
     this.needsAll = this.shared.eager;
     this.drawn = host.scheduler.add(() => this.draw(), { everyMs: changeMs });
   }
@@ -154,7 +154,7 @@ export class Watch implements Member {
   }
 }
 
-function shareOf(o: WatchOptions, touched: (item: Item) => void): Shared {
+function shareOf(filter: string, o: WatchOptions, touched: (item: Item) => void): Shared {
   if (o.limits !== undefined) checkLimits(o.limits);
   const scale = finite("scale", o.scale ?? 1);
   const offset = finite("offset", o.offset ?? 0);
@@ -168,6 +168,7 @@ function shareOf(o: WatchOptions, touched: (item: Item) => void): Shared {
     scale,
     offset,
     staleUs: o.staleAfterS === undefined ? null : o.staleAfterS * 1e6,
+    key: JSON.stringify([filter, o.pointer, scale, offset, o.limits, o.states]),
     eager: judges || o.every === "message" || o.sparkS !== undefined || o.sent !== undefined,
     touched,
   };
