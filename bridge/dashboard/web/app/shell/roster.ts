@@ -15,6 +15,7 @@ export interface Device {
   readonly name: string;
   topics: number;
   lastUs: number; // NaN: never heard
+  dueUs: number; // until then one of its topics should have spoken again, by its rhythm; NaN: no rhythm is known
   said: "online" | "offline" | null; // by its status topic
   saidUs: number;
   saidWord: string;
@@ -27,6 +28,7 @@ export interface Device {
 export const defaultOnline = ["online", "1", "true", "connected"];
 export const defaultOffline = ["offline", "0", "false", "disconnected"];
 const windowS = 10;
+const graceUs = 5e6; // who spoke so lately is not silent, whatever its other topics do
 
 // deviceKey is the topic up to the level; null when it has not so many.
 export function deviceKey(topic: string, level: number): string | null {
@@ -46,11 +48,13 @@ export class Roster {
 
   constructor(options: RosterOptions) { this.#options = options; }
 
-  // heard takes n messages of a topic, the last at timeUs. What is retained says only that there was one.
-  heard(topic: string, timeUs: number, n: number, live: boolean): void {
+  // heard takes n messages of a topic, the last at timeUs. What is retained says only that there was one. silenceUs is how
+  // long the topic may be silent, NaN where nobody knows.
+  heard(topic: string, timeUs: number, n: number, live: boolean, silenceUs = NaN): void {
     const d = this.#device(topic);
     if (d === null) return;
     if (!(d.lastUs >= timeUs)) d.lastUs = timeUs;
+    if (!(d.dueUs >= timeUs + silenceUs) && silenceUs >= 0) d.dueUs = timeUs + silenceUs;
     if (!this.#topics.has(topic)) { this.#topics.add(topic); d.topics++; }
     if (!live) return;
     d.count += n;
@@ -73,7 +77,7 @@ export class Roster {
   presence(d: Device, nowUs: number): Presence {
     const stale = this.#options.staleAfterS;
     if (d.said === "offline") return d.lastUs > d.saidUs + 1e6 ? "heard" : "offline";
-    if (stale !== undefined && !(nowUs - d.lastUs <= stale * 1e6)) return "silent";
+    if (stale !== undefined ? !(nowUs - d.lastUs <= stale * 1e6) : nowUs > Math.max(d.dueUs, d.lastUs + graceUs)) return "silent";
     return d.said === "online" ? "online" : Number.isNaN(d.lastUs) ? "silent" : "heard";
   }
 
@@ -91,7 +95,7 @@ export class Roster {
     if (key === null) return null;
     let d = this.devices.get(key);
     if (d === undefined) {
-      d = { key, name: key.slice(key.lastIndexOf("/") + 1), topics: 0, lastUs: NaN, said: null, saidUs: NaN, saidWord: "", count: 0, sinceUs: NaN, slots: new Float64Array(windowS), slot: 0 };
+      d = { key, name: key.slice(key.lastIndexOf("/") + 1), topics: 0, lastUs: NaN, dueUs: NaN, said: null, saidUs: NaN, saidWord: "", count: 0, sinceUs: NaN, slots: new Float64Array(windowS), slot: 0 };
       this.devices.set(key, d);
     }
     return d;

@@ -4,6 +4,7 @@ import { latencyShort, proofShort, sayState } from "../connection.ts";
 import { makeFormat } from "../format.ts";
 import { failure, question } from "../tiles/command.ts";
 import { shortNames } from "../tiles/common.ts";
+import { shownAs } from "../tiles/devices.ts";
 import { share, zones } from "../tiles/gauge.ts";
 import { sparkPaths } from "../tiles/value.ts";
 
@@ -40,6 +41,11 @@ test("of a stranger's layout topic and payload are asked about, whatever it says
     assert.match(q?.title ?? "", /not your own/);
     assert.ok(q?.details.includes("Topic: command/press-7/stop") && q.details.includes("Payload: now"));
   }
+});
+
+test("a device is online only while there is a connection", () => {
+  assert.deepEqual(shownAs("online", true), ["ok", "Online"]);
+  assert.deepEqual(shownAs("online", false), ["stale", "Online, last known"]);
 });
 
 test("the connection in words: never live when it is not, and why", () => {

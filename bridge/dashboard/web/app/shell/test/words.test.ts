@@ -65,6 +65,22 @@ test("who said offline is offline until heard again, who is online and silent is
   assert.equal(r.presence(r.devices.get("s/c") as never, 20 * second), "silent");
 });
 
+test("without a limit of seconds a device is silent once none of its topics keeps to its rhythm", () => {
+  const r = new Roster({ level: 0, online: ["online"], offline: [] });
+  r.status("a/availability", "online", 0);
+  r.heard("a/slow", 0, 1, true, 60 * second);
+  r.heard("a/x", 1 * second, 1, true, 3 * second);
+  r.heard("a/once", 62 * second, 1, true, NaN);
+  const a = r.devices.get("a");
+  assert.ok(a);
+  assert.equal(r.presence(a, 59 * second), "online");
+  assert.equal(r.presence(a, 66 * second), "online", "it spoke four seconds ago");
+  assert.equal(r.presence(a, 68 * second), "silent");
+  r.status("b/availability", "online", 0);
+  r.heard("b/x", 0, 1, true, NaN);
+  assert.equal(r.presence(r.devices.get("b") as never, 9999 * second), "online", "no rhythm is known");
+});
+
 test("rates are of the last seconds that are over, and fall to nothing in silence", () => {
   const r = new Roster({ level: 0, online: [], offline: [] });
   r.heard("a/x", 0, 5, false); // held: no message of now
