@@ -101,7 +101,7 @@ export class App {
   #draw(page: number): View {
     this.#view?.close();
     this.#head?.close();
-    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, foreign: () => this.foreign, announce: this.announce, everySecond: this.everySecond };
+    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, judged: new Set(), foreign: () => this.foreign, announce: this.announce, everySecond: this.everySecond };
     this.#head = new Head({
       store: this.#store, format: this.#format, layout: this.layout, goTo: (p) => this.goTo(p), menu: () => this.desk.menu(), announce: this.announce, everySecond: this.everySecond,
     });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { latencyShort, proofShort, sayState } from "../connection.ts";
 import { makeFormat } from "../format.ts";
+import { calmOf } from "../tiles/alarms.ts";
 import { failure, question } from "../tiles/command.ts";
 import { shortNames } from "../tiles/common.ts";
 import { shownAs } from "../tiles/devices.ts";
@@ -46,6 +47,14 @@ test("of a stranger's layout topic and payload are asked about, whatever it says
 test("a device is online only while there is a connection", () => {
   assert.deepEqual(shownAs("online", true), ["ok", "Online"]);
   assert.deepEqual(shownAs("online", false), ["stale", "Online, last known"]);
+});
+
+test("nothing is out of its limits only where all is known", () => {
+  assert.deepEqual(calmOf(true, ["live", "live"]), { ok: true, text: "Nothing is out of its limits" });
+  assert.equal(calmOf(true, []).ok, false);
+  assert.match(calmOf(true, ["live", "stale", "none"]).text, /2 of 3 values cannot be judged/);
+  assert.equal(calmOf(true, ["stale"]).ok, false);
+  assert.match(calmOf(false, ["live"]).text, /not known/);
 });
 
 test("the connection in words: never live when it is not, and why", () => {

@@ -1,32 +1,41 @@
 // What stands above or below its limits, what was acknowledged, and what is over.
 
-import type { Alarm } from "../../core/index.ts";
+import type { Alarm, Quality } from "../../core/index.ts";
 import { filterMatches } from "../topic.ts";
 import { button, h, icon, name, replace, setText, visible } from "../dom.ts";
 import type { AlarmsTile } from "../layout.ts";
-import { type Context, frame, levelSign, type Live } from "./common.ts";
+import { type Context, frame, itemsOf, levelSign, type Live } from "./common.ts";
 
 const mostShown = 100;
+
+// calmOf says what an empty list means: that all is well only where every value that can raise an alarm is live.
+export function calmOf(connected: boolean, judged: readonly Quality[]): { readonly ok: boolean; readonly text: string } {
+  if (!connected) return { ok: false, text: "Nothing was out of its limits; how it is now is not known" };
+  if (judged.length === 0) return { ok: false, text: "There is no value with limits to judge yet" };
+  const unsure = judged.filter((q) => q !== "live").length;
+  if (unsure === 0) return { ok: true, text: "Nothing is out of its limits" };
+  return { ok: false, text: `Nothing is known to be out of its limits; ${unsure} of ${judged.length} ${judged.length === 1 ? "value" : "values"} cannot be judged now: stale, only held, or not there` };
+}
 
 export function alarmsTile(tile: AlarmsTile, ctx: Context): Live {
   const f = frame(tile);
   const list = h("ul", { class: "alarms" });
   const past = h("details", { class: "past" });
-  const calm = h("p", { class: "calm" }, icon("ok"), "Nothing is out of its limits"), unknown = h("p", { class: "calm" }, icon("stale"), "Nothing was out of its limits; how it is now is not known");
   const all = button("Acknowledge all", () => ctx.store.alarms.acknowledgeAll(), { class: "small", hidden: true });
   if (tile.filter === undefined) f.tools.append(all);
   const wanted = (a: Alarm): boolean => tile.filter === undefined || tile.filter === "" || filterMatches(tile.filter, a.topic);
+  const qualities = (): Quality[] => [...ctx.judged].flatMap((w) => itemsOf(w)).filter((i) => tile.filter === undefined || tile.filter === "" || filterMatches(tile.filter, i.topic)).map((i) => i.quality().quality);
   let was = "";
   const draw = (): void => {
     const active = ctx.store.alarms.active.filter(wanted), history = tile.history === false ? [] : ctx.store.alarms.history.filter(wanted);
-    const live = ctx.store.health.live, none = live ? calm : unknown;
-    const now = JSON.stringify([live, active.slice(0, mostShown), history.length, history[0]?.id]);
+    const none = active.length > 0 ? null : calmOf(ctx.store.health.live, qualities());
+    const now = JSON.stringify([none, active.slice(0, mostShown), history.length, history[0]?.id]);
     if (now === was) return;
     was = now;
     all.hidden = !active.some((a) => !a.acknowledged);
     f.sign(active.some((a) => a.level === "alarm" && !a.acknowledged) ? "alarm" : active.some((a) => !a.acknowledged) ? "warning" : "off", "live", "");
     const focused = document.activeElement?.closest("[data-alarm]")?.getAttribute("data-alarm");
-    replace(f.body, active.length === 0 ? none : list, history.length > 0 && past);
+    replace(f.body, none === null ? list : h("p", { class: "calm", "data-ok": String(none.ok) }, icon(none.ok ? "ok" : "stale"), none.text), history.length > 0 && past);
     replace(list, active.slice(0, mostShown).map((a) => row(a, ctx)));
     if (active.length > mostShown) list.append(h("li", { class: "more" }, `and ${active.length - mostShown} more`));
     replace(past, h("summary", null, `History of this tab: ${history.length}`), h("ul", { class: "alarms over" }, history.slice(0, mostShown).map((a) => row(a, ctx))));
@@ -40,9 +49,10 @@ export function alarmsTile(tile: AlarmsTile, ctx: Context): Live {
 function row(a: Alarm, ctx: Context): HTMLElement {
   const when = h("time", null);
   setText(when, a.endUs === null ? `since ${ctx.format.instant(a.sinceUs)}` : `${ctx.format.instant(a.sinceUs)} – ${ctx.format.clock(a.endUs)}`);
+  const stale = a.standing && a.quality === "stale"; // the sensor is silent: how it stands now is not known
   const word = a.endUs !== null ? "is over" : a.acknowledged ? "acknowledged" : a.standing ? "" : "came back; waits to be seen";
-  return h("li", { "data-level": a.level, "data-acknowledged": String(a.acknowledged), "data-alarm": a.id },
+  return h("li", { "data-level": a.level, "data-acknowledged": String(a.acknowledged), "data-alarm": a.id, "data-quality": stale ? "stale" : undefined },
     levelSign(a.level),
-    h("div", { class: "what" }, name(a.title), a.title !== a.topic && name(a.topic, { class: "of" }), h("span", { class: "value" }, visible(a.text, 120)), h("span", { class: "when" }, when, word !== "" && ` · ${word}`)),
+    h("div", { class: "what" }, name(a.title), a.title !== a.topic && name(a.topic, { class: "of" }), h("span", { class: "value" }, visible(a.text, 120)), h("span", { class: "when" }, when, word !== "" && ` · ${word}`, stale && " · stale: how it is now is not known")),
     a.endUs === null && !a.acknowledged && button("Acknowledge", () => ctx.store.alarms.acknowledge(a.id), { class: "small", "aria-label": `Acknowledge ${visible(a.title, 80)}` }));
 }

@@ -1,7 +1,7 @@
 // What all tiles have in common: their frame, how a level and staleness are shown, and what they ask the store for.
 
 import type { Client } from "plumbline-client";
-import type { Item, Store, Watch, WatchOptions } from "../../core/index.ts";
+import type { Item, OnChange, Store, Watch, WatchOptions } from "../../core/index.ts";
 import { h, icon, name, replace, setAttr, setText, styles, visible } from "../dom.ts";
 import type { Format } from "../format.ts";
 import type { Figure, Layout, Level, Source, Tile } from "../layout.ts";
@@ -13,6 +13,7 @@ export interface Context {
   readonly me: Me;
   readonly format: Format;
   readonly layout: Layout;
+  readonly judged: Set<Watch>; // what may raise alarms in this layout
   foreign(): boolean; // the layout is of somebody else, or of nobody knows whom: its commands are asked about
   announce(text: string): void;
   everySecond(f: () => void): () => void;
@@ -84,6 +85,13 @@ export function asks(tile: Tile & (Source | Figure), layout: Layout): WatchOptio
     pointer: f.pointer, scale: f.scale, offset: f.offset, unit: f.unit, digits: f.digits, limits: f.limits,
     staleAfterS: f.staleAfterS ?? layout.staleAfterS, title: tile.title,
   });
+}
+
+// watchIn watches for a tile; the alarm list is told of what can raise an alarm, to say of how much of it nobody knows.
+export function watchIn(ctx: Context, filter: string, options: WatchOptions, onChange: OnChange): Watch {
+  const watch = ctx.store.watch(filter, options, onChange);
+  if ((options.limits !== undefined || options.states !== undefined) && options.alarms !== false) ctx.judged.add(watch);
+  return watch;
 }
 
 export interface State { readonly level: Level; readonly quality: Shown; readonly why: string }

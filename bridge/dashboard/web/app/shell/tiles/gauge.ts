@@ -3,7 +3,7 @@
 import type { Item } from "../../core/index.ts";
 import { h, name, replace, setAttr, setText, styles, svg } from "../dom.ts";
 import type { GaugeTile, Level, Limits } from "../layout.ts";
-import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, type Live, shortNames, stateOf } from "./common.ts";
+import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, type Live, shortNames, stateOf, watchIn } from "./common.ts";
 import { signOf } from "./value.ts";
 
 const most = 24;
@@ -23,7 +23,7 @@ export function gaugeTile(tile: GaugeTile, ctx: Context): Live {
     else if (content === bars) drawBars(bars, items.slice(0, most), tile);
     else dial?.draw(items[0] as Item);
   };
-  const watch = ctx.store.watch(tile.filter, asks(tile, ctx.layout), () => slot.dirty());
+  const watch = watchIn(ctx, tile.filter, asks(tile, ctx.layout), () => slot.dirty());
   const slot = drawing(ctx, f.el, 200, draw);
   return { el: f.el, show: (v) => { watch.setPaused(!v); slot.dirty(); }, close: () => { slot.remove(); watch.close(); } };
 }

@@ -3,7 +3,7 @@
 import type { Item, WatchOptions } from "../../core/index.ts";
 import { h, icon, name, replace, setAttr, setText, visible } from "../dom.ts";
 import type { StateTile, TextTile } from "../layout.ts";
-import { ageText, asks, type Context, drawing, emptyText, frame, itemsOf, type Live, put, shortNames, stateOf } from "./common.ts";
+import { ageText, asks, type Context, drawing, emptyText, frame, itemsOf, type Live, put, shortNames, stateOf, watchIn } from "./common.ts";
 
 const most = 60;
 
@@ -22,7 +22,7 @@ export function stateTile(tile: StateTile, ctx: Context): Live {
   };
   const grave = Object.values(tile.states ?? {}).some((m) => m.level === "warning" || m.level === "alarm"); // a mere notice is no alarm
   const options = put<WatchOptions>({ ...asks(tile, ctx.layout), states: tile.states, alarms: grave });
-  const watch = ctx.store.watch(tile.filter, options, () => slot.dirty());
+  const watch = watchIn(ctx, tile.filter, options, () => slot.dirty());
   const slot = drawing(ctx, f.el, 200, draw);
   return { el: f.el, show: (v) => { watch.setPaused(!v); slot.dirty(); }, close: () => { slot.remove(); watch.close(); } };
 }
@@ -65,7 +65,7 @@ export function textTile(tile: TextTile, ctx: Context): Live {
       setText(row.children[1] as HTMLElement, `${items.length > 1 ? `${visible(item.topic, 60)} · ` : ""}${ageText(item, ctx.format)} ago`);
     }
   };
-  const watch = ctx.store.watch(tile.filter, asks(tile, ctx.layout), () => slot.dirty());
+  const watch = watchIn(ctx, tile.filter, asks(tile, ctx.layout), () => slot.dirty());
   const slot = drawing(ctx, f.el, 200, draw);
   return { el: f.el, show: (v) => { watch.setPaused(!v); slot.dirty(); }, close: () => { slot.remove(); watch.close(); } };
 }

@@ -3,7 +3,7 @@
 import type { Item } from "../../core/index.ts";
 import { h, name, replace, setAttr, setText, visible } from "../dom.ts";
 import type { TableTile } from "../layout.ts";
-import { ageText, asks, type Context, drawing, emptyText, figure, frame, itemsOf, type Live, stateOf } from "./common.ts";
+import { ageText, asks, type Context, drawing, emptyText, figure, frame, itemsOf, type Live, stateOf, watchIn } from "./common.ts";
 import { signOf } from "./value.ts";
 
 export function tableTile(tile: TableTile, ctx: Context): Live {
@@ -31,7 +31,7 @@ export function tableTile(tile: TableTile, ctx: Context): Live {
     f.sign(state.level, state.quality, state.why);
     setText(foot, watch.items.size === 0 ? emptyText(watch) : order.length < watch.items.size ? `${order.length} of ${watch.items.size} topics. ${watch.note}` : watch.note);
   };
-  const watch = ctx.store.watch(tile.filter, { ...asks(tile, ctx.layout), every: tile.every ?? "tick" }, () => slot.dirty());
+  const watch = watchIn(ctx, tile.filter, { ...asks(tile, ctx.layout), every: tile.every ?? "tick" }, () => slot.dirty());
   const slot = drawing(ctx, f.el, tile.every === "message" ? 0 : 200, draw);
   return { el: f.el, show: (v) => { watch.setPaused(!v); slot.dirty(); }, close: () => { slot.remove(); watch.close(); } };
 }

@@ -3,7 +3,7 @@
 import type { Item, Spark } from "../../core/index.ts";
 import { h, name, replace, setAttr, setText, svg } from "../dom.ts";
 import type { ValueTile } from "../layout.ts";
-import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, levelSign, type Live, shortNames, stateOf } from "./common.ts";
+import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, levelSign, type Live, shortNames, stateOf, watchIn } from "./common.ts";
 
 const most = 24; // numbers in one tile; more belong into a table
 
@@ -37,7 +37,7 @@ export function valueTile(tile: ValueTile, ctx: Context): Live {
       drawMany(many, items);
     }
   };
-  const watch = ctx.store.watch(tile.filter, { ...asks(tile, ctx.layout), sparkS: seconds }, () => slot.dirty());
+  const watch = watchIn(ctx, tile.filter, { ...asks(tile, ctx.layout), sparkS: seconds }, () => slot.dirty());
   const slot = drawing(ctx, f.el, 200, () => draw(performance.now()));
   return { el: f.el, show: (v) => { watch.setPaused(!v); slot.dirty(); }, close: () => { slot.remove(); watch.close(); } };
 }
