@@ -155,6 +155,20 @@ func TestSignInAndOut(t *testing.T) {
 	if got := ask[string](p, "document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"); strings.Contains(got, token[:20]) {
 		t.Errorf("a script can read the token: %s", got)
 	}
+	p.do(`window.asked = window.fetch; window.fetch = (...a) => a[1]?.method === "DELETE" ? Promise.reject(new TypeError("no network")) : window.asked(...a)`)
+	p.key("m")
+	p.press("Sign out")
+	p.press("Sign out")
+	p.says("dialog h2", "Signing out failed")
+	p.press("Close")
+	if status := ask[int](p, `(async () => (await window.asked("/session", {method: "DELETE"})).status)()`); status != 200 && status != 204 {
+		t.Fatalf("ending the session: %d", status)
+	}
+	p.says("dialog h2", "Sign in again") // the end that comes later is explained all the same
+	token = s.Token(nil)
+	p.signIn(token)
+	p.says(".state", "Live")
+	p.do(`window.fetch = window.asked`)
 	p.key("m")
 	p.press("Sign out")
 	p.press("Sign out")
@@ -175,6 +189,10 @@ func TestExpiredSession(t *testing.T) {
 	if q := ask[string](p, `document.querySelector(".tile-value").dataset.quality`); q == "live" {
 		t.Error("without a session a value is shown as live")
 	}
+	p.do(`document.querySelector("dialog").close()`) // as Chromium does when Escape is pressed twice
+	p.says(".session-band", "Nobody is signed in")
+	p.press("Sign in")
+	p.says("dialog h2", "Sign in again")
 	s.publish("t/a", "2")
 	p.signIn(s.Token(nil))
 	p.says(".state", "Live")

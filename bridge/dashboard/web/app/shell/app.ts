@@ -213,8 +213,13 @@ export class App {
   }
 
   async signOut(): Promise<void> {
-    this.#keeper.leaving();
-    await signOut();
+    this.#keeper.leaving(true);
+    try {
+      await signOut();
+    } catch (error) {
+      this.#keeper.leaving(false); // the session still stands, and its end will be asked about
+      throw error;
+    }
     this.#tabs.tell("out");
     location.reload();
   }

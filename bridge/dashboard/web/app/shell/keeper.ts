@@ -18,6 +18,7 @@ export class SessionKeeper {
   readonly #band = h("div", { class: "session-band", role: "alert" });
   #asked: Asked | null = null;
   #leaving = false;
+  #offered = false; // the band offers to sign in
   #expires: number;
   #vain = 0; // sign-ins of which the bridge has thought otherwise at once
 
@@ -31,11 +32,16 @@ export class SessionKeeper {
   // nowMs is the bridge's time: this machine's may be wrong by hours.
   #nowMs(): number { return this.#o.client.clock.now() / 1000; }
 
-  leaving(): void { this.#leaving = true; }
+  // leaving: somebody signs out, and the end of the session is no surprise; false when that failed.
+  leaving(is: boolean): void {
+    this.#leaving = is;
+    const state = this.#o.client.state;
+    if (!is && state.phase === "refused") void this.#refused(state);
+  }
 
   #open(s: State): void {
     const expires = Date.parse(s.session?.expires ?? "");
-    if (expires > this.#nowMs() + 60_000) this.#band.remove();
+    if (expires > this.#nowMs() + 60_000 || this.#offered) this.#band.remove();
     this.#vain = 0;
   }
 
@@ -78,16 +84,28 @@ export class SessionKeeper {
     const asked = signInOver(title, why, fixed);
     this.#asked = asked;
     const me = await asked.done;
-    if (this.#asked === asked) this.#asked = null;
-    if (me === null) return;
+    const left = this.#asked === asked; // by nobody but who sits there
+    if (left) this.#asked = null;
+    if (me === null) {
+      if (left && fixed && this.#o.client.state.phase === "refused") this.#offer(title, why);
+      return;
+    }
     this.#again(me);
     this.#o.tell();
+  }
+
+  // offer keeps a way in: browsers close even a fixed dialog when Escape is pressed twice.
+  #offer(title: string, why: string): void {
+    this.#offered = true;
+    replace(this.#band, h("span", null, "Nobody is signed in: nothing of what you see is live."), button("Sign in", () => void this.#ask(title, why, true), { class: "primary small" }));
+    document.body.append(this.#band);
   }
 
   #expiring(expires: string): void {
     const at = Date.parse(expires);
     if (!(at > this.#expires - 1000)) return; // it was renewed already: the new one counts when this connection ends
     const minutes = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    this.#offered = false;
     replace(this.#band, h("span", null, `Your session ends at ${minutes}.`), button("Renew", () => void this.#ask("Renew the session", "With another token the page goes on without a break.", false), { class: "primary small" }),
       button("Later", () => this.#band.remove(), { class: "small" }));
     document.body.append(this.#band);
