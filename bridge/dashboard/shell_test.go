@@ -176,6 +176,22 @@ func TestSignInAndOut(t *testing.T) {
 	p.says("[role=alert]", "The session was ended")
 }
 
+// TestLinkAsksFirst: a link with a code puts nobody else in the place of who is signed in without asking, and says as whom one is.
+func TestLinkAsksFirst(t *testing.T) {
+	s := bridged(t)
+	p := s.dashboardAt(t, "?filter=t/%23", nil)
+	code := ask[string](p, `(async () => (await (await fetch("/session/code", {method: "POST"})).json()).code)()`)
+	p.goTo("#code=" + code)
+	p.says("dialog h2", "Sign in by this link?")
+	p.says("dialog", "This browser is signed in as ")
+	p.press("Cancel")
+	p.waitFor("the page at work", `document.querySelector(".head .state")`)
+	p.goTo("#code=" + code) // it was not used
+	p.press("Sign in by the link")
+	p.says(".session-band", "Signed in by the link as ")
+	p.says(".state", "Live")
+}
+
 // TestExpiredSession: a session that ends in mid-view explains itself; what is shown is not taken for live; after signing in again
 // the page is where it was, and what came meanwhile is there.
 func TestExpiredSession(t *testing.T) {
@@ -277,6 +293,27 @@ func TestEditedByKeyboard(t *testing.T) {
 	p.waitFor("another address", fmt.Sprintf("location.hash !== %q", before))
 	p.goTo(ask[string](p, "location.hash"))
 	p.waitFor("the changed places after loading", places+` === "[[1,1,5,4],[4,5,4,4]]"`)
+}
+
+// TestFilterPageKeptInAddress: the page of a filter, edited and kept in the address, is there after a reload.
+func TestFilterPageKeptInAddress(t *testing.T) {
+	s := bridged(t)
+	s.publish("t/a", "1")
+	p := s.dashboardAt(t, "?filter=t/%23", nil)
+	p.says("tbody th", "t/a")
+	p.key("e")
+	p.do(`document.querySelector(".cell").focus()`)
+	p.key("Delete")
+	p.waitFor("one tile of two", `document.querySelectorAll(".cell").length === 1`)
+	p.press("Done")
+	p.press("Keep in the address")
+	p.waitFor("an address without the filter", `location.search === "" && location.hash.startsWith("#packed=")`)
+	packed := ask[string](p, "location.hash")
+	p.goTo("?filter=t/%23" + packed) // an older address has both
+	p.says(".state", "Live")
+	if n := ask[int](p, `document.querySelectorAll(".cell").length`); n != 1 {
+		t.Errorf("after a reload there are %d tiles, not one: the edited layout is lost", n)
+	}
 }
 
 // TestMarkupIsInert: topics and values with markup, controls and turned text are shown as what they are; no script runs.

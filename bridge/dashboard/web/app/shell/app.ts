@@ -129,7 +129,8 @@ export class App {
 
   // write keeps the address true without filling the history with every turned page.
   write(): void {
-    history.replaceState(null, "", `${location.pathname}${location.search}${writePlace(this.where)}`);
+    const w = this.where, named = w.packed !== undefined || w.saved !== undefined || w.preset !== undefined; // then no filter's page is shown
+    history.replaceState(null, "", `${location.pathname}${named ? "" : location.search}${writePlace(w)}`);
   }
 
   async keepInAddress(layout: Layout): Promise<void> {

@@ -27,7 +27,6 @@ export class Desk {
   // resolve finds the layout of an address; without one, the last that was shown here, else one of what there is.
   async resolve(where: Where, filter: string | null): Promise<void> {
     const app = this.#app;
-    if (filter !== null) return app.show(filterLayout(filter), where);
     if (where.packed !== undefined) {
       const got = await unpack(where.packed);
       if (got.layout !== undefined) return app.show(got.layout, where);
@@ -38,6 +37,7 @@ export class Desk {
       if (preset !== undefined) return app.show(preset.layout, where);
       return this.#instead(`There is no preset "${where.preset}"`, [{ at: "preset", what: "is unknown", mend: `known are ${presets.map((p) => p.id).join(", ")}` }]);
     }
+    if (filter !== null && where.saved === undefined) return app.show(filterLayout(filter), where); // what stands behind # was chosen later
     const last = where.saved === undefined ? read(lastKey) : null;
     const id = where.saved ?? (last !== null && idFault(last) === "" ? last : undefined);
     if (id !== undefined && app.me.layouts) {
@@ -98,6 +98,7 @@ export class Desk {
     d.close();
     this.#app.announce("Looking at what there is");
     this.#saved = null;
+    history.replaceState(null, "", location.pathname); // no filter's page any more
     this.#app.show(await this.#app.look(), { page: 0, wall: false });
   }
 

@@ -1,7 +1,8 @@
 // The entry: who is there, which layout, and then the page at work.
 
 import { App } from "./app.ts";
-import { button, h, replace } from "./dom.ts";
+import { ask } from "./dialog.ts";
+import { button, h, name, replace } from "./dom.ts";
 import { readPlace } from "./place.ts";
 import { type Me, Refused, signIn, whoAmI } from "./session.ts";
 import { signInPage } from "./signin.ts";
@@ -24,12 +25,33 @@ async function arrive(): Promise<Me | null> {
   if (code === null) return null;
   fragment.delete("code");
   history.replaceState(null, "", `${location.pathname}${location.search}${fragment.toString() === "" ? "" : `#${fragment.toString()}`}`);
+  const before = await whoIsThere();
+  if (before !== "nobody" && !await ask("Sign in by this link?", [before === null ? "Whether somebody is signed in here is not known." : `This browser is signed in as ${before.subject}.`,
+    "The link signs all its tabs in as whoever made it: what you see, save and send is then of that account. Go on only if you expected this link."], "Sign in by the link", true)) return before;
   try {
-    return await signIn(code);
+    const me = await signIn(code);
+    saySignedIn(me);
+    return me;
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
     return await whoAmI().catch(() => signInPage(root, said)); // somebody may be signed in all the same
   }
+}
+
+// whoIsThere is null when the bridge does not say.
+async function whoIsThere(): Promise<Me | "nobody" | null> {
+  try {
+    return await whoAmI();
+  } catch (error) {
+    return error instanceof Refused && (error.status === 401 || error.status === 403) ? "nobody" : null;
+  }
+}
+
+// saySignedIn: nobody has typed anything, so the page says as whom it goes on.
+function saySignedIn(me: Me): void {
+  const band = h("div", { class: "session-band", role: "alert" }, h("span", null, "Signed in by the link as ", name(me.subject), "."), button("OK", () => band.remove(), { class: "small" }));
+  document.body.append(band);
+  setTimeout(() => band.remove(), 60_000); // a wall has nobody to press it
 }
 
 // identify asks until somebody is signed in. A bridge that does not answer is asked again.
