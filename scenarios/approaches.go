@@ -79,10 +79,12 @@ type approachPart struct {
 	Wire     octets.Counts   `json:"wire"`    // within the window
 	Session  octets.Counts   `json:"session"` // from the first connection to the last close
 	Seen     viewer.Counters `json:"seen"`    // by all viewers, within the window
-	Whole    viewer.Counters `json:"whole"`   // likewise, of the session
-	Bridge   time.Duration   `json:"bridge_cpu_ns"`
-	Client   time.Duration   `json:"client_cpu_ns"`
-	Over     time.Duration   `json:"over_ns"` // for which CPU was counted; 0 where it cannot be
+	// By viewer: readings that it had been told were left out for something newer, when the window opened and when it left.
+	ToldBefore map[string]uint64 `json:"told_before,omitempty"`
+	Told       map[string]uint64 `json:"told,omitempty"`
+	Bridge     time.Duration     `json:"bridge_cpu_ns"`
+	Client     time.Duration     `json:"client_cpu_ns"`
+	Over       time.Duration     `json:"over_ns"` // for which CPU was counted; 0 where it cannot be
 }
 
 // approaching is the scenario at work.
@@ -155,6 +157,7 @@ func (x *approaching) part(ctx context.Context, round int, a approach) error {
 	}
 	burdens := x.Burdens(ctx)
 	wire, seen := meter.Counts(), countersOf(all)
+	p.ToldBefore = conflatedOf(all)
 	p.Opened = x.Clock.Now()
 	if err := harness.Wait(ctx, x.load.Window); err != nil {
 		return err
@@ -168,7 +171,7 @@ func (x *approaching) part(ctx context.Context, round int, a approach) error {
 	if err := harness.Wait(ctx, a.every+approachTail); err != nil {
 		return err
 	}
-	p.Whole = countersOf(all)
+	p.Told = conflatedOf(all)
 	err = x.leave(all)
 	p.Session = meter.Counts()
 	x.facts.Parts = append(x.facts.Parts, p)
@@ -244,6 +247,15 @@ func countersOf(all []named) (sum viewer.Counters) {
 		sum.Connects += c.Connects
 	}
 	return sum
+}
+
+// conflatedOf is what each viewer was told so far to be left out.
+func conflatedOf(all []named) map[string]uint64 {
+	told := map[string]uint64{}
+	for _, v := range all {
+		told[v.name] = v.Counters().Conflated
+	}
+	return told
 }
 
 // less is what countersOf counted since.

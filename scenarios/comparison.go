@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -34,27 +35,46 @@ func (j *judged) in(id string, p approachPart) oracle.Options {
 }
 
 // allShown judges that every viewer of every approach was shown what was due in its
-// windows, but for what was declared to be left out for something newer.
+// windows, but for what was declared to it since to be left out for something newer.
 func (j *judged) allShown(id string, facts approachFacts) {
 	var owed, lost, unconfirmed int64
 	var found []reports.Finding
 	for _, p := range facts.Parts {
-		if p.Approach == "" {
-			continue
+		for name, o := range j.each(id, p) {
+			d, list := j.history.Delivery(o)
+			owed, unconfirmed = owed+d.Owed, unconfirmed+d.Unconfirmed
+			if missing := p.missing(name, d); missing > 0 {
+				lost += missing
+				gone := ofKind(list, "lost")
+				found = append(found, gone[:min(missing+d.Unconfirmed, int64(len(gone)))]...) // of what is missing as much may be left out as was declared
+			}
+			lost += d.Phantom + d.Misrouted + d.Corrupted + d.Duplicated
+			found = append(found, ofKind(list, "phantom", "misrouted", "corrupt", "duplicate")...)
 		}
-		d, list := j.history.Delivery(j.in(id, p))
-		owed, unconfirmed = owed+d.Owed, unconfirmed+d.Unconfirmed
-		if missing := d.Lost - int64(p.Whole.Conflated); missing > 0 {
-			lost += missing
-			found = append(found, ofKind(list, "lost")...)
-		}
-		lost += d.Phantom + d.Misrouted + d.Corrupted + d.Duplicated
-		found = append(found, ofKind(list, "phantom", "misrouted", "corrupt", "duplicate")...)
-	}
-	if n := lost; int64(len(found)) > n {
-		found = found[:n] // of what is missing as much may be left out for something newer as was declared
 	}
 	j.none(id, "reading lost, doubled or damaged/readings lost, doubled or damaged", "readings due at viewers of all approaches", owed, lost, unconfirmed, found, j.samples(id))
+}
+
+// each narrows what an oracle looks at to one viewer of a part after the other.
+func (j *judged) each(id string, p approachPart) iter.Seq2[string, oracle.Options] {
+	return func(yield func(string, oracle.Options) bool) {
+		for _, name := range p.Viewers {
+			o := j.in(id, p)
+			if o.Viewers = []string{name}; !yield(name, o) {
+				return
+			}
+		}
+	}
+}
+
+// missing is how many readings never came to a viewer, but for those that were declared to it.
+func (p approachPart) missing(viewer string, d oracle.Delivery) int64 {
+	return max(d.Lost-p.conflated(viewer), 0)
+}
+
+// conflated is how many readings a viewer was told to be left out since the window opened: what was left out before pays for no loss.
+func (p approachPart) conflated(viewer string) int64 {
+	return int64(p.Told[viewer]) - int64(p.ToldBefore[viewer])
 }
 
 // measured is an approach with what is needed beside its report.
@@ -64,7 +84,6 @@ type measured struct {
 	wire      octets.Counts // within the windows
 	seen      viewer.Counters
 	session   octets.Counts
-	whole     viewer.Counters
 	perBridge map[int]float64 // µs a reading, by round
 	perClient map[int]float64
 }
@@ -85,12 +104,12 @@ func (j *judged) measure(facts approachFacts) []measured {
 				continue
 			}
 			m.take(p)
-			o := j.in("", p)
-			l := j.history.Latencies(o)
-			latencies = append(latencies, shownOnly(l.Series.Value, int64(p.Whole.Conflated))...)
-			d, _ := j.history.Delivery(o)
-			m.Lost += max(d.Lost-int64(p.Whole.Conflated), 0)
-			ages = ages.Join(j.history.Ages(o))
+			for name, o := range j.each("", p) {
+				latencies = append(latencies, shownOnly(j.history.Latencies(o).Series.Value, p.conflated(name))...)
+				d, _ := j.history.Delivery(o)
+				m.Lost += p.missing(name, d)
+			}
+			ages = ages.Join(j.history.Ages(j.in("", p)))
 			bytes, m.Readings = bytes+payload[i], m.Readings+readings[i]
 			b, c, known := above(facts.Parts, p)
 			if known && readings[i] > 0 {
@@ -126,9 +145,8 @@ func (m *measured) take(p approachPart) {
 	m.Viewers = max(m.Viewers, len(p.Viewers))
 	m.Rounds++
 	m.wire, m.seen = m.wire.Plus(p.Wire), plus(m.seen, p.Seen)
-	m.session, m.whole = m.session.Plus(p.Session), plus(m.whole, p.Whole)
+	m.session = m.session.Plus(p.Session)
 	m.Conflated += int64(p.Seen.Conflated)
-
 }
 
 func plus(a, b viewer.Counters) viewer.Counters { return less(a, less(viewer.Counters{}, b)) }
