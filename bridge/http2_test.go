@@ -3,7 +3,10 @@ package bridge
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,6 +75,43 @@ func (r *running) connections() int {
 	r.b.crowd.mu.Lock()
 	defer r.b.crowd.mu.Unlock()
 	return r.b.crowd.all
+}
+
+// TestHTTP2BoundsStreams: the bridge's settings say how many requests may be under way over a connection (RFC 9113 sections 3.4 and 6.5).
+func TestHTTP2BoundsStreams(t *testing.T) {
+	t.Parallel()
+	r := run(t, overHTTP2)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	conf := r.tls()
+	conf.NextProtos = []string{"h2"}
+	conn, err := (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", r.b.Addresses().Viewers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil { // and empty settings
+		t.Fatal(err)
+	}
+	head := make([]byte, 9) // of the first frame: length, type, flags, stream
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Fatalf("the first frame is %x (%v), not settings", head, err)
+	}
+	settings := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, settings); err != nil {
+		t.Fatal(err)
+	}
+	const maxConcurrentStreams = 3
+	for one := range slices.Chunk(settings, 6) {
+		if binary.BigEndian.Uint16(one) == maxConcurrentStreams {
+			if n := binary.BigEndian.Uint32(one[2:]); n != http2Streams {
+				t.Errorf("%d requests may be under way over one connection, not %d", n, http2Streams)
+			}
+			return
+		}
+	}
+	t.Errorf("nothing bounds the requests of one connection: %x", settings)
 }
 
 // TestHTTP2LeavesQuietRequestsAlone: deadlines of HTTP/2 end a stream on which nothing is written, those of HTTP/1.1 only a write.

@@ -81,9 +81,10 @@ func (b *Bridge) httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// http2Streams is how many requests may be under way over one connection: as many as net/http would allow, said here because places
-// and rates of httpwire are what bounds them beyond.
-const http2Streams = 250
+// http2Streams is how many requests may be under way over one connection: more than a browser needs, and few enough that the connections
+// which the listener allows bound all of them. Events, polls and history have places and rates beside that; the page, sign-in and
+// layouts have none for a request that is under way.
+const http2Streams = 32
 
 // speakHTTP2 lets clients that choose it by ALPN (RFC 9113 section 3.2) put many requests, streams of events above all, over one
 // connection: a browser opens no more than six of HTTP/1.1 to one host. The limits of the listener hold for connections, those of

@@ -41,15 +41,24 @@ var kinds = map[string]string{ //nolint:gochecknoglobals // a table
 
 // Handler serves the page at / and what it loads below /assets/. It is safe for concurrent use.
 type Handler struct {
-	files fs.FS
-	tag   string // of the page; "" = none is built
+	files map[string][]byte // by name. All answers share these: nobody who asks, and takes nothing, may hold a copy
+	tag   string            // of the page; "" = none is built
 }
 
 // New returns the handler of files, which hold index.html and assets, each with its compressed copies beside it (.br, .gz), as
-// Embedded gives them. Without index.html every answer is the page that says how to build it.
+// Embedded gives them. All are read here, once; one that cannot be read is not there. Without index.html every answer is the page
+// that says how to build it.
 func New(files fs.FS) *Handler {
-	h := &Handler{files: files}
-	if raw, err := fs.ReadFile(files, index); err == nil {
+	h := &Handler{files: map[string][]byte{}}
+	_ = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error { // the function gives no error
+		if err == nil && !d.IsDir() {
+			if raw, err := fs.ReadFile(files, name); err == nil {
+				h.files[name] = raw
+			}
+		}
+		return nil
+	})
+	if raw, ok := h.files[index]; ok {
 		sum := sha256.Sum256(raw)
 		h.tag = base64.RawURLEncoding.EncodeToString(sum[:12])
 	}
@@ -103,8 +112,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	coding, raw, err := h.read(name, r.Header.Values("Accept-Encoding"))
-	if err != nil { // also for a name that is no path in there, such as ../x
+	coding, raw, ok := h.read(name, r.Header.Values("Accept-Encoding"))
+	if !ok {
 		http.NotFound(w, r)
 		return
 	}
@@ -127,24 +136,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	head.Set("Content-Length", strconv.Itoa(len(raw)))
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(raw) //nolint:gosec // of the embedded files alone. The peer is gone when this fails
+		_, _ = w.Write(raw) // the peer is gone when this fails
 	}
 }
 
 // codings are the names of compressed copies (RFC 9110 section 8.4.1), by the end of the file's.
 var codings = map[string]string{".br": "br", ".gz": "gzip"} //nolint:gochecknoglobals // a table
 
-// read returns the smallest copy of a file that the asker takes, and the end of its name.
-func (h *Handler) read(name string, accepted []string) (coding string, raw []byte, err error) {
+// read returns the smallest copy of a file that the asker takes, and the end of its name; false where there is none.
+func (h *Handler) read(name string, accepted []string) (coding string, raw []byte, ok bool) {
 	for _, end := range []string{".br", ".gz"} {
 		if accepts(accepted, codings[end]) {
-			if raw, err = fs.ReadFile(h.files, name+end); err == nil {
-				return end, raw, nil
+			if raw, ok = h.files[name+end]; ok {
+				return end, raw, true
 			}
 		}
 	}
-	raw, err = fs.ReadFile(h.files, name)
-	return "", raw, err
+	raw, ok = h.files[name]
+	return "", raw, ok
 }
 
 // accepts reports whether a coding is named with a weight above zero (RFC 9110 section 12.5.3). A * alone is not taken for it: who

@@ -63,6 +63,33 @@ func TestCompressedCopies(t *testing.T) {
 	}
 }
 
+// kept is the writer of a client that takes nothing: it holds what it was given.
+type kept struct {
+	http.ResponseWriter
+	raw []byte
+}
+
+func (k *kept) Write(p []byte) (int, error) { k.raw = p; return len(p), nil }
+
+// TestServingCopiesNothing: however many ask and do not read, they hold the same bytes.
+func TestServingCopiesNothing(t *testing.T) {
+	h := New(sample())
+	for _, target := range []string{"/", "/assets/main-AB12.js"} {
+		var held []*byte
+		for range 2 {
+			w := &kept{ResponseWriter: httptest.NewRecorder()}
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
+			if len(w.raw) == 0 {
+				t.Fatalf("%s is empty", target)
+			}
+			held = append(held, &w.raw[0])
+		}
+		if held[0] != held[1] {
+			t.Errorf("two requests for %s hold two copies", target)
+		}
+	}
+}
+
 // TestCaching: what has a digest in its name is kept for ever, the page is asked for again and costs nothing when it is the same.
 func TestCaching(t *testing.T) {
 	page, script := ask(t, sample(), http.MethodGet, "/"), ask(t, sample(), http.MethodHead, "/assets/main-AB12.js", "Accept-Encoding", "gzip")
