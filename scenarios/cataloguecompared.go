@@ -16,7 +16,7 @@ var compared = []profile.Known{
 	}),
 	counted("sessions", "multitude", reports.Requirement{
 		ID: "APP-02", Title: "a multitude is served", Class: reports.Optional, MinSamples: 100, Rule: zero,
-		Measurand: "sessions of a crowd, held at a time, that ended or were shown nothing",
+		Measurand: "sessions of a crowd, held at a time, that ended or were shown nothing meanwhile",
 		Text:      "Every session of as many as the descriptors of a process allow shall live and be shown what it watches.",
 		Source:    "judgement: what is held and not served is no connection", // a process may open 20 000 files where this was written
 	}),

@@ -9,9 +9,9 @@ package scenarios
 //     latency is recorded; measure for a while.
 //  2. Connect viewers, a TLS connection and a session each, every one of them watching one
 //     device, until there are as many as were asked for or the bridge takes no more.
-//  3. Hold them all; measure for as long, and for as long again as it takes that every
-//     device has spoken twice.
-//  4. Judge that every session lived and was shown something. What ended the growth, what a
+//  3. Hold them all and measure, at least for as long as it takes that every device has
+//     spoken twice.
+//  4. Judge that every session lived and was shown something while it was held. What ended the growth, what a
 //     session costs and what it does to the latency of others stand in the report.
 
 import (
@@ -54,8 +54,9 @@ type multitudeFacts struct {
 	Took     time.Duration `json:"took_ns"`         // to connect them
 	Dropped  int           `json:"dropped"`         // sessions that ended while they were held
 	Why      string        `json:"why,omitempty"`   // the first of them
-	Unshown  int           `json:"unshown"`         // sessions that were shown nothing
-	Readings int64         `json:"readings"`        // shown to all of them
+	Unshown  int           `json:"unshown"`         // sessions that lived and were shown nothing meanwhile
+	Readings int64         `json:"readings"`        // shown to all of them meanwhile
+	From     int64         `json:"from_ns"`         // when all were there, on the run clock
 	Held     time.Duration `json:"held_ns"`
 	Before   harness.Usage `json:"before"` // of the bridge: without the crowd
 	With     harness.Usage `json:"with"`   // with it
@@ -73,6 +74,12 @@ type multitude struct {
 	crowd []*viewer.Watcher
 }
 
+// hold is how long the crowd is held: what the load asks for, and no less than every device takes to speak twice.
+func (x *multitude) hold() time.Duration {
+	turn := time.Duration(float64(x.load.Devices) / float64(x.load.Rate) * float64(time.Second))
+	return max(x.load.Hold, 2*turn)
+}
+
 func driveMultitude(ctx context.Context, t *spec.Trial) {
 	if t.Rig.ViewerProtocol() != viewer.Plumbline {
 		t.Step("do nothing: the crowd speaks the protocol of bridged only")
@@ -87,7 +94,7 @@ func driveMultitude(ctx context.Context, t *spec.Trial) {
 		"viewers.maxConnections": l.Viewers + recorded.Viewers, "viewers.maxStreams": 16, "mqtt.maxClients": l.Devices + 16,
 	}})
 	x := &multitude{Bench: b, load: l, facts: multitudeFacts{Cores: runtime.NumCPU(), Load: l}}
-	t.Step("measure for %s; connect %d viewers; hold them for %s", l.Window, l.Viewers, l.Hold)
+	t.Step("measure for %s; connect %d viewers; hold them for %s", l.Window, l.Viewers, x.hold())
 	err := b.Drive(ctx, 0, x.act)
 	x.disperse()
 	t.Check(err)
@@ -110,8 +117,9 @@ func (x *multitude) act(ctx context.Context) error {
 		return err
 	}
 	x.facts.Took = time.Duration(x.Clock.Now() - began)
-	until := x.Burdens(ctx)
-	if err := x.measured(ctx, multitudeBeside, x.load.Hold); err != nil {
+	x.facts.From = x.Clock.Now()
+	until, shown := x.Burdens(ctx), shownTo(x.crowd)
+	if err := x.measured(ctx, multitudeBeside, x.hold()); err != nil {
 		return err
 	}
 	for _, burden := range until(ctx) {
@@ -119,11 +127,13 @@ func (x *multitude) act(ctx context.Context) error {
 			x.facts.Busy, x.facts.Over = burden.CPU, burden.Over
 		}
 	}
-	x.facts.With, x.facts.Held = x.use(ctx), x.load.Hold
+	x.facts.With, x.facts.Held = x.use(ctx), x.hold()
 	if told, err := x.SUT.Metrics(ctx); err == nil {
 		x.facts.Files = int64(told["process_max_fds"]) // 0 where the page does not tell
 	}
-	x.count()
+	for i, n := range shownTo(x.crowd) {
+		x.facts.count(n-shown[i], x.crowd[i].Err())
+	}
 	return nil
 }
 
@@ -182,19 +192,25 @@ func (x *multitude) gather(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// count looks at every session of the crowd.
-func (x *multitude) count() {
-	for _, w := range x.crowd {
-		n := w.Readings()
-		x.facts.Readings += n
-		if n == 0 {
-			x.facts.Unshown++
+// shownTo is how many readings each session was shown so far.
+func shownTo(crowd []*viewer.Watcher) []int64 {
+	all := make([]int64, len(crowd))
+	for i, w := range crowd {
+		all[i] = w.Readings()
+	}
+	return all
+}
+
+// count takes a session over that was shown so many readings while it was held; ended is why it lives no more.
+func (f *multitudeFacts) count(shown int64, ended error) {
+	f.Readings += shown
+	switch {
+	case ended != nil:
+		if f.Dropped++; f.Why == "" {
+			f.Why = ended.Error()
 		}
-		if err := w.Err(); err != nil {
-			if x.facts.Dropped++; x.facts.Why == "" {
-				x.facts.Why = err.Error()
-			}
-		}
+	case shown == 0:
+		f.Unshown++
 	}
 }
 

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,43 @@ func TestSessionsThatAreNotServedAreFound(t *testing.T) {
 				t.Errorf("%s: %s, want %s", got.Verdict, got.Sentence, c.want)
 			}
 		})
+	}
+}
+
+// TestSessionsThatTheRigItselfLeftAlone: a machine that stood still while the crowd was held proves nothing against the system.
+func TestSessionsThatTheRigItselfLeftAlone(t *testing.T) {
+	for at, want := range map[time.Duration]reports.Verdict{10 * time.Second: reports.Fail, 40 * time.Second: reports.Inconclusive} {
+		r, _ := comparedParts()
+		facts := crowded(16_800)
+		facts.From, facts.Unshown = int64(30*time.Second), 1
+		j := judgedComparison(t, r)
+		j.stood = oracle.Standstills{Gaps: []oracle.Gap{{At: int64(at), Length: 5 * time.Second}}}
+		j.allServed("APP-02", facts)
+		if got := only(t, j.Case); got.Verdict != want {
+			t.Errorf("after %s: %s, want %s", at, got.Sentence, want)
+		}
+	}
+}
+
+// TestASessionIsCountedOnce: what it was shown before it was held says nothing, and one that ended is not one that was shown nothing as well.
+func TestASessionIsCountedOnce(t *testing.T) {
+	var f multitudeFacts
+	f.count(3, nil)
+	f.count(0, nil)
+	f.count(0, io.EOF)
+	f.count(1, io.ErrUnexpectedEOF)
+	if f.Readings != 4 || f.Unshown != 1 || f.Dropped != 2 || f.Why != "EOF" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestACrowdIsHeldUntilAllHaveSpoken: a load that holds it for less holds it longer.
+func TestACrowdIsHeldUntilAllHaveSpoken(t *testing.T) {
+	for hold, want := range map[time.Duration]time.Duration{5 * time.Second: 20 * time.Second, 30 * time.Second: 30 * time.Second} {
+		x := multitude{load: profile.Load{Devices: 2000, Rate: 200, Hold: hold}}
+		if got := x.hold(); got != want {
+			t.Errorf("held for %s, not %s", got, want)
+		}
 	}
 }
 

@@ -32,19 +32,25 @@ func judgeMultitude(c *spec.Case) {
 	})
 }
 
-// allServed judges that every session of the crowd lived and was shown something.
+// allServed judges that every session of the crowd lived and was shown something while it was held.
 func (j *judged) allServed(id string, facts multitudeFacts) {
 	var found []reports.Finding
+	still := j.stood.Still(facts.Held, facts.From, facts.From+int64(facts.Held))
 	say := func(n int, kind, detail string) {
 		if n > 0 {
 			found = append(found, reports.Finding{
-				Requirement: id, Kind: kind, Subject: "crowd", Confirmed: true, Detail: fmt.Sprintf("%d sessions %s", n, detail), Evidence: "facts/" + j.Scenario.ID + ".json",
+				Requirement: id, Kind: kind, Subject: "crowd", Confirmed: !still, Detail: fmt.Sprintf("%d sessions %s", n, detail), Evidence: "facts/" + j.Scenario.ID + ".json",
 			})
 		}
 	}
 	say(facts.Dropped, "ended", "ended while they were held; the first: "+facts.Why)
-	say(facts.Unshown, "unshown", "were shown nothing")
-	j.none(id, "session not served/sessions not served", "sessions held at a time", int64(facts.Reached), int64(facts.Dropped+facts.Unshown), 0, found, j.samples(id))
+	say(facts.Unshown, "unshown", "were shown nothing while they were held")
+	events, doubts := int64(facts.Dropped+facts.Unshown), int64(0)
+	if still {
+		events, doubts = 0, events
+		j.unmet = append(j.unmet, rigStill(doubts, "sessions were not served", j.stood.Untold(facts.Held))...)
+	}
+	j.none(id, "session not served/sessions not served", "sessions held at a time", int64(facts.Reached), events, doubts, found, j.samples(id))
 }
 
 func multitudeConditions(f multitudeFacts) []string {

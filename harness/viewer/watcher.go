@@ -18,6 +18,7 @@ import (
 // Viewers would need the machine for itself.
 type Watcher struct {
 	conn     *websocket.Conn
+	silence  time.Duration // without a frame or a ping for so long: it ends. 0 = for ever, before the welcome
 	readings atomic.Int64
 	done     chan struct{}
 	err      error // why it ended; read after done
@@ -27,7 +28,7 @@ type Watcher struct {
 const watcherBuffer = 1 << 10
 
 // Watch connects, says hello and subscribes to the first filter; it returns when that is
-// confirmed, at most after ctx. Of the settings those of the connection, the token and
+// confirmed, at most after ctx. A server that says nothing for two of its heartbeats ends the session. Of the settings those of the connection, the token and
 // the filters count; Recorder may be nil.
 func Watch(ctx context.Context, cfg Config) (*Watcher, error) {
 	if cfg.URL == "" || len(cfg.Filters) == 0 {
@@ -61,6 +62,8 @@ func Watch(ctx context.Context, cfg Config) (*Watcher, error) {
 	}
 	conn.SetReadLimit(frameLimit)
 	w := &Watcher{conn: conn, done: make(chan struct{})}
+	pong := conn.PingHandler()
+	conn.SetPingHandler(func(text string) error { w.heard(); return pong(text) })
 	unwatch := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	for _, step := range []struct {
 		say    any
@@ -94,9 +97,14 @@ func (w *Watcher) ask(message any, answer string) error {
 		return err
 	}
 	for {
-		kind, _, err := w.next()
-		if err != nil || kind == answer {
+		kind, data, err := w.next()
+		switch {
+		case err != nil:
 			return err
+		case kind == "welcome" && answer == kind:
+			return w.patient(data)
+		case kind == answer:
+			return nil
 		}
 		if kind == "suberr" {
 			return fmt.Errorf("waiting for %s: the subscription was refused", answer)
@@ -110,8 +118,29 @@ func (w *Watcher) next() (kind string, data []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
+	w.heard()
 	name, err := kindOf(data)
 	return string(name), data, err
+}
+
+// heard gives the server as long again.
+func (w *Watcher) heard() {
+	if w.silence > 0 {
+		_ = w.conn.SetReadDeadline(time.Now().Add(w.silence)) // a closed connection tells of itself when it is read
+	}
+}
+
+// patient takes from a welcome how long the server may be silent (PROTOCOL.md section 2.5).
+func (w *Watcher) patient(welcome []byte) error {
+	var m struct {
+		HeartbeatMS int64 `json:"heartbeat_ms"`
+	}
+	if err := json.Unmarshal(welcome, &m); err != nil {
+		return err
+	}
+	w.silence = max(2*millis(m.HeartbeatMS), time.Second)
+	w.heard()
+	return nil
 }
 
 // readingMark begins each reading in a batch; within a payload its quotes are escaped.
@@ -121,6 +150,9 @@ func (w *Watcher) read() {
 	defer close(w.done)
 	for {
 		kind, data, err := w.next()
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+			err = fmt.Errorf("the server said nothing for %v, two of its heartbeats: %w", w.silence, err)
+		}
 		if err != nil {
 			w.err = err
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -12,6 +13,7 @@ import (
 // TestAWatcherCounts what it is shown, tells of the end of its session, and can be closed twice.
 func TestAWatcherCounts(t *testing.T) {
 	s, r := newServer(t), newRecording(t)
+	s.interval = patience // no machine is so busy that it would pass for silent
 	cfg := s.config(r)
 	cfg.Token = func(context.Context) (string, error) { return "secret", nil }
 	w, err := Watch(limit(t), cfg)
@@ -50,5 +52,49 @@ func TestAWatcherThatIsNotLetIn(t *testing.T) {
 	}
 	if _, err := Watch(limit(t), Config{}); err == nil {
 		t.Error("without an address")
+	}
+}
+
+// TestAWatcherOfASilentServerEnds: sockets that are held open without a word are no sessions that live.
+func TestAWatcherOfASilentServerEnds(t *testing.T) {
+	s, r := newServer(t), newRecording(t)
+	s.silent = true
+	w, err := Watch(limit(t), s.config(r))
+	must(t, err)
+	until(t, "the end", func() bool { return w.Err() != nil })
+	if !strings.Contains(w.Err().Error(), "two of its heartbeats") {
+		t.Errorf("it ended by %v", w.Err())
+	}
+	_ = w.Close()
+}
+
+// TestAPingIsASignOfLife: it gives the server as long again as a frame does.
+func TestAPingIsASignOfLife(t *testing.T) {
+	s, r := newServer(t), newRecording(t)
+	s.silent = true
+	answered := make(chan struct{}, 100)
+	s.script = func(c *websocket.Conn, _ map[string]any) bool {
+		c.SetPongHandler(func(string) error { answered <- struct{}{}; return nil })
+		return false
+	}
+	for { // until a machine that is not too busy had the ping answered before the session was over
+		w, err := Watch(limit(t), s.config(r))
+		must(t, err)
+		<-time.After(w.silence / 2)
+		s.mu.Lock()
+		c := s.conns[len(s.conns)-1]
+		s.mu.Unlock()
+		pinged := time.Now()
+		err = c.WriteControl(websocket.PingMessage, nil, pinged.Add(patience))
+		until(t, "the end", func() bool { return w.Err() != nil })
+		lived := time.Since(pinged)
+		_ = w.Close()
+		if err != nil || len(answered) == 0 {
+			continue
+		}
+		if lived < w.silence {
+			t.Errorf("it ended %v after a ping, not %v", lived, w.silence)
+		}
+		return
 	}
 }
