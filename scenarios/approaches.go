@@ -11,8 +11,9 @@ package scenarios
 //     1.3 with one certificate; devices publish all the time in an open loop.
 //  2. In rounds, each in another order, take each approach once: open its viewers, let
 //     them settle, and for one window count what goes over their connections and what
-//     processor time the bridge and this process use; then wait for what is on its way,
-//     and close them. One part of each round has no viewers: what it takes is
+//     processor time the bridge and this process use; then wait until each has what
+//     the broker took (of approaches that leave out what a newer one replaces nobody can
+//     count that: for a while), and close them. One part of each round has no viewers: what it takes is
 //     taken off the others.
 //  3. Judge by the records that every approach showed everything.
 //
@@ -76,6 +77,7 @@ type approachPart struct {
 	Viewers  []string        `json:"viewers"`
 	Opened   int64           `json:"opened_ns"` // of the window, on the run clock
 	Closed   int64           `json:"closed_ns"`
+	Left     int64           `json:"left_ns"` // when the viewers did no more wait for what is missing
 	Wire     octets.Counts   `json:"wire"`    // within the window
 	Session  octets.Counts   `json:"session"` // from the first connection to the last close
 	Seen     viewer.Counters `json:"seen"`    // by all viewers, within the window
@@ -168,14 +170,30 @@ func (x *approaching) part(ctx context.Context, round int, a approach) error {
 	if a.id != "" {
 		x.Mark(p.Window, p.Opened, p.Closed)
 	}
-	if err := harness.Wait(ctx, a.every+approachTail); err != nil {
+	if err := x.await(ctx, a, p.Closed); err != nil {
 		return err
 	}
+	p.Left = x.Clock.Now()
 	p.Told = conflatedOf(all)
 	err = x.leave(all)
 	p.Session = meter.Counts()
 	x.facts.Parts = append(x.facts.Parts, p)
 	return err
+}
+
+// await waits for what was published in a window that is closed. What is missing then is for the oracle to judge.
+func (x *approaching) await(ctx context.Context, a approach, closed int64) error {
+	if !a.conflates {
+		if err := x.Fresh(ctx, x.load.Drain); err != nil {
+			return err
+		}
+	}
+	tail := a.every + approachTail
+	rest := tail - time.Duration(x.Clock.Now()-closed)
+	if rest <= 0 {
+		rest = tail // something stood still: what is behind it gets as long as ever
+	}
+	return harness.Wait(ctx, rest)
 }
 
 // spent takes the processor time of the bridge and of this process over.

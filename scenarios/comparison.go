@@ -35,24 +35,35 @@ func (j *judged) in(id string, p approachPart) oracle.Options {
 }
 
 // allShown judges that every viewer of every approach was shown what was due in its
-// windows, but for what was declared to it since to be left out for something newer.
+// windows, but for what was declared to it since to be left out for something newer. A
+// rig that stood still while the last of it was waited for proves no loss.
 func (j *judged) allShown(id string, facts approachFacts) {
-	var owed, lost, unconfirmed int64
+	var owed, lost, unconfirmed, doubts int64
 	var found []reports.Finding
 	for _, p := range facts.Parts {
+		still := j.stood.Still(approachTail, p.Closed, p.Left)
 		for name, o := range j.each(id, p) {
 			d, list := j.history.Delivery(o)
 			owed, unconfirmed = owed+d.Owed, unconfirmed+d.Unconfirmed
 			if missing := p.missing(name, d); missing > 0 {
-				lost += missing
 				gone := ofKind(list, "lost")
-				found = append(found, gone[:min(missing+d.Unconfirmed, int64(len(gone)))]...) // of what is missing as much may be left out as was declared
+				gone = gone[:min(missing+d.Unconfirmed, int64(len(gone)))] // of what is missing as much may be left out as was declared
+				if still {
+					doubts += missing
+					for i := range gone {
+						gone[i].Confirmed = false
+					}
+				} else {
+					lost += missing
+				}
+				found = append(found, gone...)
 			}
 			lost += d.Phantom + d.Misrouted + d.Corrupted + d.Duplicated
 			found = append(found, ofKind(list, "phantom", "misrouted", "corrupt", "duplicate")...)
 		}
 	}
-	j.none(id, "reading lost, doubled or damaged/readings lost, doubled or damaged", "readings due at viewers of all approaches", owed, lost, unconfirmed, found, j.samples(id))
+	j.unmet = append(j.unmet, rigStill(doubts, "readings did not come", j.stood.Untold(approachTail))...)
+	j.none(id, "reading lost, doubled or damaged/readings lost, doubled or damaged", "readings due at viewers of all approaches", owed, lost, unconfirmed+doubts, found, j.samples(id))
 }
 
 // each narrows what an oracle looks at to one viewer of a part after the other.

@@ -138,6 +138,24 @@ func TestWhatAnApproachDoesNotShowIsFound(t *testing.T) {
 	}
 }
 
+// TestWhatTheRigItselfHeldBackIsNoLoss: nor does it excuse what was lost in another part.
+func TestWhatTheRigItselfHeldBackIsNoLoss(t *testing.T) {
+	for part, want := range map[int]reports.Verdict{1: reports.Inconclusive, 2: reports.Fail} {
+		r, facts := comparedParts()
+		r.unshown()
+		for i := range facts.Parts {
+			facts.Parts[i].Left = facts.Parts[i].Closed + int64(approachTail)
+		}
+		j := judgedComparison(t, r)
+		j.stood = oracle.Standstills{Gaps: []oracle.Gap{{At: facts.Parts[part].Closed + 10*ms, Length: 600 * time.Millisecond}}}
+		j.Profile.Limits["APP-01"] = profile.Limit{Samples: 100}
+		j.allShown("APP-01", facts)
+		if got := only(t, j.Case); got.Verdict != want || want == reports.Inconclusive && got.Reason != reports.ReasonRig {
+			t.Errorf("the rig stood still after part %d: %s(%s): %s, want %s", part, got.Verdict, got.Reason, got.Sentence, want)
+		}
+	}
+}
+
 func TestFiguresOfApproaches(t *testing.T) {
 	r, facts := comparedParts()
 	all := judgedComparison(t, r).measure(facts)
