@@ -21,6 +21,19 @@ import (
 // profileVariable names another profile for go test and ginkgo.
 const profileVariable = "PLUMBLINE_PROFILE"
 
+// asked is what the command line asks of Ginkgo, taken before any test: spec.Execute, which some tests call, leaves its own label
+// filter behind, and TestScenarios after one of them selected nothing.
+var asked struct { //nolint:gochecknoglobals // set by TestMain
+	suite    types.SuiteConfig
+	reporter types.ReporterConfig
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	asked.suite, asked.reporter = ginkgo.GinkgoConfiguration()
+	os.Exit(m.Run())
+}
+
 // TestScenarios is the door for go test and ginkgo: the same catalogue as
 // behind the command, against the bridge of this repository, built here.
 func TestScenarios(t *testing.T) {
@@ -50,7 +63,7 @@ func TestScenarios(t *testing.T) {
 	if err := spec.Emit(rig, spec.EmitOptions{Context: t.Context(), Tolerate: true, Twice: true}); err != nil {
 		t.Fatal(err)
 	}
-	suite, reporter := ginkgo.GinkgoConfiguration()
+	suite, reporter := asked.suite, asked.reporter
 	suite.FailOnEmpty = true
 	ginkgo.RunSpecs(t, "scenarios", suite, reporter)
 }
