@@ -55,6 +55,7 @@ type guestFacts struct {
 	Shown    bool     `json:"shown"`              // some of it stands on the page as text
 	Became   []string `json:"became"`             // what it became beside that
 	Page     string   `json:"page_now"`           // whether the page still is what it was: its readings go on
+	Watched  stretch  `json:"watched"`            // from the markup on, until it was known whether they do
 }
 
 func driveGuests(ctx context.Context, t *spec.Trial) {
@@ -177,7 +178,7 @@ func inscribe(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.P
 			facts.Sent++
 		}
 	}
-	return beheld(ctx, p, facts)
+	return beheld(ctx, b.Clock, p, facts)
 }
 
 func fill(text string) string { return strings.ReplaceAll(text, "%[1]s", mark) }
@@ -186,7 +187,7 @@ func fill(text string) string { return strings.ReplaceAll(text, "%[1]s", mark) }
 const beheldPatience = 2 * time.Second
 
 // beheld looks what markup became: an image needs a moment to fail.
-func beheld(ctx context.Context, p *browser.Page, facts *guestFacts) error {
+func beheld(ctx context.Context, clock *record.Clock, p *browser.Page, facts *guestFacts) error {
 	look := fmt.Sprintf(`(() => {
   const became = [];
   if (globalThis.%[1]s !== undefined) became.push('a script that ran');
@@ -198,6 +199,7 @@ func beheld(ctx context.Context, p *browser.Page, facts *guestFacts) error {
 	limited, cancel := context.WithTimeout(ctx, beheldPatience)
 	defer cancel()
 	before := p.Counters().Received
+	facts.Watched.From = clock.Now()
 	for {
 		text, err := p.Text(ctx, look)
 		if err != nil {
@@ -221,6 +223,7 @@ func beheld(ctx context.Context, p *browser.Page, facts *guestFacts) error {
 	if p.Counters().Received > before {
 		facts.Page = ""
 	}
+	facts.Watched.Took = time.Duration(clock.Now() - facts.Watched.From)
 	return ctx.Err()
 }
 
@@ -229,7 +232,7 @@ func judgeGuests(c *spec.Case) {
 	if browserless(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
-	judgeMarkup(c, facts)
+	judgeMarkup(c, facts, c.Bench().Standstills())
 	if facts.NoWay != "" {
 		notAsked(c, "SEC-13", facts.NoWay)
 		return
@@ -237,17 +240,22 @@ func judgeGuests(c *spec.Case) {
 	judgeIntrusion(c, facts)
 }
 
-// judgeMarkup judges SEC-12.
-func judgeMarkup(c *spec.Case, facts guestFacts) {
+// judgeMarkup judges SEC-12; stood is when the rig itself did not run.
+func judgeMarkup(c *spec.Case, facts guestFacts, stood oracle.Standstills) {
 	const id = "SEC-12"
 	var found []reports.Finding
 	for _, what := range facts.Became {
 		found = append(found, reports.Finding{Requirement: id, Kind: "markup", Subject: pageName, Confirmed: true, Detail: "a payload or topic became " + what})
 	}
-	if facts.Page != "" {
-		found = append(found, reports.Finding{Requirement: id, Kind: "dead-page", Subject: pageName, Confirmed: true, Detail: "after payloads that are markup: " + facts.Page})
-	}
 	var unmet []stats.Gate
+	if facts.Page != "" {
+		w := facts.Watched
+		still := stood.Still(beheldPatience, w.From, w.From+int64(w.Took))
+		if still {
+			unmet = rigStill(1, "page was given nothing new", stood.Untold(beheldPatience))
+		}
+		found = append(found, reports.Finding{Requirement: id, Kind: "dead-page", Subject: pageName, Confirmed: !still, Detail: "after payloads that are markup: " + facts.Page})
+	}
 	if !facts.Shown {
 		unmet = append(unmet, stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a page (viewer.page.url) that shows topics or payloads as they come",

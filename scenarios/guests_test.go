@@ -3,7 +3,9 @@ package scenarios
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"plumbline/harness/oracle"
 	"plumbline/reports"
 )
 
@@ -25,6 +27,37 @@ func TestIntrusionsAreJudged(t *testing.T) {
 		judgeIntrusion(k, c.facts)
 		r := only(t, k)
 		if r.Verdict != c.verdict || (r.Verdict == reports.Inconclusive && r.Reason != reports.ReasonSamples) || !strings.Contains(r.Sentence, c.words) {
+			t.Errorf("%s: %s(%s): %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+}
+
+// A page that died of markup fails; one that was given nothing new while the rig itself
+// stood still may live, and what became of markup fails in any case.
+func TestMarkupIsJudged(t *testing.T) {
+	second := int64(time.Second)
+	asleep := oracle.Standstills{Gaps: []oracle.Gap{{At: 30 * second, Length: time.Second}}}
+	lives := guestFacts{Sent: 48, Shown: true, Watched: stretch{29 * second, 2 * time.Second}}
+	dead := lives
+	dead.Page = "nothing new came"
+	earlier, ran := dead, dead
+	earlier.Watched.From, ran.Became = second, []string{"a script that ran"}
+	for name, c := range map[string]struct {
+		facts   guestFacts
+		stood   oracle.Standstills
+		verdict reports.Verdict
+	}{
+		"it lives":                  {lives, asleep, reports.Pass},
+		"it is dead":                {dead, oracle.Standstills{}, reports.Fail},
+		"dead long before":          {earlier, asleep, reports.Fail},
+		"the rig stood still":       {dead, asleep, reports.Inconclusive},
+		"it stood still untold":     {dead, oracle.Standstills{From: time.Second}, reports.Inconclusive},
+		"and yet there is a script": {ran, asleep, reports.Fail},
+	} {
+		k := caseOf(t, nil)
+		judgeMarkup(k, c.facts, c.stood)
+		r := only(t, k)
+		if r.Verdict != c.verdict || (r.Verdict == reports.Inconclusive && r.Reason != reports.ReasonRig) {
 			t.Errorf("%s: %s(%s): %s", name, r.Verdict, r.Reason, r.Sentence)
 		}
 	}
