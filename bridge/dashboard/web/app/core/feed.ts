@@ -68,6 +68,8 @@ export interface FeedHost {
   clockKnown(): boolean;
   /** A message of this time has just come. */
   sawUs(timeUs: number): void;
+  /** The grants do not cover a feed's filter; those of its members may be narrower. */
+  forbidden(f: Feed): void;
   readonly latency: Latencies;
 }
 
@@ -308,6 +310,7 @@ export class Feed {
     }
     this.refused = true;
     this.note = message;
+    if (reason === "forbidden") this.host.forbidden(this);
     this.changed();
   }
 

@@ -32,10 +32,10 @@ describe("a store on a real bridge", { skip }, () => {
     await bridge.close();
   });
 
-  function open(o: { maxTopics?: number; hoursWrong?: number } = {}): Store {
+  function open(o: { maxTopics?: number; hoursWrong?: number; token?: string } = {}): Store {
     const wrongMs = (o.hoursWrong ?? 0) * 3600e3;
     const env = { ...surroundings(), timeOrigin: performance.timeOrigin + wrongMs, wall: () => Date.now() + wrongMs };
-    const c = client(bridge.viewers, { token: () => token, env });
+    const c = client(bridge.viewers, { token: () => o.token ?? token, env });
     const history = { base: `http://${bridge.viewers}/api/v1/history`, headers: () => ({ Authorization: `Bearer ${token}` }) };
     const store = createStore({ client: c, history, locale: "en-GB", ...(o.maxTopics === undefined ? {} : { maxTopics: o.maxTopics }) });
     made.push({ client: c, store });
@@ -148,6 +148,21 @@ describe("a store on a real bridge", { skip }, () => {
     for (let i = 0; i < 25; i++) await publisher.publish(`crowd/${i}`, "1");
     await until("the note", () => all.note === "11 of 25 topics shown");
     assert.equal((await itemOf(one, "crowd/24")).number, 1);
+  });
+
+  test("a tile wider than the grants leaves the others theirs", async () => {
+    const grants = { live: ["granted/#"], snapshot: ["granted/#"], history: [], publish: [] };
+    const store = open({ token: await bridge.token(3600, grants) });
+    const wide = store.watch("#", {});
+    const one = store.watch("granted/1/t", {});
+    const two = store.watch("granted/+/u", {});
+    const other = store.watch("other/1", {});
+    await publisher.publish("granted/1/t", "1", true);
+    await publisher.publish("granted/2/u", "2", true);
+    assert.equal((await itemOf(one, "granted/1/t")).number, 1);
+    assert.equal((await itemOf(two, "granted/2/u")).number, 2);
+    await until("both refusals", () => wide.note !== "" && other.note !== "");
+    assert.deepEqual([one.note, two.note], ["", ""]);
   });
 
   test("payloads of every kind are shown and judged, and none is taken for another", async () => {

@@ -135,6 +135,16 @@ export class Store implements WatchHost, FeedHost {
     return s.reason === "" ? "connecting" : s.reason;
   }
 
+  /** forbidden asks for each narrower filter by itself. Who has values already keeps them, and the reason why none come. */
+  forbidden(f: Feed): void {
+    for (const w of this.watches) {
+      if (w.filter === f.filter || w.items.size > 0 || !f.members.has(w)) continue;
+      f.leave(w);
+      this.pending.add(w);
+    }
+    if (this.pending.size > 0) this.later();
+  }
+
   left(w: Watch): void {
     this.watches.delete(w);
     this.pending.delete(w);
