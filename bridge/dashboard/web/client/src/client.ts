@@ -342,7 +342,7 @@ export class Keeper implements Client, Host, Owner {
         this.#link?.probe();
         return;
       case "waiting":
-        if (sinceMs >= hurryMs) {
+        if (sinceMs >= hurryMs || this.state.nextTryMs === null) { // null: put aside, and no timer runs
           this.#connect();
         }
         return;

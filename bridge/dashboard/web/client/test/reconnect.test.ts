@@ -240,6 +240,20 @@ test("a page that is put aside lets go, and comes back where it was", async () =
   client.close();
 });
 
+test("a page that comes back at once, while it was connecting, connects", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.settle();
+  world.window.fire("pagehide", { persisted: true });
+  assert.deepEqual([client.state.phase, client.state.nextTryMs], ["waiting", null]);
+  world.window.fire("pageshow", { persisted: true });
+  await world.settle();
+  assert.equal(client.state.phase, "connecting");
+  world.peer.welcome();
+  assert.equal(client.state.phase, "open");
+  client.close();
+});
+
 test("what is late, mute or foreign before the welcome ends the attempt", async () => {
   for (const [act, kind] of [
     [() => {}, "timeout"], [(w: World) => w.peer.open(), "timeout"], [(w: World) => (w.peer.open(), w.peer.say({ type: "batch" })), "broken"], [(w: World) => (w.peer.open(), w.peer.say("hello?")), "broken"],
