@@ -131,7 +131,7 @@ export class Follower {
     this.#request = new Request(this.guide.host);
     const r = await this.#request.send(name, { filter: this.sub.filter, snapshot, ...query }, timeoutMs);
     if (r.status !== 200) {
-      const p = await problemOf(r);
+      const p = await problemOf(this.#request, r, this.guide.host.timeoutMs);
       if ((p.status === 429 || p.status === 503) && p.error !== "draining" && this.#heardMs > 0) {
         throw new Refused(Math.max(p.retryMs, 1_000));
       }

@@ -103,7 +103,7 @@ export class HttpLink implements Link, Guide {
       const r = await request.send("api/v1/me", {}, timeoutMs);
       const receivedMs = env.now();
       if (r.status !== 200) {
-        const no = refusal(await problemOf(r), "");
+        const no = refusal(await problemOf(request, r, timeoutMs), "");
         return no instanceof LinkEnd && r.status !== 404 ? no.why : null;
       }
       const timeUs = whole(parse(await request.body(r, timeoutMs)), "time_us");

@@ -54,11 +54,14 @@ export class Request {
     }
   }
 
-  /** Returns the whole body of an answer, which may break off or come to a standstill. */
+  /** Returns the whole body of an answer, which may break off or come to a standstill; timeoutMs bounds the wait for that. */
   async body(r: Response, timeoutMs: number): Promise<string> {
     let cancel: CancelTimer | undefined;
     const late = new Promise<never>((_, reject) => {
-      cancel = this.host.env.setTimer(() => reject(new LinkEnd(ending("timeout", `the answer came to a standstill for ${timeoutMs} ms`))), timeoutMs);
+      cancel = this.host.env.setTimer(() => {
+        reject(new LinkEnd(ending("timeout", `the answer came to a standstill for ${timeoutMs} ms`)));
+        this.#controller.abort(); // it would keep its connection
+      }, timeoutMs);
     });
     const broken = (): never => {
       throw new LinkEnd(ending("network", "the answer broke off"));
@@ -85,12 +88,12 @@ export interface Problem {
   readonly retryMs: number;
 }
 
-/** Reads a refusal (PROTOCOL.md sections 5.1 and 6), of whomever it is. */
-export async function problemOf(r: Response): Promise<Problem> {
+/** Reads a refusal (PROTOCOL.md sections 5.1 and 6), of whomever it is. One whose body does not come in time is nobody's. */
+export async function problemOf(request: Request, r: Response, timeoutMs: number): Promise<Problem> {
   let error = "";
   let detail = "";
   try {
-    const m = (await r.json()) as { error?: unknown; detail?: unknown; reason?: unknown } | null;
+    const m = JSON.parse(await request.body(r, timeoutMs)) as { error?: unknown; detail?: unknown; reason?: unknown } | null;
     error = [m?.error, m?.reason].find((v) => typeof v === "string") as string | undefined ?? "";
     detail = typeof m?.detail === "string" ? m.detail : "";
   } catch {
@@ -130,15 +133,16 @@ export function isOf(r: Response, type: string): boolean {
 
 /** Sends one command (PROTOCOL.md section 6.3). */
 export async function publish(host: Host, topic: string, body: string, timeoutMs: number): Promise<void> {
+  const request = new Request(host);
   let r: Response;
   try {
-    r = await new Request(host).send("publish", {}, timeoutMs, body);
+    r = await request.send("publish", {}, timeoutMs, body);
   } catch (error) {
     const why = (error as LinkEnd).why;
     throw new PublishError(topic, why.kind === "timeout" ? "timeout" : why.kind === "token" ? "forbidden" : "lost", why.reason, why.kind === "token" ? "no" : "perhaps");
   }
   if (r.status !== 200) {
-    const p = await problemOf(r);
+    const p = await problemOf(request, r, timeoutMs);
     throw new PublishError(topic, p.error || `status ${p.status}`, p.detail, p.status >= 500 ? "perhaps" : "no");
   }
 }

@@ -114,11 +114,12 @@ export class Ways {
  * been refused for, or who else answered. */
 export async function reach(host: Host): Promise<{ reached: boolean; why: Ending | null }> {
   try {
-    const r = await new Request(host).send("api/v1/me", {}, host.timeoutMs);
+    const request = new Request(host);
+    const r = await request.send("api/v1/me", {}, host.timeoutMs);
     if (r.status === 200 && isOf(r, "application/json")) {
       return { reached: true, why: null };
     }
-    const p = await problemOf(r);
+    const p = await problemOf(request, r, host.timeoutMs);
     if (!isOwn(p) && p.status !== 401) { // a proxy may ask for the credential itself
       return { reached: false, why: ending("network", `something else answers in its place: status ${p.status}`, p.status, p.retryMs) };
     }

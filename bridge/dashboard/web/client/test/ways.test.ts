@@ -181,6 +181,30 @@ test("what a proxy says while the bridge is away is no answer of the bridge, and
   }
 });
 
+test("a refusal whose body never comes holds nothing up", async () => {
+  const stalled = (status: number) => () => new Response(new ReadableStream(), { status, headers: { "Content-Type": "application/json" } });
+  for (const [transports, status] of [[undefined, 503], [undefined, 404], [["sse"], 503], [["sse"], 404], [["poll"], 429]] as const) {
+    const world = new World();
+    const client = world.connect({ timeoutMs: 3_000, ...(transports ? { transports } : {}) });
+    follow(client, "#");
+    await world.settle();
+    world.answer = stalled(status);
+    world.peers[0]?.cut();
+    const seen = states(client);
+    await world.advance(10_000);
+    assert.ok(seen.some((s) => s.phase === "waiting"), `${transports ?? "all"} ${status}: ${client.state.phase}`);
+    client.close();
+  }
+  const world = new World();
+  const client = world.connect({ transports: ["poll"] });
+  stripped(world, { "/publish": stalled(403) });
+  await world.settle();
+  const command = assert.rejects(client.publish("a", "1", { timeoutMs: 100 }), { reason: "status 403", sent: "no" });
+  await world.advance(200);
+  await command;
+  client.close();
+});
+
 test("events that are held back: polling, and it says both", async () => {
   const world = new World();
   const client = world.connect({ timeoutMs: 3_000 });
