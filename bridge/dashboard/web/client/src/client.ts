@@ -16,6 +16,9 @@ import type { Client, Encoding, Events, Options, SessionInfo, State, SubscribeOp
 /** After how long a refused client without a source of tokens asks again when somebody looks at the page. */
 const askAgainMs = 30_000;
 
+/** How long a session lasts at least to show that the bridge is well: one that always ends right behind its welcome is not. */
+const steadyMs = 5_000;
+
 /** The shortest time between attempts that events of the page cause. */
 const hurryMs = 1_000;
 
@@ -40,8 +43,10 @@ export class Keeper implements Client, Host, Owner {
   #cancelTrial: CancelTimer | null = null;
   #cancelWait: CancelTimer | null = null;
   #beganMs = 0;
+  #openedMs = 0;
   #welcomed = false; // by the present link
   #failures = 0; // attempts in a row that did not heal
+  #brief = 0; // sessions in a row that ended soon after their welcome
   #drainMs = -1; // wait that draining asked for
   #token = ""; // the last one given out
   #refused: string | null = null; // the token that the bridge refused, until a welcome
@@ -206,6 +211,7 @@ export class Keeper implements Client, Host, Owner {
       before?.close();
     }
     this.#welcomed = true;
+    this.#openedMs = this.env.now();
     this.#refused = null;
     this.#ways.opened(link.transport);
     this.#status.set({
@@ -282,9 +288,8 @@ export class Keeper implements Client, Host, Owner {
         return;
       }
     }
-    const lastedMs = this.env.now() - this.#beganMs;
-    if (this.#welcomed && (to !== "grow" || lastedMs > this.#maxMs)) {
-      this.#failures = 0;
+    if (this.#welcomed) {
+      this.#heal(to === "grow", why.code === 1012 || this.#drainMs >= 0);
     }
     this.#failures++;
     if (why.kind === "token" && this.#refused !== null && to === "again") {
@@ -292,6 +297,17 @@ export class Keeper implements Client, Host, Owner {
       return;
     }
     this.#rest("waiting", why, this.#waitMs(to === "atOnce", why.retryMs >= 0 ? why.retryMs : this.#drainMs));
+  }
+
+  /** Takes back from the wait what a session has healed, which has just ended: the attempts before it, and if it lasted, all. overload: not
+   * even the attempts; planned: the bridge said that it would restart. */
+  #heal(overload: boolean, planned: boolean): void {
+    const lastedMs = this.env.now() - this.#openedMs;
+    if (planned || lastedMs > (overload ? this.#maxMs : steadyMs)) {
+      this.#failures = this.#brief = 0;
+    } else if (!overload) {
+      this.#failures = this.#brief++;
+    }
   }
 
   #waitMs(atOnce: boolean, retryMs: number): number {

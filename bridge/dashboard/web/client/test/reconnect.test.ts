@@ -60,6 +60,32 @@ test("the wait grows until a welcome, and not even that heals what is overload",
   client.close();
 });
 
+test("sessions that end at once make the wait grow, one that lasts heals it", async () => {
+  const world = new World();
+  const client = world.connect({ transports: ["websocket"], timeoutMs: 1e9 });
+  const waits: number[] = [];
+  client.on("state", (s) => s.phase === "waiting" && s.nextTryMs !== null && waits.push(s.nextTryMs - world.now));
+  await world.settle();
+  world.pongs = true;
+  for (const wantMs of [500, 1_000, 2_000, 4_000]) {
+    world.peer.welcome();
+    await world.advance(1_000);
+    world.peer.cut();
+    await world.advance(wantMs);
+  }
+  world.peer.cut(); // not even a welcome: goes on from there
+  await world.advance(8_000);
+  world.peer.welcome();
+  await world.advance(1_000);
+  world.peer.bye(1012, { retry_ms: 840 }); // a restart in order has its own wait
+  await world.advance(840);
+  world.peer.welcome();
+  await world.advance(6_000);
+  world.peer.cut();
+  assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 840, 500]);
+  client.close();
+});
+
 test("draining is told, and its wait kept", async () => {
   const world = new World();
   const client = world.connect();
