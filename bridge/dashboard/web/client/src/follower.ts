@@ -32,6 +32,8 @@ export interface Guide {
   draining(retryMs: number): void;
   /** A poll may hold its connection for long. */
   readonly mayWait: boolean;
+  /** Another follower's stream stands. */
+  standsBeside(one: Follower): boolean;
   fail(error: LinkEnd | Broken): void;
 }
 
@@ -45,12 +47,13 @@ export class Follower {
   #heardMs = 0;
   #limitMs = 1.5 * usualHeartbeatMs;
   #refusals = 0;
+  #starved = false; // had no connection for a stream
 
   constructor(
     private readonly guide: Guide,
     readonly sub: Sub,
     readonly wire: Wire,
-    private readonly streams: boolean,
+    public streams: boolean,
   ) {}
 
   async run(): Promise<void> {
@@ -92,6 +95,11 @@ export class Follower {
   async #bears(error: unknown): Promise<boolean> {
     if (error instanceof LinkEnd && this.#request?.aborted) {
       return true; // restart
+    }
+    if (error instanceof LinkEnd && error.why.kind === "timeout" && this.streams && this.guide.standsBeside(this)) {
+      this.streams = false; // streams come through: this one waits in the browser's queue, behind those of other tabs
+      this.#starved = true;
+      return true;
     }
     if (error instanceof SubscribeError) {
       this.#stopped = true;
@@ -235,7 +243,8 @@ export class Follower {
     for (;;) {
       const beganMs = host.env.now();
       const asked = feed ? feed.cursor : this.sub.cursor;
-      const wait = this.guide.mayWait && feed ? `${waitS}s` : undefined; // the first says at once that the bridge is there
+      const mayWait = this.guide.mayWait && !this.#starved;
+      const wait = mayWait && feed ? `${waitS}s` : undefined; // the first says at once that the bridge is there
       const r = await this.#open("poll", "application/json", { since: asked ? formatCursor(asked) : undefined, wait }, host.timeoutMs + (wait ? waitS * 1000 : 0));
       const m = parse(await (this.#request as Request).body(r, host.timeoutMs));
       if (this.#stopped) {
@@ -247,7 +256,7 @@ export class Follower {
       feed = this.#answer(m, feed, asked);
       if (!flag(m, "more")) {
         const tickMs = this.wire.mode === "all" ? minPollMs : Math.min(Math.max(this.wire.everyMs ?? 0, minPollMs), waitS * 1000);
-        await this.#rest(beganMs + (this.guide.mayWait ? tickMs : Math.max(tickMs, 1_000)) - host.env.now());
+        await this.#rest(beganMs + (mayWait ? tickMs : Math.max(tickMs, 1_000)) - host.env.now());
       }
       if (this.#stopped) {
         return;

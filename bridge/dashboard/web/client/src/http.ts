@@ -8,8 +8,8 @@ import { parse, toBase64, whole } from "./message.ts";
 import { LinkEnd, problemOf, publish, refusal, Request } from "./request.ts";
 import type { Sub } from "./subscription.ts";
 
-/** How many requests may hold a connection: browsers hold six to a server that speaks HTTP/1.1, and some are needed for the rest. */
-const maxHeld = 4;
+/** How many requests may hold a connection: browsers hold six to a server that speaks HTTP/1.1, for all tabs, and some are needed for the rest. */
+const maxHeld = 2;
 
 /** How often the clocks are compared. */
 const clockEveryMs = 20_000;
@@ -40,6 +40,10 @@ export class HttpLink implements Link, Guide {
 
   get mayWait(): boolean {
     return this.#followers.size <= maxHeld;
+  }
+
+  standsBeside(one: Follower): boolean {
+    return [...this.#followers.values()].some((f) => f !== one && f.streams && f.sub.live);
   }
 
   align(): void {

@@ -364,9 +364,39 @@ test("more subscriptions than a browser has connections are polled, without hold
   await world.settle();
   streams.forEach((s) => s.event("subok", subok(9)));
   await world.advance(3_500);
-  assert.equal(streams.length, 4);
+  assert.equal(streams.length, 2);
   assert.ok(all.every((a) => a.sub.live), all.map((a) => a.sub.live).join());
-  assert.deepEqual([new Set(waits).size, waits[0], waits.length >= 6 && waits.length <= 8], [1, null, true]);
+  assert.deepEqual([new Set(waits).size, waits[0], waits.length >= 12 && waits.length <= 16], [1, null, true]);
+  client.close();
+});
+
+test("a stream that other tabs leave no connection is polled alone, while the others stand", async () => {
+  const world = new World();
+  const client = world.connect({ transports: ["sse", "poll"], timeoutMs: 3_000 });
+  const waits: (string | null)[] = [];
+  const open: Stream[] = [];
+  stripped(world, {
+    "/sse": (a) => {
+      if (a.url.searchParams.get("filter") === "queued") {
+        return new Promise<Response>(() => {}); // in the browser's queue
+      }
+      open.push(new Stream(a.init.signal));
+      return (open[open.length - 1] as Stream).response;
+    },
+    "/poll": (a) => {
+      waits.push(a.url.searchParams.get("wait"));
+      return json({ epoch: "E", from: 9, to: 9, recovered: true, reason: "", more: false, head: 9, readings: [] });
+    },
+  });
+  const seen = states(client);
+  const stands = follow(client, "stands");
+  const queued = follow(client, "queued", { since: "E:9" });
+  await world.settle();
+  open[0]?.event("subok", subok(9));
+  await world.advance(6_000);
+  assert.deepEqual([stands.sub.live, queued.sub.live, client.state.transport, open.length], [true, true, "sse", 1], client.state.reason);
+  assert.ok(seen.every((s) => s.phase !== "waiting"));
+  assert.ok(waits.length >= 2 && waits.every((w) => w === null), waits.join()); // each gives its connection back at once
   client.close();
 });
 
