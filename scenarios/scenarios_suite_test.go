@@ -31,7 +31,7 @@ var asked struct { //nolint:gochecknoglobals // set by TestMain
 func TestMain(m *testing.M) {
 	flag.Parse()
 	asked.suite, asked.reporter = ginkgo.GinkgoConfiguration()
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // TestScenarios is the door for go test and ginkgo: the same catalogue as
