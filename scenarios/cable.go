@@ -9,7 +9,8 @@ package scenarios
 //  2. Let them fall silent, pull the cables and let an hour of the devices' time pass
 //     at once: they say what they would have said, and nobody hears it.
 //  3. For a while look whether a viewer is shown anything of them as new.
-//  4. Put the cables back and wait until every viewer shows what they say then.
+//  4. Put the cables back, one after another as a hand does and a hub takes them, and
+//     wait each time until every viewer shows what its device says then.
 //  5. Hold what viewers were shown against what the wires carried: of the hour
 //     nothing, before and after it all.
 
@@ -77,13 +78,13 @@ func driveCable(ctx context.Context, t *spec.Trial) {
 }
 
 // outForAnHour is what befalls the devices.
-var outForAnHour = befall{"without its cable for an hour", false, func(ctx context.Context, d *befallen) error {
+var outForAnHour = befall{name: "without its cable for an hour", inTurn: true, begin: func(ctx context.Context, d *befallen) error {
 	if err := d.Unplug(ctx); err != nil {
 		return err
 	}
 	// It speaks again before its time goes on: who is frozen says nothing.
 	return errors.Join(d.Impair(ctx, harness.Impairment{}), d.Advance(ctx, cableOut))
-}, func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }}
+}, end: func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }}
 
 func judgeCable(c *spec.Case) {
 	facts := spec.Facts[seamsFacts](c)

@@ -45,21 +45,22 @@ type befall struct {
 	name       string
 	mute       bool
 	begin, end func(ctx context.Context, d *befallen) error
+	inTurn     bool // it ends for one device after another, each when the one before is shown again
 }
 
 var befalls = []befall{
-	{"unplugged", false, func(ctx context.Context, d *befallen) error { return d.Unplug(ctx) }, func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }},
-	{"hung", true, nothing, func(ctx context.Context, d *befallen) error { return d.Impair(ctx, harness.Impairment{}) }},
-	{"without power", false, func(ctx context.Context, d *befallen) error { return d.Power(ctx, false) }, func(ctx context.Context, d *befallen) error {
+	{name: "unplugged", begin: func(ctx context.Context, d *befallen) error { return d.Unplug(ctx) }, end: func(ctx context.Context, d *befallen) error { return d.Plug(ctx) }},
+	{name: "hung", mute: true, begin: nothing, end: func(ctx context.Context, d *befallen) error { return d.Impair(ctx, harness.Impairment{}) }},
+	{name: "without power", begin: func(ctx context.Context, d *befallen) error { return d.Power(ctx, false) }, end: func(ctx context.Context, d *befallen) error {
 		return d.anew(ctx, func() error { return d.Power(ctx, true) })
 	}},
-	{"read at half its speed", false, func(ctx context.Context, d *befallen) error {
+	{name: "read at half its speed", begin: func(ctx context.Context, d *befallen) error {
 		d.misread = d.line.Line.BaudFault(wireBaud, wireBaud/2)
 		return d.line.Ledger.Between(ctx, harness.Gone, func() error { return d.misread.Inject(ctx) })
-	}, func(ctx context.Context, d *befallen) error {
+	}, end: func(ctx context.Context, d *befallen) error {
 		return d.line.Ledger.Between(ctx, harness.Whole, func() error { return d.misread.Revert(ctx) })
 	}},
-	{"started anew within a line", true, nothing, func(ctx context.Context, d *befallen) error {
+	{name: "started anew within a line", mute: true, begin: nothing, end: func(ctx context.Context, d *befallen) error {
 		return d.anew(ctx, func() error { return errors.Join(d.Reset(ctx), d.Impair(ctx, harness.Impairment{})) })
 	}},
 }
@@ -103,6 +104,7 @@ type silence struct {
 type seams struct {
 	*wires
 	limit time.Duration
+	turn  sync.Mutex // held from the end of what befalls one device until it is shown again, where that goes in turn
 	mu    sync.Mutex
 	facts seamsFacts // Back and Silences, owned by mu
 }
@@ -194,6 +196,10 @@ func (x *seams) one(ctx context.Context, device string, b befall, hold time.Dura
 	since := x.Clock.Now()
 	if err := harness.Wait(ctx, hold); err != nil {
 		return err
+	}
+	if b.inTurn {
+		x.turn.Lock()
+		defer x.turn.Unlock()
 	}
 	shown := x.since(ctx, device, before)
 	var quiet []silence
