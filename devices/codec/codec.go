@@ -16,7 +16,7 @@ type Frame struct {
 	Raw   []byte        // without the line end; owned by the receiver
 	First time.Duration // stamp of the read that brought the first byte
 	Last  time.Duration // stamp of the read that brought the last byte
-	Bytes int           // bytes taken from the stream, line end included; of a line that is too long, what was kept
+	Bytes int           // bytes taken from the stream, line end included; of a frame that is too long, what was kept
 	NULs  int           // NUL bytes that came before Raw and were cut off it
 	// Offset is where the frame, NULs included, begins in the stream: bytes
 	// since the framer was made.

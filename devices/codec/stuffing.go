@@ -198,7 +198,8 @@ func (f *ended) Push(at time.Duration, p []byte, emit func(Frame)) {
 	}
 }
 
-// take appends part of a frame, up to the bound.
+// take appends part of a frame, up to the bound. What is skipped counts for no
+// frame, however the stream was cut into pieces.
 func (f *ended) take(at time.Duration, p []byte, emit func(Frame)) {
 	if len(p) == 0 {
 		return
@@ -214,7 +215,8 @@ func (f *ended) take(at time.Duration, p []byte, emit func(Frame)) {
 		return
 	}
 	f.buf = append(f.buf, p[:room]...)
-	emit(f.frame(len(f.buf)+len(p)-room, fmt.Sprintf("longer than %d bytes without an end", maxStuffed)))
+	emit(f.frame(len(f.buf), fmt.Sprintf("longer than %d bytes without an end", maxStuffed)))
+	f.stamps.take(len(p) - room)
 	f.skipping = true
 }
 
