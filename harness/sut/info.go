@@ -97,9 +97,13 @@ func version(path string) string {
 		}
 		return build.Settings[i].Value
 	}
-	words := []string{build.Main.Version}
-	if revision := setting("vcs.revision"); revision != "" {
-		words = append(words, fmt.Sprintf("(%.12s)", revision))
+	return versionText(build.Main.Version, setting("vcs.revision"))
+}
+
+// versionText names a build by its module version and, where that does not hold it already as a pseudo-version does, by its revision.
+func versionText(module, revision string) string {
+	if revision = fmt.Sprintf("%.12s", revision); revision == "" || strings.Contains(module, revision) {
+		return module
 	}
-	return strings.TrimSpace(strings.Join(words, " "))
+	return strings.TrimSpace(fmt.Sprintf("%s (%s)", module, revision))
 }
