@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,26 @@ func TestN107ForgedChanges(t *testing.T) {
 	}
 	if r.b.journal.Head().Offset != 0 {
 		t.Error("a command went out")
+	}
+}
+
+// TestLayoutHeadersReachPages: what an answer about layouts says in headers of its own a page of a listed origin may read.
+func TestLayoutHeadersReachPages(t *testing.T) {
+	r := run(t, nil)
+	as := []string{"Authorization", "Bearer " + r.token(nil), "Origin", goodPage}
+	for _, answered := range []struct {
+		resp *http.Response
+		own  []string
+	}{
+		{r.ask(http.MethodPut, "/api/v1/layouts/hall", savedLayout, as...), []string{"ETag", "Location"}},
+		{r.ask(http.MethodGet, "/api/v1/layouts/hall", "", as...), []string{"ETag", "Plumbline-Shared"}},
+	} {
+		exposed := strings.Split(answered.resp.Header.Get("Access-Control-Expose-Headers"), ", ")
+		for _, name := range answered.own {
+			if answered.resp.Header.Get(name) == "" || !slices.Contains(exposed, name) {
+				t.Errorf("%s %s: %s is %q, exposed are %v", answered.resp.Request.Method, answered.resp.Status, name, answered.resp.Header.Get(name), exposed)
+			}
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 )
 
@@ -99,35 +98,10 @@ func (g *Gate) fetch(text, addr string) (Credential, error) {
 // Code serves POST: who shows a good token, by header or as the session cookie, gets a code by which the same token makes a session in
 // another browser: POST /session with {"code":…}, once, within CodeLife. It is for Options.Cookie.
 func (g *Gate) Code() http.Handler {
-	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.code}))
-}
-
-func (g *Gate) code(w http.ResponseWriter, r *http.Request) {
-	c, err := g.Read(r)
-	if err == nil && (c.id != nil || c.err != nil) {
-		err = auth.Refuse(ReasonTicket, "a code needs the token itself")
-	}
-	var id auth.Identity
-	if err == nil {
-		id, err = g.Open(c, r.RemoteAddr)
-	}
-	if err == nil && len(c.token) > maxCookieToken {
-		err = auth.Refuse("size", "it is too long for a cookie")
-	}
-	if err != nil {
-		g.Refuse(w, r, id, err)
-		return
-	}
-	text, ok, err := g.codes.issue(c.token, id.Account())
-	switch {
-	case err != nil:
-		g.opts.Log.Error("no sign-in code could be made", "error", err)
-		answer(w, http.StatusServiceUnavailable, map[string]string{"error": "random"})
-	case !ok:
-		w.Header().Set("Retry-After", RetryAfter(CodeLife))
-		audit.Refused(g.opts.Log, audit.Event{Action: "code", Reason: "limit", Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
-		answer(w, http.StatusTooManyRequests, map[string]string{"error": "limit"})
-	default:
-		answer(w, http.StatusCreated, map[string]any{"code": text, "expires_in": int(CodeLife.Seconds())})
-	}
+	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.give(stub{
+		name: "code", life: CodeLife, longest: maxCookieToken,
+		issue: func(token string, id auth.Identity, _ string) (string, bool, error) {
+			return g.codes.issue(token, id.Account())
+		},
+	})}))
 }

@@ -67,7 +67,7 @@ func (g *Gate) CORS(next http.Handler) http.Handler {
 		if known {
 			h.Set("Access-Control-Allow-Origin", origins[0])
 			h.Set("Access-Control-Allow-Credentials", "true")
-			h.Set("Access-Control-Expose-Headers", "ETag, Plumbline-Cursor, Plumbline-Gaps, Plumbline-Next, Retry-After")
+			h.Set("Access-Control-Expose-Headers", "ETag, Location, Plumbline-Cursor, Plumbline-Gaps, Plumbline-Next, Plumbline-Shared, Retry-After")
 		}
 		if r.Method != http.MethodOptions {
 			next.ServeHTTP(w, r)
@@ -233,32 +233,49 @@ func (g *Gate) cookie(value string, expires time.Time) *http.Cookie {
 // Ticket serves POST: who shows a good credential, save another ticket, gets a ticket for one use within TicketLife from the
 // same address class. It is for Options.Tickets.
 func (g *Gate) Ticket() http.Handler {
-	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.ticket}))
+	return g.CORS(g.methods(map[string]http.HandlerFunc{http.MethodPost: g.give(stub{
+		name: "ticket", life: TicketLife,
+		issue: func(_ string, id auth.Identity, addr string) (string, bool, error) { return g.tickets.issue(id, addr) },
+	})}))
 }
 
-func (g *Gate) ticket(w http.ResponseWriter, r *http.Request) {
-	c, err := g.Read(r)
-	if err == nil && (c.id != nil || c.err != nil) {
-		err = auth.Refuse(ReasonTicket, "a ticket is no credential for another")
-	}
-	var id auth.Identity
-	if err == nil {
-		id, err = g.Open(c, r.RemoteAddr)
-	}
-	if err != nil {
-		g.Refuse(w, r, id, err)
-		return
-	}
-	text, ok, err := g.tickets.issue(id, r.RemoteAddr)
-	switch {
-	case err != nil:
-		g.opts.Log.Error("no ticket could be made", "error", err)
-		answer(w, http.StatusServiceUnavailable, map[string]string{"error": "random"})
-	case !ok:
-		w.Header().Set("Retry-After", RetryAfter(TicketLife))
-		audit.Refused(g.opts.Log, audit.Event{Action: "ticket", Reason: "limit", Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
-		answer(w, http.StatusTooManyRequests, map[string]string{"error": "limit"})
-	default:
-		answer(w, http.StatusCreated, map[string]any{"ticket": text, "expires_in": int(TicketLife.Seconds())})
+// stub is something short that stands for a token for a while, and is given to who shows that token.
+type stub struct {
+	name    string // in the answer and on record
+	life    time.Duration
+	longest int                                                                                 // token, in bytes; 0 = any
+	issue   func(token string, id auth.Identity, addr string) (text string, ok bool, err error) // ok is false when too many are open
+}
+
+// give serves the POST by which somebody gets a stub.
+func (g *Gate) give(s stub) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := g.Read(r)
+		if err == nil && (c.id != nil || c.err != nil) {
+			err = auth.Refuse(ReasonTicket, "a %s needs the token itself", s.name)
+		}
+		var id auth.Identity
+		if err == nil {
+			id, err = g.Open(c, r.RemoteAddr)
+		}
+		if err == nil && s.longest > 0 && len(c.token) > s.longest {
+			err = auth.Refuse("size", "it is too long for a cookie")
+		}
+		if err != nil {
+			g.Refuse(w, r, id, err)
+			return
+		}
+		text, ok, err := s.issue(c.token, id, r.RemoteAddr)
+		switch {
+		case err != nil:
+			g.opts.Log.Error("no ticket or sign-in code could be made", "what", s.name, "error", err)
+			answer(w, http.StatusServiceUnavailable, map[string]string{"error": "random"})
+		case !ok:
+			w.Header().Set("Retry-After", RetryAfter(s.life))
+			audit.Refused(g.opts.Log, audit.Event{Action: s.name, Reason: "limit", Subject: id.Subject, Tenant: id.Tenant, Remote: r.RemoteAddr})
+			answer(w, http.StatusTooManyRequests, map[string]string{"error": "limit"})
+		default:
+			answer(w, http.StatusCreated, map[string]any{s.name: text, "expires_in": int(s.life.Seconds())})
+		}
 	}
 }

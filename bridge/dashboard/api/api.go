@@ -135,7 +135,7 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, id auth.Identi
 	case errors.Is(err, layouts.ErrOwn):
 		no = &refusal{http.StatusConflict, "limit", "you have as many layouts as one may have: delete one first"}
 	case errors.Is(err, layouts.ErrFull):
-		no = &refusal{http.StatusInsufficientStorage, "limit", "the bridge keeps no more layouts: its operator can remove old ones from the folder layouts in its data folder"}
+		no = &refusal{http.StatusInsufficientStorage, "limit", "the bridge keeps no more layouts: its operator can remove old ones from the folder layouts in its data folder, which counts within a minute"}
 	default:
 		h.o.Log.Error("layouts cannot be read or written", "error", err)
 		no = &refusal{http.StatusServiceUnavailable, "", "the bridge cannot read or write its layouts; its log says why"}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -69,6 +70,8 @@ type Store struct {
 	known map[string]map[string]*Entry // by Account.key and id; nil = not read yet
 	count int
 	bytes int64
+
+	looked time.Time // when all files were last looked for
 }
 
 // New returns the store of a folder, which need not be there yet.
@@ -109,14 +112,23 @@ func (s *Store) Get(who, owner Account, id string) (text []byte, e Entry, err er
 	if err := s.ready(); err != nil {
 		return nil, Entry{}, err
 	}
+	key := owner.key()
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	found := s.known[owner.key()][id]
+	found := s.known[key][id]
 	if found == nil || !found.visible(who) {
+		s.mu.RUnlock()
 		return nil, Entry{}, ErrNotFound
 	}
-	_, text, err = read(s.path(owner.key(), id))
-	return text, *found, err
+	e = *found
+	_, text, err = read(s.path(key, id))
+	s.mu.RUnlock()
+	if errors.Is(err, fs.ErrNotExist) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.look(key, id)
+		return nil, Entry{}, ErrNotFound
+	}
+	return text, e, err
 }
 
 // Put stores a layout of who's and returns what is known of it then. allow is asked first with what is there, nil for nothing; an
@@ -128,24 +140,20 @@ func (s *Store) Put(who Account, id, title string, shared bool, text []byte, all
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := who.key()
+	s.look(key, id)
 	old := s.known[key][id]
 	if err := allow(old); err != nil {
 		return Entry{}, false, err
 	}
 	e = Entry{ID: id, Owner: who, Title: title, Shared: shared, Bytes: len(text), Modified: s.now().UTC().Truncate(time.Microsecond), Tag: tag(shared, text)}
-	size := s.bytes + int64(e.Bytes)
-	switch {
-	case old != nil && old.Tag == e.Tag:
+	if old != nil && old.Tag == e.Tag {
 		return *old, false, nil // it is there already
-	case old != nil:
-		size -= int64(old.Bytes)
-	case len(s.known[key]) >= MaxOwn:
-		return Entry{}, false, ErrOwn
-	case s.count >= MaxAll:
-		return Entry{}, false, ErrFull
 	}
-	if size > MaxAllSize {
-		return Entry{}, false, ErrFull
+	if s.room(key, old, e.Bytes) != nil {
+		s.lookAll()
+	}
+	if err := s.room(key, old, e.Bytes); err != nil {
+		return Entry{}, false, err
 	}
 	replaced, err := s.write(key, &e, text)
 	if replaced {
@@ -157,6 +165,23 @@ func (s *Store) Put(who Account, id, title string, shared bool, text []byte, all
 	return e, old == nil, nil
 }
 
+// room is nil when so many bytes may be stored in the place of old, nil for a new one. The caller holds mu.
+func (s *Store) room(key string, old *Entry, size int) error {
+	all := s.bytes + int64(size)
+	switch {
+	case old != nil:
+		all -= int64(old.Bytes)
+	case len(s.known[key]) >= MaxOwn:
+		return ErrOwn
+	case s.count >= MaxAll:
+		return ErrFull
+	}
+	if all > MaxAllSize {
+		return ErrFull
+	}
+	return nil
+}
+
 // Delete takes a layout of who's away; allow as in Put.
 func (s *Store) Delete(who Account, id string, allow func(now *Entry) error) error {
 	if err := s.ready(); err != nil {
@@ -165,6 +190,7 @@ func (s *Store) Delete(who Account, id string, allow func(now *Entry) error) err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := who.key()
+	s.look(key, id)
 	old := s.known[key][id]
 	if old == nil {
 		return ErrNotFound
@@ -172,14 +198,10 @@ func (s *Store) Delete(who Account, id string, allow func(now *Entry) error) err
 	if err := allow(old); err != nil {
 		return err
 	}
-	if err := os.Remove(s.path(key, id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(s.path(key, id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	delete(s.known[key], id)
-	s.count--
-	s.bytes -= int64(old.Bytes)
-	if len(s.known[key]) == 0 {
-		delete(s.known, key)
+	if s.forget(key, old); s.known[key] == nil {
 		_ = os.Remove(filepath.Join(s.dir, key)) // what is in it, as another's file, keeps it
 		return syncDir(s.dir)
 	}
@@ -200,6 +222,43 @@ func (s *Store) keep(key string, e *Entry) {
 	own[e.ID] = e
 	s.bytes += int64(e.Bytes)
 	s.count++
+}
+
+// forget takes note that a layout is not on disk any more. The caller holds mu.
+func (s *Store) forget(key string, e *Entry) {
+	own := s.known[key]
+	delete(own, e.ID)
+	s.count--
+	s.bytes -= int64(e.Bytes)
+	if len(own) == 0 {
+		delete(s.known, key)
+	}
+}
+
+// look forgets a layout whose file somebody has removed by hand. The caller holds mu.
+func (s *Store) look(key, id string) {
+	e := s.known[key][id]
+	if e == nil {
+		return
+	}
+	if _, err := os.Lstat(s.path(key, id)); errors.Is(err, fs.ErrNotExist) {
+		s.forget(key, e)
+	}
+}
+
+// lookEvery is how often all files are looked for at most.
+const lookEvery = time.Minute
+
+// lookAll looks for the files of all layouts, for an operator who has made room, and not more often than lookEvery. The caller holds mu.
+func (s *Store) lookAll() {
+	if now := s.now(); now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		for key, own := range s.known {
+			for id := range own {
+				s.look(key, id)
+			}
+		}
+	}
 }
 
 func tag(shared bool, text []byte) string {

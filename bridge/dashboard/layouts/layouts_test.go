@@ -154,6 +154,50 @@ func TestN109LayoutsAreBounded(t *testing.T) {
 	s.put(ben, "n1", false, "{12}")
 }
 
+// TestFilesRemovedByHand: what an operator has removed while the bridge runs is gone for who asks for it, can be saved again, and makes room.
+func TestFilesRemovedByHand(t *testing.T) {
+	s := newShelf(t, t.TempDir())
+	remove := func(ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			if err := os.Remove(s.path(anna.key(), id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.put(anna, "a", false, "{}")
+	s.put(anna, "b", false, "{}")
+	s.put(anna, "c", false, "{}")
+	remove("a", "b", "c")
+	if _, _, err := s.Get(anna, anna, "a"); !errors.Is(err, ErrNotFound) || s.ids(anna) != "b c" {
+		t.Errorf("asked for: %v, then %q", err, s.ids(anna))
+	}
+	if err := s.Delete(anna, "b", anything); !errors.Is(err, ErrNotFound) {
+		t.Errorf("taken away: %v", err)
+	}
+	if _, created, err := s.Put(anna, "c", "t", false, []byte("{}"), anything); err != nil || !created {
+		t.Errorf("saved again: created %v, %v", created, err)
+	}
+	if text, _, err := s.Get(anna, anna, "c"); err != nil || string(text) != "{}" {
+		t.Errorf("saved again, it is %q, %v", text, err)
+	}
+	for i := range MaxOwn - 1 {
+		s.put(anna, fmt.Sprint("n", i), false, "{}")
+	}
+	more := func() error { _, _, err := s.Put(anna, "more", "t", false, []byte("{}"), anything); return err }
+	if err := more(); !errors.Is(err, ErrOwn) {
+		t.Fatalf("one more: %v", err)
+	}
+	remove("n1", "n2")
+	if err := more(); !errors.Is(err, ErrOwn) {
+		t.Errorf("the files are looked for within the minute: %v", err)
+	}
+	s.now = s.now.Add(lookEvery)
+	if err := more(); err != nil || s.count != MaxOwn-1 || s.bytes != 2*(MaxOwn-1) {
+		t.Errorf("with room: %v, and it counts %d layouts of %d bytes", err, s.count, s.bytes)
+	}
+}
+
 // TestConditionIsAsked: it sees what is there, and an error of it changes nothing.
 func TestConditionIsAsked(t *testing.T) {
 	s := newShelf(t, t.TempDir())
