@@ -5,22 +5,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
+	"plumbline/bridge/internal/browsertest"
 	"plumbline/bridge/wire"
 )
 
 // TestN08CrossSitePage: a page of another site in a real browser, with whatever cookies the browser has, opens no socket; the
 // same page of a site on the list does.
 func TestN08CrossSitePage(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: a real browser is needed: make deps-test installs it", err)
-	}
+	chromium := browsertest.New(t.TempDir(), "")
+	t.Cleanup(chromium.Close)
 	var target atomic.Value
 	said := make(chan string, 8)
 	site := func() *httptest.Server {
@@ -47,11 +47,9 @@ s.onerror = () => fetch("/said?error");
 	})
 	target.Store("ws://" + r.b.Addresses().Viewers + "/ws")
 	for _, tc := range []struct{ site, want string }{{good.URL, "open"}, {evil.URL, "error"}} {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", tc.site)
-		if err := cmd.Start(); err != nil {
-			cancel()
-			t.Fatal(err)
+		ctx, cancel := context.WithTimeout(chromium.Tab(t), time.Minute)
+		if err := chromedp.Do(ctx, chromedp.Navigate(tc.site)); err != nil {
+			t.Errorf("open the page of %s: %v", tc.site, err)
 		}
 		select {
 		case got := <-said:
@@ -62,6 +60,5 @@ s.onerror = () => fetch("/said?error");
 			t.Errorf("the page of %s says nothing", tc.site)
 		}
 		cancel()
-		_ = cmd.Wait() // it was killed
 	}
 }

@@ -7,19 +7,16 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"plumbline/harness/browser"
 )
 
 // TestTheHeadersAreThoseOfABrowser holds them against what the Chromium of this machine sends with a request
 // of a page: the same names, and about as many bytes.
 func TestTheHeadersAreThoseOfABrowser(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: a real browser is needed: make deps-test installs it", err)
-	}
 	said := make(chan http.Header, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -35,11 +32,14 @@ func TestTheHeadersAreThoseOfABrowser(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", server.URL)
-	if err := browser.Start(); err != nil {
+	chromium, err := browser.Start(ctx, browser.Options{})
+	if err != nil {
+		t.Fatalf("%v: make deps-test installs it", err)
+	}
+	defer func() { _ = chromium.Close() }()
+	if _, err := chromium.Evaluate(ctx, server.URL, "document.title"); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { cancel(); _ = browser.Wait() }() // it was killed
 	var got http.Header
 	select {
 	case got = <-said:

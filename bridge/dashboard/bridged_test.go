@@ -21,6 +21,7 @@ import (
 
 	"plumbline/bridge"
 	"plumbline/bridge/devca"
+	"plumbline/bridge/internal/browsertest"
 	"plumbline/bridge/internal/eventually"
 )
 
@@ -36,7 +37,8 @@ func TestMain(m *testing.M) {
 		panic(err) // before any test
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	defer closeBrowser()
+	chromium = browsertest.New(filepath.Join(scratch, "chromium"), filepath.Join(authority(), devca.ServerFile))
+	defer chromium.Close()
 	m.Run()
 }
 

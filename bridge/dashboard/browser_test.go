@@ -2,16 +2,8 @@ package dashboard_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,63 +11,17 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"plumbline/bridge/dashboard"
-	"plumbline/bridge/devca"
+	"plumbline/bridge/internal/browsertest"
 	"plumbline/bridge/internal/eventually"
 )
 
-// chromium is the one browser of the package's tests.
-var chromium struct { //nolint:gochecknoglobals // once for all tests
-	once sync.Once
-	ctx  context.Context
-	end  context.CancelFunc
-	err  error
-}
+// chromium is the one browser of the package's tests. It believes the package's development certificate.
+var chromium *browsertest.Browser //nolint:gochecknoglobals // set by TestMain
 
 // browser returns the context of a fresh tab with cookies of its own, in the shared browser. It is closed when the test ends.
 func browser(tb testing.TB) context.Context {
 	tb.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		tb.Fatalf("%v: a real browser is needed: make deps-test installs it", err)
-	}
-	chromium.once.Do(func() { chromium.err = openBrowser(path) })
-	if chromium.err != nil {
-		tb.Fatal(chromium.err)
-	}
-	ctx, closeTab := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
-	tb.Cleanup(closeTab)
-	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of its first action: not one with a deadline
-		tb.Fatalf("open a tab: %v", err)
-	}
-	return ctx
-}
-
-// openBrowser starts Chromium, which believes the package's development certificate, and no other that is not signed as it should be.
-func openBrowser(path string) error {
-	raw, err := os.ReadFile(filepath.Join(authority(), devca.ServerFile))
-	if err != nil {
-		return err
-	}
-	block, _ := pem.Decode(raw)
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return err
-	}
-	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(scratch, "chromium")),
-		chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(key[:])),
-	)
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, closeTab := chromedp.NewContext(allocator)
-	chromium.ctx, chromium.end = ctx, func() { closeTab(); end() }
-	return chromedp.Do(ctx)
-}
-
-func closeBrowser() {
-	if chromium.end != nil {
-		chromium.end()
-	}
+	return chromium.Tab(tb)
 }
 
 // needPage skips a test where no page is built into this program.
