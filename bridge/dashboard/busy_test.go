@@ -114,7 +114,7 @@ func shown(tab context.Context, tb testing.TB, s *server, mark string) {
 	waitFor(tab, tb, "the reading "+mark, fmt.Sprintf("document.body.innerText.includes(%q)", mark))
 }
 
-// TestPageMemoryIsBounded: ten thousand readings more leave neither objects nor elements behind: one that were kept of each would be
+// TestPageMemoryIsBounded: twenty thousand readings more leave neither objects nor elements behind: one that were kept of each would be
 // megabytes.
 func TestPageMemoryIsBounded(t *testing.T) {
 	s, tab, c := busy(t, views(t)["filter"])

@@ -1,5 +1,5 @@
-// Builds the dashboard into ../dist: one script and one style sheet with hashed names, the page that names them, the licences of
-// what is bundled, and of each a compressed copy beside it. The bridge embeds that folder. Usage: node build.mjs
+// Builds the dashboard into ../dist: a small script for who signs in, one for the page at work, what both share, and a style sheet, with
+// hashed names; the page that names them, the licences of what is bundled, and of each a compressed copy beside it. The bridge embeds that folder. Usage: node build.mjs
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -32,16 +32,19 @@ async function bundle(entries) {
     logLevel: "warning",
   });
   const files = new Map(result.outputFiles.map((f) => [relative(dist, f.path), Buffer.from(f.contents)]));
-  const built = new Map();
+  const built = new Map(), shared = new Set();
   for (const [path, made] of Object.entries(result.metafile.outputs)) {
-    if (made.entryPoint) built.set(relative(app, join(here, made.entryPoint)), relative(dist, join(here, path)));
+    if (!made.entryPoint) continue;
+    built.set(relative(app, join(here, made.entryPoint)), relative(dist, join(here, path)));
+    for (const part of made.imports) if (part.kind === "import-statement" && !part.external) shared.add(relative(dist, join(here, part.path)));
   }
   const packages = new Set(Object.keys(result.metafile.inputs).flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []));
-  return { files, built, packages };
+  return { files, built, shared, packages };
 }
 
-/** Names in the page what it refers to: bundles by their hashed name, everything else as a hashed copy. */
-async function page(files, built) {
+/** Names in the page what it refers to: bundles by their hashed name, everything else as a hashed copy, and the parts that scripts import, so
+    that they are asked for at once. */
+async function page(files, built, shared) {
   let html = await readFile(join(app, "index.html"), "utf8");
   for (const [whole, attribute, name] of html.matchAll(/\b(href|src)="([^":/][^":]*)"/g)) {
     if (!built.has(name)) {
@@ -53,7 +56,8 @@ async function page(files, built) {
     }
     html = html.replace(whole, `${attribute}="/${built.get(name)}"`);
   }
-  files.set("index.html", Buffer.from(html));
+  const parts = [...shared].map((part) => `<link rel="modulepreload" href="/${part}">\n`).join("");
+  files.set("index.html", Buffer.from(html.replace("</head>", `${parts}</head>`)));
 }
 
 /** Gathers the licences of bundled packages: they ask to go along. */
@@ -79,8 +83,8 @@ function compress(files) {
   }
 }
 
-const { files, built, packages } = await bundle(["shell/main.ts", "shell/style.css"]);
-await page(files, built);
+const { files, built, shared, packages } = await bundle(["shell/main.ts", "shell/style.css"]);
+await page(files, built, shared);
 await licences(files, packages);
 compress(files);
 for (const old of await readdir(dist)) if (old !== ".gitignore") await rm(join(dist, old), { recursive: true });

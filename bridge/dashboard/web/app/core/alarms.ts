@@ -6,7 +6,7 @@ import type { Level, Quality } from "./types.ts";
 
 /** Ended alarms that are kept. */
 const historyMost = 500;
-/** Alarms that may stand at once; more are counted. */
+/** Alarms that are listed at once; of more only the worst, and the rest is counted. */
 const activeMost = 5000;
 /** How long a closed source waits for the next one of its key: a page that is drawn anew closes all, and watches them again at once. */
 const keepMs = 10_000;
@@ -139,8 +139,6 @@ export class Alarms {
   private readonly announce: () => void;
   private sorted: readonly Alarm[] | null = null;
   private next = 1;
-  /** Alarms that were not listed because too many stand. */
-  left = 0;
 
   constructor(announce: () => void) {
     this.announce = announce;
@@ -148,8 +146,16 @@ export class Alarms {
 
   /** active is what stands or is latched: alarms first, those not acknowledged before others, then the newest. */
   get active(): readonly Alarm[] {
-    this.sorted ??= [...this.standing.values()].map((a) => Object.freeze({ ...a })).sort((a, b) => rank[b.level] - rank[a.level] || Number(a.acknowledged) - Number(b.acknowledged) || b.sinceUs - a.sinceUs);
+    this.sorted ??= [...this.standing.values()]
+      .sort((a, b) => rank[b.level] - rank[a.level] || Number(a.acknowledged) - Number(b.acknowledged) || b.sinceUs - a.sinceUs)
+      .slice(0, activeMost)
+      .map((a) => Object.freeze({ ...a }));
     return this.sorted;
+  }
+
+  /** left is how many stand beyond those of active: the list of them would be of no use to anybody, and hold the page up. */
+  get left(): number {
+    return Math.max(0, this.standing.size - activeMost);
   }
 
   /** history is what has ended, the newest first. */
@@ -166,10 +172,6 @@ export class Alarms {
       this.retire(a);
     }
     this.touch();
-  }
-
-  acknowledgeAll(): void {
-    for (const id of [...this.standing.keys()]) this.acknowledge(id);
   }
 
   on(f: () => void): () => void {
@@ -189,8 +191,7 @@ export class Alarms {
 
   raise(a: Omit<Alarm, "id" | "standing" | "acknowledged" | "latched" | "endUs">): Mutable<Alarm> {
     const made = { ...a, id: String(this.next++), standing: true, acknowledged: false, latched: false, endUs: null };
-    if (this.standing.size < activeMost) this.standing.set(made.id, made);
-    else this.left++;
+    this.standing.set(made.id, made);
     this.touch();
     return made;
   }

@@ -1,6 +1,7 @@
 // The legend of a chart: a list of buttons, each with a line's colour, name and value.
 
 import type { LineState } from "./lines.ts";
+import { visible } from "./visible.ts";
 
 /** Legend writes the DOM only where it has changed. */
 export class Legend {
@@ -23,7 +24,7 @@ export class Legend {
     const swatch = part("swatch");
     const name = part("name");
     const last = part("last");
-    button.title = l.item.topic;
+    button.title = visible(l.item.topic, 1000);
     button.append(swatch, name, last);
     button.addEventListener("click", () => this.onToggle(l));
     li.append(button);
@@ -34,7 +35,7 @@ export class Legend {
   /** write shows each line's value: at the cursor, or the last one. */
   write(valueOf: (l: LineState) => string): void {
     for (const [l, row] of this.rows) {
-      const text = valueOf(l);
+      const text = visible(valueOf(l));
       if (row.last.textContent !== text) row.last.textContent = text;
       if (row.name.textContent !== l.name) row.name.textContent = l.name;
       const quality = l.item.quality().quality;

@@ -4,8 +4,10 @@ import type { Columns, Line } from "./columns.ts";
 import { columns, summary } from "./columns.ts";
 import type { Item } from "./item.ts";
 import { chartPoints } from "./series.ts";
+import { shortNames } from "./topics.ts";
 import type { Limits, Mark } from "./types.ts";
 import type { View } from "./view.ts";
+import { visible } from "./visible.ts";
 import type { Watch } from "./watch.ts";
 import type { Told } from "./words.ts";
 
@@ -68,7 +70,7 @@ export function isStepped(line: LineState): boolean {
 
 /** unitOf is the unit that the line is drawn in: as sent or configured, without a prefix of ours. */
 export function unitOf(line: LineState): string {
-  return line.spec.unit ?? line.item.rawUnit;
+  return visible(line.spec.unit ?? line.item.rawUnit);
 }
 
 /** What freshItems finds. */
@@ -102,32 +104,20 @@ function isDrawable(item: Item): boolean {
 
 /** makeLine begins to hold the points of a topic. */
 export function makeLine(item: Item, spec: SeriesSpec, alone: boolean, colour: string, onChange: () => void): LineState {
-  return { item, view: item.track(chartPoints).view(onChange), spec, alone, name: item.topic, colour, hidden: false };
+  return { item, view: item.track(chartPoints).view(onChange), spec, alone, name: visible(item.topic), colour, hidden: false };
 }
 
-/** nameLines names the lines by their labels and, of several topics of one series, by the levels that tell them apart. */
+/** nameLines names the lines by their labels and, of several topics of one series, by the levels that tell them apart, as they may be shown. */
 export function nameLines(lines: readonly LineState[]): void {
   for (const spec of new Set(lines.map((l) => l.spec))) {
     const of = lines.filter((l) => l.spec === spec);
     const short = shortNames(of.map((l) => l.item.topic));
     of.forEach((l, i) => {
       const topic = of.length > 1 ? (short[i] as string) : l.item.topic;
-      if (spec.label === undefined || spec.label === "") l.name = topic;
-      else l.name = l.alone || of.length === 1 ? spec.label : `${spec.label} · ${topic}`;
+      if (spec.label === undefined || spec.label === "") l.name = visible(topic);
+      else l.name = visible(l.alone || of.length === 1 ? spec.label : `${spec.label} · ${topic}`);
     });
   }
-}
-
-/** shortNames cuts the levels that all topics share at either end; of one topic it is the last level. */
-export function shortNames(topics: readonly string[]): string[] {
-  const split = topics.map((t) => t.split("/"));
-  const first = split[0] ?? [];
-  const least = Math.min(...split.map((l) => l.length));
-  let front = 0;
-  while (front < least - 1 && split.every((l) => l[front] === first[front])) front++;
-  let back = 0;
-  while (back < least - 1 - front && split.every((l) => l[l.length - 1 - back] === first[first.length - 1 - back])) back++;
-  return split.map((l) => l.slice(front, l.length - back).join("/"));
 }
 
 /** columnsOf lays all lines over the window. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bucketOf, Latencies, topOf } from "./latency.ts";
-import { shortNames } from "./lines.ts";
+import { nameLines, unitOf, type LineState } from "./lines.ts";
 import { Ring } from "./ring.ts";
 import { rng, seeds } from "./testkit.ts";
-import { Counter, covers, isExact, matches, minimal, wildPart } from "./topics.ts";
+import { Counter, covers, isExact, matches, minimal, shortNames, wildPart } from "./topics.ts";
 
 test("ring: holds the newest, says what left, and does not grow beyond its size", () => {
   for (const seed of seeds(30)) {
@@ -103,4 +103,11 @@ test("topics: distinct names are counted once, up to a bound", () => {
   for (let i = 0; i < 20_000; i++) c.add(`other/${i}`);
   assert.equal(c.count, 5000);
   assert.ok(c.isMore);
+});
+
+test("lines: names and units of strangers turn no text round", () => {
+  const line = (topic: string, label: string, unit: string): LineState => ({ item: { topic, rawUnit: unit }, spec: { filter: "#", label }, alone: false, name: "", colour: "", hidden: false }) as unknown as LineState;
+  const lines = [line("a/\u202eb", "", "\u202eW"), line("c", "\u2066label", "")];
+  nameLines(lines);
+  assert.deepEqual(lines.map((l) => [l.name, unitOf(l)]), [["a/⟨U+202E⟩b", "⟨U+202E⟩W"], ["⟨U+2066⟩label", ""]]);
 });

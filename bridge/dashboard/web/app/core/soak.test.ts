@@ -138,7 +138,7 @@ test("redraw: alarms, acknowledgements and hysteresis go on in the next watch of
   s.env.advance(7000);
   assert.deepEqual(active(), ["b Press 7 90, above 80; no longer watched latched"]);
   assert.deepEqual(s.store.alarms.history.map((a) => a.text), ["79, above 80; no longer watched", "85, above 80"]);
-  s.store.alarms.acknowledgeAll();
+  for (const a of s.store.alarms.active) s.store.alarms.acknowledge(a.id);
   assert.deepEqual(active(), []);
   watches = [s.store.watch("a", o)];
   await soon();

@@ -136,7 +136,7 @@ test("alarms: a latched one waits for its acknowledgement, also of one that came
   assert.deepEqual(alarms.active.map((x) => [x.text, x.standing]), [["y", true]]);
   assert.equal(alarms.history.length, 1);
   a.signal({ level: "ok", text: "", timeUs: 4, severity: 0 });
-  alarms.acknowledgeAll();
+  for (const a of alarms.active) alarms.acknowledge(a.id);
   assert.equal(alarms.active.length, 0);
   assert.equal(alarms.history.length, 2);
   a.signal({ level: "alarm", text: "z", timeUs: 5, severity: 1 });
@@ -147,7 +147,7 @@ test("alarms: acknowledged while it stands, it goes when it ends", () => {
   const { alarms, source } = list();
   const a = source(true);
   a.signal({ level: "alarm", text: "x", timeUs: 1, severity: 1 });
-  alarms.acknowledgeAll();
+  for (const a of alarms.active) alarms.acknowledge(a.id);
   a.signal({ level: "ok", text: "", timeUs: 2, severity: 0 });
   assert.equal(alarms.active.length, 0);
 });
@@ -168,4 +168,16 @@ test("alarms: one on a dead value says so; worst first, then what nobody has ack
   a.close(9);
   assert.equal(alarms.active.length, 1, "nobody watches it any more");
   assert.deepEqual(alarms.history.map((x) => [x.text, x.endUs]), [["a; no longer watched", 9]]);
+});
+
+test("alarms: of more than can be listed the worst are, the rest is counted, and follows when there is room", () => {
+  const { alarms, source } = list();
+  const sources = Array.from({ length: 5_003 }, (_, i) => {
+    const a = source(false);
+    a.signal({ level: i === 5_002 ? "alarm" : "warning", text: String(i), timeUs: i, severity: 1 });
+    return a;
+  });
+  assert.deepEqual([alarms.active.length, alarms.left, alarms.active[0]?.text], [5_000, 3, "5002"]);
+  for (const a of sources.slice(10, 20)) a.signal({ level: "ok", text: "", timeUs: 9_000, severity: 0 });
+  assert.deepEqual([alarms.active.length, alarms.left, alarms.active.some((a) => a.text === "0")], [4_993, 0, true]);
 });

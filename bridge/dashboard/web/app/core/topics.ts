@@ -53,6 +53,18 @@ export function wildPart(filter: string, topic: string): string {
   return [...t.filter((_, i) => f[i] === "+"), ...rest].join("/") || topic;
 }
 
+/** shortNames cuts the levels that all topics share at either end; of one topic it is the last level. */
+export function shortNames(topics: readonly string[]): string[] {
+  const split = topics.map((t) => t.split("/"));
+  const first = split[0] ?? [];
+  const least = Math.min(...split.map((l) => l.length));
+  let front = 0;
+  while (front < least - 1 && split.every((l) => l[front] === first[front])) front++;
+  let back = 0;
+  while (back < least - 1 - front && split.every((l) => l[l.length - 1 - back] === first[first.length - 1 - back])) back++;
+  return split.map((l) => l.slice(front, l.length - back).join("/"));
+}
+
 /** minimal leaves out of the filters those that another one covers. */
 export function minimal(filters: Iterable<string>): string[] {
   const all = [...new Set(filters)];

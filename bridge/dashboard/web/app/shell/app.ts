@@ -3,8 +3,9 @@
 
 import { type Client, connect } from "plumbline-client";
 import { createStore, type Store } from "../core/index.ts";
+import { askToAcknowledge } from "./acknowledge.ts";
 import { autoLayout, type Seen } from "./auto.ts";
-import { h, replace } from "./dom.ts";
+import { h, replace, visible } from "./dom.ts";
 import { Editor } from "./editor.ts";
 import { type Format, makeFormat } from "./format.ts";
 import { Head } from "./head.ts";
@@ -53,7 +54,7 @@ export class App {
       { key: "e", shown: "E", does: "edit, and end editing", run: () => this.edit() },
       { key: "w", shown: "W", does: "wall mode, and out of it", run: () => this.wall() },
       { key: "d", shown: "D", does: "dark, light, as the system", run: () => this.turnTheme() },
-      { key: "a", shown: "A", does: "acknowledge all alarms", run: () => this.#store.alarms.acknowledgeAll() },
+      { key: "a", shown: "A", does: "acknowledge all alarms, after a question", run: () => void askToAcknowledge(this.#store.alarms, this.announce) },
       { key: "ArrowRight", shown: "→", does: "next page", run: () => this.goTo(this.where.page + 1) },
       { key: "ArrowLeft", shown: "←", does: "page before", run: () => this.goTo(this.where.page - 1) },
       ...Array.from({ length: 9 }, (_, i) => ({ key: String(i + 1), shown: i === 0 ? "1 … 9" : "", does: "page 1 to 9", run: () => this.goTo(i) })),
@@ -71,6 +72,8 @@ export class App {
 
   announce = (text: string): void => this.#announcer.say(text);
 
+  keys(): void { this.#keys.help(); }
+
   get store(): Store { return this.#store; }
   get format(): Format { return this.#format; }
 
@@ -80,7 +83,7 @@ export class App {
     this.foreign = foreign;
     const before = this.layout as Layout | undefined;
     this.layout = layout;
-    document.title = `${layout.title} – Plumbline`;
+    document.title = `${visible(layout.title)} – Plumbline`;
     if (before === undefined || before.locale !== layout.locale) this.#newStore(layout);
     this.#theme();
     this.#draw(where.page);
@@ -101,7 +104,7 @@ export class App {
   #draw(page: number): View {
     this.#view?.close();
     this.#head?.close();
-    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, judged: new Set(), foreign: () => this.foreign, announce: this.announce, everySecond: this.everySecond };
+    const ctx: Context = { store: this.#store, client: this.client, me: this.me, format: this.#format, layout: this.layout, judged: new Map(), foreign: () => this.foreign, announce: this.announce, everySecond: this.everySecond };
     this.#head = new Head({
       store: this.#store, format: this.#format, layout: this.layout, goTo: (p) => this.goTo(p), menu: () => this.desk.menu(), announce: this.announce, everySecond: this.everySecond,
     });
@@ -118,6 +121,7 @@ export class App {
     const pages = this.layout.pages.length, to = Math.min(Math.max(page, 0), pages - 1);
     if (this.#editor !== null) { // the editor knows the cells of the page that it began with
       if (to !== this.where.page) this.#editor.turn(to);
+      this.#head?.page(to);
       this.where = { ...this.where, page: to };
       return this.write();
     }
@@ -134,7 +138,9 @@ export class App {
   }
 
   async keepInAddress(layout: Layout): Promise<void> {
-    this.where = { page: this.where.page, wall: false, packed: await pack(layout) };
+    const packed = await pack(layout);
+    if (this.layout !== layout) return; // another was opened meanwhile
+    this.where = { page: this.where.page, wall: false, packed };
     this.write();
   }
 
@@ -185,7 +191,7 @@ export class App {
         this.layout = layout ?? before;
         if (layout === null) this.where = where;
         this.#draw(this.where.page);
-        if (layout !== null && layout !== this.desk.savedLayout) void this.keepInAddress(layout);
+        if (layout !== null && layout !== before && layout !== this.desk.savedLayout) void this.keepInAddress(layout);
         else this.write();
       },
     });

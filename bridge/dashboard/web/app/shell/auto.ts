@@ -1,13 +1,14 @@
 // A layout made of the topics that were seen, for somebody who has none yet.
 
 import { firstFree } from "./geometry.ts";
-import type { Group, Layout, Page, Tile } from "./layout.ts";
+import type { Group, Layout, Page, Series, Tile } from "./layout.ts";
+import { isUnit, unitBeside, unitByName } from "./units.ts";
 
-export interface Seen { readonly topic: string; readonly kind: string; readonly text: string; readonly unit?: string }
+export interface Seen { readonly topic: string; readonly kind: string; readonly text: string }
 
-interface Part { readonly pointer: string; readonly what: "number" | "text" }
+interface Part { readonly pointer: string; readonly what: "number" | "text"; readonly unit?: string }
 
-const mostTiles = 36, mostGroups = 8, mostParts = 4;
+const mostTiles = 36, mostGroups = 8, mostParts = 4, mostLooked = 200;
 const statusWords = /^(online|offline|connected|disconnected)$/i;
 const statusLevels = /^(status|availability|lwt|online|state|connection)$/i;
 
@@ -83,27 +84,37 @@ function overview(topics: readonly Seen[]): Group[] {
 function areaTiles(area: string, list: readonly Seen[], most: number): Tile[] {
   const tiles: Tile[] = [];
   const add = (tile: Sized): void => { tiles.push({ ...tile, ...firstFree(tiles, tile.w, tile.h) } as Tile); };
-  const drawn = list.flatMap((t) => partsOf(t).filter((p) => p.what === "number").map((p) => ({ filter: t.topic, pointer: p.pointer })));
   for (const t of list) {
     for (const part of partsOf(t)) {
       if (tiles.length >= most) return tiles;
-      const pointer = part.pointer === "" ? {} : { pointer: part.pointer };
+      const pointer = part.pointer === "" ? {} : { pointer: part.pointer }, unit = part.unit === undefined ? {} : { unit: part.unit };
       const short = (t.topic.slice(area.length + 1) || t.topic).replace(/\/(state|data|value)$/, "");
       const title = `${short}${part.pointer.replaceAll("/", " ")}`.slice(0, 120);
-      if (part.what === "number") add({ kind: "value", w: 3, h: 3, title, filter: t.topic, ...pointer });
+      if (part.what === "number") add({ kind: "value", w: 3, h: 3, title, filter: t.topic, ...pointer, ...unit });
       else add({ kind: t.text.length > 60 ? "text" : "state", w: 3, h: 2, title, filter: t.topic, ...pointer });
     }
   }
-  if (drawn.length > 0 && tiles.length < most && tiles.length >= 4) {
-    const series = drawn.slice(0, 6).map((d) => d.pointer === "" ? { filter: d.filter } : d);
-    add({ kind: "chart", w: 12, h: 4, title: area, series, windowS: 300 });
-  }
+  const lines = tiles.length < most && tiles.length >= 4 ? likeLines(list) : [];
+  if (lines.length > 0) add({ kind: "chart", w: 12, h: 4, title: area, series: lines.slice(0, 6), windowS: 300 });
   return tiles;
+}
+
+// likeLines are the numbers of which there are most of one name: what has nothing in common is not drawn over one another.
+function likeLines(list: readonly Seen[]): Series[] {
+  const byName = new Map<string, Series[]>();
+  for (const t of list.slice(0, mostLooked)) {
+    for (const { pointer, what, unit } of partsOf(t)) {
+      if (what !== "number") continue;
+      const path = pointer === "" ? t.topic : pointer, name = path.slice(path.lastIndexOf("/") + 1);
+      byName.set(name, [...byName.get(name) ?? [], { filter: t.topic, ...(pointer === "" ? {} : { pointer }), ...(unit === undefined ? {} : { unit }) }]);
+    }
+  }
+  return [...byName.values()].sort((a, b) => b.length - a.length)[0] ?? [];
 }
 
 // partsOf finds what of a payload can be shown: numbers and short texts, of an object its members, two levels deep.
 export function partsOf(t: Seen): Part[] {
-  if (t.kind === "number" || t.kind === "bool" || t.kind === "nan") return [{ pointer: "", what: "number" }];
+  if (t.kind === "number" || t.kind === "bool" || t.kind === "nan") return [numberPart("", unitByName(t.topic.slice(t.topic.lastIndexOf("/") + 1)))];
   if (t.kind === "text") return [{ pointer: "", what: "text" }];
   if (t.kind !== "json") return [];
   let value: unknown;
@@ -113,11 +124,16 @@ export function partsOf(t: Seen): Part[] {
   return parts.slice(0, mostParts);
 }
 
-function walk(value: unknown, pointer: string, deep: number, parts: Part[]): void {
+function numberPart(pointer: string, unit: string): Part { return unit === "" ? { pointer, what: "number" } : { pointer, what: "number", unit }; }
+
+function walk(value: unknown, pointer: string, deep: number, parts: Part[], unit = ""): void {
   if (parts.length >= mostParts) return;
-  if (typeof value === "number" || typeof value === "boolean") parts.push({ pointer, what: "number" });
+  if (typeof value === "number") parts.push(numberPart(pointer, unit));
+  else if (typeof value === "boolean") parts.push({ pointer, what: "number" });
   else if (typeof value === "string" && value.length <= 200 && deep === 1) parts.push({ pointer, what: "text" });
   else if (typeof value === "object" && value !== null && !Array.isArray(value) && deep < 2) {
-    for (const [key, v] of Object.entries(value)) walk(v, `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, deep + 1, parts);
+    for (const [key, v] of Object.entries(value)) {
+      if (!(isUnit(key) && typeof v === "string")) walk(v, `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, deep + 1, parts, unitBeside(value as Record<string, unknown>, key) || unitByName(key));
+    }
   }
 }

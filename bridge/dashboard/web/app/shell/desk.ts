@@ -2,9 +2,9 @@
 
 import type { App } from "./app.ts";
 import { filterLayout } from "./auto.ts";
-import { type Fault, readLayout } from "./check.ts";
+import { type Fault, filterFault, readLayout } from "./check.ts";
 import { ask, choose, open, type Opened } from "./dialog.ts";
-import { button, h, name, replace } from "./dom.ts";
+import { button, h, name, replace, visible } from "./dom.ts";
 import type { Layout } from "./layout.ts";
 import { Conflict, download, type Entry, listLayouts, loadLayout, removeLayout, saveLayout } from "./library.ts";
 import { idFault, idFrom, pack, unpack, type Where, writePlace } from "./place.ts";
@@ -37,7 +37,11 @@ export class Desk {
       if (preset !== undefined) return app.show(preset.layout, where);
       return this.#instead(`There is no preset "${where.preset}"`, [{ at: "preset", what: "is unknown", mend: `known are ${presets.map((p) => p.id).join(", ")}` }]);
     }
-    if (filter !== null && where.saved === undefined) return app.show(filterLayout(filter), where); // what stands behind # was chosen later
+    if (filter !== null && where.saved === undefined) { // what stands behind # was chosen later
+      const fault = filterFault(filter);
+      if (fault === "") return app.show(filterLayout(filter), where);
+      return this.#instead("The address holds no good filter", [{ at: `filter=${visible(filter, 80)}`, what: fault, mend: "write one such as ?filter=plant/%23, where %23 is #" }]);
+    }
     const last = where.saved === undefined ? read(lastKey) : null;
     const id = where.saved ?? (last !== null && idFault(last) === "" ? last : undefined);
     if (id !== undefined && app.me.layouts) {
@@ -72,10 +76,10 @@ export class Desk {
       h("div", { class: "menu-columns" },
         h("section", null, h("h3", null, "Layouts"), saved, this.#ways(() => d)),
         h("section", null, h("h3", null, "Presets"), h("ul", { class: "list" }, presets.map((p) => h("li", null, button(p.label, () => { d.close(); this.#saved = null; app.show(p.layout, { preset: p.id, page: 0, wall: false }); }), h("p", { class: "help" }, p.about)))),
-          h("h3", null, "Screen"), h("div", { class: "buttons left" }, themeChoice(app), button("Wall mode", () => { d.close(); app.wall(); })),
+          h("h3", null, "Screen"), h("div", { class: "buttons left" }, themeChoice(app), button("Wall mode", () => { d.close(); app.wall(); }), button("Keys", () => { d.close(); app.keys(); })),
           h("h3", null, "Session"), h("p", null, "Signed in as ", name(app.me.subject), ` on ${app.me.node}, until ${app.format.instant(Date.parse(app.me.expires) * 1000)}.`),
           h("div", { class: "buttons left" }, button("Sign in another screen", () => void codeDialog()), button("Sign out", () => void this.#signOut(d))),
-          h("p", { class: "help" }, "Press ? for keys. ", app.me.version, ". ", h("a", { href: "/assets/licences.txt" }, "Licences of others")))),
+          h("p", { class: "help" }, app.me.version, ". ", h("a", { href: "/assets/licences.txt" }, "Licences of others")))),
     ], { wide: true });
     if (app.me.layouts) void this.#list(saved, d);
     else replace(saved, h("p", { class: "help" }, "This bridge keeps no layouts: use the address or a file."));

@@ -1,6 +1,10 @@
 // The view layer: elements made by function calls. Text reaches the page as text nodes alone, so that what devices
 // send can never be markup; styles are set through CSSOM, which the content security policy allows.
 
+import { visible } from "../core/visible.ts";
+
+export { visible };
+
 export type Child = Node | string | number | null | undefined | false | readonly Child[];
 
 // Props: `on…` listeners, `style` custom properties, `class`, `aria-…`, `data-…`; booleans are attributes without a value.
@@ -51,19 +55,6 @@ export function setText(el: Node, text: string): void {
 export function setAttr(el: Element, name: string, value: string | null): void {
   if (value === null) el.removeAttribute(name);
   else if (el.getAttribute(name) !== value) el.setAttribute(name, value);
-}
-
-const unseen = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-
-// visible spells out what cannot be seen or would turn the text around: controls, marks of direction, zero widths.
-export function visible(text: string, most = 200): string {
-  const shown = text.replace(unseen, (c) => {
-    const code = c.charCodeAt(0);
-    return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? "\u2421" : `\u27e8U+${code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
-  });
-  if (shown.length <= most) return shown;
-  const whole = shown.slice(0, most - 1);
-  return (/[\ud800-\udbff]$/.test(whole) ? whole.slice(0, -1) : whole) + "…";
 }
 
 // name shows a text of somebody else's: isolated, so that its direction cannot spill into ours.

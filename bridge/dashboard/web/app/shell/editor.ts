@@ -6,6 +6,7 @@ import { ask, choose, open } from "./dialog.ts";
 import { button, h, icon, setAttr, styles, visible } from "./dom.ts";
 import { kinds } from "./fields.ts";
 import { firstFree, within } from "./geometry.ts";
+import { counts } from "./keys.ts";
 import { columns, type Kind, type Layout, type Place, type Tile } from "./layout.ts";
 import { pagesDialog } from "./pages.ts";
 import { newTile, tileDialog } from "./tileform.ts";
@@ -34,7 +35,7 @@ export class Editor {
     this.#first = this.#saved = this.#layout = layout;
     this.#view = view;
     this.#o = o;
-    this.#bar = h("div", { class: "edit-bar", role: "toolbar", "aria-label": "Editing" },
+    this.#bar = h("div", { class: "edit-bar", role: "group", "aria-label": "Editing" },
       button("Add tile", () => void this.#add(), { class: "primary" }), button("Pages and groups", () => void this.#structure()), button("Undo", () => this.undo()),
       h("span", { class: "grow" }), button("Discard", () => void this.#discard()), button("Save", () => void this.#save(), { class: "primary" }), button("Done", () => void this.leave()));
     document.body.append(this.#bar);
@@ -50,7 +51,7 @@ export class Editor {
     if (at !== null && at.closest("dialog, input, textarea, select") !== null) return;
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "z") { e.preventDefault(); return this.undo(); }
     if (e.ctrlKey || e.metaKey || e.altKey) return;
-    if (e.key.toLowerCase() === "n") { e.preventDefault(); void this.#add(); }
+    if (e.key.toLowerCase() === "n" && counts(e.key)) { e.preventDefault(); void this.#add(); }
   }
 
   // change takes the next layout; shape: whether tiles came or went, so that the view is made anew.

@@ -86,10 +86,12 @@ export class Head {
   #alarms(): void {
     const open = this.#o.store.alarms.active.filter((a) => !a.acknowledged);
     const bad = open.filter((a) => a.level === "alarm").length, other = open.length - bad;
-    const text = [[bad, "alarm"], [other, "warning"]].filter(([n]) => n !== 0).map(([n, what]) => `${n} ${what}${n === 1 ? "" : "s"}`).join(", ");
+    const left = this.#o.store.alarms.left; // for which the list has no room
+    const counted = [[bad, "alarm"], [other, "warning"]].filter(([n]) => n !== 0).map(([n, what]) => `${n} ${what}${n === 1 ? "" : "s"}`);
+    const text = [...counted, ...(left > 0 ? [`${left} not listed`] : [])].join(", ");
     if (this.#bell.title === text) return;
     this.#bell.title = text;
-    replace(this.#bell, text !== "" && h("span", { class: "sign pill", "data-level": bad > 0 ? "alarm" : "warning" }, icon("bell"), h("span", { class: "word" }, text), h("span", { class: "count", "aria-hidden": "true" }, open.length)));
+    replace(this.#bell, text !== "" && h("span", { class: "sign pill", "data-level": bad > 0 ? "alarm" : "warning" }, icon("bell"), h("span", { class: "word" }, text), h("span", { class: "count", "aria-hidden": "true" }, open.length + left)));
   }
 
   // details: the whole account of the connection.

@@ -68,11 +68,11 @@ export class SessionKeeper {
         await new Promise((resolve) => setTimeout(resolve, this.#vain++ === 0 ? 0 : Math.min(1000 * 2 ** this.#vain, 60_000)));
         return this.#again(me);
       } catch (error) {
-        if (error instanceof Refused && error.status !== 401 && error.status !== 403) { // nobody can tell now
+        if (!(error instanceof Refused) || !error.nobody) { // nobody can tell now
           setTimeout(() => { if (this.#o.client.state.phase === "refused") void this.#refused(this.#o.client.state); }, 5000);
           return;
         }
-        why = this.#expires <= this.#nowMs() + 2000 ? "The session's time is over." : error instanceof Error ? error.message : why;
+        why = this.#expires <= this.#nowMs() + 2000 ? "The session's time is over." : error.message;
       }
       await this.#ask("Sign in again", `${why} What you see is what came last, and nothing of it is live. After signing in the page goes on where it was: nothing is lost in between as long as the bridge keeps it.`, true);
     }

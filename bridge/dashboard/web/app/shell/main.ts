@@ -1,11 +1,10 @@
-// The entry: who is there, which layout, and then the page at work.
+// The entry: who is there, and then the page at work. What is loaded before that is small, so that who has to sign in sees the form
+// at once; what draws dashboards is a file of its own, begin.ts.
 
-import { App } from "./app.ts";
 import { ask } from "./dialog.ts";
-import { button, h, name, replace } from "./dom.ts";
-import { readPlace } from "./place.ts";
+import { button, h, name } from "./dom.ts";
 import { type Me, Refused, signIn, whoAmI } from "./session.ts";
-import { signInPage } from "./signin.ts";
+import { plain, signInPage } from "./signin.ts";
 import { applyTheme, storedTheme } from "./theme.ts";
 
 const root = document.getElementById("app") ?? document.body;
@@ -13,10 +12,21 @@ const root = document.getElementById("app") ?? document.body;
 async function start(): Promise<void> {
   applyTheme(storedTheme() ?? "auto");
   const me = await arrive() ?? await identify();
-  const where = readPlace(location.hash), filter = new URLSearchParams(location.search).get("filter");
-  const app = new App(root, me, where);
-  replace(root, h("p", { class: "boot", role: "status" }, "Looking at what there is…"));
-  await app.desk.resolve(where, filter);
+  plain(root, h("p", { class: "help", role: "status" }, "Looking at what there is…"));
+  await (await load())(root, me);
+}
+
+// load fetches the page at work. A browser does not ask twice for a script that has not come, so the whole page is loaded anew, once
+// the bridge answers: it may be away, or another version by now, whose scripts have other names.
+async function load(): Promise<typeof import("./begin.ts").begin> {
+  try {
+    return (await import("./begin.ts")).begin;
+  } catch {
+    do await pause("The page did not come whole", "The bridge may be restarting, or another version by now.");
+    while (!await fetch("/", { method: "HEAD", cache: "no-store" }).then((a) => a.ok, () => false));
+    location.reload();
+    return new Promise(() => undefined);
+  }
 }
 
 // arrive signs in with the code of a link, which leaves the address before anything else is done; null when there is none.
@@ -43,7 +53,7 @@ async function whoIsThere(): Promise<Me | "nobody" | null> {
   try {
     return await whoAmI();
   } catch (error) {
-    return error instanceof Refused && (error.status === 401 || error.status === 403) ? "nobody" : null;
+    return error instanceof Refused && error.nobody ? "nobody" : null;
   }
 }
 
@@ -60,14 +70,19 @@ async function identify(): Promise<Me> {
     try {
       return await whoAmI();
     } catch (error) {
-      if (error instanceof Refused && (error.status === 401 || error.status === 403)) return await signInPage(root, error.reason === "missing" ? "" : error.message);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 5000);
-        replace(root, h("main", { class: "signin" }, h("div", { class: "signin-box" }, h("h1", null, "No answer"), h("p", { role: "alert" }, error instanceof Error ? error.message : String(error)),
-          h("p", { class: "help" }, "This page tries again every five seconds."), button("Try now", () => { clearTimeout(timer); resolve(); }, { class: "primary" }))));
-      });
+      if (error instanceof Refused && error.nobody) return await signInPage(root, error.reason === "missing" ? "" : error.message);
+      await pause("No answer", error instanceof Error ? error.message : String(error));
     }
   }
+}
+
+// pause says what is wrong, and returns after five seconds or when it is told to.
+function pause(title: string, why: string): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, 5000);
+    plain(root, h("h1", null, title), h("p", { role: "alert" }, why), h("p", { class: "help" }, "This page tries again every five seconds."),
+      button("Try now", () => { clearTimeout(timer); resolve(); }, { class: "primary" }));
+  });
 }
 
 void start();

@@ -45,6 +45,7 @@ export class Roster {
   readonly devices = new Map<string, Device>();
   readonly #options: RosterOptions;
   readonly #topics = new Set<string>();
+  #byName: Device[] | null = null;
 
   constructor(options: RosterOptions) { this.#options = options; }
 
@@ -97,8 +98,15 @@ export class Roster {
     if (d === undefined) {
       d = { key, name: key.slice(key.lastIndexOf("/") + 1), topics: 0, lastUs: NaN, dueUs: NaN, said: null, saidUs: NaN, saidWord: "", count: 0, sinceUs: NaN, slots: new Float64Array(windowS), slot: 0 };
       this.devices.set(key, d);
+      this.#byName = null;
     }
     return d;
+  }
+
+  // byName sorts when devices have come, and not at each look: there may be thousands.
+  get byName(): readonly Device[] {
+    this.#byName ??= [...this.devices.values()].sort((a, b) => collator.compare(a.key, b.key));
+    return this.#byName;
   }
 }
 
@@ -122,11 +130,11 @@ function turn(d: Device, second: number): void {
   d.slot = second;
 }
 
-const worst: Readonly<Record<Presence, number>> = { offline: 0, silent: 1, heard: 2, online: 3 };
-
 const collator = new Intl.Collator("en", { numeric: true });
 
 // inOrder: who is gone stands above, then by name.
 export function inOrder(roster: Roster, nowUs: number): Device[] {
-  return [...roster.devices.values()].sort((a, b) => worst[roster.presence(a, nowUs)] - worst[roster.presence(b, nowUs)] || collator.compare(a.key, b.key));
+  const by: Readonly<Record<Presence, Device[]>> = { offline: [], silent: [], heard: [], online: [] };
+  for (const d of roster.byName) by[roster.presence(d, nowUs)].push(d);
+  return [...by.offline, ...by.silent, ...by.heard, ...by.online];
 }

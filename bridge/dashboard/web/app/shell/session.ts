@@ -25,6 +25,9 @@ export class Refused extends Error {
     this.status = status;
     this.reason = reason;
   }
+
+  // nobody: the bridge knows nobody by what the browser has shown, which no waiting mends.
+  get nobody(): boolean { return this.status === 401 || this.status === 403; }
 }
 
 const said: Readonly<Record<string, string>> = {
@@ -37,6 +40,7 @@ const said: Readonly<Record<string, string>> = {
 };
 
 export function sayReason(status: number, reason: string, detail = ""): string {
+  if (reason === "other") return "Something else than the bridge answers here: a sign-in page of the network perhaps, or a proxy.";
   if (status === 0) return "The bridge does not answer. It may be restarting, or the network is down.";
   if (status === 503) return "The bridge is restarting, or has too many viewers at the moment.";
   if (status === 429) return "Too many requests, or too many wrong tokens from this address lately: wait a minute.";
@@ -69,8 +73,17 @@ export async function reasonOf(answer: Response): Promise<{ reason: string; deta
   return { reason: "", detail: "" };
 }
 
+// whoAmI believes nothing but an answer of the bridge: networks that want a sign-in of their own answer anything with 200.
 export async function whoAmI(): Promise<Me> {
-  return await (await call("/api/v1/me")).json() as Me;
+  const answer = await call("/api/v1/me");
+  const me: unknown = await answer.json().catch(() => null);
+  if (!isMe(me)) throw new Refused(0, "other");
+  return me;
+}
+
+export function isMe(v: unknown): v is Me {
+  const me = (v ?? {}) as Record<string, unknown>, grants = (me["grants"] ?? {}) as Record<string, unknown>;
+  return ["subject", "expires", "node", "version", "websocket"].every((k) => typeof me[k] === "string") && ["live", "snapshot", "history", "publish"].every((k) => Array.isArray(grants[k]));
 }
 
 const codeShape = /^[0-9a-z]{5}[\s-]?[0-9a-z]{5}$/i;

@@ -1,6 +1,6 @@
 // Sign-in: a page of its own at the start, a dialog over the view when a session ends in its middle.
 
-import { h, icon, replace, setAttr } from "./dom.ts";
+import { type Child, h, icon, replace, setAttr } from "./dom.ts";
 import { type Me, Refused, signIn, tokenFault } from "./session.ts";
 import { open } from "./dialog.ts";
 
@@ -34,10 +34,14 @@ function form(done: (me: Me) => void, first: string): HTMLElement {
     said, go);
 }
 
+// plain is the page while it shows no dashboard: the name, which stands there from the first paint on, and what there is to say.
+export function plain(root: HTMLElement, ...children: Child[]): void {
+  replace(root, h("main", { class: "signin" }, h("div", { class: "signin-box" }, h("p", { class: "brand" }, icon("plumb"), "Plumbline"), children)));
+}
+
 export function signInPage(root: HTMLElement, why: string): Promise<Me> {
   return new Promise((resolve) => {
-    replace(root, h("main", { class: "signin" }, h("div", { class: "signin-box" },
-      h("p", { class: "brand" }, icon("plumb"), "Plumbline"), h("h1", null, "Sign in"), h("p", null, "Live readings, and the proof that none is missing."), form(resolve, why))));
+    plain(root, h("h1", null, "Sign in"), h("p", null, "Live readings, and the proof that none is missing."), form(resolve, why));
     document.title = "Sign in – Plumbline";
     root.querySelector("textarea")?.focus();
   });

@@ -10,9 +10,9 @@ import { makeTile } from "./tiles/index.ts";
 
 interface Shown { readonly el: HTMLElement; readonly tiles: Map<HTMLElement, { spot: Spot; tile: Tile; live: Live | null; holder: HTMLElement }> }
 
-// judges: whether a tile may raise an alarm, so that it works even when it is not seen.
+// judges: whether a tile may raise an alarm, so that it works even when it is not seen. A chart only draws its limits.
 function judges(t: Tile): boolean {
-  return ("limits" in t && t.limits !== undefined) || ("states" in t && t.states !== undefined);
+  return t.kind !== "chart" && (("limits" in t && t.limits !== undefined) || ("states" in t && t.states !== undefined));
 }
 
 const scrollers = ".states, .bars, .figures, .texts, .tile-note .tile-body, .tile-alarms .tile-body, .tile-command .tile-body, .chart-legend";
@@ -149,8 +149,8 @@ export class View {
   }
 }
 
-// announcer says things to screen readers, and to nobody else.
+// announcer says things to screen readers, and to nobody else. What is said twice in a row has to differ to be read twice.
 export function announcer(): { el: HTMLElement; say(text: string): void } {
   const el = h("p", { class: "hidden", role: "status", "aria-live": "polite" });
-  return { el, say: (text) => setText(el, text) };
+  return { el, say: (text) => setText(el, el.textContent === text ? `${text}\u00a0` : text) };
 }

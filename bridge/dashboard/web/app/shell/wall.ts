@@ -1,6 +1,7 @@
 // Wall mode: big type, nothing to operate, one page after the other, and a screen that stays awake.
 
 import { icon, h, replace } from "./dom.ts";
+import { counts } from "./keys.ts";
 
 export interface WallOptions { readonly pages: number; readonly rotateS: number; page(): number; goTo(page: number): void; left(): void }
 
@@ -37,7 +38,7 @@ export class Wall {
   // stir shows the cursor and the way out for a while.
   #stir(): void {
     document.documentElement.dataset["stirred"] = "";
-    if (this.#hint.childElementCount === 0) replace(this.#hint, icon("wall"), h("span", null, "Wall mode. Escape or W ends it", this.#o.pages > 1 ? "; arrows turn pages." : "."));
+    if (this.#hint.childElementCount === 0) replace(this.#hint, icon("wall"), h("span", null, `Wall mode. ${counts("w") ? "Escape or W ends it" : "Escape ends it"}`, this.#o.pages > 1 ? "; arrows turn pages." : "."));
     clearTimeout(this.#hide);
     this.#hide = window.setTimeout(() => { delete document.documentElement.dataset["stirred"]; }, 3000);
     this.#restart();

@@ -105,3 +105,19 @@ test("the published schema is that of the check", async () => {
 test("a layout stays what it was when it goes through JSON", () => {
   for (const p of presets) assert.deepEqual(JSON.parse(JSON.stringify(p.layout)) as Layout, p.layout);
 });
+
+test("units are those that somebody has stated: in a member beside it, or by the end of a name", () => {
+  const units = (text: string, topic = "site/dev"): (string | undefined)[] => partsOf({ topic, kind: text.startsWith("{") ? "json" : "number", text }).map((p) => p.unit);
+  assert.deepEqual(units('{"temperature":21,"temperature_unit":"°F","power_kw":3,"channel_a":1}'), ["°F", "kW", undefined]);
+  assert.deepEqual(units('{"value":21,"unit":"°C"}'), [undefined], "the core takes that one, and it is no tile by itself");
+  assert.deepEqual(units("21", "hall/outside-temperature_c"), ["°C"]);
+  assert.deepEqual(units("21", "hall/sensor_c"), [undefined]);
+  assert.deepEqual(units('{"constructor_toString":1}'), [undefined]);
+});
+
+test("a chart of what is there draws what has something in common", () => {
+  const seen = ["1", "2", "3"].map((n) => ({ topic: `hall/press-${n}/state`, kind: "json", text: '{"rms":1,"speed_rpm":900}' }));
+  const chart = autoLayout([...seen, { topic: "hall/meter/state", kind: "json", text: '{"voltage_v":230}' }], ["#"]).pages[0]?.groups[0]?.tiles.find((t) => t.kind === "chart");
+  assert.ok(chart?.kind === "chart");
+  assert.deepEqual(chart.series.map((s) => s.pointer), ["/rms", "/rms", "/rms"]);
+});

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { latencyShort, proofShort, sayState } from "../connection.ts";
 import { makeFormat } from "../format.ts";
-import { calmOf } from "../tiles/alarms.ts";
+import type { Alarm, Level } from "../../core/index.ts";
+import { askToAcknowledge } from "../acknowledge.ts";
+import { calmOf, isSure } from "../tiles/alarms.ts";
 import { failure, question } from "../tiles/command.ts";
 import { shortNames } from "../tiles/common.ts";
 import { shownAs } from "../tiles/devices.ts";
@@ -50,11 +52,38 @@ test("a device is online only while there is a connection", () => {
 });
 
 test("nothing is out of its limits only where all is known", () => {
-  assert.deepEqual(calmOf(true, ["live", "live"]), { ok: true, text: "Nothing is out of its limits" });
+  assert.deepEqual(calmOf(true, [true, true]), { ok: true, text: "Nothing is out of its limits" });
   assert.equal(calmOf(true, []).ok, false);
-  assert.match(calmOf(true, ["live", "stale", "none"]).text, /2 of 3 values cannot be judged/);
-  assert.equal(calmOf(true, ["stale"]).ok, false);
-  assert.match(calmOf(false, ["live"]).text, /not known/);
+  assert.match(calmOf(true, [true, false, false]).text, /2 of 3 values cannot be judged/);
+  assert.equal(calmOf(true, [false]).ok, false);
+  assert.match(calmOf(false, [true]).text, /not known/);
+});
+
+test("a value is judged while it is live and means something: a sensor that raves is not calm", () => {
+  const item = (quality: "live" | "stale" | "none", level: Level, text: string): Parameters<typeof isSure>[0] => ({ quality: () => ({ quality, why: "", ageUs: 0 }), level, value: { kind: "text", text, bytes: 0 } });
+  assert.ok(isSure(item("live", "ok", "21"), {}));
+  for (const quality of ["stale", "none"] as const) assert.ok(!isSure(item(quality, "ok", "21"), {}));
+  assert.ok(!isSure(item("live", "off", "NaN"), {}));
+  const states = { idle: { level: "off" as const } };
+  assert.ok(isSure(item("live", "off", " idle "), { states }));
+  assert.ok(!isSure(item("live", "off", "toString"), { states }));
+});
+
+test("acknowledging takes those that were asked about, and says what it did", async () => {
+  const alarm = (id: string, acknowledged = false): Alarm => ({ id, topic: "t", title: `Press ${id}`, level: "alarm", text: "91, above 90", worst: "", standing: true, acknowledged, latched: false, sinceUs: 0, endUs: null, quality: "live" });
+  const said: string[] = [], done: string[] = [], say = (t: string): number => said.push(t);
+  let active = [alarm("1"), alarm("2"), alarm("3", true)], asked = "";
+  const list = { get active() { return active; }, acknowledge: (id: string): void => { done.push(id); } };
+  await askToAcknowledge(list, say, async (q) => { asked = q; return false; });
+  assert.deepEqual([asked, done, said.pop()], ["Acknowledge 2 alarms?", [], "Nothing is acknowledged."]);
+  await askToAcknowledge(list, say, async () => { active = [...active, alarm("4")]; return true; });
+  assert.deepEqual([done, said.pop()], [["1", "2"], "2 alarms acknowledged."]);
+  active = [alarm("5")];
+  await askToAcknowledge(list, say, async (q, details) => { asked = `${q} ${details.join()}`; return true; });
+  assert.deepEqual([asked, said.pop()], ["Acknowledge this alarm? Press 5: 91, above 90", "Acknowledged: Press 5."]);
+  active = [];
+  await askToAcknowledge(list, say, async () => assert.fail("there is nothing to ask about"));
+  assert.equal(said.pop(), "No alarm waits to be acknowledged.");
 });
 
 test("the connection in words: never live when it is not, and why", () => {

@@ -4,8 +4,10 @@ import { visible } from "../dom.ts";
 import { numberOf } from "../form.ts";
 import { makeFormat } from "../format.ts";
 import { deviceKey, inOrder, Roster } from "../roster.ts";
-import { reasonOf, sayReason, tokenFault } from "../session.ts";
-import { allowed, filterMatches } from "../topic.ts";
+import { counts, setLetters } from "../keys.ts";
+import { isMe, reasonOf, sayReason, tokenFault } from "../session.ts";
+import { matches } from "../../core/topics.ts";
+import { allowed } from "../topic.ts";
 
 test("what cannot be seen is spelled out, what is long is cut between characters", () => {
   assert.equal(visible("a\u202eb\u0000\u200b"), "a⟨U+202E⟩b␀⟨U+200B⟩");
@@ -16,12 +18,13 @@ test("what cannot be seen is spelled out, what is long is cut between characters
 
 test("numbers as the reader's language writes them", () => {
   const de = makeFormat("de"), en = makeFormat("en-GB");
-  assert.equal(de.number(1234.5, 1), "1.234,5");
-  assert.equal(en.number(1234.5, 1), "1,234.5");
+  assert.equal(de.number(12345.5, 1), "12.345,5");
+  assert.equal(en.number(12345.5, 1), "12,345.5");
   assert.equal(en.number(-0.5), "−0.500");
+  assert.equal(en.number(-0.0001, 1), "0.0");
   assert.equal(de.number(NaN), "not a number");
   assert.equal(en.number(-Infinity), "−∞");
-  assert.equal(en.number(1.5e308), "1.5E308");
+  assert.equal(en.number(1.5e308), "1.50·10³⁰⁸");
   assert.equal(en.number(0), "0.00");
   assert.equal(makeFormat("no language").locale.length > 0, true);
   assert.equal(en.age(-5), "0\u00a0s");
@@ -93,8 +96,8 @@ test("rates are of the last seconds that are over, and fall to nothing in silenc
 });
 
 test("grants and filters as the bridge reads them", () => {
-  for (const [f, t] of [["#", "a"], ["a/#", "a"], ["a/+", "a/"], ["+/b", "a/b"], ["$SYS/#", "$SYS/x"]] as const) assert.ok(filterMatches(f, t), `${f} ${t}`);
-  for (const [f, t] of [["#", "$SYS/x"], ["+/x", "$SYS/x"], ["a/+", "a"], ["a", "a/b"], ["a/b", "a"]] as const) assert.ok(!filterMatches(f, t), `${f} ${t}`);
+  for (const [f, t] of [["#", "a"], ["a/#", "a"], ["a/+", "a/"], ["+/b", "a/b"], ["$SYS/#", "$SYS/x"]] as const) assert.ok(matches(f, t), `${f} ${t}`);
+  for (const [f, t] of [["#", "$SYS/x"], ["+/x", "$SYS/x"], ["a/+", "a"], ["a", "a/b"], ["a/b", "a"]] as const) assert.ok(!matches(f, t), `${f} ${t}`);
   assert.ok(!allowed(undefined, "a") && !allowed([], "a") && allowed(["b", "a/#"], "a/c"));
 });
 
@@ -106,4 +109,21 @@ test("tokens are looked at before they are sent, and refusals are put into words
   assert.match(sayReason(401, "toString", "odd"), /odd/);
   assert.deepEqual(await reasonOf(new Response('{"reason":"revoked","detail":"d"}')), { reason: "revoked", detail: "d" });
   assert.deepEqual(await reasonOf(new Response("<html>")), { reason: "", detail: "" });
+});
+
+test("nothing but the bridge's own answer says who is signed in", () => {
+  const grants = { live: ["#"], snapshot: [], history: [], publish: [] };
+  const me = { subject: "anna", expires: "2026-01-01T00:00:00Z", node: "n", version: "v", websocket: "/ws", grants };
+  assert.ok(isMe(me));
+  for (const other of [null, "<html>", [], {}, { ...me, subject: 1 }, { ...me, grants: null }, { ...me, grants: { ...grants, publish: "#" } }]) assert.ok(!isMe(other), JSON.stringify(other));
+  assert.match(sayReason(0, "other"), /Something else than the bridge/);
+});
+
+test("single letters, digits and signs can be switched off, named keys stay", () => {
+  const keys = ["a", "7", "?", "ä", "𝒶", "ArrowLeft", "Escape"];
+  assert.deepEqual(keys.map(counts), keys.map(() => true));
+  setLetters(false);
+  assert.deepEqual(keys.map(counts), [false, false, false, false, false, true, true]);
+  setLetters(true);
+  assert.ok(counts("a"));
 });

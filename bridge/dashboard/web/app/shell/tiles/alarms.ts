@@ -1,45 +1,55 @@
 // What stands above or below its limits, what was acknowledged, and what is over.
 
-import type { Alarm, Quality } from "../../core/index.ts";
-import { filterMatches } from "../topic.ts";
-import { button, h, icon, name, replace, setText, visible } from "../dom.ts";
+import type { Alarm, Item, WatchOptions } from "../../core/index.ts";
+import { matches } from "../../core/topics.ts";
+import { acknowledge } from "../acknowledge.ts";
+import { button, h, icon, name, replace, setAttr, setText, visible } from "../dom.ts";
 import type { AlarmsTile } from "../layout.ts";
 import { type Context, frame, itemsOf, levelSign, type Live } from "./common.ts";
 
 const mostShown = 100;
 
-// calmOf says what an empty list means: that all is well only where every value that can raise an alarm is live.
-export function calmOf(connected: boolean, judged: readonly Quality[]): { readonly ok: boolean; readonly text: string } {
+// calmOf says what an empty list means: that all is well only where every value that can raise an alarm is sure, see isSure.
+export function calmOf(connected: boolean, judged: readonly boolean[]): { readonly ok: boolean; readonly text: string } {
   if (!connected) return { ok: false, text: "Nothing was out of its limits; how it is now is not known" };
   if (judged.length === 0) return { ok: false, text: "There is no value with limits to judge yet" };
-  const unsure = judged.filter((q) => q !== "live").length;
+  const unsure = judged.filter((sure) => !sure).length;
   if (unsure === 0) return { ok: true, text: "Nothing is out of its limits" };
-  return { ok: false, text: `Nothing is known to be out of its limits; ${unsure} of ${judged.length} ${judged.length === 1 ? "value" : "values"} cannot be judged now: stale, only held, or not there` };
+  return { ok: false, text: `Nothing is known to be out of its limits; ${unsure} of ${judged.length} ${judged.length === 1 ? "value" : "values"} cannot be judged now: stale, only held, not there, or nothing that has a meaning here` };
+}
+
+// isSure: whether an item is judged now. A level "off" is none, as of a sensor that sends NaN, but where the layout gives it to a word.
+export function isSure(item: Pick<Item, "quality" | "level" | "value">, options: Pick<WatchOptions, "states">): boolean {
+  const { states } = options, word = item.value.text.trim();
+  return item.quality().quality === "live" && (item.level !== "off" || (states !== undefined && Object.hasOwn(states, word)));
 }
 
 export function alarmsTile(tile: AlarmsTile, ctx: Context): Live {
   const f = frame(tile);
   const list = h("ul", { class: "alarms" });
   const past = h("details", { class: "past" });
-  const all = button("Acknowledge all", () => ctx.store.alarms.acknowledgeAll(), { class: "small", hidden: true });
-  if (tile.filter === undefined) f.tools.append(all);
-  const wanted = (a: Alarm): boolean => tile.filter === undefined || tile.filter === "" || filterMatches(tile.filter, a.topic);
-  const qualities = (): Quality[] => [...ctx.judged].flatMap((w) => itemsOf(w)).filter((i) => tile.filter === undefined || tile.filter === "" || filterMatches(tile.filter, i.topic)).map((i) => i.quality().quality);
+  const matching = (topic: string): boolean => tile.filter === undefined || tile.filter === "" || matches(tile.filter, topic);
+  const wanted = (a: Alarm): boolean => matching(a.topic);
+  const all = button("Acknowledge all", () => acknowledge(ctx.store.alarms, ctx.store.alarms.active.filter(wanted), ctx.announce), { class: "small", hidden: true });
+  f.tools.append(all);
+  setAttr(f.el, "tabindex", "-1"); // takes the focus when the last button is gone
+  const sure = (): boolean[] => [...ctx.judged].flatMap(([w, options]) => itemsOf(w).filter((i) => matching(i.topic)).map((i) => isSure(i, options)));
   let was = "";
   const draw = (): void => {
     const active = ctx.store.alarms.active.filter(wanted), history = tile.history === false ? [] : ctx.store.alarms.history.filter(wanted);
-    const none = active.length > 0 ? null : calmOf(ctx.store.health.live, qualities());
-    const now = JSON.stringify([none, active.slice(0, mostShown), history.length, history[0]?.id]);
+    const none = active.length > 0 ? null : calmOf(ctx.store.health.live, sure());
+    const left = ctx.store.alarms.left; // of whatever topics
+    const now = JSON.stringify([none, active.slice(0, mostShown), active.length, left, history.length, history[0]?.id]);
     if (now === was) return;
     was = now;
     all.hidden = !active.some((a) => !a.acknowledged);
     f.sign(active.some((a) => a.level === "alarm" && !a.acknowledged) ? "alarm" : active.some((a) => !a.acknowledged) ? "warning" : "off", "live", "");
-    const focused = document.activeElement?.closest("[data-alarm]")?.getAttribute("data-alarm");
+    const at = document.activeElement, focused = at === all || list.contains(at) ? at?.closest("[data-alarm]")?.getAttribute("data-alarm") ?? "" : null;
     replace(f.body, none === null ? list : h("p", { class: "calm", "data-ok": String(none.ok) }, icon(none.ok ? "ok" : "stale"), none.text), history.length > 0 && past);
     replace(list, active.slice(0, mostShown).map((a) => row(a, ctx)));
-    if (active.length > mostShown) list.append(h("li", { class: "more" }, `and ${active.length - mostShown} more`));
+    if (active.length > mostShown) list.append(h("li", { class: "more" }, `and ${ctx.format.number(active.length - mostShown, 0)} more${left > 0 ? `; beside them ${ctx.format.number(left, 0)} stand, on whatever topics, for which the list has no room` : ""}`));
     replace(past, h("summary", null, `History of this tab: ${history.length}`), h("ul", { class: "alarms over" }, history.slice(0, mostShown).map((a) => row(a, ctx))));
-    if (focused !== undefined) list.querySelector<HTMLElement>(`[data-alarm="${CSS.escape(focused ?? "")}"] button`)?.focus();
+    if (focused !== null && !(at === all && !all.hidden)) (list.querySelector<HTMLElement>(`[data-alarm="${CSS.escape(focused)}"] button`) ?? list.querySelector("button") ?? f.el).focus();
   };
   const offs = [ctx.store.alarms.on(draw), ctx.store.on("health", draw)];
   draw();
@@ -54,5 +64,5 @@ function row(a: Alarm, ctx: Context): HTMLElement {
   return h("li", { "data-level": a.level, "data-acknowledged": String(a.acknowledged), "data-alarm": a.id, "data-quality": stale ? "stale" : undefined },
     levelSign(a.level),
     h("div", { class: "what" }, name(a.title), a.title !== a.topic && name(a.topic, { class: "of" }), h("span", { class: "value" }, visible(a.text, 120)), h("span", { class: "when" }, when, word !== "" && ` · ${word}`, stale && " · stale: how it is now is not known")),
-    a.endUs === null && !a.acknowledged && button("Acknowledge", () => ctx.store.alarms.acknowledge(a.id), { class: "small", "aria-label": `Acknowledge ${visible(a.title, 80)}` }));
+    a.endUs === null && !a.acknowledged && button("Acknowledge", () => acknowledge(ctx.store.alarms, [a], ctx.announce), { class: "small", "aria-label": `Acknowledge ${visible(a.title, 80)}` }));
 }

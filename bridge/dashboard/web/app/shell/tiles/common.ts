@@ -2,6 +2,7 @@
 
 import type { Client } from "plumbline-client";
 import type { Item, OnChange, Store, Watch, WatchOptions } from "../../core/index.ts";
+import { shortNames as cutNames } from "../../core/topics.ts";
 import { h, icon, name, replace, setAttr, setText, styles, visible } from "../dom.ts";
 import type { Format } from "../format.ts";
 import type { Figure, Layout, Level, Source, Tile } from "../layout.ts";
@@ -13,7 +14,7 @@ export interface Context {
   readonly me: Me;
   readonly format: Format;
   readonly layout: Layout;
-  readonly judged: Set<Watch>; // what may raise alarms in this layout
+  readonly judged: Map<Watch, WatchOptions>; // what may raise alarms in this layout
   foreign(): boolean; // the layout is of somebody else, or of nobody knows whom: its commands are asked about
   announce(text: string): void;
   everySecond(f: () => void): () => void;
@@ -67,7 +68,7 @@ export function frame(tile: Tile): Frame {
       shown = now;
       setAttr(el, "data-level", level);
       setAttr(el, "data-quality", quality);
-      if (quality === "stale") replace(sign, h("span", { class: "sign", "data-level": "stale", title: why }, icon("stale"), "Stale"));
+      if (quality === "stale") replace(sign, h("span", { class: "sign", "data-level": "stale", title: why }, icon("stale"), "Stale", h("span", { class: "hidden" }, `: ${why}`)));
       else if (level === "warning" || level === "alarm" || level === "notice") replace(sign, levelSign(level));
       else replace(sign);
     },
@@ -90,7 +91,7 @@ export function asks(tile: Tile & (Source | Figure), layout: Layout): WatchOptio
 // watchIn watches for a tile; the alarm list is told of what can raise an alarm, to say of how much of it nobody knows.
 export function watchIn(ctx: Context, filter: string, options: WatchOptions, onChange: OnChange): Watch {
   const watch = ctx.store.watch(filter, options, onChange);
-  if ((options.limits !== undefined || options.states !== undefined) && options.alarms !== false) ctx.judged.add(watch);
+  if ((options.limits !== undefined || options.states !== undefined) && options.alarms !== false) ctx.judged.set(watch, options);
   return watch;
 }
 
@@ -157,12 +158,6 @@ export function drawing(ctx: Context, el: HTMLElement, everyMs: number, draw: ()
 
 // shortNames cuts the levels that all topics share at either end: what tells them apart remains.
 export function shortNames(topics: readonly string[]): Map<string, string> {
-  const split = topics.map((t) => t.split("/"));
-  const least = Math.min(...split.map((s) => s.length));
-  let head = 0, tail = 0;
-  if (topics.length > 1) {
-    while (head < least - 1 && split.every((s) => s[head] === split[0]?.[head])) head++;
-    while (tail < least - head - 1 && split.every((s) => s[s.length - 1 - tail] === split[0]?.[(split[0]?.length ?? 0) - 1 - tail])) tail++;
-  }
-  return new Map(topics.map((t, i) => [t, (split[i] as string[]).slice(head, (split[i] as string[]).length - tail).join("/")]));
+  const short = topics.length > 1 ? cutNames(topics) : topics;
+  return new Map(topics.map((t, i) => [t, short[i] as string]));
 }

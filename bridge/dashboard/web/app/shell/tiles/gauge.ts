@@ -1,7 +1,7 @@
 // A number on its scale: as a dial, or as bars side by side for many topics. The limits are drawn on the scale.
 
 import type { Item } from "../../core/index.ts";
-import { h, name, replace, setAttr, setText, styles, svg } from "../dom.ts";
+import { h, name, replace, setAttr, setText, styles, svg, visible } from "../dom.ts";
 import type { GaugeTile, Level, Limits } from "../layout.ts";
 import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, type Live, shortNames, stateOf, watchIn } from "./common.ts";
 import { signOf } from "./value.ts";
@@ -59,7 +59,6 @@ function arc(from: number, to: number, r: number): string {
 function makeDial(tile: GaugeTile, ctx: Context): { el: HTMLElement; draw(item: Item): void } {
   const hand = svg("path", { class: "dial-value" });
   const number = h("p", { class: "figure" });
-  const sign = h("span", { class: "at" });
   const end = (v: number): string => ctx.format.number(v, Number.isInteger(v) ? 0 : undefined);
   const el = h("div", { class: "dial" },
     svg("svg", { viewBox: "0 0 200 160", "aria-hidden": "true" },
@@ -74,7 +73,6 @@ function makeDial(tile: GaugeTile, ctx: Context): { el: HTMLElement; draw(item: 
       const at = share(item.number, tile.min, tile.max);
       setAttr(hand, "d", Number.isNaN(at) || at === 0 ? "" : arc(0, at, radius));
       figure(number, item);
-      signOf(sign, item);
     },
   };
 }
@@ -84,7 +82,7 @@ function drawBars(list: HTMLElement, items: readonly Item[], tile: GaugeTile): v
   if (list.dataset["of"] !== key) {
     list.dataset["of"] = key;
     const names = shortNames(items.map((i) => i.topic));
-    replace(list, items.map((i) => h("li", { title: i.topic },
+    replace(list, items.map((i) => h("li", { title: visible(i.topic, 1000) },
       name(items.length === 1 ? "" : names.get(i.topic) ?? i.topic, { class: "of" }),
       h("span", { class: "track", "aria-hidden": "true" },
         zones(tile.limits, tile.min, tile.max).map((z) => h("span", { class: "zone", "data-level": z.level, style: { left: `${z.from * 100}%`, width: `${(z.to - z.from) * 100}%` } })),

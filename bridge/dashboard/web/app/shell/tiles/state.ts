@@ -32,7 +32,7 @@ function chips(list: HTMLElement, items: readonly Item[]): void {
   if (list.dataset["of"] !== key) {
     list.dataset["of"] = key;
     const names = shortNames(shown.map((i) => i.topic));
-    replace(list, shown.map((i) => h("li", { title: i.topic }, h("span", { class: "word" }),
+    replace(list, shown.map((i) => h("li", { title: visible(i.topic, 1000) }, h("span", { class: "word" }),
       items.length > 1 && name(names.get(i.topic) ?? i.topic, { class: "of" }))), items.length > most && h("li", { class: "more" }, `and ${items.length - most} more`));
   }
   setAttr(list, "data-one", items.length === 1 ? "" : null);
@@ -43,7 +43,7 @@ function chips(list: HTMLElement, items: readonly Item[]): void {
     row.dataset["now"] = now;
     setAttr(row, "data-level", item.level);
     setAttr(row, "data-quality", q);
-    replace(word, icon(q === "stale" ? "stale" : item.level), h("bdi", null, text), q === "stale" && h("span", { class: "hidden" }, " (stale)"));
+    replace(word, icon(q === "stale" ? "stale" : item.level), h("bdi", null, text), q !== "live" && h("span", { class: q === "stale" ? "hidden" : "held" }, q === "stale" ? " (stale)" : "held"));
   }
 }
 

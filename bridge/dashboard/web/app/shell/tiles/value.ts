@@ -1,7 +1,7 @@
 // A number, as large as its tile, over the line of its last minutes. Of a filter that matches more topics: a number for each.
 
 import type { Item, Spark } from "../../core/index.ts";
-import { h, name, replace, setAttr, setText, svg } from "../dom.ts";
+import { h, name, replace, setAttr, setText, svg, visible } from "../dom.ts";
 import type { ValueTile } from "../layout.ts";
 import { asks, type Context, drawing, emptyText, figure, frame, itemsOf, levelSign, type Live, shortNames, stateOf, watchIn } from "./common.ts";
 
@@ -47,7 +47,7 @@ function drawMany(list: HTMLElement, items: readonly Item[]): void {
   if (list.childElementCount !== shown.length + (items.length > most ? 1 : 0) || list.dataset["of"] !== shown.map((i) => i.topic).join("\n")) {
     const names = shortNames(shown.map((i) => i.topic));
     list.dataset["of"] = shown.map((i) => i.topic).join("\n");
-    replace(list, shown.map((i) => h("li", { title: i.topic }, name(names.get(i.topic) ?? i.topic, { class: "of" }), h("span", { class: "figure" }), h("span", { class: "at" }))),
+    replace(list, shown.map((i) => h("li", { title: visible(i.topic, 1000) }, name(names.get(i.topic) ?? i.topic, { class: "of" }), h("span", { class: "figure" }), h("span", { class: "at" }))),
       items.length > most && h("li", { class: "more" }, `and ${items.length - most} more: a table shows them`));
   }
   for (const [at, item] of shown.entries()) {
@@ -62,11 +62,12 @@ function drawMany(list: HTMLElement, items: readonly Item[]): void {
 // signOf puts the level's sign beside a value, or takes it away.
 export function signOf(el: HTMLElement, item: Item): void {
   const q = item.quality().quality;
-  const key = q === "stale" ? "stale" : item.level === "warning" || item.level === "alarm" || item.level === "notice" ? item.level : "";
+  const known = item.value.kind !== "missing";
+  const key = q === "stale" ? "stale" : item.level === "warning" || item.level === "alarm" || item.level === "notice" ? item.level : q === "none" && known ? "held" : "";
   if (el.dataset["key"] === key) return;
   el.dataset["key"] = key;
   if (key === "") replace(el);
-  else if (key === "stale") replace(el, h("span", { class: "sign", "data-level": "stale" }, "stale"));
+  else if (key === "stale" || key === "held") replace(el, h("span", { class: "sign", "data-level": key === "stale" ? "stale" : "off", title: item.quality().why }, key));
   else replace(el, levelSign(item.level));
 }
 
