@@ -212,7 +212,7 @@ func (b *Bridge) Ready() <-chan struct{} { return b.readyCh }
 // maxParts is how many parts Run may start.
 const maxParts = 16
 
-// Run serves until ctx ends, then drains: not ready, no new connections, MQTT clients told and closed, viewers told and closed
+// Run serves until ctx ends, then drains: not ready, after the configured delay no new connections, MQTT clients told and closed, viewers told and closed
 // over the configured spread, journal flushed. It returns nil after a drain, or the first part's failure.
 func (b *Bridge) Run(ctx context.Context) error {
 	if b.started.Swap(true) {
@@ -253,6 +253,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		b.announce()
 		select {
 		case <-ctx.Done():
+			err = b.linger(failed)
 			b.log.Info("draining", "spread", b.cfg.Drain.Spread.D().String())
 		case err = <-failed:
 		}
@@ -279,6 +280,24 @@ func (b *Bridge) announce() {
 	close(b.readyCh)
 	head := b.journal.Head()
 	b.log.Info("ready", "addresses", b.addrs, "node", b.cfg.Node, "epoch", head.Epoch, "head", head.Offset)
+}
+
+// linger goes on serving for drain.delay, not ready, so that balancers learn of the end before it begins.
+func (b *Bridge) linger(failed <-chan error) error {
+	delay := b.cfg.Drain.Delay.D()
+	if delay == 0 {
+		return nil
+	}
+	b.draining.Store(true)
+	b.log.Info("not ready any more, the drain begins later", "delay", delay.String())
+	over := time.NewTimer(delay)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // drainRest is what draining may take beyond the spread.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"plumbline/bridge/audit"
 	"plumbline/bridge/auth"
 	"plumbline/bridge/gate"
 	"plumbline/bridge/history/api"
@@ -55,7 +56,15 @@ func (b *Bridge) viewerRoutes() http.Handler {
 	if b.cfg.Auth.Tickets {
 		mux.Handle("/ticket", b.gate.Ticket())
 	}
-	return b.secured(b.proxies.Serve(mux))
+	return b.secured(b.proxies.Serve(b.proxyHeader(), mux, http.HandlerFunc(b.refusePlain)))
+}
+
+// refusePlain answers those whom a listed proxy took without TLS.
+func (b *Bridge) refusePlain(w http.ResponseWriter, r *http.Request) {
+	b.m.Handshakes.WithLabelValues("insecure").Inc()
+	audit.Refused(b.log, audit.Event{Action: audit.Request(r), Reason: "insecure", Remote: r.RemoteAddr, Detail: "the proxy says that the viewer came to it without TLS: let it refuse or redirect those"})
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "plumbline: refused: insecure: come by https or wss", http.StatusForbidden)
 }
 
 // strictTransport makes browsers use nothing but TLS with this host for a year (RFC 6797).

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // host is what the operating system allows this process.
@@ -28,7 +30,7 @@ func CheckLimits(c Config) []string { return thisHost().advise(c) }
 
 // NeededFiles returns how many files the bridge with this configuration may have open at a time.
 func NeededFiles(c Config) uint64 {
-	return served(c) + handshakeRoom(c.Viewers.MaxConnections) + reservedFiles
+	return served(c) + handshakeRoom(c.Viewers.MaxConnections) + headerRoom(c) + reservedFiles
 }
 
 // served returns how many connections of viewers and MQTT clients are allowed at a time.
@@ -116,15 +118,24 @@ const reservedFiles = 128
 type ration struct {
 	viewers, streams, clients int // connections that are served
 	handshakes                int // connections of viewers that are not served yet, with those that are served over HTTP
+	headers                   int // connections of proxies that are yet to say for whom they are
 }
 
 // handshakeRoom is how many connections of viewers wait for their handshake at least, beside so many that are served. More
 // than some hundreds are no use: the rate of handshakes empties the room within a second, and files are scarce.
 func handshakeRoom(viewers int) uint64 { return min(uint64(viewers)/8, 512) + 1 }
 
+// headerRoom is how many connections of proxies may wait for the header that says for whom they are: it comes at once, if at all.
+func headerRoom(c Config) uint64 {
+	if c.Viewers.ProxyHeader != string(peer.ProxyProtocol) {
+		return 0
+	}
+	return handshakeRoom(c.Viewers.MaxConnections)
+}
+
 // ration keeps the configured numbers where there are files enough, and else lowers them in proportion.
 func (h host) ration(c Config) ration {
-	r := ration{viewers: c.Viewers.MaxConnections, streams: c.Viewers.MaxStreams, clients: c.MQTT.MaxClients, handshakes: math.MaxInt32}
+	r := ration{viewers: c.Viewers.MaxConnections, streams: c.Viewers.MaxStreams, clients: c.MQTT.MaxClients, handshakes: math.MaxInt32, headers: int(headerRoom(c))}
 	if !c.MQTT.Embedded() {
 		r.clients = 0
 	}
@@ -132,10 +143,11 @@ func (h host) ration(c Config) ration {
 		return r
 	}
 	free := min(h.files-min(reservedFiles, h.files/2), math.MaxInt32)
-	if need := served(c) + handshakeRoom(r.viewers); need > free {
+	if need := served(c) + handshakeRoom(r.viewers) + headerRoom(c); need > free {
 		part := func(n int) int { return int(uint64(n) * free / need) }
 		r.viewers, r.streams, r.clients = max(1, part(r.viewers)), max(1, part(r.streams)), min(r.clients, max(1, part(r.clients)))
+		r.headers = min(r.headers, max(1, part(r.headers)))
 	}
-	r.handshakes = int(free) - r.clients - r.viewers
+	r.handshakes = int(free) - r.clients - r.viewers - r.headers
 	return r
 }

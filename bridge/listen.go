@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"plumbline/bridge/audit"
+	"plumbline/bridge/internal/peer"
 	"plumbline/bridge/wire/httpwire"
 )
 
@@ -49,6 +51,7 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 		return err
 	}
 	b.addrs.Viewers = l.Addr().String()
+	l = b.introduced(l)
 	if viewerTLS != nil {
 		l = tls.NewListener(l, viewerTLS)
 	}
@@ -71,6 +74,23 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	b.ops = b.httpServer(b.opsHandler())
 	return nil
 }
+
+// introduced makes the connections of listed proxies say for whom they are, where the configuration wants it. What waits for that is
+// not counted among the viewers' connections yet: so it is bounded here.
+func (b *Bridge) introduced(l net.Listener) net.Listener {
+	if b.proxyHeader() != peer.ProxyProtocol {
+		return l
+	}
+	return b.proxies.Listen(l, peer.ListenOptions{
+		Timeout: headerTimeout, Most: b.ration.headers,
+		Refused: func(proxy string, err error) {
+			b.m.Handshakes.WithLabelValues("proxy-header").Inc()
+			audit.Refused(b.log, audit.Event{Action: "connection", Reason: "proxy-header", Remote: proxy, Detail: err.Error()})
+		},
+	})
+}
+
+func (b *Bridge) proxyHeader() peer.Header { return peer.Header(b.cfg.Viewers.ProxyHeader) }
 
 func (b *Bridge) httpServer(h http.Handler) *http.Server {
 	return &http.Server{

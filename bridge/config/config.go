@@ -113,7 +113,8 @@ type Viewers struct {
 	MaxPerSubject    int      `yaml:"maxPerSubject"`  // sessions of one token subject; 0 = no limit
 	HandshakeRate    int      `yaml:"handshakeRate"`  // new connections a second; 0 = no limit
 	RequestRate      int      `yaml:"requestRate"`    // requests for events and polls a second of one token subject; 0 = no limit
-	TrustedProxies   []string `yaml:"trustedProxies"` // addresses and networks whose X-Forwarded-For counts
+	TrustedProxies   []string `yaml:"trustedProxies"` // addresses and networks of proxies whose word about the viewer counts
+	ProxyHeader      string   `yaml:"proxyHeader"`    // by which header they give it: x-forwarded-for, forwarded or proxy-protocol
 	Compression      string   `yaml:"compression"`    // off or on: permessage-deflate for viewers that offer it
 	MaxFrameBytes    Bytes    `yaml:"maxFrameBytes"`  // largest message a viewer may send
 	MaxSubscriptions int      `yaml:"maxSubscriptions"`
@@ -146,6 +147,7 @@ type Ops struct {
 
 // Drain configures the way out.
 type Drain struct {
+	Delay  Duration `yaml:"delay"`  // /readyz says no for so long before the drain begins, while everything is served: for balancers to look
 	Spread Duration `yaml:"spread"` // viewers are closed at random moments within it
 }
 
@@ -167,7 +169,7 @@ func Default() Config {
 		Viewers: Viewers{
 			Listen: "127.0.0.1:8443", Path: "/ws", Heartbeat: Duration(25 * time.Second), AuthTimeout: Duration(5 * time.Second),
 			WriteTimeout: Duration(5 * time.Second), MaxConnections: 10000, HandshakeRate: 1000, RequestRate: 100,
-			Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
+			ProxyHeader: "x-forwarded-for", Compression: "off", MaxFrameBytes: 65536, MaxSubscriptions: 100, MaxStreams: 1000, Commands: Commands{Rate: 10, Burst: 20},
 			Dashboard: true,
 		},
 		Auth:    defaultAuth(),

@@ -77,6 +77,10 @@ func (c Config) validateViewers(say sayFunc) {
 	if _, err := peer.ParseProxies(v.TrustedProxies); err != nil {
 		say("viewers.trustedProxies", "%v", err)
 	}
+	oneOf(say, "viewers.proxyHeader", v.ProxyHeader)
+	if v.ProxyHeader == string(peer.ProxyProtocol) && len(v.TrustedProxies) == 0 {
+		say("viewers.proxyHeader", "is %s and viewers.trustedProxies is empty: name the proxies that shall be believed", v.ProxyHeader)
+	}
 	oneOf(say, "viewers.compression", v.Compression)
 	inRange(say, "viewers.maxFrameBytes", int64(v.MaxFrameBytes), 1<<10, 16<<20)
 	inRange(say, "viewers.maxSubscriptions", int64(v.MaxSubscriptions), 1, 10_000)
@@ -107,6 +111,7 @@ func (c Config) validateRest(say sayFunc) {
 	within(say, "journal.retainAge", c.Journal.RetainAge, time.Second, 10*365*24*time.Hour)
 	c.validateHistory(say)
 	c.validateOps(say)
+	within(say, "drain.delay", c.Drain.Delay, 0, 10*time.Minute)
 	within(say, "drain.spread", c.Drain.Spread, 0, 10*time.Minute)
 	oneOf(say, "log.level", c.Log.Level)
 	oneOf(say, "log.format", c.Log.Format)
@@ -143,6 +148,7 @@ func choices() map[string][]string {
 		"mqtt.tls.clientAuth": {"none", "optional", "require"},
 		"mqtt.tls.clientUser": {"", "cn", "san"},
 		"viewers.compression": {"off", "on"},
+		"viewers.proxyHeader": {string(peer.XForwardedFor), string(peer.Forwarded), string(peer.ProxyProtocol)},
 		"auth.jwt.alg":        auth.Algorithms(),
 		"journal.sync":        {"memory", "os", "durable"},
 		"history.store":       {"sqlite", "postgres", "influx", "off"},

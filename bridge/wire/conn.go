@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // viewerConn stands between a viewer's connection and gorilla/websocket. Reading: every byte is a sign of life, and the
@@ -63,7 +65,7 @@ func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (c *viewerConn) take(conn net.Conn) {
 	c.Conn = conn
 	c.quick = newAttempt(conn)
-	if tcp, ok := c.socket().(*net.TCPConn); ok {
+	if tcp, ok := peer.TCP(c.socket()); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer) // where it fails the system's choice holds
 	}
 }

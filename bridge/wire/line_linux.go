@@ -4,11 +4,13 @@ import (
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // lineOf looks at what was written to a TCP connection and has not arrived; nothing is known of other connections.
 func lineOf(conn net.Conn) (l line) {
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := peer.TCP(conn)
 	if !ok {
 		return line{}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // attempt writes to a socket without waiting for room. It exists for plain TCP only: under TLS nobody can take back what did not
@@ -20,7 +22,7 @@ type attempt struct {
 
 // newAttempt returns nil when c cannot be written to in this way.
 func newAttempt(c net.Conn) *attempt {
-	tcp, ok := c.(*net.TCPConn)
+	tcp, ok := peer.TCP(c)
 	if !ok {
 		return nil
 	}

@@ -69,6 +69,26 @@ func TestN103ProcessDrainUnderLoad(t *testing.T) {
 	b.whole()
 }
 
+// TestDrainDelay: while the delay lasts /readyz says no and everybody is served, new ones too; then the drain begins.
+func TestDrainDelay(t *testing.T) {
+	p := begin(t, filepath.Join(t.TempDir(), "data"), bridge.Addresses{}, "drain.delay=10m")
+	p.signal(syscall.SIGTERM)
+	eventually.Must(t, "the bridge to say that it ends", func() bool { return strings.Contains(p.log.String(), "the drain begins later") })
+	if code, out, errs := invoke(t, "", "health", "--set", "ops.listen="+p.addrs.Ops); code != exitRefused || !strings.Contains(out+errs, "draining") {
+		t.Errorf("health: exit %d, %q %s", code, out, errs)
+	}
+	load(p, 20).progress(1)
+	p.signal(syscall.SIGTERM)
+	if err := p.awaitEnd(); err == nil || p.cmd.ProcessState.ExitCode() != exitInterrupted || strings.Contains(p.log.String(), `"msg":"draining"`) {
+		t.Errorf("after a second signal: %v\n%s", err, p.log)
+	}
+	p = begin(t, p.data, bridge.Addresses{}, "drain.delay=1ms")
+	p.signal(syscall.SIGTERM)
+	if err := p.awaitEnd(); err != nil || !strings.Contains(p.log.String(), `"msg":"draining"`) {
+		t.Errorf("after the delay: %v\n%s", err, p.log)
+	}
+}
+
 // TestN102KilledUnderLoad: SIGKILL again and again; with the policy os nothing that was acknowledged is missing, and viewers come back
 // where they were.
 func TestN102KilledUnderLoad(t *testing.T) {

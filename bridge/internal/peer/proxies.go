@@ -22,6 +22,9 @@ func ParseProxies(list []string) (Proxies, error) {
 			}
 			p = netip.PrefixFrom(ip, ip.BitLen())
 		}
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("%q: everybody would be believed whatever address they name: list the proxies' own addresses or networks", text)
+		}
 		if p != p.Masked() || p.Addr().Is4In6() {
 			return nil, fmt.Errorf("%q: the network would be written %s", text, unmapped(p))
 		}
@@ -52,35 +55,85 @@ func (p Proxies) Has(remote string) bool {
 	return false
 }
 
-// Sender returns the address of who sent a request: the other end of the connection or, when that is a proxy, the last one that
-// X-Forwarded-For names and that is no proxy itself. What stands before that one anybody may have written. Where a proxy names none,
-// or nothing that is an address, the request is its own.
-func (p Proxies) Sender(r *http.Request) string {
-	at := r.RemoteAddr
-	if !p.Has(at) {
-		return at
-	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		ip, ok := parse(strings.TrimSpace(hops[i]))
-		if !ok {
-			return at
-		}
-		if at = ip.String(); !p.Has(at) {
-			return at
-		}
-	}
-	return at
+// Header is how proxies say for whom they speak. They are asked by one header alone: a proxy that writes one of them lets another, that
+// a client wrote, through.
+type Header string
+
+// The headers.
+const (
+	XForwardedFor Header = "x-forwarded-for" // beside it X-Forwarded-Proto
+	Forwarded     Header = "forwarded"       // RFC 7239
+	ProxyProtocol Header = "proxy-protocol"  // at the beginning of each connection, see Listen; those of requests are not read
+)
+
+// hop is what a proxy says of who asked it: an address, "" when it gives none, and whether that one came without TLS.
+type hop struct {
+	from     string
+	insecure bool
 }
 
-// Serve gives next requests whose RemoteAddr is their Sender.
-func (p Proxies) Serve(next http.Handler) http.Handler {
+// hops are what the requests' headers say, that of the nearest proxy last.
+func (h Header) hops(r *http.Request) []hop {
+	switch h {
+	case Forwarded:
+		return forwarded(r.Header["Forwarded"])
+	case XForwardedFor:
+		var out []hop
+		for from := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-For"], ","), ",") {
+			out = append(out, hop{from: strings.TrimSpace(from)})
+		}
+		// It need not have as many values as the other field: one proxy writes it anew, the next adds to it.
+		if last := &out[len(out)-1]; len(r.Header["X-Forwarded-Proto"]) > 0 {
+			for proto := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-Proto"], ","), ",") {
+				last.insecure = last.insecure || insecure(strings.TrimSpace(proto))
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// insecure reports whether a scheme is one without TLS. What is not said is not judged.
+func insecure(proto string) bool {
+	return proto != "" && !strings.EqualFold(proto, "https") && !strings.EqualFold(proto, "wss")
+}
+
+// Sender returns the address of who sent a request: the other end of the connection or, when that is a proxy, the last one that
+// the header names and that is no proxy itself. What stands before that one anybody may have written. Where a proxy names none,
+// or nothing that is an address, the request is its own. plain says that, as far as proxies tell, a part of the way had no TLS.
+func (p Proxies) Sender(r *http.Request, by Header) (from string, plain bool) {
+	from = r.RemoteAddr
+	if !p.Has(from) {
+		return from, false
+	}
+	hops := by.hops(r)
+	for i := len(hops) - 1; i >= 0; i-- {
+		plain = plain || hops[i].insecure
+		ip, ok := parse(hops[i].from)
+		if !ok {
+			return from, plain
+		}
+		if from = ip.String(); !p.Has(from) {
+			return from, plain
+		}
+	}
+	return from, plain
+}
+
+// Serve gives next requests whose RemoteAddr is their Sender. Those that a proxy took without TLS from beyond this machine go to
+// plain instead: their tokens have been read on the way.
+func (p Proxies) Serve(by Header, next, plain http.Handler) http.Handler {
 	if len(p) == 0 {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		own := r.WithContext(r.Context())
-		own.RemoteAddr = p.Sender(r)
+		from, open := p.Sender(r, by)
+		own.RemoteAddr = from
+		if ip, ok := parse(from); open && ok && !ip.IsLoopback() {
+			plain.ServeHTTP(w, own)
+			return
+		}
 		next.ServeHTTP(w, own)
 	})
 }

@@ -41,18 +41,107 @@ func TestSender(t *testing.T) {
 		r.RemoteAddr = tc.remote
 		r.Header["X-Forwarded-For"] = tc.header
 		got := ""
-		p.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr })).ServeHTTP(httptest.NewRecorder(), r)
+		p.Serve(XForwardedFor, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr }), nil).ServeHTTP(httptest.NewRecorder(), r)
 		if got != tc.want || r.RemoteAddr != tc.remote {
 			t.Errorf("%s: %q (%q), want %q", tc.name, got, r.RemoteAddr, tc.want)
 		}
-		if none := Proxies(nil).Sender(r); none != tc.remote {
+		if none, _ := Proxies(nil).Sender(r, XForwardedFor); none != tc.remote {
 			t.Errorf("%s, without proxies: %q", tc.name, none)
+		}
+		for _, other := range []Header{Forwarded, ProxyProtocol} {
+			if got, _ := p.Sender(r, other); got != tc.remote {
+				t.Errorf("%s, and %s is asked: %q", tc.name, other, got)
+			}
+		}
+	}
+}
+
+func TestForwarded(t *testing.T) {
+	p, err := ParseProxies([]string{"127.0.0.1", "10.0.0.0/8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const proxy = "127.0.0.1:1"
+	for _, tc := range []struct {
+		name   string
+		header []string
+		want   string
+		plain  bool
+	}{
+		{"one", []string{"for=192.0.2.1"}, "192.0.2.1", false},
+		{"with everything", []string{`for=192.0.2.1;proto=https;by=203.0.113.43;host="a,for=6.6.6.6"`}, "192.0.2.1", false},
+		{"names in any case, spaces", []string{"Proto=HTTPS ; FOR=192.0.2.1 "}, "192.0.2.1", false},
+		{"IPv6 and a port", []string{`for="[2001:db8::1]:4711";proto=wss`}, "2001:db8::1", false},
+		{"a quoted character", []string{`for="192.0\.2.1"`}, "192.0.2.1", false},
+		{"what the client wrote before it", []string{"for=6.6.6.6, for=192.0.2.1"}, "192.0.2.1", false},
+		{"what the client wrote in a field of its own", []string{"for=6.6.6.6", "for=192.0.2.1"}, "192.0.2.1", false},
+		{"a client's open quote in a field of its own", []string{`for="6.6.6.6`, "for=192.0.2.1"}, "192.0.2.1", false},
+		{"a client's open quote before it", []string{`for="6.6.6.6, for=192.0.2.1`}, proxy, false},
+		{"two proxies", []string{"for=6.6.6.6, for=192.0.2.1;proto=https, for=10.1.1.1;proto=http"}, "192.0.2.1", true},
+		{"without TLS", []string{"for=192.0.2.1;proto=http"}, "192.0.2.1", true},
+		{"who came before the sender does not matter", []string{"for=6.6.6.6;proto=http, for=192.0.2.1;proto=https"}, "192.0.2.1", false},
+		{"not known", []string{"for=6.6.6.6, for=unknown"}, proxy, false},
+		{"hidden, without TLS", []string{"for=_x1;proto=http"}, proxy, true},
+		{"twice", []string{"for=6.6.6.6;for=192.0.2.1"}, proxy, false},
+		{"no pair", []string{"for"}, proxy, false},
+		{"no value", []string{"for="}, proxy, false},
+		{"an empty one", []string{"for=6.6.6.6,"}, proxy, false},
+		{"rubbish behind", []string{"for=6.6.6.6 x"}, proxy, false},
+		{"none", nil, proxy, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = proxy
+		r.Header["Forwarded"] = tc.header
+		if got, plain := p.Sender(r, Forwarded); got != tc.want || plain != tc.plain {
+			t.Errorf("%s: %q, without TLS: %t, want %q, %t", tc.name, got, plain, tc.want, tc.plain)
+		}
+		for _, other := range []Header{XForwardedFor, ProxyProtocol} {
+			if got, _ := p.Sender(r, other); got != proxy {
+				t.Errorf("%s, and %s is asked: %q", tc.name, other, got)
+			}
+		}
+		r.RemoteAddr = "198.51.100.7:1"
+		if got, plain := p.Sender(r, Forwarded); got != r.RemoteAddr || plain {
+			t.Errorf("%s, of nobody's: %q, without TLS: %t", tc.name, got, plain)
+		}
+	}
+}
+
+// TestWithoutTLS: what a proxy took without TLS from beyond this machine goes elsewhere; what it does not say is not judged.
+func TestWithoutTLS(t *testing.T) {
+	p, err := ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		remote, from string
+		proto        []string
+		plain        bool
+	}{
+		{"127.0.0.1:1", "192.0.2.1", []string{"http"}, true},
+		{"127.0.0.1:1", "192.0.2.1", []string{"ws"}, true},
+		{"127.0.0.1:1", "192.0.2.1", []string{"https, http"}, true},
+		{"127.0.0.1:1", "192.0.2.1", []string{"http", "https"}, true},
+		{"127.0.0.1:1", "192.0.2.1", []string{"https"}, false},
+		{"127.0.0.1:1", "192.0.2.1", []string{"WSS"}, false},
+		{"127.0.0.1:1", "192.0.2.1", nil, false},
+		{"127.0.0.1:1", "127.0.0.1", []string{"http"}, false},
+		{"127.0.0.1:1", "::1", []string{"http"}, false},
+		{"198.51.100.7:1", "192.0.2.1", []string{"http"}, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = tc.remote
+		r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"] = []string{tc.from}, tc.proto
+		open := false
+		p.Serve(XForwardedFor, http.NotFoundHandler(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { open = true })).ServeHTTP(httptest.NewRecorder(), r)
+		if open != tc.plain {
+			t.Errorf("%+v: went elsewhere: %t", tc, open)
 		}
 	}
 }
 
 func TestParseProxiesRefuses(t *testing.T) {
-	for _, bad := range []string{"", "proxy.example", "10.0.0.1/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0-10.0.0.9", "127.0.0.1:80"} {
+	for _, bad := range []string{"", "proxy.example", "10.0.0.1/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0-10.0.0.9", "0.0.0.0/0", "::/0", "127.0.0.1:80"} {
 		if p, err := ParseProxies([]string{bad}); err == nil {
 			t.Errorf("%q: %v", bad, p)
 		}

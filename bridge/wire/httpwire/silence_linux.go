@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"plumbline/bridge/internal/peer"
 )
 
 // giveUp makes the system end a connection when what was sent over it has not been acknowledged for so long (TCP_USER_TIMEOUT, RFC
 // 5482): a stream never hears from its viewer, so that one whose network is gone would keep its place for a quarter of an hour.
 func giveUp(conn net.Conn, after time.Duration) {
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := peer.TCP(conn)
 	if !ok {
 		return
 	}
