@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test deps-guest peers firmware guest web dashboard build cross certify matrix prove test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,7 @@ help: ## list the targets
 deps: ## install what building and certifying need and this machine lacks
 	@.ci/deps build
 
-deps-test: ## install what the tests need as well: Mosquitto, its clients, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, uhubctl, QEMU for ARM, xmllint, a C compiler
+deps-test: ## install what the tests need as well: Mosquitto, its clients, nginx, HAProxy, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, uhubctl, QEMU for ARM, xmllint, a C compiler
 	@.ci/deps test
 
 peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, packages of Node.js
@@ -64,6 +64,9 @@ prove: deps ## seed every known defect into the bridge and show which the bench 
 	@mkdir -p reports/out
 	go run ./scenarios/defects/prove --out reports/out/prove --record scenarios/defects/record.json $(PROVE); \
 	code=$$?; go run ./scenarios/defects/prove --readme && exit $$code
+
+manifests: ## hold the Helm chart and the Compose file against Helm's, Kubernetes' and Compose's own code, and write bridge/deploy/kubernetes anew
+	cd .ci/deploy && go run . -write
 
 test: deps-test check race ## run everything: linters, then all tests with the race detector in random order
 	@echo "make test: all green"
