@@ -1,0 +1,221 @@
+// Command deploy checks what bridge/deploy has for others to run, with their own code: the Helm chart with Helm's linter and engine, what it
+// makes against Kubernetes' own types, and the Compose file with Compose's loader. With -write it puts what the chart makes of
+// helm/example.yaml into kubernetes/bridged.yaml, for those without Helm. It is a module of its own: the project links none of it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	compose "github.com/compose-spec/compose-go/v2/types"
+	"helm.sh/helm/v3/pkg/chart"
+	chartloader "helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	policy "k8s.io/api/policy/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// head is the beginning of what is made: the digest tells a test that has no Helm whether it is still up to date.
+func head(root string) (string, error) {
+	sum := sha256.New()
+	err := filepath.WalkDir(filepath.Join(root, "helm"), func(path string, d fs.DirEntry, err error) error { // in lexical order
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		sum.Write(raw)
+		return err
+	})
+	return fmt.Sprintf("# Made of helm/bridged and helm/example.yaml by `make manifests`: change those.\n# sha256 of their files: %x\n", sum.Sum(nil)), err
+}
+
+func main() {
+	log.SetFlags(0)
+	write := flag.Bool("write", false, "write kubernetes/bridged.yaml anew")
+	root := flag.String("deploy", "../../bridge/deploy", "the folder `DIR` to check")
+	flag.Parse()
+	if err := errors.Join(checkChart(*root, *write), checkCompose(filepath.Join(*root, "compose", "compose.yaml"))); err != nil {
+		log.Fatalf("deploy: %v", err)
+	}
+	log.Print("deploy: chart, manifests and Compose file are good")
+}
+
+func checkChart(root string, write bool) error {
+	dir := filepath.Join(root, "helm", "bridged")
+	example, err := chartutil.ReadValuesFile(filepath.Join(root, "helm", "example.yaml"))
+	if err != nil {
+		return err
+	}
+	var bad []error
+	for _, m := range lint.All(dir, example, "default", true).Messages {
+		if m.Severity >= support.WarningSev {
+			bad = append(bad, fmt.Errorf("helm lint: %w", m))
+		}
+	}
+	c, err := chartloader.Load(dir)
+	if err != nil {
+		return err
+	}
+	bad = append(bad, refusals(c, example)...)
+	made, err := render(c, example)
+	if err != nil {
+		return errors.Join(append(bad, err)...)
+	}
+	for _, one := range strings.Split(made, "\n---\n") {
+		if err := strict(one); err != nil {
+			bad = append(bad, fmt.Errorf("%w\n%s", err, one))
+		}
+	}
+	for _, change := range variants() {
+		if other, err := render(c, with(example, change)); err != nil {
+			bad = append(bad, fmt.Errorf("%v: %w", change, err))
+		} else {
+			for _, one := range strings.Split(other, "\n---\n") {
+				if err := strict(one); err != nil {
+					bad = append(bad, fmt.Errorf("%v: %w\n%s", change, err, one))
+				}
+			}
+		}
+	}
+	top, err := head(root)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(root, "kubernetes", "bridged.yaml")
+	if write && len(bad) == 0 {
+		return os.WriteFile(file, []byte(top+made), 0o644)
+	}
+	if old, err := os.ReadFile(file); err != nil || string(old) != top+made {
+		bad = append(bad, fmt.Errorf("%s is not what the chart makes: run `make manifests` and commit it", file))
+	}
+	return errors.Join(bad...)
+}
+
+// variants are other values that must make good manifests, too.
+func variants() []map[string]any {
+	return []map[string]any{
+		{"replicas": 1, "networkPolicy": map[string]any{"enabled": false}},
+		{"service": map[string]any{"type": "ClusterIP", "sticky": false, "externalTrafficPolicy": "", "annotations": nil}, "storage": map[string]any{"class": "fast"}},
+		{"jwt": map[string]any{"secret": ""}, "config": map[string]any{"auth": map[string]any{"jwt": map[string]any{"keySetURL": "https://id.example/keys"}}}},
+		{"image": map[string]any{"pullSecrets": []any{"registry"}}, "nodeSelector": map[string]any{"disk": "fast"}, "tolerations": []any{map[string]any{"operator": "Exists"}}},
+	}
+}
+
+// refusals renders values that cannot work: each must be refused with a word about what is missing.
+func refusals(c *chart.Chart, example map[string]any) (bad []error) {
+	for _, change := range []struct {
+		values map[string]any
+		want   string
+	}{
+		{map[string]any{"image": map[string]any{"repository": ""}}, "image.repository is empty"},
+		{map[string]any{"tls": map[string]any{"secret": ""}}, "tls.secret is empty"},
+		{map[string]any{"jwt": map[string]any{"secret": ""}}, "jwt.secret is empty"},
+		{map[string]any{"config": map[string]any{"external": map[string]any{"site": nil}}}, "config.external is empty"},
+		{map[string]any{"replica": 3}, "replica"},
+		{map[string]any{"service": map[string]any{"type": "Ingress"}}, "service"},
+		{map[string]any{"goMemoryLimit": "1Gi"}, "goMemoryLimit"},
+	} {
+		if _, err := render(c, with(example, change.values)); err == nil || !strings.Contains(err.Error(), change.want) {
+			bad = append(bad, fmt.Errorf("values %v: %v, want a refusal with %q", change.values, err, change.want))
+		}
+	}
+	return bad
+}
+
+// with returns values with some of them changed.
+func with(values, change map[string]any) map[string]any {
+	raw, err := yaml.Marshal(values)
+	if err != nil {
+		log.Fatal(err)
+	}
+	out := map[string]any{}
+	if err := yaml.Unmarshal(raw, &out); err != nil {
+		log.Fatal(err)
+	}
+	return put(out, change)
+}
+
+func put(into, change map[string]any) map[string]any {
+	for key, value := range change {
+		was, isMap := into[key].(map[string]any)
+		if now, also := value.(map[string]any); isMap && also {
+			into[key] = put(was, now)
+		} else if value == nil {
+			delete(into, key)
+		} else {
+			into[key] = value
+		}
+	}
+	return into
+}
+
+// render returns the chart's manifests, in the order of their files.
+func render(c *chart.Chart, values map[string]any) (string, error) {
+	all, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: "plumbline", Namespace: "default", Revision: 1, IsInstall: true}, chartutil.DefaultCapabilities)
+	if err != nil {
+		return "", err
+	}
+	made, err := engine.Engine{Strict: true}.Render(c, all)
+	if err != nil {
+		return "", err
+	}
+	var out []string
+	for _, file := range slices.Sorted(maps.Keys(made)) {
+		if text := strings.TrimSpace(made[file]); text != "" && filepath.Ext(file) == ".yaml" {
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, "\n---\n") + "\n", nil
+}
+
+// strict holds a manifest against the type that Kubernetes itself reads it into; unknown and repeated fields are errors.
+func strict(text string) error {
+	var kind struct{ APIVersion, Kind string }
+	if err := yaml.Unmarshal([]byte(text), &kind); err != nil {
+		return err
+	}
+	types := map[string]any{
+		"v1 ConfigMap": &core.ConfigMap{}, "v1 Service": &core.Service{}, "apps/v1 StatefulSet": &apps.StatefulSet{},
+		"policy/v1 PodDisruptionBudget": &policy.PodDisruptionBudget{}, "networking.k8s.io/v1 NetworkPolicy": &networking.NetworkPolicy{},
+	}
+	into, ok := types[kind.APIVersion+" "+kind.Kind]
+	if !ok {
+		return fmt.Errorf("%s %s is not known here", kind.APIVersion, kind.Kind)
+	}
+	return yaml.UnmarshalStrict([]byte(text), into)
+}
+
+func checkCompose(file string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	project, err := loader.LoadWithContext(context.Background(), compose.ConfigDetails{
+		WorkingDir: filepath.Dir(file), ConfigFiles: []compose.ConfigFile{{Filename: file, Content: bytes.Clone(raw)}}, Environment: compose.Mapping{},
+	}, func(o *loader.Options) { o.SetProjectName("plumbline", true) })
+	if err != nil {
+		return err
+	}
+	if len(project.Services) == 0 {
+		return errors.New("the Compose file has no services")
+	}
+	return nil
+}
