@@ -76,6 +76,8 @@ func TestBrokenChains(t *testing.T) {
 		"a reading without topic":        {`{"type":"batch","id":1,"epoch":"E","from":12,"to":14,"readings":[{"o":13,"t":1,"qos":0,"payload":""}]}`},
 		"a gap elsewhere":                {`{"type":"gap","id":1,"from":13,"to":20,"count":7,"reason":"evicted"}`},
 		"a gap backwards":                {`{"type":"gap","id":1,"from":12,"to":2,"count":7,"reason":"evicted"}`},
+		"a gap of no size":               {`{"type":"gap","id":1,"from":12,"to":20,"count":0,"reason":"evicted"}`},
+		"a gap of another size":          {`{"type":"gap","id":1,"from":12,"to":20,"count":7,"reason":"evicted"}`},
 		"a gap without count":            {`{"type":"gap","id":1,"from":12,"to":20,"reason":"evicted"}`},
 		"subok twice":                    {fresh},
 		"a snapshot not asked for":       {`{"type":"snapshot","id":1,"part":1,"parts":1,"readings":[]}`},

@@ -186,6 +186,9 @@ func (f *feed) gap(ses *session, m message) error {
 	if !ok {
 		return broken("a gap without its count")
 	}
+	if count != to.Offset-from.Offset { // every entry of it, matching or not (PROTOCOL.md section 2.4)
+		return broken("a gap of %d entries in the interval (%d,%d]", count, from.Offset, to.Offset)
+	}
 	f.missing += count
 	return f.put(ses, step{Update: Update{Kind: KindGap, Gap: Gap{From: from, To: to, Count: count, Reason: reason}}, at: to})
 }
