@@ -48,8 +48,9 @@ export class Keeper implements Client, Host, Owner {
   #failures = 0; // attempts in a row that did not heal
   #brief = 0; // sessions in a row that ended soon after their welcome
   #drainMs = -1; // wait that draining asked for
+  #notBeforeMs = 0; // the bridge asked for a wait up to then
   #token = ""; // the last one given out
-  #refused: string | null = null; // the token that the bridge refused, until a welcome
+  #refused: string | null = null; // the token that the bridge refused, "" for a ticket, until a welcome
 
   constructor(private readonly options: Options) {
     this.env = surroundings(options.env);
@@ -187,6 +188,7 @@ export class Keeper implements Client, Host, Owner {
     this.#beganMs = this.env.now();
     this.#welcomed = false;
     this.#drainMs = -1;
+    this.#notBeforeMs = 0;
     const transport = this.#ways.present;
     this.#link = transport === "websocket" ? new SocketLink(this) : new HttpLink(this, transport);
     this.#status.set({ phase: "connecting", transport, fallback: this.#ways.fallback, nextTryMs: null, draining: false });
@@ -272,18 +274,19 @@ export class Keeper implements Client, Host, Owner {
 
   /** Decides what follows a link that ended. */
   #goOn(why: Ending): void {
+    const { token, ticket } = this.options;
     let to = advise(why);
-    if (why.code === 4007 && this.options.token) {
-      to = "retoken"; // not with this token
+    if (why.code === 4007 && (token || ticket)) {
+      to = "retoken"; // not with this one
     }
-    if (to === "stop" || (to === "retoken" && !this.options.token)) {
+    if (to === "stop" || (to === "retoken" && !token && !ticket)) {
       this.#rest("refused", why, null);
       return;
     }
     if (to === "retoken") {
       const again = this.#refused !== null;
       this.#refused = this.#token;
-      if (again) { // two in a row: the source has no good one yet
+      if (again) { // two in a row: the source has no good one yet. One alone may be a ticket that waited too long, or of a bridge that has restarted
         this.#rest("refused", why, this.#slowMs());
         return;
       }
@@ -296,7 +299,9 @@ export class Keeper implements Client, Host, Owner {
       this.#rest("refused", why, this.#slowMs());
       return;
     }
-    this.#rest("waiting", why, this.#waitMs(to === "atOnce", why.retryMs >= 0 ? why.retryMs : this.#drainMs));
+    const retryMs = why.retryMs >= 0 ? why.retryMs : this.#drainMs;
+    this.#rest("waiting", why, this.#waitMs(to === "atOnce", retryMs));
+    this.#notBeforeMs = this.env.now() + retryMs;
   }
 
   /** Takes back from the wait what a session has healed, which has just ended: the attempts before it, and if it lasted, all. overload: not
@@ -352,13 +357,19 @@ export class Keeper implements Client, Host, Owner {
   /** Somebody looks at the page again, the network is back, or the machine has slept. */
   #wake(): void {
     const sinceMs = this.env.now() - this.#beganMs;
+    const askedMs = this.#notBeforeMs - this.env.now();
+    const aside = this.state.nextTryMs === null; // the page was put aside, and no timer runs
     switch (this.state.phase) {
       case "open":
         this.clock.look();
         this.#link?.probe();
         return;
       case "waiting":
-        if (sinceMs >= hurryMs || this.state.nextTryMs === null) { // null: put aside, and no timer runs
+        if (askedMs > 0) { // by the bridge, of everybody: it is kept, whoever looks
+          if (aside) {
+            this.#rest("waiting", ending("closed", "the bridge has asked for a wait"), askedMs);
+          }
+        } else if (sinceMs >= hurryMs || aside) {
           this.#connect();
         }
         return;

@@ -14,7 +14,8 @@ export interface EventSink {
 
 /** Takes an event stream apart. */
 export class EventParser {
-  #rest = ""; // the line that has begun
+  #rest: string[] = []; // of the line that has begun, as it came: joined anew with each piece it would cost the square of its length
+  #restSize = 0;
   #name = "";
   #data: string[] = [];
   #size = 0;
@@ -23,12 +24,20 @@ export class EventParser {
 
   /** Takes the next piece of the stream. */
   push(piece: string): void {
-    const lines = (this.#rest + piece).split("\n"); // the bridge ends lines so
-    this.#rest = lines.pop() as string;
-    for (const line of lines) {
+    let from = 0;
+    for (let end = piece.indexOf("\n"); end >= 0; end = piece.indexOf("\n", from)) { // the bridge ends lines so
+      this.#rest.push(piece.slice(from, end));
+      const line = this.#rest.join("");
+      this.#rest = [];
+      this.#restSize = 0;
+      from = end + 1;
       this.#line(line.endsWith("\r") ? line.slice(0, -1) : line);
     }
-    if (this.#rest.length + this.#size > maxEvent) {
+    if (from < piece.length) {
+      this.#rest.push(piece.slice(from));
+      this.#restSize += piece.length - from;
+    }
+    if (this.#restSize + this.#size > maxEvent) {
       throw new Broken(`an event longer than ${maxEvent} characters`);
     }
   }

@@ -119,7 +119,7 @@ export class Feed {
     this.sink.snapshot({ at, half: this.#half }, list);
   }
 
-  /** Reads from and to and holds them to the chain (rule 1). */
+  /** Reads from and to and holds them to the chain (rules 1 and 3). */
   #interval(m: Message): { from: Cursor; to: Cursor } {
     const at = this.#at as Cursor;
     const from = need(m, "from");
@@ -130,14 +130,14 @@ export class Feed {
     if (to < from || from !== at.offset) {
       throw new Broken(`the interval (${from},${to}] after the cursor ${at.offset}`);
     }
+    if (this.names === null && text(m, "epoch") !== at.epoch) {
+      throw new Broken(`an interval of the epoch ${text(m, "epoch").slice(0, 40)}, subscribed in ${at.epoch}`);
+    }
     return { from: at, to: { epoch: at.epoch, offset: to } };
   }
 
   #batch(m: Message): void {
     const { from, to } = this.#interval(m);
-    if (this.names === null && text(m, "epoch") !== from.epoch) {
-      throw new Broken(`a batch of the epoch ${text(m, "epoch").slice(0, 40)}, subscribed in ${from.epoch}`);
-    }
     const list = readings(m, this.names, from.offset);
     let before = from.offset;
     for (const one of list) {
@@ -166,6 +166,9 @@ export class Feed {
   #gap(m: Message): void {
     const { from, to } = this.#interval(m);
     const count = need(m, "count");
+    if (count !== to.offset - from.offset) { // every entry of it, matching or not (PROTOCOL.md section 2.4)
+      throw new Broken(`a gap of ${count} entries in the interval (${from.offset},${to.offset}]`);
+    }
     this.#missing += count;
     this.#at = to;
     this.sink.gap({ at: to, half: false }, from, count, text(m, "reason"));

@@ -3,7 +3,7 @@ import { Broken, SubscribeError } from "./errors.ts";
 import { EventParser } from "./events.ts";
 import { Feed } from "./feed.ts";
 import type { Sink, Wire } from "./feed.ts";
-import { formatCursor } from "./cursor.ts";
+import { formatCursor, sameCursor } from "./cursor.ts";
 import { ending, retryOf } from "./link.ts";
 import type { Host } from "./link.ts";
 import { flag, need, object, parse, text, whole } from "./message.ts";
@@ -20,6 +20,13 @@ const minPollMs = 200;
 
 /** How long a poll may wait for readings. */
 const waitS = 25;
+
+/** How long a subscription polls for which there was no connection, before a stream is tried again; each time twice as long, for a try costs
+ * it up to timeoutMs. Other tabs are closed some time. */
+const starvedMs = 300_000;
+
+/** How long a stream lasts at least to show that streams can. */
+const steadyMs = 5_000;
 
 /** How many refusals for being too many or too quick a follower takes before the link has to end. */
 const maxRefusals = 5;
@@ -47,7 +54,9 @@ export class Follower {
   #heardMs = 0;
   #limitMs = 1.5 * usualHeartbeatMs;
   #refusals = 0;
-  #starved = false; // had no connection for a stream
+  #starved = 0; // times in a row that there was no connection for a stream; it polls then
+  #againMs = 0; // when a stream is tried again
+  #brief = 0; // streams in a row that ended soon
 
   constructor(
     private readonly guide: Guide,
@@ -98,7 +107,7 @@ export class Follower {
     }
     if (error instanceof LinkEnd && error.why.kind === "timeout" && this.streams && this.guide.standsBeside(this)) {
       this.streams = false; // streams come through: this one waits in the browser's queue, behind those of other tabs
-      this.#starved = true;
+      this.#againMs = this.guide.host.env.now() + starvedMs * 2 ** this.#starved++;
       return true;
     }
     if (error instanceof SubscribeError) {
@@ -107,7 +116,7 @@ export class Follower {
       return false;
     }
     if (error instanceof Refused && this.#refusals++ < maxRefusals) {
-      await this.#rest(error.retryMs);
+      await this.#rest(error.retryMs * (1 + 0.5 * this.guide.host.env.random())); // not all of them in the same moment
       return true;
     }
     if (error instanceof Broken) {
@@ -163,6 +172,7 @@ export class Follower {
     this.#reader = reader;
     const decoder = new TextDecoder();
     const unwatch = this.#watch(() => (feed.stands ? this.#limitMs : host.timeoutMs));
+    const beganMs = host.env.now();
     try {
       for (;;) {
         const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined })); // lost or ended: no difference
@@ -184,7 +194,8 @@ export class Follower {
       this.#request = null;
       throw new LinkEnd(ending("timeout", "no event came: something between may hold the stream back"));
     }
-    await this.#rest(retryMs);
+    this.#brief = host.env.now() - beganMs > steadyMs ? 0 : this.#brief + 1;
+    await this.#rest(retryMs + (this.#brief > 1 ? host.backoffMs(this.#brief - 1) : 0)); // proxies end streams now and then: once says nothing
   }
 
   #event(feed: Feed, name: string, data: string): void {
@@ -198,6 +209,7 @@ export class Follower {
         this.#limitMs = 1.5 * heartbeatMs;
         this.guide.answered(text(m, "epoch"), heartbeatMs);
         feed.take(name, m);
+        this.#refusals = this.#starved = 0;
         return;
       }
       case "snapshot":
@@ -243,7 +255,7 @@ export class Follower {
     for (;;) {
       const beganMs = host.env.now();
       const asked = feed ? feed.cursor : this.sub.cursor;
-      const mayWait = this.guide.mayWait && !this.#starved;
+      const mayWait = this.guide.mayWait && this.#starved === 0;
       const wait = mayWait && feed ? `${waitS}s` : undefined; // the first says at once that the bridge is there
       const r = await this.#open("poll", "application/json", { since: asked ? formatCursor(asked) : undefined, wait }, host.timeoutMs + (wait ? waitS * 1000 : 0));
       const m = parse(await (this.#request as Request).body(r, host.timeoutMs));
@@ -254,11 +266,12 @@ export class Follower {
       this.#hear();
       this.guide.answered(text(m, "epoch"), waitS * 1000);
       feed = this.#answer(m, feed, asked);
-      if (!flag(m, "more")) {
+      if (!flag(m, "more") || sameCursor(feed.cursor, asked)) {
         const tickMs = this.wire.mode === "all" ? minPollMs : Math.min(Math.max(this.wire.everyMs ?? 0, minPollMs), waitS * 1000);
         await this.#rest(beganMs + (mayWait ? tickMs : Math.max(tickMs, 1_000)) - host.env.now());
       }
-      if (this.#stopped) {
+      this.streams = this.#starved > 0 && host.env.now() >= this.#againMs;
+      if (this.#stopped || this.streams) {
         return;
       }
     }
@@ -268,6 +281,9 @@ export class Follower {
   #answer(m: Message, before: Feed | null, asked: Sub["cursor"]): Feed {
     const recovered = flag(m, "recovered");
     const epoch = text(m, "epoch");
+    if (recovered && epoch !== asked?.epoch) { // also of an answer without readings
+      throw new Broken(`an answer of the epoch ${epoch.slice(0, 40)} to a cursor of ${asked?.epoch ?? "none"}`);
+    }
     let feed = before;
     if (feed === null || !recovered) {
       this.#thin?.flush();
@@ -285,7 +301,7 @@ export class Follower {
         feed.take("batch", { epoch, from, to, readings: m["readings"] });
       }
       if (gap) {
-        feed.take("gap", gap);
+        feed.take("gap", { ...gap, epoch });
       }
     }
     return feed;

@@ -14,6 +14,9 @@ const maxHeld = 2;
 /** How often the clocks are compared. */
 const clockEveryMs = 20_000;
 
+/** How often is looked whether the machine has slept. */
+const lookEveryMs = 5_000;
+
 /** The longest wait for an answer to a probe. */
 const maxProbeMs = 5_000;
 
@@ -24,6 +27,7 @@ export class HttpLink implements Link, Guide {
   #over = false;
   #followers = new Map<Sub, Follower>();
   #clockTimer: CancelTimer | null = null;
+  #lookTimer: CancelTimer | null = null;
   #probing = false;
 
   constructor(
@@ -77,6 +81,7 @@ export class HttpLink implements Link, Guide {
     }
     this.isOpen = true;
     this.#compare();
+    this.#look();
     this.host.opened(this, { id: "", node: "", epoch, expires: "", heartbeatMs });
   }
 
@@ -95,6 +100,18 @@ export class HttpLink implements Link, Guide {
         this.#clockTimer = this.host.env.setTimer(() => this.#compare(), clockEveryMs);
       }
     });
+  }
+
+  /** Looks now and again whether the machine has slept: what was on its way then may never come. */
+  #look(): void {
+    this.#lookTimer = this.host.env.setTimer(() => {
+      if (this.host.clock.look()) {
+        this.probe();
+      }
+      if (!this.#over) {
+        this.#look();
+      }
+    }, lookEveryMs);
   }
 
   /** Asks the bridge for who we are, and what time it is. It returns why that is of no use, null when the bridge answered, in whatever
@@ -154,6 +171,7 @@ export class HttpLink implements Link, Guide {
     this.#over = true;
     this.isOpen = false;
     this.#clockTimer?.();
+    this.#lookTimer?.();
     for (const follower of this.#followers.values()) {
       follower.stop();
     }

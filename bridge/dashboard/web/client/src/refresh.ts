@@ -2,7 +2,7 @@ import type { CancelTimer } from "./env.ts";
 import type { Host } from "./link.ts";
 
 /** Fetches a new token, again and again until there is one that differs from the one in use: sending that once more would make the
- * bridge ask once more. Without a source of tokens it does nothing. */
+ * bridge ask once more. */
 export class Refresher {
   #stopped = false;
   #cancel: CancelTimer | null = null;
@@ -28,7 +28,7 @@ export class Refresher {
       if (token !== undefined && token !== this.current) {
         this.#stopped = true;
         this.take(token);
-      } else if (this.current !== "") {
+      } else {
         this.#cancel = this.host.env.setTimer(() => this.#ask(n + 1), this.host.backoffMs(n));
       }
     };

@@ -263,6 +263,9 @@ export class SocketLink implements Link {
 
   #expiring(m: Message): void {
     this.host.emit("expiring", { expires: text(m, "expires") });
+    if (this.token === "") { // a ticket or cookie cannot be renewed in a session
+      return;
+    }
     this.#refresher ??= new Refresher(this.host, this.token, (token) => {
       this.#refresher = null;
       this.token = token;

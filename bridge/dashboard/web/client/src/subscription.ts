@@ -88,6 +88,9 @@ export class Sub implements Subscription, Sink {
   }
 
   start(step: FeedStep, recovered: boolean, reason: string): void {
+    if (this.ended) { // by the page, at the gap just before
+      return;
+    }
     if (this.#from === null || !recovered) {
       this.#begin(step.at);
     }

@@ -27,6 +27,8 @@ const bad: Record<string, unknown> = {
   "a quality of service 3": { ...b(1, 12, 14), t: 1, readings: [[1, 0, 1, 3, "x"]] },
   "a gap elsewhere": { type: "gap", id: 1, from: 13, to: 20, count: 7, reason: "evicted" },
   "a gap backwards": { type: "gap", id: 1, from: 12, to: 2, count: 7, reason: "evicted" },
+  "a gap of no size": { type: "gap", id: 1, from: 12, to: 20, count: 0, reason: "evicted" },
+  "a gap of another size": { type: "gap", id: 1, from: 12, to: 20, count: 7, reason: "evicted" },
   "a gap without count": { type: "gap", id: 1, from: 12, to: 20, reason: "evicted" },
   "subok twice": bridge.fresh(1),
   "a snapshot not asked for": { type: "snapshot", id: 1, part: 1, parts: 1, readings: [] },
@@ -139,6 +141,19 @@ test("another journal is a gap of unknown size", async () => {
   world.peer.welcome().say({ ...bridge.fresh(1, 3), epoch: "F", reason: "epoch" });
   assert.deepEqual(brief(updates).slice(2), ["gap epoch?@3", "start@3"]);
   assert.deepEqual([sub.proof.unknown, sub.proof.complete, sub.proof.missing], [true, false, 0]);
+  client.close();
+});
+
+test("a subscription that the page closes at a gap is not live", async () => {
+  const world = new World();
+  const client = world.connect();
+  const sub = client.subscribe("#", {}, (u) => u.kind === "gap" && sub.close());
+  await world.settle();
+  world.peer.welcome().say(...good);
+  world.peer.cut();
+  await world.advance(500);
+  world.peer.welcome().say({ ...bridge.fresh(1, 3), epoch: "F", reason: "epoch" });
+  assert.deepEqual([sub.live, client.subscriptions.size], [false, 0]);
   client.close();
 });
 

@@ -33,3 +33,15 @@ test("does not gather without end", () => {
     }
   }, Broken);
 });
+
+test("reads a long event in small pieces in a time that grows with its length, not with the square of it", { timeout: 120_000 }, () => {
+  let length = 0;
+  const parser = new EventParser({ event: (_, data) => (length = data.length), retry: () => {} });
+  const piece = "x".repeat(256);
+  parser.push("data: ");
+  for (let i = 0; i < 100_000; i++) { // 25 MiB: copied anew with each piece they would be a terabyte
+    parser.push(piece);
+  }
+  parser.push("\n\n");
+  assert.equal(length, 25_600_000);
+});

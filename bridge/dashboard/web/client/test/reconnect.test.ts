@@ -119,6 +119,62 @@ test("a refused token is not shown again; another heals", async () => {
   client.close();
 });
 
+test("a refused ticket is no reason to end: there is another for the asking", async () => {
+  for (const [code, reason] of [[4002, "token: ticket"], [4007, "revoked"]] as const) {
+    const world = new World();
+    let n = 0;
+    const client = world.connect({ token: undefined, ticket: () => `ticket-${++n}`, timeoutMs: 1e9 } as object);
+    await world.settle();
+    const refuse = () => {
+      world.peer.open();
+      world.peer.bye(code, { reason });
+    };
+    refuse();
+    assert.deepEqual([client.state.phase, client.state.nextTryMs], ["waiting", world.now + 500], String(code));
+    await world.advance(500);
+    refuse(); // two in a row: whoever gives them has no good one yet
+    assert.deepEqual([client.state.phase, client.state.cause?.kind, client.state.nextTryMs], ["refused", "token", world.now + 45_000]);
+    await world.advance(45_000);
+    refuse();
+    await world.advance(45_000);
+    assert.match(world.peer.url, /ticket=ticket-4$/);
+    world.peer.welcome();
+    assert.equal(client.state.phase, "open");
+    world.peer.say({ type: "auth-expiring", expires: "soon" });
+    await world.advance(5_000);
+    assert.equal(n, 4); // none is fetched that cannot be used
+    world.peer.bye(4200, { reason: "token: expired" });
+    await world.advance(0);
+    world.peer.welcome();
+    assert.deepEqual([client.state.phase, n], ["open", 5]);
+    client.close();
+  }
+});
+
+test("a wait that the bridge asks for is kept, whoever looks at the page", async () => {
+  for (const aside of [false, true]) {
+    const world = new World();
+    const client = world.connect();
+    await world.settle();
+    world.peer.welcome().bye(1012, { retry_ms: 8_000 });
+    const until = world.now + 8_000;
+    await world.advance(3_000);
+    if (aside) {
+      world.window.fire("pagehide", { persisted: true });
+      world.window.fire("pageshow", { persisted: true });
+    }
+    world.hide(true);
+    world.hide(false);
+    world.window.fire("online");
+    await world.advance(1_000);
+    assert.deepEqual([world.peers.length, client.state.phase, client.state.nextTryMs], [1, "waiting", until]);
+    client.retry(); // somebody presses the button
+    await world.settle();
+    assert.equal(world.peers.length, 2);
+    client.close();
+  }
+});
+
 test("no token, for now, is no reason to end", async () => {
   const world = new World();
   let fails = true;

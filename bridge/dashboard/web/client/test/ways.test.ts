@@ -1,54 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { batch, json, reading, Stream, stripped, subok } from "./streams.ts";
 import { bridge, brief, follow, states, World } from "./world.ts";
-import type { Asked } from "./world.ts";
-
-const json = (body: object, status = 200, headers: Record<string, string> = {}) => new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json", ...headers } });
-
-/** A stream of events that the test feeds. */
-class Stream {
-  #controller!: ReadableStreamDefaultController<Uint8Array>;
-
-  constructor(signal: AbortSignal | null | undefined) {
-    signal?.addEventListener("abort", () => this.#controller.error(new DOMException("aborted", "AbortError")));
-  }
-
-  readonly response = new Response(new ReadableStream<Uint8Array>({ start: (c) => void (this.#controller = c) }), { headers: { "Content-Type": "text/event-stream; charset=utf-8" } });
-
-  say(text: string): this {
-    this.#controller.enqueue(new TextEncoder().encode(text));
-    return this;
-  }
-
-  event(name: string, data: object): this {
-    return this.say(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
-  }
-
-  end(): void {
-    this.#controller.close();
-  }
-}
-
-const reading = (o: number, topic = "a") => ({ o, t: 1_000 + o, topic, qos: 1, payload: String(o) });
-const subok = (offset: number, recovered = false) => ({ filter: "#", epoch: "E", offset, recovered, reason: recovered ? "" : "no-cursor", heartbeat_ms: 20_000 });
-const batch = (from: number, to: number, ...offsets: number[]) => ({ epoch: "E", from, to, readings: offsets.map((o) => reading(o)) });
-
-/** A bridge behind a proxy that lets no WebSocket through: what it answers by path. */
-function stripped(world: World, by: Record<string, (asked: Asked) => Response | Promise<Response>>): Stream[] {
-  const streams: Stream[] = [];
-  world.answer = (asked) => {
-    const own = by[asked.url.pathname];
-    if (own) {
-      return own(asked);
-    }
-    if (asked.url.pathname === "/sse") {
-      streams.push(new Stream(asked.init.signal));
-      return (streams[streams.length - 1] as Stream).response;
-    }
-    return json({ time_us: 1e15 + world.now * 1000 });
-  };
-  return streams;
-}
 
 /** Lets WebSocket fail until the client takes another way. */
 async function strip(world: World, client: { state: { transport: string | null } }): Promise<void> {
@@ -375,13 +328,18 @@ test("a stream that other tabs leave no connection is polled alone, while the ot
   const client = world.connect({ transports: ["sse", "poll"], timeoutMs: 3_000 });
   const waits: (string | null)[] = [];
   const open: Stream[] = [];
+  let asked = 0;
+  let full = true;
   stripped(world, {
     "/sse": (a) => {
-      if (a.url.searchParams.get("filter") === "queued") {
+      const isQueued = a.url.searchParams.get("filter") === "queued";
+      asked += isQueued ? 1 : 0;
+      if (isQueued && full) {
         return new Promise<Response>(() => {}); // in the browser's queue
       }
-      open.push(new Stream(a.init.signal));
-      return (open[open.length - 1] as Stream).response;
+      const made = new Stream(a.init.signal);
+      open.push(isQueued ? made.event("subok", subok(9, true)) : made);
+      return made.response;
     },
     "/poll": (a) => {
       waits.push(a.url.searchParams.get("wait"));
@@ -397,6 +355,20 @@ test("a stream that other tabs leave no connection is polled alone, while the ot
   assert.deepEqual([stands.sub.live, queued.sub.live, client.state.transport, open.length], [true, true, "sse", 1], client.state.reason);
   assert.ok(seen.every((s) => s.phase !== "waiting"));
   assert.ok(waits.length >= 2 && waits.every((w) => w === null), waits.join()); // each gives its connection back at once
+  const heard = async (ms: number) => {
+    for (let i = 0; i < ms; i += 10_000) {
+      open.forEach((s) => s.say(": heartbeat\n\n"));
+      await world.advance(10_000);
+    }
+  };
+  await heard(310_000);
+  assert.deepEqual([asked, queued.sub.live], [2, true]); // tried again, in vain
+  full = false;
+  await heard(600_000);
+  assert.equal(asked, 3);
+  const polls = waits.length;
+  await heard(20_000);
+  assert.deepEqual([queued.sub.live, waits.length, queued.sub.proof.complete], [true, polls, true]);
   client.close();
 });
 
