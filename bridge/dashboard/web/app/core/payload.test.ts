@@ -85,6 +85,18 @@ test("payload: a long text is cut when it is sealed, and no surrogate pair", () 
   assert.equal(p.bytes, 20_000);
 });
 
+test("payload: what is small is what it was for who asks later, and what was cut says so", () => {
+  const small = new Payload(source(`{"a":{"b":1}}`));
+  small.seal();
+  assert.equal(new Extractor("/a/b").extract(small).value.kind, "number");
+  assert.notEqual(small.document, small.document, "it is parsed when it is asked for, and not held");
+  const large = new Payload(source(`{"a":1,"b":"${"x".repeat(MAX_TEXT)}"}`));
+  assert.equal(new Extractor(null).extract(large).value.kind, "number");
+  large.seal();
+  assert.equal(new Extractor(null).extract(large).value.kind, "json");
+  assert.match(new Extractor("/a").extract(large).value.text, /too large/);
+});
+
 test("pointer: a malformed one says how to mend it", () => {
   assert.throws(() => parsePointer("temperature"), /begins with \/, such as \/temperature/);
   assert.throws(() => parsePointer("/a~b"), /a ~ is written ~0/);

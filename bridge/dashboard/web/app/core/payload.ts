@@ -16,16 +16,20 @@ export const MAX_JSON = 256 * 1024;
 const numeric = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
 const notFinite = /^[-+]?(nan|inf(inity)?)$/i;
 const MISSING: Value = Object.freeze({ kind: "missing", text: "", bytes: 0 });
+/** What is at a pointer of a payload of which only the beginning is kept: who watched when it came knows. */
+const GONE: Value = Object.freeze({ kind: "missing", text: "too large to be kept whole: with the next message", bytes: 0 });
 
 /** What the core reads of a Reading. */
 export type Source = Pick<Reading, "text" | "isText" | "bytes">;
 
-/** Payload is one message's content: its text and, when somebody asks, its JSON, each made once. */
+/** Payload is one message's content: its text and, when somebody asks, its JSON. While the message is new each is made once. */
 export class Payload {
   private source: Source | null;
   private whole: string | null = null;
-  private json: unknown = undefined;
-  private parsed = false;
+  private json: { readonly value: unknown } | null = null;
+  private sealed = false;
+  /** It was too long to be kept whole. */
+  isCut = false;
   private binary = false;
   private size = -1;
 
@@ -53,30 +57,34 @@ export class Payload {
 
   /**
    * seal is called when all who want the message whole have looked. It gives back the reading, whose bytes may hold a whole
-   * frame, and the JSON, and keeps of a long text its beginning. Returns false when something was cut.
+   * frame, and the JSON, which may take many times its text, and keeps of a long text its beginning: thousands of topics are held.
    */
   seal(): void {
     if (this.whole === null) this.read();
     this.source = null;
+    this.json = null;
+    this.sealed = true;
     if (this.text.length <= MAX_TEXT) return;
-    if (!this.parsed) this.document; // whoever asks later gets the same answer
+    this.isCut = true;
     this.whole = cut(this.text);
   }
 
-  /** document is the parsed JSON, undefined when it is none. */
+  /** document is the parsed JSON, undefined when it is none or is not there any more (isCut). */
   get document(): unknown {
-    if (!this.parsed) {
-      this.parsed = true;
-      const text = this.text;
-      if (text.length <= MAX_JSON && this.size <= MAX_JSON) {
-        try {
-          this.json = JSON.parse(text);
-        } catch {
-          this.json = undefined;
-        }
-      }
+    if (this.json !== null) return this.json.value;
+    const value = this.isCut ? undefined : this.parse();
+    if (!this.sealed) this.json = { value };
+    return value;
+  }
+
+  private parse(): unknown {
+    const text = this.text;
+    if (text.length > MAX_JSON || this.size > MAX_JSON) return undefined;
+    try {
+      return JSON.parse(text);
+    } catch {
+      return undefined;
     }
-    return this.json;
   }
 
   private read(): void {
@@ -133,10 +141,11 @@ export class Extractor {
       if (trimmed.length <= 64 && (numeric.test(trimmed) || notFinite.test(trimmed))) return plain(fromNumberText(trimmed));
       if (trimmed === "") return plain({ kind: "empty", text: "", bytes: p.bytes });
       const v = p.document;
-      if (v === undefined) return plain(textValue(text, p.bytes));
+      if (v === undefined) return plain(p.isCut && /^\s*[[{]/.test(text) ? { kind: "json", text: cut(text), bytes: p.bytes } : textValue(text, p.bytes));
       if (typeof v !== "object" || v === null) return plain(fromScalar(v, p.text));
       return ownNumber(v) ?? plain({ kind: "json", text: cut(text), bytes: p.bytes });
     }
+    if (p.isCut) return { value: GONE, unit: "", pointer: this.pointer };
     const v = p.document;
     const found = find(v, this.tokens);
     if (found === undefined) return { value: MISSING, unit: "", pointer: this.pointer };
@@ -223,7 +232,8 @@ function textValue(text: string, bytes: number): Value {
 function cut(text: string): string {
   if (text.length <= MAX_TEXT) return text;
   const last = text.charCodeAt(MAX_TEXT - 1);
-  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? MAX_TEXT - 1 : MAX_TEXT) + "…";
+  const begin = text.slice(0, last >= 0xd800 && last <= 0xdbff ? MAX_TEXT - 1 : MAX_TEXT);
+  return begin.split("").join("") + "…"; // a copy: a slice would hold the whole text
 }
 
 /** decimalsOf is the number of digits behind the point in a number's text, the fineness of its source. */
