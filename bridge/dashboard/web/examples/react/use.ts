@@ -20,14 +20,14 @@ const nothing: Latest = { values: new Map(), proof: null, error: null };
 
 /** The last values of the topics of a filter, renewed at most once a frame. options should be made once, outside of the component. */
 export function useLatest(client: Client, filter: string, options: SubscribeOptions): Latest {
-  const [latest, setLatest] = useState(nothing);
+  const [shown, setShown] = useState({ of: [] as readonly unknown[], latest: nothing });
   useEffect(() => {
     const values = new Map<string, string>();
     let error: SubscribeError | null = null;
     let frame = 0;
     const show = () => {
       frame = 0;
-      setLatest({ values: new Map(values), proof: subscription.proof, error });
+      setShown({ of: [client, filter, options], latest: { values: new Map(values), proof: subscription.proof, error } });
     };
     const subscription = client.subscribe(filter, options, (update) => {
       for (const reading of update.readings) {
@@ -43,5 +43,6 @@ export function useLatest(client: Client, filter: string, options: SubscribeOpti
       subscription.close();
     };
   }, [client, filter, options]);
-  return latest;
+  const isOfThis = [client, filter, options].every((one, i) => one === shown.of[i]);
+  return isOfThis ? shown.latest : nothing; // not what the filter before has left
 }

@@ -30,7 +30,8 @@ function watch(client: Client, filter: string): void {
   const cells = new Map<string, HTMLTableCellElement>();
   app.append(state, proof, element("table", {}, body));
 
-  client.on("state", (s) => (state.textContent = describe(s)));
+  let refused = "";
+  client.on("state", (s) => (state.textContent = refused || describe(s)));
   const subscription = client.subscribe(filter, { mode: "latest", snapshot: true }, (update) => {
     for (const reading of update.readings) {
       let cell = cells.get(reading.topic);
@@ -42,7 +43,7 @@ function watch(client: Client, filter: string): void {
       cell.textContent = reading.text();
     }
     if (update.kind === "end") {
-      state.textContent = update.error.message;
+      state.textContent = refused = update.error.message;
     }
     const { delivered, conflated, complete } = subscription.proof;
     proof.textContent = `${complete ? "complete" : "gaps"}: ${delivered} readings, ${conflated} replaced by newer ones`;
