@@ -210,8 +210,9 @@ export class Alarms {
     this.kept.set(key, [...before, { ...k, untilMs: nowMs + keepMs }]);
   }
 
-  /** reclaim is what the first closed item of this key has left; null: nothing. */
-  reclaim(key: string): Kept | null {
+  /** reclaim is what the first closed item of this key has left, and that is not over; null: nothing. */
+  reclaim(key: string, nowMs: number, nowUs: number): Kept | null {
+    this.sweep(nowMs, nowUs); // nothing else does while the page is hidden
     const all = this.kept.get(key);
     const first = all?.shift() ?? null;
     if (all?.length === 0) this.kept.delete(key);

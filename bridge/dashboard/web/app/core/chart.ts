@@ -9,6 +9,7 @@ import { makePlot, setWindow } from "./plot.ts";
 import type { Drawn } from "./scheduler.ts";
 import type { Store } from "./store.ts";
 import { themeOf, type Theme } from "./theme.ts";
+import { visible } from "./visible.ts";
 import type { Watch } from "./watch.ts";
 import { describe } from "./words.ts";
 
@@ -149,7 +150,7 @@ class Plotted implements Chart {
   describe(): string {
     const { fromUs, toUs } = this.window();
     return describe(
-      { title: this.o.title, fromUs, toUs, following: this.fixed === null, lines: toldOf(this.lines, this.o.digits, fromUs, toUs), marks: marksOf(this.lines), note: this.current.note },
+      { title: visible(this.o.title), fromUs, toUs, following: this.fixed === null, lines: toldOf(this.lines, this.o.digits, fromUs, toUs), marks: marksOf(this.lines), note: this.current.note },
       this.store.formats,
     );
   }
@@ -175,7 +176,7 @@ class Plotted implements Chart {
     this.el.tabIndex = 0;
     this.el.setAttribute("role", "group");
     this.el.setAttribute("aria-roledescription", "chart");
-    this.el.setAttribute("aria-label", this.o.title === "" ? "Chart" : this.o.title);
+    this.el.setAttribute("aria-label", this.o.title === "" ? "Chart" : visible(this.o.title));
     this.el.setAttribute("aria-describedby", id);
     this.el.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight + - Space Home Enter");
     this.frame.className = "chart-frame";

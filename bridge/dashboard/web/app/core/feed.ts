@@ -1,6 +1,6 @@
 // One subscription, its topics, and the chain that proves what it holds.
 
-import type { Client, Proof, Reading, Subscription, SubscribeOptions, Update } from "plumbline-client";
+import type { Client, Cursor, Proof, Reading, Subscription, SubscribeOptions, Update } from "plumbline-client";
 import { Latencies } from "./latency.ts";
 import { Payload } from "./payload.ts";
 import { Rhythm } from "./rhythm.ts";
@@ -57,6 +57,8 @@ export interface Member {
   feedChanged(): void;
   /** The chain has a hole, or a new one has begun: what is not here should be asked of history. */
   rejoin(): void;
+  /** The chain goes on as it was, after a while without a connection. */
+  resumed(): void;
 }
 
 /** Where feeds get what is common to all. */
@@ -68,6 +70,8 @@ export interface FeedHost {
   clockKnown(): boolean;
   /** A message of this time has just come. */
   sawUs(timeUs: number): void;
+  /** What the feed can prove has changed. */
+  proved(): void;
   /** The grants do not cover a feed's filter; those of its members may be narrower. */
   forbidden(f: Feed): void;
   readonly latency: Latencies;
@@ -119,7 +123,7 @@ export class Feed {
   private provenUs = NaN;
   private openMark: { -readonly [K in keyof Mark]: Mark[K] } | null = null;
   private startedMs = Infinity;
-  private standing = false;
+  private reached: Cursor | null = null; // by a subscription that was ended
 
   constructor(host: FeedHost, filter: string) {
     this.host = host;
@@ -157,9 +161,13 @@ export class Feed {
     const o: SubscribeOptions = { ...(this.all ? { mode: "all" as const } : { mode: "latest" as const, tickMs }), snapshot: this.snapshot };
     if (since !== null && since !== undefined) o.since = since;
     let made: Subscription | null = null;
-    made = this.host.client.subscribe(this.filter, o, (u) => {
-      if (made === null || made === this.sub) this.take(u);
-    });
+    try {
+      made = this.host.client.subscribe(this.filter, o, (u) => {
+        if (made === null || made === this.sub) this.take(u);
+      });
+    } catch (err) { // one feed's fault is none of the others'
+      this.refuse(err instanceof Error ? err.message : String(err));
+    }
     this.sub = made;
   }
 
@@ -173,6 +181,11 @@ export class Feed {
   /** live says that the present session carries the feed. */
   get live(): boolean {
     return this.sub?.live === true;
+  }
+
+  /** mode is what the bridge is asked for. */
+  get mode(): "all" | "latest" {
+    return this.all ? "all" : "latest";
   }
 
   get proof(): Proof | null {
@@ -196,10 +209,11 @@ export class Feed {
     switch (u.kind) {
       case "start":
         this.startedMs = this.host.nowMs();
-        this.standing = true;
         this.refused = false;
         this.note = "";
-        if (!u.recovered) this.begin(u.cursor);
+        if (!u.recovered || this.chainFrom < 0) this.begin(u.cursor);
+        else for (const m of this.members) m.resumed();
+        this.host.proved();
         return this.changed();
       case "snapshot":
         for (const r of u.readings) this.topic(r.topic)?.take(r, false, this.chain);
@@ -208,7 +222,7 @@ export class Feed {
       case "data":
         return this.data(u);
       case "gap":
-        return this.gap(u.from.epoch === u.to.epoch ? u.count : null, u.reason);
+        return this.gap(u.from.epoch === u.to.epoch ? u.count : null, u.reason, u.to);
       case "end":
         return this.end(u.error.reason, u.error.message);
     }
@@ -248,7 +262,7 @@ export class Feed {
       }
       this.topic(r.topic)?.take(r, true, chain);
     }
-    if (u.conflated > 0) this.conflated(u.conflated, nowUs);
+    if (u.conflated > 0) this.conflated(u.conflated, nowUs, u.cursor);
     this.provenUs = nowUs;
   }
 
@@ -268,23 +282,24 @@ export class Feed {
     return made;
   }
 
-  private conflated(count: number, nowUs: number): void {
+  private conflated(count: number, nowUs: number, upTo: Cursor): void {
     const last = this.marks[this.marks.length - 1];
     const fromUs = this.provenUs === this.provenUs ? this.provenUs : nowUs;
     if (last !== undefined && last.kind === "conflated" && fromUs - last.toUs < joinUs) {
-      this.marks[this.marks.length - 1] = { ...last, toUs: nowUs, count: (last.count ?? 0) + count };
+      this.marks[this.marks.length - 1] = { ...last, toUs: nowUs, count: (last.count ?? 0) + count, upTo };
       return;
     }
-    this.mark({ kind: "conflated", fromUs, toUs: nowUs, count, reason: "the newest of each topic, as asked" });
+    this.mark({ kind: "conflated", fromUs, toUs: nowUs, count, reason: "the newest of each topic, as asked", upTo });
   }
 
-  private gap(count: number | null, reason: string): void {
+  private gap(count: number | null, reason: string, upTo: Cursor): void {
     const nowUs = this.host.nowUs();
     this.chainFrom = -1;
-    const mark = { kind: "gap" as const, fromUs: this.provenUs === this.provenUs ? this.provenUs : nowUs, toUs: nowUs, count, reason };
+    const mark = { kind: "gap" as const, fromUs: this.provenUs === this.provenUs ? this.provenUs : nowUs, toUs: nowUs, count, reason, upTo };
     this.openMark = mark;
     this.mark(mark);
     for (const m of this.members) m.rejoin();
+    this.host.proved();
     this.changed();
   }
 
@@ -301,33 +316,36 @@ export class Feed {
   }
 
   private end(reason: string, message: string): void {
-    this.standing = false;
-    if (this.sub !== null) this.past = add(this.past, this.sub.proof);
-    this.sub = null;
-    if (reason === "forbidden" && this.snapshot && this.topics.size === 0) {
-      this.snapshot = false; // the token may grant the present and not the state: values then come as they are sent
-      return this.subscribe(null);
+    if (this.sub !== null) {
+      this.past = add(this.past, this.sub.proof);
+      this.reached = this.sub.cursor;
     }
+    this.sub = null;
+    if (reason === "forbidden" && this.snapshot) {
+      this.snapshot = false; // the token may grant the present and not the state: values then come as they are sent
+      return this.subscribe(this.reached);
+    }
+    this.refuse(message);
+    if (reason === "forbidden") this.host.forbidden(this);
+  }
+
+  private refuse(message: string): void {
     this.refused = true;
     this.note = message;
-    if (reason === "forbidden") this.host.forbidden(this);
+    this.host.proved();
     this.changed();
   }
 
-  /** retry asks again for what was refused: a new session may have other grants. */
+  /** retry asks again for what was refused, from where it ended: a new session may have other grants. */
   retry(): void {
     if (!this.refused) return;
     this.refused = false;
-    this.subscribe(null);
+    this.snapshot = true;
+    this.subscribe(this.reached);
   }
 
   private changed(): void {
     for (const m of this.members) m.feedChanged();
-  }
-
-  /** started says that the bridge has confirmed the subscription at least once. */
-  get started(): boolean {
-    return this.standing;
   }
 }
 

@@ -17,6 +17,7 @@ export interface Health {
   readonly latency: Latency;
   /** From the sensor, where its own time is in the payload; null when none is configured. */
   readonly sensor: Latency | null;
+  /** Proved: every filter stands or stood, none is refused, and no gap was declared. */
   readonly complete: boolean;
   readonly completeness: string;
   readonly delivered: number;
@@ -26,6 +27,8 @@ export interface Health {
   readonly resumes: number;
   readonly topics: number;
   readonly feeds: number;
+  /** Feeds that the bridge refuses. */
+  readonly refused: number;
   readonly perSecond: number;
   readonly drawing: { readonly share: number; readonly fps: number };
 }
@@ -51,7 +54,9 @@ export function healthOf(s: Sources, counted: { readonly perSecond: number }): H
   const clock = client.clock;
   const totals = sum([...s.feeds].map((f) => f.totals));
   const sensor = s.sensor.read(s.nowMs(), Infinity, "by the sensor's own clock, whose error is not known here");
-  const complete = totals.gaps === 0;
+  const all = [...s.feeds];
+  const refused = all.filter((f) => f.refused).length;
+  const open = all.filter((f) => !f.refused && (f.proof?.from ?? null) === null).length;
   let topics = 0;
   for (const f of s.feeds) topics += f.topics.size;
   return Object.freeze({
@@ -61,8 +66,8 @@ export function healthOf(s: Sources, counted: { readonly perSecond: number }): H
     clock: { known: clock.known, errorUs: clock.errorUs, wallErrorUs: clock.wallErrorUs, note: clockNote(clock.known, clock.wallErrorUs) },
     latency: s.latency.read(s.nowMs(), clock.errorUs, clock.known ? "" : "not comparable yet: the bridge's clock is not known"),
     sensor: sensor.count === 0 ? null : sensor,
-    complete,
-    completeness: completeness(totals, since(s.feeds), formats),
+    complete: all.length > 0 && refused + open === 0 && totals.gaps === 0,
+    completeness: completeness(totals, since(s.feeds), formats) + unproved(all.length, refused, open),
     delivered: totals.delivered,
     conflated: totals.conflated,
     gaps: totals.gaps,
@@ -70,6 +75,7 @@ export function healthOf(s: Sources, counted: { readonly perSecond: number }): H
     resumes: totals.resumes,
     topics,
     feeds: s.feeds.size,
+    refused,
     perSecond: counted.perSecond,
     drawing: s.scheduler.drawing,
   });
@@ -99,10 +105,17 @@ function since(feeds: ReadonlySet<Feed>): number | null {
   return at;
 }
 
+/** unproved says of which filters nothing is proved. */
+function unproved(all: number, refused: number, open: number): string {
+  const of = (n: number): string => (all === 1 ? "the filter" : `${n} of ${all} filters`);
+  if (refused > 0) return `; the bridge refuses ${of(refused)}`;
+  return open > 0 && all > open ? `; ${of(open)} not answered yet` : "";
+}
+
 function completeness(t: Totals, sinceUs: number | null, f: Formats): string {
   const left = t.conflated > 0 ? `, ${f.count(t.conflated)} left out on purpose for newer ones` : "";
   const came = `${f.count(t.delivered)} ${t.delivered === 1 ? "reading" : "readings"}${left}`;
-  if (sinceUs === null) return "nothing has come yet";
+  if (sinceUs === null) return "nothing is proved yet";
   if (t.gaps === 0) return `complete since ${f.time(sinceUs)}: ${came}`;
   const missing = t.unknown ? "it cannot be known how many entries are missing" : `${f.count(t.missing)} journal ${t.missing === 1 ? "entry" : "entries"} missing`;
   return `${t.gaps === 1 ? "1 declared gap" : `${f.count(t.gaps)} declared gaps`}, ${missing}; complete again since ${f.time(sinceUs)}: ${came}`;

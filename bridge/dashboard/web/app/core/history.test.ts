@@ -122,3 +122,20 @@ test("history: an answer whose body stalls is given up in time, or at once when 
   for (const f of [...limits.values()]) f();
   assert.equal((await stalled).length, 1, "it is asked again");
 });
+
+test("history: a credential that never comes is given up in time, and its slot is free again", async () => {
+  const limits: (() => void)[] = [];
+  let asked = 0;
+  const env = {
+    ...browserEnv(),
+    after: (ms: number, f: () => void): number => (ms < 15_000 ? Number(setTimeout(f, 0)) : limits.push(f)),
+    cancel: (): void => undefined,
+    fetch: (): Promise<Response> => Promise.resolve(json(answer())),
+  };
+  const h = new History({ base: "/api/v1/history", headers: () => (++asked <= 2 ? new Promise<HeadersInit>(() => undefined) : {}) }, env);
+  const all = [1, 2, 3].map(() => h.load(question, new AbortController().signal));
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(limits.length, 2);
+  for (const f of limits.splice(0)) f();
+  for (const one of await Promise.all(all)) assert.equal(one.length, 1);
+});

@@ -138,15 +138,16 @@ export class History {
     }
   }
 
-  /** fetch asks once and reads the whole answer: a body can stall as well as a head, and would hold its slot for ever. */
+  /** fetch asks once and reads the whole answer: a credential or a body can stall as well as a head, and would hold its slot for ever. */
   private async fetch(url: string, signal: AbortSignal): Promise<{ body: unknown; problem: HistoryError | null; retryAfterS: number }> {
-    const headers = new Headers(this.o.headers === undefined ? undefined : await this.o.headers());
-    headers.set("Accept", "application/json");
     const own = new AbortController();
+    const stopped = new Promise<never>((_, reject) => own.signal.addEventListener("abort", () => reject(abortError())));
     const stop = (): void => own.abort();
     signal.addEventListener("abort", stop);
     const timer = this.env.after(timeoutMs, stop);
     try {
+      const headers = new Headers(await Promise.race([this.o.headers?.(), stopped]));
+      headers.set("Accept", "application/json");
       const r = await this.env.fetch(url, { headers, signal: own.signal, credentials: "same-origin" });
       if (r.ok) return { body: await r.json(), problem: null, retryAfterS: 0 };
       return { body: null, problem: await problemOf(r), retryAfterS: Number(r.headers.get("Retry-After")) };

@@ -2,16 +2,17 @@
 
 import { AlarmSource, type Alarms } from "./alarms.ts";
 import type { CoreEnv } from "./env.ts";
-import type { Topic, Sink } from "./feed.ts";
+import type { Feed, Sink, Topic } from "./feed.ts";
 import { formatAge, type Formats } from "./format.ts";
 import type { History } from "./history.ts";
 import { Judge } from "./judge.ts";
 import { Latencies } from "./latency.ts";
 import { decimalsOf, Extractor, MAX_TEXT, numberOf, sentTimeUs } from "./payload.ts";
 import { fieldOf } from "./pointer.ts";
+import { Ring } from "./ring.ts";
 import { Series, sparkPoints } from "./series.ts";
 import type { Level, Limits, Quality, Value } from "./types.ts";
-import type { View } from "./view.ts";
+import type { View, ViewSource } from "./view.ts";
 
 /** What is shown of the topics of a filter. */
 export interface WatchOptions {
@@ -88,7 +89,7 @@ export class Item implements Sink {
   changed = 0;
   /** The points, once somebody draws them. */
   series: Series | null = null;
-  private readonly source: Topic;
+  private source: Topic;
   private readonly shared: Shared;
   private readonly host: ItemHost;
   private readonly judge: Judge | null;
@@ -111,7 +112,7 @@ export class Item implements Sink {
     this.host = host;
     const o = shared.o;
     const raises = (o.limits !== undefined || o.states !== undefined) && o.alarms !== false;
-    const kept = raises ? host.alarms.reclaim(this.key) : null;
+    const kept = raises ? host.alarms.reclaim(this.key, host.env.now(), host.nowUs()) : null;
     const quality = (): Quality => this.quality().quality;
     kept?.source.resume(title, quality);
     this.judge = kept?.judge ?? (o.limits === undefined ? null : new Judge(o.limits));
@@ -126,15 +127,50 @@ export class Item implements Sink {
   /** track begins to hold points, so many at most: not of all topics of a filter, of those that are drawn. */
   track(points: number): Series {
     if (this.series !== null) return this.series;
-    const { host, shared, source } = this;
+    const { host, shared } = this;
+    const feed = (): Feed => this.source.feed;
     const field = (): string => {
       this.read();
       return shared.o.field ?? fieldOf(this.pointer);
     };
-    const made = { topic: this.topic, feed: source.feed, field, unit: () => this.besideUnit, scale: shared.scale, offset: shared.offset, nowUs: () => host.nowUs(), clockKnown: () => host.clockKnown() };
-    this.series = new Series(made, points, host.history, host.env);
-    if (source.payload !== null) this.series.push(source.timeUs, this.number, source.offset, source.chain);
+    const made: ViewSource = {
+      topic: this.topic, ring: new Ring(points), field, unit: () => this.besideUnit, scale: shared.scale, offset: shared.offset, nowUs: () => host.nowUs(), clockKnown: () => host.clockKnown(),
+      get feed() {
+        return feed();
+      },
+    };
+    this.series = new Series(made, host.history, host.env);
+    this.begin();
     return this.series;
+  }
+
+  /** begin puts the last message into an empty ring: those before it are to be asked of history. */
+  private begin(): void {
+    const { series, source } = this;
+    if (series === null || source.payload === null) return;
+    series.ring.lacks(source.timeUs, source.offset - 1, source.chain);
+    series.push(source.timeUs, this.number, source.offset, source.chain);
+  }
+
+  /** moveTo goes on with the topic as another feed has it. */
+  moveTo(t: Topic): void {
+    if (t === this.source) return;
+    this.leave();
+    this.source = t;
+    t.sinks.push(this);
+    this.series?.restart();
+    if (t.payload === null) return;
+    this.unread = true;
+    this.written = null;
+    this.changed++;
+    this.begin();
+    if (this.shared.eager) this.judgeNow(this.number, t.timeUs);
+    this.shared.touched(this);
+  }
+
+  private leave(): void {
+    const at = this.source.sinks.indexOf(this);
+    if (at >= 0) this.source.sinks.splice(at, 1);
   }
 
   /** take is called for each message of the topic. */
@@ -145,7 +181,8 @@ export class Item implements Sink {
     if (this.shared.eager || (t.payload?.bytes ?? 0) > MAX_TEXT) {
       this.read();
       const n = this.number;
-      this.series?.push(t.timeUs, n, t.offset, t.chain);
+      if (this.series?.ring.length === 0) this.begin();
+      else this.series?.push(t.timeUs, n, t.offset, t.chain);
       this.judgeNow(n, t.timeUs);
       if (live && this.sentAt !== null) this.host.sensor.add(this.host.nowUs() - this.sentAt, this.host.env.now());
     }
@@ -224,7 +261,7 @@ export class Item implements Sink {
       case "empty":
         return { text: "empty", unit: "" };
       case "missing":
-        return { text: this.source.payload === null ? "" : `nothing at ${this.shared.o.pointer ?? ""}`, unit: "" };
+        return { text: this.source.payload === null ? "" : v.text || `nothing at ${this.shared.o.pointer ?? ""}`, unit: "" };
       default:
         return { text: v.text, unit: "" };
     }
@@ -339,8 +376,7 @@ export class Item implements Sink {
 
   /** close lets go of the topic; what it has judged waits for a while for the next item of its key. */
   close(): void {
-    const at = this.source.sinks.indexOf(this);
-    if (at >= 0) this.source.sinks.splice(at, 1);
+    this.leave();
     this.series?.close();
     if (this.alarm !== null) this.host.alarms.keep(this.key, { source: this.alarm, judge: this.judge }, this.host.env.now());
   }

@@ -54,6 +54,20 @@ export class Ring {
     this.chain[at] = chain;
   }
 
+  /** lacks says that what came up to there is not held, as if it had left: the ring begins later than what it is of. */
+  lacks(timeUs: number, offset: number, chain: number): void {
+    this.leftChain = chain;
+    this.leftOffset = offset;
+    this.leftUs = Math.max(this.leftUs, timeUs);
+  }
+
+  /** clear forgets everything, also what left. */
+  clear(): void {
+    this.head = this.held = 0;
+    this.leftChain = this.leftOffset = -1;
+    this.leftUs = -Infinity;
+  }
+
   private grow(): void {
     const size = Math.min(this.most, this.time.length * 2);
     const move = (from: Float64Array): Float64Array => {

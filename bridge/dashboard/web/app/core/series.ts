@@ -2,7 +2,7 @@
 
 import type { CoreEnv } from "./env.ts";
 import type { History } from "./history.ts";
-import { Ring } from "./ring.ts";
+import type { Ring } from "./ring.ts";
 import { View, type ViewSource } from "./view.ts";
 
 /** Points that a chart's series holds: ten minutes of ten a second, and more. What is older is asked of history. */
@@ -14,12 +14,12 @@ export const sparkPoints = 512;
 export class Series {
   readonly ring: Ring;
   private readonly views = new Set<View>();
-  private readonly source: Omit<ViewSource, "ring">;
+  private readonly source: ViewSource;
   private readonly history: History | null;
   private readonly env: CoreEnv;
 
-  constructor(source: Omit<ViewSource, "ring">, most: number, history: History | null, env: CoreEnv) {
-    this.ring = new Ring(most);
+  constructor(source: ViewSource, history: History | null, env: CoreEnv) {
+    this.ring = source.ring;
     this.source = source;
     this.history = history;
     this.env = env;
@@ -31,7 +31,7 @@ export class Series {
   }
 
   view(onChange: () => void): View {
-    const v = new View({ ...this.source, ring: this.ring }, this.history, this.env, onChange);
+    const v = new View(this.source, this.history, this.env, onChange);
     this.views.add(v);
     return v;
   }
@@ -41,8 +41,18 @@ export class Series {
     v.close();
   }
 
+  /** restart forgets the points, which are of a chain that has ended; the views show what they have until history has been asked. */
+  restart(): void {
+    this.ring.clear();
+    this.rejoin();
+  }
+
   rejoin(): void {
     for (const v of this.views) v.rejoin();
+  }
+
+  resumed(): void {
+    for (const v of this.views) v.resumed();
   }
 
   close(): void {

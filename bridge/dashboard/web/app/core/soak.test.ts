@@ -5,51 +5,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Client, Subscription, Update } from "plumbline-client";
-import { Reading } from "../../client/src/reading.ts";
 import { chartPoints } from "./series.ts";
 import type { WatchOptions } from "./item.ts";
-import { Store } from "./store.ts";
-import { soon, StoodEnv } from "./testkit.ts";
+import { Script, soon } from "./testkit.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
-
-/** Script is a client whose one subscription says what the test wants. */
-class Script {
-  readonly env = new StoodEnv();
-  readonly store: Store;
-  private say: ((u: Update) => void) | null = null;
-  private offset = 0;
-
-  constructor(maxTopics: number) {
-    const clock = { known: true, offsetUs: 0, errorUs: 100, rttUs: 200, wallErrorUs: 0, now: () => this.env.ms * 1000, at: (ms: number) => ms * 1000 };
-    const proof = { delivered: 0, conflated: 0, gaps: 0, missing: 0, unknown: false, resumes: 0, broken: 0, complete: true, from: null, fromTimeUs: 0, to: null, checkedMs: null };
-    const client = {
-      state: { phase: "open", reason: "" },
-      clock,
-      on: () => () => undefined,
-      subscribe: (_f: string, _o: unknown, say: (u: Update) => void) => {
-        this.say = say;
-        return { live: true, proof, cursor: null, close: () => undefined } as unknown as Subscription;
-      },
-    } as unknown as Client;
-    this.env.ms = 1e9;
-    this.store = new Store({ client, history: null, locale: "en-GB", maxTopics, env: this.env.bound() });
-  }
-
-  start(): void {
-    this.say?.({ kind: "start", cursor: { epoch: "e", offset: 0 }, readings: [], recovered: false, reason: "" });
-  }
-
-  /** batch delivers one reading of each topic. */
-  batch(topics: readonly string[], payload: (i: number) => string): void {
-    const from = this.offset;
-    const time = this.env.ms * 1000;
-    const readings = topics.map((topic, i) => new Reading(++this.offset, time, topic, 0, false, payload(i)));
-    this.say?.({ kind: "data", cursor: { epoch: "e", offset: this.offset }, from, to: this.offset, readings, conflated: 0, open: false });
-  }
-}
 
 function heap(): number {
   collect();
@@ -109,6 +70,29 @@ test("soak: 12,345 topics under # are bounded, counted and said", async () => {
   s.store.close();
 });
 
+test("soak: of large payloads no more is held than is shown, and who joins later is told", async () => {
+  const s = new Script(10_000);
+  const topics = Array.from({ length: 40 }, (_, i) => `large/${i}`);
+  const arrays = "[],".repeat(80_000) + "[]"; // a quarter of a megabyte, whose arrays take ten times that
+  const large = (i: number): string => `{"value":${i},"rest":[${arrays}]}`;
+  const w = s.store.watch("large/+", {});
+  await soon();
+  s.start();
+  s.batch(topics, (i) => String(i));
+  const before = heap();
+  s.batch(topics, large);
+  const grown = heap() - before;
+  assert.ok(grown < 40 * 20_000, `${grown} bytes for 40 payloads of ${large(0).length}`);
+  assert.equal(w.items.get("large/7")?.number, 7, "it was looked into while it was there");
+  const late = s.store.watch("large/7", { pointer: "/value" });
+  await soon();
+  const item = late.items.get("large/7");
+  assert.match(item?.text ?? "", /^too large/);
+  s.batch(["large/7"], () => large(8));
+  assert.equal(item?.number, 8);
+  s.store.close();
+});
+
 test("redraw: alarms, acknowledgements and hysteresis go on in the next watch of the same key; what nobody watches ends", async () => {
   const s = new Script(100);
   const o: WatchOptions = { limits: { warnHigh: 80, hysteresis: 5, latch: true }, title: "Press" };
@@ -143,5 +127,13 @@ test("redraw: alarms, acknowledgements and hysteresis go on in the next watch of
   watches = [s.store.watch("a", o)];
   await soon();
   assert.deepEqual(active(), [], "79 has begun anew: it is none of an alarm's");
+  say(85, 0);
+  for (const w of watches) w.close();
+  s.env.show(false); // nothing is swept of a hidden page
+  s.env.advance(60_000);
+  watches = [s.store.watch("a", { ...o, title: "Later" })];
+  await soon();
+  assert.deepEqual(active().filter((a) => a.includes("Later")), ["a Later 85, above 80 stands"], "it is another alarm");
+  assert.equal(active().length, 2);
   s.store.close();
 });

@@ -50,6 +50,7 @@ export class Store implements WatchHost, FeedHost {
   private readonly off: (() => void)[] = [];
   private readonly alarmsDrawn: Drawn;
   private planned = false;
+  private telling = false;
   private saw: { us: number; ms: number } | null = null;
   private sweep = 0;
   private closed = false;
@@ -113,8 +114,10 @@ export class Store implements WatchHost, FeedHost {
     return this.saw.us + (this.env.now() - this.saw.ms) * 1000;
   }
 
+  /** sawUs takes the time of a message that has just come. Once the clock was known it is of no use: should sleep make the clock unknown
+   * again, it would not count the sleep. */
   sawUs(timeUs: number): void {
-    if (!this.client.clock.known) this.saw = { us: timeUs, ms: this.env.now() };
+    this.saw = this.client.clock.known ? null : { us: timeUs, ms: this.env.now() };
   }
 
   nowMs(): number {
@@ -135,14 +138,24 @@ export class Store implements WatchHost, FeedHost {
     return s.reason === "" ? "connecting" : s.reason;
   }
 
-  /** forbidden asks for each narrower filter by itself. Who has values already keeps them, and the reason why none come. */
+  /** forbidden asks for each narrower filter by itself; what has values already goes on with them. */
   forbidden(f: Feed): void {
     for (const w of this.watches) {
-      if (w.filter === f.filter || w.items.size > 0 || !f.members.has(w)) continue;
+      if (w.filter === f.filter || !f.members.has(w)) continue;
       f.leave(w);
       this.pending.add(w);
     }
     if (this.pending.size > 0) this.later();
+  }
+
+  /** proved tells of it once in a turn of the event loop. */
+  proved(): void {
+    if (this.telling || this.closed) return;
+    this.telling = true;
+    queueMicrotask(() => {
+      this.telling = false;
+      if (!this.closed) this.refreshHealth();
+    });
   }
 
   left(w: Watch): void {

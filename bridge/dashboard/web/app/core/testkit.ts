@@ -1,6 +1,9 @@
 // What several tests need: seeded randomness, and clocks, timers and frames that stand until they are moved.
 
+import { SubscribeError, type Client, type Cursor, type Proof, type SubscribeOptions, type Update } from "plumbline-client";
+import { Reading } from "../../client/src/reading.ts";
 import type { CoreEnv } from "./env.ts";
+import { Store } from "./store.ts";
 
 /** rng is a small generator (mulberry32): the same seed gives the same numbers. */
 export function rng(seed: number): { next(): number; int(below: number): number; pick<T>(of: readonly T[]): T } {
@@ -118,4 +121,90 @@ export class StoodEnv implements CoreEnv {
 /** soon lets promises that are settled go on. */
 export async function soon(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+/** Subscribed is one subscription of a Script. */
+interface Subscribed {
+  readonly filter: string;
+  readonly options: SubscribeOptions;
+  readonly say: (u: Update) => void;
+  cursor: Cursor | null;
+  live: boolean;
+  proof: Proof;
+  close(): void;
+}
+
+const unproved: Proof = { delivered: 0, conflated: 0, gaps: 0, missing: 0, unknown: false, resumes: 0, broken: 0, complete: true, from: null, fromTimeUs: null, to: null, checkedMs: null };
+
+/** Script is a store whose client says what the test wants, for one subscription or several at once, and whose history answers what the test wants. */
+export class Script {
+  readonly env = new StoodEnv();
+  readonly store: Store;
+  readonly clock = { known: true, offsetUs: 0, errorUs: 100, rttUs: 200, wallErrorUs: 0, now: () => this.env.ms * 1000, at: (ms: number) => ms * 1000 };
+  readonly subs = new Set<Subscribed>();
+  /** The offset of the last reading. */
+  offset = 0;
+
+  constructor(maxTopics: number, history: ((url: URL) => unknown) | null = null) {
+    const client = {
+      state: { phase: "open", reason: "" },
+      clock: this.clock,
+      on: () => () => undefined,
+      subscribe: (filter: string, options: SubscribeOptions, say: (u: Update) => void) => {
+        const made: Subscribed = { filter, options, say, cursor: null, live: false, proof: unproved, close: () => void this.subs.delete(made) };
+        this.subs.add(made);
+        return made;
+      },
+    } as unknown as Client;
+    this.env.ms = 1e9;
+    const env = this.env.bound();
+    if (history !== null) env.fetch = (url) => Promise.resolve(new Response(JSON.stringify(history(new URL(url, "http://bridge.example")))));
+    this.store = new Store({ client, history: history === null ? null : { base: "/history" }, locale: "en-GB", maxTopics, env });
+  }
+
+  private get cursor(): Cursor {
+    return { epoch: "e", offset: this.offset };
+  }
+
+  /** say tells each subscription of the filter, or all, and keeps its account. */
+  say(u: Update, filter?: string): void {
+    for (const sub of [...this.subs]) {
+      if (filter !== undefined && sub.filter !== filter) continue;
+      const p = sub.proof;
+      sub.cursor = u.cursor;
+      sub.live = u.kind !== "end";
+      if (u.kind === "start" && (p.from === null || !u.recovered)) sub.proof = { ...p, from: u.cursor, fromTimeUs: this.env.ms * 1000 };
+      if (u.kind === "data") sub.proof = { ...p, delivered: p.delivered + u.readings.length };
+      if (u.kind === "gap") sub.proof = { ...p, gaps: p.gaps + 1, missing: p.missing + (u.count ?? 0), complete: false };
+      if (u.kind === "end") this.subs.delete(sub);
+      sub.say(u);
+    }
+  }
+
+  start(filter?: string): void {
+    this.say({ kind: "start", cursor: this.cursor, readings: [], recovered: false, reason: "" }, filter);
+  }
+
+  /** resume is what a client says when it goes on behind its cursor. */
+  resume(): void {
+    this.say({ kind: "start", cursor: this.cursor, readings: [], recovered: true, reason: "" });
+  }
+
+  /** batch delivers one reading of each topic. */
+  batch(topics: readonly string[], payload: (i: number) => string): void {
+    const from = this.offset;
+    const time = this.env.ms * 1000;
+    const readings = topics.map((topic, i) => new Reading(++this.offset, time, topic, 0, false, payload(i)));
+    this.say({ kind: "data", cursor: this.cursor, from, to: this.offset, readings, conflated: 0, open: false });
+  }
+
+  gap(count: number): void {
+    const from = this.cursor;
+    this.offset += count;
+    this.say({ kind: "gap", cursor: this.cursor, readings: [], from, to: this.cursor, count, reason: "evicted" });
+  }
+
+  refuse(filter: string, reason: string): void {
+    this.say({ kind: "end", cursor: this.cursor, readings: [], error: new SubscribeError(filter, reason, "") }, filter);
+  }
 }

@@ -34,6 +34,8 @@ export interface Mark {
   readonly toUs: number;
   readonly count: number | null; // entries; null: not known
   readonly reason: string;
+  /** Up to where in the journal it reaches: history that has come so far has what it can have of it. */
+  readonly upTo?: { readonly epoch: string; readonly offset: number };
 }
 
 /** Latencies of a minute, in microseconds. */

@@ -29,6 +29,7 @@ class World {
   skipped = new Set<number>();
   questions = 0;
   fails: HistoryError | null = null;
+  tracked = true; // the ring takes what is delivered
   private readonly asked: (() => void)[] = []; // questions under way
 
   constructor(seed: number, ringSize: number) {
@@ -57,12 +58,13 @@ class World {
   deliver(n: number, lose: boolean): void {
     const batch = this.entries.slice(this.sent, this.sent + n);
     const first = batch[0];
-    if (first === undefined) return;
+    const last = batch[batch.length - 1];
+    if (first === undefined || last === undefined) return;
     if (lose) {
       for (const e of batch) this.skipped.add(e.at);
       this.sent += batch.length;
       this.feed.chainFrom = -1;
-      this.feed.marks.push({ kind: "gap", fromUs: first.timeUs, toUs: this.nowUs, count: n, reason: "evicted" });
+      this.feed.marks.push({ kind: "gap", fromUs: first.timeUs, toUs: this.nowUs, count: n, reason: "evicted", upTo: { epoch: `e${last.epoch}`, offset: last.offset } });
       this.view.rejoin();
       return;
     }
@@ -73,11 +75,22 @@ class World {
         this.feed.chainFrom = e.offset - 1;
         this.view.rejoin();
       }
+      this.sent++;
+      if (!this.tracked) continue;
       const chain = this.feed.epochs.length - 1;
       this.ring.push(e.timeUs, e.value, e.offset, chain);
       this.view.push(e.timeUs, e.value, e.offset, chain);
-      this.sent++;
     }
+  }
+
+  /** track lets the ring begin with the last that was delivered, as an item's does when somebody draws it. */
+  track(): void {
+    this.tracked = true;
+    const last = this.entries.filter((e) => e.at < this.sent && !this.skipped.has(e.at)).pop();
+    if (last === undefined) return;
+    const chain = this.feed.epochs.lastIndexOf(`e${last.epoch}`);
+    this.ring.lacks(last.timeUs, last.offset - 1, chain);
+    this.ring.push(last.timeUs, last.value, last.offset, chain);
   }
 
   /** load waits until step takes the question on: to a look at what is stored then, and to the answer. */
@@ -150,6 +163,14 @@ class World {
 async function run(seed: number): Promise<void> {
   const w = new World(seed, 8 + rng(seed ^ 1).int(60));
   const { r } = w;
+  w.tracked = false;
+  for (let early = r.int(2) * r.int(20); early > 0; early--) {
+    w.append();
+    w.env.advance(r.int(150));
+    w.stored += r.int(3) === 0 ? r.int(w.entries.length - w.stored + 1) : 0;
+    w.deliver(r.int(3), r.int(40) === 0);
+  }
+  w.track();
   w.view.follow(20e6, 200);
   let joined = 0;
   for (let step = 0; step < 400; step++) {

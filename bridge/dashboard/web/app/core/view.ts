@@ -60,7 +60,6 @@ export class View {
   private readonly onChange: () => void;
   private covered: readonly Covered[] = [];
   private gaps: readonly HistoryGap[] = [];
-  private healedUs = -Infinity; // gap marks that began before were asked of history
   private asked: AbortController | null = null;
   private attempt = 0;
   private later = 0; // questions since it failed
@@ -124,20 +123,33 @@ export class View {
     this.again();
   }
 
+  /** resumed asks again where history had failed: a connection is back, and history perhaps with it. */
+  resumed(): void {
+    if (this.joined === "failed") this.rejoin();
+  }
+
   /** marks are the gaps and conflations that touch the view and that history has not filled. */
   marks(): Mark[] {
     const { fromUs, toUs } = this.window();
     const out: Mark[] = [];
     for (const m of this.source.feed.marks) {
       if (m.toUs < fromUs || m.fromUs > toUs) continue;
-      if (m.kind === "gap" && m.toUs <= this.healedUs) continue;
-      if (m.kind === "conflated" && m.toUs <= this.healedUs && this.joined === "joined") continue;
+      if (m.upTo !== undefined && this.reached(m.upTo)) continue;
       out.push(m);
     }
     for (const g of this.gaps) {
       if (g.toUs >= fromUs && g.fromUs <= toUs) out.push({ kind: "gap", fromUs: g.fromUs, toUs: g.toUs, count: g.count > 0 ? g.count : null, reason: g.reason });
     }
     return out;
+  }
+
+  /** reached says that the answers on show hold everything up to this place. */
+  private reached(at: { readonly epoch: string; readonly offset: number }): boolean {
+    const chain = this.source.feed.epochs.lastIndexOf(at.epoch);
+    return this.covered.some((c) => {
+      const until = this.source.feed.epochs.lastIndexOf(c.epoch);
+      return chain >= 0 && (chain < until || (chain === until && at.offset <= c.offset));
+    });
   }
 
   private has(timeUs: number, offset: number, chain: number): boolean {
@@ -188,11 +200,10 @@ export class View {
     if (this.joined === "failed" && this.later === 0) this.joined = "loading";
     const { fromUs, toUs } = this.window();
     const stepUs = this.band.stepUs;
-    const askedUs = this.source.nowUs();
     const question = { topic: this.source.topic, field: this.source.field(), fromUs: Math.max(0, fromUs), toUs: toUs + 2 * stepUs, stepUs };
     try {
       const answers = await this.ask(question, mine.signal);
-      if (!mine.signal.aborted) this.apply(answers, askedUs);
+      if (!mine.signal.aborted) this.apply(answers);
     } catch (err) {
       if (!mine.signal.aborted) this.fail(err);
     }
@@ -209,7 +220,7 @@ export class View {
     }
   }
 
-  private apply(answers: readonly Aggregate[], askedUs: number): void {
+  private apply(answers: readonly Aggregate[]): void {
     this.asked = null;
     const epochs = this.source.feed.epochs;
     const isWhole = this.whole(answers[0] as Aggregate);
@@ -224,7 +235,6 @@ export class View {
     if (isWhole) {
       this.joined = "joined";
       this.later = 0;
-      this.healedUs = askedUs;
       this.note = answers.length > 1 ? "older values are means of longer steps" : "";
       return this.onChange();
     }

@@ -36,7 +36,7 @@ export class Watch implements Member {
   private source: Feed | null = null;
   private closed = false;
 
-  /** It throws a RangeError that says how to mend a wrong pointer, limits or number. */
+  /** It throws a RangeError that says how to mend a wrong filter, pointer, limits or number. */
   constructor(host: WatchHost, filter: string, o: WatchOptions, onChange: OnChange | null) {
     this.host = host;
     this.filter = filter;
@@ -56,7 +56,9 @@ export class Watch implements Member {
   }
 
   attach(topic: Topic): void {
-    if (this.closed || this.all.has(topic.name)) return;
+    if (this.closed) return;
+    const known = this.all.get(topic.name);
+    if (known !== undefined) return known.moveTo(topic);
     const item = new Item(topic, this.shared, this.host, this.titleOf(topic.name));
     topic.sinks.push(item);
     this.all.set(topic.name, item);
@@ -79,6 +81,10 @@ export class Watch implements Member {
 
   rejoin(): void {
     for (const item of this.all.values()) item.series?.rejoin();
+  }
+
+  resumed(): void {
+    for (const item of this.all.values()) item.series?.resumed();
   }
 
   // What the page sees.
@@ -155,6 +161,7 @@ export class Watch implements Member {
 }
 
 function shareOf(filter: string, o: WatchOptions, touched: (item: Item) => void): Shared {
+  if (filter === "") throw new RangeError("the filter is empty: # takes every topic");
   if (o.limits !== undefined) checkLimits(o.limits);
   const scale = finite("scale", o.scale ?? 1);
   const offset = finite("offset", o.offset ?? 0);

@@ -48,7 +48,9 @@ export function latencyShort(l: Latency, format: Format): string {
 }
 
 // proofShort: a sign's worth of the proof of completeness.
-export function proofShort(health: Pick<Health, "live" | "complete" | "missing" | "gaps">): { readonly ok: boolean; readonly text: string } {
+export function proofShort(health: Pick<Health, "live" | "complete" | "missing" | "gaps" | "refused">): { readonly ok: boolean; readonly text: string } {
   if (health.complete) return { ok: true, text: health.live ? "Complete" : "Complete so far" };
-  return { ok: false, text: health.missing > 0 ? `${health.missing} missing` : health.gaps > 0 ? `${health.gaps} gaps` : "Not proven" };
+  if (health.missing > 0) return { ok: false, text: `${health.missing} missing` };
+  if (health.gaps > 0) return { ok: false, text: health.gaps === 1 ? "1 gap" : `${health.gaps} gaps` };
+  return { ok: false, text: health.refused === 0 ? "Not proven yet" : health.refused === 1 ? "1 filter refused" : `${health.refused} filters refused` };
 }

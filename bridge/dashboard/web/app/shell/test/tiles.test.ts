@@ -101,9 +101,11 @@ test("latency is shown with its bound or not at all, completeness only where it 
   assert.equal(latencyShort(l, en), "1.2 ms ± 0.80 ms");
   assert.equal(latencyShort({ ...l, boundUs: Infinity }, en), "");
   assert.equal(latencyShort({ ...l, count: 0 }, en), "");
-  const health = { live: true, complete: true, missing: 0, gaps: 0 };
+  const health = { live: true, complete: true, missing: 0, gaps: 0, refused: 0 };
   assert.deepEqual(proofShort(health), { ok: true, text: "Complete" });
   assert.deepEqual(proofShort({ ...health, live: false }), { ok: true, text: "Complete so far" });
   assert.deepEqual(proofShort({ ...health, complete: false, missing: 7, gaps: 1 }), { ok: false, text: "7 missing" });
-  assert.deepEqual(proofShort({ ...health, complete: false }), { ok: false, text: "Not proven" });
+  assert.deepEqual(proofShort({ ...health, complete: false }), { ok: false, text: "Not proven yet" });
+  assert.deepEqual(proofShort({ ...health, complete: false, refused: 1 }), { ok: false, text: "1 filter refused" });
+  assert.deepEqual(proofShort({ ...health, complete: false, gaps: 1, refused: 1 }), { ok: false, text: "1 gap" });
 });
