@@ -57,7 +57,7 @@ func ViewerConfig(b *Bench, name string) viewer.Config {
 	of := b.SUT.Viewer()
 	cfg := viewer.Config{
 		Name: name, Protocol: of.Protocol, URL: of.URL, Origin: of.Origin, TLS: b.SUT.TLS(),
-		Subprotocol: of.Subprotocol, MQTTVersion: of.MQTTVersion, Hello: of.Hello, Message: viewer.Pointers(of.Message), Interval: of.Interval, Place: viewer.TokenPlace(of.Token),
+		Subprotocol: of.Subprotocol, MQTTVersion: of.MQTTVersion, Hello: of.Hello, Reply: of.Reply, Again: of.Resume, Message: viewer.Pointers(of.Message), Interval: of.Interval, Place: viewer.TokenPlace(of.Token),
 		Filters: b.plan.Filters, Resume: b.SUT.Has(sut.CapResume),
 		Recorder: b.Recorder, Clock: b.Clock, Resolve: b.resolver.Resolve, Silence: b.plan.Silence, KeepAlive: b.plan.KeepAlive, Log: b.log,
 		Plausible: b.plausible,

@@ -101,6 +101,8 @@ type view struct {
 	Subprotocol string            `json:"subprotocol"`
 	MQTTVersion string            `json:"mqtt_version"`
 	Hello       []string          `json:"hello"`
+	Reply       map[string]string `json:"reply,omitempty"`
+	Again       []string          `json:"again,omitempty"`
 	Message     viewer.Pointers   `json:"message"`
 	Interval    time.Duration     `json:"interval_ns"`
 	Place       viewer.TokenPlace `json:"place"`
@@ -116,7 +118,7 @@ type view struct {
 func viewOf(cfg viewer.Config, ca []byte) view {
 	return view{
 		Name: cfg.Name, Protocol: cfg.Protocol, URL: cfg.URL, Origin: cfg.Origin, TLS: cfg.TLS != nil, CA: ca,
-		Subprotocol: cfg.Subprotocol, MQTTVersion: cfg.MQTTVersion, Hello: cfg.Hello, Message: cfg.Message, Interval: cfg.Interval, Place: cfg.Place,
+		Subprotocol: cfg.Subprotocol, MQTTVersion: cfg.MQTTVersion, Hello: cfg.Hello, Reply: cfg.Reply, Again: cfg.Again, Message: cfg.Message, Interval: cfg.Interval, Place: cfg.Place,
 		Filters: cfg.Filters, Snapshot: cfg.Snapshot, Resume: cfg.Resume, QoS: cfg.QoS, Silence: cfg.Silence, KeepAlive: cfg.KeepAlive, Mints: cfg.Token != nil,
 	}
 }
@@ -125,7 +127,7 @@ func viewOf(cfg viewer.Config, ca []byte) view {
 func (v view) config() (viewer.Config, error) {
 	cfg := viewer.Config{
 		Name: v.Name, Protocol: v.Protocol, URL: v.URL, Origin: v.Origin,
-		Subprotocol: v.Subprotocol, MQTTVersion: v.MQTTVersion, Hello: v.Hello, Message: v.Message, Interval: v.Interval, Place: v.Place,
+		Subprotocol: v.Subprotocol, MQTTVersion: v.MQTTVersion, Hello: v.Hello, Reply: v.Reply, Again: v.Again, Message: v.Message, Interval: v.Interval, Place: v.Place,
 		Filters: v.Filters, Snapshot: v.Snapshot, Resume: v.Resume, QoS: v.QoS, Silence: v.Silence, KeepAlive: v.KeepAlive,
 	}
 	if v.TLS {

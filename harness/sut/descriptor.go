@@ -72,17 +72,20 @@ type Broker struct {
 
 // Viewer is where dashboards connect.
 type Viewer struct {
-	Protocol    string        `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
-	URL         string        `yaml:"url"`      // {{filter}} is filled in for sse and poll; in the query of poll {{/pointer}} is what that JSON pointer finds in the last answer
-	Subprotocol string        `yaml:"subprotocol,omitempty"`
-	MQTTVersion string        `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
-	Hello       []string      `yaml:"hello,omitempty"`       // frames sent after the handshake (json)
-	Message     Message       `yaml:"message,omitempty"`
-	Interval    time.Duration `yaml:"interval,omitempty"` // between two requests (poll); left out: 1s
-	Token       Token         `yaml:"token,omitempty"`
-	Origin      string        `yaml:"origin,omitempty"` // an origin that the system accepts
-	CA          string        `yaml:"ca,omitempty"`     // PEM file
-	Page        Page          `yaml:"page,omitempty"`   // the system's own page; left out: requirements about it are N/A
+	Protocol    string   `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
+	URL         string   `yaml:"url"`      // {{filter}} is filled in for sse and poll; in the query of poll {{/pointer}} is what that JSON pointer finds in the last answer
+	Subprotocol string   `yaml:"subprotocol,omitempty"`
+	MQTTVersion string   `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
+	Hello       []string `yaml:"hello,omitempty"`       // frames sent after the handshake (json)
+	// Reply says what is sent for a frame that says exactly this: the pings of protocols that have them as messages (json).
+	Reply    map[string]string `yaml:"reply,omitempty"`
+	Resume   []string          `yaml:"resume,omitempty"` // sent in place of hello by a viewer of one filter that comes back; {{/pointer}} is what that JSON pointer found last in a frame, {{/a | /b}} what either did (json)
+	Message  Message           `yaml:"message,omitempty"`
+	Interval time.Duration     `yaml:"interval,omitempty"` // between two requests (poll); left out: 1s
+	Token    Token             `yaml:"token,omitempty"`
+	Origin   string            `yaml:"origin,omitempty"` // an origin that the system accepts
+	CA       string            `yaml:"ca,omitempty"`     // PEM file
+	Page     Page              `yaml:"page,omitempty"`   // the system's own page; left out: requirements about it are N/A
 }
 
 // Message holds JSON pointers (RFC 6901) into each received frame (json), event
@@ -92,6 +95,8 @@ type Message struct {
 	Payload  string `yaml:"payload,omitempty"`  // to a string, which holds the payload, or to any JSON; left out: the whole message
 	List     string `yaml:"list,omitempty"`     // to an array of messages, within which the other pointers count; left out: one message a frame, or a frame that is an array
 	Retained string `yaml:"retained,omitempty"` // to true in a message that was there before the viewer came
+	Missed   string `yaml:"missed,omitempty"`   // as list, for what a resumption brings: another place of the same frames (json)
+	Lines    bool   `yaml:"lines,omitempty"`    // a frame holds one JSON text a line (json); left out: a frame is one
 }
 
 // Token says where a viewer puts its token.

@@ -203,10 +203,24 @@ var pointers = regexp.MustCompile(`^(/([^~/]|~[01])*)*$`)
 
 func (v Viewer) checkMessage(fault faultFunc) error {
 	for _, p := range []struct{ name, text string }{
-		{"list", v.Message.List}, {"topic", v.Message.Topic}, {"payload", v.Message.Payload}, {"retained", v.Message.Retained},
+		{"list", v.Message.List}, {"topic", v.Message.Topic}, {"payload", v.Message.Payload}, {"retained", v.Message.Retained}, {"missed", v.Message.Missed},
 	} {
 		if !pointers.MatchString(p.text) {
 			return fault([]any{"viewer", "message", p.name}, "%q is no JSON pointer (RFC 6901): write /name for a member, /0 for an element, ~1 for / and ~0 for ~ in a name", p.text)
+		}
+	}
+	if _, empty := v.Reply[""]; empty {
+		return fault([]any{"viewer", "reply"}, "answers an empty frame; name what the server sends, for example {\"ping\": \"pong\"}")
+	}
+	for _, own := range []struct {
+		key []any
+		set bool
+	}{
+		{[]any{"viewer", "reply"}, len(v.Reply) > 0}, {[]any{"viewer", "resume"}, len(v.Resume) > 0},
+		{[]any{"viewer", "message", "lines"}, v.Message.Lines}, {[]any{"viewer", "message", "missed"}, v.Message.Missed != ""},
+	} {
+		if own.set && v.Protocol != "json" {
+			return fault(own.key, "is for viewers that speak json; these speak %s", v.Protocol)
 		}
 	}
 	if v.Interval < 0 || (v.Interval > 0 && v.Interval < time.Millisecond) {

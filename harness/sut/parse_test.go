@@ -119,6 +119,9 @@ func TestParseRefuses(t *testing.T) {
 		{"capability", "qos1", "qos-1", `did you mean "qos1"?`},
 		{"template", "{{here}}", "{{hear}}", "unknown template {{hear}}"},
 		{"hello template", "{{token}}", "{{tokn}}", "unknown template {{tokn}}"},
+		{"answers of another protocol", "  ca: ca.pem\n  page", "  reply: {ping: pong}\n  page", "viewer.reply: is for viewers that speak json; these speak plumbline"},
+		{"a resumption of another protocol", "  ca: ca.pem\n  page", "  resume: [x]\n  page", "viewer.resume: is for viewers that speak json; these speak plumbline"},
+		{"lines of another protocol", `list: ""`, "lines: true", "viewer.message.lines: is for viewers that speak json; these speak plumbline"},
 		{"negative limit", "reconnect: 2s", "reconnect: -2s", "is negative"},
 		{"negative size", "reconnect: 2s", "maxPayload: -1", "is negative"},
 	} {
@@ -184,6 +187,40 @@ func TestViewersThatPoll(t *testing.T) {
 	} {
 		if _, err := Parse([]byte(strings.Replace(pollDescriptor, c.old, c.new, 1)), "poll.yaml", ""); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestViewersThatAnswer(t *testing.T) {
+	const text = `apiVersion: plumbline/v1
+kind: SUT
+name: answering
+broker: {url: "mqtt://127.0.0.1:1883"}
+viewer:
+  protocol: json
+  url: "ws://127.0.0.1:8080/"
+  reply: {"{}": "{}", "2": "3"}
+  resume: ['{"from":{{/a/offset | /b}},"filter":"{{filter}}"}']
+  message: {lines: true, missed: /missed, topic: /topic, payload: /data}
+`
+	d, err := Parse([]byte(text), "answering.yaml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := d.clone().Viewer; v.Reply["{}"] != "{}" || v.Reply["2"] != "3" || len(v.Reply) != 2 || !v.Message.Lines {
+		t.Errorf("viewer is %+v", v)
+	}
+	if err := againstSchema(t, []byte(text)); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`"2"`, `""`, "viewer.reply: answers an empty frame"},
+		{"/a/offset | /b", "/a/offset | b", "viewer.resume[0]: unknown template"},
+		{"/a/offset | /b", "/a~", "viewer.resume[0]: unknown template"},
+		{"missed: /missed", "missed: missed", `viewer.message.missed: "missed" is no JSON pointer`},
+	} {
+		if _, err := Parse([]byte(strings.Replace(text, c.old, c.new, 1)), "answering.yaml", ""); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q gave %v, want %q", c.new, err, c.want)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 // afterwards, {{here}} the folder of the descriptor file, {{bridged}} the
 // executable of bridged, {{port:NAME}} a free port that stays the same for the
 // life of the SUT. {{filter}} and {{token}} are filled in by a viewer, for each
-// connection, in viewer.hello, and in viewer.page.url and viewer.page.signIn.body
+// connection, in viewer.hello and viewer.resume, where {{/pointer}} stands for what
+// frames have said, and in viewer.page.url and viewer.page.signIn.body
 // when the page is opened. In the viewer.url of sse and poll a viewer fills
 // in {{filter}}, and in the query of poll {{/pointer}}: what that JSON pointer
 // finds in the last answer.
@@ -133,7 +134,23 @@ func (d *Descriptor) checkTemplates(fault faultFunc) error {
 			return fault([]any{"viewer", "hello", i}, "%v", err)
 		}
 	}
+	x.later = pointed
+	for i, frame := range d.Viewer.Resume {
+		if _, err := x.expand(frame); err != nil {
+			return fault([]any{"viewer", "resume", i}, "%v", err)
+		}
+	}
 	return nil
+}
+
+// pointed reports whether a template names JSON pointers only.
+func pointed(name string) bool {
+	for text := range strings.SplitSeq(name, "|") {
+		if text = strings.TrimSpace(text); text == "" || !pointers.MatchString(text) {
+			return false
+		}
+	}
+	return true
 }
 
 // public returns a copy for the artifacts: what is in the environment of a
@@ -159,6 +176,8 @@ func (d *Descriptor) clone() *Descriptor {
 		c.Start[i].Files = slices.Clone(c.Start[i].Files)
 	}
 	c.Viewer.Hello = slices.Clone(d.Viewer.Hello)
+	c.Viewer.Resume = slices.Clone(d.Viewer.Resume)
+	c.Viewer.Reply = maps.Clone(d.Viewer.Reply)
 	c.Capabilities = slices.Clone(d.Capabilities)
 	c.Hooks.RestartBroker = slices.Clone(d.Hooks.RestartBroker)
 	c.Hooks.RestartBridge = slices.Clone(d.Hooks.RestartBridge)

@@ -3,6 +3,7 @@ package viewer
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"unicode/utf8"
 
 	"plumbline/harness/record"
@@ -11,11 +12,13 @@ import (
 // finder takes readings out of frames whose shape a descriptor describes. It is
 // owned by the goroutine that reads.
 type finder struct {
-	list, topic, payload, retained pointer
+	list, topic, payload, retained, missed pointer
 
-	raw      bool // a frame is nothing but a payload
+	lines    bool // a frame holds one text a line
+	raw      bool // a text is nothing but a payload
 	hasTopic bool
-	marks    bool // frames say which readings are old ones
+	marks    bool              // frames say which readings are old ones
+	asking   map[string]string // texts that ask for an answer: no readings, and perhaps no JSON
 	scratch  [3][]byte
 	restored []byte
 }
@@ -23,13 +26,13 @@ type finder struct {
 // newFinder checks the pointers.
 func newFinder(p Pointers) (*finder, error) {
 	f := &finder{
-		raw: p.Topic == "" && p.Payload == "" && p.List == "" && p.Retained == "", hasTopic: p.Topic != "", marks: p.Retained != "",
+		lines: p.Lines, raw: p.Topic == "" && p.Payload == "" && p.List == "" && p.Retained == "" && p.Missed == "", hasTopic: p.Topic != "", marks: p.Retained != "",
 	}
 	for _, one := range []struct {
 		name, text string
 		into       *pointer
 	}{
-		{"list", p.List, &f.list}, {"topic", p.Topic, &f.topic}, {"payload", p.Payload, &f.payload}, {"retained", p.Retained, &f.retained},
+		{"list", p.List, &f.list}, {"topic", p.Topic, &f.topic}, {"payload", p.Payload, &f.payload}, {"retained", p.Retained, &f.retained}, {"missed", p.Missed, &f.missed},
 	} {
 		var err error
 		if *one.into, err = parsePointer(one.text); err != nil {
@@ -46,28 +49,65 @@ type found struct {
 	old     bool // marked as a value that was there before
 }
 
-// readings calls visit for every reading in a frame. A frame that is no JSON
-// text is an error; one that holds no reading, such as an acknowledgement, is
-// none.
+// texts are those that a frame holds: itself, or its lines but for blank ones.
+func (f *finder) texts(frame []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !f.lines {
+			yield(frame)
+			return
+		}
+		for line := range bytes.SplitSeq(frame, []byte{'\n'}) {
+			if len(bytes.TrimSpace(line)) > 0 && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// readings calls visit for every reading in a frame. One that is no JSON text, or
+// that holds a line which is none, is an error, and what stands before that line
+// was visited; one that holds no reading, such as an acknowledgement, is none.
 func (f *finder) readings(frame []byte, visit func(found)) error {
+	for text := range f.texts(frame) {
+		if _, asks := f.asking[string(bytes.TrimSpace(text))]; asks {
+			continue
+		}
+		if err := f.within(text, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within is readings for one text.
+func (f *finder) within(text []byte, visit func(found)) error {
 	if f.raw {
-		visit(found{payload: f.restore(frame)})
+		visit(found{payload: f.restore(text)})
 		return nil
 	}
 	switch {
-	case !utf8.Valid(frame):
+	case !utf8.Valid(text):
 		return fmt.Errorf("frame is not UTF-8")
-	case !valid(frame):
+	case !valid(text):
 		return fmt.Errorf("frame is no JSON text, or one of more than %d levels: %w", depthLimit, errJSON)
 	}
-	value, ok := f.list.find(frame, &f.scratch[0])
+	f.listed(f.list, text, visit)
+	if f.missed != nil {
+		f.listed(f.missed, text, visit)
+	}
+	return nil
+}
+
+// listed visits the readings in the array, or the one reading, that a pointer finds.
+func (f *finder) listed(at pointer, text []byte, visit func(found)) {
+	value, ok := at.find(text, &f.scratch[0])
 	if !ok {
-		return nil
+		return
 	}
 	scan := scanner{buf: value}
 	if scan.peek() != '[' {
 		f.reading(value, visit)
-		return nil
+		return
 	}
 	scan.take('[')
 	for first := true; scan.more(&first, ']'); {
@@ -76,7 +116,6 @@ func (f *finder) readings(frame []byte, visit func(found)) error {
 		scan.skip(0)
 		f.reading(value[start:scan.pos], visit)
 	}
-	return nil
 }
 
 // reading visits one message when it has a topic, if it must, and a payload.

@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"regexp"
@@ -23,12 +24,29 @@ type jsonDialect struct {
 	*Viewer
 	finder *finder
 	topics topics
+	over   *takenOver
 	in     bool // subscribed in the present session; guarded by the viewer's lock
 }
 
 func newJSON(v *Viewer) (*jsonDialect, error) {
 	f, err := newFinder(v.cfg.Message)
-	return &jsonDialect{Viewer: v, finder: f, topics: topics{}}, err
+	if err != nil {
+		return nil, err
+	}
+	f.asking = v.cfg.Reply
+	over, err := newTakenOver(v.cfg.Again)
+	return &jsonDialect{Viewer: v, finder: f, topics: topics{}, over: over}, err
+}
+
+// opening returns what is said first: where the last session got to, when that is known.
+// Of several subscriptions one place tells nothing.
+func (j *jsonDialect) opening(token string) []string {
+	if j.cfg.Resume && len(j.cfg.Filters) == 1 {
+		if frames, known := j.over.filled(j.cfg.Filters[0], token); known {
+			return frames
+		}
+	}
+	return Hellos(j.cfg.Hello, j.cfg.Filters, token)
 }
 
 func (j *jsonDialect) subscribed() bool { return j.in }
@@ -72,7 +90,7 @@ func (j *jsonDialect) dial(ctx context.Context, token string) (session, error) {
 // pong says that it has read them: the protocol has no better confirmation.
 func (s *jsonSession) enter() error {
 	j := s.j
-	for _, frame := range Hellos(j.cfg.Hello, j.cfg.Filters, s.token) {
+	for _, frame := range j.opening(s.token) {
 		if err := s.send(websocket.TextMessage, []byte(frame)); err != nil {
 			return err
 		}
@@ -142,9 +160,29 @@ func (s *jsonSession) step() error {
 }
 
 func (s *jsonSession) handle(frame jsonFrame) error {
+	if err := s.heed(frame.data); err != nil {
+		return err
+	}
 	s.j.mu.Lock()
 	defer s.j.mu.Unlock()
 	return s.j.tookLocked(frame.data, s.j.readLocked(s.j.finder, s.j.topics, arrival{at: frame.at, data: frame.data, kind: record.Received}))
+}
+
+// heed answers what asks whether somebody is there, and remembers how far the server has got.
+func (s *jsonSession) heed(frame []byte) error {
+	if len(s.j.cfg.Reply) == 0 && len(s.j.over.of) == 0 {
+		return nil
+	}
+	for text := range s.j.finder.texts(frame) {
+		if answer, asked := s.j.cfg.Reply[string(bytes.TrimSpace(text))]; asked {
+			if err := s.send(websocket.TextMessage, []byte(answer)); err != nil {
+				return err
+			}
+		} else if len(s.j.over.of) > 0 && valid(text) {
+			s.j.over.took(text)
+		}
+	}
+	return nil
 }
 
 // ending waits for a read that nobody has taken up: the connection is closed.

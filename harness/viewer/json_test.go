@@ -121,6 +121,9 @@ func TestJSONShapes(t *testing.T) {
 		{"array", Pointers{Topic: "/0", Payload: "/1/value"}, []string{`[["bench/press-7",{"value":` + text(1) + `}],["bench/press-7",{"value":` + own(2) + `}]]`}},
 		{"spread", Pointers{Topic: "/topic"}, []string{`{"topic":"bench/press-7",` + anew(1)[1:], own(2)[:len(own(2))-1] + `,"topic":"bench/press-7"}`}},
 		{"nothing but payloads", Pointers{}, []string{own(1), anew(2)}},
+		{"a text a line", Pointers{Topic: "/t", Payload: "/p", Lines: true}, []string{
+			`{"id":1}` + "\n" + `{"t":"bench/press-7","p":` + text(1) + `}` + "\r\n\n{}\n" + `{"t":"bench/press-7","p":` + anew(2) + "}\n",
+		}},
 		{"no topic", Pointers{Payload: "/data"}, []string{`{"data":` + text(1) + `}`, `{"data":` + own(2) + `}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -221,6 +224,89 @@ func TestJSONSaysHello(t *testing.T) {
 	}
 	if text := fmt.Sprint(log.Events); strings.Contains(text, "s3cret") {
 		t.Errorf("the token is in the events: %s", text)
+	}
+}
+
+// TestJSONAnswers: a frame, or a line, that asks for an answer gets it at once, and is
+// neither a reading nor malformed.
+func TestJSONAnswers(t *testing.T) {
+	for _, lines := range []bool{false, true} {
+		s, r := newPlain(t), newRecording(t)
+		cfg := s.config(r, Pointers{Topic: "/topic", Payload: "/data", Lines: lines})
+		cfg.Reply = map[string]string{"{}": `{"pong":true}`, "ping": "pong"}
+		following(&cfg)
+		v := open(t, cfg)
+		reading := `{"topic":"bench/press-7","data":` + own(1) + `}`
+		frames, want := []string{"{}", reading, "ping", "{ }"}, []string{`{"pong":true}`, "pong"}
+		if lines {
+			frames = []string{"{}\n" + reading + "\n ping\n{ }"}
+		}
+		s.send(websocket.TextMessage, frames...)
+		heard := func() []string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return slices.Clone(s.said)
+		}
+		until(t, "the answers", func() bool { return len(heard()) >= len(want) && v.Counters().Messages == uint64(len(frames)) })
+		if got := heard(); !slices.Equal(got, want) {
+			t.Errorf("lines %v: the server heard %q, want %q", lines, got, want)
+		}
+		if c := v.Counters(); c.Received != 1 || c.Malformed != 0 {
+			t.Errorf("lines %v: counters %+v", lines, c)
+		}
+	}
+}
+
+// TestJSONLines: a line that is no JSON text is told, and what stands before it counts.
+func TestJSONLines(t *testing.T) {
+	s, r := newPlain(t), newRecording(t)
+	cfg := s.config(r, Pointers{Topic: "/topic", Payload: "/data", Lines: true})
+	following(&cfg)
+	v := open(t, cfg)
+	first, second := `{"topic":"bench/press-7","data":`+own(1)+`}`, `{"topic":"bench/press-7","data":`+own(2)+`}`
+	s.send(websocket.TextMessage, first+"\n{\n}\n", first+second, second)
+	until(t, "three frames", func() bool { return v.Counters().Messages == 3 })
+	if c := v.Counters(); c.Received != 2 || c.Malformed != 2 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
+// TestJSONResumes: a viewer that comes back says how far it had got, what it missed comes by
+// another place of a frame, and until it knows its place it says hello.
+func TestJSONResumes(t *testing.T) {
+	s, r := newPlain(t), newRecording(t)
+	cfg := s.config(r, Pointers{List: "/push", Missed: "/sub/missed", Topic: "/t", Payload: "/p"})
+	cfg.Resume, cfg.Hello = true, []string{`{"sub":"{{filter}}"}`}
+	cfg.Again = []string{`{"sub":"{{filter}}","epoch":"{{/sub/epoch}}","from":{{/push/o | /sub/o}}}`}
+	following(&cfg)
+	v := open(t, cfg)
+	item := func(seq uint64) string { return fmt.Sprintf(`{"t":"bench/press-7","o":%d,"p":%s}`, seq, own(seq)) }
+	last := func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.said[len(s.said)-1]
+	}
+	messages := uint64(0)
+	for i, c := range []struct {
+		frames []string
+		want   string // what is said after the next loss
+	}{
+		{nil, `{"sub":"bench/#"}`},
+		{[]string{`{"sub":{"epoch":"a\"b"}}`}, `{"sub":"bench/#"}`},
+		{[]string{`{"sub":{"o":4}}`}, `{"sub":"bench/#","epoch":"a\"b","from":4}`},
+		{[]string{`{"sub":{"epoch":"c","o":5,"missed":[` + item(1) + `,` + item(2) + `]}}`, `{"push":` + item(3) + `}`}, `{"sub":"bench/#","epoch":"c","from":3}`},
+	} {
+		s.send(websocket.TextMessage, c.frames...)
+		messages += uint64(len(c.frames))
+		until(t, "the frames", func() bool { return v.Counters().Messages == messages })
+		s.dropAll()
+		must(t, v.WaitConnected(limit(t), uint64(i+2)))
+		if got := last(); got != c.want {
+			t.Errorf("loss %d: the server heard %s, want %s", i, got, c.want)
+		}
+	}
+	if c := v.Counters(); c.Received != 3 || c.Malformed != 0 {
+		t.Errorf("counters %+v", c)
 	}
 }
 

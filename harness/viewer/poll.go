@@ -195,13 +195,8 @@ func (p *pollSource) taken(text string) (string, bool) {
 	}
 	var scratch []byte
 	value, ok := at.find(p.last, &scratch)
-	if !ok || len(value) == 0 || len(value) > idLimit || value[0] == '{' || value[0] == '[' || value[0] == 'n' {
+	if !ok {
 		return "", false
 	}
-	if value[0] != '"' {
-		return string(value), true
-	}
-	scan := scanner{buf: value}
-	out := scan.text(&scratch)
-	return string(out), scan.end() == nil
+	return spelled(value)
 }

@@ -52,18 +52,20 @@ type Config struct {
 	Snapshot  bool                                      // ask for the last value of every topic
 	Resume    bool                                      // ask for what was missed; Plumbline does so always
 
-	QoS         byte          // asked for in subscriptions (MQTT): 0 or 1
-	MQTTVersion string        // 5 or 3.1.1; "" means 5
-	KeepAlive   time.Duration // of CONNECT (MQTT), whole seconds up to 18 h; 0 means DefaultKeepAlive
-	Subprotocol string        // WebSocket subprotocol; "" means that of the protocol
-	Compress    bool          // offer permessage-deflate (protocols over WebSocket)
-	Encoding    string        // of messages (Plumbline): EncodingCBOR, or "" for JSON
-	Tick        time.Duration // ask for the newest of each topic at most so often (Plumbline), whole milliseconds; 0 asks for all
-	HTTP2       bool          // speak HTTP/2 and nothing else (SSE, Poll)
-	Header      http.Header   // fields of every HTTP request beside those that belong there, the handshake of a WebSocket among them
-	Hello       []string      // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
-	Message     Pointers      // into each frame (JSON, SSE, Poll)
-	Interval    time.Duration // between two requests (Poll); 0 means DefaultInterval
+	QoS         byte              // asked for in subscriptions (MQTT): 0 or 1
+	MQTTVersion string            // 5 or 3.1.1; "" means 5
+	KeepAlive   time.Duration     // of CONNECT (MQTT), whole seconds up to 18 h; 0 means DefaultKeepAlive
+	Subprotocol string            // WebSocket subprotocol; "" means that of the protocol
+	Compress    bool              // offer permessage-deflate (protocols over WebSocket)
+	Encoding    string            // of messages (Plumbline): EncodingCBOR, or "" for JSON
+	Tick        time.Duration     // ask for the newest of each topic at most so often (Plumbline), whole milliseconds; 0 asks for all
+	HTTP2       bool              // speak HTTP/2 and nothing else (SSE, Poll)
+	Header      http.Header       // fields of every HTTP request beside those that belong there, the handshake of a WebSocket among them
+	Hello       []string          // frames sent after the handshake (JSON); {{filter}} and {{token}} are filled in
+	Reply       map[string]string // what is sent for a frame that says exactly this, for pings that are messages (JSON)
+	Again       []string          // sent in place of Hello where Resume is set and there is one filter, once all of their {{/pointer}} have found something in a frame (JSON)
+	Message     Pointers          // into each frame (JSON, SSE, Poll)
+	Interval    time.Duration     // between two requests (Poll); 0 means DefaultInterval
 
 	Recorder *record.Recorder
 	Clock    *record.Clock // nil means the clock of Recorder
@@ -94,6 +96,8 @@ type Pointers struct {
 	Payload  string // to a string, whose text it is, or to any other value; "" means the whole message
 	List     string // to an array of readings, within which the others count; "" means one reading a frame, or a frame that is an array
 	Retained string // to true in a reading that was there before the viewer came; "" means that frames do not tell
+	Missed   string // as List, for what a resumption brings: another place of the same frames; "" means there is none
+	Lines    bool   // a frame holds one JSON text a line, and the pointers count within each
 }
 
 // DefaultInterval is how often a viewer asks where nothing else is said.
