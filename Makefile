@@ -21,9 +21,10 @@ deps: ## install what building and certifying need and this machine lacks
 deps-test: ## install what the tests need as well: Mosquitto, its clients, nginx, HAProxy, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, uhubctl, QEMU for ARM, xmllint, a C compiler
 	@.ci/deps test
 
-peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, packages of Node.js
+peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, bin/centrifuge, packages of Node.js
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./scenarios/peers/mochi
+	CGO_ENABLED=0 go -C scenarios/peers/centrifuge build -trimpath -o $(CURDIR)/$(BIN)/
 	npm ci --prefix scenarios/peers/node --ignore-scripts --no-audit --no-fund
 
 firmware: ## build the firmware of the virtual bench anew with arm-none-eabi-gcc and compare it with the tree
@@ -86,6 +87,7 @@ check: lint ## formatting, vet, linters, module files, cross builds
 
 lint: web ## golangci-lint, pinned in .ci/tools/go.mod, and the TypeScript compiler
 	go vet ./...
+	go -C scenarios/peers/centrifuge vet ./...
 	$(LINT) run ./...
 	@cd bridge/dashboard/web && npm run --silent check
 

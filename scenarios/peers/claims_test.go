@@ -17,6 +17,7 @@ func TestClaims(t *testing.T) {
 		"node.yaml":         nil,
 		"node-rooms.yaml":   {sut.CapAuth, sut.CapSnapshot, sut.CapRetained},
 		"mosquitto.yaml":    {sut.CapRetained, sut.CapResume},
+		"centrifuge.yaml":   {sut.CapOriginCheck, sut.CapResume},
 		"bridged-sse.yaml":  {sut.CapTLS, sut.CapAuth, sut.CapOriginCheck, sut.CapResume},
 		"bridged-poll.yaml": {sut.CapTLS, sut.CapAuth, sut.CapOriginCheck, sut.CapResume},
 	} {

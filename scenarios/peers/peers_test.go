@@ -56,6 +56,9 @@ func program(t *testing.T, name, path string) string {
 		return binary
 	}
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, path)
+	if strings.HasPrefix(path, "./") { // a module of its own
+		build.Dir, build.Args[len(build.Args)-1] = path, "."
+	}
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", path, err, out)
@@ -84,6 +87,9 @@ func rigOf(t *testing.T, file string, change func(*sut.Descriptor)) *harness.Rig
 	must(t, err)
 	if change != nil {
 		change(d)
+	}
+	if file == "centrifuge.yaml" {
+		d.Start[0].Command[0] = program(t, "centrifuge", "./centrifuge")
 	}
 	options := sut.Options{Descriptor: d}
 	if strings.HasPrefix(file, "bridged") {
@@ -152,7 +158,7 @@ func whole(t *testing.T, b *harness.Bench) {
 // TestSteady: with nothing broken every bridge brings every message to every
 // viewer once, in order and unchanged, and the recording says so.
 func TestSteady(t *testing.T) {
-	for _, file := range []string{"node.yaml", "node-rooms.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
+	for _, file := range []string{"node.yaml", "node-rooms.yaml", "centrifuge.yaml", "bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
 			t.Parallel()
 			if strings.HasPrefix(file, "node") {
@@ -188,7 +194,7 @@ func TestForeignSensors(t *testing.T) {
 // TestResumes: what was published while a viewer was away is brought by the
 // bridges that declare it, and missed with those that do not.
 func TestResumes(t *testing.T) {
-	for _, file := range []string{"bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml", "node.yaml"} {
+	for _, file := range []string{"bridged-sse.yaml", "bridged-poll.yaml", "bridged-mosquitto.yaml", "centrifuge.yaml", "node.yaml"} {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
 			t.Parallel()
 			installed(t, "mosquitto")
