@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test deps-guest peers firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers beside firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,11 @@ matrix: deps peers build ## certify every shipped descriptor and put the table o
 	for sut in scenarios/peers/*.yaml; do dir=$$out/$$(basename $$sut .yaml); dirs="$$dirs $$dir"; \
 	  $(BIN)/plumbline certify --profile $(PROFILE) --sut $$sut --run-dir $$dir || [ $$? -le 3 ] || exit 1; done; \
 	$(BIN)/plumbline report --matrix $$dirs --into README.md
+
+BESIDE := beside/bridged-plain centrifuge mochi mosquitto nats node
+
+beside: deps peers build ## measure the bridge and its peers side by side and put the table into README.md; some 30 minutes, on a machine with nothing else to do
+	$(BIN)/plumbline peers $(BESIDE:%=scenarios/peers/%.yaml) --into README.md
 
 prove: deps ## seed every known defect into the bridge and show which the bench finds; a quarter of an hour. PROVE=--limits or "--clean 59" for the rest
 	@mkdir -p reports/out

@@ -50,6 +50,7 @@ type Plan struct {
 	Filters     []string           // what viewers and witness subscribe to; empty means AllTopics
 	Retain      bool               // the fleet publishes messages to be retained
 	QoS0        bool               // the fleet publishes with QoS 0, so that no Receive Maximum holds back what is due
+	Payload     int                // bytes by which the payloads of the fleet are longer than its devices make them
 	KeepAlive   time.Duration      // that viewers of MQTT tell the system; 0 means viewer.DefaultKeepAlive
 	Silence     time.Duration      // a viewer without any data for so long reconnects; 0 means twice the heartbeat
 	Uptime      time.Duration      // of the machine as the system sees it at its start; 0 is the true one. See sut.CanSetUptime

@@ -36,7 +36,7 @@ func (b *Bench) startDevices(ctx context.Context) error {
 	} else {
 		cfg.Fleet = &generator.Fleet{
 			Devices: max(b.plan.Load.Devices, 1), Rate: b.plan.Load.Rate, Burst: b.plan.Load.Burst, BurstEvery: burstEvery,
-			QoS: 1, Retain: b.plan.Retain, Root: TopicRoot,
+			QoS: 1, Retain: b.plan.Retain, Root: TopicRoot, Pad: b.plan.Payload,
 		}
 		if b.plan.QoS0 {
 			cfg.Fleet.QoS = 0

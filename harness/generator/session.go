@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"plumbline/devices"
@@ -141,6 +142,9 @@ func fleet(f *Fleet, seed uint64) ([]load.Source, error) {
 	}
 	var sources []load.Source
 	for i, twin := range twins {
+		if f.Pad > 0 {
+			twin = padded{twin, strings.Repeat("x", f.Pad)}
+		}
 		source := load.Source{Device: twin, Topic: f.Root + "/" + twin.Info().ID, QoS: f.QoS, Retain: f.Retain}
 		if f.BurstEvery > 0 && i%f.BurstEvery == 0 {
 			source.Burst = f.Burst
@@ -148,6 +152,19 @@ func fleet(f *Fleet, seed uint64) ([]load.Source, error) {
 		sources = append(sources, source)
 	}
 	return sources, nil
+}
+
+// padded is a device whose samples hold a text beside their values.
+type padded struct {
+	devices.Scheduled
+	text string
+}
+
+// Sample implements devices.Scheduled.
+func (p padded) Sample(seq uint64, due time.Duration) devices.Sample {
+	s := p.Scheduled.Sample(seq, due)
+	s.Values = append(slices.Clip(s.Values), devices.Value{Name: "pad", Text: p.text, IsText: true})
+	return s
 }
 
 // end ends everything, devices first, and says how the process fared. Called

@@ -44,6 +44,7 @@ type Fleet struct {
 	QoS        byte    `json:"qos"`
 	Retain     bool    `json:"retain"`
 	Root       string  `json:"root"` // of the topics: "bench" makes bench/ID
+	Pad        int     `json:"pad"`  // bytes of text that each sample holds beside its values
 }
 
 // settings is the argument of open. Password is the secret in it.

@@ -1,0 +1,304 @@
+package capacity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/profile"
+	"plumbline/harness/strictyaml"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// Axes are what a load can be raised along.
+var Axes = []string{"viewers", "rate", "devices", "payload"}
+
+// Options say what is raised, from where, and how far. System and Dir are required.
+type Options struct {
+	System      sut.Options
+	Axis        string
+	From, To    float64 // the first load and the largest
+	Factor      float64 // from one step to the next
+	Refine      int     // further steps between the last that held and the first that did not
+	Load        Load    // all but what is on the axis
+	LatencyMost time.Duration
+	Cores       int // of this machine
+	Seed        uint64
+	Dir         string // receives all records, and File
+	Generator   []string
+	Tool        reports.Tool
+	Environment map[string]string
+	Log         *slog.Logger                    // nil discards
+	Told        func(step reports.CapacityStep) // is called after each step; nil for nobody
+}
+
+// File is where a capacity is kept in its folder.
+const File = "capacity.json"
+
+// ErrUsage marks options that cannot be measured.
+var ErrUsage = errors.New("the capacity cannot be measured")
+
+// Bounds of a step, which keep a recording within memory, and of a climb.
+const (
+	maxDeliveries = 20_000_000
+	maxViewers    = 20_000
+	maxDevices    = 20_000
+	maxPayload    = 1 << 20
+	maxSteps      = 60
+	achieved      = 0.999 // share of what was due that must have been written in time
+	full          = 0.9   // share of the cores beyond which the machine counts as full
+)
+
+// Check finds what cannot be measured; its errors wrap ErrUsage.
+func (o *Options) Check() error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("capacity: %w: %s", ErrUsage, fmt.Sprintf(format, args...))
+	}
+	l := o.Load
+	switch {
+	case !slices.Contains(Axes, o.Axis):
+		near := ""
+		if guess := strictyaml.Nearest(o.Axis, Axes); guess != "" {
+			near = fmt.Sprintf("; did you mean %q?", guess)
+		}
+		return refuse("axis %q; a load is raised along %s%s", o.Axis, strings.Join(Axes, ", "), near)
+	case !(o.From >= 1) || !(o.To >= o.From) || math.IsInf(o.To, 0):
+		return refuse("from %v to %v; from 1 at least, and to no less than that", o.From, o.To)
+	case !(o.Factor >= 1.1) || o.Factor > 100:
+		return refuse("a factor of %v; between 1.1 and 100", o.Factor)
+	case math.Log(o.To/o.From)/math.Log(o.Factor)+float64(o.Refine) > maxSteps || o.Refine < 0:
+		return refuse("from %v to %v by a factor of %v are more than %d steps", o.From, o.To, o.Factor, maxSteps)
+	case l.Window < 100*time.Millisecond || l.WarmUp < 0:
+		return refuse("a window of %v; 100ms at least", l.Window)
+	case o.LatencyMost <= 0:
+		return refuse("a p99 of at most %v; above 0", o.LatencyMost)
+	}
+	for _, value := range []float64{o.From, o.To} {
+		if problem := o.at(value).problem(); problem != "" {
+			return refuse("%s %v: %s", o.Axis, value, problem)
+		}
+	}
+	return nil
+}
+
+// problem says what of a load cannot be measured.
+func (l Load) problem() string {
+	switch {
+	case l.Devices < 1 || l.Devices > maxDevices:
+		return fmt.Sprintf("%d devices; between 1 and %d", l.Devices, maxDevices)
+	case l.Viewers < 1 || l.Viewers > maxViewers:
+		return fmt.Sprintf("%d viewers; between 1 and %d", l.Viewers, maxViewers)
+	case l.Payload < 0 || l.Payload > maxPayload:
+		return fmt.Sprintf("payloads longer by %d bytes; at most %d", l.Payload, maxPayload)
+	case !(l.Rate > 0) || l.Rate > profile.MaxRate:
+		return fmt.Sprintf("%v messages a second; above 0 and at most %v", l.Rate, float64(profile.MaxRate))
+	case l.Rate*(l.WarmUp+l.Window).Seconds()*float64(l.Viewers) > maxDeliveries:
+		return fmt.Sprintf("more than the %d deliveries that are recorded at a time; ask for less of one of rate, viewers and window", maxDeliveries)
+	}
+	return ""
+}
+
+// at is the load with so much on the axis.
+func (o *Options) at(value float64) Load {
+	l := o.Load
+	switch whole := int(math.Round(value)); o.Axis {
+	case "viewers":
+		l.Viewers = whole
+	case "devices":
+		l.Devices = whole
+	case "payload":
+		l.Payload = whole
+	case "rate":
+		l.Rate = value
+	}
+	return l
+}
+
+// next is the step after one that held.
+func (o *Options) next(value float64) float64 {
+	next := o.whole(value * o.Factor)
+	if next <= value {
+		next = value + 1 // of which a factor makes nothing more
+	}
+	return min(next, o.To)
+}
+
+// whole rounds a value as its axis has it.
+func (o *Options) whole(value float64) float64 {
+	if o.Axis == "rate" && value < 10 {
+		return math.Round(10*value) / 10
+	}
+	return math.Round(value)
+}
+
+// Climb raises the load until a step does not hold or the largest was carried, then
+// looks between. The system is started afresh for every step. What came of it is in
+// File as well, after each step anew. Errors of a system that carries not even the first step
+// because it is not there wrap sut.ErrUnavailable.
+func Climb(ctx context.Context, o Options) (*reports.Capacity, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := o.System.Descriptor
+	if d == nil {
+		d = sut.Default()
+	}
+	out := &reports.Capacity{
+		Format: reports.CapacityFormat, Tool: o.Tool, Started: time.Now().UTC(), Seed: o.Seed, Environment: o.Environment,
+		SUT:  reports.SUT{Name: d.Name, Version: d.Version, Description: d.Description, Artifacts: []reports.Evidence{}, Capabilities: []string{}},
+		Axis: o.Axis, Cores: o.Cores, LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
+	}
+	rig, err := harness.NewRig(harness.Config{
+		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	step := func(value float64) (reports.CapacityStep, error) { return o.step(ctx, rig, out, value) }
+	return out, o.climb(step)
+}
+
+// climb chooses the steps.
+func (o *Options) climb(step func(value float64) (reports.CapacityStep, error)) error {
+	low, high := math.NaN(), math.NaN() // the last that held, and the first that did not
+	for value := o.From; ; value = o.next(value) {
+		s, err := step(value)
+		if err != nil {
+			return err
+		}
+		if !s.Held() {
+			high = value
+			break
+		}
+		if low = value; value >= o.To {
+			break
+		}
+	}
+	for range o.Refine {
+		between := o.whole(math.Sqrt(low * high))
+		if !(between > low && between < high) {
+			break // there is nothing between, or one of the two is missing
+		}
+		s, err := step(between)
+		if err != nil {
+			return err
+		}
+		if s.Held() {
+			low = between
+		} else {
+			high = between
+		}
+	}
+	return nil
+}
+
+// step measures one load and keeps what came of it.
+func (o *Options) step(ctx context.Context, rig *harness.Rig, out *reports.Capacity, value float64) (reports.CapacityStep, error) {
+	l := o.at(value)
+	p, err := Measure(ctx, rig, "step", l)
+	switch {
+	case ctx.Err() != nil:
+		return reports.CapacityStep{}, context.Cause(ctx)
+	case err != nil && (len(out.Steps) == 0 || !errors.Is(err, sut.ErrUnavailable)):
+		return reports.CapacityStep{}, fmt.Errorf("capacity: %s %v: %w", o.Axis, value, err)
+	}
+	if p.Version != "" {
+		out.SUT.Version = p.Version
+	}
+	s := stepOf(value, l, p)
+	if s.Limit = p.limit(o.LatencyMost, o.Cores); err != nil {
+		s.Limit = "the system did not carry it: " + err.Error()
+	}
+	out.Steps = append(out.Steps, s)
+	slices.SortStableFunc(out.Steps, func(a, b reports.CapacityStep) int {
+		if a.Value < b.Value {
+			return -1
+		}
+		return 1
+	})
+	Model(out)
+	if err := write(filepath.Join(o.Dir, File), out); err != nil {
+		return s, err
+	}
+	if o.Told != nil {
+		o.Told(s)
+	}
+	return s, nil
+}
+
+func stepOf(value float64, l Load, p Point) reports.CapacityStep {
+	s := reports.CapacityStep{
+		Value: value, Devices: l.Devices, Rate: l.Rate, Viewers: l.Viewers, Payload: l.Payload, Window: l.Window,
+		Offered: p.Offered, Achieved: p.Achieved, Deliveries: p.Deliveries, Lost: p.Lost,
+		LatencyP50: reports.Float(p.P50), LatencyP99: reports.Float(p.P99), CPU: reports.Float(p.PerDelivery()), RSS: reports.Float(float64(p.RSS) / (1 << 20)),
+	}
+	s.Cores, s.BenchCores = reports.Float(math.NaN()), reports.Float(math.NaN())
+	if p.Over > 0 {
+		s.Cores, s.BenchCores = reports.Float(p.System.Seconds()/p.Over.Seconds()), reports.Float(p.Bench.Seconds()/p.Over.Seconds())
+	}
+	return s
+}
+
+// limit says what of a point gave way, "" when nothing did.
+func (p Point) limit(most time.Duration, cores int) string {
+	var gave []string
+	if p.Offered == 0 {
+		return "nothing was published in time"
+	}
+	if share := float64(p.Achieved) / float64(p.Offered); share < achieved {
+		gave = append(gave, fmt.Sprintf("%.1f %% of what was due was written in time, for want of acknowledgements or of time to write", 100*share))
+	}
+	if p.Deliveries == 0 {
+		gave = append(gave, "nothing came to any viewer")
+	}
+	if p.Lost > 0 {
+		gave = append(gave, fmt.Sprintf("%d deliveries never came", p.Lost))
+	}
+	if ms := most.Seconds() * 1e3; p.P99 > ms {
+		gave = append(gave, fmt.Sprintf("p99 is %.0f ms, above %.0f ms", p.P99, ms))
+	}
+	if len(gave) == 0 {
+		return ""
+	}
+	text := strings.Join(gave, "; ")
+	if p.Over <= 0 || cores < 1 {
+		return text
+	}
+	system, bench := p.System.Seconds()/p.Over.Seconds(), p.Bench.Seconds()/p.Over.Seconds()
+	used := fmt.Sprintf("the system used %.2f and the bench %.2f of %d cores", system, bench, cores)
+	switch {
+	case system+bench < full*float64(cores):
+		return text + "; " + used + ", so the processor was not what gave way"
+	case bench > system:
+		return text + "; the processor was full: " + used + ", so the bench bounds this more than the system"
+	}
+	return text + "; the processor was full: " + used
+}
+
+// write keeps a capacity; the file is there whole at any time.
+func write(path string, c *reports.Capacity) error {
+	text, err := json.MarshalIndent(c, "", " ")
+	if err != nil {
+		return fmt.Errorf("capacity: %w", err)
+	}
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o644); err != nil { //nolint:gosec // G306: a capacity is for others to read
+		return fmt.Errorf("capacity: keep it: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("capacity: keep it: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package sidebyside
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/sut"
+	"plumbline/harness/viewer"
+	"plumbline/reports"
+)
+
+const (
+	atOnce  = 16                     // viewers that connect at a time, but for the storm
+	looks   = 5                      // at memory, of which the least counts: a collector lets it rise and fall
+	between = 100 * time.Millisecond // two of them
+	patient = 20 * time.Second       // with one viewer
+)
+
+// crowd are viewers that the bench does not wait for.
+type crowd struct {
+	b   *harness.Bench
+	mu  sync.Mutex // of all
+	all []*viewer.Viewer
+}
+
+// crowded measures what each of many viewers costs in memory, and how long it takes
+// until all are back that are cut off at once.
+func (p *part) crowded(ctx context.Context) error {
+	b, err := p.open(ctx, "crowded", p.load.Calm, 1)
+	if err != nil {
+		return err
+	}
+	c := &crowd{b: b}
+	var cut int64
+	came := true
+	err = b.Drive(ctx, 0, func(ctx context.Context) error {
+		before, err := c.memory(ctx, p.load.Settle)
+		if err != nil {
+			return err
+		}
+		if err := c.gather(ctx, p.load.Crowd); err != nil {
+			return err
+		}
+		with, err := c.memory(ctx, p.load.Settle)
+		if err != nil {
+			return err
+		}
+		p.figures.Memory = reports.Float((float64(with) - float64(before)) / 1024 / float64(p.load.Crowd))
+		cut = b.Clock.Now()
+		if came, err = c.storm(ctx); err != nil {
+			return err
+		}
+		err = harness.Wait(ctx, fresh(p.load))
+		b.Mark("storm", cut, b.Clock.Now())
+		return err
+	})
+	c.disperse()
+	r, h, err := finish(ctx, b, err)
+	if err != nil {
+		return err
+	}
+	o := of(r, "storm")
+	for i := range p.load.Crowd {
+		o.Viewers = append(o.Viewers, crowdName(i))
+	}
+	p.figures.Storm = reports.Float(math.Inf(1))
+	if came {
+		p.figures.Storm = lastBack(h.Resumptions(o), p.load.Crowd, cut)
+	}
+	return nil
+}
+
+// fresh is how long something fresh takes to be published for certain.
+func fresh(l reports.BesideLoad) time.Duration {
+	return time.Second + time.Duration(2/l.Calm*float64(time.Second))
+}
+
+func crowdName(i int) string { return fmt.Sprintf("crowd-%04d", i+1) }
+
+// memory is what the processes of the system take once nothing has changed for a while.
+func (c *crowd) memory(ctx context.Context, settle time.Duration) (least uint64, err error) {
+	if err := harness.Wait(ctx, settle); err != nil {
+		return 0, err
+	}
+	for range looks {
+		u, err := c.b.SUT.Usage(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if least == 0 || u.RSS < least {
+			least = u.RSS
+		}
+		if err := harness.Wait(ctx, between); err != nil {
+			return 0, err
+		}
+	}
+	return least, nil
+}
+
+// gather connects n viewers.
+func (c *crowd) gather(ctx context.Context, n int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(atOnce, n) {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := c.add(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return context.Cause(ctx)
+}
+
+func (c *crowd) add(ctx context.Context, i int) error {
+	limited, stop := context.WithTimeoutCause(ctx, patient, fmt.Errorf("viewer %d was not let in within %v", i+1, patient))
+	defer stop()
+	cfg := harness.ViewerConfig(c.b, crowdName(i))
+	cfg.Reconnect.Seed = uint64(i)
+	v, err := viewer.Open(limited, cfg)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("sidebyside: %w: %w", sut.ErrUnavailable, err)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, v)
+	return nil
+}
+
+// storm cuts all connections at once and waits until all are back, which it reports.
+func (c *crowd) storm(ctx context.Context) (came bool, err error) {
+	for _, v := range c.all {
+		v.Cut()
+	}
+	away := func(v *viewer.Viewer) bool { return v.Counters().Connects < 2 || !v.Connected() }
+	err = harness.Until(ctx, comeback, "all viewers are back", func() bool { return !slices.ContainsFunc(c.all, away) })
+	if err != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	return true, err
+}
+
+// disperse closes all.
+func (c *crowd) disperse() {
+	var group sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, v := range c.all {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			_ = v.Close() // it is over in any case
+		})
+	}
+	group.Wait()
+}

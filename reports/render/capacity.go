@@ -1,0 +1,100 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strings"
+
+	"plumbline/reports"
+)
+
+// Capacity writes how much a system carried as Markdown: the steps, the knee with what
+// gave way, how costs grew, and where they lead.
+func Capacity(w io.Writer, c *reports.Capacity) error {
+	c = cleanValue(reflect.ValueOf(c)).Interface().(*reports.Capacity)
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s, along %s.** %s\n\n", md(strings.TrimSpace(c.SUT.Name+" "+c.SUT.Version)), md(c.Axis), md(kneeText(c)))
+	markdownTable(&b, capacityTable(c), 0)
+	b.WriteString("\n")
+	for _, text := range append(growthTexts(c), capacityConditions(c)...) {
+		b.WriteString("- " + md(text) + "\n")
+	}
+	fmt.Fprintf(&b, "\n%s\n", md(fmt.Sprintf("plumbline %s of %s, seed %d, %s. Results relate only to the item tested, under these conditions.",
+		c.Tool.Version, c.Started.UTC().Format("2006-01-02"), c.Seed, machineOf(&reports.Run{Environment: c.Environment}))))
+	_, err := io.WriteString(w, b.String())
+	return wrap("capacity", err)
+}
+
+// axisUnits say what is counted along an axis.
+var axisUnits = map[string]string{"viewers": "viewers", "devices": "devices", "rate": "messages/s", "payload": "bytes more a payload"}
+
+func onAxis(c *reports.Capacity, v float64) string {
+	unit := axisUnits[c.Axis]
+	if unit == "" {
+		unit = c.Axis
+	}
+	return number(v) + " " + unit
+}
+
+// kneeText says how much was carried, and what gave way beyond that.
+func kneeText(c *reports.Capacity) string {
+	last, first, held, gave := c.Knee()
+	switch {
+	case !held && !gave:
+		return "Nothing was measured."
+	case !held:
+		return fmt.Sprintf("Not even %s were carried: %s.", onAxis(c, first.Value), first.Limit)
+	case !gave:
+		return fmt.Sprintf("All that was asked for was carried, up to %s; where it ends is not known.", onAxis(c, last.Value))
+	}
+	return fmt.Sprintf("%s were carried, %s were not: %s.", onAxis(c, last.Value), onAxis(c, first.Value), first.Limit)
+}
+
+// capacityTable has a row for every step.
+func capacityTable(c *reports.Capacity) table {
+	t := table{Head: []string{"devices", "messages/s", "viewers", "payload more, B", "deliveries/s", "latency p50 / p99, ms", "lost", "CPU a delivery, µs", "cores: system", "bench", "memory, MiB", "held"}}
+	for _, s := range c.Steps {
+		held := "yes"
+		if !s.Held() {
+			held = "no"
+		}
+		t.add(nowhere, fmt.Sprint(s.Devices), number(s.Rate), fmt.Sprint(s.Viewers), fmt.Sprint(s.Payload), figure(float64(s.Deliveries)/s.Window.Seconds()), pairOf(s.LatencyP50, s.LatencyP99),
+			grouped(s.Lost), figure(s.CPU), figure(s.Cores), figure(s.BenchCores), figure(s.RSS), held)
+	}
+	return t
+}
+
+// growthTexts say how costs grew and where they lead.
+func growthTexts(c *reports.Capacity) (out []string) {
+	for _, g := range c.Growth {
+		if !math.IsNaN(float64(g.Exponent)) {
+			out = append(out, fmt.Sprintf("Growth: %s with %s to the power %s (%s to %s, over pairs of %d steps that held).", g.Of, c.Axis, figure(g.Exponent), figure(g.Least), figure(g.Most), g.Steps))
+		}
+	}
+	model := ""
+	for _, p := range c.Projections {
+		if !math.IsNaN(float64(p.Value)) {
+			out = append(out, fmt.Sprintf("Projection to %s, %s times what was carried: %s %s, between %s and %s.",
+				onAxis(c, p.At), figure(p.Ratio), p.Of, quantity(float64(p.Value), p.Unit), figure(p.Least), quantity(float64(p.Most), p.Unit)))
+			model = "The model of growth and projection: a curve or line through two steps that held, one twice the other at least and half of the largest at least; the figure is the median over all such pairs, the bounds are the least and the most of any. A limit that lies between, such as descriptors, ports or one more machine, is not in it."
+		}
+	}
+	if model != "" {
+		out = append(out, model)
+	}
+	return out
+}
+
+// capacityConditions say under what the figures stand.
+func capacityConditions(c *reports.Capacity) []string {
+	window := "—"
+	if len(c.Steps) > 0 {
+		window = c.Steps[0].Window.String()
+	}
+	return []string{
+		fmt.Sprintf("A step holds when 99.9 %% of what was due was written in time, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices.", figure(c.LatencyMost), window),
+		fmt.Sprintf("System, viewers and load share %d cores and the loopback interface: where the bench takes more of them than the system, the system alone carries more than stands here.", c.Cores),
+	}
+}

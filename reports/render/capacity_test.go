@@ -1,0 +1,62 @@
+package render
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/reports"
+)
+
+func sampleCapacity() *reports.Capacity {
+	step := func(value float64, limit string) reports.CapacityStep {
+		return reports.CapacityStep{
+			Value: value, Devices: 20, Rate: 100, Viewers: int(value), Window: 5 * time.Second, Deliveries: int64(500 * value), LatencyP50: 0.5, LatencyP99: 4,
+			CPU: 8, Cores: 0.25, BenchCores: reports.Float(math.NaN()), RSS: 60, Limit: limit,
+		}
+	}
+	return &reports.Capacity{
+		Format: reports.CapacityFormat, Tool: reports.Tool{Version: "1.2"}, Seed: 7, SUT: reports.SUT{Name: "a|b"}, Axis: "viewers", Cores: 2, LatencyMost: 500,
+		Steps:       []reports.CapacityStep{step(10, ""), step(20, ""), step(40, "p99 is 800 ms <b>above</b> 500 ms")},
+		Growth:      []reports.Growth{{Of: "memory of the system", Exponent: 0.9, Least: 0.8, Most: 1.1, Steps: 3}, {Of: "latency p99", Exponent: reports.Float(math.NaN())}},
+		Projections: []reports.Projection{{Of: "memory of the system", Unit: "MiB", At: 1e5, Value: 5000, Least: 4000, Most: 7000, Ratio: 5000}},
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	var b bytes.Buffer
+	if err := Capacity(&b, sampleCapacity()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`**a\|b, along viewers.** 20 viewers were carried, 40 viewers were not: p99 is 800 ms &lt;b&gt;above&lt;/b&gt; 500 ms.`,
+		"| 20 | 100 | 10 | 0 | 1 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 60 | yes |\n", "| 40 | 0 | 4 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 60 | no |\n",
+		"- Growth: memory of the system with viewers to the power 0.9 (0.8 to 1.1, over pairs of 3 steps that held).\n",
+		"- Projection to 100 000 viewers, 5 000 times what was carried: memory of the system 5 000 MiB, between 4 000 and 7 000 MiB.\n- The model of growth",
+	} {
+		if !strings.Contains(strings.ReplaceAll(b.String(), "\u202f", " "), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "latency p99 with") {
+		t.Errorf("a growth that is not known is told:\n%s", b.String())
+	}
+}
+
+func TestKneeText(t *testing.T) {
+	c := sampleCapacity()
+	c.Steps = c.Steps[:2]
+	if got := kneeText(c); got != "All that was asked for was carried, up to 20 viewers; where it ends is not known." {
+		t.Error(got)
+	}
+	c.Steps[0].Limit = "loss"
+	if got := kneeText(c); got != "Not even 10 viewers were carried: loss." {
+		t.Error(got)
+	}
+	c.Steps = nil
+	if got := kneeText(c); got != "Nothing was measured." {
+		t.Error(got)
+	}
+}
