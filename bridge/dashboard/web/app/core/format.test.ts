@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Formats, formatAge } from "./format.ts";
+import { valueLabels } from "./labels.ts";
 
 const f = new Formats("en-GB");
 
@@ -53,5 +54,15 @@ test("format: every finite number has a text that says the number again", () => 
 test("format: ages", () => {
   for (const [us, want] of [[0, "0 µs"], [1500, "1.5 ms"], [42_000, "42 ms"], [200_000, "0.2 s"], [3e6, "3.0 s"], [59.6e6, "60 s"], [119e6, "119 s"], [120e6, "2 min"], [3600e6, "1 h"], [18_600e6, "5 h 10 min"], [259_200e6, "3 d"], [NaN, "an unknown time"], [-5, "0 µs"]] as const) {
     assert.equal(formatAge(us), want, String(us));
+  }
+});
+
+test("labels: an axis has as many digits as its step needs, and one prefix", () => {
+  const rows: [step: number, from: number, unit: string, want: string][] = [
+    [0.25, 1, "bar", "1.00 1.25 1.50 1.75 bar"], [0.1, 0.1, "", "0.1 0.2 0.3 0.4"], [2.5, 0, "°C", "0.0 2.5 5.0 7.5 °C"], [5, 0, "%", "0 5 10 15 %"], [20, 40, "", "40 60 80 100"],
+    [250, 1000, "W", "1.00 1.25 1.50 1.75 kW"], [0.025, 0, "", "0.000 0.025 0.050 0.075"],
+  ];
+  for (const [step, from, unit, want] of rows) {
+    assert.equal(valueLabels([0, 1, 2, 3].map((i) => from + i * step), unit, f).join(" "), want, `a step of ${step}`);
   }
 });

@@ -3,6 +3,7 @@
 import uPlot from "uplot";
 import type { Cell, Columns } from "./columns.ts";
 import type { Formats } from "./format.ts";
+import { timeLabels, valueLabels } from "./labels.ts";
 import { shade, type Theme } from "./theme.ts";
 import type { Limits, Mark } from "./types.ts";
 
@@ -50,7 +51,7 @@ export function makePlot(el: HTMLElement, o: PlotOptions): uPlot {
     width: o.width,
     height: o.height,
     pxAlign: 0,
-    padding: [8, units.length > 1 ? 0 : 8, 0, 0],
+    padding: [8, units.length > 1 ? 0 : 2.2 * emOf(o.theme), 0, 0], // half of a time beyond the last grid line
     legend: { show: false },
     cursor: { bind: { dblclick: () => null }, drag: { x: true, y: false, setScale: false, dist: 6 }, y: false, points: { size: 5 } },
     scales: scales(units, o),
@@ -120,9 +121,13 @@ export function yRange(low: number | null, high: number | null, o: Pick<PlotOpti
   return from < to ? [from, to] : [from, from + 1];
 }
 
+function emOf(theme: Theme): number {
+  return parseFloat(theme.font) || 12;
+}
+
 function axes(units: readonly string[], o: PlotOptions): uPlot.Axis[] {
   const { theme } = o;
-  const em = parseFloat(theme.font) || 12;
+  const em = emOf(theme);
   const common = { stroke: theme.muted, font: theme.font, grid: { stroke: theme.grid, width: 1 }, ticks: { stroke: theme.grid, width: 1, size: 4 } };
   const list: uPlot.Axis[] = [{ ...common, size: 2.3 * em, space: 6 * em, values: (_u, splits) => timeLabels(splits, o.formats) }];
   (units.length === 0 ? [""] : units).slice(0, axesMost).forEach((unit, i) => {
@@ -136,33 +141,6 @@ function axes(units: readonly string[], o: PlotOptions): uPlot.Axis[] {
     });
   });
   return list;
-}
-
-/** timeLabels writes times in the viewer's zone, with the date where the day changes, and fractions where they matter. */
-function timeLabels(splits: readonly number[], f: Formats): string[] {
-  const step = splits.length > 1 ? (splits[1] as number) - (splits[0] as number) : 1;
-  let day = "";
-  return splits.map((s) => {
-    const us = s * 1e6;
-    if (step < 1) return f.time(us) + (s - Math.floor(s)).toFixed(3).slice(1).replace(/\.?0+$/, "");
-    const whole = f.time(us, { date: true, seconds: false });
-    const today = whole.slice(0, whole.lastIndexOf(" "));
-    const shown = step >= 86400 ? today : today !== day && day !== "" ? whole : f.time(us, { seconds: step < 60 });
-    day = today;
-    return shown;
-  });
-}
-
-/** valueLabels writes all labels of an axis with one prefix and as many digits as tell them apart. */
-function valueLabels(splits: readonly number[], unit: string, f: Formats): string[] {
-  const step = splits.length > 1 ? Math.abs((splits[1] as number) - (splits[0] as number)) : 1;
-  const greatest = splits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-  const one = f.number(greatest, unit, { resolution: step });
-  return splits.map((s, i) => {
-    const w = f.number(s, unit, { resolution: step });
-    const text = w.unit === one.unit || s === 0 ? w.text : `${w.text} ${w.unit}`;
-    return i === splits.length - 1 && one.unit !== "" ? `${text} ${w.unit === one.unit || s === 0 ? one.unit : ""}`.trim() : text;
-  });
 }
 
 function selected(u: uPlot, onSelect: PlotOptions["onSelect"]): void {
