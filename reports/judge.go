@@ -16,7 +16,7 @@ type Judgement struct {
 	Superseded  []*Result // attempts voided by a validity gate and repeated
 	Listed      bool      // false when results name a requirement that the run does not list
 	// Decides says that the overall verdict hangs on this one: the requirement is not
-	// Optional, or it was selected and none that is not was. An ERROR decides in any case.
+	// Optional, or all that the run is asked for is (see Run.Informative). An ERROR decides in any case.
 	Decides bool
 }
 
@@ -61,11 +61,18 @@ func (r *Run) Judgements() []Judgement {
 	for _, id := range unlisted {
 		out = append(out, judge(Requirement{ID: id, Title: id, Class: Mandatory}, byID[id]))
 	}
-	only := r.Deselected != nil && !slices.ContainsFunc(out, func(j Judgement) bool { return j.Requirement.Class != Optional })
+	only := r.Informative() && len(unlisted) == 0
 	for i := range out {
 		out[i].Decides = only || out[i].Requirement.Class != Optional
 	}
 	return out
+}
+
+// Informative reports whether all that the run asks for is Optional, by the user's
+// selection or because its profile asks for nothing else: then that decides, for whoever
+// chose it asks for it. A run that may certify is none, and one without requirements.
+func (r *Run) Informative() bool {
+	return !r.Certifying && len(r.Requirements) > 0 && !slices.ContainsFunc(r.Requirements, func(req Requirement) bool { return req.Class != Optional })
 }
 
 // judge weighs all results of one requirement.
@@ -103,9 +110,8 @@ func superseded(res *Result, all []*Result) bool {
 }
 
 // Judge returns the overall verdict: the worst of all requirements that the run
-// lists, apart from the Optional; of a selection of Optional ones alone, theirs, for
-// whoever selects them asks for them. It is a pure function of the run and fails
-// closed:
+// lists, apart from the Optional; where it asks for those alone, theirs (see
+// Informative). It is a pure function of the run and fails closed:
 //   - an ERROR is a fault of the test equipment and voids the run, also where the
 //     requirement is Optional;
 //   - a requirement without a result counts as NOT RUN;

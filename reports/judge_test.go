@@ -2,6 +2,7 @@ package reports
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestJudgeOverall(t *testing.T) {
 	}{
 		{"nothing at all", nil, nil, "", NotRun},
 		{"nothing run", []Requirement{mandatory}, nil, "", NotRun},
-		{"only optional passed", []Requirement{optional}, []Result{result("C-01", "s", Pass)}, "", NotRun},
+		{"only optional, and an unlisted one", []Requirement{optional}, []Result{result("C-01", "s", Fail), result("Z-09", "s", Pass)}, "", Pass},
 		{"only not applicable", []Requirement{conditional}, []Result{result("B-01", "s", NotApplicable)}, "", NotRun},
 		{"mandatory not applicable", []Requirement{mandatory, conditional}, []Result{result("A-01", "s", NotApplicable), result("B-01", "s", Pass)}, "", NotRun},
 		{"all passed", []Requirement{mandatory, conditional}, []Result{result("A-01", "s", Pass), result("B-01", "s", Pass)}, "", Pass},
@@ -74,9 +75,9 @@ func TestSelectionIsJudgedAndCertifiesNothing(t *testing.T) {
 	}
 }
 
-// TestASelectionOfInformativeOnesIsJudgedByThem: whoever selects nothing else asks for
-// those; where anything required was selected they decide nothing.
-func TestASelectionOfInformativeOnesIsJudgedByThem(t *testing.T) {
+// TestInformativeOnesAloneAreJudgedByThemselves: whoever selects nothing else, or takes a profile that asks for
+// nothing else, asks for those; where anything required is asked for they decide nothing, and they never certify.
+func TestInformativeOnesAloneAreJudgedByThemselves(t *testing.T) {
 	first, second, mandatory := requirement("C-01", Optional), requirement("C-02", Optional), requirement("A-01", Mandatory)
 	for name, c := range map[string]struct {
 		reqs    []Requirement
@@ -95,12 +96,15 @@ func TestASelectionOfInformativeOnesIsJudgedByThem(t *testing.T) {
 		"beside one that must":     {[]Requirement{first, mandatory}, []Result{result("C-01", "s", Fail), result("A-01", "s", Pass)}, "", Pass},
 		"beside one that must not": {[]Requirement{first, mandatory}, []Result{result("C-01", "s", Pass), result("A-01", "s", Fail)}, "", Fail},
 	} {
-		run := Run{Requirements: c.reqs, Results: c.results, Partial: c.partial, Deselected: &Deselection{Filter: "C"}}
-		if got := run.Judge(); got != c.want {
-			t.Errorf("%s: Judge() = %v, want %v", name, got, c.want)
-		}
-		if run.Certifying = true; run.Certified() {
-			t.Errorf("%s: it is certified", name)
+		for _, left := range []*Deselection{nil, {Filter: "C"}} {
+			run := Run{Requirements: c.reqs, Results: c.results, Partial: c.partial, Deselected: left}
+			if got := run.Judge(); got != c.want {
+				t.Errorf("%s: Judge() = %v, want %v", name, got, c.want)
+			}
+			run.Certifying = true
+			if alone := !slices.ContainsFunc(c.reqs, func(r Requirement) bool { return r.Class != Optional }); alone && (run.Judge() == Pass || run.Certified()) {
+				t.Errorf("%s: a run that may certify is %v, certified %v", name, run.Judge(), run.Certified())
+			}
 		}
 	}
 }

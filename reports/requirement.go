@@ -7,7 +7,7 @@ type Class string
 const (
 	Mandatory   Class = "mandatory"   // always
 	Conditional Class = "conditional" // when the system declares Requirement.Capability
-	Optional    Class = "optional"    // informative; decides the overall verdict only by an ERROR, or where nothing else was selected
+	Optional    Class = "optional"    // informative; decides the overall verdict only by an ERROR, or where the run asks for nothing else (Run.Informative)
 )
 
 // Requirement is one published guarantee. IDs are stable and never re-used.
@@ -16,7 +16,7 @@ type Requirement struct {
 	Title      string   `json:"title"`                // a few words
 	Text       string   `json:"text"`                 // one sentence with one "shall"
 	Class      Class    `json:"class"`                //
-	Capability string   `json:"capability,omitempty"` // needed when Class is Conditional
+	Capability string   `json:"capability,omitempty"` // without which it is N/A; needed when Class is Conditional
 	Measurand  string   `json:"measurand"`            // what is measured, with its two points
 	Rule       string   `json:"rule"`                 // "DR-2", "zero-event" or "deterministic"
 	Quantile   float64  `json:"quantile,omitempty"`   // for DR-2, for example 0.99

@@ -100,7 +100,7 @@ func Worst(verdicts ...Verdict) Verdict {
 
 // Exit codes of every command; they are a published interface.
 const (
-	ExitPass         = 0   // every required requirement passed
+	ExitPass         = 0   // every requirement that decides passed
 	ExitFail         = 1   // at least one FAIL
 	ExitUsage        = 2   // wrong usage or configuration
 	ExitInconclusive = 3   // inconclusive, conditional or nothing run

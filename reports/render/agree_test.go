@@ -145,6 +145,24 @@ func TestASelectionOfInformativeOnesSaysWhatItIsWorth(t *testing.T) {
 	}
 }
 
+// TestAProfileOfInformativeOnesSaysWhatItIsWorth: a run of it that got everything passes, in every form, and no
+// form takes that for more.
+func TestAProfileOfInformativeOnesSaysWhatItIsWorth(t *testing.T) {
+	run := sampleInformative(reports.Pass)
+	run.Deselected, run.Profile.Name = nil, "compared"
+	if run.Overall = run.Judge(); run.Overall != reports.Pass || run.Certified() {
+		t.Fatalf("the run is %s, certified %v", run.Overall, run.Certified())
+	}
+	for file, want := range map[string]string{
+		BadgeFile: "PASS, not certified", TextFile: "OVERALL: PASS (all of it informative: it shows these results and certifies nothing)",
+		MarkdownFile: "met everything that profile compared asks. It is all informative: nothing of it is required.", HTMLFile: "It is all informative: nothing of it is required.",
+	} {
+		if text := forms(t, run)[file]; !strings.Contains(text, want) || strings.Contains(text, "required of it that") {
+			t.Errorf("%s does not say %q", file, want)
+		}
+	}
+}
+
 // TestRemarksAreInEveryForm: what was found beside a PASS is no secret of the page.
 func TestRemarksAreInEveryForm(t *testing.T) {
 	for file, text := range forms(t, sampleSelected()) {

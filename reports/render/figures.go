@@ -155,6 +155,8 @@ func standing(run *reports.Run) string {
 		return "certifying run that passed, without a certificate: " + run.Uncertified
 	case run.Certifying:
 		return "certifying run, not certified"
+	case run.Informative():
+		return "all of it informative: it shows these results and certifies nothing"
 	default:
 		return "not a certifying run: it shows these results and certifies nothing"
 	}

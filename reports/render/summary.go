@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"plumbline/reports"
@@ -38,14 +37,15 @@ func lead(run *reports.Run) string {
 // praise says what a PASS is about, and what it is not.
 func praise(run *reports.Run, name string) string {
 	text := name + " met everything required of it that was judged in this run."
-	switch {
+	switch unasked := worth(run, " It is all informative: nothing of it is required."); {
 	case run.Certified():
 		text = name + " meets everything required of it, demonstrated at the stated confidence."
+	case unasked != "" && run.Deselected == nil:
+		text = name + " met everything that profile " + run.Profile.Name + " asks." + unasked
+	case unasked != "":
+		text = name + " met everything that was selected. Nothing is said about the rest." + unasked
 	case run.Deselected != nil:
 		text = name + " met everything required of it that was selected. Nothing is said about the rest."
-		if unasked := worth(run, " It is all informative: nothing of it is required."); unasked != "" {
-			text = name + " met everything that was selected. Nothing is said about the rest." + unasked
-		}
 	}
 	if n := informative(run); n > 0 {
 		text += fmt.Sprintf(" Of the informative requirements, which decide nothing, %d did not pass.", n)
@@ -61,9 +61,9 @@ func scope(run *reports.Run) string {
 	return ""
 }
 
-// worth is text where all that was selected, and so decides, is informative, else "".
+// worth is text where all that the run asks for, and so decides, is informative, else "".
 func worth(run *reports.Run, text string) string {
-	if run.Deselected == nil || slices.ContainsFunc(run.Requirements, func(r reports.Requirement) bool { return r.Class != reports.Optional }) {
+	if !run.Informative() {
 		return ""
 	}
 	return text

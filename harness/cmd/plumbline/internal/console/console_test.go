@@ -133,6 +133,20 @@ func TestLastWordsOfAProcessAreKeptApart(t *testing.T) {
 	}
 }
 
+// TestSummaryOfInformativeOnesSaysWhatItIsWorth: a PASS of what nothing asks of a system is not to be taken for more.
+func TestSummaryOfInformativeOnesSaysWhatItIsWorth(t *testing.T) {
+	for class, want := range map[reports.Class]bool{reports.Optional: true, reports.Mandatory: false} {
+		var out bytes.Buffer
+		run := &reports.Run{Requirements: []reports.Requirement{{ID: "A-1", Class: class}}, Results: []reports.Result{{Requirement: "A-1", Verdict: reports.Pass}}}
+		if err := Summary(&out, Style{}, run, Ending{}); err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(out.String(), "all of it is informative"); said != want || !strings.Contains(out.String(), "verdict PASS; exit 0") {
+			t.Errorf("%s: %q", class, out.String())
+		}
+	}
+}
+
 func TestSummaryEndsWithTheReport(t *testing.T) {
 	var out bytes.Buffer
 	run := &reports.Run{

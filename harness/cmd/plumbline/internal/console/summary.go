@@ -32,6 +32,9 @@ func Summary(w io.Writer, style Style, run *reports.Run, end Ending) error {
 		fmt.Fprintf(&b, "\ndeselected by the label filter %q: %s and %s that only they judge; the run certifies nothing\n",
 			Clean(d.Filter), plural(len(d.Scenarios), "scenario"), plural(len(d.Requirements), "requirement"))
 	}
+	if run.Informative() {
+		b.WriteString("\nall of it is informative: nothing of it is required of a system, and the run certifies nothing\n")
+	}
 	b.WriteString("\n" + Totals(run, end.Code) + "\n")
 	if end.Report != "" {
 		fmt.Fprintf(&b, "report: %s\n", end.Report)

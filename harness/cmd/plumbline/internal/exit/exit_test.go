@@ -88,6 +88,11 @@ func TestOfRun(t *testing.T) {
 	}
 	absent := informative(reports.Inconclusive)
 	absent.Results[0].Reason = reports.ReasonSUT
+	profiled := func(v reports.Verdict) reports.Run {
+		r := informative(v)
+		r.Deselected = nil
+		return r
+	}
 
 	cases := []struct {
 		name string
@@ -97,6 +102,9 @@ func TestOfRun(t *testing.T) {
 		{"selected informative ones passed", informative(reports.Pass), 0},
 		{"selected informative ones failed", informative(reports.Fail), 1},
 		{"selected informative ones, and nobody was there", absent, 4},
+		{"a profile of informative ones that passed", profiled(reports.Pass), 0},
+		{"a profile of informative ones that failed", profiled(reports.Fail), 1},
+		{"a profile of informative ones, undecided", profiled(reports.Inconclusive), 3},
 		{"zero value", reports.Run{}, 3},
 		{"all passed", run(result("A-1", reports.Pass)), 0},
 		{"only N/A", notApplicable, 3},
