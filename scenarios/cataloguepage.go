@@ -23,16 +23,16 @@ var page = []profile.Known{
 	}),
 }
 
-// hardships are what a page goes through; figures of a table, which decide nothing.
+// hardshipsAsked are about what a page goes through; figures of a table, which decide nothing.
 var hardshipsAsked = []profile.Known{
 	timed("", reports.Requirement{
-		ID: "REC-08", Title: "the page is there again", Class: reports.Optional, MinSamples: 4, Rule: fixed,
+		ID: "REC-08", Title: "the page is there again", Class: reports.Optional, Capability: sut.CapPage, MinSamples: 4, Rule: fixed,
 		Measurand: "time from the end of a hardship (hidden tab, sleep, no network, reloads) to the first message at the page that was sampled after it",
 		Text:      "After its tab was hidden, asleep, without a network or reloaded the page shall be given fresh data within the limit.",
 		Source:    "metrology 4 (reconnect gap client); Page Lifecycle", Faults: []string{"F83"},
 	}),
 	counted("connections", "", reports.Requirement{
-		ID: "REC-09", Title: "the page makes no storm", Class: reports.Optional, MinSamples: 4, Rule: fixed,
+		ID: "REC-09", Title: "the page makes no storm", Class: reports.Optional, Capability: sut.CapPage, MinSamples: 4, Rule: fixed,
 		Measurand: "most connections and requests that the page asked for within a second, through all hardships",
 		Text:      "Whatever befalls it, the page shall ask for no more connections within a second than the limit.",
 		Source:    "metrology 5 F63; attack list N78, N79", Faults: []string{"F84"},

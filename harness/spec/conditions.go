@@ -163,5 +163,5 @@ func (c *Conditions) reproduce(scenario string) string {
 func (c *Conditions) applies(id string) bool {
 	known, _ := Requirement(id) // Bind has checked it
 	r := known.Requirement
-	return r.Class != reports.Conditional || c.has(r.Capability)
+	return r.Capability == "" || c.has(r.Capability)
 }

@@ -260,7 +260,11 @@ func void(results []reports.Result, gate reports.Reason) {
 
 func notApplicable(id string) reports.Result {
 	known, _ := Requirement(id)
-	why := fmt.Sprintf("the system under test does not claim the capability %q", known.Requirement.Capability)
+	capability := known.Requirement.Capability
+	why := fmt.Sprintf("the system under test does not claim the capability %q", capability)
+	if lacking := sut.Lacking(capability); lacking != "" { // nobody can claim it
+		why = fmt.Sprintf("it cannot be asked of the system under test: %s", lacking)
+	}
 	return reports.Result{Requirement: id, Verdict: reports.NotApplicable, Sentence: statement(id, reports.NotApplicable, "", why), Headline: why}
 }
 

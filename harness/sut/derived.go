@@ -24,6 +24,19 @@ func Derived() []string {
 	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapCookie, CapLogs}
 }
 
+// Lacking says why a system lacks a capability that follows from its descriptor; "" for one that is claimed.
+func Lacking(capability string) string {
+	return map[string]string{
+		CapProcesses: "its processes do not run here (start)",
+		CapRestart:   "nothing says how to restart it (start, hooks.restartBridge)",
+		CapPublish:   "its viewers have no way to publish, or nothing tells who they are (viewer.protocol, capability " + CapAuth + ")",
+		CapClock:     "its clock cannot be stepped and nobody else's (hooks.stepClock; on Linux as root, ops)",
+		CapPage:      "its descriptor names no page of its own (viewer.page)",
+		CapCookie:    "its descriptor names no page that knows people by a cookie, on this machine, with viewers whose protocol a script speaks (viewer.page.signIn)",
+		CapLogs:      "it is shown no tokens, or what it logs is not kept here (auth.jwt, start)",
+	}[capability]
+}
+
 // All returns what the descriptor claims and what follows from it.
 func (d *Descriptor) All() []string {
 	all := slices.Clone(d.Capabilities)

@@ -38,6 +38,14 @@ func TestWhatFollowsFromADescriptor(t *testing.T) {
 		if slices.Contains(Capabilities(), capability) {
 			t.Errorf("%q can be claimed, though it follows from the descriptor", capability)
 		}
+		if Lacking(capability) == "" {
+			t.Errorf("nothing says why a system lacks %q", capability)
+		}
+	}
+	for _, capability := range Capabilities() {
+		if why := Lacking(capability); why != "" {
+			t.Errorf("%q is claimed, and said to follow from the descriptor: %s", capability, why)
+		}
 	}
 	if all := own.All(); len(all) != len(slices.Compact(slices.Sorted(slices.Values(all)))) || !slices.Equal(all[:len(own.Capabilities)], own.Capabilities) {
 		t.Errorf("capabilities of bridged are %v", all)
