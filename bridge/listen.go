@@ -101,10 +101,16 @@ func (b *Bridge) httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// http2Streams is how many requests may be under way over one connection: more than a browser needs, and few enough that the connections
-// which the listener allows bound all of them. Events, polls and history have places and rates beside that; the page, sign-in and
-// layouts have none for a request that is under way.
-const http2Streams = 32
+// Limits of a connection of HTTP/2. http2Streams is how many requests may be under way over it: more than a browser needs, and few enough
+// that the connections which the listener allows bound all of them. Events, polls and history have places and rates beside that; the page,
+// sign-in and layouts have none for a request that is under way. http2Frame and http2Unread are what a connection is kept in memory for
+// before anybody has looked at it, signed in or not: the longest frame, where net/http would take a megabyte, and what comes of bodies
+// that no handler reads, likewise. Neither may be less (RFC 9113 sections 4.2 and 6.9.2).
+const (
+	http2Streams = 32
+	http2Frame   = 16 << 10  // bytes
+	http2Unread  = 1<<16 - 1 // bytes
+)
 
 // speakHTTP2 lets clients that choose it by ALPN (RFC 9113 section 3.2) put many requests, streams of events above all, over one
 // connection: a browser opens no more than six of HTTP/1.1 to one host. The limits of the listener hold for connections, those of
@@ -115,9 +121,9 @@ func (b *Bridge) speakHTTP2(s *http.Server) {
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(true)
 	s.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: http2Streams,
-		WriteByteTimeout:     b.cfg.Viewers.WriteTimeout.D(),                                            // one that reads nothing at all
-		SendPingTimeout:      b.cfg.Viewers.Heartbeat.D(), PingTimeout: b.cfg.Viewers.Heartbeat.D() / 2, // and one that is gone
+		MaxConcurrentStreams: http2Streams, MaxReadFrameSize: http2Frame, MaxReceiveBufferPerConnection: http2Unread, MaxReceiveBufferPerStream: http2Unread,
+		WriteByteTimeout: b.cfg.Viewers.WriteTimeout.D(),                                            // one that reads nothing at all
+		SendPingTimeout:  b.cfg.Viewers.Heartbeat.D(), PingTimeout: b.cfg.Viewers.Heartbeat.D() / 2, // and one that is gone
 	}
 }
 
