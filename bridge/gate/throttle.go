@@ -16,7 +16,8 @@ const (
 	maxAddresses = 1 << 16          // remembered at once
 )
 
-// throttle slows down who tries bad credentials, by address class. Safe for concurrent use.
+// throttle slows down who tries bad credentials, by address class. What is under way when the first of them fails was let in before it:
+// as many at once as the address may have requests, over HTTP/2 several for each connection. Safe for concurrent use.
 type throttle struct {
 	now  func() time.Time
 	free int // failures before the first wait; 0 = never wait
