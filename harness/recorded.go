@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,20 +109,12 @@ func OpenRecorded(runDir, folder string) (*Recorded, error) {
 	}
 	r := &Recorded{dir: filepath.Join(runDir, RecordsFolder, folder), logs: filepath.Join(runDir, LogsFolder, folder), folder: folder}
 	file := filepath.Join(r.dir, evidenceFile)
-	text, err := record.ReadPlain(file, maxEvidence)
+	err := record.ReadEvidence(file, maxEvidence, evidenceFormat, &r.Evidence)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("harness: bench %q left no evidence: %w", folder, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("harness: evidence of bench %q: %w", folder, err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r.Evidence); err != nil {
-		return nil, fmt.Errorf("harness: %q is damaged: %w", file, err)
-	}
-	if r.Format != evidenceFormat {
-		return nil, fmt.Errorf("harness: %q has format %q, this program reads %q", file, r.Format, evidenceFormat)
 	}
 	for _, name := range slices.Concat(r.Agents, r.Pages) {
 		if !folderName.MatchString(name) {

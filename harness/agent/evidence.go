@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,18 +42,8 @@ const maxFile = 256 << 20
 // none yet: the error is fs.ErrNotExist.
 func ReadEvidence(dir string) (Evidence, error) {
 	var e Evidence
-	path := filepath.Join(dir, evidenceFile)
-	text, err := record.ReadPlain(path, maxFile)
-	if err != nil {
+	if err := record.ReadEvidence(filepath.Join(dir, evidenceFile), maxFile, evidenceFormat, &e); err != nil {
 		return e, fmt.Errorf("agent: evidence: %w", err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		return e, fmt.Errorf("agent: %q is damaged: %w", path, err)
-	}
-	if e.Format != evidenceFormat {
-		return e, fmt.Errorf("agent: %q has format %q, this program reads %q", path, e.Format, evidenceFormat)
 	}
 	return e, nil
 }

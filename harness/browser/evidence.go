@@ -2,7 +2,6 @@ package browser
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -88,17 +87,8 @@ const maxFile = 256 << 20
 func ReadEvidence(dir string) (Evidence, error) {
 	var e Evidence
 	path := filepath.Join(dir, evidenceFile)
-	text, err := record.ReadPlain(path, maxFile)
-	if err != nil {
+	if err := record.ReadEvidence(path, maxFile, evidenceFormat, &e); err != nil {
 		return e, fmt.Errorf("browser: evidence: %w", err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		return e, fmt.Errorf("browser: %q is damaged: %w", path, err)
-	}
-	if e.Format != evidenceFormat {
-		return e, fmt.Errorf("browser: %q has format %q, this program reads %q", path, e.Format, evidenceFormat)
 	}
 	if e.Step <= 0 || e.Step > time.Second {
 		return e, fmt.Errorf("browser: %q is damaged: a clock with steps of %v", path, e.Step)

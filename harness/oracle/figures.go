@@ -173,23 +173,31 @@ func (h *History) Hops(scenario string, o Options) []reports.Hop {
 			}
 		}
 	})
-	var hops []reports.Hop
-	add := func(name, from, to, note string, values []float64) {
-		if len(values) == 0 {
-			return
-		}
-		sort.Float64s(values)
-		hops = append(hops, reports.Hop{
-			Name: name, From: from, To: to, Scenario: scenario, N: int64(len(values)), Note: note,
-			P50: reports.Float(stats.Quantile(values, 0.5)), P99: reports.Float(stats.Quantile(values, 0.99)),
-		})
+	legs := legsOf{scenario: scenario}
+	legs.add("schedule → write", "t0i", "t0", "lateness of the generator", slip)
+	legs.add("write → acknowledgement", "t0", "t0", "PUBACK back at the generator", ack)
+	legs.add("write → broker", "t0", "t1", "seen by a witness subscriber: an upper bound", ingress)
+	legs.add("broker → viewer", "t1", "t4", "may be negative: the witness is itself served by the broker", egress)
+	legs.add("whole way", "t0i", "t4", "", whole)
+	return legs.hops
+}
+
+// legsOf are the legs of a way that have samples.
+type legsOf struct {
+	scenario string
+	hops     []reports.Hop
+}
+
+// add takes the times in ms of one leg over, and sorts them.
+func (l *legsOf) add(name, from, to, note string, values []float64) {
+	if len(values) == 0 {
+		return
 	}
-	add("schedule → write", "t0i", "t0", "lateness of the generator", slip)
-	add("write → acknowledgement", "t0", "t0", "PUBACK back at the generator", ack)
-	add("write → broker", "t0", "t1", "seen by a witness subscriber: an upper bound", ingress)
-	add("broker → viewer", "t1", "t4", "may be negative: the witness is itself served by the broker", egress)
-	add("whole way", "t0i", "t4", "", whole)
-	return hops
+	sort.Float64s(values)
+	l.hops = append(l.hops, reports.Hop{
+		Name: name, From: from, To: to, Scenario: l.scenario, N: int64(len(values)), Note: note,
+		P50: reports.Float(stats.Quantile(values, 0.5)), P99: reports.Float(stats.Quantile(values, 0.99)),
+	})
 }
 
 // Integrity is the account of every selected device over all its viewers.

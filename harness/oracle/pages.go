@@ -3,7 +3,6 @@ package oracle
 import (
 	"math"
 	"slices"
-	"sort"
 
 	"plumbline/harness/stats"
 	"plumbline/reports"
@@ -39,22 +38,12 @@ func (h *History) PageHops(scenario, viewer, page, frame string, o Options) []re
 			painted = append(painted, millis(frame-m.due))
 		}
 	})
-	var hops []reports.Hop
-	add := func(name, from, to, note string, values []float64) {
-		if len(values) == 0 {
-			return
-		}
-		sort.Float64s(values)
-		hops = append(hops, reports.Hop{
-			Name: name, From: from, To: to, Scenario: scenario, N: int64(len(values)), Note: note,
-			P50: reports.Float(stats.Quantile(values, 0.5)), P99: reports.Float(stats.Quantile(values, 0.99)),
-		})
-	}
-	add("viewer → page", "t4", "t5", "of the same message; negative where the page had it first", toPage)
-	add("page → frame", "t5", "t6", "the frame after the message, ± 1 frame: the compositor's own time is not seen", toFrame)
-	add("whole way to the page", "t0i", "t5", "", seen)
-	add("whole way to the frame", "t0i", "t6", "", painted)
-	return hops
+	legs := legsOf{scenario: scenario}
+	legs.add("viewer → page", "t4", "t5", "of the same message; negative where the page had it first", toPage)
+	legs.add("page → frame", "t5", "t6", "the frame after the message, ± 1 frame: the compositor's own time is not seen", toFrame)
+	legs.add("whole way to the page", "t0i", "t5", "", seen)
+	legs.add("whole way to the frame", "t0i", "t6", "", painted)
+	return legs.hops
 }
 
 // And returns the latencies of two selections of one recording together.

@@ -94,6 +94,28 @@ func ReadPlain(path string, most int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// ReadEvidence reads a JSON object that somebody left in a run directory beside a recording, as ReadPlain
+// reads files, into v. Its member "format" must be the one that is asked for, and every other one known.
+func ReadEvidence(path string, most int64, format string, v any) error {
+	text, err := ReadPlain(path, most)
+	if err != nil {
+		return err
+	}
+	var head struct {
+		Format string `json:"format"`
+	}
+	// The format first: a newer one may have members that this program does not know.
+	if json.Unmarshal(text, &head) == nil && head.Format != format {
+		return fmt.Errorf("record: %q has format %.100q, this program reads %q", path, head.Format, format)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("record: %q is damaged: %w", path, err)
+	}
+	return nil
+}
+
 // loadRecords reads the records of a file that is said to hold so many. Room is
 // made for as many as both the index and the file say: neither alone is believed.
 func loadRecords(path string, said int64, log *Log) error {

@@ -121,6 +121,10 @@ func (s *cborScanner) skip(depth int) {
 		}
 		s.pos += int(n)
 	case major == cborArray || major == cborMap:
+		if n > uint64(len(s.buf)-s.pos) { // each takes a byte at least: more would overflow when doubled
+			s.bad = true
+			return
+		}
 		if major == cborMap {
 			n *= 2
 		}

@@ -157,6 +157,20 @@ func TestHostileCBOR(t *testing.T) {
 	must(t, v.Close())
 }
 
+// TestCBORMapOfMorePairsThanBytes: twice 2^63 is no empty map.
+func TestCBORMapOfMorePairsThanBytes(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"map": {0xbb, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "array": {0x9b, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "a map of three in two bytes": {0xa3, 0, 0},
+	} {
+		if s := (cborScanner{buf: frame}); func() bool { s.skip(0); return !s.bad }() {
+			t.Errorf("%s was taken for one that is whole", name)
+		}
+	}
+	if s := (cborScanner{buf: []byte{0xa2, 0, 0x80, 1, 0xa0}}); func() bool { s.skip(0); return s.bad || s.pos != len(s.buf) }() {
+		t.Error("a good map was refused")
+	}
+}
+
 func TestSettingsThatFitNoProtocol(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"no WebSocket to compress": func(c *Config) { c.Protocol, c.Compress = Poll, true },

@@ -3,7 +3,9 @@ package viewer
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,24 +74,33 @@ func TestAWatcherOfASilentServerEnds(t *testing.T) {
 func TestAPingIsASignOfLife(t *testing.T) {
 	s, r := newServer(t), newRecording(t)
 	s.silent = true
-	answered := make(chan struct{}, 100)
+	var mu sync.Mutex
+	answered := map[string]bool{}
 	s.script = func(c *websocket.Conn, _ map[string]any) bool {
-		c.SetPongHandler(func(string) error { answered <- struct{}{}; return nil })
+		c.SetPongHandler(func(round string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			answered[round] = true
+			return nil
+		})
 		return false
 	}
-	for { // until a machine that is not too busy had the ping answered before the session was over
+	for n := range 20 { // until a machine that is not too busy had the ping answered before the session was over
 		w, err := Watch(limit(t), s.config(r))
 		must(t, err)
 		<-time.After(w.silence / 2)
 		s.mu.Lock()
 		c := s.conns[len(s.conns)-1]
 		s.mu.Unlock()
-		pinged := time.Now()
-		err = c.WriteControl(websocket.PingMessage, nil, pinged.Add(patience))
+		pinged, round := time.Now(), strconv.Itoa(n)
+		err = c.WriteControl(websocket.PingMessage, []byte(round), pinged.Add(patience))
 		until(t, "the end", func() bool { return w.Err() != nil })
 		lived := time.Since(pinged)
 		_ = w.Close()
-		if err != nil || len(answered) == 0 {
+		mu.Lock()
+		in := answered[round]
+		mu.Unlock()
+		if err != nil || !in {
 			continue
 		}
 		if lived < w.silence {
@@ -97,4 +108,5 @@ func TestAPingIsASignOfLife(t *testing.T) {
 		}
 		return
 	}
+	t.Fatal("no ping was answered before its session was over")
 }
