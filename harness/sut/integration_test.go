@@ -136,6 +136,12 @@ func TestLifeOfBridged(t *testing.T) {
 	if len(figures) < 10 {
 		t.Errorf("metrics are %v", figures)
 	}
+	if mqtt, err := s.Told("mqtt"); err != nil || mqtt != s.Broker().Host {
+		t.Errorf("bridged tells %q (%v) for MQTT, not %q", mqtt, err, s.Broker().Host)
+	}
+	if wss, err := s.Told("mqtt_wss"); err == nil {
+		t.Errorf("bridged tells %q, where it does not listen", wss)
+	}
 	usage, err := s.Usage(limit(t))
 	must(t, err)
 	if usage.RSS < 1<<20 || usage.Files < 5 || len(s.Usages()) == 0 {

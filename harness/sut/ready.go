@@ -87,6 +87,28 @@ func (c *child) wroteAddresses() bool {
 	return json.Unmarshal(data, &file) == nil && file.PID == c.process.Pid
 }
 
+// Told returns where bridged listens beside what its descriptor names: an entry of the file of addresses
+// that it writes when it serves, such as "mqtt_wss". An entry that is not there is an error.
+func (s *SUT) Told(name string) (string, error) {
+	for _, p := range s.descriptor().Start {
+		if p.Ready.Addresses == "" {
+			continue
+		}
+		data, err := os.ReadFile(p.Ready.Addresses)
+		if err != nil {
+			return "", fmt.Errorf("sut: addresses of %q: %w", p.Name, err)
+		}
+		var file map[string]any
+		if err := json.Unmarshal(data, &file); err != nil {
+			return "", fmt.Errorf("sut: addresses of %q: %w", p.Name, err)
+		}
+		if address, ok := file[name].(string); ok && address != "" {
+			return address, nil
+		}
+	}
+	return "", fmt.Errorf("sut: %q tells no address %q", s.source.Name, name)
+}
+
 func answers(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

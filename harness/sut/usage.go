@@ -58,9 +58,13 @@ func (u *Usage) add(ctx context.Context, pid int32) error {
 	if err != nil {
 		return err
 	}
-	times, err := p.TimesWithContext(ctx)
-	if err != nil {
-		return err
+	used, fine := cpuTime(pid)
+	if !fine {
+		times, err := p.TimesWithContext(ctx)
+		if err != nil {
+			return err
+		}
+		used = time.Duration((times.User + times.System) * float64(time.Second))
 	}
 	memory, err := p.MemoryInfoWithContext(ctx)
 	if err != nil {
@@ -70,7 +74,7 @@ func (u *Usage) add(ctx context.Context, pid int32) error {
 	if err != nil {
 		return err
 	}
-	u.CPU += time.Duration((times.User + times.System) * float64(time.Second))
+	u.CPU += used
 	u.RSS += memory.RSS
 	u.Threads += int(threads)
 	if files, err := p.NumFDsWithContext(ctx); err == nil && u.Files >= 0 {
