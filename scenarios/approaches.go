@@ -46,7 +46,7 @@ var _ = spec.Describe("Approaches", func(s *spec.Suite) {
 })
 
 const (
-	// approachesTimeout is more than the eleven approaches take in the longest of loads.
+	// approachesTimeout is more than all approaches take in the longest of loads.
 	approachesTimeout = 40 * time.Minute
 	// approachTail is how long what was published in a window may be on its way, beside what the approach itself lets it wait.
 	approachTail = 700 * time.Millisecond
@@ -101,15 +101,14 @@ func driveApproaches(ctx context.Context, t *spec.Trial) {
 	l := t.Load("approaches")
 	quiet := l
 	quiet.Viewers = 0 // each part opens its own
-	config, mqtt, err := approachesConfig()
-	t.Check(err)
 	t.Step("start the bridge; %d devices publish %.0f messages/s", l.Devices, l.Rate)
-	b := t.Open(ctx, harness.Plan{Load: quiet, Floor: true, Config: config})
-	x := &approaching{Bench: b, t: t, load: l, facts: approachFacts{Cores: runtime.NumCPU(), LeftOut: map[string]string{}, Load: l, Headers: browserHeader()}}
+	b := t.Open(ctx, harness.Plan{Load: quiet, Floor: true, Config: approachesConfig()})
+	list, leftOut, err := approachesOf(t.Rig, b)
+	t.Check(err)
+	x := &approaching{Bench: b, t: t, load: l, facts: approachFacts{Cores: runtime.NumCPU(), LeftOut: leftOut, Load: l, Headers: browserHeader()}}
 	if !t.Rig.Bundled() {
 		x.facts.Headers.Set("Accept-Encoding", "identity") // bridged compresses no answers; another may
 	}
-	list := approachesOf(t.Rig, b, mqtt)
 	for _, a := range list {
 		x.facts.Approaches = append(x.facts.Approaches, approachFact{a.id, a.name, a.conflates})
 	}
@@ -252,19 +251,17 @@ func (x *approaching) leave(all []named) error {
 // countersOf sums what viewers count that figures are made of.
 func countersOf(all []named) (sum viewer.Counters) {
 	for _, v := range all {
-		c := v.Counters()
-		sum.Received += c.Received
-		sum.Messages += c.Messages
-		sum.Bytes += c.Bytes
-		sum.Squeezed += c.Squeezed
-		sum.Saved += c.Saved
-		sum.Conflated += c.Conflated
-		sum.Requests += c.Requests
-		sum.Sent += c.Sent
-		sum.SentBytes += c.SentBytes
-		sum.Connects += c.Connects
+		sum = plus(sum, v.Counters())
 	}
 	return sum
+}
+
+// plus adds two counts of what figures are made of.
+func plus(a, b viewer.Counters) viewer.Counters {
+	return viewer.Counters{
+		Messages: a.Messages + b.Messages, Bytes: a.Bytes + b.Bytes, Saved: a.Saved + b.Saved, Conflated: a.Conflated + b.Conflated,
+		Requests: a.Requests + b.Requests, Sent: a.Sent + b.Sent, SentBytes: a.SentBytes + b.SentBytes,
+	}
 }
 
 // conflatedOf is what each viewer was told so far to be left out.
@@ -279,8 +276,7 @@ func conflatedOf(all []named) map[string]uint64 {
 // less is what countersOf counted since.
 func less(now, before viewer.Counters) viewer.Counters {
 	return viewer.Counters{
-		Received: now.Received - before.Received, Messages: now.Messages - before.Messages, Bytes: now.Bytes - before.Bytes,
-		Squeezed: now.Squeezed - before.Squeezed, Saved: now.Saved - before.Saved, Conflated: now.Conflated - before.Conflated,
-		Requests: now.Requests - before.Requests, Sent: now.Sent - before.Sent, SentBytes: now.SentBytes - before.SentBytes, Connects: now.Connects - before.Connects,
+		Messages: now.Messages - before.Messages, Bytes: now.Bytes - before.Bytes, Saved: now.Saved - before.Saved, Conflated: now.Conflated - before.Conflated,
+		Requests: now.Requests - before.Requests, Sent: now.Sent - before.Sent, SentBytes: now.SentBytes - before.SentBytes,
 	}
 }

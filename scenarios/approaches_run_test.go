@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"testing"
 
 	"plumbline/harness/profile"
@@ -23,7 +24,7 @@ func shortly(t *testing.T) *profile.Profile {
 	}
 	text := string(p.Source)
 	for load, with := range map[string]string{
-		"approaches": "{devices: 10, rate: 100 /s, viewers: 2, warmUp: 200 ms, window: 700 ms, cycles: 1, drain: 10 s}",
+		"approaches": "{devices: 40, rate: 400 /s, viewers: 2, warmUp: 200 ms, window: 1500 ms, cycles: 1, drain: 10 s}",
 		"multitude":  "{devices: 20, rate: 100 /s, viewers: 100, warmUp: 100 ms, window: 500 ms, hold: 2 s, drain: 10 s}",
 	} {
 		text = regexp.MustCompile(`(?m)^(  `+load+`: *)\{.*\}$`).ReplaceAllString(text, "${1}"+with)
@@ -89,21 +90,23 @@ func TestApproachesAreMeasured(t *testing.T) {
 			}
 		}
 	}
-	if len(by) != 12 || len(claims) != 7 {
+	if len(by) != 14 || len(claims) != 7 {
 		t.Fatalf("%d approaches and %d claims: %v", len(by), len(claims), claims)
 	}
 	for _, claim := range claims {
-		if claim.Standing == reports.HoldsOpen {
+		if claim.Standing == reports.HoldsOpen && claim.ID != "cpu" { // which one round cannot tell
 			t.Errorf("%+v", claim)
 		}
 	}
-	for _, id := range []string{"ws", "ws-batched", "ws-cbor", "mqtt-ws"} {
-		if o := by[id].Overhead; o < 2 || o > 14 {
+	for _, id := range []string{"ws", "ws-batched", "ws-cbor", "mqtt-ws"} { // 2 to 14, and what was read and not yet counted when a window of few messages began or ended
+		if o := by[id].Overhead; o < 1 || o > 20 {
 			t.Errorf("%s: %v bytes beside each message", id, o)
 		}
 	}
-	if one, two := by["poll"].Overhead, by["poll-h2"].Overhead; one < 200 || two > one/2 {
-		t.Errorf("heads of HTTP/1.1 have %v bytes, of HTTP/2 %v", one, two)
+	for _, way := range []string{"poll", "poll-often", "long-poll"} {
+		if one, two := by[way].Overhead, by[way+"-h2"].Overhead; one < 200 || two > one/2 {
+			t.Errorf("%s: heads of HTTP/1.1 have %v bytes, of HTTP/2 %v", way, one, two)
+		}
 	}
 	if plain, squeezed := by["ws-batched"].Bytes.Message, by["ws-deflate"].Bytes.Message; squeezed > 0.8*plain {
 		t.Errorf("%v bytes a reading compressed, %v without", squeezed, plain)
@@ -127,8 +130,14 @@ func TestApproachesOfAForeignBridge(t *testing.T) {
 		if res.Requirement == "APP-02" && res.Verdict != reports.NotApplicable {
 			t.Errorf("APP-02: %s", res.Sentence)
 		}
+		if res.Requirement == "APP-01" && (res.Reason == reports.ReasonSamples || res.Verdict != run.Overall) { // a busy machine may leave it undecided
+			t.Errorf("the run is %s, APP-01 %s", run.Overall, res.Sentence)
+		}
 	}
 	if len(run.Comparisons) != 1 || len(run.Comparisons[0].Approaches) != 1 || run.Comparisons[0].Approaches[0].ID != "sse" || run.Comparisons[0].Approaches[0].Readings == 0 {
-		t.Errorf("%+v", run.Comparisons)
+		t.Fatalf("%+v", run.Comparisons)
+	}
+	if text := strings.Join(run.Comparisons[0].Conditions, "\n"); !strings.Contains(text, "Not measured: sse-h2, for its server does not choose HTTP/2.") {
+		t.Errorf("nothing says what was left out:\n%s", text)
 	}
 }

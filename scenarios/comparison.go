@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -160,8 +161,6 @@ func (m *measured) take(p approachPart) {
 	m.Conflated += int64(p.Seen.Conflated)
 }
 
-func plus(a, b viewer.Counters) viewer.Counters { return less(a, less(viewer.Counters{}, b)) }
-
 // brought returns bytes of payload and readings that came within the window of each part.
 func (j *judged) brought(parts []approachPart) (payload, readings []int64) {
 	payload, readings = make([]int64, len(parts)), make([]int64, len(parts))
@@ -289,7 +288,7 @@ func reported(all []measured) []reports.Approach {
 // conditionsOf says under what the figures stand.
 func conditionsOf(f approachFacts) []string {
 	l := f.Load
-	return []string{
+	all := []string{
 		fmt.Sprintf("%d devices publish %.0f messages a second in all over MQTT, evenly; each viewer watches all of them; %d viewers an approach, one approach at a time, %d rounds of %.3g s each, in changing order, within one run of one bridge with one journal.",
 			l.Devices, l.Rate, l.Viewers, l.Cycles, l.Window.Seconds()),
 		fmt.Sprintf("Bridge, viewers and load share %d cores and the loopback interface; TLS 1.3 throughout; segments are cut as on Ethernet (MSS 1460).", f.Cores),
@@ -298,4 +297,15 @@ func conditionsOf(f approachFacts) []string {
 		"Processor time of the bridge, and of the viewers with their recording, is that above a part of the same round without viewers; ratios are to the WebSocket that brings one reading a frame, least and most of any round in brackets.",
 		"Latency runs from the intended instant of a reading; the age is that of the value shown, over all time and topics.",
 	}
+	again := int64(0)
+	for _, p := range f.Parts {
+		again += p.Wire.Connections
+	}
+	if again > 0 {
+		all = append(all, fmt.Sprintf("Within the windows %d connections were made anew, whose handshakes are among the bytes.", again))
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.LeftOut)) {
+		all = append(all, fmt.Sprintf("Not measured: %s, for %s.", id, f.LeftOut[id]))
+	}
+	return all
 }

@@ -180,7 +180,7 @@ func TestFiguresOfApproaches(t *testing.T) {
 		}
 	}
 	for id, want := range map[string]reports.Standing{
-		"framing": reports.Holds, "headers": reports.Holds, "latency": reports.Holds, "cpu": reports.Holds, "bytes": reports.HoldsNot,
+		"framing": reports.Holds, "headers": reports.Holds, "latency": reports.Holds, "cpu": reports.HoldsOpen, "bytes": reports.HoldsNot,
 	} {
 		for _, claim := range claimsOf(all) {
 			if claim.ID == id && (claim.Standing != want || claim.Figure == "") {
@@ -197,9 +197,16 @@ func TestClaimsFollowTheFigures(t *testing.T) {
 		change(&m)
 		return m
 	}
-	cost := func(id string, us float64) measured {
-		return way(id, func(m *measured) { m.Bridge.PerReading = reports.Float(us) })
+	rounds := func(id string, us ...float64) measured {
+		return way(id, func(m *measured) {
+			m.perBridge = map[int]float64{}
+			for i, v := range us {
+				m.perBridge[i] = v
+				m.Bridge.PerReading += reports.Float(v / float64(len(us)))
+			}
+		})
 	}
+	cost := func(id string, us float64) measured { return rounds(id, us, us, us) }
 	heads := func(id string, bytes float64) measured {
 		return way(id, func(m *measured) { m.Overhead = reports.Float(bytes) })
 	}
@@ -221,6 +228,11 @@ func TestClaimsFollowTheFigures(t *testing.T) {
 		{"latency", []measured{late(17, 18)}, reports.HoldsNot}, {"latency", []measured{late(1, math.Inf(1))}, reports.HoldsPartly},
 		{"cpu", nil, reports.HoldsOpen}, {"cpu", []measured{cost(wayWS, 1)}, reports.HoldsOpen}, {"cpu", []measured{cost(wayWS, 1), cost(wayPoll, 2)}, reports.Holds},
 		{"cpu", []measured{cost(wayWS, 2), cost(wayPoll, 1)}, reports.HoldsNot}, {"cpu", []measured{cost(wayWS, 2), cost(wayPoll, 1), cost(wayLong, 3)}, reports.HoldsPartly},
+		{"cpu", []measured{rounds(wayWS, 2, 2), rounds(wayPoll, 3, 4)}, reports.Holds}, {"cpu", []measured{rounds(wayWS, 2, 2), rounds(wayPoll, 1, 1.5)}, reports.HoldsNot},
+		{"cpu", []measured{rounds(wayWS, 2, 2), rounds(wayPoll, 1, 4)}, reports.HoldsOpen}, {"cpu", []measured{rounds(wayWS, 2), rounds(wayPoll, 4)}, reports.HoldsOpen},
+		{"cpu", []measured{rounds(wayWS, -1, 1), rounds(wayPoll, 4, 4)}, reports.HoldsOpen},
+		{"cpu", []measured{rounds(wayWS, 2, 2), rounds(wayPoll, 1, 4), rounds(wayLong, 5, 6)}, reports.HoldsPartly},
+		{"cpu", []measured{rounds(wayWS, 2, 2), rounds(wayPoll, 1, 4), rounds(wayPollOften, 1, 1)}, reports.HoldsPartly},
 	} {
 		for _, claim := range claimsOf(c.all) {
 			if claim.ID == c.claim && claim.Standing != c.want {
@@ -236,7 +248,7 @@ func TestApproachesAreToldApart(t *testing.T) {
 	for _, a := range polled("https://127.0.0.1:1") {
 		ids = append(ids, a.id)
 	}
-	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, wayLong, waySSE} {
+	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, wayOftenH2, wayLong, wayLongH2, waySSE, waySSEH2} {
 		if n := strings.Count(" "+strings.Join(ids, " ")+" ", " "+id+" "); n != 1 {
 			t.Errorf("%s is there %d times: %v", id, n, ids)
 		}

@@ -155,41 +155,71 @@ func (x *multitude) use(ctx context.Context) harness.Usage {
 }
 
 // gather connects viewers until there are as many as were asked for, or three in a row
-// are not let in.
+// are not let in. One that was refused between others that came is tried again.
 func (x *multitude) gather(ctx context.Context) error {
-	devices := x.Devices()
-	var mu sync.Mutex // of crowd and facts.Ended
-	var next, refused atomic.Int64
+	var next atomic.Int64
+	var all gathering
 	var group sync.WaitGroup
 	for range multitudeAtOnce {
 		group.Go(func() {
-			for refused.Load() < 3 && ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= x.load.Viewers {
-					return
+			for i := int(next.Add(1)) - 1; i < x.load.Viewers; i = int(next.Add(1)) - 1 {
+				for {
+					w, err := x.join(ctx, i)
+					if all.take(w, err) || ctx.Err() != nil {
+						return
+					}
+					if err == nil {
+						break
+					}
 				}
-				cfg := harness.ViewerConfig(x.Bench, fmt.Sprintf("crowd-%05d", i+1))
-				cfg.Filters = []string{harness.Topic(devices[i%len(devices)].ID)}
-				cfg.Token = harness.Credential(x.Bench, cfg.Name, cfg.Filters)
-				limited, cancel := context.WithTimeout(ctx, patience)
-				w, err := viewer.Watch(limited, cfg)
-				cancel()
-				mu.Lock()
-				if err == nil {
-					x.crowd = append(x.crowd, w)
-					refused.Store(0)
-				} else if refused.Add(1); x.facts.Ended == "" || refused.Load() == 1 {
-					x.facts.Ended = err.Error()
-				}
-				mu.Unlock()
 			}
 		})
 	}
 	group.Wait()
-	if x.facts.Reached = len(x.crowd); x.facts.Reached == x.load.Viewers {
-		x.facts.Ended = ""
-	}
+	x.crowd, x.facts.Reached, x.facts.Ended = all.crowd, len(all.crowd), all.ended()
 	return ctx.Err()
+}
+
+// join connects one viewer of the crowd.
+func (x *multitude) join(ctx context.Context, i int) (*viewer.Watcher, error) {
+	devices := x.Devices()
+	cfg := harness.ViewerConfig(x.Bench, fmt.Sprintf("crowd-%05d", i+1))
+	cfg.Filters = []string{harness.Topic(devices[i%len(devices)].ID)}
+	cfg.Token = harness.Credential(x.Bench, cfg.Name, cfg.Filters)
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return viewer.Watch(limited, cfg)
+}
+
+// gathering is what becomes of those who try to join a crowd.
+type gathering struct {
+	mu      sync.Mutex
+	crowd   []*viewer.Watcher
+	refused []error // since the last one that was let in
+}
+
+// take counts one that was let in, or why it was not; true when it is time to give up.
+func (g *gathering) take(w *viewer.Watcher, err error) (over bool) {
+	const most = 3 // in a row
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.refused = append(g.refused, err)
+		return len(g.refused) >= most
+	}
+	g.crowd = append(g.crowd, w)
+	if len(g.refused) < most { // else the others are giving up already
+		g.refused = nil
+	}
+	return len(g.refused) >= most
+}
+
+// ended says why it grows no more, "" when all came.
+func (g *gathering) ended() string {
+	if len(g.refused) == 0 {
+		return ""
+	}
+	return g.refused[0].Error()
 }
 
 // shownTo is how many readings each session was shown so far.

@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"cmp"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -71,6 +73,26 @@ func TestASessionIsCountedOnce(t *testing.T) {
 	}
 }
 
+// TestGrowthEndsWithThreeRefusalsInARow: one between others that came is no end, and what ended it is what the first of the three said.
+func TestGrowthEndsWithThreeRefusalsInARow(t *testing.T) {
+	var g gathering
+	busy, full := errors.New("took too long"), errors.New("503")
+	for i, step := range []struct {
+		err  error
+		over bool
+	}{{nil, false}, {busy, false}, {nil, false}, {full, false}, {busy, false}, {busy, true}, {nil, true}} {
+		if over := g.take(nil, step.err); over != step.over {
+			t.Errorf("step %d: over is %v", i+1, over)
+		}
+		if i == 2 && g.ended() != "" {
+			t.Errorf("one that was let in at the second try ended the growth: %s", g.ended())
+		}
+	}
+	if len(g.crowd) != 3 || g.ended() != "503" {
+		t.Errorf("%d came, then %q", len(g.crowd), g.ended())
+	}
+}
+
 // TestACrowdIsHeldUntilAllHaveSpoken: a load that holds it for less holds it longer.
 func TestACrowdIsHeldUntilAllHaveSpoken(t *testing.T) {
 	for hold, want := range map[time.Duration]time.Duration{5 * time.Second: 20 * time.Second, 30 * time.Second: 30 * time.Second} {
@@ -88,16 +110,18 @@ func TestClaimsOfScaleFollowWhatWasReached(t *testing.T) {
 		sent               oracle.Delivery
 		devices, connected reports.Standing
 		words              string
+		beside             reports.Float // p99, in ms; 0 = 3
 	}{
-		"tens of thousands":  {func() multitudeFacts { return crowded(20_000) }, whole, reports.Holds, reports.Holds, "32 KiB"},
-		"what was asked for": {func() multitudeFacts { return crowded(16_800) }, whole, reports.Holds, reports.HoldsPartly, "no more were asked for"},
-		"few":                {func() multitudeFacts { return crowded(900) }, whole, reports.Holds, reports.HoldsNot, "900 sessions"},
-		"many dropped":       {func() multitudeFacts { f := crowded(16_800); f.Dropped = 900; return f }, whole, reports.Holds, reports.HoldsNot, "900 sessions ended"},
-		"refused":            {func() multitudeFacts { f := crowded(16_800); f.Ended = "503"; return f }, whole, reports.Holds, reports.HoldsPartly, "then: 503"},
-		"lossy":              {func() multitudeFacts { return crowded(20_000) }, oracle.Delivery{Owed: 1000, Lost: 1}, reports.HoldsNot, reports.Holds, "10 % of a core"},
-		"few devices":        {func() multitudeFacts { f := crowded(20_000); f.Load.Devices = 100; return f }, whole, reports.HoldsNot, reports.Holds, "p99 latency at others 2 ms before, 3 ms with them"},
+		"tens of thousands":  {func() multitudeFacts { return crowded(20_000) }, whole, reports.Holds, reports.Holds, "32 KiB", 0},
+		"what was asked for": {func() multitudeFacts { return crowded(16_800) }, whole, reports.Holds, reports.HoldsPartly, "no more were asked for", 0},
+		"few":                {func() multitudeFacts { return crowded(900) }, whole, reports.Holds, reports.HoldsNot, "900 sessions", 0},
+		"many dropped":       {func() multitudeFacts { f := crowded(16_800); f.Dropped = 900; return f }, whole, reports.Holds, reports.HoldsNot, "900 sessions ended", 0},
+		"refused":            {func() multitudeFacts { f := crowded(16_800); f.Ended = "503"; return f }, whole, reports.Holds, reports.HoldsPartly, "then: 503", 0},
+		"lossy":              {func() multitudeFacts { return crowded(20_000) }, oracle.Delivery{Owed: 1000, Lost: 1}, reports.HoldsNot, reports.Holds, "10 % of a core", 0},
+		"few devices":        {func() multitudeFacts { f := crowded(20_000); f.Load.Devices = 100; return f }, whole, reports.HoldsNot, reports.Holds, "p99 latency at others 2 ms before, 3 ms with them", 0},
+		"slow":               {func() multitudeFacts { return crowded(20_000) }, whole, reports.HoldsPartly, reports.Holds, "401 ms with them", 401},
 	} {
-		claims := multitudeClaims(c.facts(), c.sent, 2, 3)
+		claims := multitudeClaims(c.facts(), c.sent, 2, cmp.Or(c.beside, 3))
 		if len(claims) != 2 || claims[0].Standing != c.devices || claims[1].Standing != c.connected || !strings.Contains(claims[1].Figure, c.words) {
 			t.Errorf("%s: %+v, want %s, %s and %q", name, claims, c.devices, c.connected, c.words)
 		}

@@ -63,14 +63,19 @@ const (
 	thousands     = 2_000
 	tensThousands = 20_000
 	tenThousand   = 10_000
+	realTime      = 400 // ms within which a person does not wait (Doherty threshold), as LAT-05 has it in ci
 )
 
 // multitudeClaims holds what is said of scale against what was reached.
 func multitudeClaims(f multitudeFacts, sent oracle.Delivery, alone, beside reports.Float) []reports.Claim {
 	devices := reports.Claim{ID: "devices", Text: "thousands of devices are shown in real time", Standing: reports.HoldsNot}
-	devices.Figure = fmt.Sprintf("%d devices connected, %d readings due at recorded viewers beside %d sessions, %d lost, p99 %s ms", f.Load.Devices, sent.Owed, f.Reached, sent.Lost, plainly(float64(beside)))
-	if sent.Owed > 0 && sent.Lost == 0 && f.Load.Devices >= thousands {
+	devices.Figure = fmt.Sprintf("%d devices connected, %d readings due at recorded viewers beside %d sessions, %d lost, p99 %s ms; real time is taken for %d ms", f.Load.Devices, sent.Owed, f.Reached, sent.Lost, plainly(float64(beside)), realTime)
+	switch {
+	case sent.Owed == 0 || sent.Lost > 0 || f.Load.Devices < thousands:
+	case beside <= realTime:
 		devices.Standing = reports.Holds
+	default:
+		devices.Standing = reports.HoldsPartly
 	}
 	return []reports.Claim{devices, connections(f, alone, beside)}
 }
@@ -79,7 +84,7 @@ func multitudeClaims(f multitudeFacts, sent oracle.Delivery, alone, beside repor
 func connections(f multitudeFacts, alone, beside reports.Float) reports.Claim {
 	c := reports.Claim{ID: "connections", Text: "one server holds tens of thousands of connections", Standing: reports.HoldsNot}
 	served := f.Reached - f.Dropped - f.Unshown
-	c.Figure = fmt.Sprintf("%d sessions and %d devices at a time on one process, %d of them shown readings and none lost in %.3g s", f.Reached, f.Load.Devices, served, f.Held.Seconds())
+	c.Figure = fmt.Sprintf("%d sessions and %d devices at a time on one process, %d of the sessions shown readings and none ended in %.3g s", f.Reached, f.Load.Devices, served, f.Held.Seconds())
 	if f.Dropped > 0 {
 		c.Figure = fmt.Sprintf("%d sessions and %d devices at a time on one process, %d sessions ended within %.3g s", f.Reached, f.Load.Devices, f.Dropped, f.Held.Seconds())
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"plumbline/harness/octets"
 	"plumbline/reports"
@@ -48,6 +49,10 @@ func framing(all []measured) reports.Claim {
 			continue
 		}
 		down, up := m.heads()
+		if math.IsNaN(down) && math.IsNaN(up) {
+			continue
+		}
+		c.Figure = listed(c.Figure, m.Name)
 		for _, way := range []struct {
 			name  string
 			bytes float64
@@ -55,7 +60,7 @@ func framing(all []measured) reports.Claim {
 			if math.IsNaN(way.bytes) {
 				continue
 			}
-			c.Figure = listed(c.Figure, fmt.Sprintf("%s %.1f B %s", m.ID, way.bytes, way.name))
+			c.Figure += fmt.Sprintf(" %.1f B %s", way.bytes, way.name)
 			if way.bytes < frameLeast || way.bytes > frameMost {
 				c.Standing = reports.HoldsNot
 			}
@@ -95,49 +100,105 @@ func headers(all []measured) reports.Claim {
 // fewerBytes: a WebSocket needs a fraction of the bytes of polling.
 func fewerBytes(all []measured) reports.Claim {
 	c := reports.Claim{ID: "bytes", Text: "a WebSocket moves a fraction of the bytes that polling moves"}
-	return against(c, all, "B a reading on the wire", func(m measured) float64 { return float64(m.Bytes.Wire) }, fewer)
+	return against(c, all, yardstick{unit: "B a reading on the wire", share: fewer, whole: func(m measured) float64 { return float64(m.Bytes.Wire) }})
 }
 
 // cheapness: a WebSocket costs the server less processor time than polling.
 func cheapness(all []measured) reports.Claim {
 	c := reports.Claim{ID: "cpu", Text: "a WebSocket costs the server less processor time than polling"}
-	return against(c, all, "µs a reading", func(m measured) float64 { return float64(m.Bridge.PerReading) }, 1)
+	return against(c, all, yardstick{
+		unit: "µs a reading", share: 1, whole: func(m measured) float64 { return float64(m.Bridge.PerReading) }, rounds: func(m measured) map[int]float64 { return m.perBridge },
+	})
 }
 
-// against holds a figure of the WebSocket against that of every way of polling: below the share of
-// all it holds, of some it holds under conditions.
-func against(c reports.Claim, all []measured, unit string, figure func(measured) float64, share float64) reports.Claim {
+// yardstick is a figure by which the WebSocket is held against ways of polling.
+type yardstick struct {
+	unit   string
+	share  float64 // of the figure of another below which that of the WebSocket is less
+	whole  func(measured) float64
+	rounds func(measured) map[int]float64 // the same by round, where it differs by chance; nil where it does not
+}
+
+// less tells whether the WebSocket takes less than another way; told is false where one
+// round says so and another does not, where one found no cost at all, and where there is one only.
+func (y yardstick) less(ws, other measured) (less, told bool) {
+	less = y.whole(ws) < y.share*y.whole(other)
+	if y.rounds == nil {
+		return less, true
+	}
+	of, agreed := y.rounds(other), 0
+	for round, v := range y.rounds(ws) {
+		w, there := of[round]
+		switch {
+		case !there:
+		case v <= 0 || w <= 0 || (v < y.share*w) != less:
+			return less, false
+		default:
+			agreed++
+		}
+	}
+	return less, agreed > 1
+}
+
+// against holds a figure of the WebSocket against that of every way of polling: where it is less than all
+// of them the claim holds, where it is less than some under conditions. What rounds do not agree about is said.
+func against(c reports.Claim, all []measured, y yardstick) reports.Claim {
 	ws, there := find(all, wayWS)
-	if !there || math.IsNaN(figure(ws)) {
+	if !there || math.IsNaN(y.whole(ws)) {
 		return open(c)
 	}
-	c.Figure = fmt.Sprintf("%s: WebSocket %s", unit, plainly(figure(ws)))
-	below, above := "", ""
-	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, wayOftenH2, wayLong} {
+	c.Figure = fmt.Sprintf("%s: %s %s", y.unit, ws.Name, plainly(y.whole(ws)))
+	var below, above, unsure []string // names
+	late := true
+	for _, id := range []string{wayPoll, wayPollH2, wayPollOften, wayOftenH2, wayLong, wayLongH2} {
 		m, there := find(all, id)
-		if !there || math.IsNaN(figure(m)) {
+		if !there || math.IsNaN(y.whole(m)) {
 			continue
 		}
-		c.Figure += fmt.Sprintf(", %s %s", m.ID, plainly(figure(m)))
-		if figure(ws) < share*figure(m) {
-			below = listed(below, m.ID)
-		} else {
-			above = listed(above, m.ID)
+		c.Figure += fmt.Sprintf(", %s %s", m.Name, plainly(y.whole(m)))
+		switch less, told := y.less(ws, m); {
+		case !told:
+			unsure = append(unsure, m.Name)
+		case less:
+			below = append(below, m.Name)
+		default:
+			above, late = append(above, m.Name), late && id != wayLong && id != wayLongH2
 		}
 	}
-	switch {
-	case below == "" && above == "":
+	if len(below)+len(above)+len(unsure) == 0 {
 		return open(c)
-	case above == "":
+	}
+	c = weighed(c, below, above, unsure, late)
+	if batched, there := find(all, wayWSBatched); there && !math.IsNaN(y.whole(batched)) {
+		c.Figure += fmt.Sprintf(". %s: %s", batched.Name, plainly(y.whole(batched)))
+	}
+	return c
+}
+
+// weighed says what becomes of a claim that holds beside some ways, not beside others, which are late or
+// not, and about still others nobody knows.
+func weighed(c reports.Claim, below, above, unsure []string, late bool) reports.Claim {
+	switch {
+	case len(below)+len(above) == 0:
+		c.Standing = reports.HoldsOpen
+	case len(above)+len(unsure) == 0:
 		c.Standing = reports.Holds
-	case below == "":
+	case len(below)+len(unsure) == 0:
 		c.Standing = reports.HoldsNot
 	default:
 		c.Standing = reports.HoldsPartly
-		c.Figure += fmt.Sprintf(". It holds beside %s, not beside %s, which brings many readings in one answer, and late", below, above)
+		if len(below) > 0 {
+			c.Figure += ". It holds beside " + strings.Join(below, ", ")
+		}
+		if len(above) > 0 {
+			c.Figure += ". It does not beside " + strings.Join(above, ", ")
+		}
+		if len(above) > 0 && late {
+			c.Figure += ", which brings many readings in one answer, and late"
+		}
 	}
-	if batched, there := find(all, wayWSBatched); there && !math.IsNaN(figure(batched)) {
-		c.Figure += fmt.Sprintf(". Batched as well, the WebSocket takes %s", plainly(figure(batched)))
+	if len(unsure) > 0 {
+		c.Figure += ". Not told apart, for rounds do not agree: " + strings.Join(unsure, ", ")
 	}
 	return c
 }

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,7 +30,9 @@ const (
 	wayPollOften = "poll-often"
 	wayOftenH2   = "poll-often-h2"
 	wayLong      = "long-poll"
+	wayLongH2    = "long-poll-h2"
 	waySSE       = "sse"
+	waySSEH2     = "sse-h2"
 	wayWS        = "ws"
 	wayWSBatched = "ws-batched"
 	wayWSCBOR    = "ws-cbor"
@@ -46,42 +47,47 @@ const (
 	longWait  = 25 * time.Second
 )
 
-// approachesConfig is what bridged is told so that it serves all approaches at once, and
-// where it serves MQTT over WebSocket. Paths are within its own folder.
-func approachesConfig() (config map[string]any, mqtt string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", fmt.Errorf("a port for MQTT over WebSocket: %w", err)
-	}
-	mqtt = l.Addr().String()
+// approachesConfig is what bridged is told so that it serves all approaches at once. Paths are within its own folder.
+func approachesConfig() map[string]any {
 	return map[string]any{
 		"viewers.http2": true, "viewers.compression": "on",
 		"viewers.requestRate": 0,                                                                // long polling asks as often as something is said
 		"mqtt.tls.cert":       "data/tls/server.pem", "mqtt.tls.key": "data/tls/server-key.pem", // that of the viewers' listener
 		"mqtt.tls.listen":          "127.0.0.1:0", // of no use here, but with it devices go on without TLS
-		"mqtt.websocket.tlsListen": mqtt, "mqtt.websocket.origins": []string{sut.Default().Viewer.Origin},
-	}, mqtt, l.Close()
+		"mqtt.websocket.tlsListen": "127.0.0.1:0", "mqtt.websocket.origins": []string{sut.Default().Viewer.Origin},
+	}
 }
 
-// approachesOf lists what the system is asked for.
-func approachesOf(rig *harness.Rig, b *harness.Bench, mqtt string) []approach {
+// approachesOf lists what the system is asked for, and why what else might be asked of its like is left out, by
+// the id of the approach.
+func approachesOf(rig *harness.Rig, b *harness.Bench) (list []approach, leftOut map[string]string, err error) {
 	of := b.SUT.Viewer()
 	if !rig.Bundled() {
-		return foreignApproaches(rig, of)
+		list, leftOut = foreignApproaches(rig, of)
+		return list, leftOut, nil
+	}
+	mqtt, err := b.SUT.Told("mqtt_wss")
+	if err != nil {
+		return nil, nil, err
 	}
 	base := &url.URL{Scheme: "https"}
 	if u, err := url.Parse(of.URL); err == nil {
 		base.Host = u.Host
 	}
-	list := append(polled(base.String()),
-		approach{id: wayWS, name: "WebSocket, one reading a frame", set: func(*viewer.Config) {}},
-		approach{id: wayWSBatched, name: "WebSocket, batched every 50 ms", every: tickEvery, conflates: true, set: func(c *viewer.Config) { c.Tick = tickEvery }},
-		approach{id: "ws-deflate", name: "WebSocket, batched, permessage-deflate", every: tickEvery, conflates: true,
+	return ownApproaches(base.String(), mqtt), nil, nil
+}
+
+// ownApproaches are those of bridged, at base and, for MQTT over WebSocket, at mqtt.
+func ownApproaches(base, mqtt string) []approach {
+	list := append(polled(base),
+		approach{id: wayWS, name: "WebSocket with one reading a frame", set: func(*viewer.Config) {}},
+		approach{id: wayWSBatched, name: "WebSocket batched every 50 ms", every: tickEvery, conflates: true, set: func(c *viewer.Config) { c.Tick = tickEvery }},
+		approach{id: "ws-deflate", name: "WebSocket batched with permessage-deflate", every: tickEvery, conflates: true,
 			set: func(c *viewer.Config) { c.Tick, c.Compress = tickEvery, true }},
-		approach{id: wayWSCBOR, name: "WebSocket, CBOR, one reading a frame", set: func(c *viewer.Config) { c.Encoding = viewer.EncodingCBOR }},
-		approach{id: "ws-cbor-batched", name: "WebSocket, CBOR, batched every 50 ms", every: tickEvery, conflates: true,
+		approach{id: wayWSCBOR, name: "WebSocket in CBOR with one reading a frame", set: func(c *viewer.Config) { c.Encoding = viewer.EncodingCBOR }},
+		approach{id: "ws-cbor-batched", name: "WebSocket in CBOR batched every 50 ms", every: tickEvery, conflates: true,
 			set: func(c *viewer.Config) { c.Encoding, c.Tick = viewer.EncodingCBOR, tickEvery }},
-		approach{id: wayMQTT, name: "MQTT 5 over WebSocket, QoS 1", set: func(c *viewer.Config) {
+		approach{id: wayMQTT, name: "MQTT 5 over WebSocket with QoS 1", set: func(c *viewer.Config) {
 			c.Protocol, c.URL, c.Subprotocol, c.Token, c.Place = viewer.MQTT, "wss://"+mqtt+"/mqtt", "mqtt", nil, viewer.TokenPlace{In: viewer.InNone}
 		}})
 	for i := range list {
@@ -102,49 +108,54 @@ func polled(base string) []approach {
 			}
 		}
 	}
-	const poll = "/poll?filter={{filter}}&limit=10000&since={{/epoch}}:{{/to}}"
+	const poll, events = "/poll?filter={{filter}}&limit=10000&since={{/epoch}}:{{/to}}", "/sse?filter={{filter}}"
+	long := poll + "&wait=" + longWait.String()
 	over2 := func(c *viewer.Config) { c.HTTP2 = true }
 	return []approach{
-		{id: wayPoll, name: "polling every second, HTTP/1.1", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, nil)},
-		{id: wayPollH2, name: "polling every second, HTTP/2", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, over2)},
-		{id: wayPollOften, name: "polling every 100 ms, HTTP/1.1", every: pollOften, set: web(viewer.Poll, poll, pollOften, nil)},
-		{id: wayOftenH2, name: "polling every 100 ms, HTTP/2", every: pollOften, set: web(viewer.Poll, poll, pollOften, over2)},
-		{id: wayLong, name: "long polling, HTTP/1.1", set: web(viewer.Poll, poll+"&wait="+longWait.String(), time.Microsecond, nil)},
-		{id: waySSE, name: "server-sent events, HTTP/1.1", set: web(viewer.SSE, "/sse?filter={{filter}}", 0, nil)},
+		{id: wayPoll, name: "polling every second over HTTP/1.1", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, nil)},
+		{id: wayPollH2, name: "polling every second over HTTP/2", every: pollEvery, set: web(viewer.Poll, poll, pollEvery, over2)},
+		{id: wayPollOften, name: "polling every 100 ms over HTTP/1.1", every: pollOften, set: web(viewer.Poll, poll, pollOften, nil)},
+		{id: wayOftenH2, name: "polling every 100 ms over HTTP/2", every: pollOften, set: web(viewer.Poll, poll, pollOften, over2)},
+		{id: wayLong, name: "long polling over HTTP/1.1", set: web(viewer.Poll, long, time.Microsecond, nil)},
+		{id: wayLongH2, name: "long polling over HTTP/2", set: web(viewer.Poll, long, time.Microsecond, over2)},
+		{id: waySSE, name: "server-sent events over HTTP/1.1", set: web(viewer.SSE, events, 0, nil)},
+		{id: waySSEH2, name: "server-sent events over HTTP/2", set: web(viewer.SSE, events, 0, over2)},
 	}
 }
 
 // foreignApproaches are those of a system whose descriptor names one: that one, compressed
-// where it claims to compress, and over HTTP/2 where it chooses that.
-func foreignApproaches(rig *harness.Rig, of sut.Viewer) []approach {
+// where it claims to compress, and over HTTP/2 where it chooses that; else it says why not.
+func foreignApproaches(rig *harness.Rig, of sut.Viewer) (list []approach, leftOut map[string]string) {
 	secure := strings.HasPrefix(of.URL, "wss:") || strings.HasPrefix(of.URL, "https:")
 	web := of.Protocol == viewer.SSE || of.Protocol == viewer.Poll
 	own := approach{id: of.Protocol, name: "as its descriptor says: " + of.Protocol, secure: secure, set: func(*viewer.Config) {}}
 	if of.Protocol == viewer.Poll {
 		own.every = max(of.Interval, time.Millisecond)
 	}
-	list := []approach{own}
-	if !web && rig.Has(sut.CapCompression) {
-		squeezed := own
-		squeezed.id, squeezed.name = own.id+"-deflate", own.name+", permessage-deflate"
-		squeezed.set = func(c *viewer.Config) { c.Compress = true }
-		list = append(list, squeezed)
+	more, why := own, ""
+	if web {
+		more.id, more.name = own.id+"-h2", own.name+" over HTTP/2"
+		more.set = func(c *viewer.Config) { c.HTTP2 = true }
+		why = noHTTP2(of.URL)
+	} else {
+		more.id, more.name = own.id+"-deflate", own.name+" with permessage-deflate"
+		more.set = func(c *viewer.Config) { c.Compress = true }
+		if !rig.Has(sut.CapCompression) {
+			why = "its descriptor does not claim " + sut.CapCompression
+		}
 	}
-	if web && secure && choosesHTTP2(of.URL) {
-		over2 := own
-		over2.id, over2.name = own.id+"-h2", own.name+", HTTP/2"
-		over2.set = func(c *viewer.Config) { c.HTTP2 = true }
-		list = append(list, over2)
+	if why != "" {
+		return []approach{own}, map[string]string{more.id: why}
 	}
-	return list
+	return []approach{own, more}, nil
 }
 
-// choosesHTTP2 reports whether the server at an address chooses HTTP/2 when it is offered.
+// noHTTP2 says why HTTP/2 cannot be spoken to the server at an address, "" when it chooses that.
 // Who it is does not matter here: nothing is sent to it.
-func choosesHTTP2(address string) bool {
+func noHTTP2(address string) string {
 	u, err := url.Parse(address)
-	if err != nil {
-		return false
+	if err != nil || u.Scheme != "https" {
+		return "its viewers come without TLS, by which HTTP/2 is chosen"
 	}
 	host := u.Host
 	if u.Port() == "" {
@@ -154,11 +165,13 @@ func choosesHTTP2(address string) bool {
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: &tls.Config{NextProtos: []string{"h2", "http/1.1"}, InsecureSkipVerify: true, ServerName: u.Hostname()}}).DialContext(ctx, "tcp", host) //nolint:gosec // G402: it only asks which protocol would be spoken
 	if err != nil {
-		return false
+		return "its server could not be asked: " + err.Error()
 	}
 	defer func() { _ = conn.Close() }()
-	secure, ok := conn.(*tls.Conn)
-	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+	if secure, ok := conn.(*tls.Conn); !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
+		return "its server does not choose HTTP/2"
+	}
+	return ""
 }
 
 // browserHeader is what Chromium sends with a fetch of a page of its own origin, beside what the

@@ -2,7 +2,9 @@
 // directions and at each layer where it passes: what TLS protects, what TLS makes
 // of it, what goes over TCP, and how many segments of TCP that took. Nothing is
 // estimated: bytes are counted at the socket, records by the headers that they
-// have on the wire, segments by the kernel.
+// have on the wire, segments by the kernel. What TLS 1.3 says to itself once it
+// encrypts (the end of a handshake, tickets, new keys) looks like data from outside
+// and counts as that: a window that is to tell of data holds no handshake.
 package octets
 
 import (
@@ -22,7 +24,7 @@ const SegmentHeader = 52
 type Way struct {
 	TCP      int64 `json:"tcp_bytes"`       // handed to or taken from TCP
 	Records  int64 `json:"tls_records"`     // 0 without TLS
-	Plain    int64 `json:"plain_bytes"`     // what the records hold; TCP without TLS
+	Plain    int64 `json:"plain_bytes"`     // what records of application data hold; TCP without TLS
 	Segments int64 `json:"tcp_segments"`    // acknowledgements among them; 0 where the system does not tell
 	Other    int64 `json:"tls_other_bytes"` // of records that are no application data, such as the first of a handshake; 0 without TLS
 }

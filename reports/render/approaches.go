@@ -95,7 +95,7 @@ func claimTable(c reports.Comparison) table {
 // approachTable has a row for every approach.
 func approachTable(c reports.Comparison) table {
 	t := table{Head: []string{
-		"approach", "latency p50 / p99, ms", "age shown p50 / p99, ms", "wire, B a reading", "of it message", "framing", "TLS", "TCP/IP", "framing a message, B",
+		"approach", "latency p50 / p99, ms", "age shown p50 / p99, ms", "wire, B a reading", "of it message", "headers, frames", "TLS", "TCP/IP", "headers, frames a message, B",
 		"requests a second", "connections", "left out for newer, %", "bridge CPU, µs a reading", "× WebSocket", "viewer CPU, µs a reading", "× WebSocket",
 	}}
 	for _, a := range c.Approaches {
@@ -153,7 +153,7 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"l-message", "messages", func(l reports.Layers) reports.Float { return l.Message }},
-		{"l-framing", "framing", func(l reports.Layers) reports.Float { return l.Framing }},
+		{"l-framing", "headers and frames", func(l reports.Layers) reports.Float { return l.Framing }},
 		{"l-tls", "TLS", func(l reports.Layers) reports.Float { return l.TLS }},
 		{"l-tcp", "TCP/IP", func(l reports.Layers) reports.Float { return l.TCPIP }},
 	}
@@ -163,7 +163,7 @@ func layers() []layer {
 // the values are that it shows.
 func plotApproaches(id string, c reports.Comparison) chart {
 	const width, row = 1040.0, 30.0
-	f := frame{left: 284, right: width - 210, top: 8, bottom: 8 + row*float64(len(c.Approaches))}
+	f := frame{left: 320, right: width - 210, top: 8, bottom: 8 + row*float64(len(c.Approaches))}
 	plot := newCanvas(width, f.bottom+44)
 	most := 1.0
 	for _, a := range c.Approaches {
