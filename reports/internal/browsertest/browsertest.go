@@ -43,7 +43,8 @@ func Start(t *testing.T) *Browser {
 		t.Fatalf("%v: make deps-test installs it", err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU,
-		chromedp.Flag("proxy-server", "http://127.0.0.1:9"), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
+		chromedp.Flag("proxy-server", "http://127.0.0.1:9"), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("force-prefers-reduced-motion", true)) // a click finds what it is aimed at where it was a moment ago: nothing scrolls smoothly
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(allocator)
