@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"plumbline/bridge/internal/eventually"
 )
 
 // TestWeb runs the unit tests of client and page in Node.js; those that need a bridge get a real one.
@@ -25,10 +27,11 @@ func TestWeb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // 40 s on a machine of its own; each wait that fails costs a minute
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "test.mjs")
 	cmd.Dir = "web"
+	cmd.WaitDelay = eventually.Patience // a bridge that it left may hold the output
 	cmd.Env = append(os.Environ(), "PLUMBLINE_TEST_BRIDGE="+string(at), "PLUMBLINE_BRIDGED="+binary(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("node test.mjs: %v\n%s", err, out)
