@@ -334,7 +334,7 @@ func TestCommandButton(t *testing.T) {
 	}
 	all := []string{"#"}
 	q := s.dashboardAt(t, packed(t, button), map[string]any{"sub": "guest", "grants": map[string][]string{"live": all, "snapshot": all}})
-	q.says(".tile-command", "your token does not grant")
+	q.says(".tile-command", "your token does not grant it")
 	if ask[int](q, `document.querySelectorAll(".tile-command button").length`) != 0 {
 		t.Error("there is a button for what may not be sent")
 	}

@@ -84,20 +84,24 @@ function overview(topics: readonly Seen[]): Group[] {
 function areaTiles(area: string, list: readonly Seen[], most: number): Tile[] {
   const tiles: Tile[] = [];
   const add = (tile: Sized): void => { tiles.push({ ...tile, ...firstFree(tiles, tile.w, tile.h) } as Tile); };
+  const w = widthOf(Math.min(list.slice(0, most).reduce((n, t) => n + partsOf(t).length, 0), most));
   for (const t of list) {
     for (const part of partsOf(t)) {
       if (tiles.length >= most) return tiles;
       const pointer = part.pointer === "" ? {} : { pointer: part.pointer }, unit = part.unit === undefined ? {} : { unit: part.unit };
       const short = (t.topic.slice(area.length + 1) || t.topic).replace(/\/(state|data|value)$/, "");
       const title = `${short}${part.pointer.replaceAll("/", " ")}`.slice(0, 120);
-      if (part.what === "number") add({ kind: "value", w: 3, h: 3, title, filter: t.topic, ...pointer, ...unit });
-      else add({ kind: t.text.length > 60 ? "text" : "state", w: 3, h: 2, title, filter: t.topic, ...pointer });
+      if (part.what === "number") add({ kind: "value", w, h: 3, title, filter: t.topic, ...pointer, ...unit });
+      else add({ kind: t.text.length > 60 ? "text" : "state", w, h: 3, title, filter: t.topic, ...pointer });
     }
   }
   const lines = tiles.length < most && tiles.length >= 4 ? likeLines(list) : [];
   if (lines.length > 0) add({ kind: "chart", w: 12, h: 4, title: area, series: lines.slice(0, 6), windowS: 300 });
   return tiles;
 }
+
+// widthOf fills rows: so many columns for each of n tiles.
+function widthOf(n: number): number { return n === 5 || n === 6 ? 2 : n % 4 !== 0 && n % 3 === 0 ? 4 : 3; }
 
 // likeLines are the numbers of which there are most of one name: what has nothing in common is not drawn over one another.
 function likeLines(list: readonly Seen[]): Series[] {

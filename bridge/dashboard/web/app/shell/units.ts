@@ -4,7 +4,7 @@
 // By the end of a name, whatever stands before it: power_kw, load-pct.
 const ends: Readonly<Record<string, string>> = {
   celsius: "°C", degc: "°C", fahrenheit: "°F", degf: "°F", pct: "%", percent: "%", kw: "kW", mw: "MW", wh: "Wh", kwh: "kWh", mwh: "MWh", mv: "mV", kv: "kV", ma: "mA", hz: "Hz", khz: "kHz", rpm: "1/min",
-  pa: "Pa", hpa: "hPa", kpa: "kPa", mbar: "mbar", bar: "bar", lx: "lx", lux: "lx", ppm: "ppm", ppb: "ppb", db: "dB", dbm: "dBm", mm: "mm", cm: "cm", km: "km", kg: "kg", kmh: "km/h", ms: "ms", us: "µs", min: "min",
+  pa: "Pa", hpa: "hPa", kpa: "kPa", mbar: "mbar", bar: "bar", lx: "lx", lux: "lx", ppm: "ppm", ppb: "ppb", db: "dB", dbm: "dBm", mm: "mm", cm: "cm", km: "km", kg: "kg", kmh: "km/h", ms: "ms", us: "µs", min: "min", seconds: "s", sec: "s", minutes: "min", hours: "h", watts: "W", volts: "V", amps: "A", metres: "m", meters: "m",
 };
 
 // A single letter says something behind a quantity only: channel_a is no current.

@@ -42,7 +42,7 @@ export function alarmsTile(tile: AlarmsTile, ctx: Context): Live {
     const now = JSON.stringify([none, active.slice(0, mostShown), active.length, left, history.length, history[0]?.id]);
     if (now === was) return;
     was = now;
-    all.hidden = !active.some((a) => !a.acknowledged);
+    all.hidden = active.filter((a) => !a.acknowledged).length < 2;
     f.sign(active.some((a) => a.level === "alarm" && !a.acknowledged) ? "alarm" : active.some((a) => !a.acknowledged) ? "warning" : "off", "live", "");
     const at = document.activeElement, focused = at === all || list.contains(at) ? at?.closest("[data-alarm]")?.getAttribute("data-alarm") ?? "" : null;
     replace(f.body, none === null ? list : h("p", { class: "calm", "data-ok": String(none.ok) }, icon(none.ok ? "ok" : "stale"), none.text), history.length > 0 && past);

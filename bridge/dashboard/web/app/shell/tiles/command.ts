@@ -3,7 +3,7 @@
 
 import type { PublishError } from "plumbline-client";
 import { ask } from "../dialog.ts";
-import { button, h, name, replace, setAttr, visible } from "../dom.ts";
+import { button, h, icon, name, replace, setAttr, visible } from "../dom.ts";
 import type { CommandTile } from "../layout.ts";
 import { allowed } from "../topic.ts";
 import { type Context, frame, type Live } from "./common.ts";
@@ -12,7 +12,7 @@ export function commandTile(tile: CommandTile, ctx: Context): Live {
   const f = frame(tile);
   const said = h("p", { class: "said", role: "status" });
   if (!ctx.me.commands || !allowed(ctx.me.grants.publish, tile.topic)) {
-    f.body.append(h("p", { class: "empty" }, ctx.me.commands ? "You may not send this command: your token does not grant " : "This bridge takes no commands to ", ctx.me.commands ? name(tile.topic) : name(tile.topic), "."));
+    f.body.append(h("p", { class: "sign", "data-level": "off" }, icon("lock"), ctx.me.commands ? "your token does not grant it" : "this bridge takes no commands"), h("p", { class: "to" }, "to ", name(tile.topic)));
     return { el: f.el, show: () => undefined, close: () => undefined };
   }
   let busy = false;

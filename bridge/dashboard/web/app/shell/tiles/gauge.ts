@@ -61,7 +61,7 @@ function makeDial(tile: GaugeTile, ctx: Context): { el: HTMLElement; draw(item: 
   const number = h("p", { class: "figure" });
   const end = (v: number): string => ctx.format.number(v, Number.isInteger(v) ? 0 : undefined);
   const el = h("div", { class: "dial" },
-    svg("svg", { viewBox: "0 0 200 160", "aria-hidden": "true" },
+    svg("svg", { viewBox: "0 0 200 166", "aria-hidden": "true" },
       svg("path", { class: "dial-track", d: arc(0, 1, radius) }),
       zones(tile.limits, tile.min, tile.max).map((z) => svg("path", { class: "dial-zone", "data-level": z.level, d: arc(z.from, z.to, radius + 12) })),
       hand,

@@ -36,6 +36,7 @@ function chips(list: HTMLElement, items: readonly Item[]): void {
       items.length > 1 && name(names.get(i.topic) ?? i.topic, { class: "of" }))), items.length > most && h("li", { class: "more" }, `and ${items.length - most} more`));
   }
   setAttr(list, "data-one", items.length === 1 ? "" : null);
+  setAttr(list, "data-few", items.length > 1 && items.length <= 4 ? "" : null);
   for (const [i, item] of shown.entries()) {
     const row = list.children[i] as HTMLElement, word = row.children[0] as HTMLElement;
     const q = item.quality().quality, text = visible(item.text === "" ? "(empty)" : item.text, 60), now = `${item.level} ${q} ${text}`;
