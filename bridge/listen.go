@@ -15,6 +15,7 @@ import (
 
 	"plumbline/bridge/audit"
 	"plumbline/bridge/internal/peer"
+	"plumbline/bridge/internal/rates"
 	"plumbline/bridge/wire/httpwire"
 )
 
@@ -81,11 +82,14 @@ func (b *Bridge) introduced(l net.Listener) net.Listener {
 	if b.proxyHeader() != peer.ProxyProtocol {
 		return l
 	}
+	said := rates.New(1, 20) // lines of one proxy: its crowd must not become one of lines
 	return b.proxies.Listen(l, peer.ListenOptions{
 		Timeout: headerTimeout, Most: b.ration.headers,
 		Refused: func(proxy string, err error) {
 			b.m.Handshakes.WithLabelValues("proxy-header").Inc()
-			audit.Refused(b.log, audit.Event{Action: "connection", Reason: "proxy-header", Remote: proxy, Detail: err.Error()})
+			if said.Take(peer.Key(proxy), time.Now()) {
+				audit.Refused(b.log, audit.Event{Action: "connection", Reason: "proxy-header", Remote: proxy, Detail: err.Error()})
+			}
 		},
 	})
 }

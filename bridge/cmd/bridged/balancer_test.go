@@ -33,7 +33,8 @@ func (f *fleet) nginx(upstream string) *program {
 	site := f.conf("nginx/plumbline.conf", "/etc/nginx/plumbline/upstream-consistent-hash.conf", filepath.Join(dir, "upstream.conf"),
 		"listen 443 ssl", "listen "+f.front+" ssl", "listen 80", "listen "+f.plain, "/etc/nginx/plumbline/bridge.example.pem", f.file(devca.ServerFile),
 		"/etc/nginx/plumbline/bridge.example.key", f.file(devca.ServerKeyFile), "/etc/nginx/plumbline/bridge-ca.pem", f.file(devca.CAFile),
-		"bridge.internal", "localhost", "https://bridge.example", "https://"+f.front, "bridge.example", "localhost")
+		"bridge.internal", "localhost", "https://bridge.example", "https://"+f.front, "bridge.example", "localhost",
+		"proxy_connect_timeout 2s", "proxy_connect_timeout 60s") // a busy machine is no bridge that has gone
 	main := fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/pid;\nerror_log stderr warn;\nevents { worker_connections 1024; }\nhttp {\naccess_log off;\n", dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		main += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
@@ -51,9 +52,10 @@ func (f *fleet) nginx(upstream string) *program {
 // haproxy returns HAProxy with a shipped configuration, changed further by pairs of old and new text.
 func (f *fleet) haproxy(file string, pairs ...string) *program {
 	f.t.Helper()
-	pairs = append(pairs, "maxconn 100000", "maxconn 1000", "bind :443", "bind "+f.front, "check port 9464 inter 1s", "check inter 100ms")
+	pairs = append(pairs, "maxconn 100000", "maxconn 1000", "bind :443", "bind "+f.front, "check port 9464 inter 1s", "check inter 100ms",
+		"timeout connect 2s", "timeout connect 60s", "timeout check 2s", "timeout check 60s") // a busy machine is no bridge that has gone
 	if file == "http.cfg" {
-		pairs = append(pairs, "bind :80", "bind "+f.plain, "/etc/haproxy/plumbline/bridge.example.pem", f.file("both.pem"),
+		pairs = append(pairs, "timeout http-request 5s", "timeout http-request 60s", "bind :80", "bind "+f.plain, "/etc/haproxy/plumbline/bridge.example.pem", f.file("both.pem"),
 			"/etc/haproxy/plumbline/bridge-ca.pem", f.file(devca.CAFile), "bridge.internal", "localhost")
 	}
 	conf := write(f.t, "haproxy.cfg", f.conf("haproxy/"+file, pairs...))
@@ -81,7 +83,8 @@ func TestHAProxy(t *testing.T) {
 	f.use(f.haproxy("http.cfg"))
 	f.passes(2)
 	f.redirects()
-	f.drains()
+	f.sets = append(f.sets, "drain.delay=10m") // of the one that comes back
+	f.lingers(f.drains())
 }
 
 // TestHAProxyPassesTLS: behind HAProxy that passes TLS through and names the viewer by the PROXY protocol, either version.
@@ -126,8 +129,8 @@ func (f *fleet) restart() {
 	nodes := map[string]bool{}
 	for i := range 12 {
 		from := fmt.Sprintf("127.0.%d.1", 30+i)
-		first := f.node(from)
-		if second := f.node(from); first == "" || second != first {
+		first, second := f.reaches(from), f.reaches(from)
+		if second != first {
 			f.t.Errorf("%s came to %q and then to %q", from, first, second)
 		}
 		nodes[first] = true
@@ -287,18 +290,20 @@ func (f *fleet) redirects() {
 
 // drains: a bridge that ends tells each of its viewers when to come back, no two the same; they come to others, which notice nothing
 // else; and when it is there again it gets viewers again. Its journal is its own, so those who moved are told that they begin anew.
-func (f *fleet) drains() {
+func (f *fleet) drains() (gone int) {
 	f.t.Helper()
 	at := map[int][]*caller{}
 	for i := range 9 {
 		v := f.call(fmt.Sprintf("127.0.%d.1", 50+i))
 		at[v.node()] = append(at[v.node()], v)
 	}
-	const gone = 1
 	for n := range f.nodes {
-		if len(at[n]) < 2 {
-			f.t.Fatalf("of nine viewers %d are at %s, want some at each bridge", len(at[n]), name(n))
+		if len(at[n]) > len(at[gone]) {
+			gone = n
 		}
+	}
+	if len(at) < 2 {
+		f.t.Fatalf("nine viewers are all at %s", name(gone))
 	}
 	f.nodes[gone].signal(syscall.SIGTERM)
 	if err := f.nodes[gone].awaitEnd(); err != nil {
@@ -334,4 +339,26 @@ func (f *fleet) drains() {
 	}
 	f.again(gone)
 	eventually.Must(f.t, name(gone)+" to get viewers again", func() bool { return f.node("127.0.70.1") == name(gone) })
+	return gone
+}
+
+// lingers: while its drain is delayed a bridge gets nobody new, although it has the fewest viewers, and keeps those that it has.
+func (f *fleet) lingers(node int) {
+	f.t.Helper()
+	var v *caller
+	for v == nil || v.node() != node {
+		v = f.call("127.0.80.1")
+	}
+	f.nodes[node].signal(syscall.SIGTERM)
+	eventually.Must(f.t, "the balancer to send nobody to "+name(node), func() bool {
+		for i := range 4 {
+			if f.reaches(fmt.Sprintf("127.0.%d.1", 81+i)) == name(node) {
+				return false
+			}
+		}
+		return true
+	})
+	if told, lost := v.of(client.EventDraining), v.of(client.EventDisconnected); len(told) > 0 || len(lost) > 0 {
+		f.t.Errorf("its viewer was told %v and lost its connection: %v", told, lost)
+	}
 }

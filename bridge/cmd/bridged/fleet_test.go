@@ -62,7 +62,8 @@ func newFleet(t *testing.T, nodes int, proxyHeader string) *fleet {
 	}
 	f.sets = []string{"auth.jwt.secretFile=" + f.file("jwt.key"), "viewers.tls.cert=" + f.file(devca.ServerFile), "viewers.tls.key=" + f.file(devca.ServerKeyFile),
 		"viewers.trustedProxies=127.0.0.1", "viewers.proxyHeader=" + proxyHeader, "viewers.compression=on", "viewers.dashboard=false",
-		"mqtt.maxPacketBytes=2MiB", "history.store=off", "drain.spread=1s"}
+		"mqtt.maxPacketBytes=2MiB", "history.store=off", "drain.spread=1s",
+		"viewers.authTimeout=1m", "viewers.writeTimeout=1m"} // a busy machine is no fault of anybody
 	for n := range nodes {
 		f.nodes = append(f.nodes, launch(t, f.file(name(n)), bridge.Addresses{}, nil, nil, nil, append(f.sets, "node="+name(n))...))
 	}
@@ -211,6 +212,13 @@ func (f *fleet) node(from string) string {
 		return ""
 	}
 	return welcome.Node
+}
+
+// reaches is node, again until one answers.
+func (f *fleet) reaches(from string) (node string) {
+	f.t.Helper()
+	eventually.Must(f.t, "a bridge to answer "+from, func() bool { node = f.node(from); return node != "" })
+	return node
 }
 
 // caller is a viewer that comes through the balancer and comes back by itself.

@@ -11,14 +11,14 @@ import (
 // ListenOptions configures Proxies.Listen. All are required.
 type ListenOptions struct {
 	Timeout time.Duration // for a header, from accept
-	Most    int           // connections whose headers are awaited at a time
+	Most    int           // connections whose headers are awaited, or that wait for Accept behind them, at a time
 	// Refused is told why a proxy's connection is closed, on a goroutine of the listener; not of one that ended without a byte, as
 	// balancers do that look whether the port is open.
 	Refused func(proxy string, err error)
 }
 
 // errCrowd says that too many connections wait for their headers.
-var errCrowd = errors.New("too many connections of proxies wait for their PROXY protocol header")
+var errCrowd = errors.New("too many connections of proxies at once wait for their PROXY protocol header, or behind it")
 
 // Listen gives out the connections of l. Each that comes from a proxy must begin with a PROXY protocol header, and its RemoteAddr is
 // whom that names; those of anybody else have none, so that one that they send is no more than bad bytes to who serves them. A
