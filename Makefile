@@ -18,7 +18,7 @@ help: ## list the targets
 deps: ## install what building and certifying need and this machine lacks
 	@.ci/deps build
 
-deps-test: ## install what the tests need as well: Mosquitto, its clients, nginx, HAProxy, Node.js, PostgreSQL, InfluxDB, Chromium, openssl, uhubctl, QEMU for ARM, xmllint, a C compiler
+deps-test: ## install what the tests need as well: Mosquitto, its clients, nginx, HAProxy, Node.js, PostgreSQL, InfluxDB, Redis, Chromium, openssl, uhubctl, QEMU for ARM, xmllint, a C compiler
 	@.ci/deps test
 
 peers: ## make the bridges of other people under scenarios/peers ready to be judged: bin/mochi, bin/centrifuge, packages of Node.js

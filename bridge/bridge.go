@@ -28,6 +28,7 @@ import (
 	"plumbline/bridge/internal/peer"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
+	"plumbline/bridge/relay"
 	"plumbline/bridge/wire"
 	"plumbline/bridge/wire/httpwire"
 )
@@ -79,6 +80,7 @@ type Bridge struct {
 	packer   *hub.Packer   // nil without compression
 	revoked  *auth.Revocations
 	broker   *ingest.Broker // nil without any listener of mqtt
+	relay    *relay.Relay   // nil when this bridge is alone
 	external external.Sources
 	wire     *wire.Server
 	httpwire *httpwire.Server
@@ -165,7 +167,11 @@ func (b *Bridge) build() error {
 	if b.cfg.Viewers.Compression == "on" {
 		b.packer = hub.NewPacker()
 	}
-	b.hub = hub.New(b.journal, hub.Options{Packer: b.packer, Log: b.log, Fanout: func(took time.Duration) { b.m.Fanout.Observe(took.Seconds()) }})
+	o := hub.Options{Packer: b.packer, Log: b.log, Fanout: func(took time.Duration) { b.m.Fanout.Observe(took.Seconds()) }}
+	if b.relay != nil {
+		o.Await = b.relay.Await
+	}
+	b.hub = hub.New(b.journal, o)
 	if err := b.buildHistory(); err != nil {
 		return err
 	}
@@ -180,14 +186,17 @@ func (b *Bridge) build() error {
 
 func (b *Bridge) openJournal() error {
 	c := b.cfg.Journal
-	j, err := journal.Open(journal.Options{
+	o := journal.Options{
 		Dir: b.file("journal"), Sync: journal.SyncPolicy(c.Sync), SegmentBytes: int64(c.SegmentBytes), RetainBytes: int64(c.RetainBytes),
 		RetainAge: c.RetainAge.D(), TailBytes: int64(c.TailBytes), Now: b.now, Log: b.log,
-	})
-	if err != nil {
-		return fmt.Errorf("%w: open the journal: %w", ErrUnavailable, err)
 	}
-	b.journal = j
+	if b.cfg.Relay.On() {
+		if err := b.joinCluster(o); err != nil {
+			return err
+		}
+	} else if err := b.openAlone(o); err != nil {
+		return err
+	}
 	if err := os.Remove(b.file(AddressFile)); err != nil && !errors.Is(err, os.ErrNotExist) { // of a bridge that was killed
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -230,6 +239,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		})
 	}
 	part(&readers, "hub", func() error { return b.hub.Run(inner) })
+	if b.relay != nil {
+		part(&readers, "relay", func() error { return b.relay.Run(inner) })
+	}
 	if b.keys != nil {
 		part(&readers, "token keys", func() error { return b.keys.Run(inner) })
 	}
@@ -358,6 +370,9 @@ func (b *Bridge) release() error {
 		if l != nil {
 			_ = l.Close() // closed already when it was served
 		}
+	}
+	if b.relay != nil {
+		errs = append(errs, b.relay.Close())
 	}
 	if b.journal != nil {
 		if err := b.journal.Close(); err != nil {

@@ -121,6 +121,7 @@ func Check(c Config) error {
 		add(external.Check((&Bridge{cfg: c}).externalOptions(e)))
 	}
 	add(checkHistory(c.History))
+	add(checkRelay(c))
 	return errors.Join(bad...)
 }
 

@@ -22,7 +22,7 @@ func (b *Bridge) httpwireOptions() httpwire.Options {
 func (b *Bridge) newCommands() *command.Desk {
 	c := b.cfg.Viewers.Commands
 	return command.New(command.Options{
-		Journal: b.journal, External: b.external, Rate: c.Rate, Burst: c.Burst, MaxBytes: int(b.cfg.MQTT.MaxPacketBytes), Metrics: b.m, Log: b.log,
+		Journal: b.intake(), External: b.external, Rate: c.Rate, Burst: c.Burst, MaxBytes: int(b.cfg.MQTT.MaxPacketBytes), Metrics: b.m, Log: b.log,
 	})
 }
 

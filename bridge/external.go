@@ -14,7 +14,9 @@ import (
 // openExternal makes a source for each external broker. None connects before Run.
 func (b *Bridge) openExternal() error {
 	for _, c := range b.cfg.External {
-		s, err := external.New(b.externalOptions(c))
+		o := b.externalOptions(c)
+		o.Journal = b.intake()
+		s, err := external.New(o)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -28,12 +30,17 @@ func (b *Bridge) externalOptions(c config.External) external.Options {
 	if id == "" {
 		id = "plumbline-" + b.cfg.Node + "-" + c.Name
 	}
+	node := ""
+	if b.cfg.Relay.On() {
+		node = b.cfg.Node
+	}
 	return external.Options{
+		Node: node,
 		Name: c.Name, Address: c.Address(), TLS: c.TLSWanted(), ServerName: c.TLS.ServerName, CAFile: c.TLS.CA, CertFile: c.TLS.Cert, KeyFile: c.TLS.Key,
 		ClientID: id, CredentialsFile: c.CredentialsFile, Prefix: c.Prefix, Filters: c.Filters, SessionExpiry: c.SessionExpiry.D(),
 		ReceiveMaximum: c.ReceiveMaximum, MaxPacketBytes: int(c.MaxPacketBytes), Keepalive: c.Keepalive.D(), ConnectTimeout: c.ConnectTimeout.D(),
 		ReconnectMin: c.ReconnectMin.D(), ReconnectMax: c.ReconnectMax.D(), StateFile: filepath.Join(b.cfg.Data, "external", c.Name+".json"),
-		Journal: b.journal, Metrics: b.m, Log: b.log,
+		Metrics: b.m, Log: b.log,
 	}
 }
 

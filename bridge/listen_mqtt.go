@@ -27,7 +27,7 @@ func (b *Bridge) bindMQTT(users *ingest.Users, mqttTLS *tls.Config) error {
 	}
 	c := b.cfg.MQTT
 	b.broker, err = ingest.New(ingest.Options{
-		Journal: b.journal, Listeners: doors, Users: users, Certificates: certs, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
+		Journal: b.intake(), Listeners: doors, Users: users, Certificates: certs, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
 		MaxPerAddress: c.MaxPerAddress, LoginFailures: c.LoginFailures, ConnectTimeout: c.ConnectTimeout.D(), SessionDir: b.file("sessions"),
 		SessionSync: b.cfg.Journal.Sync == "durable", MaxSessions: c.Sessions.Max, SessionExpiry: c.Sessions.MaxExpiry.D(), Now: b.now, Metrics: b.m, Log: b.log,
 	})

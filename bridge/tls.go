@@ -116,5 +116,8 @@ func (b *Bridge) alarms() []string {
 			all = append(all, err.Error())
 		}
 	}
+	if b.relay != nil {
+		all = append(all, b.relay.Alarms()...)
+	}
 	return all
 }

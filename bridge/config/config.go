@@ -36,6 +36,7 @@ type Config struct {
 	Viewers    Viewers    `yaml:"viewers"`
 	Auth       Auth       `yaml:"auth"`
 	Journal    Journal    `yaml:"journal"`
+	Relay      Relay      `yaml:"relay"`
 	History    History    `yaml:"history"`
 	Ops        Ops        `yaml:"ops"`
 	Drain      Drain      `yaml:"drain"`
@@ -174,6 +175,7 @@ func Default() Config {
 		},
 		Auth:    defaultAuth(),
 		Journal: Journal{Sync: "os", SegmentBytes: 64 << 20, RetainBytes: 1 << 30, RetainAge: Duration(24 * time.Hour), TailBytes: 64 << 20},
+		Relay:   defaultRelay(),
 		History: defaultHistory(),
 		Ops:     Ops{Listen: "127.0.0.1:9464"},
 		Drain:   Drain{Spread: Duration(2 * time.Second)},

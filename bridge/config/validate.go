@@ -109,6 +109,7 @@ func (c Config) validateRest(say sayFunc) {
 	inRange(say, "journal.retainBytes", int64(c.Journal.RetainBytes), int64(c.Journal.SegmentBytes), 1<<50)
 	inRange(say, "journal.tailBytes", int64(c.Journal.TailBytes), 64<<10, 1<<40)
 	within(say, "journal.retainAge", c.Journal.RetainAge, time.Second, 10*365*24*time.Hour)
+	c.Relay.validate(say)
 	c.validateHistory(say)
 	c.validateOps(say)
 	within(say, "drain.delay", c.Drain.Delay, 0, 10*time.Minute)

@@ -46,6 +46,9 @@ type Options struct {
 	Packer *Packer
 	// Fanout is told how long each round took that gave new entries to the subscriptions; default nobody.
 	Fanout func(time.Duration)
+	// Await is called before a cursor of this epoch beyond the head is refused, for a journal that may be about to get there; it
+	// returns in seconds. Default: nothing to wait for.
+	Await func(offset uint64)
 	// Log receives what an operator should know; default none.
 	Log *slog.Logger
 }

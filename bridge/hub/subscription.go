@@ -34,7 +34,7 @@ const notWaiting = -1
 // its first batch does, without a hole and without repeating the snapshot. A
 // cursor to resume from is recovered whole or not at all: then the stream starts
 // at the present and Reason says why. Errors: an invalid filter, an access list
-// without a key, [ErrClosed]. It may wait for the loop for about a millisecond.
+// without a key, [ErrClosed]. It may wait for the loop for about a millisecond, and as long as [Options].Await does.
 func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, Subscribed, error) {
 	if err := topic.ValidFilter(o.Filter); err != nil {
 		return nil, Subscribed{}, fmt.Errorf("hub: subscribe: %w", err)
@@ -44,6 +44,9 @@ func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, Subscribed, error) {
 	}
 	if o.Notify == nil {
 		o.Notify = func() {}
+	}
+	if s := o.Since; h.opts.Await != nil && s != nil && s.Epoch == h.journal.Epoch() && s.Offset > h.journal.Head().Offset {
+		h.opts.Await(s.Offset)
 	}
 	answer := Subscribed{Cursor: journal.Cursor{Epoch: h.journal.Epoch()}}
 	answer.Reason = h.whyNot(o.Since)

@@ -11,10 +11,9 @@ import (
 // Journal is an open log. All methods may be called concurrently. Create one
 // with [Open].
 type Journal struct {
-	opts   Options
-	epoch  string
-	epochs []begun // the youngest, the present one last; does not change while open
-	lock   *os.File
+	opts  Options
+	epoch atomic.Pointer[string] // changes by Continue only
+	lock  *os.File
 
 	closing sync.Once
 
@@ -30,6 +29,7 @@ type Journal struct {
 	// mu guards what follows; nothing blocks while it is held.
 	mu         sync.Mutex
 	closed     bool
+	epochs     []begun // the youngest, the present one last; changes by Continue only
 	degraded   error
 	open       *batch // where messages gather while another batch is written
 	free       *batch // one batch to use again
@@ -75,18 +75,20 @@ type Stats struct {
 
 // Head returns the place of the youngest visible entry; offset 0 when there was
 // none yet.
-func (j *Journal) Head() Cursor { return Cursor{Epoch: j.epoch, Offset: j.visible.Load()} }
+func (j *Journal) Head() Cursor { return Cursor{Epoch: j.Epoch(), Offset: j.visible.Load()} }
 
-// Epoch returns the name of this continuous log. It never changes while the
-// journal is open.
-func (j *Journal) Epoch() string { return j.epoch }
+// Epoch returns the name of this continuous log. It does not change while the
+// journal is open, unless by [Journal.Continue].
+func (j *Journal) Epoch() string { return *j.epoch.Load() }
 
 // Rejoin returns the offset from which a reader with cursor c goes on. For a cursor of this epoch that is its own. For one of an
 // earlier epoch, or of one that this journal does not know, it is the last offset up to which the reader cannot have read
 // anything but what the journal holds now: what it read beyond was lost, and other entries may have those offsets. Such a
 // reader has to say that it does not know what it missed.
 func (j *Journal) Rejoin(c Cursor) uint64 {
-	if c.Epoch == j.epoch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if c.Epoch == j.Epoch() {
 		return c.Offset
 	}
 	at := c.Offset
@@ -226,7 +228,7 @@ func (j *Journal) shut() error {
 	}
 	if err == nil {
 		err = writeState(j.opts.fs, j.opts.Dir, state{
-			Epoch: j.epoch, Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
+			Epoch: j.Epoch(), Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
 		})
 	}
 	err = errors.Join(err, j.lock.Close())

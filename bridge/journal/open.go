@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -72,28 +73,30 @@ func (j *Journal) recover() error {
 	j.written = r.next - 1
 	j.head = j.written
 	j.visible.Store(j.head)
-	j.epoch, j.epochs = last.Epoch, last.Epochs
+	epoch := last.Epoch
+	j.epochs = last.Epochs
 	if len(j.epochs) == 0 && last.Epoch != "" { // of a program that did not note where it began
 		j.epochs = follow(nil, last.Epoch, 0)
 	}
 	if doubt == "" {
-		doubt = r.doubt
+		doubt = cmp.Or(r.doubt, j.opts.Renew)
 	}
 	if doubt != "" {
-		if j.epoch, err = j.newEpoch(); err != nil {
+		if epoch, err = j.newEpoch(); err != nil {
 			return err
 		}
-		j.epochs = follow(j.epochs, j.epoch, j.head)
+		j.epochs = follow(j.epochs, epoch, j.head)
 		if last.Epoch != "" || len(found) > 0 {
 			j.opts.Log.Warn("journal epoch renewed, viewers will not resume across it",
-				"reason", doubt, "old", last.Epoch, "epoch", j.epoch, "head", j.head)
+				"reason", doubt, "old", last.Epoch, "epoch", epoch, "head", j.head)
 		}
 	}
+	j.epoch.Store(&epoch)
 	if err := j.syncFound(); err != nil {
 		return err
 	}
 	if err := writeState(j.opts.fs, j.opts.Dir, state{
-		Epoch: j.epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
+		Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
 	}); err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	Now func() time.Time
 	// Random names epochs; default [rand.Reader].
 	Random io.Reader
+	// Renew, when not empty, says why the epoch cannot go on although the files prove that it could.
+	Renew string
 	// Log receives what an operator should know; default none.
 	Log *slog.Logger
 

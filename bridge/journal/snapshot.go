@@ -30,7 +30,7 @@ func (j *Journal) RetainedMatching(match func(topic string) bool) (Cursor, []Ent
 func (j *Journal) RetainedOf(topic string) (Cursor, *Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	c := Cursor{Epoch: j.epoch, Offset: j.head}
+	c := Cursor{Epoch: j.Epoch(), Offset: j.head}
 	n := j.values.nodes[topic]
 	if n == nil {
 		return c, nil
@@ -98,7 +98,7 @@ func (j *Journal) changedSince(w *walk[latest], start uint64, pick func(*latest)
 	for _, topic := range w.removed {
 		stale[topic] = true
 	}
-	return late, Cursor{Epoch: j.epoch, Offset: j.head}, stale
+	return late, Cursor{Epoch: j.Epoch(), Offset: j.head}, stale
 }
 
 // merge replaces in found what changed later and drops what was removed.

@@ -96,7 +96,7 @@ func (j *Journal) begin() (err error) {
 	now := j.opts.Now()
 	base := j.written + 1
 	s := &segment{
-		path: segmentPath(j.opts.Dir, base), epoch: j.epoch, base: base, last: base - 1,
+		path: segmentPath(j.opts.Dir, base), epoch: j.Epoch(), base: base, last: base - 1,
 		size: segmentHead, marked: segmentHead, made: now, newest: now,
 	}
 	f, err := j.opts.fs.Create(s.path)

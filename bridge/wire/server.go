@@ -282,6 +282,14 @@ func (s *Server) revoke() {
 	}
 }
 
+// Renew closes every session with 1012, because the journal does not go on as its viewers know it: they come back at random moments
+// within spread and learn it from the answer to their cursors. It does not wait for them.
+func (s *Server) Renew(spread time.Duration) {
+	for _, ses := range s.list() {
+		ses.shut(CloseDrain, "another journal", randomUpTo(spread).Milliseconds())
+	}
+}
+
 // Sessions returns how many connections are open.
 func (s *Server) Sessions() int {
 	s.mu.Lock()

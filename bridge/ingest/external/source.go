@@ -23,6 +23,7 @@ type Journal interface {
 // number; config.DefaultExternal has good ones.
 type Options struct {
 	Name            string // in logs, metrics and errors
+	Node            string // which of the bridges that share the journal this is; "" = it is alone
 	Address         string // host:port
 	TLS             bool   // TLS 1.2 or newer, never anything else
 	ServerName      string // "" = the host of Address

@@ -39,7 +39,11 @@ func (s *Source) same(had subscribed) bool {
 
 // recallWindow returns the window of a session.
 func (s *Source) recallWindow(had subscribed) *window {
-	w, err := newWindow(s.opts.Journal, s.opts.Name, s.opts.ReceiveMaximum, had.Address, had.ClientID, had.Session)
+	name := s.opts.Name
+	if s.opts.Node != "" { // each bridge has a session of its own, with identifiers of its own
+		name += "@" + s.opts.Node
+	}
+	w, err := newWindow(s.opts.Journal, name, s.opts.ReceiveMaximum, had.Address, had.ClientID, had.Session)
 	if err != nil {
 		s.log.Warn("the journal is not readable as far as needed: what the external broker delivers again may be stored twice", "error", err)
 	}

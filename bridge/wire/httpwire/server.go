@@ -190,6 +190,19 @@ func (s *Server) Close() error {
 	return nil
 }
 
+// Renew ends the streams and polls under way, because the journal does not go on as their viewers know it. It does not wait for
+// them.
+func (s *Server) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.cut(errRenewed)
+	}
+}
+
+// errRenewed is why streams end with Renew.
+var errRenewed = errors.New("another journal")
+
 // errClosing is why streams end with Close.
 var errClosing = errors.New("shutdown")
 

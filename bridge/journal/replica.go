@@ -1,0 +1,221 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// A journal can be one of several copies of a log whose offsets are given elsewhere, by a relay. Such a journal takes entries by
+// AppendAt only, never by Append.
+
+// ErrPlace says that entries do not follow this journal's head.
+type ErrPlace struct{ Head, First uint64 }
+
+// Error implements error.
+func (e ErrPlace) Error() string {
+	return fmt.Sprintf("journal: entry %d does not follow entry %d", e.First, e.Head)
+}
+
+// Check returns why m could not be appended whatever the journal's state, or nil.
+func Check(m Message) error { return checkMessage(&m) }
+
+// AppendAt appends ms as the entries first, first+1, … as soon as the [SyncPolicy] holds for all of them. Who gave them their
+// offsets has looked for duplicates already: none is left out here. It copies what it keeps, and waits for the disk. Errors:
+// [ErrPlace], [ErrClosed], one that wraps [ErrDegraded], or what [Check] says of one of them; then none was appended.
+func (j *Journal) AppendAt(first uint64, ms []Message) error {
+	if len(ms) == 0 {
+		return nil
+	}
+	b := &batch{entries: make([]Entry, len(ms))}
+	for i := range ms {
+		b.entries[i].Message = ms[i]
+		if err := j.prepare(&b.entries[i].Message); err != nil {
+			return err
+		}
+	}
+	j.io.Lock()
+	err := j.Err()
+	if head := j.visible.Load(); err == nil && first != head+1 {
+		err = ErrPlace{Head: head, First: first}
+	}
+	if err == nil {
+		err = j.commit(b)
+	}
+	j.settle(b, err)
+	j.io.Unlock()
+	if err == nil {
+		j.tellWatchers()
+	}
+	return err
+}
+
+// Continue makes the journal go on as the log named epoch behind its entry after, which must be beyond the head: what lies
+// between is missing here, and all before it is no longer readable, as after damage. Readers learn it as [ErrEvicted]. Last
+// values and producers stay. The caller must end those whose cursors are of the earlier epoch. Errors as of AppendAt.
+func (j *Journal) Continue(epoch string, after uint64) error {
+	if len(epoch) != epochBytes {
+		return fmt.Errorf("journal: continue: epoch %q has not %d characters", epoch, epochBytes)
+	}
+	j.io.Lock()
+	err := j.goOn(epoch, after)
+	j.io.Unlock()
+	if err == nil {
+		j.wake()
+		j.tellWatchers()
+	}
+	return err
+}
+
+// goOn is Continue. Called with io held.
+func (j *Journal) goOn(epoch string, after uint64) error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	head := j.visible.Load()
+	if after <= head {
+		return ErrPlace{Head: head, First: after}
+	}
+	if err := j.flush(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	old := j.Epoch()
+	epochs := j.epochs
+	if epoch != old {
+		epochs = follow(epochs, epoch, after)
+	}
+	j.mu.Unlock()
+	err := writeState(j.opts.fs, j.opts.Dir, state{Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: after, Epochs: epochs})
+	if err != nil {
+		return j.fail(err)
+	}
+	written := j.written
+	j.written = after
+	j.epoch.Store(&epoch)
+	if err := j.begin(); err != nil {
+		j.written = written
+		j.epoch.Store(&old)
+		return j.fail(err)
+	}
+	j.skip(after, epochs)
+	j.opts.Log.Warn("journal goes on behind a hole", "old", old, "epoch", epoch, "from", head, "to", after)
+	return nil
+}
+
+// skip makes what lies up to after unreadable. Called with io held and the segment behind it begun.
+func (j *Journal) skip(after uint64, epochs []begun) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.epochs = epochs
+	j.stats.Evicted += after + 1 - j.first()
+	last := len(j.segments) - 1
+	for _, s := range j.segments[:last] {
+		to := strings.TrimSuffix(s.path, segmentSuffix) + damagedSuffix
+		if err := j.opts.fs.Rename(s.path, to); err != nil { // then the next start finds the hole, and renews the epoch
+			j.opts.Log.Warn("journal segment before a hole could not be renamed", "path", s.path, "error", err)
+		} else {
+			s.path = to
+		}
+		j.damaged = append(j.damaged, s)
+	}
+	j.segments = []*segment{j.segments[last]}
+	j.tail.clear()
+	j.floor, j.head = after+1, after
+	j.visible.Store(after)
+}
+
+// Values is what a journal knows beside its entries: what a copy of it needs to begin with.
+type Values struct {
+	Cursor    Cursor
+	Entries   []Entry // last values and, where those are not retained, the retained messages before them; by ascending offset
+	Producers []Entry // Offset, Producer and ProducerSeq of each producer; by ascending offset
+}
+
+// Values returns the last values and producers as of one moment. Appends wait meanwhile.
+func (j *Journal) Values() Values {
+	j.mu.Lock()
+	v := Values{Cursor: Cursor{Epoch: j.Epoch(), Offset: j.head}}
+	for n := j.values.oldest; n != nil; n = n.newer {
+		if n.value.retained != nil {
+			v.Entries = append(v.Entries, *n.value.retained)
+		}
+		v.Entries = append(v.Entries, n.value.Entry)
+	}
+	for n := j.producers.oldest; n != nil; n = n.newer {
+		v.Producers = append(v.Producers, Entry{Offset: n.offset, Message: Message{Producer: n.key, ProducerSeq: n.value}})
+	}
+	j.mu.Unlock()
+	sort.SliceStable(v.Entries, func(a, b int) bool { return v.Entries[a].Offset < v.Entries[b].Offset })
+	return v
+}
+
+// Found makes opts.Dir the journal of the log v.Cursor.Epoch that holds no entries and goes on behind v.Cursor.Offset, with these last
+// values and producers. What was there is removed. [Open] opens it then. Errors: [ErrLocked], those of the disk.
+func Found(opts Options, v Values) (err error) {
+	if opts, err = opts.withDefaults(); err != nil {
+		return err
+	}
+	if len(v.Cursor.Epoch) != epochBytes || v.Cursor.Offset == math.MaxUint64 {
+		return fmt.Errorf("journal: found: %q:%d is no place in a log", v.Cursor.Epoch, v.Cursor.Offset)
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return fmt.Errorf("journal: found %q: %w", opts.Dir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(opts.Dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("journal: found %q: %w", opts.Dir, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := lockFile(lock); err != nil {
+		return fmt.Errorf("journal: found %q: %w", opts.Dir, err)
+	}
+	if err := found(opts, v); err != nil {
+		return fmt.Errorf("journal: found %q: %w", opts.Dir, err)
+	}
+	return nil
+}
+
+// found writes what recovery will find. The state comes last: without it everything before is no proof of anything.
+func found(opts Options, v Values) error {
+	names, err := os.ReadDir(opts.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name.Name() == lockName {
+			continue
+		}
+		if err := opts.fs.Remove(filepath.Join(opts.Dir, name.Name())); err != nil {
+			return err
+		}
+	}
+	now := opts.Now()
+	first := &segment{epoch: v.Cursor.Epoch, base: v.Cursor.Offset + 1, made: now}
+	f, err := opts.fs.Create(segmentPath(opts.Dir, first.base))
+	if err != nil {
+		return err
+	}
+	err = writeAll(f, first.header())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	j := &Journal{opts: opts, head: v.Cursor.Offset, values: newTable[latest](opts.TableBytes), producers: newTable[uint64](opts.TableBytes)}
+	for i := range v.Entries {
+		setValue(j.values, v.Entries[i])
+	}
+	for i := range v.Producers {
+		j.producers.set(v.Producers[i].Producer, v.Producers[i].Offset, v.Producers[i].ProducerSeq, 0)
+	}
+	if err := j.saveCheckpoint(true); err != nil {
+		return err
+	}
+	return writeState(opts.fs, opts.Dir, state{
+		Epoch: v.Cursor.Epoch, Clean: true, Sync: opts.Sync, Boot: opts.boot(), Head: v.Cursor.Offset,
+		Epochs: follow(nil, v.Cursor.Epoch, v.Cursor.Offset),
+	})
+}

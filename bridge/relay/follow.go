@@ -1,0 +1,276 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"plumbline/bridge/journal"
+)
+
+// listen hands over what comes by Pub/Sub. It never waits for the journal: Redis cuts subscribers that do not read. What finds no
+// room is read from the stream. The library connects anew by itself, without a word; what was missed meanwhile shows in the
+// places of the batches that follow, and in the beats.
+func (r *Relay) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.subscription(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.log.Debug("relay: subscribing anew", "reason", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// subscription is one of them, until it breaks or goes deaf.
+func (r *Relay) subscription(ctx context.Context) error {
+	ps := r.client.Subscribe(ctx, r.keys.log(), r.keys.nodes(), r.keys.ask())
+	defer func() { _ = ps.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
+	heard := time.Now()
+	for {
+		m, err := ps.ReceiveTimeout(ctx, beatEvery)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var late interface{ Timeout() bool }
+		switch {
+		case err == nil:
+			heard = time.Now()
+		case errors.As(err, &late) && late.Timeout():
+			if time.Since(heard) < freshFor {
+				continue
+			}
+			// Our own beats come by this way every second. A connection that is alive proves nothing.
+			r.stats.probes.Add(1)
+			return errors.New("nothing came for too long")
+		default:
+			return err
+		}
+		if m, ok := m.(*redis.Message); ok {
+			r.receive(ctx, m)
+		}
+	}
+}
+
+func (r *Relay) receive(ctx context.Context, m *redis.Message) {
+	switch m.Channel {
+	case r.keys.log():
+		b := r.parse([]byte(m.Payload))
+		if b == nil {
+			return
+		}
+		if b.epoch == r.journal.Epoch() { // now: where this node stands counts it, applied or not
+			r.aim(b.to)
+		}
+		select {
+		case r.incoming <- b:
+		default:
+			r.stats.dropped.Add(1)
+		}
+	case r.keys.nodes():
+		r.hear(m.Payload)
+	case r.keys.ask():
+		r.asked(ctx, m.Payload)
+	}
+}
+
+// healAfter is how long an entry that is in the log may be on its way by Pub/Sub before it is read from the stream.
+const healAfter = 50 * time.Millisecond
+
+// follow brings the journal up to the log until ctx ends.
+func (r *Relay) follow(ctx context.Context) {
+	var late <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case b := <-r.incoming:
+			if r.take(b) {
+				r.heal(ctx)
+			}
+		case <-r.wake:
+		case <-late:
+			r.heal(ctx)
+		}
+		late = nil
+		if r.journal.Head().Offset < r.target.Load() {
+			late = time.After(healAfter)
+		}
+	}
+}
+
+// parse reads a batch, or counts why not.
+func (r *Relay) parse(p []byte) *batch {
+	b, err := parseBatch(p, r.key)
+	if err != nil {
+		r.rejected(err.Error())
+		r.log.Warn("relay: a batch is rejected", "reason", err)
+		return nil
+	}
+	return b
+}
+
+// take applies a batch to the journal. It reports whether something before it is missing, or it could not be written: then the
+// stream has to be read.
+func (r *Relay) take(b *batch) (missing bool) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	head := r.journal.Head()
+	if b.number == 0 && b.from < head.Offset && head.Offset < b.to { // a piece of another node's: some of it has come meanwhile
+		b.entries, b.from = b.entries[head.Offset-b.from:], head.Offset
+	}
+	switch {
+	case b.epoch != head.Epoch:
+		r.rejected("epoch") // an old one, or one that the goroutine which stores is about to find
+		return false
+	case b.to <= head.Offset:
+		if m := r.recent.at(b.from); m.to == b.to && m.number != 0 && b.number != 0 && (m.process != b.process || m.number != b.number) {
+			r.rejected("overlap")
+			r.log.Error("relay: a batch is rejected: the log has something else in its place", "from", b.from, "to", b.to, "head", head.Offset)
+		}
+		return false
+	case b.from < head.Offset:
+		r.rejected("overlap")
+		r.log.Error("relay: a batch is rejected: it overlaps what is there", "from", b.from, "to", b.to, "head", head.Offset)
+		return false
+	}
+	r.aim(b.to)
+	if b.from > head.Offset {
+		r.stats.gaps.Add(1)
+		return true
+	}
+	ms := make([]journal.Message, len(b.entries))
+	for i := range b.entries {
+		ms[i] = b.entries[i].Message
+	}
+	if err := r.journal.AppendAt(b.from+1, ms); err != nil {
+		r.trouble.set("journal", "the journal does not take what the log has: "+err.Error(), freshFor)
+		return errors.Is(err, journal.ErrDegraded)
+	}
+	r.recent.add(b)
+	if b.process == r.process {
+		r.own = b.number
+	}
+	if b.flags&flagLeased != 0 && b.process != r.process {
+		r.standby.see(b.entries)
+	}
+	r.changed.fire()
+	return false
+}
+
+// healMost bounds one read of the stream, in batches.
+const healMost = 64
+
+// heal reads what is missing: from the stream, else from another node; what neither has is declared.
+func (r *Relay) heal(ctx context.Context) {
+	for ctx.Err() == nil {
+		head := r.journal.Head()
+		if head.Offset >= r.target.Load() || r.journal.Err() != nil {
+			return
+		}
+		next, err := r.fromStream(ctx, head.Offset)
+		if err != nil {
+			return // Redis is away: what it has will be read when it is back
+		}
+		if r.journal.Head() != head {
+			continue
+		}
+		to := r.target.Load()
+		if next > head.Offset {
+			to = min(to, next)
+		}
+		if to <= head.Offset {
+			return
+		}
+		if r.fromPeers(ctx, head, to) {
+			continue
+		}
+		if ctx.Err() == nil && !r.declare(head, to) {
+			return
+		}
+	}
+}
+
+// fromStream applies the batches of the stream behind after. next is where the first one begins that does not follow; 0 when
+// there is none.
+func (r *Relay) fromStream(ctx context.Context, after uint64) (next uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	all, err := r.client.XRangeN(ctx, r.keys.log(), fmt.Sprintf("%d-0", after+1), "+", healMost).Result()
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range all {
+		text, _ := m.Values["b"].(string)
+		b := r.parse([]byte(text))
+		if b == nil {
+			continue
+		}
+		if r.take(b) {
+			return b.from, nil
+		}
+	}
+	return 0, nil
+}
+
+// declare gives up the entries after head up to to: nobody has them.
+func (r *Relay) declare(head journal.Cursor, to uint64) bool {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if r.journal.Head() != head {
+		return true // they came after all
+	}
+	if err := r.journal.Continue(head.Epoch, to); err != nil {
+		return false
+	}
+	r.stats.missing.Add(to - head.Offset)
+	r.log.Error("relay: entries are in no journal and not in Redis any more: viewers are told of a gap", "epoch", head.Epoch, "from", head.Offset, "to", to)
+	r.changed.fire()
+	return true
+}
+
+// recent remembers whose the latest batches were, so that one that comes again is told from another in its place, and a node that
+// does not know whether its own was stored learns it from whoever has it.
+type recent struct {
+	marks [1024]mark
+	next  int
+}
+
+type mark struct {
+	flags    byte
+	process  string
+	number   uint64
+	from, to uint64
+}
+
+func (r *recent) add(b *batch) {
+	r.marks[r.next%len(r.marks)] = mark{b.flags, b.process, b.number, b.from, b.to}
+	r.next++
+}
+
+// at returns the batch that begins at from; the zero value when it is not known.
+func (r *recent) at(from uint64) mark {
+	for i := range r.marks {
+		if m := r.marks[i]; m.from == from && m.to > from {
+			return m
+		}
+	}
+	return mark{}
+}
+
+// behind returns where the first known batch behind from begins; limit when there is none before that.
+func (r *recent) behind(from, limit uint64) uint64 {
+	for i := range r.marks {
+		if m := r.marks[i]; m.to > m.from && m.from > from {
+			limit = min(limit, m.from)
+		}
+	}
+	return limit
+}

@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"plumbline/bridge/certificate"
+)
+
+// Options configures a Relay. Node, Cluster, URL, Lease, StreamBytes and Log are required.
+type Options struct {
+	Node            string   // names this bridge among those of the cluster
+	Cluster         string   // names the cluster among others on the same Redis
+	URL             string   // redis://HOST:PORT/DB or rediss://…; with Sentinels HOST is the name of the master
+	Sentinels       []string // host:port of each
+	CredentialsFile string   // user and password in two lines; "" = none
+	SecretFile      string   // what nodes sign with; "" = the cluster's name, against accidents only
+	CAFile          string   // PEM; "" = the system's authorities
+	CertFile        string   // PEM, with KeyFile; "" = no client certificate
+	KeyFile         string
+	ServerName      string // "" = the host in URL
+	Lease           time.Duration
+	StreamBytes     int64
+	Ingests         bool              // there are sources of which one node at a time may store: take part in the lease
+	Same            map[string]string // name → digest of settings that have to be the same on all nodes
+
+	// Renewed is called when the journal has got another epoch or a hole that viewers with earlier cursors have to learn of:
+	// it ends their sessions. Nil = nobody.
+	Renewed func()
+	Viewers func() int // how many there are, for the others to know; nil = 0
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+const (
+	beatEvery    = time.Second   // what each node says of itself
+	freshFor     = 4 * beatEvery // a node that said nothing for so long is away
+	settleWait   = 3 * beatEvery // for nodes that are known to say where they stand
+	joinersWait  = time.Second   // the same where nobody is known
+	joinTimeout  = 20 * time.Second
+	callTimeout  = 3 * time.Second // of one command
+	batchBytes   = 64 << 10        // of what is stored together
+	batchEntries = 512
+	skewAllowed  = time.Second
+)
+
+// key is what nodes sign with.
+func (o Options) key() ([]byte, error) {
+	if o.SecretFile == "" {
+		k := sha256.Sum256([]byte("plumbline relay " + o.Cluster))
+		return k[:], nil
+	}
+	text, err := os.ReadFile(o.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("relay.secretFile: %w", err)
+	}
+	text = []byte(strings.TrimSpace(string(text)))
+	if len(text) < sumBytes {
+		return nil, fmt.Errorf("relay.secretFile: %q has %d bytes, want %d at least, such as openssl rand -hex 32 gives", o.SecretFile, len(text), sumBytes)
+	}
+	return text, nil
+}
+
+// maxCredentialBytes bounds the credentials file.
+const maxCredentialBytes = 64 << 10
+
+// credentials reads user and password; both empty without file. A file of one line is a password without user.
+func (o Options) credentials() (user, password string, err error) {
+	if o.CredentialsFile == "" {
+		return "", "", nil
+	}
+	raw, err := os.ReadFile(o.CredentialsFile)
+	if err != nil {
+		return "", "", fmt.Errorf("relay.credentialsFile: %w", err)
+	}
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), "\n")
+	switch {
+	case len(raw) > maxCredentialBytes || len(lines) > 2 || lines[0] == "":
+		return "", "", fmt.Errorf("relay.credentialsFile: %q: want two lines, the user and the password, or the password alone", o.CredentialsFile)
+	case len(lines) == 1:
+		return "", lines[0], nil
+	}
+	return lines[0], lines[1], nil
+}
+
+func (o Options) tlsConfig(host string) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, Time: o.Now}
+	if o.ServerName != "" {
+		conf.ServerName = o.ServerName
+	}
+	var bad []error
+	if o.CAFile != "" {
+		roots, err := certificate.Authorities(o.CAFile)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("relay.tls.ca: %w", err))
+		}
+		conf.RootCAs = roots
+	}
+	if o.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("relay.tls: %w", err))
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, errors.Join(bad...)
+}
+
+// Check reads the files that the options name. The error says what is wrong with each of them.
+func Check(o Options) error {
+	_, kerr := o.key()
+	_, _, cerr := o.credentials()
+	_, terr := o.tlsConfig("")
+	return errors.Join(kerr, cerr, terr)
+}
+
+// client makes a client of the library's. It connects to nobody yet. The library's own retries are off: a command whose answer
+// was lost must not be carried out twice behind our back.
+func (o Options) client() (*redis.Client, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, errors.New("relay.url: not a URL")
+	}
+	db := 0
+	if path := strings.Trim(u.Path, "/"); path != "" {
+		if db, err = strconv.Atoi(path); err != nil {
+			return nil, errors.New("relay.url: the path is not the number of a database")
+		}
+	}
+	var secure *tls.Config
+	if u.Scheme == "rediss" {
+		host := u.Hostname()
+		if len(o.Sentinels) > 0 {
+			host = "" // each server by its own name, unless ServerName says one for all
+		}
+		if secure, err = o.tlsConfig(host); err != nil {
+			return nil, err
+		}
+	}
+	login := func(context.Context) (string, string, error) { return o.credentials() } // anew at each connection
+	name := "plumbline-" + o.Node
+	if len(o.Sentinels) > 0 {
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: u.Hostname(), SentinelAddrs: o.Sentinels, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
+			MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
+		}), nil
+	}
+	port := u.Port()
+	if port == "" {
+		port = "6379"
+	}
+	return redis.NewClient(&redis.Options{
+		Addr: net.JoinHostPort(u.Hostname(), port), CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
+		MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
+	}), nil
+}
+
+// clientName makes a name fit for CLIENT SETNAME, which takes no spaces.
+func clientName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '_'
+		}
+		return r
+	}, name)
+}

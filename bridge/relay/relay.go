@@ -1,0 +1,278 @@
+// Package relay makes several bridges one: their journals are copies of one log, with the same epoch and offsets, whose order
+// Redis gives. README.md says how, and what holds.
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"plumbline/bridge/journal"
+)
+
+// Relay is this node's part in a cluster: New, Join, Run, Close.
+type Relay struct {
+	opts    Options
+	log     *slog.Logger
+	key     []byte
+	keys    keys
+	client  *redis.Client
+	process string         // names this run of this node
+	joining journal.Cursor // where the journal stood before it was joined
+
+	journal  *journal.Journal // nil before Join has returned
+	applying sync.Mutex       // held while entries are appended, or the log is changed
+	target   atomic.Uint64    // the last entry that is known to be in the log
+	changed  signal           // the journal has moved, or the lease, or the connection
+	incoming chan *batch      // as they came, for the goroutine that applies
+	wake     chan struct{}    // target has moved
+	recent   recent           // guarded by applying
+	marked   atomic.Uint64    // the last mark of our own that came back by Pub/Sub
+	own      uint64           // the number of this process's last batch in the journal; guarded by applying
+
+	queue   queue
+	lease   lease
+	leaving atomic.Bool
+
+	// The fields down to the next blank line are of the goroutine that steers.
+	beats  uint64 // said so far
+	marks  uint64 // sent so far
+	number uint64 // of the last batch stored
+	doubt  []*job // of the batch that is being stored, or of which it is not known yet whether it was
+	plan   plan   // of doubt
+
+	standby standby
+	others  others
+	trouble trouble
+	stats   stats
+
+	answers   sync.WaitGroup
+	answering sync.Mutex // one answer at a time
+	closed    sync.Once
+}
+
+// stats are the counters that Stats shows.
+type stats struct {
+	batches, entries, behind, fenced, gaps, peers, missing, probes, renewed, dropped, unmatched atomic.Uint64
+
+	mu       sync.Mutex
+	rejected map[string]uint64
+}
+
+// Stats are counters since New, and the present place.
+type Stats struct {
+	Batches   uint64 // stored by this node
+	Entries   uint64 // in them
+	Behind    uint64 // times that another node was quicker
+	Fenced    uint64 // batches that Redis refused because another node has the lease
+	Gaps      uint64 // holes found: what Pub/Sub did not deliver
+	FromPeers uint64 // batches got from another node's journal
+	Missing   uint64 // entries that nobody had: declared as gaps
+	Probes    uint64 // times that what this node published did not come back to it
+	Renewed   uint64 // changes of the epoch while running
+	Unmatched uint64 // messages of our own sessions that another node was taken to have stored, without having been seen to
+	Dropped   uint64 // batches that came faster than the journal took them, and were read again
+	Rejected  map[string]uint64
+	Lag       uint64 // entries in the log that this node does not have yet
+	Leading   bool   // this node has the lease
+	Nodes     int    // that were heard of lately, this one too
+}
+
+// Stats returns the present counters.
+func (r *Relay) Stats() Stats {
+	c := &r.stats
+	s := Stats{
+		Batches: c.batches.Load(), Entries: c.entries.Load(), Behind: c.behind.Load(), Fenced: c.fenced.Load(), Gaps: c.gaps.Load(), FromPeers: c.peers.Load(),
+		Missing: c.missing.Load(), Probes: c.probes.Load(), Renewed: c.renewed.Load(), Dropped: c.dropped.Load(), Unmatched: c.unmatched.Load(), Rejected: map[string]uint64{},
+		Leading: r.leading(), Nodes: len(r.others.fresh(r.opts.Node)),
+	}
+	c.mu.Lock()
+	for reason, n := range c.rejected {
+		s.Rejected[reason] = n
+	}
+	c.mu.Unlock()
+	if r.journal != nil {
+		head := r.journal.Head().Offset
+		s.Lag = max(r.target.Load(), head) - head
+	}
+	return s
+}
+
+// rejected counts what came from Redis and is not believed.
+func (r *Relay) rejected(reason string) {
+	r.stats.mu.Lock()
+	defer r.stats.mu.Unlock()
+	if r.stats.rejected == nil {
+		r.stats.rejected = map[string]uint64{}
+	}
+	r.stats.rejected[reason]++
+}
+
+// New reads the files that the options name. It connects to nobody.
+func New(o Options) (*Relay, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Viewers == nil {
+		o.Viewers = func() int { return 0 }
+	}
+	if o.Renewed == nil {
+		o.Renewed = func() {}
+	}
+	key, err := o.key()
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(o); err != nil {
+		return nil, err
+	}
+	redis.SetLogger(quiet{})
+	c, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		opts: o, log: o.Log, key: key, keys: keysOf(o.Cluster), client: c, process: rand.Text()[:processBytes],
+		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1),
+	}
+	r.queue.kick = make(chan struct{}, 1)
+	r.others.init()
+	return r, nil
+}
+
+// Join opens the journal as this node's copy of the log: what it lacks of the log's past and its last values it gets from another
+// node or from Redis, at the start of Run. A journal that is no part of this log is begun anew. It waits for Redis, some seconds
+// at most. Errors are those of Redis, with what to mend, and of journal.Open.
+func (r *Relay) Join(ctx context.Context, o journal.Options) (*journal.Journal, error) {
+	j, err := journal.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	r.joining = j.Head()
+	again, err := r.join(ctx, j)
+	if err == nil && again {
+		if err = j.Close(); err == nil {
+			if j, err = r.copied(ctx, o); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("relay: join cluster %q: %w", r.opts.Cluster, err), j.Close())
+	}
+	r.journal = j
+	return j, nil
+}
+
+// join makes j a part of the log, or says that it has to be begun anew as a copy of another node's.
+func (r *Relay) join(ctx context.Context, j *journal.Journal) (anew bool, err error) {
+	s, err := r.dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = s.Close() }()
+	if err := r.lookAround(ctx, s); err != nil {
+		return false, err
+	}
+	for {
+		now, err := r.settle(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		head := j.Head()
+		r.joining = head
+		switch {
+		case head.Epoch == now.epoch && head.Offset <= now.pos:
+			r.aim(now.pos)
+			return false, nil
+		case len(r.others.fresh("")) > 0:
+			return true, nil
+		case head.Offset < now.pos: // nobody there to tell more
+			r.aim(now.pos)
+			return false, j.Continue(now.epoch, max(now.base, head.Offset+1))
+		}
+		if err := r.pronounce(ctx, s, s.run, verdict{pos: head.Offset + 1}); err != nil {
+			return false, err
+		}
+	}
+}
+
+// copied begins the journal anew with another node's last values.
+func (r *Relay) copied(ctx context.Context, o journal.Options) (*journal.Journal, error) {
+	v, err := r.askValues(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("relay: join cluster %q: %w", r.opts.Cluster, err)
+	}
+	r.log.Info("relay: the journal begins as a copy", "epoch", v.Cursor.Epoch, "after", v.Cursor.Offset, "values", len(v.Entries))
+	if err := journal.Found(o, v); err != nil {
+		return nil, err
+	}
+	r.aim(v.Cursor.Offset)
+	return journal.Open(o)
+}
+
+// aim notes that the log goes up to pos at least.
+func (r *Relay) aim(pos uint64) {
+	for {
+		old := r.target.Load()
+		if pos <= old {
+			break
+		}
+		if r.target.CompareAndSwap(old, pos) {
+			break
+		}
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps this node's copy up to date and stores what is appended through Log, until ctx ends. It returns nil then.
+func (r *Relay) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	defer context.AfterFunc(ctx, func() { r.leaving.Store(true) })()
+	parts.Go(func() { r.listen(ctx) })
+	parts.Go(func() { r.follow(ctx) })
+	parts.Go(func() { r.steer(ctx) })
+	parts.Wait()
+	r.answers.Wait()
+	r.queue.fail(errors.Join(journal.ErrClosed, ctx.Err()))
+	return nil
+}
+
+// Await returns when the journal has the entry of that offset, or the log has not so many, or two seconds have passed: a viewer
+// that comes from another node may be ahead of this one.
+func (r *Relay) Await(offset uint64) {
+	const patience = 2 * time.Second
+	if offset > r.target.Load()+1<<20 {
+		return
+	}
+	enough := time.After(patience)
+	for {
+		moved := r.changed.wait()
+		if r.journal.Head().Offset >= offset {
+			return
+		}
+		select {
+		case <-moved:
+		case <-enough:
+			return
+		}
+	}
+}
+
+// Close ends the connections to Redis. Call it after Run has returned. It is idempotent.
+func (r *Relay) Close() (err error) {
+	r.closed.Do(func() { err = r.client.Close() })
+	return err
+}

@@ -1,0 +1,94 @@
+package relay
+
+import "github.com/redis/go-redis/v9"
+
+// The keys of a cluster. All have one hash tag, so that in a Redis Cluster they are in one slot and a script may use them together.
+//
+//	…:head          hash: run (Redis process the log is settled for), epoch, base (offset behind which it begins), pos (that of the
+//	                last entry), bytes (in the stream)
+//	…:log           stream, id "<to>-0", field b: a batch; capped by bytes
+//	…:lease         hash: by (node and process), token; expires
+//	…:nodes         set: names of the nodes
+//	…:node:<node>   what it said last of itself; expires
+//	…:settle:<run>  hash: node → where it stands, while the log is settled for a new Redis process; expires
+//	…:answer:<id>   list: what a node was asked for; expires
+//
+// and the channels …:log, …:nodes, …:ask.
+type keys struct{ prefix string }
+
+func keysOf(cluster string) keys { return keys{"plumbline:{" + cluster + "}:"} }
+
+func (k keys) head() string             { return k.prefix + "head" }
+func (k keys) log() string              { return k.prefix + "log" }
+func (k keys) lease() string            { return k.prefix + "lease" }
+func (k keys) nodes() string            { return k.prefix + "nodes" }
+func (k keys) node(name string) string  { return k.prefix + "node:" + name }
+func (k keys) ask() string              { return k.prefix + "ask" }
+func (k keys) settle(run string) string { return k.prefix + "settle:" + run }
+func (k keys) answer(id string) string  { return k.prefix + "answer:" + id }
+
+// What scripts answer with, first of a list.
+const (
+	replyOK     = "ok"
+	replyRun    = "run"    // the log is not settled for this Redis process
+	replyBehind = "behind" // others have stored since; second the present position
+	replyFenced = "fenced" // the lease is not the caller's any more
+	replyOther  = "other"  // somebody else has the lease
+)
+
+// commitScript is the only way into the log. The first write may fail for want of memory, and nothing is changed then; the
+// others follow it without that check.
+// KEYS head, log, lease; ARGV run, epoch, from, to, token ("" = not under the lease), bytes kept, channel, batch.
+var commitScript = redis.NewScript(`
+local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos', 'bytes')
+if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'run'} end
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'token') ~= ARGV[5] then return {'fenced'} end
+if h[3] ~= ARGV[3] then return {'behind', h[3]} end
+local bytes = tonumber(h[4] or '0') + #ARGV[8]
+redis.call('HSET', KEYS[1], 'pos', ARGV[4], 'bytes', bytes)
+redis.call('XADD', KEYS[2], ARGV[4] .. '-0', 'b', ARGV[8])
+local keep = tonumber(ARGV[6])
+while bytes > keep do
+  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  if not first or first[1] == ARGV[4] .. '-0' then break end
+  bytes = bytes - #first[2][2]
+  redis.call('XDEL', KEYS[2], first[1])
+  redis.call('HSET', KEYS[1], 'bytes', bytes)
+end
+redis.call('PUBLISH', ARGV[7], ARGV[8])
+return {'ok', ARGV[4]}
+`)
+
+// leaseScript takes or renews the lease, unless somebody else has it.
+// KEYS lease, head; ARGV run, holder, new token, milliseconds.
+var leaseScript = redis.NewScript(`
+local h = redis.call('HMGET', KEYS[2], 'run', 'pos')
+if h[1] ~= ARGV[1] then return {'run'} end
+local l = redis.call('HMGET', KEYS[1], 'by', 'token')
+if not l[1] then
+  redis.call('HSET', KEYS[1], 'by', ARGV[2], 'token', ARGV[3])
+  l = {ARGV[2], ARGV[3]}
+end
+if l[1] ~= ARGV[2] then return {'other', l[1]} end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'ok', l[2], h[2]}
+`)
+
+// releaseScript gives the lease back. KEYS lease; ARGV token.
+var releaseScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`)
+
+// settleScript says where the log goes on with this Redis process, unless somebody was quicker, and drops a stream of another
+// epoch. KEYS head, log, lease; ARGV run, epoch, position, the run that was there ("" = none).
+var settleScript = redis.NewScript(`
+local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos')
+if (h[1] or '') ~= ARGV[4] then return {'other'} end
+if h[2] ~= ARGV[2] then
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[1], 'bytes', 0, 'base', ARGV[3])
+end
+redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'pos', ARGV[3])
+return {'ok'}
+`)

@@ -1,0 +1,226 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// When a Redis process comes up, empty, with what it had saved, or as the replica that took over, nobody can tell from it alone
+// what it lost. So the log is settled for each process before anything is stored: the nodes say where they stand, the log goes on
+// behind the furthest of them, and who lacks something gets it from the others. When a node that was there a moment ago does not
+// say where it stands, it may have given out more than the others know of: then the log gets a new epoch.
+
+// stand is where a node stands.
+type stand struct {
+	Member bool     `json:"member"` // it has been in the log since before; else it has just been started
+	Epoch  string   `json:"epoch"`
+	Pos    uint64   `json:"pos"`   // the last entry that it has or has heard of
+	Knows  []string `json:"knows"` // nodes that were there a moment ago, itself too
+}
+
+// verdict is where the log goes on.
+type verdict struct {
+	epoch string // "" = a new one
+	pos   uint64
+	sure  bool // everybody has spoken: there is nothing to wait for
+}
+
+// decide judges what the nodes say. was is what Redis has.
+func decide(was state, all map[string]stand) verdict {
+	var v verdict
+	known, members, one := map[string]bool{}, 0, true
+	for _, s := range all {
+		v.pos = max(v.pos, s.Pos)
+		if !s.Member {
+			continue
+		}
+		if members++; v.epoch == "" {
+			v.epoch = s.Epoch
+		}
+		one = one && s.Epoch == v.epoch
+		for _, name := range s.Knows {
+			known[name] = true
+		}
+	}
+	if was.epoch == v.epoch || members == 0 {
+		v.pos = max(v.pos, was.pos)
+	}
+	v.sure = members > 0 && one
+	for name := range known {
+		if _, spoke := all[name]; !spoke {
+			v.sure = false
+		}
+	}
+	if !v.sure {
+		v.epoch = ""
+		v.pos++ // a place that nobody has: viewers and history find the break there
+	}
+	return v
+}
+
+// settle returns where the log stands on s, after settling it for that process if nobody has.
+func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
+	was, err := s.state(ctx, r.keys)
+	if err != nil || was.run == s.run {
+		return was, err
+	}
+	r.log.Info("relay: settling the log for a Redis process", "redis", s.run, "before", was.run, "epoch", was.epoch, "pos", was.pos)
+	if err := r.heardAll(ctx, s); err != nil {
+		return state{}, err
+	}
+	wait, began := joinersWait, time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := r.stands(ctx, s)
+		if err != nil {
+			return state{}, err
+		}
+		if slices.ContainsFunc(values(all), func(st stand) bool { return st.Member }) {
+			wait = settleWait
+		}
+		if v := decide(was, all); v.sure || time.Since(began) > wait {
+			if err := r.pronounce(ctx, s, was.run, v); err != nil {
+				return state{}, err
+			}
+		}
+		now, err := s.state(ctx, r.keys)
+		if err != nil || now.run == s.run {
+			return now, err
+		}
+		was = now
+		select {
+		case <-ctx.Done():
+			return state{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// heardAll returns when everything that Redis has published before has come: where this node stands has to count it. That is so
+// when what is published now has come, for a connection keeps the order, and the one to the process before has been given up.
+func (r *Relay) heardAll(ctx context.Context, s *server) error {
+	if r.journal == nil { // nothing comes yet
+		return nil
+	}
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for began := time.Now(); time.Since(began) < settleWait; {
+		moved := r.changed.wait()
+		r.marks++
+		text, err := json.Marshal(ask{Key: r.process, Mark: r.marks})
+		if err != nil {
+			return err
+		}
+		if err := s.Publish(ctx, r.keys.ask(), signText(r.key, text)).Err(); err != nil {
+			return explain(err)
+		}
+		for waiting := true; waiting; moved = r.changed.wait() {
+			if r.marked.Load() == r.marks {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-moved:
+			case <-again.C:
+				waiting = false
+			}
+		}
+	}
+	return errors.New("redis: what is published there does not come: may the user subscribe to &plumbline:*?")
+}
+
+func values(all map[string]stand) (list []stand) {
+	for _, s := range all {
+		list = append(list, s)
+	}
+	return list
+}
+
+// stands says where this node stands and returns what all say.
+func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error) {
+	own, err := json.Marshal(r.stand())
+	if err != nil {
+		return nil, err
+	}
+	key := r.keys.settle(s.run)
+	pipe := s.Pipeline()
+	pipe.HSet(ctx, key, r.opts.Node, signText(r.key, own))
+	pipe.Expire(ctx, key, time.Minute)
+	got := pipe.HGetAll(ctx, key)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, explain(err)
+	}
+	all := map[string]stand{}
+	for node, signed := range got.Val() {
+		var st stand
+		text, ok := openText(r.key, signed)
+		if !ok || json.Unmarshal(text, &st) != nil {
+			r.rejected("signature")
+			return nil, fmt.Errorf("redis: what node %q says is not signed with our secret: give all bridges of cluster %q the same relay.secretFile, and another cluster another name", node, r.opts.Cluster)
+		}
+		all[node] = st
+	}
+	return all, nil
+}
+
+// stand is where this node stands.
+func (r *Relay) stand() stand {
+	if r.journal == nil {
+		return stand{Epoch: r.joining.Epoch, Pos: r.joining.Offset, Knows: []string{r.opts.Node}}
+	}
+	head := r.journal.Head()
+	return stand{Member: true, Epoch: head.Epoch, Pos: max(head.Offset, r.target.Load()), Knows: r.others.before(r.opts.Node)}
+}
+
+// pronounce writes the verdict. That somebody else was quicker is no error.
+func (r *Relay) pronounce(ctx context.Context, s *server, before string, v verdict) error {
+	if v.epoch == "" {
+		v.epoch = newEpoch()
+		r.log.Warn("relay: the log gets a new epoch: whether something is missing cannot be proven", "epoch", v.epoch, "pos", v.pos)
+	}
+	_, _, _, err := reply(settleScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()}, s.run, v.epoch, v.pos, before))
+	return err
+}
+
+// newEpoch names an epoch as package journal does.
+func newEpoch() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return fmt.Sprintf("%x", b[:])
+}
+
+// adopt makes the journal follow what the log is now. again says that the log has changed by it and is to be looked at anew.
+func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	head := r.journal.Head() // looked at first: the log only grows, so it is not behind the journal that was
+	now, err := s.state(ctx, r.keys)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case now.run != s.run:
+		return true, nil
+	case head.Epoch == now.epoch && head.Offset <= now.pos:
+		r.aim(now.pos)
+		return false, nil
+	case head.Offset >= now.pos: // this node has more than the others agreed upon without it
+		r.log.Error("relay: this node has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log_epoch", now.epoch, "log", now.pos)
+		return true, r.pronounce(ctx, s, s.run, verdict{pos: head.Offset + 1})
+	}
+	if err := r.journal.Continue(now.epoch, max(now.base, head.Offset+1)); err != nil {
+		return false, err
+	}
+	r.stats.renewed.Add(1)
+	r.aim(now.pos)
+	r.opts.Renewed()
+	r.changed.fire()
+	return false, nil
+}

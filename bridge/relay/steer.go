@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"plumbline/bridge/journal"
+)
+
+// The errors of storing, beside those of the journal.
+var (
+	errAway   = fmt.Errorf("%w: Redis is away", journal.ErrDegraded)
+	errFenced = fmt.Errorf("%w: another node has the lease", journal.ErrDegraded)
+)
+
+func isFenced(err error) bool { return errors.Is(err, errFenced) }
+
+// steer does everything that needs the connection to one Redis process: it settles the log, says how this node stands, keeps the
+// lease and stores. While there is no connection nothing is stored.
+func (r *Relay) steer(ctx context.Context) {
+	defer func() { r.finish(nil, journal.ErrClosed) }()
+	pause := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := r.connection(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.lease.drop()
+		r.queue.refuse(fmt.Errorf("%w: %w", errAway, err))
+		r.trouble.set("redis", err.Error(), 0)
+		r.log.Warn("relay: no connection to Redis: nothing is stored meanwhile", "error", err, "retry_in", pause.String())
+		r.changed.fire()
+		if time.Since(began) > 5*time.Second {
+			pause = 50 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// connection is one of them, until it breaks.
+func (r *Relay) connection(ctx context.Context) error {
+	s, err := r.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	defer r.goodbye(s)
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	if err := r.present(ctx, s); err != nil {
+		return err
+	}
+	r.log.Info("relay: connected", "redis", s.run, "node", r.opts.Node, "cluster", r.opts.Cluster)
+	for {
+		moved := r.changed.wait()
+		err := r.pending(ctx, s)
+		if r.doubt == nil {
+			moved = nil
+		}
+		if err == nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				err = r.tend(ctx, s)
+			case <-r.queue.kick:
+			case <-moved:
+			}
+		}
+		if errors.Is(err, errUnsettled) {
+			err = r.present(ctx, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// present settles the log on s, makes the journal follow it and takes what is appended from then on.
+func (r *Relay) present(ctx context.Context, s *server) error {
+	for again := true; again; {
+		_, err := r.settle(ctx, s)
+		if err == nil {
+			again, err = r.adopt(ctx, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.tend(ctx, s); err != nil {
+		return err
+	}
+	r.trouble.clear("redis")
+	r.trouble.clear("server")
+	if s.alarm != "" {
+		r.trouble.set("server", s.alarm, 0)
+	}
+	r.queue.refuse(nil)
+	return nil
+}
+
+// errUnsettled: the log is not settled for this process any more. Somebody has emptied Redis.
+var errUnsettled = errors.New("relay: the log is not settled")
+
+// tend is what is done every second.
+func (r *Relay) tend(ctx context.Context, s *server) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	head := r.journal.Head() // looked at first: the log only grows
+	now, err := s.state(ctx, r.keys)
+	if err != nil {
+		return err
+	}
+	if now.run != s.run || now.epoch != head.Epoch || now.pos < head.Offset {
+		return errUnsettled
+	}
+	r.aim(now.pos)
+	r.beats++
+	if err := r.beat(ctx, s, r.beats, false); err != nil {
+		return err
+	}
+	r.others.meet()
+	if r.opts.Ingests {
+		return r.keepLease(ctx, s)
+	}
+	return nil
+}
+
+// goodbye says that this node leaves, so that nobody waits for it.
+func (r *Relay) goodbye(s *server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if r.leaving.Load() {
+		_ = r.beat(ctx, s, r.beats+1, true) // perhaps Redis is away: they wait then
+		r.lease.release(ctx, s, r.keys)
+	}
+}
