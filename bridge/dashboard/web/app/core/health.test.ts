@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { State } from "plumbline-client";
 import { Script, soon } from "./testkit.ts";
 
 test("health: complete is what is proved, of every filter", async () => {
@@ -91,5 +92,27 @@ test("grants that are narrowed while the page is watched leave the narrower tile
   let drawn = 0;
   view?.band.each(-Infinity, Infinity, (b) => (drawn += b.count));
   assert.equal(drawn, 2);
+  s.store.close();
+});
+
+test("what was refused is asked for again once in each session and with each token, and not whenever the page is hidden or shown", async () => {
+  const s = new Script(100);
+  s.store.watch("a", {});
+  await soon();
+  const asked = (): number => {
+    const n = s.subs.size;
+    for (let i = 0; i < 2; i++) s.refuse("a", "forbidden"); // with the state, and without
+    return n;
+  };
+  assert.equal(asked(), 1);
+  s.emit("state", s.state);
+  assert.equal(asked(), 1, "a session");
+  s.emit("state", { ...s.state, hidden: true });
+  s.emit("state", { ...s.state, draining: true });
+  assert.equal(asked(), 0, "the same session");
+  s.emit("refreshed", { expires: "" });
+  assert.equal(asked(), 1, "another token");
+  s.emit("state", { ...s.state, session: { ...s.state.session } as State["session"] });
+  assert.equal(asked(), 1, "another session");
   s.store.close();
 });

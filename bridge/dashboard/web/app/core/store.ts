@@ -51,6 +51,7 @@ export class Store implements WatchHost, FeedHost {
   private readonly alarmsDrawn: Drawn;
   private planned = false;
   private telling = false;
+  private session: State["session"] = null;
   private saw: { us: number; ms: number } | null = null;
   private sweep = 0;
   private closed = false;
@@ -71,6 +72,7 @@ export class Store implements WatchHost, FeedHost {
     this.counted.ms = this.env.now();
     this.latest = healthOf(this, this.counted);
     this.off.push(this.client.on("state", (s) => this.onState(s)));
+    this.off.push(this.client.on("refreshed", () => this.retry()));
     this.off.push(this.client.on("clock", () => this.refreshHealth()));
     this.plan();
     this.env.document?.addEventListener("visibilitychange", this.onVisible);
@@ -202,9 +204,17 @@ export class Store implements WatchHost, FeedHost {
   }
 
   private onState(s: State): void {
-    if (s.phase === "open") for (const f of this.feeds) f.retry();
+    if (s.phase === "open" && s.session !== this.session) {
+      this.session = s.session;
+      this.retry();
+    }
     for (const w of this.watches) w.feedChanged(); // all at once: nothing is live any more, or may be again
     this.refreshHealth();
+  }
+
+  /** retry asks again for what was refused, once for each token: another one may grant it. */
+  private retry(): void {
+    for (const f of this.feeds) f.retry();
   }
 
   private readonly onVisible = (): void => {

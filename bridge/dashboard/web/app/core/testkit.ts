@@ -1,6 +1,6 @@
 // What several tests need: seeded randomness, and clocks, timers and frames that stand until they are moved.
 
-import { SubscribeError, type Client, type Cursor, type Proof, type SubscribeOptions, type Update } from "plumbline-client";
+import { SubscribeError, type Client, type Cursor, type Events, type Proof, type State, type SubscribeOptions, type Update } from "plumbline-client";
 import { Reading } from "../../client/src/reading.ts";
 import type { CoreEnv } from "./env.ts";
 import { Store } from "./store.ts";
@@ -142,14 +142,19 @@ export class Script {
   readonly store: Store;
   readonly clock = { known: true, offsetUs: 0, errorUs: 100, rttUs: 200, wallErrorUs: 0, now: () => this.env.ms * 1000, at: (ms: number) => ms * 1000 };
   readonly subs = new Set<Subscribed>();
+  readonly state = { phase: "open", reason: "", session: {} } as unknown as State;
+  private readonly listeners: [name: keyof Events, f: (e: never) => void][] = [];
   /** The offset of the last reading. */
   offset = 0;
 
   constructor(maxTopics: number, history: ((url: URL) => unknown) | null = null) {
     const client = {
-      state: { phase: "open", reason: "" },
+      state: this.state,
       clock: this.clock,
-      on: () => () => undefined,
+      on: (name: keyof Events, f: (e: never) => void) => {
+        this.listeners.push([name, f]);
+        return () => undefined;
+      },
       subscribe: (filter: string, options: SubscribeOptions, say: (u: Update) => void) => {
         const made: Subscribed = { filter, options, say, cursor: null, live: false, proof: unproved, close: () => void this.subs.delete(made) };
         this.subs.add(made);
@@ -160,6 +165,11 @@ export class Script {
     const env = this.env.bound();
     if (history !== null) env.fetch = (url) => Promise.resolve(new Response(JSON.stringify(history(new URL(url, "http://bridge.example")))));
     this.store = new Store({ client, history: history === null ? null : { base: "/history" }, locale: "en-GB", maxTopics, env });
+  }
+
+  /** emit tells of an event of the client. */
+  emit<K extends keyof Events>(name: K, event: Events[K]): void {
+    for (const [of, f] of this.listeners) if (of === name) f(event as never);
   }
 
   private get cursor(): Cursor {
