@@ -109,11 +109,17 @@ func (f *foreignSite) withheld(cookies []*http.Cookie, path string) (names []str
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range cookies {
-		if c.MaxAge >= 0 && strings.HasPrefix(path, c.Path) && !slices.Contains(f.cookies, c.Name) {
+		if c.MaxAge >= 0 && goesTo(c.Path, path) && !slices.Contains(f.cookies, c.Name) {
 			names = append(names, c.Name)
 		}
 	}
 	return names
+}
+
+// goesTo reports whether a cookie of that path is sent to another (RFC 6265 section 5.1.4).
+// One that names none goes to what lies beside the page, which may be anywhere.
+func goesTo(of, path string) bool {
+	return of != "" && strings.HasPrefix(path, of) && (len(path) == len(of) || strings.HasSuffix(of, "/") || path[len(of)] == '/')
 }
 
 // Elsewhere evaluates an expression in a page of another origin on the host of the

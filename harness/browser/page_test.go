@@ -201,7 +201,14 @@ async function rest() {
 	if err := p.WaitDistinct(minute(t), 10); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.WaitIdle(minute(t), 100*time.Millisecond); err != nil {
+	framed := func() bool {
+		waiting := 0
+		for _, d := range p.state.documents {
+			waiting += len(d.unframed)
+		}
+		return waiting == 0
+	}
+	if err := p.wait(minute(t), "their frames", framed); err != nil {
 		t.Fatal(err)
 	}
 	after := clock.Now()

@@ -34,6 +34,7 @@ type Latencies struct {
 
 	history *History // to name messages in findings
 	options Options
+	also    []Options // of the selections that And has put to it
 }
 
 // Delivery is the account of owed deliveries, as Jepsen's total-queue keeps it.

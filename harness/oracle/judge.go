@@ -75,7 +75,9 @@ func (in LatencyInput) withDefaults(q float64) LatencyInput {
 // gates returns the validity gates that do not hold, the gravest first.
 func (in LatencyInput) gates(q float64) (gates []stats.Gate) {
 	if h := in.Latency.history; h != nil {
-		gates = h.Gates(in.Latency.options)
+		for _, o := range append([]Options{in.Latency.options}, in.Latency.also...) {
+			gates = append(gates, h.Gates(o)...)
+		}
 	}
 	if in.Latency.Negative > 0 {
 		gates = append(gates, stats.Gate{

@@ -51,6 +51,7 @@ func (l Latencies) And(more Latencies) Latencies {
 	l.Series = stats.Series{Due: slices.Concat(l.Series.Due, more.Series.Due), Value: slices.Concat(l.Series.Value, more.Series.Value)}
 	l.Stream, l.Viewer, l.Seq = slices.Concat(l.Stream, more.Stream), slices.Concat(l.Viewer, more.Viewer), slices.Concat(l.Seq, more.Seq)
 	l.Lost, l.Blocked, l.Negative = l.Lost+more.Lost, l.Blocked+more.Blocked, l.Negative+more.Negative
+	l.also = slices.Concat(l.also, []Options{more.options}, more.also)
 	return l
 }
 
@@ -84,12 +85,15 @@ func (l Latencies) Latest() Latencies {
 			l.Series.Value[i] = max(best-due, 0)
 		}
 	}
-	l.Lost = -l.Blocked
-	for _, value := range l.Series.Value {
-		if math.IsInf(value, 1) {
+	l.Lost, l.Blocked = 0, 0
+	for i, value := range l.Series.Value {
+		switch {
+		case !math.IsInf(value, 1):
+		case l.history != nil && !l.history.at(l.Stream[i], l.Seq[i]).wasSent():
+			l.Blocked++
+		default:
 			l.Lost++
 		}
 	}
-	l.Lost = max(l.Lost, 0)
 	return l
 }

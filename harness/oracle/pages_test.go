@@ -50,6 +50,33 @@ func TestLatest(t *testing.T) {
 	}
 }
 
+// TestLatestCountsWhatItLeaves: what could not be sent is no loss, and what a newer message outdid is neither.
+func TestLatestCountsWhatItLeaves(t *testing.T) {
+	s := newStory("a").viewer("v", "#").send(4, 5, 6, 7)
+	for _, seq := range []uint64{1, 2, 3, 8} { // due, and never written
+		s.add(record.Record{Kind: record.Blocked, Node: nodePublisher, Seq: seq, Due: due(seq)})
+	}
+	l := s.get("v", 4).index(t).Latencies(Options{})
+	latest := l.Latest()
+	if l.Lost != 3 || l.Blocked != 4 || latest.Lost != 3 || latest.Blocked != 1 {
+		t.Errorf("%d lost and %d blocked, then %d and %d; want 3 and 4, then 3 and 1", l.Lost, l.Blocked, latest.Lost, latest.Blocked)
+	}
+}
+
+// TestEveryWindowMustStand: windows that are judged together are all looked at: one that was never closed voids them.
+func TestEveryWindowMustStand(t *testing.T) {
+	s := newStory("a").viewer("v", "#").send(1, 2).get("v", 1, 2)
+	s.event(due(1)-ms, record.WindowOpen, "first").event(due(1)+ms, record.WindowClose, "first").event(due(2)-ms, record.WindowOpen, "second")
+	h := s.index(t)
+	all := h.Latencies(Options{Window: "first"}).And(h.Latencies(Options{Window: "second"}))
+	for _, gate := range (LatencyInput{Latency: all}).gates(0.99) {
+		if gate.Reason == reports.ReasonInterrupted {
+			return
+		}
+	}
+	t.Error("the second window was never closed, and nothing says so")
+}
+
 // TestWhoseClock: a page's clock is no agent's.
 func TestWhoseClock(t *testing.T) {
 	use := ClockUse{Uncertainty: 1000, Names: []string{PageClock + "page-1", "host:1"}}
