@@ -87,6 +87,9 @@ type Bench struct {
 	browser  *browser.Browser // nil until a page is opened
 	foreign  *foreignSite     // beside the browser: somebody else's
 	cookies  []*http.Cookie   // by which the browser is known to its last page
+	ours     *ownPage         // a page of the harness, where the system has none and asks for it
+	token    string           // with which it was signed in
+	until    int64            // when that expires, by the run clock
 	pages    []string         // their folders, below dir
 	log      *slog.Logger
 	before   []accepted // per viewer: what the broker had when it was opened

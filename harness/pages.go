@@ -1,23 +1,18 @@
 package harness
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"plumbline/harness/agent"
 	"plumbline/harness/browser"
 	"plumbline/harness/record"
-	"plumbline/harness/sut"
 )
 
 var _ Viewer = (*browser.Page)(nil)
@@ -29,7 +24,6 @@ type PagePlan struct {
 	TTL     time.Duration
 	Frames  bool // stamp frames, too
 	Floor   bool // measure first what harness and browser add themselves
-	Via     bool // its connections go through the viewers' proxy, when there is one
 }
 
 // pageLimit bounds how long the page of a system may take to load, and to show the
@@ -39,6 +33,10 @@ const pageLimit = 30 * time.Second
 // ErrDark says that the page of a system that is there cannot be opened, lets nobody in
 // or shows nothing of what is published.
 var ErrDark = errors.New("the page of the system under test shows nothing")
+
+// ErrMute is ErrDark of a page that was opened and asked for connections: nothing comes
+// over them. It is there, and what is published it is infinitely late with.
+var ErrMute = errors.New("nothing that is published comes to it")
 
 // dark marks what kept a page from showing something, unless the system is gone.
 func (b *Bench) dark(ctx context.Context, name string, err error) error {
@@ -51,14 +49,21 @@ func (b *Bench) dark(ctx context.Context, name string, err error) error {
 // OpenPage opens the page of the system under test in a browser, signed in as its
 // descriptor says, and publishes until it has shown something: from then on it is live.
 // It belongs to the bench like any viewer. Errors wrap browser.ErrNone when there is
-// no browser, and ErrDark when the page lets nobody in or shows nothing.
+// no browser, and ErrDark when the page lets nobody in or shows nothing; with ErrMute the
+// page is returned all the same, and counts as live.
 func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, error) {
 	of := b.SUT.Viewer().Page
-	if of.URL == "" {
+	if of.URL == "" && !of.Ours {
 		return nil, fmt.Errorf("harness: page %q: the descriptor names no page (viewer.page)", plan.Name)
 	}
 	if err := b.startBrowser(ctx); err != nil {
 		return nil, err
+	}
+	if of.Ours && b.ours == nil {
+		var err error
+		if b.ours, err = openOwn(ctx, b.SUT.Origin()); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBench, err)
+		}
 	}
 	cfg := browser.Config{
 		Name: plan.Name, Filters: b.plan.Filters, Frames: plan.Frames, Dir: filepath.Join(b.dir, plan.Name), Clock: b.Clock, Run: b.run, Log: b.log,
@@ -74,7 +79,6 @@ func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, err
 	if cfg.URL, cfg.Cookies, err = b.signIn(limited, plan); err != nil {
 		return nil, b.dark(ctx, plan.Name, err)
 	}
-	b.cookies = cfg.Cookies
 	p, err := b.browser.Open(limited, cfg)
 	if err != nil {
 		return nil, b.dark(ctx, plan.Name, err)
@@ -82,10 +86,14 @@ func (b *Bench) OpenPage(ctx context.Context, plan PagePlan) (*browser.Page, err
 	b.pages = append(b.pages, plan.Name)
 	b.Viewers = append(b.Viewers, p)
 	b.before = append(b.before, accepted{})
-	if err := b.enliven(ctx, p); err != nil {
+	err = b.enliven(ctx, p)
+	if err != nil && !errors.Is(err, ErrMute) {
 		return nil, b.dark(ctx, plan.Name, err)
 	}
-	return p, b.Settle(ctx, p)
+	if settled := b.Settle(ctx, p); settled != nil {
+		return nil, settled
+	}
+	return p, b.dark(ctx, plan.Name, err)
 }
 
 // startBrowser starts the browser of the bench, once.
@@ -125,61 +133,6 @@ func (b *Bench) startBrowser(ctx context.Context) error {
 	return err
 }
 
-// signIn returns the address of the page with what it needs filled in, and the cookies
-// by which the browser is known.
-func (b *Bench) signIn(ctx context.Context, plan PagePlan) (address string, cookies []*http.Cookie, err error) {
-	of, token := b.SUT.Viewer().Page, ""
-	if b.SUT.Mints() {
-		subject, ttl := plan.Subject, plan.TTL
-		if subject == "" {
-			subject = plan.Name
-		}
-		if ttl == 0 {
-			ttl = time.Hour
-		}
-		if token, err = b.SUT.Token(sut.TokenSpec{Subject: subject, Grants: b.plan.Filters, TTL: ttl}); err != nil {
-			return "", nil, err
-		}
-	}
-	address = sut.FillPage(of.URL, strings.Join(b.plan.Filters, ","), token)
-	switch {
-	case of.SignIn.Post != "":
-		cookies, err = b.post(ctx, of, sut.FillBody(of.SignIn.Body, token))
-	case of.SignIn.Cookie != "":
-		cookies = []*http.Cookie{{ //nolint:gosec // G124: Secure where the page is
-			Name: of.SignIn.Cookie, Value: token, Path: "/", Secure: strings.HasPrefix(of.URL, "https:"), HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		}}
-	}
-	return address, cookies, err
-}
-
-// post signs in and returns the cookies of the answer.
-func (b *Bench) post(ctx context.Context, of sut.Page, body string) ([]*http.Cookie, error) {
-	u, err := url.Parse(of.URL)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, of.SignIn.Post, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Origin", u.Scheme+"://"+u.Host)
-	trade := &http.Transport{TLSClientConfig: b.SUT.PageTLS()}
-	defer trade.CloseIdleConnections()
-	client := &http.Client{Transport: trade, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("sign in: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }() // only read
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, 200))
-	if answer.StatusCode < 200 || answer.StatusCode > 399 || len(answer.Cookies()) == 0 {
-		return nil, fmt.Errorf("sign in at %s: status %s and %d cookies: %.200q", of.SignIn.Post, answer.Status, len(answer.Cookies()), said)
-	}
-	return answer.Cookies(), nil
-}
-
 // enliven publishes until the page has shown a message. One that shows none is told of
 // by what stands on it.
 func (b *Bench) enliven(ctx context.Context, p *browser.Page) error {
@@ -195,8 +148,12 @@ func (b *Bench) enliven(ctx context.Context, p *browser.Page) error {
 		}
 		asking, done := context.WithTimeout(ctx, time.Second)
 		defer done()
-		text, _ := p.Text(asking, "document.title + ': ' + document.body.innerText.slice(0, 200)")
-		return fmt.Errorf("%w; the page says %q", err, text)
+		text, _ := p.Text(asking, "document.title + ': ' + document.body.innerText.slice(0, 20000)")
+		err = fmt.Errorf("%w; the page says %q", err, b.excerpt(text))
+		if asked := p.Connections(); asked > 0 && p.MarkLive(asking) == nil {
+			return fmt.Errorf("%w (it asked for %d connections and requests): %w", ErrMute, asked, err)
+		}
+		return fmt.Errorf("%w; it asked for no connection on its main thread, and others are not seen", err)
 	})
 }
 
@@ -223,9 +180,9 @@ func (b *Bench) Settle(ctx context.Context, p *browser.Page) error {
 // closeBrowser ends the browser, when the pages have been closed.
 func (b *Bench) closeBrowser() error {
 	if b.browser == nil {
-		return b.foreign.close()
+		return errors.Join(b.foreign.close(), b.ours.close())
 	}
-	return errors.Join(b.browser.Close(), b.foreign.close())
+	return errors.Join(b.browser.Close(), b.foreign.close(), b.ours.close())
 }
 
 // Page reads what a page of the bench left beside its recording.

@@ -9,7 +9,7 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, page, delivery, order, integrity, state, recovery, hardshipsAsked, security, guests, resources, protocol, hardware, wired, rig, claims, compared), loads)
+var _ = spec.Require(slicesOf(latency, page, delivery, pageWhole, order, integrity, state, recovery, hardshipsAsked, security, guests, pageSession, resources, protocol, hardware, wired, rig, claims, compared), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{

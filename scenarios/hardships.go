@@ -38,8 +38,9 @@ var _ = spec.Describe("Hardships of the page", func(s *spec.Suite) {
 
 // hardshipFacts says why nothing was done, "" when it was.
 type hardshipFacts struct {
-	Absent string `json:"absent"`
-	Dark   string `json:"dark,omitempty"` // the page shows nothing
+	Absent  string `json:"absent"`
+	Dark    string `json:"dark,omitempty"` // the page shows nothing
+	Reloads int    `json:"reloads"`        // that befell the page
 }
 
 // hardship is one thing that befalls a page: it begins, holds and ends.
@@ -64,6 +65,7 @@ func driveHardships(ctx context.Context, t *spec.Trial) {
 		t.Keep(facts)
 		return
 	}
+	facts.Reloads = l.Cycles
 	rest := patient(t.Limit("REC-08"), time.Second)
 	t.Check(b.Around(ctx, "hardships", 500*time.Millisecond, 500*time.Millisecond, func(ctx context.Context) error {
 		for _, h := range hardshipsOf(p, l.Cycles) {
@@ -87,8 +89,8 @@ func hardshipsOf(p *browser.Page, reloads int) []hardship {
 		{"no network", func(ctx context.Context) error { return p.Network(ctx, browser.Network{Offline: true}) }, func(ctx context.Context) error { return p.Network(ctx, browser.Network{}) }},
 		{"reloads", func(context.Context) error { return nil }, func(ctx context.Context) error {
 			for range reloads {
-				if err := p.Reload(ctx); err != nil {
-					return err
+				if err := p.Reload(ctx); err != nil { // a page that is not there again is found by its silence
+					return ctx.Err()
 				}
 			}
 			return nil
@@ -122,18 +124,23 @@ const backlog = 300 * time.Millisecond
 const calmed = 500 * time.Millisecond
 
 func judgeHardships(c *spec.Case) {
-	if facts := spec.Facts[hardshipFacts](c); browserless(c, facts.Absent) || unseen(c, facts.Dark) {
+	facts := spec.Facts[hardshipFacts](c)
+	if browserless(c, facts.Absent) || unseen(c, facts.Dark) {
 		return
 	}
+	e, err := c.Bench().Page(pageName)
+	c.Check(err)
 	j := newJudged(c)
 	times, found := freshAfterFaults(j.history.Log(), "REC-08", pageName)
 	j.within("REC-08", "time from the end of a hardship to the first message at the page that was sampled after it", times, found, j.samples("REC-08"))
-	j.stormless("REC-09")
+	j.stormless("REC-09", e.Documents-1-facts.Reloads)
 	j.showReturns()
 }
 
-// stormless judges how many connections the page asked for within a second.
-func (j *judged) stormless(id string) {
+// stormless judges how many connections the page asked for within a second, and how often
+// it loaded itself anew: what a document asks for that is gone before its clock is known
+// has no place in time.
+func (j *judged) stormless(id string, itself int) {
 	limit := float64(j.Limit(id).Count)
 	var asked []int64
 	faults := int64(0)
@@ -164,6 +171,12 @@ func (j *judged) stormless(id string) {
 		found = append(found, reports.Finding{
 			Requirement: id, Kind: "storm", Subject: pageName, Confirmed: true, At: time.Duration(at),
 			Detail: fmt.Sprintf("the page asked for %d connections within a second", most),
+		})
+	}
+	if float64(itself) > limit {
+		found = append(found, reports.Finding{
+			Requirement: id, Kind: "reloads", Subject: pageName, Confirmed: true,
+			Detail: fmt.Sprintf("the page loaded itself anew %d times, and asked for its connections each time", itself),
 		})
 	}
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{

@@ -2,20 +2,22 @@ package scenarios
 
 // Page: how late is what a person at the system's own page sees?
 //
-// Requirements: LAT-05, LAT-06 (informative).
+// Requirements: LAT-05; LAT-06 and DEL-08 (informative).
 //
 // Procedure "page":
 //  1. Start the bridge, a witness, a headless viewer beside which the page is seen, and
 //     a browser. Measure with the same instrument what harness and browser add
 //     themselves: a local server, a page that does nothing.
 //  2. Sign in, open the page of the system in a visible tab and publish until it shows
-//     something.
+//     something. A page to which nothing comes within 30 s though it asks for connections
+//     goes on all the same: what comes to nobody is infinitely late.
 //  3. Warm up, then publish in an open loop. The instrument stamps each message when
 //     the page's own script is given it, and the frame after that. As long again
 //     follows, as often as the profile allows, while there are too few effective samples.
 //  4. Where the profile says so (hold): the same with a processor that is four times
 //     slower, and over a network of 40 ms and 10 Mbit/s. Both are figures, no verdicts.
-//  5. Drain, end everything and judge the recordings.
+//  5. Drain, end everything and judge the recordings: how late the page was, and whether
+//     it was given everything that the broker took, in the slow windows too.
 
 import (
 	"context"
@@ -35,7 +37,7 @@ import (
 var _ = spec.Describe("The page", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "page", Title: "shows in its own page, in a real browser, what was sampled, in time",
-		Requirements: []string{"LAT-05", "LAT-06"}, Loads: []string{"page"}, Labels: []string{"browser"},
+		Requirements: []string{"LAT-05", "LAT-06", "DEL-08"}, Loads: []string{"page"}, Labels: []string{"browser"},
 		Drive: drivePage, Judge: judgePage,
 	})
 })
@@ -50,6 +52,7 @@ const (
 type pageFacts struct {
 	Absent    string   `json:"absent"`              // why no page was opened, "" when one was
 	Dark      string   `json:"dark,omitempty"`      // why it shows nothing
+	Mute      string   `json:"mute,omitempty"`      // that nothing came to it, though it asked
 	Viewer    string   `json:"viewer,omitempty"`    // the headless one beside it
 	Conflates bool     `json:"conflates,omitempty"` // the descriptor says so
 	Windows   []string `json:"windows,omitempty"`   // that are judged, together
@@ -123,7 +126,10 @@ func drivePage(ctx context.Context, t *spec.Trial) {
 	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
 	facts.Conflates = b.SUT.Viewer().Page.Conflates
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName, Frames: true, Floor: true})
-	if facts.Absent, facts.Dark = noPage(t, err); err != nil {
+	if errors.Is(err, harness.ErrMute) {
+		facts.Mute = err.Error()
+		t.Step("go on though nothing comes to the page: %s", facts.Mute)
+	} else if facts.Absent, facts.Dark = noPage(t, err); err != nil {
 		t.Keep(facts)
 		return
 	}
@@ -192,6 +198,9 @@ func (j *judged) page(facts pageFacts, e browser.Evidence, length time.Duration)
 	rule := pageRule(j.Profile, length)
 	rule.MinSamples = j.samples("LAT-05")
 	j.latency("LAT-05", j.pageLatencies(pageName, facts, facts.Windows...), rule)
+	if j.Applies("DEL-08") {
+		j.wholePage("DEL-08", facts)
+	}
 	if !j.Applies("LAT-06") {
 		return
 	}
@@ -202,6 +211,22 @@ func (j *judged) page(facts pageFacts, e browser.Evidence, length time.Duration)
 		in.Bias = f.Framed99
 	}
 	j.Judge(oracle.JudgeLatency(j.Requirement("LAT-06"), in))
+}
+
+// wholePage judges that the page was given everything, whatever window it was in.
+func (j *judged) wholePage(id string, facts pageFacts) {
+	if facts.Conflates {
+		notAsked(j.Case, id, "the page is not sent every message (viewer.page.conflates)")
+		return
+	}
+	o := j.options(id)
+	o.Viewers = []string{pageName}
+	d, found := j.history.Delivery(o)
+	j.Judge(oracle.JudgeZero(j.Requirement(id), oracle.ZeroInput{
+		Scenario: j.Scenario.ID, Profile: j.Title(), Noun: "loss/losses", Unit: "acknowledged messages at the page", N: d.Owed,
+		Findings: ofKind(found, "lost"), Events: d.Lost, Suspicions: d.Unconfirmed, MinN: j.samples(id), Seed: j.Seed(),
+		Gates: append(j.history.Gates(o), j.unmet...),
+	}))
 }
 
 // pageRule is DR-2 with as many blocks of the least length as the windows have whole: a

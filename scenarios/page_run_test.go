@@ -29,6 +29,8 @@ func pageProfile(t *testing.T) string {
 	text := strings.Replace(string(p.Source), "  LAT-07:", `  LAT-06: {limit: 450 ms, samples: 299, source: "judgement"}
   REC-08: {limit: 5 s, samples: 4, source: "judgement"}
   REC-09: {limit: 20 connections, samples: 4, source: "judgement"}
+  DEL-08: {limit: 0 messages, samples: 1000, source: "judgement"}
+  SEC-14: {limit: 3 s, samples: 1, source: "judgement"}
   LAT-07:`, 1)
 	text = strings.Replace(text, "certifies: true", "certifies: false", 1)
 	text = regexp.MustCompile(`(page: .*)window: 10 s`).ReplaceAllString(text, "${1}window: 8 s")
@@ -93,7 +95,7 @@ func TestPagesAreJudgedInARealBrowser(t *testing.T) {
 			t.Errorf("%s is %s", r.Requirement, r.Verdict)
 		}
 	}
-	for _, id := range []string{"LAT-05", "LAT-06", "REC-08", "REC-09", "SEC-12", "SEC-13"} {
+	for _, id := range []string{"LAT-05", "LAT-06", "REC-08", "REC-09", "SEC-12", "SEC-13", "DEL-08", "SEC-14"} {
 		if !judged[id] {
 			t.Errorf("%s got no result", id)
 		}

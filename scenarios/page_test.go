@@ -8,6 +8,7 @@ import (
 
 	"plumbline/harness/browser"
 	"plumbline/harness/oracle"
+	"plumbline/harness/profile"
 	"plumbline/harness/record"
 	"plumbline/reports"
 )
@@ -78,6 +79,9 @@ func TestPagesAreJudgedByTheirOwn(t *testing.T) {
 				return n%50 == 0
 			})
 		}, reports.Fail, "", ""},
+		"nothing came": {2 * time.Millisecond, func(l *record.Log, _ *browser.Evidence) {
+			l.Records = slices.DeleteFunc(l.Records, func(r record.Record) bool { return r.Node >= node(l) })
+		}, reports.Fail, "", ""},
 		"in a hidden tab":  {2 * time.Millisecond, func(_ *record.Log, e *browser.Evidence) { e.Hidden = true }, reports.Inconclusive, reports.ReasonRig, "hidden"},
 		"by a slow rig":    {2 * time.Millisecond, func(_ *record.Log, e *browser.Evidence) { e.Floor.Seen99 = 200 * time.Millisecond }, reports.Inconclusive, reports.ReasonRig, "floor"},
 		"by a vague clock": {2 * time.Millisecond, func(l *record.Log, _ *browser.Evidence) { l.Index.Nodes[node(l)].Uncertainty = 90 * time.Millisecond }, reports.Inconclusive, reports.ReasonClock, "clock of page page-1"},
@@ -93,5 +97,37 @@ func TestPagesAreJudgedByTheirOwn(t *testing.T) {
 				t.Errorf("%s(%s): %s", r.Verdict, r.Reason, r.Sentence)
 			}
 		})
+	}
+}
+
+// A page that was not given one message of those that the broker took has lost it, however
+// complete the headless viewers beside it are.
+func TestAPageIsWholeOrNot(t *testing.T) {
+	for name, c := range map[string]struct {
+		lost      int
+		conflates bool
+		verdict   reports.Verdict
+	}{
+		"whole": {0, false, reports.Pass}, "one lost": {1, false, reports.Fail}, "one left out as declared": {1, true, reports.NotApplicable},
+	} {
+		log := paged(goodLog(), 2*time.Millisecond, 12*time.Millisecond)
+		node, lost := uint16(len(log.Index.Nodes)-2), 0
+		log.Records = slices.DeleteFunc(log.Records, func(r record.Record) bool {
+			if r.Node != node || r.Seq != 100 || lost == c.lost {
+				return false
+			}
+			lost++
+			return true
+		})
+		h, err := oracle.Index(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := judgedOf(t, h)
+		j.Profile.Limits["DEL-08"] = profile.Limit{Samples: 1000}
+		j.wholePage("DEL-08", pageFacts{Conflates: c.conflates})
+		if r := only(t, j.Case); r.Verdict != c.verdict || lost != c.lost {
+			t.Errorf("%s: %s(%s): %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
 	}
 }

@@ -161,7 +161,7 @@ func (b *Browser) Evaluate(ctx context.Context, address, expression string) (str
 		return "", fmt.Errorf("browser: a tab: %w", err)
 	}
 	p := &Page{cfg: Config{Name: "tab", URL: address}, browser: b, ctx: tab}
-	if err := p.navigate(ctx); err != nil {
+	if err := p.navigate(ctx, address); err != nil {
 		return "", fmt.Errorf("browser: %w", err)
 	}
 	return p.Text(ctx, expression)

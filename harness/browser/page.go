@@ -127,8 +127,8 @@ func (p *Page) open(ctx context.Context) error {
 			return call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 		},
 		func() error { return call(ctx, target, performance.Enable, performance.EnableParams{}) },
-		func() error { return p.setCookies(ctx, target) },
-		func() error { return p.navigate(ctx) },
+		func() error { return p.SetCookies(ctx, p.cfg.Cookies) },
+		func() error { return p.navigate(ctx, p.cfg.URL) },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -170,8 +170,11 @@ func call[P, R any](ctx context.Context, s cdp.Session, c cdp.Command[P, R], par
 	return err
 }
 
-func (p *Page) setCookies(ctx context.Context, target cdp.Session) error {
-	for _, c := range p.cfg.Cookies {
+// SetCookies gives the browser cookies, as an answer to the page would have.
+func (p *Page) SetCookies(ctx context.Context, cookies []*http.Cookie) error {
+	limited, cancel := within(p.ctx, ctx)
+	defer cancel()
+	for _, c := range cookies {
 		params := network.SetCookieParams{Name: c.Name, Value: c.Value, URL: p.cfg.URL, Path: c.Path, Secure: &c.Secure, HTTPOnly: &c.HttpOnly}
 		switch c.SameSite {
 		case http.SameSiteStrictMode:
@@ -182,20 +185,36 @@ func (p *Page) setCookies(ctx context.Context, target cdp.Session) error {
 			params.SameSite = network.CookieSameSiteNone
 		default:
 		}
-		if err := call(ctx, target, network.SetCookie, params); err != nil {
-			return fmt.Errorf("cookie %q: %w", c.Name, err)
+		if err := call(limited, p.session(), network.SetCookie, params); err != nil {
+			return fmt.Errorf("cookie %q: %w", c.Name, cause(limited, err))
 		}
+	}
+	return nil
+}
+
+// nowhere is loaded between two addresses that differ behind # only, of which a
+// browser would load nothing anew.
+const nowhere = "about:blank"
+
+// Visit opens another address in the tab and waits until it has loaded. What the page
+// had noted before is taken first, and its clock is known.
+func (p *Page) Visit(ctx context.Context, address string) error {
+	if err := errors.Join(p.mapped(ctx), p.Flush(ctx)); err != nil {
+		return err
+	}
+	if err := errors.Join(p.navigate(ctx, nowhere), p.navigate(ctx, address)); err != nil {
+		return fmt.Errorf("browser: page %q: %w", p.cfg.Name, err)
 	}
 	return nil
 }
 
 // navigate opens the address and waits until the page has loaded. An address that
 // cannot be had is an error; whatever the page says itself is none.
-func (p *Page) navigate(ctx context.Context) error {
+func (p *Page) navigate(ctx context.Context, address string) error {
 	limited, cancel := within(p.ctx, ctx)
 	defer cancel()
 	loaded := cdp.Events(limited, p.session(), page.LoadEventFired)
-	went, err := cdp.Call(limited, p.session(), page.Navigate, page.NavigateParams{URL: p.cfg.URL})
+	went, err := cdp.Call(limited, p.session(), page.Navigate, page.NavigateParams{URL: address})
 	switch {
 	case err != nil:
 		return fmt.Errorf("open %s: %w", p.address(), cause(limited, err))

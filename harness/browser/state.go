@@ -187,6 +187,7 @@ func (p *Page) enterLocked(d *document, e entry) {
 		event(record.Connected, "", map[string]string{"connection": connection})
 	case "x":
 		delete(p.state.open, e.n)
+		delete(d.tails, e.n)
 		p.state.counters.Disconnects++
 		event(record.Disconnected, "", map[string]string{"connection": connection, "code": e.text})
 	case "l":
@@ -260,6 +261,21 @@ func (p *Page) subscribedLocked(at int64) {
 			p.recorder.Event(record.Event{At: at, Kind: record.Subscribed, Subject: name, Fields: map[string]string{"filter": filter}})
 		}
 	}
+}
+
+// MarkLive has the page count as live from here on, though it has shown nothing yet. Later
+// calls, and those of a page that has, do nothing.
+func (p *Page) MarkLive(ctx context.Context) error {
+	if err := p.mapped(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.state.subscribed {
+		p.state.subscribed = true
+		p.subscribedLocked(p.exchanges[len(p.exchanges)-1].Got)
+	}
+	return nil
 }
 
 func (p *Page) addLocked(node uint16, at int64, r seen) {

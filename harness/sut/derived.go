@@ -15,13 +15,15 @@ const (
 	CapPublish   = "viewer-verbs" // viewers have a way to try to publish, and it is known who they are
 	CapClock     = "clock-step"   // its wall clock can be stepped and nobody else's: by the hook stepClock, or where the harness can do that to a process and a page under ops tells its time
 	CapPage      = "page"         // it has a page of its own, which a browser can open
+	CapBrowser   = "browser"      // the same, or a page of the harness stands in for it
 	CapCookie    = "page-cookie"  // its page knows people by a cookie, on this machine, and a script can speak what its viewers speak: a page of somebody else can try what that cookie opens
+	CapSession   = "page-session" // its page is opened with a token, at whose expiry a session is said to end
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
 func Derived() []string {
-	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapCookie, CapLogs}
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs}
 }
 
 // Lacking says why a system lacks a capability that follows from its descriptor; "" for one that is claimed.
@@ -45,7 +47,9 @@ func (d *Descriptor) All() []string {
 		CapRestart:   !d.Remote() || len(d.Hooks.RestartBridge) > 0,
 		CapClock:     len(d.Hooks.StepClock) > 0 || (!d.Remote() && d.Ops.Metrics+d.Ops.Ready != "" && fault.NoClockStep() == nil),
 		CapPage:      d.Viewer.Page.URL != "",
+		CapBrowser:   d.Viewer.Page.URL != "" || d.Viewer.Page.Ours,
 		CapCookie:    d.Viewer.NoIntrusion() == "",
+		CapSession:   d.Viewer.Page.Opened() && slices.Contains(d.Capabilities, CapTokenExpiry),
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

@@ -13,6 +13,7 @@ import (
 type Page struct {
 	URL       string `yaml:"url,omitempty"`       // http:// or https://; {{filter}} is filled in, and after # also {{token}}
 	SignIn    SignIn `yaml:"signIn,omitempty"`    // left out: the page needs none, or its URL does it
+	Ours      bool   `yaml:"ours,omitempty"`      // the system has none: a page of the harness speaks mqtt or json as its viewers do, so that the time to a page can be told
 	Conflates bool   `yaml:"conflates,omitempty"` // the page is not shown every message: what counts is when it has that one or a newer one of its topic
 }
 
@@ -58,33 +59,60 @@ func laterInPage(d *Descriptor, text *string) func(name string) bool {
 	return nil
 }
 
+// pagePlaces are where a script of a page can show a token.
+var pagePlaces = []string{"mqtt-password", "query", "subprotocol", "first-message", "none"}
+
+// checkOurs checks what the page of the harness has to do.
+func (d *Descriptor) checkOurs(fault faultFunc, at func(keys ...any) []any) error {
+	v := d.Viewer
+	place := v.Token.In
+	if own := TokenPlaces(v.Protocol); place == "" && len(own) > 0 {
+		place = own[0]
+	}
+	switch {
+	case v.Page.URL != "" || v.Page.SignIn != (SignIn{}):
+		return fault(at("ours"), "stands beside url or signIn: the page of the harness has an address of its own and knows people by viewer.token; keep one")
+	case v.Protocol != "mqtt" && v.Protocol != "json":
+		return fault(at("ours"), "needs viewers that speak mqtt or json; these speak %s", v.Protocol)
+	case d.Auth != nil && d.Auth.JWT != nil && !slices.Contains(pagePlaces, place):
+		return fault(at("ours"), "cannot show a token in %q, which no script of a page can set; it can in %s (viewer.token.in)", place, strings.Join(pagePlaces, ", "))
+	}
+	return nil
+}
+
+// Opened reports whether it takes a token to open the page.
+func (p Page) Opened() bool { return p.SignIn != (SignIn{}) || takesToken(p.URL) }
+
+func takesToken(text string) bool {
+	return slices.ContainsFunc(templates.FindAllStringSubmatch(text, -1), func(m []string) bool { return m[1] == "token" })
+}
+
 func (d *Descriptor) checkPage(fault faultFunc) error {
 	p := d.Viewer.Page
 	at := func(keys ...any) []any { return append([]any{"viewer", "page"}, keys...) }
-	token := func(text string) bool {
-		return slices.ContainsFunc(templates.FindAllStringSubmatch(text, -1), func(m []string) bool { return m[1] == "token" })
-	}
 	head, _, _ := strings.Cut(p.URL, "#")
 	switch {
 	case p == (Page{}):
 		return nil
+	case p.Ours:
+		return d.checkOurs(fault, at)
 	case p.URL == "":
 		return fault(at("url"), "is missing; say where people open the page, for example https://127.0.0.1:8443/?filter={{filter}}")
 	case !web(p.URL):
 		return fault(at("url"), "has scheme %q; a page is opened at http:// or https://", scheme(p.URL))
 	case holdsUser(p.URL):
 		return fault(at("url"), "holds a user name; say how one signs in as viewer.page.signIn")
-	case token(head):
+	case takesToken(head):
 		return fault(at("url"), "holds {{token}} before a #: it would be sent and logged; use viewer.page.signIn, or put it behind a #")
 	case p.SignIn.Post != "" && p.SignIn.Cookie != "":
 		return fault(at("signIn"), "has post and cookie; one of them makes the browser known")
 	case p.SignIn.Post != "" && !web(p.SignIn.Post):
 		return fault(at("signIn", "post"), "has scheme %q; it is an address of http:// or https://", scheme(p.SignIn.Post))
-	case p.SignIn.Post != "" && !token(p.SignIn.Body):
+	case p.SignIn.Post != "" && !takesToken(p.SignIn.Body):
 		return fault(at("signIn", "body"), `holds no {{token}}; write what is posted, for example '{"token":"{{token}}"}'`)
 	case p.SignIn.Post == "" && p.SignIn.Body != "":
 		return fault(at("signIn", "post"), "is missing; say where the body is posted")
-	case (p.SignIn != (SignIn{}) || token(p.URL)) && (d.Auth == nil || d.Auth.JWT == nil):
+	case p.Opened() && (d.Auth == nil || d.Auth.JWT == nil):
 		return fault(at("signIn"), "needs a token, and the descriptor does not say how to make one: fill in auth.jwt")
 	}
 	return nil

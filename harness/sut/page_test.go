@@ -20,6 +20,7 @@ func TestParseRefusesPages(t *testing.T) {
 		"posted by mail":       {`page: {url: "https://h/", signIn: {post: "mailto:h", body: "{{token}}"}}`, "viewer.page.signIn.post: has scheme"},
 		"a misspelt template":  {`page: {url: "https://h/?f={{filtre}}"}`, "unknown template {{filtre}}"},
 		"a filter in a body":   {`page: {url: "https://h/", signIn: {post: "https://h/", body: "{{token}} {{filter}}"}}`, "unknown template {{filter}}"},
+		"ours and its own":     {`page: {ours: true, url: "https://h/"}`, "viewer.page.ours: stands beside url or signIn"},
 		"a misspelt key":       {`page: {url: "https://h/", conflate: true}`, `did you mean "conflates"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,5 +82,34 @@ func TestWhoseCookieCanBeTried(t *testing.T) {
 		if why := d.Viewer.NoIntrusion(); (why == "") != (c.want == "") || !strings.Contains(why, c.want) || d.Has(CapCookie) != (c.want == "") {
 			t.Errorf("%s: %q, capability %v", name, why, d.Has(CapCookie))
 		}
+	}
+}
+
+// A page of the harness stands in for one that is missing, where it can speak what viewers
+// speak and show who it is; what is asked of a system's own page is not asked of it.
+func TestAPageOfTheHarnessStandsIn(t *testing.T) {
+	const text = `apiVersion: plumbline/v1
+kind: SUT
+name: somebody's
+broker: {url: "mqtt://127.0.0.1:1883"}
+viewer: {protocol: mqtt, url: "ws://127.0.0.1:9001/mqtt", token: {in: none}, page: {ours: true}}
+`
+	d, err := Parse([]byte(text), "other.yaml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Has(CapBrowser) || d.Has(CapPage) || d.Has(CapCookie) || d.Has(CapSession) {
+		t.Errorf("it has %v", d.All())
+	}
+	_, err = Parse([]byte(strings.NewReplacer("protocol: mqtt", "protocol: sse", "ws://", "http://").Replace(text)), "other.yaml", "")
+	if err == nil || !strings.Contains(err.Error(), "viewer.page.ours: needs viewers that speak mqtt or json; these speak sse") {
+		t.Errorf("viewers of sse: %v", err)
+	}
+	_, err = Parse([]byte(strings.Replace(text, "in: none", "in: header", 1)+"auth: {jwt: {alg: HS256, secretFile: key}}\n"), "other.yaml", "")
+	if err == nil || !strings.Contains(err.Error(), `viewer.page.ours: cannot show a token in "header"`) {
+		t.Errorf("a token in a header: %v", err)
+	}
+	if bridged := Default(); !bridged.Has(CapBrowser) || !bridged.Has(CapSession) {
+		t.Errorf("bridged has %v", bridged.All())
 	}
 }

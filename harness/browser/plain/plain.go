@@ -1,6 +1,6 @@
 // Package plain is a page that speaks plumbline.v1 and shows the last value of every
-// topic, for tests and for systems that are wrong on purpose. It resumes from its cursor
-// and comes back with a growing wait.
+// topic, for tests and for systems that are wrong on purpose. It resumes from its cursor,
+// comes back with a growing wait and says whether it is live.
 package plain
 
 import _ "embed"
