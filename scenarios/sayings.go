@@ -53,6 +53,7 @@ func framing(all []measured) reports.Claim {
 			continue
 		}
 		c.Figure = listed(c.Figure, m.Name)
+		and := ""
 		for _, way := range []struct {
 			name  string
 			bytes float64
@@ -60,7 +61,8 @@ func framing(all []measured) reports.Claim {
 			if math.IsNaN(way.bytes) {
 				continue
 			}
-			c.Figure += fmt.Sprintf(" %.1f B %s", way.bytes, way.name)
+			c.Figure += fmt.Sprintf("%s %.1f B %s", and, way.bytes, way.name)
+			and = " and"
 			if way.bytes < frameLeast || way.bytes > frameMost {
 				c.Standing = reports.HoldsNot
 			}
@@ -100,7 +102,7 @@ func headers(all []measured) reports.Claim {
 // fewerBytes: a WebSocket needs a fraction of the bytes of polling.
 func fewerBytes(all []measured) reports.Claim {
 	c := reports.Claim{ID: "bytes", Text: "a WebSocket moves a fraction of the bytes that polling moves"}
-	return against(c, all, yardstick{unit: "B a reading on the wire", share: fewer, whole: func(m measured) float64 { return float64(m.Bytes.Wire) }})
+	return against(c, all, yardstick{unit: "B a reading on the wire, of which less than half is taken for a fraction", share: fewer, whole: func(m measured) float64 { return float64(m.Bytes.Wire) }})
 }
 
 // cheapness: a WebSocket costs the server less processor time than polling.
