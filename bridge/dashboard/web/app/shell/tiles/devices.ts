@@ -38,7 +38,7 @@ export function devicesTile(tile: DevicesTile, ctx: Context): Live {
     for (const [i, d] of shown.entries()) fillRow(rows.children[i] as HTMLElement, d, roster, { live, knownUs, nowUs }, ctx);
     const gone = all.filter((d) => roster.presence(d, knownUs) === "offline").length;
     f.sign(gone > 0 ? "warning" : "off", live ? "live" : "stale", reason);
-    setText(foot, all.length === 0 ? emptyText(watch) : `${all.length} devices${gone > 0 ? `, ${gone} offline` : ""}${shown.length < all.length ? `, ${shown.length} shown` : ""}. ${watch.note}`);
+    setText(foot, all.length === 0 ? emptyText(watch) : `${ctx.format.number(all.length, 0)} ${all.length === 1 ? "device" : "devices"}${gone > 0 ? `, ${ctx.format.number(gone, 0)} offline` : ""}${shown.length < all.length ? `, ${shown.length} shown` : ""}. ${watch.note}`);
   };
   const heard = (items: ReadonlySet<Item>): void => {
     for (const i of items) {

@@ -31,7 +31,7 @@ export function tableTile(tile: TableTile, ctx: Context): Live {
     for (const [i, item] of order.entries()) fillRow(rows.children[i] as HTMLElement, item, ctx);
     const state = stateOf(order);
     f.sign(state.level, state.quality, state.why);
-    setText(foot, watch.items.size === 0 ? emptyText(watch) : order.length < watch.items.size ? `${order.length} of ${watch.items.size} topics. ${watch.note}` : watch.note);
+    setText(foot, watch.items.size === 0 ? emptyText(watch) : order.length < watch.items.size ? `${ctx.format.number(order.length, 0)} of ${ctx.format.number(watch.items.size, 0)} topics. ${watch.note}` : watch.note);
   };
   const watch = watchIn(ctx, tile.filter, { ...asks(tile, ctx.layout), every: tile.every ?? "tick" }, () => slot.dirty());
   const slot = drawing(ctx, f.el, tile.every === "message" ? 0 : 200, draw);
