@@ -102,6 +102,10 @@ export class Follower {
 
   /** Reports whether it can go on after an error; else it has told who has to know. */
   async #bears(error: unknown): Promise<boolean> {
+    if (error instanceof Refused && this.#refusals++ < maxRefusals) {
+      await this.#rest(Math.max(error.why.retryMs, 1_000) * (1 + 0.5 * this.guide.host.env.random())); // not all of them in the same moment
+      return true;
+    }
     if (error instanceof LinkEnd && this.#request?.aborted) {
       return true; // restart
     }
@@ -114,10 +118,6 @@ export class Follower {
       this.#stopped = true;
       this.sub.refuse(error);
       return false;
-    }
-    if (error instanceof Refused && this.#refusals++ < maxRefusals) {
-      await this.#rest(error.retryMs * (1 + 0.5 * this.guide.host.env.random())); // not all of them in the same moment
-      return true;
     }
     if (error instanceof Broken) {
       this.sub.broke();
@@ -150,7 +150,7 @@ export class Follower {
     if (r.status !== 200) {
       const p = await problemOf(this.#request, r, this.guide.host.timeoutMs);
       if ((p.status === 429 || p.status === 503) && p.error !== "draining" && this.#heardMs > 0) {
-        throw new Refused(Math.max(p.retryMs, 1_000));
+        throw new Refused(ending("http", `status ${p.status} ${p.error}`.trim(), p.status, p.retryMs));
       }
       throw refusal(p, this.sub.filter);
     }
@@ -322,9 +322,5 @@ export class Follower {
   }
 }
 
-/** The bridge has had too many requests; it asks for a wait. */
-class Refused extends Error {
-  constructor(readonly retryMs: number) {
-    super("too many requests");
-  }
-}
+/** The bridge has had too many requests; it asks for a wait. Once too often it ends the link. */
+class Refused extends LinkEnd {}

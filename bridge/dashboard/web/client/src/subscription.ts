@@ -107,6 +107,9 @@ export class Sub implements Subscription, Sink {
   }
 
   data(step: FeedStep, from: number, readings: Reading[], conflated: number, open: boolean): void {
+    if (this.ended) {
+      return;
+    }
     this.#delivered += readings.length;
     this.#conflated += conflated;
     this.#move(step, { kind: "data", cursor: step.at, from, to: step.at.offset, readings, conflated, open });

@@ -67,6 +67,42 @@ test("a stream that is refused now and then goes on, and waits longer than the b
   client.close();
 });
 
+test("a bridge that has no room for long ends the link, which waits and begins anew", async () => {
+  for (const transport of ["sse", "poll"] as const) {
+    const world = new World();
+    const client = world.connect({ transports: [transport] });
+    let full = false;
+    let asked = 0;
+    const answer = (at: number) => {
+      asked++;
+      return full ? json({ error: "limit" }, 429, { "Retry-After": "1" }) : json(empty(at));
+    };
+    const streams: Stream[] = [];
+    stripped(world, {
+      "/poll": () => answer(9),
+      "/sse": (a) => {
+        if (full) {
+          return answer(9);
+        }
+        streams.push(new Stream(a.init.signal).event("subok", subok(9, true)));
+        return (streams[streams.length - 1] as Stream).response;
+      },
+    });
+    const { sub } = follow(client, "#", { since: "E:9" });
+    await world.advance(1_000);
+    assert.equal(sub.live, true, transport);
+    full = true;
+    streams[0]?.end();
+    const seen = states(client);
+    await world.advance(60_000);
+    assert.ok(asked > 6 && seen.some((s) => s.phase === "waiting" && s.cause?.code === 429), `${transport}: asked ${asked} times, ${client.state.reason}`);
+    full = false;
+    await world.advance(120_000);
+    assert.deepEqual([client.state.phase, sub.live], ["open", true], transport);
+    client.close();
+  }
+});
+
 test("streams that end at once, and polls that bring nothing and promise more, are not asked for without a rest", async () => {
   const world = new World();
   const client = world.connect({ transports: ["sse"] });
