@@ -141,11 +141,17 @@ func (b *befallen) throttle(factor float64) {
 	b.cdp(command(emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: factor}))
 }
 
-// storm reloads the page, each time before it is through with the last.
+// storm reloads the page, each time before it is through with the last; the browser refuses some while one document takes the place of another.
 func (b *befallen) storm() {
 	b.tb.Helper()
-	for range 20 {
-		b.cdp(command(cdppage.Reload, cdppage.ReloadParams{}))
+	limited, cancel := context.WithTimeout(b.tab, eventually.Patience)
+	defer cancel()
+	for n := 0; n < 20; {
+		if err := chromedp.Do(limited, command(cdppage.Reload, cdppage.ReloadParams{})); err == nil {
+			n++
+		} else if limited.Err() != nil {
+			b.tb.Fatalf("%d reloads of 20: %v", n, err)
+		}
 		hold(b.tb, 50*time.Millisecond)
 	}
 }
