@@ -66,9 +66,10 @@ func TestLimit(t *testing.T) {
 	}{
 		{"sound", func(*Point) {}, nil},
 		{"late", func(p *Point) { p.P99 = 501 }, []string{"p99 is 501 ms, above 500 ms", "the system used 0.50 and the bench 0.10 of 2 cores, so the processor was not"}},
+		{"a bench that stood still", func(p *Point) { p.P99, p.Hiccup = 900, 400 }, []string{"the bench itself stood still for up to 400 ms"}},
 		{"never", func(p *Point) { p.P99 = math.Inf(1) }, []string{"p99 is +Inf ms"}},
 		{"lost", func(p *Point) { p.Lost = 3 }, []string{"3 deliveries never came"}},
-		{"unsent", func(p *Point) { p.Achieved = 9_900 }, []string{"99.0 % of what was due was written in time"}},
+		{"unsent", func(p *Point) { p.Achieved = 9_900 }, []string{"99.0 % of what was due was written"}},
 		{"nothing came", func(p *Point) { p.Deliveries, p.P99 = 0, math.NaN() }, []string{"nothing came to any viewer"}},
 		{"nothing went", func(p *Point) { p.Offered, p.Achieved = 0, 0 }, []string{"nothing was published"}},
 		{"a full machine", func(p *Point) { p.Lost, p.System = 1, 3800*time.Millisecond }, []string{"1 deliveries never came; the processor was full: the system used 1.90"}},

@@ -55,7 +55,7 @@ const (
 	maxDevices    = 20_000
 	maxPayload    = 1 << 20
 	maxSteps      = 60
-	achieved      = 0.999 // share of what was due that must have been written in time
+	achieved      = 0.999 // share of what was due that must have been written
 	full          = 0.9   // share of the cores beyond which the machine counts as full
 )
 
@@ -256,10 +256,10 @@ func stepOf(value float64, l Load, p Point) reports.CapacityStep {
 func (p Point) limit(most time.Duration, cores int) string {
 	var gave []string
 	if p.Offered == 0 {
-		return "nothing was published in time"
+		return "nothing was published"
 	}
 	if share := float64(p.Achieved) / float64(p.Offered); share < achieved {
-		gave = append(gave, fmt.Sprintf("%.1f %% of what was due was written in time, for want of acknowledgements or of time to write", 100*share))
+		gave = append(gave, fmt.Sprintf("%.1f %% of what was due was written, for want of acknowledgements or of time to write", 100*share))
 	}
 	if p.Deliveries == 0 {
 		gave = append(gave, "nothing came to any viewer")
@@ -274,6 +274,9 @@ func (p Point) limit(most time.Duration, cores int) string {
 		return ""
 	}
 	text := strings.Join(gave, "; ")
+	if ms := most.Seconds() * 1e3; p.P99 > ms && p.Hiccup > ms/10 {
+		text += fmt.Sprintf("; the bench itself stood still for up to %.0f ms", p.Hiccup)
+	}
 	if p.Over <= 0 || cores < 1 {
 		return text
 	}

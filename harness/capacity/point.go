@@ -34,7 +34,7 @@ type Load struct {
 type Point struct {
 	Version    string
 	Offered    int64   // messages that were due within the window
-	Achieved   int64   // of those: written in time
+	Achieved   int64   // of those: written
 	Deliveries int64   // that came within the window
 	Lost       int64   // deliveries that were due and never came
 	P50, P99   float64 // ms, from the intended instant; +Inf when so many never came

@@ -3,7 +3,6 @@ package sidebyside
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,7 +37,6 @@ func (p *part) crowded(ctx context.Context) error {
 	}
 	c := &crowd{b: b}
 	var cut int64
-	came := true
 	err = b.Drive(ctx, 0, func(ctx context.Context) error {
 		before, err := c.memory(ctx, p.load.Settle)
 		if err != nil {
@@ -51,12 +49,9 @@ func (p *part) crowded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.figures.Memory = reports.Float((float64(with) - float64(before)) / 1024 / float64(p.load.Crowd))
+		p.figures.Memory = reports.Float(max(float64(with)-float64(before), 0) / 1024 / float64(p.load.Crowd))
 		cut = b.Clock.Now()
-		if came, err = c.storm(ctx); err != nil {
-			return err
-		}
-		err = harness.Wait(ctx, fresh(p.load))
+		err = c.storm(ctx, p.load.Calm)
 		b.Mark("storm", cut, b.Clock.Now())
 		return err
 	})
@@ -69,16 +64,8 @@ func (p *part) crowded(ctx context.Context) error {
 	for i := range p.load.Crowd {
 		o.Viewers = append(o.Viewers, crowdName(i))
 	}
-	p.figures.Storm = reports.Float(math.Inf(1))
-	if came {
-		p.figures.Storm = lastBack(h.Resumptions(o), p.load.Crowd, cut)
-	}
+	p.figures.Storm = lastBack(h.Resumptions(o), p.load.Crowd, cut)
 	return nil
-}
-
-// fresh is how long something fresh takes to be published for certain.
-func fresh(l reports.BesideLoad) time.Duration {
-	return time.Second + time.Duration(2/l.Calm*float64(time.Second))
 }
 
 func crowdName(i int) string { return fmt.Sprintf("crowd-%04d", i+1) }
@@ -144,17 +131,24 @@ func (c *crowd) add(ctx context.Context, i int) error {
 	return nil
 }
 
-// storm cuts all connections at once and waits until all are back, which it reports.
-func (c *crowd) storm(ctx context.Context) (came bool, err error) {
+// storm cuts all connections at once and waits, each time for comeback at most, until all
+// are back and until each has had more than what may have been published since the cut:
+// one at least of it is fresh. Who has nothing then is for the records to tell. calm is the
+// rate of what is published.
+func (c *crowd) storm(ctx context.Context, calm float64) error {
+	cut := time.Now()
 	for _, v := range c.all {
 		v.Cut()
 	}
 	away := func(v *viewer.Viewer) bool { return v.Counters().Connects < 2 || !v.Connected() }
-	err = harness.Until(ctx, comeback, "all viewers are back", func() bool { return !slices.ContainsFunc(c.all, away) })
-	if err != nil && ctx.Err() == nil {
-		return false, nil
+	_ = harness.Until(ctx, comeback, "all viewers are back", func() bool { return !slices.ContainsFunc(c.all, away) })
+	missed, had := uint64(2*calm*time.Since(cut).Seconds())+2, map[*viewer.Viewer]uint64{}
+	for _, v := range c.all {
+		had[v] = v.Counters().Received
 	}
-	return true, err
+	behind := func(v *viewer.Viewer) bool { return v.Counters().Received <= had[v]+missed }
+	_ = harness.Until(ctx, comeback, "fresh data at all viewers", func() bool { return !slices.ContainsFunc(c.all, behind) })
+	return ctx.Err()
 }
 
 // disperse closes all.

@@ -11,6 +11,7 @@ import (
 	"plumbline/harness/capacity"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
+	"plumbline/harness/sut"
 	"plumbline/reports"
 )
 
@@ -23,17 +24,32 @@ type part struct {
 	version string // as the system told it
 }
 
-// measure takes everything that is measured of a system, each on a fresh start of it.
+// measure takes everything that is measured of a system, each on a fresh start of it. What
+// the system itself failed in never came about: such an error wraps sut.ErrUnavailable, and
+// the rest is measured all the same.
 func (p *part) measure(ctx context.Context) error {
 	nan := reports.Float(math.NaN())
 	f := &p.figures
 	f.LatencyP50, f.LatencyP99, f.CPU, f.Memory, f.Storm, f.Back = nan, nan, nan, nan, nan, nan
-	for _, step := range []func(context.Context) error{p.steady, p.crowded, p.killed} {
-		if err := step(ctx); err != nil {
+	var failed error
+	for _, one := range []struct {
+		step  func(context.Context) error
+		gives []*reports.Float
+	}{
+		{p.steady, []*reports.Float{&f.LatencyP50, &f.LatencyP99}}, {p.crowded, []*reports.Float{&f.Storm}}, {p.killed, []*reports.Float{&f.Back}},
+	} {
+		err := one.step(ctx)
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, sut.ErrUnavailable)) {
 			return err
 		}
+		if err != nil {
+			failed = errors.Join(failed, err)
+			for _, figure := range one.gives {
+				*figure = reports.Float(math.Inf(1))
+			}
+		}
 	}
-	return nil
+	return failed
 }
 
 // open starts the system with so many viewers.

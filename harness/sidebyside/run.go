@@ -18,9 +18,9 @@ import (
 )
 
 // Run measures and returns what came of it, which is in File as well, after each
-// part anew. A system that fails in the midst of its part leaves what was measured
-// until then, and the next round gives it another chance; one that fails in the
-// first round ends everything, for it is set up wrongly. Errors of a system that is
+// part anew. What a system fails in never came about in that round, and the next
+// gives it another chance; one that fails in the first round ends everything, for it
+// is set up wrongly. Errors of a system that is
 // not there wrap sut.ErrUnavailable, those of options ErrUsage or sut.ErrUsage.
 func Run(ctx context.Context, o Options) (*reports.SideBySide, error) {
 	if err := o.Check(); err != nil {

@@ -84,6 +84,25 @@ func TestStanding(t *testing.T) {
 	}
 }
 
+// TestHolm: what one comparison alone would show is not shown by one of many, and what
+// is shown by far is.
+func TestHolm(t *testing.T) {
+	nan := reports.Float(math.NaN())
+	c := &reports.SideBySide{Systems: []reports.Beside{{Figures: []reports.BesideFigure{{P: nan}, {P: nan}}}, {}, {}}}
+	c.Systems[1].Figures = []reports.BesideFigure{{P: 0.009, Standing: reports.AbreastLess}, {P: 1e-5, Standing: reports.AbreastMore}}
+	c.Systems[2].Figures = []reports.BesideFigure{{P: 0.002, Standing: reports.AbreastMore}, {P: nan, Standing: reports.AbreastOpen}}
+	holm(c)
+	got := []reports.Abreast{c.Systems[1].Figures[0].Standing, c.Systems[1].Figures[1].Standing, c.Systems[2].Figures[0].Standing}
+	if want := []reports.Abreast{reports.AbreastLess, reports.AbreastMore, reports.AbreastMore}; !slices.Equal(got, want) { // 1e-5 < 1/3 %, 0.2 % < 1/2 %, 0.9 % < 1 %
+		t.Errorf("of three tests %v, want %v", got, want)
+	}
+	c.Systems[2].Figures[0].P = 0.006
+	holm(c)
+	if f := c.Systems[2].Figures[0]; f.Standing != reports.AbreastOpen || c.Systems[1].Figures[0].Standing != reports.AbreastOpen || c.Systems[1].Figures[1].Standing != reports.AbreastMore {
+		t.Errorf("with 0.6 %%: %+v, then %+v", f, c.Systems[1].Figures)
+	}
+}
+
 // TestUnequalRounds: what never came is worse than anything, what was not measured counts for nothing,
 // and what was lost is summed over all rounds.
 func TestUnequalRounds(t *testing.T) {

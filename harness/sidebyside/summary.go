@@ -1,6 +1,7 @@
 package sidebyside
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 // What a figure cannot be told better than, on one host (metrology 2.6).
 const (
 	latencyUncertainty = 0.06 // ms
-	tick               = 1e4  // µs: the kernel counts processor time in these
+	tick               = 1e4  // µs: processor time is counted in these, but for Linux, where nanoseconds are
 	ticks              = 2    // of a process that may be counted to the wrong side of a window
 )
 
@@ -45,6 +46,28 @@ func Summarise(c *reports.SideBySide) {
 			s.Figures[k] = figureOf(valuesOf(c, 0, m), valuesOf(c, i, m), i == 0, uncertainty(c, m), c.Seed)
 		}
 	}
+	holm(c)
+}
+
+// holm takes back what one of so many comparisons shows by chance (Holm 1979): of all
+// figures of a table together, one is called less or more wrongly in one table of a hundred.
+func holm(c *reports.SideBySide) {
+	var tests []*reports.BesideFigure
+	for i := range c.Systems[1:] {
+		for k := range c.Systems[i+1].Figures {
+			if f := &c.Systems[i+1].Figures[k]; !math.IsNaN(float64(f.P)) {
+				tests = append(tests, f)
+			}
+		}
+	}
+	slices.SortStableFunc(tests, func(a, b *reports.BesideFigure) int { return cmp.Compare(a.P, b.P) })
+	shown := true
+	for i, f := range tests {
+		shown = shown && float64(f.P) < stats.CompareAlpha/float64(len(tests)-i)
+		if !shown && (f.Standing == reports.AbreastLess || f.Standing == reports.AbreastMore) {
+			f.Standing = reports.AbreastOpen
+		}
+	}
 }
 
 // valuesOf are the established figures of a system, one for each round.
@@ -63,6 +86,9 @@ func uncertainty(c *reports.SideBySide, m reports.Measure) float64 {
 	case "latency-p50", "latency-p99":
 		return latencyUncertainty
 	case "cpu":
+		if c.Environment["os"] == "linux" {
+			return 0
+		}
 		least := math.Inf(1)
 		for _, p := range c.Parts {
 			if p.Deliveries > 0 {

@@ -94,7 +94,7 @@ func capacityConditions(c *reports.Capacity) []string {
 		window = c.Steps[0].Window.String()
 	}
 	return []string{
-		fmt.Sprintf("A step holds when 99.9 %% of what was due was written in time, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices.", figure(c.LatencyMost), window),
+		fmt.Sprintf("A step holds when 99.9 %% of what was due was written, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices.", figure(c.LatencyMost), window),
 		fmt.Sprintf("System, viewers and load share %d cores and the loopback interface: where the bench takes more of them than the system, the system alone carries more than stands here.", c.Cores),
 	}
 }

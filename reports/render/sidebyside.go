@@ -92,7 +92,7 @@ func besideDoubled(s reports.Beside) string {
 }
 
 func besideLegend(c *reports.SideBySide) string {
-	return md(fmt.Sprintf("Median over the rounds with its 95 %% interval; of all figures less is better. Beside %s: less and more are shown (two-sided Mann-Whitney on the figures of the rounds, p < 1 %%, and 5 %% at least), alike is not shown to differ and 20 %% more is excluded, open is neither.", c.Systems[0].Name))
+	return md(fmt.Sprintf("Median over the rounds with its 95 %% interval; of all figures less is better. Beside %s: less and more are shown (two-sided Mann-Whitney on the figures of the rounds, p < 1 %% for all comparisons of the table together by Holm, and 5 %% at least), alike is not shown to differ and 20 %% more is excluded, open is neither.", c.Systems[0].Name))
 }
 
 // besideSaid says for each measure who is ahead of the first system and who behind it.
@@ -131,7 +131,7 @@ func besideLosses(c *reports.SideBySide) (out []string) {
 		switch {
 		case s.Kills == 0:
 		case s.Lost == 0:
-			lossless = append(lossless, fmt.Sprintf("%s (0 of %d in %d kills)", s.Name, s.Owed, s.Kills))
+			lossless = append(lossless, fmt.Sprintf("%s (%s in %d kills)", s.Name, besideLost(s), s.Kills))
 		default:
 			losing = append(losing, fmt.Sprintf("%s (%s %% in %d kills)", s.Name, number(100*float64(s.Lost)/float64(s.Owed)), s.Kills))
 		}
@@ -183,7 +183,12 @@ func besideConditions(c *reports.SideBySide) []string {
 	if l.Process {
 		source = "from a process of its own"
 	}
+	still := 0.0
+	for _, p := range c.Parts {
+		still = max(still, finite(float64(p.Hiccup)))
+	}
 	return []string{
+		fmt.Sprintf("The longest for which the bench itself did not run while latency was measured is %s ms.", number(still)),
 		fmt.Sprintf("%d rounds in one run, each of which takes every system once, in an order drawn for the round; a fresh start of the system for each of three parts. Systems, viewers and load (%s) share one machine and its loopback interface.", l.Rounds, source),
 		fmt.Sprintf("Latency and CPU: %d devices publish %s messages a second in all over MQTT with QoS 1, in an open loop, and each of %d viewers watches all of them; %s are measured after %s. Latency runs from the intended instant to the arrival. CPU is user and system time of all processes of the system, its broker among them, for each delivery.", l.Devices, number(l.Rate), l.Viewers, l.Window, l.WarmUp),
 		fmt.Sprintf("Memory and storm: %d viewers come to a system with %s messages a second, and RSS is held against that without them; then all their connections are cut at once, and the storm lasts until the last has fresh data. A viewer waits 50 to 100 ms before its first attempt.", l.Crowd, number(l.Calm)),

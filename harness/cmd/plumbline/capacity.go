@@ -34,7 +34,7 @@ func newCapacity(s streams) *cobra.Command {
 		Use: "capacity", Short: "Raise the load on a system until something gives way, and say what", Args: noArgs,
 		Example: "plumbline capacity --axis viewers",
 		Long: `Raises one thing, the number of viewers, the rate, the number of devices or the size of payloads, from step to step until the
-system does not carry it: what was due was not written in time, something was lost, or p99 is above --latency. Then it looks
+system does not carry it: what was due was not written, something was lost, or p99 is above --latency. Then it looks
 between the last two. Each step is a fresh start. Prints the steps, what gave way and whose the processor was, how each cost
 grew, and where a line through the steps leads for 100,000 and 1,000,000 viewers, with what any two of them would give.
 
