@@ -29,7 +29,7 @@ var pageWhole = []profile.Known{
 		ID: "DEL-08", Title: "no loss at the page", Class: reports.Optional, Capability: sut.CapBrowser, MinSamples: 1000, Rule: zero,
 		Measurand: "acknowledged messages that the script of the page was never given, with a slower processor and network, too",
 		Text:      "Every acknowledged QoS 1 message that a page shows shall reach its script.",
-		Source:    "metrology 2.4, 4 (RPO 0)",
+		Source:    "metrology 2.4, 4 (RPO 0)", Faults: []string{"F85"},
 	}),
 }
 
@@ -39,7 +39,7 @@ var pageSession = []profile.Known{
 		ID: "SEC-14", Title: "a page ends with its session, and says so", Class: reports.Optional, Capability: sut.CapSession, MinSamples: 1, Rule: fixed,
 		Measurand: "time from the expiry of the token that a page was opened with to the last message that it was given; beside it whether the page says anything that it did not say while it was live, and whether a new sign-in brings it back",
 		Text:      "A page whose session has ended shall be given nothing more within the limit, say so, and come back after a new sign-in.",
-		Source:    "RFC 8725 section 3.10; metrology 4 (mid-session cut)",
+		Source:    "RFC 8725 section 3.10; metrology 4 (mid-session cut)", Faults: []string{"F86"},
 	}),
 }
 

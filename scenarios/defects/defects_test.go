@@ -53,8 +53,6 @@ func TestFaultsRequirementsAndDefectsAgree(t *testing.T) {
 var unproven = map[string]string{
 	"APP-01": "of each approach by itself DEL-01, DEL-05 and DEL-06 ask the same, and are proven",
 	"APP-02": "a server that refuses or drops sessions of a crowd is what it finds; hand-made facts fail it",
-	"DEL-08": "of headless viewers DEL-01 asks the same, and is proven; hand-made histories of a page fail it",
-	"SEC-14": "of headless viewers SEC-04 asks the same, and is proven; hand-made facts of a page fail it",
 	"CAP-01": "its scenario is itself a comparison of what is claimed with what is done",
 	"RIG-01": "it is of the harness: a freeze of known length is the defect",
 	"SEC-10": "each of its vectors is a refusal that must be there",

@@ -15,5 +15,7 @@ var pages = []Defect{
 	seeded("F81", "writes what it is sent into its page as it comes", "SEC-12", "guests", "", "1 payload that is markup"),
 	informed(seeded("F83", "says nothing for 6 s to a browser that is back", "REC-08", "hardships", "6s", "1 reload"), "2 s"),
 	informed(seeded("F84", "has its page ask again as fast as it can while it has no network", "REC-09", "hardships", "", "1 loss of the network"), "20 connections"),
+	informed(seeded("F85", "loses one message in 100 on the way to a browser, and to nobody else", "DEL-08", "page", "100", "459 messages"), "0 messages"),
+	informed(seeded("F86", "looks at the expiry of a browser's cookie once, when it connects", "SEC-14", "expired", "", "1 session that ends"), "3 s"),
 	seeded("F82", "takes whoever has a cookie for its own page, whatever the Origin", "SEC-13", "guests", "", "1 page of another origin"),
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // pages: what is wrong for browsers and for nobody else.
-var pages = map[string]maker{"F80": holdPages, "F81": writeMarkup, "F82": trustCookies, "F83": keepWaiting, "F84": storm}
+var pages = map[string]maker{"F80": holdPages, "F81": writeMarkup, "F82": trustCookies, "F83": keepWaiting, "F84": storm, "F85": dropForPages, "F86": keepCookies}
 
 var (
 	hostLine = regexp.MustCompile(`(?im)^Host: ([^\r\n]*)`)
@@ -88,6 +89,38 @@ func keepWaiting(f *front, p param) *flaw {
 		case <-time.After(long):
 		case <-s.done:
 		}
+	}
+	return made
+}
+
+// dropForPages (F85) drops each message to a browser with probability 1/N.
+func dropForPages(f *front, p param) *flaw {
+	n := p.number(0)
+	return &flaw{arrive: func(s *session, _ *stream, rs []reading) []reading {
+		return slices.DeleteFunc(rs, func(reading) bool { return s.browser && s.random.Float64()*n < 1 && fired(f) })
+	}}
+}
+
+// cookieToken is a token that stands in a cookie.
+var cookieToken = regexp.MustCompile(`(?im)(^Cookie: [^\r\n]*?=)([\w-]+\.[\w-]+\.[\w-]+)`)
+
+// keepCookies (F86) looks at the expiry of a browser's cookie once, when it connects.
+func keepCookies(f *front, _ param) *flaw {
+	made := outliving(f, "exp", nil)
+	made.viewerText = nil
+	made.request = func(s *session, head []byte) []byte {
+		found := cookieToken.FindSubmatchIndex(head)
+		if !s.browser || found == nil || !upgrades(head) {
+			return head
+		}
+		t, ok := split(string(head[found[4]:found[5]]))
+		if !ok || len(f.keys.wrong(t)) > 0 {
+			return head
+		}
+		s.mu.Lock()
+		s.shown = t
+		s.mu.Unlock()
+		return slices.Concat(head[:found[4]], []byte(f.keys.remint(t, later(t))), head[found[5]:])
 	}
 	return made
 }

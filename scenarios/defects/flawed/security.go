@@ -113,10 +113,13 @@ func acceptConfused(f *front, _ param) *flaw {
 
 // neverRecheck (F47) looks at the expiry of a token once, at the begin.
 func neverRecheck(f *front, _ param) *flaw {
-	return outliving(f, "exp", func(t token) map[string]any {
-		exp, _ := t.number("exp")
-		return map[string]any{"exp": int64(exp) + 3600}
-	})
+	return outliving(f, "exp", later)
+}
+
+// later has a token expire an hour later.
+func later(t token) map[string]any {
+	exp, _ := t.number("exp")
+	return map[string]any{"exp": int64(exp) + 3600}
 }
 
 // ignoreRevocation (F48) looks at the list of revoked subjects once, at the begin.
