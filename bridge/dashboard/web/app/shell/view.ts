@@ -20,7 +20,7 @@ const tall: ReadonlySet<string> = new Set(["chart", "devices", "table", "alarms"
 
 // spotStyle: the place in twelve columns; m, s and hm are the spans where there are six or two.
 export function spotStyle(t: Tile): Record<string, number> {
-  return { "--x": t.x, "--y": t.y, "--w": t.w, "--h": t.h, "--m": Math.min(Math.max(Math.ceil(t.w / 2), 2), 6), "--s": t.w <= 3 && !tall.has(t.kind) ? 1 : 2, "--hm": tall.has(t.kind) ? Math.max(t.h, 5) : t.kind === "state" ? Math.max(t.h, 3) : t.h };
+  return { "--x": t.x, "--y": t.y, "--w": t.w, "--h": t.h, "--m": Math.min(Math.max(Math.ceil(t.w / 2), 2), 6), "--s": t.w <= 3 && !tall.has(t.kind) ? 1 : 2, "--hm": tall.has(t.kind) ? Math.max(t.h, 5) : t.kind === "state" || t.kind === "command" ? Math.max(t.h, 3) : t.h };
 }
 
 export class View {
