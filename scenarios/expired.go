@@ -45,8 +45,9 @@ const (
 	// pageListened is how long the page is listened to at least while it is live.
 	pageListened = 3 * time.Second
 	listenEvery  = 250 * time.Millisecond
-	// pageBack is how long each way back is waited for.
-	pageBack = 2 * time.Second
+	// pageBack is how long a page may take to be back; of the last way it may take as long
+	// as any page to load, for nothing follows it.
+	pageBack, pageBackAtLast = 2 * time.Second, 30 * time.Second
 )
 
 // expiredFacts is what became of a page whose session ended.
@@ -162,23 +163,24 @@ func comeBack(ctx context.Context, b *harness.Bench, p *browser.Page, facts *exp
 	facts.Took.From = b.Clock.Now()
 	b.Recorder.Event(record.Event{At: facts.Took.From, Kind: record.Note, Subject: pageName, Detail: "signed in anew"})
 	for _, way := range []struct {
-		name string
-		do   func() error
+		name     string
+		patience time.Duration
+		do       func() error
 	}{
-		{"by itself", func() error { return nil }},
-		{"when it was looked at again", func() error {
+		{"by itself", pageBack, func() error { return nil }},
+		{"when it was looked at again", pageBack, func() error {
 			show, err := p.Hide(ctx)
 			if err != nil {
 				return err
 			}
 			return errors.Join(harness.Wait(ctx, listenEvery), show(ctx))
 		}},
-		{"opened anew", func() error { return p.Visit(ctx, address) }},
+		{"opened anew", pageBackAtLast, func() error { return p.Visit(ctx, address) }},
 	} {
 		if err := way.do(); err != nil {
 			return err
 		}
-		err := harness.Until(ctx, pageBack, "something new at the page", func() bool { return p.Heard() > facts.Took.From+int64(backlog) })
+		err := harness.Until(ctx, way.patience, "something new at the page", func() bool { return p.Heard() > facts.Took.From+int64(backlog) })
 		facts.Took.Took = time.Duration(b.Clock.Now() - facts.Took.From)
 		switch {
 		case err == nil:

@@ -19,19 +19,21 @@ import (
 	"plumbline/reports"
 )
 
-// pageProfile is ci with the informative requirements of pages and shorter loads.
+// pageProfile is ci with the informative requirements of pages and shorter loads. Its times
+// are no promise: they are what the busiest machine keeps, for the tests are about the way.
 func pageProfile(t *testing.T) string {
 	t.Helper()
 	p, err := spec.Catalogue().Load("ci")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Replace(string(p.Source), "  LAT-07:", `  LAT-06: {limit: 450 ms, samples: 299, source: "judgement"}
+	text := strings.Replace(string(p.Source), "  LAT-07:", `  LAT-06: {limit: 5 s, samples: 299, source: "judgement"}
   REC-08: {limit: 5 s, samples: 4, source: "judgement"}
   REC-09: {limit: 20 connections, samples: 4, source: "judgement"}
   DEL-08: {limit: 0 messages, samples: 1000, source: "judgement"}
-  SEC-14: {limit: 3 s, samples: 1, source: "judgement"}
+  SEC-14: {limit: 6 s, samples: 1, source: "judgement"}
   LAT-07:`, 1)
+	text = strings.Replace(text, "LAT-05: {limit: 400 ms,", "LAT-05: {limit: 5 s,", 1)
 	text = strings.Replace(text, "certifies: true", "certifies: false", 1)
 	text = regexp.MustCompile(`(page: .*)window: 10 s`).ReplaceAllString(text, "${1}window: 8 s")
 	return regexp.MustCompile(`(hardships: .*)cycles: 5, hold: 3 s`).ReplaceAllString(text, "${1}cycles: 3, hold: 1500 ms")
