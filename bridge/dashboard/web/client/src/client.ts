@@ -3,7 +3,7 @@ import { surroundings } from "./env.ts";
 import type { CancelTimer, Env } from "./env.ts";
 import { PublishError } from "./errors.ts";
 import { HttpLink } from "./http.ts";
-import { advise, ending } from "./link.ts";
+import { advise, ending, mostBrief, steadyMs } from "./link.ts";
 import type { Credential, Ending, Host, Link } from "./link.ts";
 import { watchPage } from "./page.ts";
 import { sentence, Status } from "./status.ts";
@@ -15,9 +15,6 @@ import type { Client, Encoding, Events, Options, SessionInfo, State, SubscribeOp
 
 /** After how long a refused client without a source of tokens asks again when somebody looks at the page. */
 const askAgainMs = 30_000;
-
-/** How long a session lasts at least to show that the bridge is well: one that always ends right behind its welcome is not. */
-const steadyMs = 5_000;
 
 /** The shortest time between attempts that events of the page cause. */
 const hurryMs = 1_000;
@@ -311,7 +308,7 @@ export class Keeper implements Client, Host, Owner {
     if (planned || lastedMs > (overload ? this.#maxMs : steadyMs)) {
       this.#failures = this.#brief = 0;
     } else if (!overload) {
-      this.#failures = this.#brief++;
+      this.#failures = Math.min(this.#brief++, mostBrief);
     }
   }
 
