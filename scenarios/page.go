@@ -15,7 +15,8 @@ package scenarios
 //     the page's own script is given it, and the frame after that. As long again
 //     follows, as often as the profile allows, while there are too few effective samples.
 //  4. Where the profile says so (hold): the same with a processor that is four times
-//     slower, and over a network of 40 ms and 10 Mbit/s. Both are figures, no verdicts.
+//     slower, and over a network of 40 ms and 10 Mbit/s as the browser emulates it: it slows
+//     down requests and no WebSocket that is open. Both are figures, no verdicts.
 //  5. Drain, end everything and judge the recordings: how late the page was, and whether
 //     it was given everything that the broker took, in the slow windows too.
 
@@ -164,7 +165,7 @@ func slowed(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Pag
 		slow, end func() error
 	}{
 		{"processor a quarter as fast", func() error { return p.Throttle(ctx, 4) }, func() error { return p.Throttle(ctx, 1) }},
-		{"network of 40 ms and 10 Mbit per s", func() error { return p.Network(ctx, browser.Network{Latency: 40 * time.Millisecond, Bits: 10e6}) }, func() error { return p.Network(ctx, browser.Network{}) }},
+		{"requests over 40 ms and 10 Mbit per s", func() error { return p.Network(ctx, browser.Network{Latency: 40 * time.Millisecond, Bits: 10e6}) }, func() error { return p.Network(ctx, browser.Network{}) }},
 	} {
 		t.Step("the same for %s: %s", length, c.name)
 		if err := c.slow(); err != nil {
