@@ -188,7 +188,7 @@ func befalls() []befall {
 		{name: "the machine sleeps; its connections are dead when it wakes", holds: 3 * time.Second, begin: func(b *befallen) { freeze(b); b.line.swallow() }, end: thaw},
 		{name: "no network, and then another one", holds: 3 * time.Second, word: "Offline", begin: func(b *befallen) { b.offline(true) }, end: func(b *befallen) { b.offline(false) }},
 		{name: "its connection dies without a word", begin: func(b *befallen) { b.line.swallow() }, end: none},
-		{name: "a processor a quarter as fast, 400 ms and 400 kbit/s", word: "Live", begin: slowly, end: none},
+		{name: "a processor a quarter as fast; requests, but no open WebSocket, take 400 ms and 400 kbit/s", word: "Live", begin: slowly, end: none},
 		{name: "faster again, and reloaded 20 times within a second", begin: func(b *befallen) { b.throttle(1); b.network(nil); b.line.bury() }, end: (*befallen).storm},
 	}
 }
