@@ -66,7 +66,7 @@ func (b *Bridge) joinCluster(o journal.Options) error {
 	}
 	opts := b.relayOptions()
 	opts.Same = b.drift()
-	opts.Renewed, opts.Viewers = b.renewed, b.viewersHere
+	opts.Renewed, opts.Viewers, opts.Sources = b.renewed, b.viewersHere, b.sourcesHere
 	r, err := relay.New(opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
@@ -100,6 +100,17 @@ func (b *Bridge) viewersHere() int {
 		return 0
 	}
 	return b.wire.Sessions()
+}
+
+// sourcesHere says how many external brokers are connected, and how many there are.
+func (b *Bridge) sourcesHere() (connected, all int) {
+	status, _ := b.external.Status()
+	for _, s := range status {
+		if s.Connected {
+			connected++
+		}
+	}
+	return connected, len(status)
 }
 
 // drift returns digests of the settings that have to be the same on all nodes.

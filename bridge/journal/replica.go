@@ -155,7 +155,7 @@ func (j *Journal) Values() Values {
 }
 
 // Found makes opts.Dir the journal of the log v.Cursor.Epoch that holds no entries and goes on behind v.Cursor.Offset, with these last
-// values and producers. What was there is removed. [Open] opens it then. Errors: [ErrLocked], those of the disk.
+// values and producers. What was there goes into the folder "before" in it, in the place of what an earlier call left there. [Open] opens it then. Errors: [ErrLocked], those of the disk.
 func Found(opts Options, v Values) (err error) {
 	if opts, err = opts.withDefaults(); err != nil {
 		return err
@@ -182,17 +182,8 @@ func Found(opts Options, v Values) (err error) {
 
 // found writes what recovery will find. The state comes last: without it everything before is no proof of anything.
 func found(opts Options, v Values) error {
-	names, err := os.ReadDir(opts.Dir)
-	if err != nil {
+	if err := putAway(opts); err != nil {
 		return err
-	}
-	for _, name := range names {
-		if name.Name() == lockName {
-			continue
-		}
-		if err := opts.fs.Remove(filepath.Join(opts.Dir, name.Name())); err != nil {
-			return err
-		}
 	}
 	now := opts.Now()
 	first := &segment{epoch: v.Cursor.Epoch, base: v.Cursor.Offset + 1, made: now}
@@ -218,4 +209,30 @@ func found(opts Options, v Values) error {
 		Epoch: v.Cursor.Epoch, Clean: true, Sync: opts.Sync, Boot: opts.boot(), Head: v.Cursor.Offset,
 		Epochs: follow(nil, v.Cursor.Epoch, v.Cursor.Offset),
 	})
+}
+
+// beforeDir keeps what [Found] found.
+const beforeDir = "before"
+
+// putAway moves the files of an earlier journal into a folder of their own. Its state goes first: what is left of it after a crash
+// proves nothing.
+func putAway(opts Options) error {
+	names, err := os.ReadDir(opts.Dir)
+	if err != nil {
+		return err
+	}
+	before := filepath.Join(opts.Dir, beforeDir)
+	if err := errors.Join(os.RemoveAll(before), os.Mkdir(before, 0o700)); err != nil {
+		return err
+	}
+	sort.Slice(names, func(a, b int) bool { return names[a].Name() == stateName && names[b].Name() != stateName })
+	for _, name := range names {
+		if name.Name() == lockName || name.Name() == beforeDir {
+			continue
+		}
+		if err := opts.fs.Rename(filepath.Join(opts.Dir, name.Name()), filepath.Join(before, name.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }

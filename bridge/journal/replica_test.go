@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -162,6 +163,14 @@ func TestFoundBeginsACopy(t *testing.T) {
 	}
 	if err := Found(o, src.Values()); err != nil {
 		t.Fatal(err)
+	}
+	if kept, err := Open(Options{Dir: filepath.Join(o.Dir, beforeDir)}); err != nil {
+		t.Error(err)
+	} else {
+		if got := readPlaced(t, kept, 0); len(got) != 9 {
+			t.Errorf("of what was there %d entries are kept, want 9", len(got))
+		}
+		_ = kept.Close()
 	}
 	j, err := Open(o)
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 	"plumbline/bridge/journal"
 )
 
-// pending stores what waits until there is no more, or what was stored has to come back first.
+// pending stores what waits until there is no more, what was stored has to come back first, or a beat is due: under load there is
+// always more.
 func (r *Relay) pending(ctx context.Context, s *server) error {
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && time.Since(r.tended) < beatEvery {
 		if r.doubt == nil {
 			if r.doubt = r.queue.next(); r.doubt == nil {
 				return nil
@@ -76,7 +77,7 @@ func (r *Relay) batch(ctx context.Context, s *server) (done bool, err error) {
 func (r *Relay) place() (head, own uint64) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	return r.journal.Head().Offset, r.own
+	return r.journal.Head().Offset, r.numbers[r.process]
 }
 
 // compose makes a batch behind the head of what is in doubt, without what the journal knows already, and plans the results.

@@ -20,6 +20,8 @@ type beat struct {
 	First   uint64            `json:"first"` // the oldest entry that it can give
 	Pos     uint64            `json:"pos"`
 	Leading bool              `json:"leading,omitempty"`
+	Up      int               `json:"up"`              // of its sources
+	Whole   time.Duration     `json:"whole,omitempty"` // for how long all of them have been
 	Viewers int               `json:"viewers"`
 	Same    map[string]string `json:"same,omitempty"`
 	Bye     bool              `json:"bye,omitempty"`
@@ -34,8 +36,19 @@ type others struct {
 
 type heard struct {
 	beat
-	at   time.Time // here, by the monotonic clock
-	skew time.Duration
+	at    time.Time // here, by the monotonic clock
+	skews []time.Duration
+}
+
+// skewBeats is of how many beats the difference of clocks is judged: the way adds to it, and only to one side, so the least counts.
+const skewBeats = 5
+
+// skew is by how much the node's clock is behind ours; 0 while too few beats were heard.
+func (h heard) skew() time.Duration {
+	if len(h.skews) < skewBeats {
+		return 0
+	}
+	return slices.Min(h.skews)
 }
 
 func (o *others) init() { o.nodes = map[string]heard{} }
@@ -86,8 +99,9 @@ func (o *others) with(own string, epoch string, from, to uint64) []string {
 	return names
 }
 
-// hear takes a beat.
-func (r *Relay) hear(signed string) {
+// hear takes a beat. One that was not live, but read from where it was kept, says nothing of clocks; and our own name there is that
+// of an earlier run.
+func (r *Relay) hear(signed string, live bool) {
 	text, ok := openText(r.key, signed)
 	if !ok {
 		r.rejected("signature")
@@ -97,6 +111,9 @@ func (r *Relay) hear(signed string) {
 	var b beat
 	if json.Unmarshal(text, &b) != nil || b.Node == "" {
 		r.rejected("malformed")
+		return
+	}
+	if !live && b.Node == r.opts.Node {
 		return
 	}
 	now := r.opts.Now()
@@ -109,11 +126,12 @@ func (r *Relay) hear(signed string) {
 		o.mu.Unlock()
 		return
 	}
-	h := heard{beat: b, at: time.Now(), skew: now.Sub(time.UnixMicro(b.Time))}
-	mine := b.Node == r.opts.Node && b.Process == r.process
-	if mine {
-		h.skew = 0
+	h := heard{beat: b, at: time.Now()}
+	if before := o.nodes[b.Node]; live && before.Process == b.Process {
+		h.skews = append(slices.Clone(before.skews), now.Sub(time.UnixMicro(b.Time)))
+		h.skews = h.skews[max(0, len(h.skews)-skewBeats):]
 	}
+	mine := b.Node == r.opts.Node && b.Process == r.process
 	o.nodes[b.Node] = h
 	o.mu.Unlock()
 	switch {
@@ -128,8 +146,8 @@ func (r *Relay) hear(signed string) {
 
 // compare names what must be the same on all nodes and is not.
 func (r *Relay) compare(h heard) {
-	if h.skew > skewAllowed || h.skew < -skewAllowed {
-		r.trouble.set("clock "+h.Node, fmt.Sprintf("the clock of node %q differs from ours by %s: times of readings are those of the node that took them; set both by NTP", h.Node, h.skew.Round(100*time.Millisecond)), freshFor)
+	if skew := h.skew(); skew.Abs() > skewAllowed {
+		r.trouble.set("clock "+h.Node, fmt.Sprintf("the clock of node %q differs from ours by %s: times of readings are those of the node that took them; set both by NTP", h.Node, skew.Round(100*time.Millisecond)), freshFor)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.opts.Same)) {
 		if h.Same[name] != r.opts.Same[name] {
@@ -157,7 +175,7 @@ func (r *Relay) lookAround(ctx context.Context, s *server) error {
 	}
 	for _, said := range all {
 		if signed, ok := said.(string); ok {
-			r.hear(signed)
+			r.hear(signed, false)
 		}
 	}
 	return nil
@@ -168,7 +186,7 @@ func (r *Relay) beat(ctx context.Context, s *server, number uint64, bye bool) er
 	head := r.journal.Head()
 	text, err := json.Marshal(beat{
 		Node: r.opts.Node, Process: r.process, Number: number, Time: r.opts.Now().UnixMicro(), Epoch: head.Epoch, First: r.journal.First(), Pos: head.Offset,
-		Leading: r.leading(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Bye: bye,
+		Leading: r.leading(), Up: r.up, Whole: r.wholeFor(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Bye: bye,
 	})
 	if err != nil {
 		return err
@@ -189,16 +207,29 @@ func (r *Relay) beat(ctx context.Context, s *server, number uint64, bye bool) er
 	return nil
 }
 
-// led reports whether a node other than own has the lease.
-func (o *others) led(own string) bool {
+// led reports whether a node other than own has the lease and has had all its sources since then: what came from them since it has
+// got as we have.
+func (o *others) led(own string, then time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, h := range o.nodes {
-		if name != own && h.Leading && time.Since(h.at) < freshFor {
+		if name != own && h.Leading && time.Since(h.at) < freshFor && h.at.Add(-h.Whole).Before(then) {
 			return true
 		}
 	}
 	return false
+}
+
+// best returns the most sources that a node other than own has.
+func (o *others) best(own string) (up int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, h := range o.nodes {
+		if name != own && time.Since(h.at) < freshFor {
+			up = max(up, h.Up)
+		}
+	}
+	return up
 }
 
 // trouble is what an operator should mend.

@@ -26,6 +26,7 @@ const (
 	flagLeased    = 0x01 // stored by the holder of the lease
 	flagValues    = 0x02 // values, not entries: with their offsets, and no interval
 	flagProducers = 0x04 // of these, producers only
+	flagEnd       = 0x08 // the end of an answer: number is the asker's last batch in the giver's journal, to that journal's head
 
 	entryQoS    = 0x03
 	entryRetain = 0x04
@@ -107,7 +108,7 @@ func parseBatch(p []byte, key []byte) (*batch, error) {
 		r.entry(&e, b.flags&flagValues != 0)
 		b.entries = append(b.entries, e)
 	}
-	if r.bad || b.flags&flagValues == 0 && b.to-b.from != uint64(len(b.entries)) {
+	if r.bad || b.flags&(flagValues|flagEnd) == 0 && b.to-b.from != uint64(len(b.entries)) {
 		return nil, errMalformed
 	}
 	for i := range b.entries {

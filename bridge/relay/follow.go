@@ -75,7 +75,7 @@ func (r *Relay) receive(ctx context.Context, m *redis.Message) {
 			r.stats.dropped.Add(1)
 		}
 	case r.keys.nodes():
-		r.hear(m.Payload)
+		r.hear(m.Payload, true)
 	case r.keys.ask():
 		r.asked(ctx, m.Payload)
 	}
@@ -132,12 +132,12 @@ func (r *Relay) take(b *batch) (missing bool) {
 		return false
 	case b.to <= head.Offset:
 		if m := r.recent.at(b.from); m.to == b.to && m.number != 0 && b.number != 0 && (m.process != b.process || m.number != b.number) {
-			r.rejected("overlap")
+			r.conflict()
 			r.log.Error("relay: a batch is rejected: the log has something else in its place", "from", b.from, "to", b.to, "head", head.Offset)
 		}
 		return false
 	case b.from < head.Offset:
-		r.rejected("overlap")
+		r.conflict()
 		r.log.Error("relay: a batch is rejected: it overlaps what is there", "from", b.from, "to", b.to, "head", head.Offset)
 		return false
 	}
@@ -155,14 +155,20 @@ func (r *Relay) take(b *batch) (missing bool) {
 		return errors.Is(err, journal.ErrDegraded)
 	}
 	r.recent.add(b)
-	if b.process == r.process {
-		r.own = b.number
+	if b.number != 0 {
+		r.numbers[b.process] = b.number
 	}
 	if b.flags&flagLeased != 0 && b.process != r.process {
 		r.standby.see(b.entries)
 	}
 	r.changed.fire()
 	return false
+}
+
+// conflict counts a batch that is proof of two logs, and raises an alarm.
+func (r *Relay) conflict() {
+	r.rejected("overlap")
+	r.trouble.set("overlap", "something else came for a place that this journal has filled: somebody else writes to this Redis, or two logs were made of one", time.Minute)
 }
 
 // healMost bounds one read of the stream, in batches.

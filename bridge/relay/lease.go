@@ -50,8 +50,34 @@ func (l *lease) held(head uint64) bool {
 // leading reports whether this node stores what all nodes get.
 func (r *Relay) leading() bool { return r.journal != nil && r.lease.held(r.journal.Head().Offset) }
 
-// keepLease takes or renews the lease.
+// look notes how this node's sources and its journal are.
+func (r *Relay) look() {
+	connected, all := r.opts.Sources()
+	if r.journal.Err() != nil {
+		connected = 0
+	}
+	switch r.up = connected; {
+	case connected < all || connected == 0:
+		r.whole = time.Time{}
+	case r.whole.IsZero():
+		r.whole = time.Now()
+	}
+}
+
+// wholeFor is for how long all sources have been connected.
+func (r *Relay) wholeFor() time.Duration {
+	if r.whole.IsZero() {
+		return 0
+	}
+	return time.Since(r.whole)
+}
+
+// keepLease takes or renews the lease. A node that cannot store, or has fewer sources than another, leaves it to others.
 func (r *Relay) keepLease(ctx context.Context, s *server) error {
+	if r.up == 0 || r.others.best(r.opts.Node) > r.up {
+		r.lease.release(ctx, s, r.keys)
+		return nil
+	}
 	began := time.Now()
 	word, first, second, err := reply(leaseScript.Run(ctx, s, []string{r.keys.lease(), r.keys.head()},
 		s.run, r.opts.Node+" "+r.process, rand.Text(), r.opts.Lease.Milliseconds()))

@@ -36,24 +36,29 @@ type Options struct {
 	Ingests         bool              // there are sources of which one node at a time may store: take part in the lease
 	Same            map[string]string // name → digest of settings that have to be the same on all nodes
 
+	// Sources says how many of this node's sources are connected and how many there are, for the lease: who has more of them
+	// stores. Nil = one of one.
+	Sources func() (connected, all int)
 	// Renewed is called when the journal has got another epoch or a hole that viewers with earlier cursors have to learn of:
 	// it ends their sessions. Nil = nobody.
 	Renewed func()
 	Viewers func() int // how many there are, for the others to know; nil = 0
 	Now     func() time.Time
 	Log     *slog.Logger
+
+	settleWait time.Duration // for nodes that are known to say where they stand
 }
 
 const (
 	beatEvery    = time.Second   // what each node says of itself
 	freshFor     = 4 * beatEvery // a node that said nothing for so long is away
-	settleWait   = 3 * beatEvery // for nodes that are known to say where they stand
+	settleWait   = 3 * beatEvery // default of Options.settleWait
 	joinersWait  = time.Second   // the same where nobody is known
 	joinTimeout  = 20 * time.Second
 	callTimeout  = 3 * time.Second // of one command
 	batchBytes   = 64 << 10        // of what is stored together
 	batchEntries = 512
-	skewAllowed  = time.Second
+	skewAllowed  = time.Second // beyond what the way takes
 )
 
 // key is what nodes sign with.

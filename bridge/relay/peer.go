@@ -15,6 +15,7 @@ import (
 // ask is what one node wants of another, over Pub/Sub. The answer comes in a list of Redis, batch by batch.
 type ask struct {
 	Of     string `json:"of"` // the node that shall answer
+	By     string `json:"by"` // the process that asks
 	Key    string `json:"key"`
 	Epoch  string `json:"epoch,omitempty"`
 	From   uint64 `json:"from"` // entries of (from, to]; both 0: values
@@ -28,7 +29,6 @@ const (
 	answerKept  = 30 * time.Second // of what nobody fetched
 	answerParts = 64               // of one answer
 	askRounds   = 3
-	endOfAnswer = "end"
 )
 
 // fromPeers gets entries behind head from other nodes' journals, and reports whether any came.
@@ -78,7 +78,7 @@ func (r *Relay) askValues(ctx context.Context) (v journal.Values, err error) {
 
 // ask puts a question and hands the parts of the answer to take.
 func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
-	a.Key = r.keys.answer(rand.Text())
+	a.Key, a.By = r.keys.answer(rand.Text()), r.process
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -91,10 +91,12 @@ func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
 		if err != nil {
 			return fmt.Errorf("node %q did not answer: %w", a.Of, err)
 		}
-		if got[1] == endOfAnswer {
+		b := r.parse([]byte(got[1]))
+		if b != nil && b.flags&flagEnd != 0 {
+			r.told(b)
 			return nil
 		}
-		if b := r.parse([]byte(got[1])); b != nil {
+		if b != nil {
 			take(b)
 		}
 	}
@@ -133,7 +135,24 @@ func (r *Relay) answer(ctx context.Context, a ask) error {
 	} else {
 		err = r.giveEntries(ctx, a)
 	}
-	return errors.Join(err, r.push(ctx, a.Key, endOfAnswer))
+	r.applying.Lock()
+	head := r.journal.Head()
+	end := &batch{flags: flagEnd, process: r.process, number: r.numbers[a.By], to: head.Offset, epoch: head.Epoch}
+	r.applying.Unlock()
+	return errors.Join(err, r.push(ctx, a.Key, appendBatch(nil, end, r.key)))
+}
+
+// told takes the end of an answer: which of our own batches the giver has, also when its pieces did not say whose they were.
+func (r *Relay) told(b *batch) {
+	if r.journal == nil { // it is joining
+		return
+	}
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if b.epoch == r.journal.Epoch() {
+		r.aim(b.to)
+		r.numbers[r.process] = max(r.numbers[r.process], b.number)
+	}
 }
 
 // push adds a part to an answer.

@@ -27,26 +27,28 @@ type Relay struct {
 	process string         // names this run of this node
 	joining journal.Cursor // where the journal stood before it was joined
 
-	journal  *journal.Journal // nil before Join has returned
-	applying sync.Mutex       // held while entries are appended, or the log is changed
-	target   atomic.Uint64    // the last entry that is known to be in the log
-	changed  signal           // the journal has moved, or the lease, or the connection
-	incoming chan *batch      // as they came, for the goroutine that applies
-	wake     chan struct{}    // target has moved
-	recent   recent           // guarded by applying
-	marked   atomic.Uint64    // the last mark of our own that came back by Pub/Sub
-	own      uint64           // the number of this process's last batch in the journal; guarded by applying
+	journal  *journal.Journal  // nil before Join has returned
+	applying sync.Mutex        // held while entries are appended, or the log is changed
+	target   atomic.Uint64     // the last entry that is known to be in the log
+	changed  signal            // the journal has moved, or the lease, or the connection
+	incoming chan *batch       // as they came, for the goroutine that applies
+	wake     chan struct{}     // target has moved
+	recent   recent            // guarded by applying, as numbers
+	numbers  map[string]uint64 // of each process's last batch in the journal, as far as it is known
+	marked   atomic.Uint64     // the last mark of our own that came back by Pub/Sub
 
-	queue   queue
-	lease   lease
-	leaving atomic.Bool
+	queue queue
+	lease lease
 
 	// The fields down to the next blank line are of the goroutine that steers.
-	beats  uint64 // said so far
-	marks  uint64 // sent so far
-	number uint64 // of the last batch stored
-	doubt  []*job // of the batch that is being stored, or of which it is not known yet whether it was
-	plan   plan   // of doubt
+	beats  uint64    // said so far
+	tended time.Time // when that was last tried
+	up     int       // sources that are connected, 0 while the journal cannot write
+	whole  time.Time // since when all of them have been; the zero value: they are not
+	marks  uint64    // sent so far
+	number uint64    // of the last batch stored
+	doubt  []*job    // of the batch that is being stored, or of which it is not known yet whether it was
+	plan   plan      // of doubt
 
 	standby standby
 	others  others
@@ -123,6 +125,12 @@ func New(o Options) (*Relay, error) {
 	if o.Viewers == nil {
 		o.Viewers = func() int { return 0 }
 	}
+	if o.Sources == nil {
+		o.Sources = func() (int, int) { return 1, 1 }
+	}
+	if o.settleWait == 0 {
+		o.settleWait = settleWait
+	}
 	if o.Renewed == nil {
 		o.Renewed = func() {}
 	}
@@ -140,7 +148,7 @@ func New(o Options) (*Relay, error) {
 	}
 	r := &Relay{
 		opts: o, log: o.Log, key: key, keys: keysOf(o.Cluster), client: c, process: rand.Text()[:processBytes],
-		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1),
+		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), numbers: map[string]uint64{},
 	}
 	r.queue.kick = make(chan struct{}, 1)
 	r.others.init()
@@ -240,7 +248,6 @@ func (r *Relay) aim(pos uint64) {
 // Run keeps this node's copy up to date and stores what is appended through Log, until ctx ends. It returns nil then.
 func (r *Relay) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	defer context.AfterFunc(ctx, func() { r.leaving.Store(true) })()
 	parts.Go(func() { r.listen(ctx) })
 	parts.Go(func() { r.follow(ctx) })
 	parts.Go(func() { r.steer(ctx) })

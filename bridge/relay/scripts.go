@@ -81,14 +81,16 @@ return 0
 `)
 
 // settleScript says where the log goes on with this Redis process, unless somebody was quicker, and drops a stream of another
-// epoch. KEYS head, log, lease; ARGV run, epoch, position, the run that was there ("" = none).
+// epoch. An epoch that is renewed in one process begins behind all that others have stored there meanwhile. KEYS head, log, lease; ARGV run, epoch, position, the run that was there ("" = none).
 var settleScript = redis.NewScript(`
 local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos')
 if (h[1] or '') ~= ARGV[4] then return {'other'} end
+local pos = ARGV[3]
 if h[2] ~= ARGV[2] then
+  if h[1] == ARGV[1] and tonumber(h[3]) >= tonumber(pos) then pos = string.format('%.0f', tonumber(h[3]) + 1) end
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[1], 'bytes', 0, 'base', ARGV[3])
+  redis.call('HSET', KEYS[1], 'bytes', 0, 'base', pos)
 end
-redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'pos', ARGV[3])
+redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'pos', pos)
 return {'ok'}
 `)

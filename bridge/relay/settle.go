@@ -52,7 +52,8 @@ func decide(was state, all map[string]stand) verdict {
 	}
 	v.sure = members > 0 && one
 	for name := range known {
-		if _, spoke := all[name]; !spoke {
+		// Who was started anew speaks for what it had only if it has it still, and not with a journal that had to begin again.
+		if st, spoke := all[name]; !spoke || !st.Member && st.Epoch != v.epoch {
 			v.sure = false
 		}
 	}
@@ -82,7 +83,7 @@ func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
 			return state{}, err
 		}
 		if slices.ContainsFunc(values(all), func(st stand) bool { return st.Member }) {
-			wait = settleWait
+			wait = r.opts.settleWait
 		}
 		if v := decide(was, all); v.sure || time.Since(began) > wait {
 			if err := r.pronounce(ctx, s, was.run, v); err != nil {
@@ -110,7 +111,7 @@ func (r *Relay) heardAll(ctx context.Context, s *server) error {
 	}
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
-	for began := time.Now(); time.Since(began) < settleWait; {
+	for began := time.Now(); time.Since(began) < r.opts.settleWait; {
 		moved := r.changed.wait()
 		r.marks++
 		text, err := json.Marshal(ask{Key: r.process, Mark: r.marks})
@@ -219,7 +220,7 @@ func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
 		return false, err
 	}
 	r.stats.renewed.Add(1)
-	r.aim(now.pos)
+	r.target.Store(now.pos) // what was heard of beyond it is not in this log
 	r.opts.Renewed()
 	r.changed.fire()
 	return false, nil

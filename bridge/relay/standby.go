@@ -154,6 +154,7 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 	if !r.opts.Ingests {
 		return r.store(ctx, ms, false)
 	}
+	began := time.Now()
 	all := r.standby.bring(ms)
 	defer r.standby.leave(all)
 	results := make([]journal.Result, len(ms))
@@ -185,13 +186,15 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 		case <-ctx.Done():
 			return nil, fmt.Errorf("relay: append: %w", context.Cause(ctx))
 		case <-patience.C:
-			if r.others.led(r.opts.Node) { // its session has them as ours has: they were stored before we could see it
+			// Who leads has had its sessions all the while, so it got them as we did: they were stored before we could see it.
+			if r.others.led(r.opts.Node, began) {
 				for _, i := range left {
 					results[i] = journal.Result{Offset: r.journal.Head().Offset}
 				}
 				r.stats.unmatched.Add(uint64(len(left)))
 				return r.fill(results, all), nil
 			}
+			r.trouble.set("standby", "messages of external brokers wait here and nobody who leads is known to have them: look at the brokers' connections", 2*r.opts.Lease)
 			patience.Reset(r.opts.Lease)
 		}
 		r.known(ms, all, left)

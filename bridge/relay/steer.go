@@ -51,7 +51,11 @@ func (r *Relay) connection(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	defer r.goodbye(s)
+	defer func() {
+		if ctx.Err() != nil {
+			r.goodbye(s)
+		}
+	}()
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	if err := r.present(ctx, s); err != nil {
@@ -64,7 +68,11 @@ func (r *Relay) connection(ctx context.Context) error {
 		if r.doubt == nil {
 			moved = nil
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case time.Since(r.tended) >= beatEvery:
+			err = r.tend(ctx, s)
+		default:
 			select {
 			case <-ctx.Done():
 				return nil
@@ -111,6 +119,8 @@ var errUnsettled = errors.New("relay: the log is not settled")
 
 // tend is what is done every second.
 func (r *Relay) tend(ctx context.Context, s *server) error {
+	r.tended = time.Now()
+	r.look()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	head := r.journal.Head() // looked at first: the log only grows
@@ -137,8 +147,14 @@ func (r *Relay) tend(ctx context.Context, s *server) error {
 func (r *Relay) goodbye(s *server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if r.leaving.Load() {
-		_ = r.beat(ctx, s, r.beats+1, true) // perhaps Redis is away: they wait then
-		r.lease.release(ctx, s, r.keys)
+	if r.beat(ctx, s, r.beats+1, true) != nil { // the end may have cut off a command, and its connection with it
+		other, err := r.dial(ctx)
+		if err != nil {
+			return // Redis is away: they wait
+		}
+		defer func() { _ = other.Close() }()
+		s = other
+		_ = r.beat(ctx, s, r.beats+1, true)
 	}
+	r.lease.release(ctx, s, r.keys)
 }

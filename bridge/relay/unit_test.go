@@ -28,6 +28,7 @@ func TestDecide(t *testing.T) {
 		{"Redis has another epoch", state{epoch: "x", pos: 12}, map[string]stand{"a": member(7, "a")}, verdict{"e", 7, true}},
 		{"one is missing", state{}, map[string]stand{"a": member(7, "a", "c")}, verdict{"", 8, false}},
 		{"one is missing and was started anew", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("e", 9)}, verdict{"e", 9, true}},
+		{"one is missing and lost its journal", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("f", 0)}, verdict{"", 8, false}},
 		{"nobody was there before", state{}, map[string]stand{"a": joiner("e", 3), "b": joiner("f", 5)}, verdict{"", 6, false}},
 		{"nobody was there before, Redis was", state{epoch: "e", pos: 8}, map[string]stand{"a": joiner("e", 3)}, verdict{"", 9, false}},
 		{"two epochs", state{}, map[string]stand{"a": member(7), "b": other}, verdict{"", 10, false}},
