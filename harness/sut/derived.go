@@ -34,6 +34,8 @@ func Lacking(capability string) string {
 		CapPublish:   "its viewers have no way to publish, or nothing tells who they are (viewer.protocol, capability " + CapAuth + ")",
 		CapClock:     "its clock cannot be stepped and nobody else's (hooks.stepClock; on Linux as root, ops)",
 		CapPage:      "its descriptor names no page of its own (viewer.page)",
+		CapBrowser:   "its descriptor names no page of its own, nor lets one of the harness stand in for it (viewer.page, viewer.page.ours)",
+		CapSession:   "its descriptor names no page that is opened with a token (viewer.page), or does not claim the capability " + CapTokenExpiry,
 		CapCookie:    "its descriptor names no page that knows people by a cookie, on this machine, with viewers whose protocol a script speaks (viewer.page.signIn)",
 		CapLogs:      "it is shown no tokens, or what it logs is not kept here (auth.jwt, start)",
 	}[capability]
