@@ -4,7 +4,7 @@ import { EventParser } from "./events.ts";
 import { Feed } from "./feed.ts";
 import type { Sink, Wire } from "./feed.ts";
 import { formatCursor, sameCursor } from "./cursor.ts";
-import { ending, mostBrief, retryOf, steadyMs } from "./link.ts";
+import { ending, retryOf, steadyMs } from "./link.ts";
 import type { Host } from "./link.ts";
 import { flag, need, object, parse, text, whole } from "./message.ts";
 import type { Message } from "./message.ts";
@@ -192,7 +192,7 @@ export class Follower {
       throw new LinkEnd(ending("timeout", "no event came: something between may hold the stream back"));
     }
     this.#brief = host.env.now() - beganMs > steadyMs ? 0 : this.#brief + 1;
-    await this.#rest(retryMs + (this.#brief > 1 ? host.backoffMs(Math.min(this.#brief - 1, mostBrief)) : 0)); // proxies end streams now and then: once says nothing
+    await this.#rest(retryMs + (this.#brief > 1 ? host.backoffMs(this.#brief - 1) : 0)); // proxies end streams now and then: once says nothing
   }
 
   #event(feed: Feed, name: string, data: string): void {

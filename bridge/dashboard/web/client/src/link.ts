@@ -6,7 +6,7 @@ import type { Sub } from "./subscription.ts";
 /** How long a session or stream lasts at least to show that the bridge is well: one that always ends right behind its beginning is not. */
 export const steadyMs = 5_000;
 
-/** How many brief ones in a row make the wait grow: more do not, for each came of a bridge that served, and somebody waits for a value. */
+/** How many brief sessions in a row make the wait grow: more do not, for each came of a bridge that served, and somebody waits for a value. */
 export const mostBrief = 3;
 
 /** How a link ended, or why it did not come to be. */
