@@ -113,11 +113,3 @@ viewer: {protocol: mqtt, url: "ws://127.0.0.1:9001/mqtt", token: {in: none}, pag
 		t.Errorf("bridged has %v", bridged.All())
 	}
 }
-
-func TestEveryDerivedCapabilityHasWordsForItsLack(t *testing.T) {
-	for _, capability := range Derived() {
-		if Lacking(capability) == "" {
-			t.Errorf("nothing says why a system lacks %q", capability)
-		}
-	}
-}
