@@ -42,6 +42,7 @@ type Plan struct {
 	Floor       bool               // measure the noise floor of the rig first: latency will be judged
 	Afar        bool               // the viewers may be at agents, unless there is a proxy between them and the system
 	ViewerFault bool               // put a proxy between viewers and system
+	PageFault   bool               // put a proxy between the browser's pages and system
 	BrokerFault bool               // put a proxy between devices and broker
 	Frames      bool               // the viewers' proxy looks at WebSocket frames; there is one then
 	Packets     bool               // the devices' proxy looks at MQTT packets; there is one then
@@ -68,6 +69,7 @@ type Bench struct {
 	Witness     *witness.Witness
 	Viewers     []Viewer
 	ViewerProxy *fault.Proxy               // nil without Plan.ViewerFault and Plan.Frames
+	PageProxies []*fault.Proxy             // one for each address of the system that a page reaches; none without Plan.PageFault and a page
 	BrokerProxy *fault.Proxy               // nil without Plan.BrokerFault and Plan.Packets
 	Serial      map[string]SerialLine      // by device: the serial twins and nodes among Plan.Sources
 	Fixtures    map[string]devices.Fixture // by device: the nodes of the virtual bench among Plan.Sources
@@ -287,7 +289,7 @@ func (b *Bench) stopObservers() error {
 	if b.Witness != nil {
 		errs = append(errs, b.Witness.Close())
 	}
-	for _, p := range []*fault.Proxy{b.ViewerProxy, b.BrokerProxy} {
+	for _, p := range append(b.PageProxies, b.ViewerProxy, b.BrokerProxy) {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}

@@ -129,7 +129,11 @@ func (b *Bench) startBrowser(ctx context.Context) error {
 			pins = append(pins, b.foreign.pin)
 		}
 	}
-	b.browser, err = browser.Start(ctx, browser.Options{Trust: pins, Log: b.log})
+	via, err := b.startPageProxies()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBench, err)
+	}
+	b.browser, err = browser.Start(ctx, browser.Options{Trust: pins, Via: via, Log: b.log})
 	return err
 }
 

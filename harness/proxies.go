@@ -40,6 +40,52 @@ func (b *Bench) startProxies(context.Context) error {
 	return nil
 }
 
+// startPageProxies puts a proxy before each address of the system under test that its page
+// reaches, and returns them by that address. They look at nothing: TLS goes through, and
+// nobody but the browser knows that they are there.
+func (b *Bench) startPageProxies() (via map[string]string, err error) {
+	if !b.plan.PageFault {
+		return nil, nil
+	}
+	via = map[string]string{}
+	for _, address := range []string{b.SUT.ViewerURL(), b.SUT.Viewer().Page.URL} {
+		target, err := url.Parse(address)
+		if err != nil {
+			return nil, fmt.Errorf("address of the page: %w", err)
+		}
+		host, err := hostOf(target)
+		if address == "" || via[host] != "" {
+			continue // a page of the harness's own is nobody's network
+		}
+		if err != nil {
+			return nil, err
+		}
+		p, err := b.proxyTo(target, nil, fault.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		b.PageProxies = append(b.PageProxies, p)
+		via[host] = p.Addr()
+	}
+	return via, nil
+}
+
+// DuringPageFaults calls action while every proxy between the browser and the system has the
+// faults that of makes for it; see fault.During. Without Plan.PageFault, or before a page is
+// opened, there is none, which is an error.
+func (b *Bench) DuringPageFaults(ctx context.Context, of func(*fault.Proxy) []fault.Fault, action func(context.Context) error) error {
+	if len(b.PageProxies) == 0 {
+		return errors.New("harness: no proxy is between the browser and the system: open a page in a bench whose plan has PageFault")
+	}
+	for _, p := range b.PageProxies {
+		for _, f := range of(p) {
+			inner := action
+			action = func(ctx context.Context) error { return fault.During(ctx, b.Recorder, f, inner) }
+		}
+	}
+	return action(ctx)
+}
+
 // proxyTo makes a proxy before target. One that looks at something ends TLS, and
 // checks the target as a client would that has the settings trust.
 func (b *Bench) proxyTo(target *url.URL, trust *tls.Config, look fault.Protocol) (*fault.Proxy, error) {

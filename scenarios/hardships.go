@@ -86,7 +86,7 @@ func hardshipsOf(p *browser.Page, reloads int) []hardship {
 	return []hardship{
 		{"hidden tab", func(ctx context.Context) (err error) { show, err = p.Hide(ctx); return err }, func(ctx context.Context) error { return show(ctx) }},
 		{"sleep", p.Freeze, p.Thaw},
-		{"no network", func(ctx context.Context) error { return p.Network(ctx, browser.Network{Offline: true}) }, func(ctx context.Context) error { return p.Network(ctx, browser.Network{}) }},
+		{"no network", func(ctx context.Context) error { return p.Offline(ctx, true) }, func(ctx context.Context) error { return p.Offline(ctx, false) }},
 		{"reloads", func(context.Context) error { return nil }, func(ctx context.Context) error {
 			for range reloads {
 				if err := p.Reload(ctx); err != nil { // a page that is not there again is found by its silence

@@ -15,8 +15,9 @@ package scenarios
 //     the page's own script is given it, and the frame after that. As long again
 //     follows, as often as the profile allows, while there are too few effective samples.
 //  4. Where the profile says so (hold): the same with a processor that is four times
-//     slower, and over a network of 40 ms and 10 Mbit/s as the browser emulates it: it slows
-//     down requests and no WebSocket that is open. Both are figures, no verdicts.
+//     slower, and over a slow network: a proxy between browser and system, which passes all
+//     on at once until then, delays what goes through, TLS and an open WebSocket like
+//     anything else. Both are figures, no verdicts.
 //  5. Drain, end everything and judge the recordings: how late the page was, and whether
 //     it was given everything that the broker took, in the slow windows too.
 
@@ -28,6 +29,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/browser"
+	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/spec"
@@ -124,7 +126,7 @@ func drivePage(ctx context.Context, t *spec.Trial) {
 	}
 	l := t.Load("page")
 	t.Step("start the bridge, a headless viewer, %d devices and a browser, and measure what harness and browser add", l.Devices)
-	b := t.Open(ctx, harness.Plan{Load: l, Floor: true})
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, PageFault: l.Hold > 0})
 	facts.Conflates = b.SUT.Viewer().Page.Conflates
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName, Frames: true, Floor: true})
 	if errors.Is(err, harness.ErrMute) {
@@ -161,23 +163,41 @@ func drivePage(ctx context.Context, t *spec.Trial) {
 // returns the names of these windows.
 func slowed(ctx context.Context, t *spec.Trial, b *harness.Bench, p *browser.Page, length time.Duration) (windows []string, err error) {
 	for _, c := range []struct {
-		name      string
-		slow, end func() error
+		name   string
+		during func(context.Context, func(context.Context) error) error
 	}{
-		{"processor a quarter as fast", func() error { return p.Throttle(ctx, 4) }, func() error { return p.Throttle(ctx, 1) }},
-		{"requests over 40 ms and 10 Mbit per s", func() error { return p.Network(ctx, browser.Network{Latency: 40 * time.Millisecond, Bits: 10e6}) }, func() error { return p.Network(ctx, browser.Network{}) }},
+		{"processor a quarter as fast", func(ctx context.Context, action func(context.Context) error) error {
+			if err := p.Throttle(ctx, 4); err != nil {
+				return err
+			}
+			return errors.Join(action(ctx), p.Throttle(ctx, 1))
+		}},
+		{slowNetwork, func(ctx context.Context, action func(context.Context) error) error {
+			return b.DuringPageFaults(ctx, slowNetworkOf(t.Rig.Seed()), action)
+		}},
 	} {
 		t.Step("the same for %s: %s", length, c.name)
-		if err := c.slow(); err != nil {
-			return windows, err
-		}
-		err := errors.Join(b.Window(ctx, c.name, time.Second, length), c.end())
-		if err != nil {
-			return windows, err
-		}
 		windows = append(windows, c.name)
+		if err := c.during(ctx, func(ctx context.Context) error { return b.Window(ctx, c.name, time.Second, length) }); err != nil {
+			return windows, err
+		}
 	}
 	return windows, nil
+}
+
+// slowNetwork is that of a telephone: each way slowDelay and up to slowJitter, slowRate.
+const (
+	slowNetwork = "network of 40 ms each way and 10 Mbit per s"
+	slowDelay   = 40 * time.Millisecond
+	slowJitter  = 10 * time.Millisecond
+	slowRate    = 10_000_000 / 8
+)
+
+// slowNetworkOf makes a proxy into it.
+func slowNetworkOf(seed uint64) func(*fault.Proxy) []fault.Fault {
+	return func(p *fault.Proxy) []fault.Fault {
+		return []fault.Fault{p.LatencyFault(fault.Both, slowDelay, slowJitter, seed), p.ThrottleFault(fault.Both, slowRate)}
+	}
 }
 
 func judgePage(c *spec.Case) {

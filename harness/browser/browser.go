@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,9 +32,10 @@ const startLimit = 60 * time.Second
 
 // Options configure Start. The zero value is useful.
 type Options struct {
-	Path  string       // program; "" means the first Chromium on the PATH
-	Trust []string     // public keys whose certificates count as good whatever the browser thinks of them, see Pins
-	Log   *slog.Logger // nil discards
+	Path  string            // program; "" means the first Chromium on the PATH
+	Trust []string          // public keys whose certificates count as good whatever the browser thinks of them, see Pins
+	Via   map[string]string // host:port that all pages reach in place of another one, which stays what they and certificates call it
+	Log   *slog.Logger      // nil discards
 }
 
 // Browser is a browser without a window, with a profile of its own that is thrown
@@ -66,7 +69,7 @@ func Start(ctx context.Context, o Options) (*Browser, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), flags(path, o.Trust)...)
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), flags(path, o)...)
 	said := func(format string, args ...any) { b.log.Debug("browser", "says", fmt.Sprintf(format, args...)) }
 	var endContext context.CancelFunc
 	b.ctx, endContext = chromedp.NewContext(allocator, chromedp.WithErrorf(said), chromedp.WithLogf(said))
@@ -104,7 +107,7 @@ func sandboxless(said string) bool {
 // flags let Chromium run without a window, a network of its own and a memory. Tabs
 // that are hidden are throttled as they are for everybody. Only root, which can have
 // no sandbox, goes without one (chromedp adds that flag).
-func flags(path string, trust []string) []chromedp.ExecAllocatorOption {
+func flags(path string, o Options) []chromedp.ExecAllocatorOption {
 	all := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU,
 		chromedp.WindowSize(1280, 900), chromedp.Env("TZ=UTC"),
@@ -116,8 +119,15 @@ func flags(path string, trust []string) []chromedp.ExecAllocatorOption {
 		all = append(all, chromedp.Flag(flag, true))
 	}
 	all = append(all, chromedp.Flag("password-store", "basic"))
-	if len(trust) > 0 {
-		all = append(all, chromedp.Flag("ignore-certificate-errors-spki-list", strings.Join(trust, ",")))
+	if len(o.Trust) > 0 {
+		all = append(all, chromedp.Flag("ignore-certificate-errors-spki-list", strings.Join(o.Trust, ",")))
+	}
+	var rules []string
+	for _, from := range slices.Sorted(maps.Keys(o.Via)) {
+		rules = append(rules, "MAP "+from+" "+o.Via[from])
+	}
+	if len(rules) > 0 {
+		all = append(all, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
 	}
 	return all
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -21,36 +20,24 @@ func (p *Page) Throttle(ctx context.Context, factor float64) error {
 	})
 }
 
-// Network is what a page's network is made to be. The zero value is its own.
-type Network struct {
-	Offline bool
-	Latency time.Duration // of a request, until the head of its answer
-	Bits    float64       // per second, either way; 0 bounds nothing
-}
-
-// Network changes the network of the page. What stands already goes on or not as the
-// browser has it: offline, a WebSocket that is open may live on.
-func (p *Page) Network(ctx context.Context, n Network) error {
-	bytes := -1.0
-	if n.Bits > 0 {
-		bytes = n.Bits / 8
-	}
-	ms := n.Latency.Seconds() * 1e3
+// Offline takes the network from the page, or gives it back: what the browser says of it and
+// all new requests. A WebSocket that is open may live on.
+func (p *Page) Offline(ctx context.Context, is bool) error {
 	return p.do(ctx, "change the network", func(ctx context.Context) error {
 		if err := call(ctx, p.session(), network.Enable, network.EnableParams{}); err != nil { // else nothing is emulated
 			return err
 		}
-		conditions := []*network.Conditions{{Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes, Offline: n.Offline}}
-		if n == (Network{}) {
-			conditions = []*network.Conditions{}
+		conditions := []*network.Conditions{}
+		if is {
+			conditions = append(conditions, &network.Conditions{DownloadThroughput: -1, UploadThroughput: -1, Offline: true})
 		}
 		if err := call(ctx, p.session(), network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions}); err != nil {
 			return err
 		}
 		err := call(ctx, p.session(), network.OverrideNetworkState, network.OverrideNetworkStateParams{
-			Offline: n.Offline, Latency: ms, DownloadThroughput: bytes, UploadThroughput: bytes,
+			Offline: is, DownloadThroughput: -1, UploadThroughput: -1,
 		})
-		if err == nil && n == (Network{}) {
+		if err == nil && !is {
 			err = call(ctx, p.session(), network.Disable, cdp.Empty{})
 		}
 		return err
