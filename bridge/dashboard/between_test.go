@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"plumbline/bridge/devca"
 )
@@ -26,6 +28,8 @@ type line struct {
 	listener net.Listener
 	to       string
 	tasks    sync.WaitGroup
+
+	delay atomic.Int64 // of what goes either way, in ns
 
 	mu    sync.Mutex // guards what follows
 	pairs map[*pair]bool
@@ -82,7 +86,31 @@ func (l *line) serve() {
 }
 
 func (l *line) carry(p *pair, to io.Writer, from io.Reader) {
-	_, _ = io.Copy(livingOnly{p, to}, from) // how it ended is nobody's business
+	type piece struct {
+		data []byte
+		due  time.Time
+	}
+	queue := make(chan piece, 256)
+	l.tasks.Go(func() {
+		defer close(queue)
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				queue <- piece{bytes.Clone(buf[:n]), time.Now().Add(time.Duration(l.delay.Load()))}
+			}
+			if err != nil {
+				return // how it ended is nobody's business
+			}
+		}
+	})
+	for next := range queue {
+		timer := time.NewTimer(time.Until(next.due))
+		<-timer.C
+		if _, err := (livingOnly{p, to}).Write(next.data); err != nil {
+			p.end() // then reading ends, too
+		}
+	}
 	if p.dead.Load() {
 		return // neither end learns of it
 	}
@@ -109,6 +137,9 @@ func (p *pair) end() {
 	_ = p.near.Close()
 	_ = p.far.Close()
 }
+
+// slow delays from now on what goes either way, over connections that stand and over new ones; 0 delays nothing.
+func (l *line) slow(by time.Duration) { l.delay.Store(int64(by)) }
 
 // swallow makes a dead one of each connection that stands.
 func (l *line) swallow() {
