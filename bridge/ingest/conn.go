@@ -42,6 +42,7 @@ type conn struct {
 	lingers   atomic.Bool
 	closing   atomic.Bool
 	hurry     atomic.Bool   // writes get little time
+	accepted  atomic.Bool   // its CONNACK lets it in; that may not be written yet
 	gone      chan struct{} // closed when the reader has returned and the session has no part in the connection any more
 
 	client  *mqtt.Client // this and the next are set when the session is attached
@@ -62,6 +63,8 @@ type conn struct {
 	said atomic.Int64 // unix second of its last event in the audit
 
 	writing sync.Mutex
+	wrote   bool // something, and CONNACK is the first; this and the following are guarded by writing
+	mute    bool // nothing is written any more
 	corked  bool
 	held    []byte
 }
@@ -109,11 +112,15 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. While corked it only gathers.
+// Write implements net.Conn: of one packet. While corked it only gathers, but for DISCONNECT, which is the last [MQTT-3.14.4-1].
 func (c *conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.corked && len(c.held)+len(p) <= corkBytes {
+	if c.mute {
+		return 0, net.ErrClosed
+	}
+	c.mute = len(p) > 0 && p[0]>>4 == packets.Disconnect
+	if c.corked && !c.mute && len(c.held)+len(p) <= corkBytes {
 		c.held = append(c.held, p...)
 		return len(p), nil
 	}
@@ -161,6 +168,7 @@ func (c *conn) write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	c.wrote = true
 	n, err := c.Conn.Write(p)
 	if err != nil { // part of a packet may be out: the stream cannot be mended
 		_ = c.raw.Close()
@@ -198,11 +206,20 @@ func (c *conn) end(why packets.Code) {
 	_ = c.raw.SetWriteDeadline(time.Now().Add(lingerTime)) // of a write that waits
 	switch {
 	case c.client.Closed():
-	case c.session.isUp():
+	case c.welcomed():
 		_ = c.gate.b.server.DisconnectClient(c.client, why)
 	default:
 		c.client.Stop(why)
 	}
+}
+
+// welcomed reports whether CONNACK is on its way to the client. If it is not, it will not be: the session that it speaks of has gone.
+func (c *conn) welcomed() bool {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	is := c.wrote && c.accepted.Load()
+	c.mute = c.mute || !is
+	return is
 }
 
 // endAll ends connections side by side: some may not read.

@@ -282,6 +282,7 @@ func (h *hook) connack(cl *mqtt.Client, c *conn, pk packets.Packet) packets.Pack
 		}
 		return pk
 	}
+	c.accepted.Store(true)
 	pk.SessionPresent = c.present
 	pk.Properties.ReceiveMaximum = maxReceive
 	pk.Properties.MaximumPacketSize = uint32(h.b.opts.MaxPacketBytes)

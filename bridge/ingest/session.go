@@ -129,13 +129,6 @@ func (s *session) begin() {
 	s.kick()
 }
 
-// isUp reports whether the client has its CONNACK.
-func (s *session) isUp() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.up
-}
-
 // detach takes the connection away. Called with sessions.mu held.
 func (s *session) detach(expiry uint32, now time.Time) {
 	s.mu.Lock()

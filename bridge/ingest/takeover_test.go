@@ -156,7 +156,8 @@ func TestConnackComesFirst(t *testing.T) {
 	}
 }
 
-// TestNothingBeforeConnack [MQTT-3.14.0-1]: of several that connect with one client id at once, each gets a CONNACK first or is cut.
+// TestNothingBeforeConnack [MQTT-3.14.0-1]: of several that connect with one client id at once, each gets a CONNACK first or is cut; and
+// who has got one is told when the next takes over [MQTT-3.1.4-3].
 func TestNothingBeforeConnack(t *testing.T) {
 	b, _ := start(t, nil)
 	for range 50 {
@@ -169,12 +170,24 @@ func TestNothingBeforeConnack(t *testing.T) {
 			wg.Go(func() { _, _ = c.Write(c.connectPacket(login{id: "s", props: kept1h})) })
 		}
 		wg.Wait()
+		var in []*client
 		for _, c := range all {
-			if first, body, err := c.read(); err == nil && first != 0x20 {
+			first, body, err := c.read()
+			switch {
+			case err != nil:
+			case first == 0x20:
+				in = append(in, c)
+			default:
 				t.Fatalf("first packet %#x %x", first, body)
 			}
-			_ = c.Close()
 		}
+		last := dial(t, b, 5).ok(login{id: "s", props: kept1h})
+		for _, c := range in {
+			if kinds := c.wantClosed(); string(kinds) != "\x0e" {
+				t.Fatalf("behind CONNACK packets of types %x, want DISCONNECT", kinds)
+			}
+		}
+		_ = last.Close()
 	}
 }
 
@@ -193,6 +206,60 @@ func TestN40SessionIsGivenUnderItsLock(t *testing.T) {
 	defer b.sessions.detach(one)
 	if present, code, reason := b.sessions.attach(as("two"), &conn{}, false); reason == "" || code.Code != 0x85 || present {
 		t.Errorf("another user is given the session: %#x %q", code.Code, reason)
+	}
+}
+
+// TestTakenOverRightBehindConnack: who has its CONNACK is told of the takeover [MQTT-3.1.4-3], also while the disk has not taken yet
+// that it came.
+func TestTakenOverRightBehindConnack(t *testing.T) {
+	b, _ := start(t, func(o *Options) { o.SessionDir = t.TempDir() })
+	in := login{id: "s", props: kept1h}
+	_ = dial(t, b, 5).ok(in).Close()
+	b.sessions.mu.Lock()
+	s := b.sessions.byID["s"]
+	b.sessions.mu.Unlock()
+	eventually.Must(t, "a session without connection", func() bool { return s.connection() == nil })
+	s.saving.Lock() // as a disk that hangs
+	hangs := true
+	defer func() {
+		if hangs {
+			s.saving.Unlock()
+		}
+	}()
+	old := dial(t, b, 5).ok(in)
+	c := dial(t, b, 5)
+	c.send(c.connectPacket(in))
+	if body := old.want(14); len(body) == 0 || body[0] != 0x8E {
+		t.Errorf("DISCONNECT %x, want 0x8E", body)
+	}
+	hangs = false
+	s.saving.Unlock()
+	if body := c.want(2); body[0] != 1 || body[1] != 0 {
+		t.Errorf("CONNACK %x, want the session", body)
+	}
+}
+
+// TestTakenOverWhileSent: DISCONNECT does not wait for the packets that are gathered into one write meanwhile, and it is the last
+// [MQTT-3.14.4-1].
+func TestTakenOverWhileSent(t *testing.T) {
+	b, _ := start(t, nil)
+	in := login{id: "s", props: kept1h}
+	old := dial(t, b, 5).ok(in)
+	old.quiet() // its session is up
+	b.sessions.mu.Lock()
+	c := b.sessions.byID["s"].connection()
+	b.sessions.mu.Unlock()
+	c.cork()
+	if _, err := c.Write(old.publishPacket("x", "gathered", 0, 0, 0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	dial(t, b, 5).ok(in)
+	if _, err := c.Write(old.publishPacket("x", "too late", 0, 0, 0, nil)); err == nil {
+		t.Error("a packet is written behind DISCONNECT")
+	}
+	_ = c.uncork()
+	if kinds := old.wantClosed(); string(kinds) != "\x03\x0e" {
+		t.Errorf("packets of types %x, want PUBLISH and DISCONNECT", kinds)
 	}
 }
 
