@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,7 +149,8 @@ func (s *server) Stop() {
 	}
 }
 
-// Token signs a token of an hour for anna, who may see and publish everything; change adds and replaces claims.
+// Token signs a token of an hour for anna, who may see and publish everything; change adds and replaces claims. No two are the same: one
+// that was signed out is over, and times have whole seconds.
 func (s *server) Token(change map[string]any) string {
 	s.tb.Helper()
 	var secret []byte
@@ -162,7 +164,7 @@ func (s *server) Token(change map[string]any) string {
 	})
 	all := []string{"#"}
 	c := jwt.MapClaims{
-		"sub": "anna", "iss": "plumbline", "aud": "bridge", "exp": time.Now().Add(time.Hour).Unix(),
+		"sub": "anna", "iss": "plumbline", "aud": "bridge", "jti": rand.Text(), "exp": time.Now().Add(time.Hour).Unix(),
 		"grants": map[string][]string{"live": all, "snapshot": all, "history": all, "publish": all},
 	}
 	for k, v := range change {

@@ -161,19 +161,38 @@ func TestSignInAndOut(t *testing.T) {
 	p.press("Sign out")
 	p.says("dialog h2", "Signing out failed")
 	p.press("Close")
+	p.holdWhoAmI()
 	if status := ask[int](p, `(async () => (await window.asked("/session", {method: "DELETE"})).status)()`); status != 200 && status != 204 {
 		t.Fatalf("ending the session: %d", status)
 	}
-	p.says("dialog h2", "Sign in again") // the end that comes later is explained all the same
+	p.waitFor("the page to ask whether the session has ended", "window.late")
+	p.do(`dispatchEvent(new Event("offline")); dispatchEvent(new Event("online"))`) // it asks again
+	p.says("dialog h2", "Sign in again")                                            // the end that comes later is explained all the same
 	token = s.Token(nil)
 	p.signIn(token)
 	p.says(".state", "Live")
+	if n := ask[int](p, `(async () => { window.late(); for (let i = 0; i < 20; i++) await new Promise(y => setTimeout(y)); return document.querySelectorAll("dialog").length })()`); n != 0 {
+		t.Error("a refusal of the session before, which came late, ends the new one")
+	}
 	p.do(`window.fetch = window.asked`)
 	p.key("m")
 	p.press("Sign out")
 	p.press("Sign out")
 	p.signIn(token)
 	p.says("[role=alert]", "The session was ended")
+}
+
+// holdWhoAmI holds back what the bridge answers to the next question who is signed in, until window.late is called.
+func (p *page) holdWhoAmI() {
+	p.tb.Helper()
+	p.do(`const before = window.fetch;
+		window.fetch = async (...a) => {
+			const got = await before(...a);
+			if (a[0] !== "/api/v1/me" || window.late !== undefined) return got;
+			const free = new Promise(y => { window.late = y }), text = await got.text();
+			await free;
+			return new Response(text, {status: got.status, headers: got.headers});
+		}`)
 }
 
 // TestLinkAsksFirst: a link with a code puts nobody else in the place of who is signed in without asking, and says as whom one is.

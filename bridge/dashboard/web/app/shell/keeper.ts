@@ -19,6 +19,7 @@ export class SessionKeeper {
   #asked: Asked | null = null;
   #leaving = false;
   #offered = false; // the band offers to sign in
+  #session = 0; // counts sign-ins: what the bridge says of one is nothing against the next
   #expires: number;
   #vain = 0; // sign-ins of which the bridge has thought otherwise at once
 
@@ -51,6 +52,7 @@ export class SessionKeeper {
   }
 
   #again(me: Me): void {
+    this.#session++;
     this.#asked?.close();
     this.#asked = null;
     this.#band.remove();
@@ -62,6 +64,7 @@ export class SessionKeeper {
   async #refused(s: State): Promise<void> {
     if (this.#leaving || this.#asked !== null) return;
     let why = s.reason;
+    const session = this.#session;
     if (s.cause?.kind === "token") {
       try {
         const me = await whoAmI();
@@ -72,6 +75,7 @@ export class SessionKeeper {
           setTimeout(() => { if (this.#o.client.state.phase === "refused") void this.#refused(this.#o.client.state); }, 5000);
           return;
         }
+        if (session !== this.#session || this.#o.client.state.phase !== "refused") return; // somebody has signed in since it was asked
         why = this.#expires <= this.#nowMs() + 2000 ? "The session's time is over." : error.message;
       }
       await this.#ask("Sign in again", `${why} What you see is what came last, and nothing of it is live. After signing in the page goes on where it was: nothing is lost in between as long as the bridge keeps it.`, true);
