@@ -59,7 +59,7 @@ func (b *befallen) listen() {
 	b.tb.Helper()
 	b.do(`window.said = [];
 	const head = document.querySelector(".head"), note = () => {
-		const band = head.querySelector(".band:not([hidden]) span")?.textContent.replace(/; next try in [^.]*/, "") ?? "";
+		const band = head.querySelector(".band:not([hidden]) span")?.textContent.replace(/; next try in [^.]*| for \d+ s(?=,)/, "") ?? "";
 		const text = (head.querySelector(".state .word")?.textContent ?? "") + (band === "" ? "" : " (" + band + ")");
 		if (window.said.at(-1) !== text) window.said.push(text);
 	};

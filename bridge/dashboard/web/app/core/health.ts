@@ -43,6 +43,9 @@ interface Sources {
   nowMs(): number;
 }
 
+/** unheard says why an open connection is not live. */
+export const unheard = "nothing is heard of the bridge";
+
 /** A wall clock that is wrong by more than this is worth a note. */
 const wallErrorUs = 2_000_000;
 
@@ -50,7 +53,7 @@ const wallErrorUs = 2_000_000;
 export function healthOf(s: Sources, counted: { readonly perSecond: number }): Health {
   const { client, formats } = s;
   const state = client.state;
-  const live = state.phase === "open";
+  const live = state.phase === "open" && state.silentSinceMs === null;
   const clock = client.clock;
   const totals = sum([...s.feeds].map((f) => f.totals));
   const sensor = s.sensor.read(s.nowMs(), Infinity, "by the sensor's own clock, whose error is not known here");
@@ -62,7 +65,7 @@ export function healthOf(s: Sources, counted: { readonly perSecond: number }): H
   return Object.freeze({
     state,
     live,
-    reason: live ? "" : state.reason || "connecting",
+    reason: live ? "" : state.phase === "open" ? unheard : state.reason || "connecting",
     clock: { known: clock.known, errorUs: clock.errorUs, wallErrorUs: clock.wallErrorUs, note: clockNote(clock.known, clock.wallErrorUs) },
     latency: s.latency.read(s.nowMs(), clock.errorUs, clock.known ? "" : "not comparable yet: the bridge's clock is not known"),
     sensor: sensor.count === 0 ? null : sensor,

@@ -5,7 +5,7 @@ import { Alarms } from "./alarms.ts";
 import { browserEnv, type CoreEnv } from "./env.ts";
 import { Feed, type FeedHost } from "./feed.ts";
 import { Formats } from "./format.ts";
-import { healthOf, type Health } from "./health.ts";
+import { healthOf, unheard, type Health } from "./health.ts";
 import { History, type HistoryOptions } from "./history.ts";
 import type { WatchOptions } from "./item.ts";
 import { Latencies } from "./latency.ts";
@@ -136,6 +136,7 @@ export class Store implements WatchHost, FeedHost {
 
   away(): string {
     const s = this.client.state;
+    if (s.phase === "open" && s.silentSinceMs !== null) return unheard;
     if (s.phase === "open") return this.client.clock.known || this.saw !== null ? "" : "the bridge's clock is not known yet";
     return s.reason === "" ? "connecting" : s.reason;
   }

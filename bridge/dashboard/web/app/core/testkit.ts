@@ -142,7 +142,7 @@ export class Script {
   readonly store: Store;
   readonly clock = { known: true, offsetUs: 0, errorUs: 100, rttUs: 200, wallErrorUs: 0, now: () => this.env.ms * 1000, at: (ms: number) => ms * 1000 };
   readonly subs = new Set<Subscribed>();
-  readonly state = { phase: "open", reason: "", session: {} } as unknown as State;
+  readonly state = { phase: "open", reason: "", silentSinceMs: null, session: {} } as unknown as State;
   private readonly listeners: [name: keyof Events, f: (e: never) => void][] = [];
   /** The offset of the last reading. */
   offset = 0;

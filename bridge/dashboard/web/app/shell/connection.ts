@@ -18,6 +18,7 @@ export function sayState(s: State, nowMs: number): Said {
   if (!s.online && s.phase !== "open") return { mood: "down", word: "Offline", why: `This device has no network${again}` };
   switch (s.phase) {
     case "open":
+      if (s.silentSinceMs !== null) return { mood: "waiting", word: "No sign of life", why: `Nothing has been heard of the bridge for ${Math.floor((nowMs - s.silentSinceMs) / 1000)} s, and it does not answer` };
       if (s.draining) return { mood: "waiting", word: "Restarting", why: "The bridge said that it is about to restart; this page comes back by itself" };
       if (s.fallback !== null) return { mood: "fallback", word: `Live by ${wayOf(s)}`, why: `Values come by ${wayOf(s)}: ${s.fallback.because}` };
       return { mood: "live", word: "Live", why: `Connected by ${wayOf(s)}` };

@@ -123,7 +123,7 @@ export class Keeper implements Client, Host, Owner {
     }
     this.#unwatch();
     this.#drop();
-    this.#status.set({ phase: "closed", transport: null, session: null, draining: false, nextTryMs: null, reason: "closed by this page", cause: null });
+    this.#status.set({ phase: "closed", transport: null, session: null, draining: false, silentSinceMs: null, nextTryMs: null, reason: "closed by this page", cause: null });
     for (const sub of [...this.subs]) {
       sub.close();
     }
@@ -188,7 +188,7 @@ export class Keeper implements Client, Host, Owner {
     this.#notBeforeMs = 0;
     const transport = this.#ways.present;
     this.#link = transport === "websocket" ? new SocketLink(this) : new HttpLink(this, transport);
-    this.#status.set({ phase: "connecting", transport, fallback: this.#ways.fallback, nextTryMs: null, draining: false });
+    this.#status.set({ phase: "connecting", transport, fallback: this.#ways.fallback, nextTryMs: null, draining: false, silentSinceMs: null });
     this.#link.start();
   }
 
@@ -215,6 +215,7 @@ export class Keeper implements Client, Host, Owner {
     this.#ways.opened(link.transport);
     this.#status.set({
       phase: "open", transport: link.transport, fallback: this.#ways.fallback, reason: "", cause: null, attempt: 0, nextTryMs: null, session, draining: false,
+      silentSinceMs: null,
     });
     this.emit("clock", this.clock);
     this.#tryAgain();
@@ -266,6 +267,12 @@ export class Keeper implements Client, Host, Owner {
     if (link === this.#link) {
       this.#drainMs = retryMs;
       this.#status.set({ draining: true });
+    }
+  }
+
+  silent(link: Link, sinceMs: number | null): void {
+    if (link === this.#link) {
+      this.#status.set({ silentSinceMs: sinceMs });
     }
   }
 
@@ -332,7 +339,7 @@ export class Keeper implements Client, Host, Owner {
       this.#cancelWait = this.env.setTimer(() => this.#connect(), waitMs);
     }
     this.#status.set({
-      phase, transport: this.#ways.present, fallback: this.#ways.fallback, session: null, draining: false, reason: sentence(why),
+      phase, transport: this.#ways.present, fallback: this.#ways.fallback, session: null, draining: false, silentSinceMs: null, reason: sentence(why),
       cause: { kind: why.kind, code: why.code, reason: why.reason }, attempt: this.#failures, nextTryMs: waitMs === null ? null : this.env.now() + waitMs,
     });
   }

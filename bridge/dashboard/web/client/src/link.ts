@@ -36,6 +36,8 @@ export interface Host {
   /** Called once, unless close ended the link. */
   ended(link: Link, ending: Ending): void;
   draining(link: Link, retryMs: number): void;
+  /** Nothing is heard of the bridge since then, though it was asked; null: it is heard again. */
+  silent(link: Link, sinceMs: number | null): void;
   emit<K extends keyof Events>(name: K, event: Events[K]): void;
 }
 

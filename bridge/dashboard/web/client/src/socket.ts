@@ -9,14 +9,12 @@ import type { Ending, Host, Link } from "./link.ts";
 import { Names, need, object, parse, text, toBase64, whole } from "./message.ts";
 import type { Message } from "./message.ts";
 import { Refresher } from "./refresh.ts";
+import { Silence } from "./silence.ts";
 import type { Sub } from "./subscription.ts";
 
 /** Bounds of the bridge's heartbeat: less would cut good connections, more would never find dead ones. */
 const minHeartbeatMs = 50;
 const maxHeartbeatMs = 600_000;
-
-/** The longest wait for an answer to a probe. */
-const maxProbeMs = 5_000;
 
 /** How many commands may wait for their answers. */
 const maxCommands = 100;
@@ -41,8 +39,7 @@ export class SocketLink implements Link {
   #over = false;
   #opened = false; // the handshake is done
   #heardMs: number;
-  #limitMs = 0; // longest silence; 0 before the welcome
-  #probing: CancelTimer | null = null;
+  readonly #silence: Silence;
   #timers = new Set<CancelTimer>();
   #names = new Names();
   #feeds = new Map<number, Feed>();
@@ -53,6 +50,15 @@ export class SocketLink implements Link {
 
   constructor(private readonly host: Host) {
     this.#heardMs = host.env.now();
+    this.#silence = new Silence({
+      env: host.env,
+      after: (ms, run) => this.#after(ms, run),
+      ask: (again) => this.#ask(again),
+      suspect: () => host.clock.look(),
+      away: () => host.away,
+      silent: (sinceMs) => host.silent(this, sinceMs),
+      gone: () => this.#fail(ending("silent", "nothing was heard of the bridge for too long")),
+    }, this.#heardMs);
   }
 
   start(): void {
@@ -106,6 +112,7 @@ export class SocketLink implements Link {
       return;
     }
     this.#heardMs = this.host.env.now();
+    this.#silence.heard(this.#heardMs);
     try {
       this.#handle(this.#decode(data));
     } catch (error) {
@@ -170,13 +177,12 @@ export class SocketLink implements Link {
       throw new Broken("welcome without compact, which hello asked for: the bridge is older than this client");
     }
     this.#pings.clear();
-    this.#limitMs = 1.5 * heartbeatMs;
     this.isOpen = true;
     this.#cancelTimers();
     if (Number.isFinite(timeUs)) {
       clock.add(sentMs, env.now(), timeUs);
     }
-    this.#watch();
+    this.#silence.watch(heartbeatMs);
     this.#compare(0);
     const session = { id: text(m, "session"), node: text(m, "node"), epoch: text(m, "epoch"), expires: text(m, "expires"), heartbeatMs };
     this.host.opened(this, session);
@@ -333,30 +339,17 @@ export class SocketLink implements Link {
     }
   }
 
-  /** Looks now and again whether the bridge is heard. A timer of a hidden tab may be late by a minute, and what came meanwhile waits
-   * behind it; so silence is only a reason to ask, and the verdict is the answer's. */
-  #watch(): void {
-    this.#after(this.#limitMs / 4, () => {
-      if (this.host.clock.look() || this.host.env.now() - this.#heardMs >= this.#limitMs) {
-        this.probe();
-      }
-      this.#watch();
-    });
+  probe(): void {
+    if (this.isOpen && !this.#over) {
+      this.#silence.probe();
+    }
   }
 
-  probe(): void {
-    if (!this.isOpen || this.#over || this.#probing !== null) {
-      return;
+  #ask(again: boolean): void {
+    if (again) {
+      this.#pings.clear();
     }
-    const askedMs = this.host.env.now();
-    this.#pings.clear(); // those under way may never be answered
     this.#ping();
-    this.#probing = this.#after(Math.min(maxProbeMs, this.#limitMs / 3), () => {
-      this.#probing = null;
-      if (this.#heardMs < askedMs) {
-        this.#fail(ending("silent", "nothing was heard of the bridge for too long"));
-      }
-    });
   }
 
   #send(m: { readonly [name: string]: cbor.Sendable | undefined }): void {

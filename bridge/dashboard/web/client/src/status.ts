@@ -11,7 +11,7 @@ export class Status {
   constructor(private readonly env: Env) {
     this.#state = Object.freeze<State>({
       phase: "connecting", transport: null, fallback: null, reason: "connecting for the first time", cause: null, attempt: 0, nextTryMs: null, session: null,
-      draining: false, hidden: env.document?.visibilityState === "hidden", online: env.online(),
+      draining: false, silentSinceMs: null, hidden: env.document?.visibilityState === "hidden", online: env.online(),
     });
   }
 

@@ -90,6 +90,9 @@ export interface State {
   readonly session: SessionInfo | null;
   /** The bridge said that it is about to restart. */
   readonly draining: boolean;
+  /** Of an open WebSocket: since when nothing has been heard of the bridge, which was asked and does not answer: what is shown may be old. null:
+   * it is heard. */
+  readonly silentSinceMs: number | null;
   /** Of the page: nobody looks at it. */
   readonly hidden: boolean;
   /** What the browser believes of the network. */

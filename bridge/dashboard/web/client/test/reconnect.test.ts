@@ -244,7 +244,7 @@ test("silence is asked about, then cut; a late timer alone cuts nothing", async 
   await world.settle();
   const first = world.peer.welcome();
   first.say(bridge.fresh(1));
-  await world.advance(29_000);
+  await world.advance(19_000);
   first.say(bridge.heartbeat(1, 9, 0));
   const before = first.commands("ping").length;
   await world.stall(600_000); // throttled: all that came meanwhile waits behind the timer
@@ -252,13 +252,48 @@ test("silence is asked about, then cut; a late timer alone cuts nothing", async 
   first.say(bridge.heartbeat(1, 9, 0));
   await world.advance(6_000);
   assert.equal(client.state.phase, "open");
-  await world.advance(44_000); // 1.5 to 2 heartbeats of 20 s, and the answer's time
+  await world.advance(28_000); // 20 s to 22.5 s, and the answer's time
   assert.equal(client.state.phase, "connecting", client.state.reason);
   assert.ok(first.closed);
   assert.equal(sub.live, false);
   world.peer.welcome();
   assert.deepEqual(world.peer.last("sub")["since"], { epoch: "E", offset: 9 });
   client.close();
+});
+
+test("silence is told soon, and taken back by whatever comes; nobody is asked for a page that is hidden", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.settle();
+  const first = world.peer.welcome({ heartbeat_ms: 25_000 });
+  const since: (number | null)[] = [];
+  client.on("state", (s) => since[since.length - 1] !== s.silentSinceMs && since.push(s.silentSinceMs));
+  await world.advance(5_000);
+  for (const ping of first.commands("ping")) {
+    first.say({ type: "pong", id: ping["id"], time_us: 1e15 });
+  }
+  const heardMs = world.now;
+  await world.advance(9_900);
+  assert.equal(client.state.silentSinceMs, null);
+  await world.advance(5_600); // asked between 10 s and 12.5 s, and 3 s for the answer
+  assert.deepEqual([client.state.phase, client.state.silentSinceMs], ["open", heardMs]);
+  first.say({ type: "pong", id: "late", time_us: 1e15 });
+  assert.equal(client.state.silentSinceMs, null);
+  await world.advance(16_000);
+  assert.notEqual(client.state.silentSinceMs, null);
+  await world.advance(12_000); // 20 s to 22.5 s, and 5 s for the answer
+  assert.deepEqual([client.state.phase, client.state.silentSinceMs], ["connecting", null]);
+  assert.deepEqual(since.map((ms) => ms !== null), [false, true, false, true, false].slice(since[0] === null ? 0 : 1));
+  client.close();
+
+  const hidden = new World();
+  hidden.document.visibilityState = "hidden";
+  const other = hidden.connect();
+  await hidden.settle();
+  hidden.peer.welcome({ heartbeat_ms: 25_000 });
+  await hidden.advance(19_000);
+  assert.deepEqual([other.state.phase, other.state.silentSinceMs], ["open", null]);
+  other.close();
 });
 
 test("after sleep the connection is asked at once, and the clock compared anew", async () => {

@@ -87,13 +87,14 @@ test("acknowledging takes those that were asked about, and says what it did", as
 });
 
 test("the connection in words: never live when it is not, and why", () => {
-  const base = { phase: "open", transport: "websocket", fallback: null, reason: "", cause: null, attempt: 0, nextTryMs: null, session: null, draining: false, hidden: false, online: true } as const;
+  const base = { phase: "open", transport: "websocket", fallback: null, reason: "", cause: null, attempt: 0, nextTryMs: null, session: null, draining: false, silentSinceMs: null, hidden: false, online: true } as const;
   assert.equal(sayState(base, 0).word, "Live");
   assert.deepEqual(sayState({ ...base, transport: "sse", fallback: { because: "a proxy strips it", sinceMs: 0 } }, 0), { mood: "fallback", word: "Live by server-sent events", why: "Values come by server-sent events: a proxy strips it" });
   assert.deepEqual(sayState({ ...base, phase: "waiting", reason: "the bridge is gone.", nextTryMs: 2100 }, 0), { mood: "down", word: "Disconnected", why: "The bridge is gone; next try in 3 s" });
   assert.equal(sayState({ ...base, phase: "refused", cause: { kind: "token", code: 4200, reason: "x" } }, 0).word, "Signed out");
   assert.equal(sayState({ ...base, phase: "waiting", online: false }, 0).word, "Offline");
   assert.equal(sayState({ ...base, draining: true }, 0).mood, "waiting");
+  assert.deepEqual(sayState({ ...base, silentSinceMs: 1_000 }, 14_900), { mood: "waiting", word: "No sign of life", why: "Nothing has been heard of the bridge for 13 s, and it does not answer" });
 });
 
 test("latency is shown with its bound or not at all, completeness only where it is proved", () => {
