@@ -8,9 +8,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/harness/agent"
@@ -47,18 +49,28 @@ var (
 // the bench: what was seen there has no place in time.
 var ErrClock = errors.New("harness: a clock cannot be mapped")
 
-// afar reports whether the viewers of the plan are opened at agents.
+// afar reports whether the viewers of the plan are opened at agents or in processes of
+// their own.
 func (b *Bench) afar() bool {
-	return b.plan.Afar && b.ViewerProxy == nil && len(b.rig.cfg.Agents) > 0 && b.plan.Load.Viewers > 0
+	return b.plan.Afar && b.ViewerProxy == nil && len(b.rig.cfg.Agents)+b.rig.cfg.Processes > 0 && b.plan.Load.Viewers > 0
 }
 
 // startAgents begins a session at every agent. The viewers of the plan are
 // spread over them.
 func (b *Bench) startAgents(ctx context.Context) error {
-	if err := reachable(b.SUT.ViewerURL(), b.rig.cfg.Agents); err != nil {
+	if err := reachable(b.SUT.ViewerURL(), b.rig.cfg.Agents); err != nil { // a process of this host reaches all that this one does
 		return err
 	}
-	for i, host := range b.rig.cfg.Agents {
+	hosts := b.rig.cfg.Agents
+	for i := range b.rig.cfg.Processes {
+		host, err := agent.Launch(ctx, fmt.Sprintf("process %d", i+1), b.rig.cfg.Viewing, b.log)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrBench, err)
+		}
+		b.hosts = append(b.hosts, host)
+	}
+	hosts = append(hosts[:len(hosts):len(hosts)], b.hosts...)
+	for i, host := range hosts {
 		name := fmt.Sprintf("agent-%d", i+1)
 		s, err := host.Open(ctx, agent.SessionConfig{
 			Run: b.run, ByMeaning: rewrites(b.SUT.Viewer().Protocol), Dir: filepath.Join(b.dir, name), Clock: b.Clock, Plausible: b.plausible,
@@ -89,8 +101,12 @@ func reachable(address string, agents []*agent.Host) error {
 	return nil
 }
 
-// addAfar opens a viewer of the plan at one of the agents, within 30 s.
-func (b *Bench) addAfar(ctx context.Context, i int, cfg viewer.Config) error {
+// atOnce is how many viewers connect at a time at each agent.
+const atOnce = 8
+
+// openAfar opens the viewers of the plan at the agents, several at a time, each within
+// 30 s. They are in the order of the plan, whoever came first.
+func (b *Bench) openAfar(ctx context.Context) error {
 	var ca []byte
 	if file := b.SUT.Viewer().CA; file != "" {
 		var err error
@@ -98,18 +114,105 @@ func (b *Bench) addAfar(ctx context.Context, i int, cfg viewer.Config) error {
 			return fmt.Errorf("harness: authority of the system under test: %w", err)
 		}
 	}
+	n := b.plan.Load.Viewers
+	b.Viewers, b.before = make([]Viewer, n), make([]accepted, n)
+	for i := range b.plan.Idle {
+		b.idle = append(b.idle, fmt.Sprintf("idle-%05d", i+1))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range atOnce * len(b.sessions) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n+b.plan.Idle && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := b.addAfar(ctx, i, ca); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); err != nil {
+		b.Viewers = nil // those that came end with their sessions
+		return err
+	}
+	return nil
+}
+
+// addAfar opens viewer i of the plan, of which those that only wait come last.
+func (b *Bench) addAfar(ctx context.Context, i int, ca []byte) error {
+	at := i % len(b.sessions)
+	cfg := b.planned(i)
+	if local := b.source(cfg.URL, at); local != "" {
+		cfg.Local = local
+	}
 	limited, cancel := context.WithTimeoutCause(ctx, viewerLimit, fmt.Errorf("no viewer got in within %v", viewerLimit))
 	defer cancel()
-	v, err := b.sessions[i%len(b.sessions)].View(limited, cfg, ca)
+	v, err := b.sessions[at].View(limited, cfg, ca)
 	switch {
 	case errors.Is(err, agent.ErrLost):
 		return fmt.Errorf("%w: %w", ErrBench, err)
 	case err != nil:
 		return b.unreachable(ctx, fmt.Errorf("harness: viewer %q: %w", cfg.Name, err))
 	}
-	b.Viewers = append(b.Viewers, v)
-	b.before = append(b.before, b.accepted(ctx))
+	if i < len(b.Viewers) {
+		b.Viewers[i], b.before[i] = v, b.accepted(ctx)
+	}
 	return nil
+}
+
+// source is the address of loopback from which the viewers of a process of this host
+// connect to one of loopback, "" for none: each has ports of its own, of which there are
+// some 28,000 an address. Linux has all of 127.0.0.0/8.
+func (b *Bench) source(address string, process int) string {
+	u, err := url.Parse(address)
+	if err != nil || len(b.hosts) < 2 || runtime.GOOS != "linux" || !strings.HasPrefix(u.Hostname(), "127.") {
+		return ""
+	}
+	return fmt.Sprintf("127.0.0.%d", 1+process%250)
+}
+
+// arrivedAfar waits for all viewers at agents at once, as Arrived does for others: each is
+// to have what came to the broker since it was opened. It returns those that are not at any.
+func (b *Bench) arrivedAfar(ctx context.Context, now accepted) (others []int) {
+	waits := map[*agent.Session]map[string]uint64{}
+	for i, v := range b.Viewers {
+		there, is := v.(*agent.Viewer)
+		if !is {
+			others = append(others, i)
+			continue
+		}
+		if waits[there.Session()] == nil {
+			waits[there.Session()] = map[string]uint64{}
+		}
+		waits[there.Session()][there.Name()] = now.since(b.before[i])
+	}
+	var all sync.WaitGroup
+	for s, distinct := range waits {
+		all.Go(func() { _ = s.Arrived(ctx, distinct, settled) }) // what is missing is for the oracles to judge
+	}
+	all.Wait()
+	return others
+}
+
+// Dropped counts the viewers that only wait and were cut, or are not there any more.
+func (b *Bench) Dropped(ctx context.Context) (int, error) {
+	dropped := 0
+	for at, s := range b.sessions {
+		var names []string
+		for i, name := range b.idle {
+			if (b.plan.Load.Viewers+i)%len(b.sessions) == at {
+				names = append(names, name)
+			}
+		}
+		n, err := s.Lost(ctx, names)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrBench, err)
+		}
+		dropped += n
+	}
+	return dropped, nil
 }
 
 // stopAgents ends the viewers at agents and fetches what they recorded. What
@@ -125,6 +228,9 @@ func (b *Bench) stopAgents() error {
 		})
 	}
 	all.Wait()
+	for _, host := range b.hosts {
+		_ = host.Close() // always nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -213,6 +319,10 @@ func describeAgent(dir string) string {
 	m, err := agent.Load(dir, log)
 	if err != nil {
 		return text + ": " + err.Error()
+	}
+	if m.Shared() {
+		return text + fmt.Sprintf(": a process of this host, which kept the clock of the run; hiccups p99 %v, at most %v",
+			e.HiccupP99.Round(time.Microsecond), e.HiccupMax.Round(time.Microsecond))
 	}
 	u := m.RoundTrip() / 2
 	for _, n := range log.Index.Nodes {

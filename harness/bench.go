@@ -40,7 +40,8 @@ type Plan struct {
 	Load        profile.Load       // Devices and Rate make the fleet, Viewers are opened
 	Config      map[string]any     // settings of the default system under test, by dotted key
 	Floor       bool               // measure the noise floor of the rig first: latency will be judged
-	Afar        bool               // the viewers may be at agents, unless there is a proxy between them and the system
+	Afar        bool               // the viewers may be at agents or in other processes, unless there is a proxy between them and the system
+	Idle        int                // viewers beside those of the load that watch what is never published; the rig has processes then
 	ViewerFault bool               // put a proxy between viewers and system
 	PageFault   bool               // put a proxy between the browser's pages and system
 	BrokerFault bool               // put a proxy between devices and broker
@@ -84,7 +85,9 @@ type Bench struct {
 	gc       func() load.GCReport
 	sources  *sources
 	presence *presence        // of the plan's sensors; set by startWitness
-	sessions []*agent.Session // one for each agent of the rig, when the viewers are there
+	hosts    []*agent.Host    // processes of this host that were started for the viewers
+	sessions []*agent.Session // one for each agent of the rig or process, when the viewers are there
+	idle     []string         // names of viewers that only wait
 	agents   []string         // their folders, below dir
 	browser  *browser.Browser // nil until a page is opened
 	foreign  *foreignSite     // beside the browser: somebody else's

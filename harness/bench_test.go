@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/agent"
 	"plumbline/harness/conform/targets"
 	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
@@ -32,9 +33,18 @@ func bridged(t *testing.T) string {
 // generatorVariable makes the test binary the generator of a bench.
 const generatorVariable = "PLUMBLINE_TEST_GENERATOR"
 
+// viewVariable makes it one of the processes that hold viewers.
+const viewVariable = "PLUMBLINE_TEST_VIEW"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(generatorVariable) != "" {
 		if err := harness.ServeGenerator(context.Background(), os.Stdin, os.Stdout, nil); err != nil {
+			panic(err)
+		}
+		return
+	}
+	if os.Getenv(viewVariable) != "" {
+		if err := agent.ServeHere(context.Background(), os.Stdin, os.Stdout, agent.Config{}); err != nil {
 			panic(err)
 		}
 		return

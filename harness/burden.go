@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // Burden is what one part of a bench used of the machine over a time.
 type Burden struct {
-	Part    string        `json:"part"`   // "bridge", "generator" or "harness"
+	Part    string        `json:"part"`   // "bridge", "generator", "harness", or "viewers-1" and so on for processes of viewers
 	CPU     time.Duration `json:"cpu_ns"` // user and system time
 	Over    time.Duration `json:"over_ns"`
 	RSS     uint64        `json:"rss_bytes"` // at its end, as what follows
@@ -34,6 +35,9 @@ func usageOf(pid int) func(context.Context) (sut.Usage, error) {
 // harness, is left out.
 func (b *Bench) Burdens(ctx context.Context) func(ctx context.Context) []Burden {
 	looks := []look{{"bridge", b.SUT.Usage}, {"harness", usageOf(os.Getpid())}}
+	for i, host := range b.hosts {
+		looks = append(looks, look{fmt.Sprintf("viewers-%d", i+1), usageOf(host.PID())})
+	}
 	if of := b.Generator.Report(); of.Own {
 		looks = append(looks, look{"generator", usageOf(of.PID)})
 	}

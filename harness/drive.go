@@ -220,6 +220,9 @@ func (b *Bench) Drain(ctx context.Context) error {
 	return nil
 }
 
+// settled is for how long nothing may come until nothing is on its way any more.
+const settled = 100 * time.Millisecond
+
 // Arrived waits until nothing is on its way any more, at most for the plan's
 // drain time. It fails only when ctx ends: what is missing then is for the
 // oracles to judge.
@@ -232,16 +235,20 @@ func (b *Bench) Arrived(ctx context.Context) error {
 		return ctx.Err()
 	}
 	accepted := b.accepted(ctx)
-	for i, v := range b.Viewers {
-		if v.WaitDistinct(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
+	others := b.arrivedAfar(limited, accepted)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, i := range others {
+		if b.Viewers[i].WaitDistinct(limited, accepted.since(b.before[i])) != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 	// A moment longer, so that a duplicate behind the last message is seen: the
 	// same moment for all.
 	var idle sync.WaitGroup
-	for _, v := range b.Viewers {
-		idle.Go(func() { _ = v.WaitIdle(limited, 100*time.Millisecond) }) // who is never idle is waited for long enough
+	for _, i := range others {
+		idle.Go(func() { _ = b.Viewers[i].WaitIdle(limited, settled) }) // who is never idle is waited for long enough
 	}
 	idle.Wait()
 	return ctx.Err()

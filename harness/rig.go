@@ -35,6 +35,12 @@ type Config struct {
 	// standard streams, for the load to come from a process of its own. Empty means
 	// from within this process, which is what a report says then.
 	Generator []string
+	// Processes is how many processes of this host take the viewers of plans that say
+	// Afar, so that they may outnumber the descriptors of one; 0 leaves them in this one.
+	// Each is started by Viewing, a program with its arguments that does agent.ServeHere
+	// over its standard streams. With Agents there are none.
+	Processes int
+	Viewing   []string
 	// GuestAgent is the program of devices/guest/cmd/guestinit, built for Linux on
 	// amd64, that guest twins need. "" means guestinit beside this program.
 	GuestAgent string
@@ -60,6 +66,9 @@ type Rig struct {
 func NewRig(cfg Config) (*Rig, error) {
 	if cfg.Profile == nil {
 		return nil, errors.New("harness: a rig needs a profile")
+	}
+	if cfg.Processes > 0 && (len(cfg.Viewing) == 0 || len(cfg.Agents) > 0) {
+		return nil, errors.New("harness: a rig of several processes needs the program that starts them, and has no agents beside them")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -29,25 +29,47 @@ func hostOf(u *url.URL) (string, error) {
 }
 
 func (b *Bench) startViewers(ctx context.Context) error {
-	afar := b.afar()
-	if afar {
+	if b.afar() {
 		if err := b.startAgents(ctx); err != nil {
 			return err
 		}
+		return b.openAfar(ctx)
+	}
+	if b.plan.Idle > 0 {
+		return fmt.Errorf("harness: %d viewers that only wait, and no processes to hold them", b.plan.Idle)
 	}
 	for i := range b.plan.Load.Viewers {
-		cfg := ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))
-		var err error
-		if afar {
-			err = b.addAfar(ctx, i, cfg)
-		} else {
-			_, err = b.AddViewer(ctx, cfg)
-		}
-		if err != nil {
+		if _, err := b.AddViewer(ctx, b.planned(i)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// quietTopics are those that viewers watch which only wait: nothing is published there.
+const quietTopics = "bench-quiet/#"
+
+// planned returns the settings of viewer i of the plan, of which those that only wait
+// come last. A system that has several addresses gets its viewers in turn.
+func (b *Bench) planned(i int) viewer.Config {
+	var cfg viewer.Config
+	if n := b.plan.Load.Viewers; i < n {
+		cfg = ViewerConfig(b, fmt.Sprintf("viewer-%02d", i+1))
+	} else {
+		cfg = ViewerConfig(b, b.idle[i-n])
+		cfg.Filters = []string{quietTopics}
+		cfg.Token = Credential(b, cfg.Name, cfg.Filters)
+	}
+	cfg.URL = inTurn(i, cfg.URL, b.SUT.Viewer().Also)
+	return cfg
+}
+
+// inTurn gives viewer i one of the addresses of a system.
+func inTurn(i int, first string, also []string) string {
+	if n := i % (len(also) + 1); n > 0 {
+		return also[n-1]
+	}
+	return first
 }
 
 // ViewerConfig returns the settings of a viewer that may see and subscribes to

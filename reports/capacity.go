@@ -14,7 +14,8 @@ type Capacity struct {
 	Seed        uint64            `json:"seed"`
 	Environment map[string]string `json:"environment"`
 	SUT         SUT               `json:"sut"`
-	Axis        string            `json:"axis"` // rate, viewers, payload or devices
+	Axis        string            `json:"axis"`      // rate, viewers, idle, payload or devices
+	Processes   int               `json:"processes"` // that held the viewers; 0 is that of the harness
 	Cores       int               `json:"cores"`
 	LatencyMost Float             `json:"latency_p99_most_ms"` // a step with more does not hold
 	Steps       []CapacityStep    `json:"steps"`               // in ascending order of their loads
@@ -28,6 +29,7 @@ type CapacityStep struct {
 	Devices    int           `json:"devices"`
 	Rate       float64       `json:"rate_per_s"`
 	Viewers    int           `json:"viewers"`
+	Idle       int           `json:"idle"` // viewers beside them that watch what is never published
 	Payload    int           `json:"payload_more_bytes"`
 	Window     time.Duration `json:"window_ns"`
 	Offered    int64         `json:"offered"`
@@ -40,7 +42,8 @@ type CapacityStep struct {
 	Cores      Float         `json:"cores"`       // that the system used
 	BenchCores Float         `json:"bench_cores"` // that viewers and load used
 	RSS        Float         `json:"rss_mib"`     // of the system
-	Limit      string        `json:"limit"`       // what gave way; "" when the step held
+	BenchRSS   Float         `json:"bench_rss_mib"`
+	Limit      string        `json:"limit"` // what gave way; "" when the step held
 }
 
 // Held reports whether the system carried the step.

@@ -34,7 +34,7 @@ func TestManyWaitForViewersOfOneAgent(t *testing.T) {
 	s.mu.Lock()
 	before := s.asked
 	s.mu.Unlock()
-	if err := s.refresh(limit(t)); err != nil {
+	if err := s.refresh(limit(t), ""); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()

@@ -16,6 +16,13 @@
 // harness sends 8 bytes and the agent answers with 16: the instants, big-endian,
 // at which it had read them and was about to write.
 //
+// # Processes of this host
+//
+// Launch starts an agent in a process of its own, which does ServeHere over its standard
+// streams: viewers may then outnumber the descriptors of one process. Who has these
+// streams has its trust. It makes its clock out of the bench's (record.Origin), so that
+// nothing is mapped, and records straight into the folder of the bench.
+//
 // # Evidence
 //
 // What viewers see is recorded at the agent, by its own clock, in a recording

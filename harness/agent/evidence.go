@@ -16,7 +16,9 @@ import (
 
 // Files of a session in a run directory, beside those of its recording.
 const (
-	clockFile      = "clock.jsonl"
+	clockFile      = "clock.jsonl" // of exchanges
+	sharedFile     = "clock.json"  // in its place where the agent kept the clock of the bench
+	sharedFormat   = "plumbline.clock/v1"
 	indexFile      = "index.json"
 	evidenceFile   = "agent.json"
 	evidenceFormat = "plumbline.agent/v1"
@@ -35,6 +37,34 @@ type Evidence struct {
 	Lost      string        `json:"lost,omitempty"`         // what did not arrive
 }
 
+// sharedClock says that agent and bench had one clock, with that zero.
+type sharedClock struct {
+	Format string        `json:"format"`
+	Origin record.Origin `json:"origin"`
+}
+
+// Clock maps the clock of an agent to that of its bench.
+type Clock struct{ *clocks.Map } // nil where both had one clock
+
+// Shared reports whether both had one clock: nothing is mapped and nothing uncertain.
+func (c Clock) Shared() bool { return c.Map == nil }
+
+// Local returns an instant of the agent in the time of the bench.
+func (c Clock) Local(remote int64) int64 {
+	if c.Shared() {
+		return remote
+	}
+	return c.Map.Local(remote)
+}
+
+// Uncertainty returns how far Local may be off, either way.
+func (c Clock) Uncertainty(remote int64) time.Duration {
+	if c.Shared() {
+		return 0
+	}
+	return c.Map.Uncertainty(remote)
+}
+
 // maxFile bounds what is read of a file that is no recording.
 const maxFile = 256 << 20
 
@@ -50,38 +80,51 @@ func ReadEvidence(dir string) (Evidence, error) {
 
 // ReadClock reads the exchanges of a session and fits the mapping of its clock,
 // each time anew. Its errors are those of clocks.Fit, or of damage.
-func ReadClock(dir string) (*clocks.Map, error) {
+func ReadClock(dir string) (Clock, error) {
+	var shared sharedClock
+	err := record.ReadEvidence(filepath.Join(dir, sharedFile), maxFile, sharedFormat, &shared)
+	if err == nil {
+		return Clock{}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return Clock{}, fmt.Errorf("agent: clock: %w", err)
+	}
 	text, err := record.ReadPlain(filepath.Join(dir, clockFile), maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("agent: exchanges: %w", err)
+		return Clock{}, fmt.Errorf("agent: exchanges: %w", err)
 	}
 	exchanges, err := clocks.Read(bytes.NewReader(text))
 	if err != nil {
-		return nil, err
+		return Clock{}, err
 	}
-	return clocks.Fit(exchanges, 0)
+	m, err := clocks.Fit(exchanges, 0)
+	return Clock{m}, err
 }
 
 // Load adds what a session recorded in its folder to the recording of its
 // bench, in the time of the bench. It returns the mapping of the clock. A
 // session that is still at work is read as far as it was fetched.
-func Load(dir string, log *record.Log) (*clocks.Map, error) {
+func Load(dir string, log *record.Log) (Clock, error) {
 	part, err := record.Load(dir)
 	if err != nil {
-		return nil, err
+		return Clock{}, err
 	}
 	e, err := ReadEvidence(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		part.Partial = true
 	case err != nil:
-		return nil, err
+		return Clock{}, err
 	case e.Lost != "":
 		part.Partial = true
 	}
 	m, err := ReadClock(dir)
 	if err != nil {
-		return nil, err
+		return Clock{}, err
 	}
-	return m, record.Merge(log, part, cmp.Or(e.Address, filepath.Base(dir)), m)
+	name := cmp.Or(e.Address, filepath.Base(dir))
+	if m.Shared() {
+		name = ""
+	}
+	return m, record.Merge(log, part, name, m)
 }

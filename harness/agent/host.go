@@ -27,6 +27,7 @@ type Host struct {
 	log    *slog.Logger
 	// patience is how long an agent that cannot be reached is dialled again.
 	patience time.Duration
+	own      *process // that Launch started; nil for an agent that was dialled
 
 	mu     sync.Mutex
 	link   *remote.Link // nil while there is none
@@ -56,16 +57,20 @@ func (h *Host) Target() Target { return h.target }
 // About returns what the agent says of its host.
 func (h *Host) About() About { return h.about }
 
-// Close ends the connection. Sessions end by themselves when they were not closed.
+// Close ends the connection, and the process of an agent that Launch started. Sessions end by
+// themselves when they were not closed.
 func (h *Host) Close() error {
 	h.mu.Lock()
+	link, first := h.link, !h.closed
 	h.closed = true
-	link := h.link
 	h.mu.Unlock()
-	if link == nil {
-		return nil
+	if link != nil {
+		_ = link.Close() // always nil
 	}
-	return link.Close()
+	if h.own != nil && first {
+		h.own.end()
+	}
+	return nil
 }
 
 // connected returns the link, made anew when it has ended.
@@ -77,6 +82,8 @@ func (h *Host) connected(ctx context.Context) (*remote.Link, error) {
 		return nil, remote.ErrClosed
 	case h.link != nil && h.link.Err() == nil:
 		return h.link, nil
+	case h.own != nil:
+		return nil, fmt.Errorf("%w%s", errEnded, h.own.said.Last())
 	case h.link != nil:
 		h.log.Warn("connection to the agent was lost", "agent", h.target.Address, "reason", h.link.Err())
 		_ = h.link.Close() // it has ended
@@ -114,7 +121,7 @@ func (h *Host) call(ctx context.Context, verb string, argument, answer any) erro
 			return told
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !since.IsZero() && time.Since(since) > h.patience, errors.Is(err, remote.ErrClosed) && h.ended(), errors.Is(err, ErrCertificate), errors.Is(err, ErrRefused):
+		case !since.IsZero() && time.Since(since) > h.patience, errors.Is(err, remote.ErrClosed) && h.ended(), errors.Is(err, ErrCertificate), errors.Is(err, ErrRefused), errors.Is(err, errEnded):
 			return fmt.Errorf("%w: agent %s: %w", ErrLost, h.target.Address, err)
 		}
 		if since.IsZero() {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +36,7 @@ type Session struct {
 	host   *Host
 	cfg    SessionConfig
 	id     string
-	prober *prober
+	prober *prober            // nil where the agent keeps the clock of the bench
 	cancel context.CancelFunc // of the keeper
 	group  sync.WaitGroup
 
@@ -46,10 +48,12 @@ type Session struct {
 
 	mu       sync.Mutex
 	viewers  []*Viewer
-	asked    uint64 // how often somebody has asked
-	answered uint64 // the last of those that was answered
-	away     bool   // and whether the last one found nobody
-	err      error  // the first thing that went wrong while nobody waited
+	names    map[string]*Viewer
+	wanted   map[string]bool // viewers that somebody waits to hear of
+	asked    uint64          // how often somebody has asked
+	answered uint64          // the last of those that was answered
+	away     bool            // and whether the last one found nobody
+	err      error           // the first thing that went wrong while nobody waited
 
 	closing sync.Once
 	closed  error
@@ -75,20 +79,47 @@ func (h *Host) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	if err := os.Mkdir(cfg.Dir, 0o755); err != nil { //nolint:gosec // G301: evidence is for others to read
 		return nil, fmt.Errorf("agent %s: folder of its recording: %w", h.target.Address, err)
 	}
-	s := &Session{host: h, cfg: cfg, run: ctx, grace: endGrace, asking: make(chan struct{}, 1)}
+	s := &Session{host: h, cfg: cfg, run: ctx, grace: endGrace, asking: make(chan struct{}, 1), names: map[string]*Viewer{}, wanted: map[string]bool{}}
 	var answer openAnswer
-	if err := h.call(ctx, callOpen, openArgs{Run: cfg.Run, ByMeaning: cfg.ByMeaning}, &answer); err != nil {
+	in := openArgs{Run: cfg.Run, ByMeaning: cfg.ByMeaning}
+	if h.own != nil {
+		if err := in.share(cfg); err != nil {
+			return nil, fmt.Errorf("agent %s: %w", h.target.Address, err)
+		}
+	}
+	if err := h.call(ctx, callOpen, in, &answer); err != nil {
 		return nil, fmt.Errorf("agent %s: begin a session: %w", h.target.Address, err)
 	}
 	s.id = answer.Session
 	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	s.prober = startProber(h, cfg.Clock)
 	s.group.Go(func() { s.keep(keeping) })
+	if h.own != nil {
+		return s, nil
+	}
+	s.prober = startProber(h, cfg.Clock)
 	if err := s.prober.ready(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("agent %s: %w", h.target.Address, err), s.Close())
 	}
 	return s, nil
+}
+
+// share tells an agent on this host where it records and by which clock, and leaves in
+// the recording that both have one.
+func (in *openArgs) share(cfg SessionConfig) error {
+	origin, err := cfg.Clock.Origin()
+	if err != nil {
+		return err
+	}
+	if in.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+		return err
+	}
+	in.Origin = &origin
+	text, err := json.Marshal(sharedClock{Format: sharedFormat, Origin: origin})
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(cfg.Dir, sharedFile), append(text, '\n'))
 }
 
 // Host returns the agent.
@@ -99,7 +130,7 @@ func (s *Session) Host() *Host { return s.host }
 func (s *Session) keep(ctx context.Context) {
 	for pause(ctx, keepEvery) {
 		limited, cancel := context.WithTimeout(ctx, keepLimit)
-		err := s.refresh(limited)
+		err := s.refresh(limited, "")
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.note(err)
@@ -117,12 +148,14 @@ func (s *Session) note(err error) {
 	}
 }
 
-// refresh learns how the viewers are, at a moment after it was called. Of all who wait
-// for viewers one asks at a time, and the others take its answer: an agent serves so
-// many calls at once and no more, however many viewers it has.
-func (s *Session) refresh(ctx context.Context) error {
+// refresh learns how a viewer is, "" for none, at a moment after it was called. Of all who
+// wait for viewers one asks at a time, and for all of them: an agent serves so many calls
+// at once and no more. Nobody asks for viewers that nobody waits for, so that a crowd of
+// them costs nothing.
+func (s *Session) refresh(ctx context.Context, name string) error {
 	s.mu.Lock()
 	came := s.asked
+	s.want(name)
 	s.mu.Unlock()
 	select {
 	case s.asking <- struct{}{}:
@@ -137,8 +170,11 @@ func (s *Session) refresh(ctx context.Context) error {
 	}
 	s.asked++
 	now := s.asked
+	s.want(name) // again: whoever asked for it may have failed
+	names := slices.Collect(maps.Keys(s.wanted))
+	clear(s.wanted)
 	s.mu.Unlock()
-	err := s.ask(ctx)
+	err := s.ask(ctx, names)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
@@ -147,11 +183,18 @@ func (s *Session) refresh(ctx context.Context) error {
 	return err
 }
 
-// ask asks how the viewers are, tells what they are to know and keeps the answer.
-func (s *Session) ask(ctx context.Context) error {
-	in := statusArgs{Session: s.id, Plausible: s.cfg.Plausible(), Tokens: map[string]string{}}
+// want notes that somebody waits to hear of a viewer; the caller holds mu.
+func (s *Session) want(name string) {
+	if name != "" {
+		s.wanted[name] = true
+	}
+}
+
+// ask asks how viewers are, tells what all are to know and keeps the answer.
+func (s *Session) ask(ctx context.Context, names []string) error {
+	in := statusArgs{Session: s.id, Plausible: s.cfg.Plausible(), Tokens: map[string]string{}, Viewers: names}
 	s.mu.Lock()
-	viewers := s.viewers
+	viewers := s.viewers[:len(s.viewers):len(s.viewers)] // nobody changes what is there
 	s.mu.Unlock()
 	for _, v := range viewers {
 		if token, renewed := v.renewed(ctx); renewed {
@@ -166,8 +209,8 @@ func (s *Session) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range viewers {
-		if state, known := answer.Viewers[v.name]; known {
+	for name, state := range answer.Viewers {
+		if v := s.byName(name); v != nil {
 			v.set(state)
 		}
 	}
@@ -192,7 +235,7 @@ func (s *Session) View(ctx context.Context, cfg viewer.Config, ca []byte) (*View
 		}
 		v.minted = time.Now()
 	}
-	if err := s.host.call(ctx, callView, in, nil); err != nil {
+	if err := s.host.call(ctx, callView, in, &v.state); err != nil {
 		var told *remote.Error
 		if errors.As(err, &told) && told.Code != codeSystem {
 			err = fmt.Errorf("%w: %w", ErrLost, err)
@@ -200,14 +243,47 @@ func (s *Session) View(ctx context.Context, cfg viewer.Config, ca []byte) (*View
 		return nil, fmt.Errorf("agent %s: %w", s.host.target.Address, err)
 	}
 	s.mu.Lock()
-	s.viewers = append(s.viewers[:len(s.viewers):len(s.viewers)], v)
+	s.viewers = append(s.viewers, v)
+	s.names[v.name] = v
 	s.mu.Unlock()
-	return v, s.refresh(ctx)
+	return v, nil
+}
+
+func (s *Session) byName(name string) *Viewer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[name]
+}
+
+// Arrived waits until each of these viewers has got so many different messages live, and
+// then nothing has come to any of them for the time quiet: one call, however many they
+// are. What a viewer is that has ended it does not wait for.
+func (s *Session) Arrived(ctx context.Context, distinct map[string]uint64, quiet time.Duration) error {
+	return s.host.call(ctx, callWait, waitArgs{Session: s.id, Distinct: distinct, Quiet: quiet}, nil)
+}
+
+// Lost counts the viewers of those names that are not connected, or were not all the time.
+func (s *Session) Lost(ctx context.Context, names []string) (int, error) {
+	lost := 0
+	for some := range slices.Chunk(names, 1000) {
+		if err := s.ask(ctx, some); err != nil {
+			return lost, err
+		}
+		for _, name := range some {
+			if v := s.byName(name); v == nil || !v.status().Connected || v.status().Counters.Disconnects > 0 {
+				lost++
+			}
+		}
+	}
+	return lost, nil
 }
 
 // Fetch gets what was recorded so far, with the exchanges of the clock, so that
 // Load can read it.
 func (s *Session) Fetch(ctx context.Context) error {
+	if s.host.own != nil {
+		return nil // it is here already
+	}
 	s.fetching.Lock()
 	defer s.fetching.Unlock()
 	for _, name := range recordingFiles {
@@ -290,10 +366,14 @@ func (s *Session) Close() error {
 		})
 		s.cancel()
 		s.group.Wait()
-		_, unprobed := s.prober.stop()
-		if err == nil {
+		var unprobed error
+		if s.prober != nil {
+			_, unprobed = s.prober.stop()
+		}
+		switch {
+		case err == nil:
 			err = s.step(ctx, "its recording", s.Fetch)
-		} else {
+		case s.prober != nil:
 			err = errors.Join(err, s.keepClock())
 		}
 		if err == nil && answer.Err != "" {

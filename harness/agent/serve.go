@@ -53,6 +53,7 @@ type server struct {
 	log   *slog.Logger
 	about About
 	ctx   context.Context // ends with the agent
+	here  bool            // for one harness, of this host: see ServeHere
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -71,6 +72,20 @@ func Serve(ctx context.Context, listener net.Listener, cfg Config) error {
 		return errors.Join(errors.New("agent: secret and certificate are required"), listener.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	a := newServer(ctx, cfg)
+	var group sync.WaitGroup
+	group.Go(func() { a.expire(ctx) })
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() }) // accepting ends then
+	err := a.accept(ctx, listener, &group)
+	cancel()
+	stop()
+	group.Wait()
+	a.endAll()
+	return err
+}
+
+// newServer makes an agent that serves nobody yet; ctx ends with it.
+func newServer(ctx context.Context, cfg Config) *server {
 	a := &server{cfg: cfg, clock: cfg.Clock, log: cfg.Log, ctx: ctx, sessions: map[string]*session{}}
 	if a.clock == nil {
 		a.clock = record.NewClock()
@@ -83,15 +98,7 @@ func Serve(ctx context.Context, listener net.Listener, cfg Config) error {
 		Version: cfg.Version, OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(),
 		ClockSource: record.ClockSource(), ClockRead: a.clock.ReadCost().Nanoseconds(),
 	}
-	var group sync.WaitGroup
-	group.Go(func() { a.expire(ctx) })
-	stop := context.AfterFunc(ctx, func() { _ = listener.Close() }) // accepting ends then
-	err := a.accept(ctx, listener, &group)
-	cancel()
-	stop()
-	group.Wait()
-	a.endAll()
-	return err
+	return a
 }
 
 // accept serves connections until the listener is closed.
@@ -179,11 +186,15 @@ func (a *server) handle(ctx context.Context, verb string, argument []byte) (any,
 		return with(argument, a.open)
 	case callView:
 		return with(argument, func(in viewArgs) (any, error) {
-			return on(a, in.Session, func(s *session) (any, error) { return struct{}{}, s.view(ctx, in) })
+			return on(a, in.Session, func(s *session) (any, error) { return s.view(ctx, in) })
 		})
 	case callStatus:
 		return with(argument, func(in statusArgs) (any, error) {
 			return on(a, in.Session, func(s *session) (any, error) { return s.status(in), nil })
+		})
+	case callWait:
+		return with(argument, func(in waitArgs) (any, error) {
+			return on(a, in.Session, func(s *session) (any, error) { return struct{}{}, s.wait(ctx, in) })
 		})
 	case callRead:
 		return with(argument, func(in readArgs) (any, error) {

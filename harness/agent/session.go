@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 type session struct {
 	agent     *server
 	dir       string
+	clock     *record.Clock
 	run       string
 	recorder  *record.Recorder
 	plausible atomic.Uint64
@@ -32,6 +34,7 @@ type session struct {
 
 	mu       sync.Mutex // guards what follows
 	viewers  map[string]*watching
+	trusted  map[string]*x509.CertPool // by their PEM: one for all viewers of a system
 	hiccup   *load.Hiccup
 	closed   bool          // no more viewers
 	over     *finishAnswer // of finish
@@ -66,19 +69,27 @@ const (
 var recordingFiles = []string{"records.bin", "events.jsonl", "index.json"}
 
 func newSession(a *server, in openArgs) (*session, error) {
-	dir, err := os.MkdirTemp(a.cfg.Dir, "plumbline-agent-")
-	if err != nil {
-		return nil, fmt.Errorf("agent: folder of a recording: %w", err)
+	s := &session{agent: a, dir: in.Dir, clock: a.clock, run: in.Run, ids: map[source]uint32{}, viewers: map[string]*watching{}, trusted: map[string]*x509.CertPool{}}
+	var err error
+	switch {
+	case a.here != (in.Dir != "" && in.Origin != nil):
+		return nil, errors.New("agent: only one on this host is told where it records and by which clock")
+	case a.here:
+		s.clock, err = record.ClockAt(*in.Origin)
+	default:
+		s.dir, err = os.MkdirTemp(a.cfg.Dir, "plumbline-agent-")
 	}
-	recorder, err := record.NewRecorder(dir, a.clock)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, fmt.Errorf("agent: folder of a recording, or its clock: %w", err)
+	}
+	recorder, err := record.NewRecorder(s.dir, s.clock)
+	if err != nil {
+		return nil, errors.Join(err, s.remove())
 	}
 	if in.ByMeaning {
 		recorder.CompareByMeaning()
 	}
-	s := &session{agent: a, dir: dir, run: in.Run, recorder: recorder, ids: map[source]uint32{}, viewers: map[string]*watching{}}
-	s.hiccup = load.StartHiccup(a.clock, threshold)
+	s.recorder, s.hiccup = recorder, load.StartHiccup(s.clock, threshold)
 	s.plausible.Store(atFirst)
 	s.touch()
 	return s, nil
@@ -121,16 +132,25 @@ func (s *session) stream(from source) uint32 {
 	return id
 }
 
+// remove takes away what the harness has fetched; where both are on one host it has the
+// recording itself.
+func (s *session) remove() error {
+	if s.agent.here {
+		return nil
+	}
+	return os.RemoveAll(s.dir)
+}
+
 // view opens a viewer; asked again for one of that name it waits for the first,
 // since the answer may have been lost.
-func (s *session) view(ctx context.Context, in viewArgs) error {
+func (s *session) view(ctx context.Context, in viewArgs) (viewerStatus, error) {
 	s.mu.Lock()
 	w := s.viewers[in.View.Name]
 	switch {
 	case w != nil:
 	case s.closed:
 		s.mu.Unlock()
-		return errors.New("agent: the session is over")
+		return viewerStatus{}, errors.New("agent: the session is over")
 	default:
 		w = &watching{opened: make(chan struct{})}
 		w.token.Store(&in.Token)
@@ -140,18 +160,40 @@ func (s *session) view(ctx context.Context, in viewArgs) error {
 	s.mu.Unlock()
 	select {
 	case <-w.opened:
-		return w.err
+		if w.err != nil {
+			return viewerStatus{}, w.err
+		}
+		return statusOf(w.viewer), nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return viewerStatus{}, ctx.Err()
 	}
 }
 
-// openLimit bounds how long a system that is ready may keep a viewer waiting.
-const openLimit = 30 * time.Second
+// config makes the settings of a viewer. All viewers of a system have the same
+// authorities in memory.
+func (s *session) config(v view) (viewer.Config, error) {
+	return v.config(func(pem []byte) (*x509.CertPool, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		pool := s.trusted[string(pem)]
+		if pool == nil {
+			pool = x509.NewCertPool()
+			if !pool.AppendCertsFromPEM(pem) {
+				return nil, errors.New("agent: the authority of the system under test is no PEM certificate")
+			}
+			s.trusted[string(pem)] = pool
+		}
+		return pool, nil
+	})
+}
+
+// openLimit bounds how long a system that is ready may keep a viewer waiting: less than the
+// harness waits for the answer, so that it says why.
+const openLimit = 27 * time.Second
 
 func (s *session) open(w *watching, v view) {
 	defer close(w.opened)
-	cfg, err := v.config()
+	cfg, err := s.config(v)
 	if err != nil {
 		w.err = err
 		return
@@ -178,23 +220,62 @@ func (s *session) status(in statusArgs) statusAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer := statusAnswer{Viewers: map[string]viewerStatus{}}
-	for name, w := range s.viewers {
-		if token, renewed := in.Tokens[name]; renewed {
+	for name, token := range in.Tokens {
+		if w := s.viewers[name]; w != nil {
 			w.token.Store(&token)
 		}
-		if w.viewer == nil {
-			continue
+	}
+	for _, name := range in.Viewers {
+		if w := s.viewers[name]; w != nil && w.viewer != nil {
+			answer.Viewers[name] = statusOf(w.viewer)
 		}
-		state := viewerStatus{Counters: w.viewer.Counters(), Connected: w.viewer.Connected()}
-		if err := w.viewer.Err(); err != nil {
-			state.Err = err.Error()
-		}
-		answer.Viewers[name] = state
 	}
 	if err := errors.Join(s.recorder.Err(), s.overflow); err != nil {
 		answer.Err = err.Error()
 	}
 	return answer
+}
+
+func statusOf(v *viewer.Viewer) viewerStatus {
+	state := viewerStatus{Counters: v.Counters(), Connected: v.Connected()}
+	if err := v.Err(); err != nil {
+		state.Err = err.Error()
+	}
+	return state
+}
+
+// wait waits until each viewer has what it is to have, and then until nothing comes any
+// more. It fails only when ctx ends: a viewer that has ended gets nothing more.
+func (s *session) wait(ctx context.Context, in waitArgs) error {
+	s.mu.Lock()
+	waiting := make(map[*viewer.Viewer]uint64, len(in.Distinct))
+	for name, n := range in.Distinct {
+		if w := s.viewers[name]; w != nil && w.viewer != nil {
+			waiting[w.viewer] = n
+		}
+	}
+	s.mu.Unlock()
+	for v, n := range waiting {
+		if v.WaitDistinct(ctx, n) != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for {
+		had := received(waiting)
+		if !pause(ctx, in.Quiet) {
+			return ctx.Err()
+		}
+		if received(waiting) == had {
+			return nil
+		}
+	}
+}
+
+func received(viewers map[*viewer.Viewer]uint64) (n uint64) {
+	for v := range viewers {
+		n += v.Counters().Received
+	}
+	return n
 }
 
 // bound ends the viewers of a recording that has outgrown its bound.
@@ -277,5 +358,5 @@ func (s *session) finish() finishAnswer {
 func (s *session) end() error {
 	s.finish()
 	s.tasks.Wait()
-	return os.RemoveAll(s.dir)
+	return s.remove()
 }

@@ -23,6 +23,12 @@ type Viewer struct {
 	minted time.Time // the latest token
 }
 
+// Name returns what it was opened as.
+func (v *Viewer) Name() string { return v.name }
+
+// Session returns that of the agent which it is a part of.
+func (v *Viewer) Session() *Session { return v.session }
+
 func (v *Viewer) set(state viewerStatus) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -58,7 +64,7 @@ func (v *Viewer) renewed(ctx context.Context) (string, bool) {
 func (v *Viewer) ask() (viewerStatus, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
 	defer cancel()
-	err := v.session.refresh(ctx)
+	err := v.session.refresh(ctx, v.name)
 	return v.status(), err
 }
 
@@ -98,7 +104,7 @@ func (v *Viewer) WaitIdle(ctx context.Context, quiet time.Duration) error {
 
 func (v *Viewer) wait(ctx context.Context, what string, condition func(viewerStatus) bool) error {
 	for {
-		if err := v.session.refresh(ctx); err != nil {
+		if err := v.session.refresh(ctx, v.name); err != nil {
 			return fmt.Errorf("viewer %q at agent %s waited for %s: %w", v.name, v.session.host.target.Address, what, err)
 		}
 		state := v.status()

@@ -4,13 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"time"
 
 	"plumbline/harness/load"
+	"plumbline/harness/record"
 	"plumbline/harness/viewer"
 )
 
@@ -60,6 +60,7 @@ const (
 	callOpen   = "open"
 	callView   = "view"
 	callStatus = "status"
+	callWait   = "wait"
 	callRead   = "read"
 	callFinish = "finish"
 	callDrop   = "drop"
@@ -84,6 +85,9 @@ type About struct {
 type openArgs struct {
 	Run       string `json:"run"`
 	ByMeaning bool   `json:"by_meaning"`
+	// Of an agent on this host: where it records, and by which clock.
+	Dir    string         `json:"dir,omitempty"`
+	Origin *record.Origin `json:"origin,omitempty"`
 }
 
 type openAnswer struct {
@@ -106,6 +110,7 @@ type view struct {
 	Message     viewer.Pointers   `json:"message"`
 	Interval    time.Duration     `json:"interval_ns"`
 	Place       viewer.TokenPlace `json:"place"`
+	Local       string            `json:"local,omitempty"`
 	Filters     []string          `json:"filters"`
 	Snapshot    bool              `json:"snapshot"`
 	Resume      bool              `json:"resume"`
@@ -118,24 +123,25 @@ type view struct {
 func viewOf(cfg viewer.Config, ca []byte) view {
 	return view{
 		Name: cfg.Name, Protocol: cfg.Protocol, URL: cfg.URL, Origin: cfg.Origin, TLS: cfg.TLS != nil, CA: ca,
-		Subprotocol: cfg.Subprotocol, MQTTVersion: cfg.MQTTVersion, Hello: cfg.Hello, Reply: cfg.Reply, Again: cfg.Again, Message: cfg.Message, Interval: cfg.Interval, Place: cfg.Place,
+		Subprotocol: cfg.Subprotocol, MQTTVersion: cfg.MQTTVersion, Hello: cfg.Hello, Reply: cfg.Reply, Again: cfg.Again, Message: cfg.Message, Interval: cfg.Interval, Place: cfg.Place, Local: cfg.Local,
 		Filters: cfg.Filters, Snapshot: cfg.Snapshot, Resume: cfg.Resume, QoS: cfg.QoS, Silence: cfg.Silence, KeepAlive: cfg.KeepAlive, Mints: cfg.Token != nil,
 	}
 }
 
-// config is the reverse of viewOf; what belongs to the session is for it to add.
-func (v view) config() (viewer.Config, error) {
+// config is the reverse of viewOf; what belongs to the session is for it to add. pool
+// makes authorities out of PEM.
+func (v view) config(pool func(pem []byte) (*x509.CertPool, error)) (viewer.Config, error) {
 	cfg := viewer.Config{
 		Name: v.Name, Protocol: v.Protocol, URL: v.URL, Origin: v.Origin,
-		Subprotocol: v.Subprotocol, MQTTVersion: v.MQTTVersion, Hello: v.Hello, Reply: v.Reply, Again: v.Again, Message: v.Message, Interval: v.Interval, Place: v.Place,
+		Subprotocol: v.Subprotocol, MQTTVersion: v.MQTTVersion, Hello: v.Hello, Reply: v.Reply, Again: v.Again, Message: v.Message, Interval: v.Interval, Place: v.Place, Local: v.Local,
 		Filters: v.Filters, Snapshot: v.Snapshot, Resume: v.Resume, QoS: v.QoS, Silence: v.Silence, KeepAlive: v.KeepAlive,
 	}
 	if v.TLS {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if len(v.CA) > 0 {
-			cfg.TLS.RootCAs = x509.NewCertPool()
-			if !cfg.TLS.RootCAs.AppendCertsFromPEM(v.CA) {
-				return cfg, errors.New("agent: the authority of the system under test is no PEM certificate")
+			var err error
+			if cfg.TLS.RootCAs, err = pool(v.CA); err != nil {
+				return cfg, err
 			}
 		}
 	}
@@ -151,7 +157,16 @@ type viewArgs struct {
 type statusArgs struct {
 	Session   string            `json:"session"`
 	Plausible uint64            `json:"plausible"`
-	Tokens    map[string]string `json:"tokens,omitempty"` // new ones, by viewer
+	Tokens    map[string]string `json:"tokens,omitempty"`  // new ones, by viewer
+	Viewers   []string          `json:"viewers,omitempty"` // that are asked for
+}
+
+// waitArgs ask to be answered when each viewer has got so many different messages, and
+// then nothing has come to any of them for Quiet.
+type waitArgs struct {
+	Session  string            `json:"session"`
+	Distinct map[string]uint64 `json:"distinct"`
+	Quiet    time.Duration     `json:"quiet_ns"`
 }
 
 // viewerStatus is a viewer as the agent sees it.

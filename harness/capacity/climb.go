@@ -21,7 +21,7 @@ import (
 )
 
 // Axes are what a load can be raised along.
-var Axes = []string{"viewers", "rate", "devices", "payload"}
+var Axes = []string{"viewers", "idle", "rate", "devices", "payload"}
 
 // Options say what is raised, from where, and how far. System and Dir are required.
 type Options struct {
@@ -36,6 +36,8 @@ type Options struct {
 	Seed        uint64
 	Dir         string // receives all records, and File
 	Generator   []string
+	Viewing     []string // see harness.Config; nil leaves all viewers in this process
+	Processes   int      // that hold the viewers; 0 for as many as the largest step takes
 	Tool        reports.Tool
 	Environment map[string]string
 	Log         *slog.Logger                    // nil discards
@@ -51,8 +53,11 @@ var ErrUsage = errors.New("the capacity cannot be measured")
 // Bounds of a step, which keep a recording within memory, and of a climb.
 const (
 	maxDeliveries = 20_000_000
-	maxViewers    = 20_000
+	maxViewers    = 65_000 // of both kinds: a recording tells no more nodes apart
 	maxDevices    = 20_000
+	perProcess    = 19_000 // viewers: of 20,000 descriptors
+	ample         = 15_000 // viewers for which one process is taken where nothing is said
+	maxProcesses  = 64
 	maxPayload    = 1 << 20
 	maxSteps      = 60
 	achieved      = 0.999 // share of what was due that must have been written
@@ -80,15 +85,33 @@ func (o *Options) Check() error {
 		return refuse("from %v to %v by a factor of %v are more than %d steps", o.From, o.To, o.Factor, maxSteps)
 	case l.Window < 100*time.Millisecond || l.WarmUp < 0:
 		return refuse("a window of %v; 100ms at least", l.Window)
+	case o.Processes < 0 || o.Processes > maxProcesses || (o.Processes > 0 && len(o.Viewing) == 0):
+		return refuse("%d processes of viewers; between 0 and %d, and none where processes share no clock", o.Processes, maxProcesses)
 	case o.LatencyMost <= 0:
 		return refuse("a p99 of at most %v; above 0", o.LatencyMost)
 	}
 	for _, value := range []float64{o.From, o.To} {
-		if problem := o.at(value).problem(); problem != "" {
+		l := o.at(value)
+		if problem := l.problem(); problem != "" {
 			return refuse("%s %v: %s", o.Axis, value, problem)
+		}
+		if n, most := l.Viewers+l.Idle, max(o.processes(), 1)*perProcess; n > most {
+			return refuse("%s %v: %d viewers in %d processes, each of which holds %d at most; give --processes", o.Axis, value, n, max(o.processes(), 1), perProcess)
+		}
+		if l.Idle > 0 && o.processes() == 0 {
+			return refuse("%d viewers that only wait, and no process to hold them; here processes share no clock", l.Idle)
 		}
 	}
 	return nil
+}
+
+// processes is how many hold the viewers, in every step: 0 is this one.
+func (o *Options) processes() int {
+	if o.Processes > 0 || len(o.Viewing) == 0 {
+		return o.Processes
+	}
+	l := o.at(o.To)
+	return min((l.Viewers+l.Idle+ample-1)/ample, maxProcesses)
 }
 
 // problem says what of a load cannot be measured.
@@ -98,6 +121,8 @@ func (l Load) problem() string {
 		return fmt.Sprintf("%d devices; between 1 and %d", l.Devices, maxDevices)
 	case l.Viewers < 1 || l.Viewers > maxViewers:
 		return fmt.Sprintf("%d viewers; between 1 and %d", l.Viewers, maxViewers)
+	case l.Idle < 0 || l.Idle > maxViewers-l.Viewers:
+		return fmt.Sprintf("%d viewers that only wait; between 0 and %d, with the others", l.Idle, maxViewers)
 	case l.Payload < 0 || l.Payload > maxPayload:
 		return fmt.Sprintf("payloads longer by %d bytes; at most %d", l.Payload, maxPayload)
 	case !(l.Rate > 0) || l.Rate > profile.MaxRate:
@@ -114,6 +139,8 @@ func (o *Options) at(value float64) Load {
 	switch whole := int(math.Round(value)); o.Axis {
 	case "viewers":
 		l.Viewers = whole
+	case "idle":
+		l.Idle = whole
 	case "devices":
 		l.Devices = whole
 	case "payload":
@@ -159,10 +186,10 @@ func Climb(ctx context.Context, o Options) (*reports.Capacity, error) {
 	out := &reports.Capacity{
 		Format: reports.CapacityFormat, Tool: o.Tool, Started: time.Now().UTC(), Seed: o.Seed, Environment: o.Environment,
 		SUT:  reports.SUT{Name: d.Name, Version: d.Version, Description: d.Description, Artifacts: []reports.Evidence{}, Capabilities: []string{}},
-		Axis: o.Axis, Cores: o.Cores, LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
+		Axis: o.Axis, Cores: o.Cores, Processes: o.processes(), LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
 	}
 	rig, err := harness.NewRig(harness.Config{
-		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Log: o.Log,
+		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Viewing: o.Viewing, Processes: o.processes(), Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -241,9 +268,9 @@ func (o *Options) step(ctx context.Context, rig *harness.Rig, out *reports.Capac
 
 func stepOf(value float64, l Load, p Point) reports.CapacityStep {
 	s := reports.CapacityStep{
-		Value: value, Devices: l.Devices, Rate: l.Rate, Viewers: l.Viewers, Payload: l.Payload, Window: l.Window,
+		Value: value, Devices: l.Devices, Rate: l.Rate, Viewers: l.Viewers, Idle: l.Idle, Payload: l.Payload, Window: l.Window,
 		Offered: p.Offered, Achieved: p.Achieved, Deliveries: p.Deliveries, Lost: p.Lost,
-		LatencyP50: reports.Float(p.P50), LatencyP99: reports.Float(p.P99), CPU: reports.Float(p.PerDelivery()), RSS: reports.Float(float64(p.RSS) / (1 << 20)),
+		LatencyP50: reports.Float(p.P50), LatencyP99: reports.Float(p.P99), CPU: reports.Float(p.PerDelivery()), RSS: reports.Float(float64(p.RSS) / (1 << 20)), BenchRSS: reports.Float(float64(p.BenchRSS) / (1 << 20)),
 	}
 	s.Cores, s.BenchCores = reports.Float(math.NaN()), reports.Float(math.NaN())
 	if p.Over > 0 {
@@ -266,6 +293,9 @@ func (p Point) limit(most time.Duration, cores int) string {
 	}
 	if p.Lost > 0 {
 		gave = append(gave, fmt.Sprintf("%d deliveries never came", p.Lost))
+	}
+	if p.Dropped > 0 {
+		gave = append(gave, fmt.Sprintf("%d of the viewers that only wait were cut", p.Dropped))
 	}
 	if ms := most.Seconds() * 1e3; p.P99 > ms {
 		gave = append(gave, fmt.Sprintf("p99 is %.0f ms, above %.0f ms", p.P99, ms))

@@ -25,6 +25,7 @@ type Load struct {
 	Devices int           `json:"devices"`
 	Rate    float64       `json:"rate_per_s"` // over all devices
 	Viewers int           `json:"viewers"`    // each watches all devices
+	Idle    int           `json:"idle"`       // viewers beside them, each of which watches what is never published
 	Payload int           `json:"payload"`    // bytes that each payload is longer by
 	WarmUp  time.Duration `json:"warm_up_ns"`
 	Window  time.Duration `json:"window_ns"`
@@ -42,6 +43,8 @@ type Point struct {
 	Bench      time.Duration // processor time of viewers and load, which share the machine
 	Over       time.Duration // for which that was counted; 0 where it cannot be
 	RSS        uint64        // of the system, at the end of the window
+	BenchRSS   uint64        // of viewers and load
+	Dropped    int           // of the viewers that only wait: cut by the end of the window
 	Hiccup     float64       // ms, the longest in which the bench itself did not run
 }
 
@@ -54,7 +57,7 @@ const window = "steady"
 // Measure starts the system of a rig afresh, holds it under a load and ends it. Errors
 // of a system that does not carry it wrap sut.ErrUnavailable.
 func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point, error) {
-	b, err := rig.Open(ctx, harness.Plan{Name: name, Sample: time.Hour, Payload: l.Payload, Load: profile.Load{
+	b, err := rig.Open(ctx, harness.Plan{Name: name, Sample: time.Hour, Payload: l.Payload, Config: room(rig, l), Afar: true, Idle: l.Idle, Load: profile.Load{
 		Devices: l.Devices, Rate: l.Rate, Viewers: l.Viewers, Burst: 1, Drain: Drain,
 	}})
 	if err != nil {
@@ -62,6 +65,7 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 	}
 	var opened, closed int64
 	var burdens []harness.Burden
+	var dropped int
 	err = b.Drive(ctx, 0, func(ctx context.Context) error {
 		if err := harness.Wait(ctx, l.WarmUp); err != nil {
 			return err
@@ -71,6 +75,10 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 		err := harness.Wait(ctx, l.Window)
 		closed, burdens = b.Clock.Now(), until(ctx)
 		b.Mark(window, opened, closed)
+		if err != nil {
+			return err
+		}
+		dropped, err = b.Dropped(ctx)
 		return err
 	})
 	if err == nil {
@@ -88,15 +96,26 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 		return Point{}, err
 	}
 	p := pointOf(h, r.Options(""), opened, closed)
-	p.Version, p.Hiccup = r.SUT.Version, float64(r.Rig.HiccupMax)
+	p.Version, p.Hiccup, p.Dropped = r.SUT.Version, float64(r.Rig.HiccupMax), dropped
 	for _, one := range burdens {
 		if one.Part == "bridge" {
 			p.System, p.Over, p.RSS = one.CPU, one.Over, one.RSS
 		} else {
 			p.Bench += one.CPU
+			p.BenchRSS += one.RSS
 		}
 	}
 	return p, nil
+}
+
+// room lets the bridge of this project in as many viewers as there are, which its
+// administrator would do; what it makes of that is measured.
+func room(rig *harness.Rig, l Load) map[string]any {
+	const usual, spare = 9000, 100 // below what it lets in by itself; descriptors that it need not keep for others
+	if n := l.Viewers + l.Idle; rig.Bundled() && n > usual {
+		return map[string]any{"viewers.maxConnections": n + spare, "viewers.maxStreams": spare, "mqtt.maxClients": l.Devices + spare}
+	}
+	return nil
 }
 
 // pointOf reads what the records tell of a window.

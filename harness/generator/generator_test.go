@@ -361,8 +361,8 @@ func TestGeneratorIsLetGo(t *testing.T) {
 }
 
 func TestWordsKeepTheCause(t *testing.T) {
-	w := &words{log: slog.New(slog.DiscardHandler)}
-	if got := w.last(); got != "" {
+	w := NewWords(slog.New(slog.DiscardHandler))
+	if got := w.Last(); got != "" {
 		t.Errorf("of nothing it keeps %q", got)
 	}
 	for _, part := range []string{"panic", ": boom\n", strings.Repeat("long", 1000), "\n"} {
@@ -371,7 +371,7 @@ func TestWordsKeepTheCause(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(w, "goroutine %d\n", i)
 	}
-	got := w.last()
+	got := w.Last()
 	if !strings.Contains(got, "panic: boom") || !strings.Contains(got, "goroutine 99") || strings.Contains(got, "goroutine 90\\") || strings.Contains(got, "long") {
 		t.Errorf("it keeps %s", got)
 	}

@@ -44,7 +44,7 @@ type Options struct {
 type Generator struct {
 	cmd    *exec.Cmd // nil within this process
 	inside *server   // nil in a process of its own
-	said   *words
+	said   *Words
 
 	ready chan struct{}   // the link is there, or never will be
 	done  chan struct{}   // everything of it has ended
@@ -70,7 +70,7 @@ func Start(opts Options) (*Generator, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	g := &Generator{
-		said:  &words{log: log},
+		said:  NewWords(log),
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	g.let, g.leave = context.WithCancel(context.Background())
@@ -166,7 +166,7 @@ func (g *Generator) mourn(link, process error) {
 	if len(how) == 0 {
 		how = []string{"it ended by itself"}
 	}
-	died := fmt.Errorf("%w: %s%s", ErrDied, strings.Join(how, "; "), g.said.last())
+	died := fmt.Errorf("%w: %s%s", ErrDied, strings.Join(how, "; "), g.said.Last())
 	g.mu.Lock()
 	g.died = died
 	g.mu.Unlock()

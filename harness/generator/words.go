@@ -18,9 +18,9 @@ const (
 // causes begin the line that says why a program of Go ended: hundreds may follow.
 var causes = []string{"panic: ", "fatal error: ", "plumbline: "}
 
-// words keeps the last lines that a process says, the one that names a cause, and
-// logs all of them.
-type words struct {
+// Words keeps the last lines that a process says, the one that names a cause, and
+// logs all of them. Make it with NewWords.
+type Words struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
@@ -29,8 +29,11 @@ type words struct {
 	cause string // the first of causes, when it is no longer among lines
 }
 
+// NewWords makes the Words of a process that has said nothing yet.
+func NewWords(log *slog.Logger) *Words { return &Words{log: log} }
+
 // Write implements io.Writer. It never fails.
-func (w *words) Write(p []byte) (int, error) {
+func (w *Words) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for rest := p; len(rest) > 0; {
@@ -45,13 +48,13 @@ func (w *words) Write(p []byte) (int, error) {
 }
 
 // end keeps the line that has ended; the caller holds mu.
-func (w *words) end() {
+func (w *Words) end() {
 	line := strings.TrimRight(string(w.line), "\r ")
 	w.line = w.line[:0]
 	if line == "" {
 		return
 	}
-	w.log.Debug("generator", "said", line)
+	w.log.Debug("a process of the harness", "said", line)
 	if w.lines = append(w.lines, line); len(w.lines) <= keptLines {
 		return
 	}
@@ -63,9 +66,9 @@ func (w *words) end() {
 	w.lines = append(w.lines[:0], w.lines[1:]...)
 }
 
-// last returns the end of a sentence that quotes what was said last, "" when
+// Last returns the end of a sentence that quotes what was said last, "" when
 // nothing was.
-func (w *words) last() string {
+func (w *Words) Last() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.end()

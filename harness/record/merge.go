@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -11,8 +12,8 @@ type Mapping interface {
 	Uncertainty(remote int64) time.Duration
 }
 
-// Merge adds to log what viewers on another host recorded by a clock of that
-// name, in the time of log. They know no devices: their streams are what
+// Merge adds to log what viewers elsewhere recorded by a clock of that name, "" for
+// that of log itself, in the time of log. They know no devices: their streams are what
 // readings say of themselves, and Merge resolves them as a Resolver of log's
 // streams would have done. Nothing is added when part cannot belong to log.
 //
@@ -21,7 +22,7 @@ type Mapping interface {
 func Merge(log, part *Log, clock string, m Mapping) error {
 	j := joint{log: log, part: part, nodes: len(log.Index.Nodes), epochs: map[string]uint32{}}
 	if err := j.check(); err != nil {
-		return fmt.Errorf("record: merge the recording of %s: %w", clock, err)
+		return fmt.Errorf("record: merge the recording of %s: %w", cmp.Or(clock, "another process"), err)
 	}
 	log.Partial = log.Partial || part.Partial
 	for _, n := range part.Index.Nodes {
@@ -63,14 +64,16 @@ func (j *joint) check() error {
 	if n := j.nodes + len(j.part.Index.Nodes); n > most {
 		return fmt.Errorf("%d nodes; at most %d can be told apart", n, most)
 	}
+	names := make(map[string]bool, j.nodes)
+	for _, have := range j.log.Index.Nodes {
+		names[have.Name] = true
+	}
 	for _, n := range j.part.Index.Nodes {
 		if n.Role != "viewer" {
-			return fmt.Errorf("node %q is a %s; only viewers are on other hosts", n.Name, n.Role)
+			return fmt.Errorf("node %q is a %s; only viewers are elsewhere", n.Name, n.Role)
 		}
-		for _, have := range j.log.Index.Nodes {
-			if have.Name == n.Name {
-				return fmt.Errorf("there are two nodes %q", n.Name)
-			}
+		if names[n.Name] {
+			return fmt.Errorf("there are two nodes %q", n.Name)
 		}
 	}
 	for i, r := range j.part.Records {

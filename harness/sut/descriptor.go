@@ -72,8 +72,9 @@ type Broker struct {
 
 // Viewer is where dashboards connect.
 type Viewer struct {
-	Protocol    string   `yaml:"protocol"` // plumbline, mqtt, json, sse or poll
-	URL         string   `yaml:"url"`      // {{filter}} is filled in for sse and poll; in the query of poll {{/pointer}} is what that JSON pointer finds in the last answer
+	Protocol    string   `yaml:"protocol"`       // plumbline, mqtt, json, sse or poll
+	URL         string   `yaml:"url"`            // {{filter}} is filled in for sse and poll; in the query of poll {{/pointer}} is what that JSON pointer finds in the last answer
+	Also        []string `yaml:"also,omitempty"` // further addresses of the same system, as of several bridges: the viewers of a load take url and these in turn
 	Subprotocol string   `yaml:"subprotocol,omitempty"`
 	MQTTVersion string   `yaml:"mqttVersion,omitempty"` // 5 or 3.1.1 (mqtt); left out: 5
 	Hello       []string `yaml:"hello,omitempty"`       // frames sent after the handshake (json)

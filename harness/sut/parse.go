@@ -184,6 +184,14 @@ func (d *Descriptor) checkViewer(fault faultFunc) error {
 	default:
 		return fault([]any{"viewer", "url"}, "has scheme %q; protocol %s uses %s://", s, v.Protocol, strings.Join(how.schemes, ":// or "))
 	}
+	for i, address := range v.Also {
+		switch {
+		case holdsUser(address):
+			return fault([]any{"viewer", "also", i}, "holds a user name; viewers show who they are by a token, see auth")
+		case scheme(address) != scheme(v.URL):
+			return fault([]any{"viewer", "also", i}, "is %q; all addresses of one system have the scheme of url, %s://", address, scheme(v.URL))
+		}
+	}
 	return errors.Join(v.checkVersion(fault), v.checkMessage(fault), v.checkToken(fault, how))
 }
 

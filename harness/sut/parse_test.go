@@ -31,6 +31,7 @@ viewer:
   hello: ['{"subscribe":"{{filter}}","token":"{{token}}"}']
   message: {topic: /topic, payload: /data, list: ""}
   token: {in: header, name: Authorization}
+  also: ["wss://127.0.0.1:{{port:ws-2}}/ws"]
   ca: ca.pem
   page: {url: "https://127.0.0.1:{{port:ws}}/?f={{filter}}", signIn: {post: "https://127.0.0.1:{{port:ws}}/session", body: '{"token":"{{token}}"}'}, conflates: true}
 auth:
@@ -82,6 +83,9 @@ func TestNewFillsInTemplatesAndPaths(t *testing.T) {
 	if got.Broker.URL != "mqtts://127.0.0.1:"+port || strings.Contains(got.Viewer.URL, "{{") || strings.Contains(got.Viewer.URL, ":"+port+"/") {
 		t.Errorf("broker %s, viewer %s, port %s", got.Broker.URL, got.Viewer.URL, port)
 	}
+	if also := got.Viewer.Also; len(also) != 1 || strings.Contains(also[0], "{{") || also[0] == got.Viewer.URL {
+		t.Errorf("the other addresses are %v", also)
+	}
 	extra, err := os.ReadFile(filepath.Join(s.private, "extra.conf"))
 	if err != nil || string(extra) != "listener "+port+"\n" {
 		t.Errorf("the file of the broker holds %q, %v", extra, err)
@@ -110,6 +114,8 @@ func TestParseRefuses(t *testing.T) {
 		{"broker scheme", "mqtts://127", "tcp://127", `other.yaml:15: broker.url: has scheme "tcp"`},
 		{"unknown protocol", "protocol: plumbline", "protocol: plumline", `did you mean "plumbline"?`},
 		{"viewer scheme", "wss://127", "https://127", `viewer.url: has scheme "https"`},
+		{"another scheme of the other address", "wss://127.0.0.1:{{port:ws-2}}", "ws://127.0.0.1:{{port:ws-2}}", `viewer.also[0]: is "ws://127`},
+		{"a user in the other address", "wss://127.0.0.1:{{port:ws-2}}", "wss://me:x@127.0.0.1:{{port:ws-2}}", "viewer.also[0]: holds a user name"},
 		{"token place", "in: header", "in: heade", `did you mean "header"?`},
 		{"token place of another protocol", "in: header", "in: mqtt-password", "which protocol plumbline has no place for"},
 		{"MQTT version of another protocol", "  ca: ca.pem\n  page", "  mqttVersion: \"5\"\n  page", "for viewers that speak mqtt; these speak plumbline"},

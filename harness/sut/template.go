@@ -72,7 +72,7 @@ func (d *Descriptor) expanderOf(x expander, text *string) expander {
 		x.later = later
 		return x
 	}
-	if text != &d.Viewer.URL {
+	if text != &d.Viewer.URL && !slices.ContainsFunc(d.Viewer.Also, func(address string) bool { return address == *text }) {
 		return x
 	}
 	switch d.Viewer.Protocol {
@@ -90,6 +90,9 @@ func (d *Descriptor) expanderOf(x expander, text *string) expander {
 func (d *Descriptor) texts() []*string {
 	out := []*string{&d.Broker.URL, &d.Broker.PasswordFile, &d.Broker.CA,
 		&d.Viewer.URL, &d.Viewer.CA, &d.Viewer.Origin, &d.Viewer.Page.URL, &d.Viewer.Page.SignIn.Post, &d.Viewer.Page.SignIn.Body, &d.Ops.Ready, &d.Ops.Metrics}
+	for i := range d.Viewer.Also {
+		out = append(out, &d.Viewer.Also[i])
+	}
 	for i := range d.Start {
 		p := &d.Start[i]
 		out = append(out, &p.Dir, &p.Ready.TCP, &p.Ready.HTTP, &p.Ready.Addresses)
@@ -175,6 +178,7 @@ func (d *Descriptor) clone() *Descriptor {
 		c.Start[i].Env = slices.Clone(c.Start[i].Env)
 		c.Start[i].Files = slices.Clone(c.Start[i].Files)
 	}
+	c.Viewer.Also = slices.Clone(d.Viewer.Also)
 	c.Viewer.Hello = slices.Clone(d.Viewer.Hello)
 	c.Viewer.Resume = slices.Clone(d.Viewer.Resume)
 	c.Viewer.Reply = maps.Clone(d.Viewer.Reply)

@@ -16,6 +16,10 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// readBuffer holds what is read ahead of a frame. More is read past it, straight into the
+// message; a crowd of viewers has one each.
+const readBuffer = 4 << 10
+
 // frameLimit bounds a message of a server in memory, whatever it announces.
 const frameLimit = 16 << 20
 
@@ -49,7 +53,7 @@ func (v *Viewer) dialSocket(ctx context.Context, token, subprotocol string) (*so
 		TLSClientConfig:  v.cfg.TLS.Clone(),
 		HandshakeTimeout: connectLimit,
 		Subprotocols:     request.offers,
-		ReadBufferSize:   16 << 10,
+		ReadBufferSize:   readBuffer,
 		WriteBufferSize:  1 << 10,
 	}
 	if v.cfg.Compress {
@@ -113,7 +117,11 @@ func (v *Viewer) dialTCP(ctx context.Context, network, addr string) (net.Conn, e
 	if v.cfg.Dial != nil {
 		return v.cfg.Dial(ctx, network, addr)
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, addr)
+	var dialer net.Dialer
+	if v.cfg.Local != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(v.cfg.Local)}
+	}
+	return dialer.DialContext(ctx, network, addr)
 }
 
 // agreed reports what is wrong with the server's side of the handshake.

@@ -28,7 +28,7 @@ func Capacity(w io.Writer, c *reports.Capacity) error {
 }
 
 // axisUnits say what is counted along an axis.
-var axisUnits = map[string]string{"viewers": "viewers", "devices": "devices", "rate": "messages/s", "payload": "bytes more a payload"}
+var axisUnits = map[string]string{"viewers": "viewers", "idle": "viewers that only wait", "devices": "devices", "rate": "messages/s", "payload": "bytes more a payload"}
 
 func onAxis(c *reports.Capacity, v float64) string {
 	unit := axisUnits[c.Axis]

@@ -33,7 +33,7 @@ func newCapacity(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "capacity", Short: "Raise the load on a system until something gives way, and say what", Args: noArgs,
 		Example: "plumbline capacity --axis viewers",
-		Long: `Raises one thing, the number of viewers, the rate, the number of devices or the size of payloads, from step to step until the
+		Long: `Raises one thing, the number of viewers or of such that only wait, the rate, the number of devices or the size of payloads, from step to step until the
 system does not carry it: what was due was not written, something was lost, or p99 is above --latency. Then it looks
 between the last two. Each step is a fresh start. Prints the steps, what gave way and whose the processor was, how each cost
 grew, and where a line through the steps leads for 100,000 and 1,000,000 viewers, with what any two of them would give.
@@ -55,6 +55,8 @@ Exit code 0: measured. 4: the system is not there.`,
 	flags.IntVar(&o.Load.Devices, "devices", 20, "devices that publish, along another axis")
 	flags.Float64Var(&o.Load.Rate, "rate", 100, "messages a second over all devices, along another axis")
 	flags.IntVar(&o.Load.Viewers, "viewers", 20, "viewers, each of which watches all devices, along another axis")
+	flags.IntVar(&o.Load.Idle, "idle", 0, "viewers beside them that watch what is never published, along another axis")
+	flags.IntVar(&o.Processes, "processes", 0, "processes that hold the viewers; by default as many as their number takes descriptors for")
 	flags.IntVar(&o.Load.Payload, "payload", 0, "bytes by which payloads are longer, along another axis")
 	flags.DurationVar(&o.Load.WarmUp, "warm-up", time.Second, "before each step is measured")
 	flags.DurationVar(&o.Load.Window, "window", 5*time.Second, "for which each step is measured")
@@ -86,7 +88,7 @@ func (f *capacityFlags) measured(ctx context.Context, s streams) (*reports.Capac
 		return c, f.from, exit.Usage(err, "name a run directory of plumbline capacity, one that holds "+capacity.File)
 	}
 	o := f.climb
-	o.Cores, o.Generator, o.Tool, o.Environment = runtime.NumCPU(), generatorCommand(), tool(), spec.Environment(ctx)
+	o.Cores, o.Generator, o.Viewing, o.Tool, o.Environment = runtime.NumCPU(), generatorCommand(), viewingCommand(), tool(), spec.Environment(ctx)
 	var err error
 	if o.Seed, err = parseSeed(f.seed); err != nil {
 		return nil, "", err

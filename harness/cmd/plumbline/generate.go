@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"plumbline/harness"
+	"plumbline/harness/agent"
 	"plumbline/harness/record"
 )
 
@@ -29,6 +30,31 @@ func newGenerate(s streams) *cobra.Command {
 			return harness.ServeGenerator(context.WithoutCancel(cmd.Context()), closable(s.in), closableOut(s.out), log)
 		},
 	}
+}
+
+// viewVerb is the hidden verb that turns this program into one of the processes that hold
+// the viewers of a run.
+const viewVerb = "view"
+
+// newView makes the verb that serves viewers over the standard streams.
+func newView(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use: viewVerb, Short: "Hold viewers of a run, as the harness calls for over the standard streams", Args: noArgs, Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGPIPE) // as for generate
+			log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			return agent.ServeHere(context.WithoutCancel(cmd.Context()), closable(s.in), closableOut(s.out), agent.Config{Version: thisBuild().Version, Log: log})
+		},
+	}
+}
+
+// viewingCommand is how this program starts a process that holds viewers, nil where
+// processes share no clock.
+func viewingCommand() []string {
+	if generatorCommand() == nil {
+		return nil
+	}
+	return []string{self, viewVerb}
 }
 
 // closable gives a stream that cannot be closed a Close that does nothing.

@@ -131,7 +131,7 @@ Every flag may also come from the environment: PLUMBLINE_OUTPUT_DIR stands for -
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newCertify(s), newRun(s), newList(s), newExplain(s), newDevices(s), newWatch(s), newRecord(s), newReplay(s), newFleet(s), newFeed(s),
-		newReport(s), newExport(s), newCompare(s), newPeers(s), newCapacity(s), newHistory(s), newPublish(s), newServe(s), newVerify(s), newKey(s), newConform(s), newDoctor(s), newInit(s), newAgent(s), newVersion(s), newReferenceBridge(s), newGenerate(s),
+		newReport(s), newExport(s), newCompare(s), newPeers(s), newCapacity(s), newHistory(s), newPublish(s), newServe(s), newVerify(s), newKey(s), newConform(s), newDoctor(s), newInit(s), newAgent(s), newVersion(s), newReferenceBridge(s), newGenerate(s), newView(s),
 	)
 	return root
 }

@@ -1,0 +1,99 @@
+package harness_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/agent"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+)
+
+// TestProcessesHoldTheViewers: what viewers saw in processes of their own is one recording
+// with one clock; those that only wait are there and owe nobody anything.
+func TestProcessesHoldTheViewers(t *testing.T) {
+	if _, err := record.NewClock().Origin(); errors.Is(err, record.ErrNoOrigin) {
+		t.Skip(err)
+	}
+	t.Setenv(viewVariable, "1")
+	rig := newRig(t, func(c *harness.Config) { c.Processes, c.Viewing = 2, []string{"/proc/self/exe"} })
+	load := small
+	load.Viewers = 5
+	b := open(t, rig, harness.Plan{Name: "crowd", Load: load, Afar: true, Idle: 4})
+	until := b.Burdens(t.Context())
+	if err := b.Window(t.Context(), "w", 100*time.Millisecond, 500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	for _, one := range until(t.Context()) {
+		parts = append(parts, one.Part)
+		if one.RSS == 0 || one.CPU <= 0 {
+			t.Errorf("%+v", one)
+		}
+	}
+	if !slices.Contains(parts, "viewers-1") || !slices.Contains(parts, "viewers-2") || len(parts) != 4 {
+		t.Errorf("looked at %v", parts)
+	}
+	if n, err := b.Dropped(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d of those that wait were cut, %v", n, err)
+	}
+	if h, err := b.Peek(t.Context()); err != nil || len(h.Log().Records) == 0 {
+		t.Errorf("what was recorded so far: %v", err)
+	}
+	r, h := finish(t, b)
+	d, _ := h.Delivery(oracle.Options{Window: "w"})
+	if d.Owed < 250 || d.Lost+d.Unconfirmed+d.Duplicated != 0 || d.Delivered != d.Owed {
+		t.Errorf("delivery is %+v", d)
+	}
+	viewers, waiting := 0, 0
+	for _, n := range h.Log().Index.Nodes {
+		if n.Clock != "" || n.Uncertainty != 0 {
+			t.Errorf("node %+v has another clock", n)
+		}
+		switch {
+		case strings.HasPrefix(n.Name, "viewer-"):
+			viewers++
+		case strings.HasPrefix(n.Name, "idle-"):
+			waiting++
+		}
+	}
+	if viewers != 5 || waiting != 4 || h.Log().Partial {
+		t.Errorf("%d viewers and %d that wait, partial %v", viewers, waiting, h.Log().Partial)
+	}
+	if use := h.Clocks(r.Options("")); len(use.Names) != 0 || use.Uncertainty != 0 {
+		t.Errorf("clocks %+v", use)
+	}
+	about, err := harness.Agents(rig.Dir())
+	if err != nil || len(about) != 2 || !strings.Contains(about["crowd_agent-1"], "kept the clock of the run") {
+		t.Errorf("agents are %v, %v", about, err)
+	}
+}
+
+// TestWhatProcessesNeed: bad declarations are refused, and nothing is left of a bench whose
+// processes are none.
+func TestWhatProcessesNeed(t *testing.T) {
+	for _, change := range []func(*harness.Config){
+		func(c *harness.Config) { c.Processes = 1 },
+		func(c *harness.Config) { c.Processes, c.Viewing, c.Agents = 1, []string{"x"}, []*agent.Host{{}} },
+	} {
+		cfg := newRig(t, nil).Profile()
+		c := harness.Config{Profile: cfg, Dir: t.TempDir()}
+		change(&c)
+		if _, err := harness.NewRig(c); err == nil {
+			t.Errorf("%+v is a rig", c)
+		}
+	}
+	rig := newRig(t, func(c *harness.Config) { c.Processes, c.Viewing = 1, []string{filepath.Join(t.TempDir(), "none")} })
+	if _, err := rig.Open(t.Context(), harness.Plan{Name: "none", Load: small, Afar: true}); !errors.Is(err, harness.ErrBench) {
+		t.Errorf("a program that is not there gives %v", err)
+	}
+	if _, err := newRig(t, nil).Open(t.Context(), harness.Plan{Name: "none", Load: small, Afar: true, Idle: 1}); err == nil || !strings.Contains(fmt.Sprint(err), "no processes") {
+		t.Errorf("viewers that only wait, in no process: %v", err)
+	}
+}
