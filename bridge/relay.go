@@ -65,7 +65,7 @@ func (b *Bridge) joinCluster(o journal.Options) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	opts := b.relayOptions()
-	opts.Same = b.drift()
+	opts.Same, opts.Own = b.drift(), b.sessions()
 	opts.Renewed, opts.Viewers, opts.Sources = b.renewed, b.viewersHere, b.sourcesHere
 	r, err := relay.New(opts)
 	if err != nil {
@@ -130,6 +130,15 @@ func (b *Bridge) drift() map[string]string {
 	return map[string]string{"auth": digestOf(tokens), "external": digestOf(brokers), "journal.sync": digestOf(b.cfg.Journal.Sync)}
 }
 
+// sessions returns digests of what names this node's sessions with external brokers.
+func (b *Bridge) sessions() map[string]string {
+	own := map[string]string{}
+	for _, e := range b.cfg.External {
+		own["clientId of external broker "+e.Name] = digestOf(b.externalOptions(e).ClientID)
+	}
+	return own
+}
+
 // digestOf makes a digest that tells settings apart and nothing else.
 func digestOf(text string) string {
 	h := hmac.New(sha256.New, []byte("plumbline drift"))
@@ -152,6 +161,8 @@ func (b *Bridge) watchRelay() {
 		{"bridge_redis_missing_total", "Messages that nobody had any more: declared to viewers as gaps.", func(s relay.Stats) uint64 { return s.Missing }},
 		{"bridge_redis_probe_timeout_total", "Times that nothing came by Pub/Sub for too long.", func(s relay.Stats) uint64 { return s.Probes }},
 		{"bridge_redis_renewed_total", "Times that the log got a new epoch while this node ran.", func(s relay.Stats) uint64 { return s.Renewed }},
+		{"bridge_redis_forked_total", "Times that this node had something that the cluster's log had not, or had otherwise.", func(s relay.Stats) uint64 { return s.Forked }},
+		{"bridge_redis_skipped_total", "Messages with QoS 0 of this node's own sessions with external brokers, left to the node that leads.", func(s relay.Stats) uint64 { return s.Skipped }},
 		{"bridge_redis_dropped_total", "Batches that came faster than the journal took them, and were read again.", func(s relay.Stats) uint64 { return s.Dropped }},
 		{"bridge_redis_unmatched_total", "Messages of this node's own sessions with external brokers that the leading node was taken to have stored, without proof.", func(s relay.Stats) uint64 { return s.Unmatched }},
 		{"bridge_redis_rejected_total", "Messages on Redis that were not believed.", func(s relay.Stats) (n uint64) {

@@ -25,6 +25,8 @@ type Journal struct {
 	enc       []byte   // scratch of the leader
 	unwritten []byte   // SyncMemory: records acknowledged and not yet written
 	written   uint64   // last offset in a segment
+	noted     uint64   // the head as the state file on disk has it
+	mark      string   // of Mark
 
 	// mu guards what follows; nothing blocks while it is held.
 	mu         sync.Mutex
@@ -228,7 +230,7 @@ func (j *Journal) shut() error {
 	}
 	if err == nil {
 		err = writeState(j.opts.fs, j.opts.Dir, state{
-			Epoch: j.Epoch(), Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
+			Epoch: j.Epoch(), Clean: true, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs, Mark: j.mark,
 		})
 	}
 	err = errors.Join(err, j.lock.Close())

@@ -74,7 +74,7 @@ func (j *Journal) recover() error {
 	j.head = j.written
 	j.visible.Store(j.head)
 	epoch := last.Epoch
-	j.epochs = last.Epochs
+	j.epochs, j.mark = last.Epochs, last.Mark
 	if len(j.epochs) == 0 && last.Epoch != "" { // of a program that did not note where it began
 		j.epochs = follow(nil, last.Epoch, 0)
 	}
@@ -96,10 +96,11 @@ func (j *Journal) recover() error {
 		return err
 	}
 	if err := writeState(j.opts.fs, j.opts.Dir, state{
-		Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs,
+		Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.head, Epochs: j.epochs, Mark: j.mark,
 	}); err != nil {
 		return err
 	}
+	j.noted = j.head
 	return j.begin()
 }
 

@@ -56,13 +56,14 @@ func (j *Journal) AppendAt(first uint64, ms []Message) error {
 
 // Continue makes the journal go on as the log named epoch behind its entry after, which must be beyond the head: what lies
 // between is missing here, and all before it is no longer readable, as after damage. Readers learn it as [ErrEvicted]. Last
-// values and producers stay. The caller must end those whose cursors are of the earlier epoch. Errors as of AppendAt.
-func (j *Journal) Continue(epoch string, after uint64) error {
+// values and producers stay. The caller must end those whose cursors are of the earlier epoch. The mark becomes the one given.
+// Errors as of AppendAt.
+func (j *Journal) Continue(epoch, mark string, after uint64) error {
 	if len(epoch) != epochBytes {
 		return fmt.Errorf("journal: continue: epoch %q has not %d characters", epoch, epochBytes)
 	}
 	j.io.Lock()
-	err := j.goOn(epoch, after)
+	err := j.goOn(epoch, mark, after)
 	j.io.Unlock()
 	if err == nil {
 		j.wake()
@@ -72,7 +73,7 @@ func (j *Journal) Continue(epoch string, after uint64) error {
 }
 
 // goOn is Continue. Called with io held.
-func (j *Journal) goOn(epoch string, after uint64) error {
+func (j *Journal) goOn(epoch, mark string, after uint64) error {
 	if err := j.Err(); err != nil {
 		return err
 	}
@@ -90,12 +91,12 @@ func (j *Journal) goOn(epoch string, after uint64) error {
 		epochs = follow(epochs, epoch, after)
 	}
 	j.mu.Unlock()
-	err := writeState(j.opts.fs, j.opts.Dir, state{Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: after, Epochs: epochs})
+	err := writeState(j.opts.fs, j.opts.Dir, state{Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: after, Epochs: epochs, Mark: mark})
 	if err != nil {
 		return j.fail(err)
 	}
 	written := j.written
-	j.written = after
+	j.written, j.noted, j.mark = after, after, mark
 	j.epoch.Store(&epoch)
 	if err := j.begin(); err != nil {
 		j.written = written
@@ -129,11 +130,39 @@ func (j *Journal) skip(after uint64, epochs []begun) {
 	j.visible.Store(after)
 }
 
+// Mark keeps a word of the relay's with the journal, beside epoch and head: it is there after a restart. Errors as of AppendAt.
+func (j *Journal) Mark(word string) error {
+	j.io.Lock()
+	defer j.io.Unlock()
+	if word == j.mark {
+		return nil
+	}
+	if err := j.Err(); err != nil {
+		return err
+	}
+	err := writeState(j.opts.fs, j.opts.Dir, state{
+		Epoch: j.Epoch(), Sync: j.opts.Sync, Boot: j.opts.boot(), Head: j.noted, Epochs: j.epochs, Mark: word,
+	})
+	if err != nil {
+		return j.fail(err)
+	}
+	j.mark = word
+	return nil
+}
+
+// Marked returns the word that was given last to Mark, Continue or Found; "" when there was none.
+func (j *Journal) Marked() string {
+	j.io.Lock()
+	defer j.io.Unlock()
+	return j.mark
+}
+
 // Values is what a journal knows beside its entries: what a copy of it needs to begin with.
 type Values struct {
 	Cursor    Cursor
 	Entries   []Entry // last values and, where those are not retained, the retained messages before them; by ascending offset
 	Producers []Entry // Offset, Producer and ProducerSeq of each producer; by ascending offset
+	Mark      string  // for Found: see Journal.Mark
 }
 
 // Values returns the last values and producers as of one moment. Appends wait meanwhile.
@@ -207,7 +236,7 @@ func found(opts Options, v Values) error {
 	}
 	return writeState(opts.fs, opts.Dir, state{
 		Epoch: v.Cursor.Epoch, Clean: true, Sync: opts.Sync, Boot: opts.boot(), Head: v.Cursor.Offset,
-		Epochs: follow(nil, v.Cursor.Epoch, v.Cursor.Offset),
+		Epochs: follow(nil, v.Cursor.Epoch, v.Cursor.Offset), Mark: v.Mark,
 	})
 }
 

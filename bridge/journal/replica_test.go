@@ -87,19 +87,22 @@ func TestContinueLeavesAHole(t *testing.T) {
 	if err := j.AppendAt(1, placed(1, 3)); err != nil {
 		t.Fatal(err)
 	}
+	if err := j.Mark("first"); err != nil || j.Marked() != "first" {
+		t.Errorf("marked %q, %v", j.Marked(), err)
+	}
 	epoch, told := j.Epoch(), 0
 	defer j.Watch(func() { told++ })()
-	if err := j.Continue(epoch, 3); err == nil {
+	if err := j.Continue(epoch, "m", 3); err == nil {
 		t.Error("went on at its own head")
 	}
-	if err := j.Continue("short", 10); err == nil {
+	if err := j.Continue("short", "m", 10); err == nil {
 		t.Error("took an epoch that is none")
 	}
 	for _, step := range []struct {
 		epoch string
 		after uint64
 	}{{epoch, 10}, {otherEpoch, 20}} {
-		if err := j.Continue(step.epoch, step.after); err != nil {
+		if err := j.Continue(step.epoch, "m", step.after); err != nil {
 			t.Fatal(err)
 		}
 		var gone ErrEvicted
@@ -117,15 +120,15 @@ func TestContinueLeavesAHole(t *testing.T) {
 	if at := j.Rejoin(Cursor{Epoch: epoch, Offset: 12}); at != 12 {
 		t.Errorf("a reader of the earlier epoch goes on at %d, want 12: it is told what is missing", at)
 	}
-	if err := j.Close(); err != nil {
+	if err := errors.Join(j.Mark("last"), j.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if j, err = Open(o); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }()
-	if got := readPlaced(t, j, 20); !slices.Equal(got, want) || j.Epoch() != otherEpoch || j.First() != 21 {
-		t.Errorf("after a restart: read %v in %s from %d on", got, j.Epoch(), j.First())
+	if got := readPlaced(t, j, 20); !slices.Equal(got, want) || j.Epoch() != otherEpoch || j.First() != 21 || j.Marked() != "last" {
+		t.Errorf("after a restart: read %v in %s from %d on, marked %q", got, j.Epoch(), j.First(), j.Marked())
 	}
 	if _, all := j.Snapshot(func(string) bool { return true }); len(all) != 3 {
 		t.Errorf("last values after a restart: %v", all)

@@ -25,6 +25,7 @@ type state struct {
 	Boot    string     `json:"boot"`
 	Head    uint64     `json:"head"`
 	Epochs  []begun    `json:"epochs"` // the youngest, oldest first; the last is Epoch
+	Mark    string     `json:"mark,omitempty"`
 	// Written is the system's clock, whatever Options.Now says, because it is
 	// compared with the file system's own time stamp.
 	Written time.Time `json:"written"`

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,10 @@ func (r *Relay) pending(ctx context.Context, s *server) error {
 // refusal says that a batch is certainly not in the log.
 type refusal struct{ error }
 
-// plan is what becomes of the messages of the jobs in doubt, if the batch with its number is in the log.
+// plan is how the messages of the jobs in doubt were offered last, and what becomes of them if they are in the log so.
 type plan struct {
-	number  uint64
+	from    uint64
+	entries []journal.Entry // none: they were not offered yet
 	results []journal.Result
 }
 
@@ -46,9 +48,8 @@ func (r *Relay) batch(ctx context.Context, s *server) (done bool, err error) {
 	enough := time.After(beatEvery / 2)
 	for {
 		moved := r.changed.wait()
-		head, own := r.place()
-		switch {
-		case head < r.target.Load():
+		head := r.journal.Head()
+		if head.Offset < r.target.Load() {
 			select {
 			case <-ctx.Done():
 				return false, nil
@@ -57,37 +58,67 @@ func (r *Relay) batch(ctx context.Context, s *server) (done bool, err error) {
 			case <-moved:
 				continue
 			}
-		case r.plan.number != 0 && own >= r.plan.number: // also when the connection broke before it said so
-			r.number = r.plan.number
-			r.finish(r.plan.results, nil)
-			return true, nil
 		}
-		b := r.compose()
-		if len(b.entries) == 0 { // all of it was there before
-			r.finish(r.plan.results, nil)
-			return true, nil
-		}
-		if err := r.commit(ctx, s, b); err != nil {
+		there, err := r.stored(head.Offset)
+		if err != nil {
 			return false, err
 		}
+		if !there {
+			b := r.compose(head)
+			if there = len(b.entries) == 0; !there { // else all of it was there before
+				if there, err = r.commit(ctx, s, b); err != nil {
+					return false, err
+				}
+			}
+		}
+		if there {
+			r.finish(r.plan.results, nil)
+			return true, nil
+		}
 	}
 }
 
-// place returns where the journal stands and the number of our last batch in it, both of one moment.
-func (r *Relay) place() (head, own uint64) {
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	return r.journal.Head().Offset, r.numbers[r.process]
+// stored reports whether the journal, up to head, has what is in doubt in the place where it was offered: also when the answer was
+// lost, and whoever has it can not say any more whose it was. Nothing can come there later: Redis takes a batch only where the log
+// ends.
+func (r *Relay) stored(head uint64) (bool, error) {
+	at, rest := r.plan.from, r.plan.entries
+	if len(rest) == 0 || head < at+uint64(len(rest)) {
+		return false, nil
+	}
+	for len(rest) > 0 {
+		got, err := r.journal.Read(at, len(rest), batchBytes)
+		var gone journal.ErrEvicted
+		if errors.As(err, &gone) { // nobody had it, or the log has a new epoch
+			return false, nil
+		}
+		if err != nil || len(got) == 0 {
+			return false, fmt.Errorf("relay: read what is in the journal behind %d: %w", at, err)
+		}
+		for i := range got {
+			if !equal(&got[i].Message, &rest[i].Message) {
+				return false, nil
+			}
+		}
+		at, rest = at+uint64(len(got)), rest[len(got):]
+	}
+	return true, nil
 }
 
-// compose makes a batch behind the head of what is in doubt, without what the journal knows already, and plans the results.
-func (r *Relay) compose() *batch {
-	head := r.journal.Head()
-	b := &batch{process: r.process, number: r.number + 1, from: head.Offset, epoch: head.Epoch}
-	if r.doubt[0].leased {
+// equal reports whether a is b, which has the time of our clock in it.
+func equal(a, b *journal.Message) bool {
+	return a.Time.UnixMicro() == b.Time.UnixMicro() && a.Topic == b.Topic && a.QoS == b.QoS && a.Retain == b.Retain && a.Producer == b.Producer &&
+		a.ProducerSeq == b.ProducerSeq && bytes.Equal(a.Payload, b.Payload) && bytes.Equal(a.Meta, b.Meta)
+}
+
+// compose makes a batch behind head, where the journal stands, of what is in doubt, without what the journal knows already, and plans the results.
+func (r *Relay) compose(head journal.Cursor) *batch {
+	r.number++ // never twice: one that was refused may come late
+	b := &batch{process: r.process, number: r.number, from: head.Offset, epoch: head.Epoch, name: r.name}
+	if r.doubt[0].token != "" {
 		b.flags = flagLeased
 	}
-	r.plan = plan{number: b.number}
+	r.plan = plan{from: head.Offset}
 	known := map[string]journal.Entry{}
 	for _, j := range r.doubt {
 		for _, m := range j.ms {
@@ -106,48 +137,48 @@ func (r *Relay) compose() *batch {
 			r.plan.results = append(r.plan.results, journal.Result{Offset: head.Offset + uint64(len(b.entries))})
 		}
 	}
-	b.to = b.from + uint64(len(b.entries))
+	b.to, r.plan.entries = b.from+uint64(len(b.entries)), b.entries
 	return b
 }
 
-// commit offers a batch to Redis. Without an error it is in the log, or others were quicker: where the log is then, target says.
-func (r *Relay) commit(ctx context.Context, s *server, b *batch) error {
-	token := ""
-	if b.flags&flagLeased != 0 {
-		if token = r.lease.token(); token == "" {
-			return refusal{errFenced}
-		}
+// commit offers a batch to Redis, under the lease that it was decided under. It reports whether it is in the journal; else, without
+// an error, others were quicker, or it is to be looked for: where the log ends, target says.
+func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, err error) {
+	token := r.doubt[0].token
+	if token != "" && token != r.lease.token() {
+		return false, refusal{errFenced}
 	}
+	r.offering.Store(b.number)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	word, pos, _, err := reply(commitScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
-		s.run, b.epoch, b.from, b.to, token, r.opts.StreamBytes, r.keys.log(), appendBatch(nil, b, r.key)))
+		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.log(), appendBatch(nil, b, r.key)))
 	switch {
 	case err != nil && refused(err):
 		r.trouble.set("store", err.Error(), freshFor)
-		return refusal{fmt.Errorf("%w: %w", journal.ErrDegraded, err)}
+		return false, refusal{fmt.Errorf("%w: %w", journal.ErrDegraded, err)}
 	case err != nil:
-		return err
+		return false, err
 	case word == replyOK:
 		r.stats.batches.Add(1)
 		r.stats.entries.Add(uint64(len(b.entries)))
 		r.aim(b.to)
 		r.take(b) // it follows what is there; by Pub/Sub it comes to this node once more, or not at all
-		return nil
+		return r.journal.Head().Offset >= b.to, nil
 	case word == replyBehind:
 		r.stats.behind.Add(1)
 		n, err := strconv.ParseUint(pos, 10, 64)
 		if err != nil || n < b.from {
-			return errUnsettled
+			return false, errUnsettled
 		}
 		r.aim(n)
-		return nil
+		return false, nil
 	case word == replyFenced:
 		r.stats.fenced.Add(1)
 		r.lease.drop()
-		return refusal{errFenced}
+		return false, refusal{errFenced}
 	}
-	return errUnsettled
+	return false, errUnsettled
 }
 
 // finish ends the jobs in doubt.
@@ -159,5 +190,6 @@ func (r *Relay) finish(results []journal.Result, err error) {
 		}
 		j.finish(err)
 	}
+	r.offering.Store(0)
 	r.doubt, r.plan = nil, plan{}
 }

@@ -17,13 +17,15 @@ type beat struct {
 	Number  uint64            `json:"number"`
 	Time    int64             `json:"time_us"` // of its clock
 	Epoch   string            `json:"epoch"`
+	Name    string            `json:"name"`  // see line
 	First   uint64            `json:"first"` // the oldest entry that it can give
 	Pos     uint64            `json:"pos"`
 	Leading bool              `json:"leading,omitempty"`
-	Up      int               `json:"up"`              // of its sources
+	Up      int               `json:"up"`              // twice its sources that are connected, see look
 	Whole   time.Duration     `json:"whole,omitempty"` // for how long all of them have been
 	Viewers int               `json:"viewers"`
 	Same    map[string]string `json:"same,omitempty"`
+	Own     map[string]string `json:"own,omitempty"`
 	Bye     bool              `json:"bye,omitempty"`
 }
 
@@ -32,6 +34,9 @@ type others struct {
 	mu    sync.Mutex
 	nodes map[string]heard
 	met   time.Time // when Redis was last there
+
+	// expected are the nodes that spoke when the log was settled, until they say that they follow it.
+	expected map[string]time.Time
 }
 
 type heard struct {
@@ -132,6 +137,9 @@ func (r *Relay) hear(signed string, live bool) {
 		h.skews = h.skews[max(0, len(h.skews)-skewBeats):]
 	}
 	mine := b.Node == r.opts.Node && b.Process == r.process
+	if l := r.line.Load(); live && l != nil && b.Name == l.name() {
+		delete(o.expected, b.Node)
+	}
 	o.nodes[b.Node] = h
 	o.mu.Unlock()
 	switch {
@@ -144,7 +152,31 @@ func (r *Relay) hear(signed string, live bool) {
 	r.changed.fire()
 }
 
-// compare names what must be the same on all nodes and is not.
+// expect notes the nodes that will follow the log as it is settled now, within a while.
+func (o *others) expect(all map[string]stand, within time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.expected = map[string]time.Time{}
+	for name, st := range all {
+		if st.Member {
+			o.expected[name] = time.Now().Add(within)
+		}
+	}
+}
+
+// coming reports whether a node other than own is yet to say that it follows the log.
+func (o *others) coming(own string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, until := range o.expected {
+		if name != own && time.Now().Before(until) {
+			return true
+		}
+	}
+	return false
+}
+
+// compare names what must be the same on all nodes and is not, and what must not and is.
 func (r *Relay) compare(h heard) {
 	if skew := h.skew(); skew.Abs() > skewAllowed {
 		r.trouble.set("clock "+h.Node, fmt.Sprintf("the clock of node %q differs from ours by %s: times of readings are those of the node that took them; set both by NTP", h.Node, skew.Round(100*time.Millisecond)), freshFor)
@@ -152,6 +184,11 @@ func (r *Relay) compare(h heard) {
 	for _, name := range slices.Sorted(maps.Keys(r.opts.Same)) {
 		if h.Same[name] != r.opts.Same[name] {
 			r.trouble.set("config "+h.Node+" "+name, fmt.Sprintf("node %q has other settings under %s than this one: make them the same", h.Node, name), freshFor)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.opts.Own)) {
+		if h.Own[name] == r.opts.Own[name] {
+			r.trouble.set("own "+h.Node+" "+name, fmt.Sprintf("node %q has the same %s as this one, so they take each other's session: give each its own, or leave it out", h.Node, name), freshFor)
 		}
 	}
 }
@@ -185,8 +222,8 @@ func (r *Relay) lookAround(ctx context.Context, s *server) error {
 func (r *Relay) beat(ctx context.Context, s *server, number uint64, bye bool) error {
 	head := r.journal.Head()
 	text, err := json.Marshal(beat{
-		Node: r.opts.Node, Process: r.process, Number: number, Time: r.opts.Now().UnixMicro(), Epoch: head.Epoch, First: r.journal.First(), Pos: head.Offset,
-		Leading: r.leading(), Up: r.up, Whole: r.wholeFor(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Bye: bye,
+		Node: r.opts.Node, Process: r.process, Number: number, Time: r.opts.Now().UnixMicro(), Epoch: head.Epoch, Name: r.name, First: r.journal.First(), Pos: head.Offset,
+		Leading: r.leading(), Up: r.up, Whole: r.wholeFor(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Own: r.opts.Own, Bye: bye,
 	})
 	if err != nil {
 		return err
@@ -214,6 +251,18 @@ func (o *others) led(own string, then time.Time) bool {
 	defer o.mu.Unlock()
 	for name, h := range o.nodes {
 		if name != own && h.Leading && time.Since(h.at) < freshFor && h.at.Add(-h.Whole).Before(then) {
+			return true
+		}
+	}
+	return false
+}
+
+// leader reports whether a node other than own has the lease.
+func (o *others) leader(own string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, h := range o.nodes {
+		if name != own && h.Leading && time.Since(h.at) < freshFor {
 			return true
 		}
 	}

@@ -217,10 +217,10 @@ func TestN94ForgedBatches(t *testing.T) {
 	for _, c := range []struct{ name, reason, text string }{
 		{"noise", "malformed", "noise"},
 		{"cut short", "signature", text[:len(text)-1]},
-		{"another secret", "signature", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 1, epoch: head.Epoch}, []byte("other"))},
+		{"another secret", "signature", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 1, epoch: head.Epoch, name: a.line.Load().name()}, []byte("other"))},
 		{"another epoch", "epoch", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 1, epoch: otherEpoch}, a.key)},
-		{"in the place of another", "overlap", own(batch{process: stranger, number: 1, from: head.Offset - 1, to: head.Offset, epoch: head.Epoch}, a.key)},
-		{"wrong interval", "malformed", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 5, epoch: head.Epoch}, a.key)},
+		{"in the place of another", "overlap", own(batch{process: stranger, number: 1, from: head.Offset - 1, to: head.Offset, epoch: head.Epoch, name: a.line.Load().name()}, a.key)},
+		{"wrong interval", "malformed", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 5, epoch: head.Epoch, name: a.line.Load().name()}, a.key)},
 	} {
 		n := a.Stats().Rejected[c.reason]
 		if err := redis.Client.Publish(ctx, a.keys.log(), c.text).Err(); err != nil {

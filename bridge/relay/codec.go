@@ -13,12 +13,12 @@ import (
 
 // A batch as nodes send it to each other, integers little endian or as varints:
 //
-//	"PLR1", u8 flags, process (16), u64 number, u64 from, u64 to, epoch, the entries of (from, to], HMAC-SHA256 of all before (32)
+//	"PLR2", u8 flags, process (16), u64 number, u64 from, u64 to, epoch, name of the line, the entries of (from, to], HMAC-SHA256 of all before (32)
 //
 // A text or a payload is its length as uvarint and its bytes. An entry: u8 flags, i64 Unix µs, topic, producer, uvarint
 // producer sequence, meta, payload; in a batch of values its offset before it.
 const (
-	batchMagic   = "PLR1"
+	batchMagic   = "PLR2"
 	batchHead    = len(batchMagic) + 1 + processBytes + 3*8
 	processBytes = 16
 	sumBytes     = sha256.Size
@@ -26,7 +26,7 @@ const (
 	flagLeased    = 0x01 // stored by the holder of the lease
 	flagValues    = 0x02 // values, not entries: with their offsets, and no interval
 	flagProducers = 0x04 // of these, producers only
-	flagEnd       = 0x08 // the end of an answer: number is the asker's last batch in the giver's journal, to that journal's head
+	flagEnd       = 0x08 // the end of an answer: to is the head of the giver's journal
 
 	entryQoS    = 0x03
 	entryRetain = 0x04
@@ -40,6 +40,7 @@ type batch struct {
 	from    uint64 // the interval (from, to]
 	to      uint64
 	epoch   string
+	name    string // under which it was stored, see line; of a piece of a journal, that under which the journal is in the log
 	entries []journal.Entry
 }
 
@@ -57,7 +58,7 @@ func appendBatch(dst []byte, b *batch, key []byte) []byte {
 	for _, v := range []uint64{b.number, b.from, b.to} {
 		dst = binary.LittleEndian.AppendUint64(dst, v)
 	}
-	dst = appendText(dst, b.epoch)
+	dst = appendText(appendText(dst, b.epoch), b.name)
 	for i := range b.entries {
 		dst = appendEntry(dst, &b.entries[i], b.flags&flagValues != 0)
 	}
@@ -102,7 +103,7 @@ func parseBatch(p []byte, key []byte) (*batch, error) {
 	b := &batch{flags: text[4], process: string(text[5 : 5+processBytes])}
 	r := reader{p: text[5+processBytes:]}
 	b.number, b.from, b.to = r.uint64(), r.uint64(), r.uint64()
-	b.epoch = string(r.text())
+	b.epoch, b.name = string(r.text()), string(r.text())
 	for next := b.from + 1; len(r.p) > 0 && !r.bad; next++ {
 		e := journal.Entry{Offset: next}
 		r.entry(&e, b.flags&flagValues != 0)

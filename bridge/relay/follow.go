@@ -21,6 +21,9 @@ func (r *Relay) listen(ctx context.Context) {
 			return
 		}
 		r.log.Debug("relay: subscribing anew", "reason", err)
+		if refused(err) {
+			r.trouble.set("subscribe", explain(err).Error(), freshFor)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):
@@ -66,9 +69,7 @@ func (r *Relay) receive(ctx context.Context, m *redis.Message) {
 		if b == nil {
 			return
 		}
-		if b.epoch == r.journal.Epoch() { // now: where this node stands counts it, applied or not
-			r.aim(b.to)
-		}
+		r.aimAt(b.name, b.to)
 		select {
 		case r.incoming <- b:
 		default:
@@ -123,12 +124,15 @@ func (r *Relay) take(b *batch) (missing bool) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	head := r.journal.Head()
-	if b.number == 0 && b.from < head.Offset && head.Offset < b.to { // a piece of another node's: some of it has come meanwhile
+	if b.from < head.Offset && head.Offset < b.to && (b.number == 0 || r.recent.at(b.from).to == 0) {
+		// Pieces of a journal came before the rest of it, or before the batch that they are of.
 		b.entries, b.from = b.entries[head.Offset-b.from:], head.Offset
 	}
 	switch {
 	case b.epoch != head.Epoch:
 		r.rejected("epoch") // an old one, or one that the goroutine which stores is about to find
+		return false
+	case b.to > r.limit || !r.line.Load().holds(b.name, b.to): // the log is settled otherwise, or about to be
 		return false
 	case b.to <= head.Offset:
 		if m := r.recent.at(b.from); m.to == b.to && m.number != 0 && b.number != 0 && (m.process != b.process || m.number != b.number) {
@@ -155,10 +159,7 @@ func (r *Relay) take(b *batch) (missing bool) {
 		return errors.Is(err, journal.ErrDegraded)
 	}
 	r.recent.add(b)
-	if b.number != 0 {
-		r.numbers[b.process] = b.number
-	}
-	if b.flags&flagLeased != 0 && b.process != r.process {
+	if b.flags&flagLeased != 0 && (b.process != r.process || b.number != r.offering.Load()) { // an own one that came late is news too
 		r.standby.see(b.entries)
 	}
 	r.changed.fire()
@@ -233,7 +234,10 @@ func (r *Relay) declare(head journal.Cursor, to uint64) bool {
 	if r.journal.Head() != head {
 		return true // they came after all
 	}
-	if err := r.journal.Continue(head.Epoch, to); err != nil {
+	if to > r.limit {
+		return false
+	}
+	if err := r.journal.Continue(head.Epoch, r.line.Load().name(), to); err != nil {
 		return false
 	}
 	r.stats.missing.Add(to - head.Offset)
@@ -242,8 +246,7 @@ func (r *Relay) declare(head journal.Cursor, to uint64) bool {
 	return true
 }
 
-// recent remembers whose the latest batches were, so that one that comes again is told from another in its place, and a node that
-// does not know whether its own was stored learns it from whoever has it.
+// recent remembers whose the latest batches were, so that one that comes again is told from another in its place.
 type recent struct {
 	marks [1024]mark
 	next  int

@@ -40,15 +40,26 @@ func (l *lease) take(token string, until time.Time, barrier uint64) (fresh bool)
 	return fresh
 }
 
-// held reports whether the lease is held by a node whose journal goes up to head.
-func (l *lease) held(head uint64) bool {
+// held returns the token if the lease is held by a node whose journal goes up to head, else "".
+func (l *lease) held(head uint64) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.now != "" && time.Now().Before(l.until) && head >= l.barrier
+	if !time.Now().Before(l.until) || head < l.barrier {
+		return ""
+	}
+	return l.now
+}
+
+// leads returns the token under which this node stores what all nodes get; "" when it does not.
+func (r *Relay) leads() string {
+	if r.journal == nil {
+		return ""
+	}
+	return r.lease.held(r.journal.Head().Offset)
 }
 
 // leading reports whether this node stores what all nodes get.
-func (r *Relay) leading() bool { return r.journal != nil && r.lease.held(r.journal.Head().Offset) }
+func (r *Relay) leading() bool { return r.leads() != "" }
 
 // look notes how this node's sources and its journal are.
 func (r *Relay) look() {
@@ -56,7 +67,11 @@ func (r *Relay) look() {
 	if r.journal.Err() != nil {
 		connected = 0
 	}
-	switch r.up = connected; {
+	r.up = 2 * connected
+	if connected > 0 && r.standby.late.Load() {
+		r.up-- // it would store again what the log has: let another lead that can compare
+	}
+	switch {
 	case connected < all || connected == 0:
 		r.whole = time.Time{}
 	case r.whole.IsZero():
@@ -80,7 +95,7 @@ func (r *Relay) keepLease(ctx context.Context, s *server) error {
 	}
 	began := time.Now()
 	word, first, second, err := reply(leaseScript.Run(ctx, s, []string{r.keys.lease(), r.keys.head()},
-		s.run, r.opts.Node+" "+r.process, rand.Text(), r.opts.Lease.Milliseconds()))
+		s.run, r.name, r.opts.Node+" "+r.process, rand.Text(), r.opts.Lease.Milliseconds()))
 	switch {
 	case err != nil:
 		return err

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -16,11 +17,16 @@ import (
 // joined returns a relay that has joined and does not run.
 func joined(t *testing.T, o Options) *Relay {
 	t.Helper()
+	return joinedIn(t, o, t.TempDir())
+}
+
+func joinedIn(t *testing.T, o Options, dir string) *Relay {
+	t.Helper()
 	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := r.Join(t.Context(), journal.Options{Dir: t.TempDir()})
+	j, err := r.Join(t.Context(), journal.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,19 +38,36 @@ func joined(t *testing.T, o Options) *Relay {
 	return r
 }
 
+// presented returns a connection on which a relay that does not run has said where it stands.
+func presented(t *testing.T, r *Relay) *server {
+	t.Helper()
+	heard := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(heard)
+		r.listen(ctx)
+	}()
+	s, err := r.dial(t.Context())
+	if err == nil {
+		err = r.present(t.Context(), s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		<-heard
+		_ = s.Close()
+	})
+	return s
+}
+
 // TestBeatsGoOnUnderLoad: however much waits to be stored, a beat that is due comes before it: else the others take this node for
 // gone, and its lease ends.
 func TestBeatsGoOnUnderLoad(t *testing.T) {
 	redis := redistest.New(t)
 	r := joined(t, options(redis, "a"))
-	s, err := r.dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	if err := r.present(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	s := presented(t, r)
 	for range 4 { // each is a batch
 		j := &job{ctx: t.Context(), ms: []journal.Message{{Topic: "t", Payload: make([]byte, batchBytes)}}, bytes: batchBytes, done: make(chan struct{})}
 		if err := r.queue.add(j); err != nil {
@@ -125,14 +148,7 @@ func TestLeaderVouches(t *testing.T) {
 func TestRenewedBehindTheOthers(t *testing.T) {
 	redis := redistest.New(t)
 	r := joined(t, options(redis, "a"))
-	s, err := r.dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	if err := r.present(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	s := presented(t, r)
 	j := &job{ctx: t.Context(), ms: make([]journal.Message, 30), done: make(chan struct{})}
 	for i := range j.ms {
 		j.ms[i].Topic = "t"
@@ -142,7 +158,11 @@ func TestRenewedBehindTheOthers(t *testing.T) {
 	}
 	head := r.journal.Head()
 	r.target.Store(head.Offset + 100) // heard of, and lost with the epoch
-	if err := r.pronounce(t.Context(), s, s.run, verdict{pos: 5}); err != nil {
+	was, err := s.state(t.Context(), r.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.pronounce(t.Context(), s, was, verdict{pos: 5}); err != nil {
 		t.Fatal(err)
 	}
 	again, err := r.adopt(t.Context(), s)
@@ -179,32 +199,6 @@ func TestGoodbye(t *testing.T) {
 		t.Errorf("%d keys are left, %v", n, err)
 	}
 	eventually.Must(t, "the other to hear it", func() bool { return len(b.others.before("b")) == 1 })
-}
-
-// TestAnswerTellsWhatWasStored: a node that does not know whether its batch is in the log learns it from another's journal, also when
-// the pieces do not say whose they were.
-func TestAnswerTellsWhatWasStored(t *testing.T) {
-	redis := redistest.New(t)
-	a, b := newNode(t, options(redis, "a")), newNode(t, options(redis, "b"))
-	for range 3 {
-		if _, _, err := b.Log().Append(t.Context(), journal.Message{Topic: "t"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	head := b.journal.Head()
-	eventually.Must(t, "the other to have it", func() bool { return a.journal.Head() == head })
-	a.applying.Lock()
-	a.recent = recent{}
-	a.applying.Unlock()
-	b.applying.Lock()
-	was := b.numbers[b.process]
-	b.numbers[b.process] = 0
-	b.applying.Unlock()
-	pieces := 0
-	err := b.ask(t.Context(), ask{Of: "a", Epoch: head.Epoch, From: head.Offset - 3, To: head.Offset}, func(p *batch) { pieces += len(p.entries) })
-	if _, own := b.place(); err != nil || pieces != 3 || own != was || was != 3 {
-		t.Errorf("%d entries, number %d, was %d, %v", pieces, own, was, err)
-	}
 }
 
 // alarmed waits until a node says something of Redis.

@@ -35,6 +35,7 @@ type Options struct {
 	StreamBytes     int64
 	Ingests         bool              // there are sources of which one node at a time may store: take part in the lease
 	Same            map[string]string // name → digest of settings that have to be the same on all nodes
+	Own             map[string]string // name → digest of settings that have to differ between nodes
 
 	// Sources says how many of this node's sources are connected and how many there are, for the lease: who has more of them
 	// stores. Nil = one of one.

@@ -15,13 +15,12 @@ import (
 // ask is what one node wants of another, over Pub/Sub. The answer comes in a list of Redis, batch by batch.
 type ask struct {
 	Of     string `json:"of"` // the node that shall answer
-	By     string `json:"by"` // the process that asks
 	Key    string `json:"key"`
 	Epoch  string `json:"epoch,omitempty"`
-	From   uint64 `json:"from"` // entries of (from, to]; both 0: values
+	Name   string `json:"name,omitempty"` // of the asker's line
+	From   uint64 `json:"from"`           // entries of (from, to]; both 0: values
 	To     uint64 `json:"to"`
 	Values bool   `json:"values,omitempty"`
-	Mark   uint64 `json:"mark,omitempty"` // nothing: it is to come back to the process named in Key
 }
 
 const (
@@ -33,10 +32,10 @@ const (
 
 // fromPeers gets entries behind head from other nodes' journals, and reports whether any came.
 func (r *Relay) fromPeers(ctx context.Context, head journal.Cursor, to uint64) bool {
-	for range askRounds {
+	for round := 0; round < askRounds || r.others.coming(r.opts.Node); round++ {
 		for _, node := range r.others.with(r.opts.Node, head.Epoch, head.Offset, head.Offset+1) {
 			got := false
-			err := r.ask(ctx, ask{Of: node, Epoch: head.Epoch, From: head.Offset, To: to}, func(b *batch) {
+			err := r.ask(ctx, ask{Of: node, Epoch: head.Epoch, Name: r.line.Load().name(), From: head.Offset, To: to}, func(b *batch) {
 				r.stats.peers.Add(1)
 				got = !r.take(b) || got
 			})
@@ -56,29 +55,37 @@ func (r *Relay) fromPeers(ctx context.Context, head journal.Cursor, to uint64) b
 	return false
 }
 
-// askValues gets the last values from another node.
+// askValues gets the last values from another node. A question may get lost: it is put again.
 func (r *Relay) askValues(ctx context.Context) (v journal.Values, err error) {
 	err = errors.New("no other node is there to begin a copy from")
-	for _, node := range r.others.fresh("") {
-		v = journal.Values{}
-		err = r.ask(ctx, ask{Of: node, Values: true}, func(b *batch) {
-			v.Cursor = journal.Cursor{Epoch: b.epoch, Offset: b.to}
-			if b.flags&flagProducers != 0 {
-				v.Producers = append(v.Producers, b.entries...)
-			} else {
-				v.Entries = append(v.Entries, b.entries...)
+	for range askRounds {
+		for _, node := range r.others.fresh("") {
+			if v, err = r.valuesOf(ctx, node); err == nil {
+				return v, nil
 			}
-		})
-		if err == nil && v.Cursor.Epoch != "" {
-			return v, nil
 		}
+	}
+	return journal.Values{}, err
+}
+
+func (r *Relay) valuesOf(ctx context.Context, node string) (v journal.Values, err error) {
+	err = r.ask(ctx, ask{Of: node, Values: true}, func(b *batch) {
+		v.Cursor, v.Mark = journal.Cursor{Epoch: b.epoch, Offset: b.to}, b.name
+		if b.flags&flagProducers != 0 {
+			v.Producers = append(v.Producers, b.entries...)
+		} else {
+			v.Entries = append(v.Entries, b.entries...)
+		}
+	})
+	if err == nil && v.Cursor.Epoch == "" {
+		err = fmt.Errorf("node %q sent no values", node)
 	}
 	return v, err
 }
 
 // ask puts a question and hands the parts of the answer to take.
 func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
-	a.Key, a.By = r.keys.answer(rand.Text()), r.process
+	a.Key = r.keys.answer(rand.Text())
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -93,7 +100,9 @@ func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
 		}
 		b := r.parse([]byte(got[1]))
 		if b != nil && b.flags&flagEnd != 0 {
-			r.told(b)
+			if r.journal != nil { // else it is joining
+				r.aimAt(b.name, b.to)
+			}
 			return nil
 		}
 		if b != nil {
@@ -109,10 +118,6 @@ func (r *Relay) asked(ctx context.Context, signed string) {
 	if !ok || json.Unmarshal(text, &a) != nil {
 		r.rejected("signature")
 		return
-	}
-	if a.Mark != 0 && a.Key == r.process {
-		r.marked.Store(a.Mark)
-		r.changed.fire()
 	}
 	if a.Of != r.opts.Node {
 		return
@@ -137,22 +142,9 @@ func (r *Relay) answer(ctx context.Context, a ask) error {
 	}
 	r.applying.Lock()
 	head := r.journal.Head()
-	end := &batch{flags: flagEnd, process: r.process, number: r.numbers[a.By], to: head.Offset, epoch: head.Epoch}
+	end := &batch{flags: flagEnd, process: r.process, to: head.Offset, epoch: head.Epoch, name: r.line.Load().name()}
 	r.applying.Unlock()
 	return errors.Join(err, r.push(ctx, a.Key, appendBatch(nil, end, r.key)))
-}
-
-// told takes the end of an answer: which of our own batches the giver has, also when its pieces did not say whose they were.
-func (r *Relay) told(b *batch) {
-	if r.journal == nil { // it is joining
-		return
-	}
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	if b.epoch == r.journal.Epoch() {
-		r.aim(b.to)
-		r.numbers[r.process] = max(r.numbers[r.process], b.number)
-	}
 }
 
 // push adds a part to an answer.
@@ -166,16 +158,18 @@ func (r *Relay) push(ctx context.Context, key string, part any) error {
 
 func (r *Relay) giveEntries(ctx context.Context, a ask) error {
 	for range answerParts {
-		if a.From >= a.To || r.journal.Epoch() != a.Epoch {
+		r.applying.Lock()
+		line, epoch := r.line.Load(), r.journal.Epoch()
+		if a.From >= a.To || epoch != a.Epoch || !line.holds(a.Name, a.From) {
+			r.applying.Unlock()
 			return nil
 		}
-		r.applying.Lock()
 		m := r.recent.at(a.From)
 		to := min(a.To, r.recent.behind(a.From, a.To))
 		r.applying.Unlock()
-		b := &batch{process: r.process, from: a.From, epoch: a.Epoch}
+		b := &batch{process: r.process, from: a.From, epoch: a.Epoch, name: line.name()}
 		most := batchBytes
-		if m.number != 0 { // whole, as it was: the one who stored it may have to learn that it is there
+		if m.number != 0 { // whole, as it was
 			b.flags, b.process, b.number, to, most = m.flags, m.process, m.number, m.to, math.MaxInt
 		}
 		entries, err := r.journal.Read(a.From, int(min(batchEntries, to-a.From)), most)
@@ -195,7 +189,9 @@ func (r *Relay) giveEntries(ctx context.Context, a ask) error {
 
 // giveValues sends the last values and producers, all of one moment.
 func (r *Relay) giveValues(ctx context.Context, key string) error {
-	v := r.journal.Values()
+	r.applying.Lock()
+	v, name := r.journal.Values(), r.line.Load().name()
+	r.applying.Unlock()
 	send := func(flags byte, all []journal.Entry) error {
 		for first := true; first || len(all) > 0; first = false {
 			n, bytes := 0, 0
@@ -203,7 +199,7 @@ func (r *Relay) giveValues(ctx context.Context, key string) error {
 				bytes += len(all[n].Topic) + len(all[n].Payload) + len(all[n].Meta)
 				n++
 			}
-			b := &batch{flags: flags, process: r.process, to: v.Cursor.Offset, epoch: v.Cursor.Epoch, entries: all[:n]}
+			b := &batch{flags: flags, process: r.process, to: v.Cursor.Offset, epoch: v.Cursor.Epoch, name: name, entries: all[:n]}
 			if err := r.push(ctx, key, appendBatch(nil, b, r.key)); err != nil {
 				return err
 			}

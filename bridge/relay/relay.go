@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,15 +28,18 @@ type Relay struct {
 	process string         // names this run of this node
 	joining journal.Cursor // where the journal stood before it was joined
 
-	journal  *journal.Journal  // nil before Join has returned
-	applying sync.Mutex        // held while entries are appended, or the log is changed
-	target   atomic.Uint64     // the last entry that is known to be in the log
-	changed  signal            // the journal has moved, or the lease, or the connection
-	incoming chan *batch       // as they came, for the goroutine that applies
-	wake     chan struct{}     // target has moved
-	recent   recent            // guarded by applying, as numbers
-	numbers  map[string]uint64 // of each process's last batch in the journal, as far as it is known
-	marked   atomic.Uint64     // the last mark of our own that came back by Pub/Sub
+	journal  *journal.Journal     // nil before Join has returned
+	applying sync.Mutex           // held while entries are appended, or the log is changed
+	name     string               // see line: under which the journal was last in the log; changed by Join, and then by who steers
+	limit    uint64               // guarded by applying: nothing beyond is taken, for the log is being settled
+	offering atomic.Uint64        // the number of our own batch that is being stored; 0 = none
+	aiming   sync.Mutex           // held while line and target change together
+	line     atomic.Pointer[line] // of the log, as the journal follows it; not nil after Join
+	target   atomic.Uint64        // the last entry that is known to be in the log
+	changed  signal               // the journal has moved, or the lease, or the connection
+	incoming chan *batch          // as they came, for the goroutine that applies
+	wake     chan struct{}        // target has moved
+	recent   recent               // guarded by applying
 
 	queue queue
 	lease lease
@@ -43,10 +47,9 @@ type Relay struct {
 	// The fields down to the next blank line are of the goroutine that steers.
 	beats  uint64    // said so far
 	tended time.Time // when that was last tried
-	up     int       // sources that are connected, 0 while the journal cannot write
+	up     int       // twice the sources that are connected, one less while standby is late; 0 while the journal cannot write
 	whole  time.Time // since when all of them have been; the zero value: they are not
-	marks  uint64    // sent so far
-	number uint64    // of the last batch stored
+	number uint64    // of the last batch offered
 	doubt  []*job    // of the batch that is being stored, or of which it is not known yet whether it was
 	plan   plan      // of doubt
 
@@ -62,7 +65,7 @@ type Relay struct {
 
 // stats are the counters that Stats shows.
 type stats struct {
-	batches, entries, behind, fenced, gaps, peers, missing, probes, renewed, dropped, unmatched atomic.Uint64
+	batches, entries, behind, fenced, gaps, peers, missing, probes, renewed, forked, dropped, unmatched, skipped atomic.Uint64
 
 	mu       sync.Mutex
 	rejected map[string]uint64
@@ -79,7 +82,9 @@ type Stats struct {
 	Missing   uint64 // entries that nobody had: declared as gaps
 	Probes    uint64 // times that what this node published did not come back to it
 	Renewed   uint64 // changes of the epoch while running
+	Forked    uint64 // times that this node had something that the log had not, or had otherwise
 	Unmatched uint64 // messages of our own sessions that another node was taken to have stored, without having been seen to
+	Skipped   uint64 // messages with QoS 0 of our own sessions, left to the node that leads
 	Dropped   uint64 // batches that came faster than the journal took them, and were read again
 	Rejected  map[string]uint64
 	Lag       uint64 // entries in the log that this node does not have yet
@@ -92,7 +97,7 @@ func (r *Relay) Stats() Stats {
 	c := &r.stats
 	s := Stats{
 		Batches: c.batches.Load(), Entries: c.entries.Load(), Behind: c.behind.Load(), Fenced: c.fenced.Load(), Gaps: c.gaps.Load(), FromPeers: c.peers.Load(),
-		Missing: c.missing.Load(), Probes: c.probes.Load(), Renewed: c.renewed.Load(), Dropped: c.dropped.Load(), Unmatched: c.unmatched.Load(), Rejected: map[string]uint64{},
+		Missing: c.missing.Load(), Probes: c.probes.Load(), Renewed: c.renewed.Load(), Dropped: c.dropped.Load(), Unmatched: c.unmatched.Load(), Forked: c.forked.Load(), Skipped: c.skipped.Load(), Rejected: map[string]uint64{},
 		Leading: r.leading(), Nodes: len(r.others.fresh(r.opts.Node)),
 	}
 	c.mu.Lock()
@@ -148,7 +153,7 @@ func New(o Options) (*Relay, error) {
 	}
 	r := &Relay{
 		opts: o, log: o.Log, key: key, keys: keysOf(o.Cluster), client: c, process: rand.Text()[:processBytes],
-		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), numbers: map[string]uint64{},
+		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), limit: math.MaxUint64,
 	}
 	r.queue.kick = make(chan struct{}, 1)
 	r.others.init()
@@ -165,7 +170,7 @@ func (r *Relay) Join(ctx context.Context, o journal.Options) (*journal.Journal, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	r.joining = j.Head()
+	r.joining, r.name = j.Head(), j.Marked()
 	again, err := r.join(ctx, j)
 	if err == nil && again {
 		if err = j.Close(); err == nil {
@@ -177,7 +182,10 @@ func (r *Relay) Join(ctx context.Context, o journal.Options) (*journal.Journal, 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("relay: join cluster %q: %w", r.opts.Cluster, err), j.Close())
 	}
-	r.journal = j
+	r.journal, r.name = j, j.Marked()
+	if r.line.Load() == nil { // a copy: how the log was settled up to now it learns at its first look
+		r.line.Store(&line{{name: r.name}})
+	}
 	return j, nil
 }
 
@@ -199,16 +207,21 @@ func (r *Relay) join(ctx context.Context, j *journal.Journal) (anew bool, err er
 		head := j.Head()
 		r.joining = head
 		switch {
-		case head.Epoch == now.epoch && head.Offset <= now.pos:
+		case head.Epoch == now.epoch && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
+			r.line.Store(&now.line)
 			r.aim(now.pos)
-			return false, nil
-		case len(r.others.fresh("")) > 0:
+			return false, j.Mark(now.line.name())
+		case head.Epoch != now.epoch && len(r.others.fresh("")) > 0:
 			return true, nil
-		case head.Offset < now.pos: // nobody there to tell more
+		case head.Epoch != now.epoch && head.Offset < now.pos: // nobody there to tell more
+			r.line.Store(&now.line)
 			r.aim(now.pos)
-			return false, j.Continue(now.epoch, max(now.base, head.Offset+1))
+			return false, j.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1))
+		case head.Epoch == now.epoch: // who saw here what the log has not, or has otherwise, may be anywhere by now: all are told
+			r.stats.forked.Add(1)
+			r.log.Error("relay: the journal has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log", now.pos)
 		}
-		if err := r.pronounce(ctx, s, s.run, verdict{pos: head.Offset + 1}); err != nil {
+		if err := r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1}); err != nil {
 			return false, err
 		}
 	}
@@ -228,7 +241,16 @@ func (r *Relay) copied(ctx context.Context, o journal.Options) (*journal.Journal
 	return journal.Open(o)
 }
 
-// aim notes that the log goes up to pos at least.
+// aimAt notes that the log goes up to pos at least, if what is stored there under name is in it.
+func (r *Relay) aimAt(name string, pos uint64) {
+	r.aiming.Lock()
+	defer r.aiming.Unlock()
+	if r.line.Load().holds(name, pos) {
+		r.aim(pos)
+	}
+}
+
+// aim notes that the log goes up to pos at least. For who steers, or holds applying; others use aimAt.
 func (r *Relay) aim(pos uint64) {
 	for {
 		old := r.target.Load()

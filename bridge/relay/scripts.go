@@ -4,8 +4,8 @@ import "github.com/redis/go-redis/v9"
 
 // The keys of a cluster. All have one hash tag, so that in a Redis Cluster they are in one slot and a script may use them together.
 //
-//	…:head          hash: run (Redis process the log is settled for), epoch, base (offset behind which it begins), pos (that of the
-//	                last entry), bytes (in the stream)
+//	…:head          hash: run (Redis process the log is settled for), epoch, base (offset behind which it begins), line (how it was
+//	                settled), name (the last of line), pos (the last entry's offset), bytes (in the stream)
 //	…:log           stream, id "<to>-0", field b: a batch; capped by bytes
 //	…:lease         hash: by (node and process), token; expires
 //	…:nodes         set: names of the nodes
@@ -38,9 +38,9 @@ const (
 
 // commitScript is the only way into the log. The first write may fail for want of memory, and nothing is changed then; the
 // others follow it without that check.
-// KEYS head, log, lease; ARGV run, epoch, from, to, token ("" = not under the lease), bytes kept, channel, batch.
+// KEYS head, log, lease; ARGV run, name, from, to, token ("" = not under the lease), bytes kept, channel, batch.
 var commitScript = redis.NewScript(`
-local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos', 'bytes')
+local h = redis.call('HMGET', KEYS[1], 'run', 'name', 'pos', 'bytes')
 if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'run'} end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'token') ~= ARGV[5] then return {'fenced'} end
 if h[3] ~= ARGV[3] then return {'behind', h[3]} end
@@ -60,18 +60,18 @@ return {'ok', ARGV[4]}
 `)
 
 // leaseScript takes or renews the lease, unless somebody else has it.
-// KEYS lease, head; ARGV run, holder, new token, milliseconds.
+// KEYS lease, head; ARGV run, name, holder, new token, milliseconds.
 var leaseScript = redis.NewScript(`
-local h = redis.call('HMGET', KEYS[2], 'run', 'pos')
-if h[1] ~= ARGV[1] then return {'run'} end
+local h = redis.call('HMGET', KEYS[2], 'run', 'name', 'pos')
+if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'run'} end
 local l = redis.call('HMGET', KEYS[1], 'by', 'token')
 if not l[1] then
-  redis.call('HSET', KEYS[1], 'by', ARGV[2], 'token', ARGV[3])
-  l = {ARGV[2], ARGV[3]}
+  redis.call('HSET', KEYS[1], 'by', ARGV[3], 'token', ARGV[4])
+  l = {ARGV[3], ARGV[4]}
 end
-if l[1] ~= ARGV[2] then return {'other', l[1]} end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return {'ok', l[2], h[2]}
+if l[1] ~= ARGV[3] then return {'other', l[1]} end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return {'ok', l[2], h[3]}
 `)
 
 // releaseScript gives the lease back. KEYS lease; ARGV token.
@@ -81,16 +81,20 @@ return 0
 `)
 
 // settleScript says where the log goes on with this Redis process, unless somebody was quicker, and drops a stream of another
-// epoch. An epoch that is renewed in one process begins behind all that others have stored there meanwhile. KEYS head, log, lease; ARGV run, epoch, position, the run that was there ("" = none).
+// epoch. An epoch that is renewed in one process begins behind all that others have stored there meanwhile.
+// KEYS head, log; ARGV run, epoch, position, name, the line before it ("" = the epoch is new), the run and the line that were there
+// ("" = none).
 var settleScript = redis.NewScript(`
-local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos')
-if (h[1] or '') ~= ARGV[4] then return {'other'} end
+local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos', 'line')
+if (h[1] or '') ~= ARGV[6] or (h[4] or '') ~= ARGV[7] then return {'other'} end
 local pos = ARGV[3]
 if h[2] ~= ARGV[2] then
   if h[1] == ARGV[1] and tonumber(h[3]) >= tonumber(pos) then pos = string.format('%.0f', tonumber(h[3]) + 1) end
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'bytes', 0, 'base', pos)
 end
-redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'pos', pos)
+local line = ARGV[4] .. ':' .. pos
+if ARGV[5] ~= '' then line = ARGV[5] .. ' ' .. line end
+redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'pos', pos, 'name', ARGV[4], 'line', line)
 return {'ok'}
 `)

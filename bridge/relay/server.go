@@ -107,6 +107,7 @@ type state struct {
 	epoch string
 	base  uint64 // where the epoch begins
 	pos   uint64
+	line  line
 }
 
 func (s *server) state(ctx context.Context, k keys) (state, error) {
@@ -119,10 +120,11 @@ func (s *server) state(ctx context.Context, k keys) (state, error) {
 	}
 	pos, err := strconv.ParseUint(h["pos"], 10, 64)
 	base, berr := strconv.ParseUint(h["base"], 10, 64)
-	if err != nil || berr != nil || h["epoch"] == "" {
-		return state{}, fmt.Errorf("redis: %s is not what a bridge writes there: do others use this Redis? give them another database or delete that key", k.head())
+	line := parseLine(h["line"])
+	if err != nil || berr != nil || h["epoch"] == "" || line.name() != h["name"] {
+		return state{}, fmt.Errorf("redis: %s is not what a bridge writes there: do others use this Redis, or bridges of another version? give them another database or delete that key", k.head())
 	}
-	return state{h["run"], h["epoch"], base, pos}, nil
+	return state{h["run"], h["epoch"], base, pos, line}, nil
 }
 
 // reply reads the answer of a script: a word and perhaps two more.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,14 +19,17 @@ import (
 type stand struct {
 	Member bool     `json:"member"` // it has been in the log since before; else it has just been started
 	Epoch  string   `json:"epoch"`
-	Pos    uint64   `json:"pos"`   // the last entry that it has or has heard of
-	Knows  []string `json:"knows"` // nodes that were there a moment ago, itself too
+	Name   string   `json:"name"`           // under which its journal was last in the log, see line
+	Line   string   `json:"line,omitempty"` // of a member: as it knows it
+	Pos    uint64   `json:"pos"`            // the last entry that it has or has heard of
+	Knows  []string `json:"knows"`          // nodes that were there a moment ago, itself too
 }
 
 // verdict is where the log goes on.
 type verdict struct {
 	epoch string // "" = a new one
 	pos   uint64
+	line  line // of that epoch, up to now
 	sure  bool // everybody has spoken: there is nothing to wait for
 }
 
@@ -34,6 +37,11 @@ type verdict struct {
 func decide(was state, all map[string]stand) verdict {
 	var v verdict
 	known, members, one := map[string]bool{}, 0, true
+	longest := func(l line) {
+		if len(l) > len(v.line) {
+			v.line = l
+		}
+	}
 	for _, s := range all {
 		v.pos = max(v.pos, s.Pos)
 		if !s.Member {
@@ -43,14 +51,19 @@ func decide(was state, all map[string]stand) verdict {
 			v.epoch = s.Epoch
 		}
 		one = one && s.Epoch == v.epoch
+		longest(parseLine(s.Line))
 		for _, name := range s.Knows {
 			known[name] = true
 		}
 	}
 	if was.epoch == v.epoch || members == 0 {
 		v.pos = max(v.pos, was.pos)
+		longest(was.line)
 	}
-	v.sure = members > 0 && one
+	v.sure = members > 0 && one && (was.epoch != v.epoch || v.line.holds(was.line.name(), was.pos))
+	for _, s := range all { // who has something else than the others, or Redis has: it has been shown to somebody
+		v.sure = v.sure && (s.Epoch != v.epoch || v.line.holds(s.Name, s.Pos))
+	}
 	for name := range known {
 		// Who was started anew speaks for what it had only if it has it still, and not with a journal that had to begin again.
 		if st, spoke := all[name]; !spoke || !st.Member && st.Epoch != v.epoch {
@@ -58,7 +71,7 @@ func decide(was state, all map[string]stand) verdict {
 		}
 	}
 	if !v.sure {
-		v.epoch = ""
+		v.epoch, v.line = "", nil
 		v.pos++ // a place that nobody has: viewers and history find the break there
 	}
 	return v
@@ -71,9 +84,6 @@ func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
 		return was, err
 	}
 	r.log.Info("relay: settling the log for a Redis process", "redis", s.run, "before", was.run, "epoch", was.epoch, "pos", was.pos)
-	if err := r.heardAll(ctx, s); err != nil {
-		return state{}, err
-	}
 	wait, began := joinersWait, time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -85,8 +95,9 @@ func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
 		if slices.ContainsFunc(values(all), func(st stand) bool { return st.Member }) {
 			wait = r.opts.settleWait
 		}
+		r.others.expect(all, r.opts.settleWait)
 		if v := decide(was, all); v.sure || time.Since(began) > wait {
-			if err := r.pronounce(ctx, s, was.run, v); err != nil {
+			if err := r.pronounce(ctx, s, was, v); err != nil {
 				return state{}, err
 			}
 		}
@@ -101,40 +112,6 @@ func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
 		case <-tick.C:
 		}
 	}
-}
-
-// heardAll returns when everything that Redis has published before has come: where this node stands has to count it. That is so
-// when what is published now has come, for a connection keeps the order, and the one to the process before has been given up.
-func (r *Relay) heardAll(ctx context.Context, s *server) error {
-	if r.journal == nil { // nothing comes yet
-		return nil
-	}
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	for began := time.Now(); time.Since(began) < r.opts.settleWait; {
-		moved := r.changed.wait()
-		r.marks++
-		text, err := json.Marshal(ask{Key: r.process, Mark: r.marks})
-		if err != nil {
-			return err
-		}
-		if err := s.Publish(ctx, r.keys.ask(), signText(r.key, text)).Err(); err != nil {
-			return explain(err)
-		}
-		for waiting := true; waiting; moved = r.changed.wait() {
-			if r.marked.Load() == r.marks {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-moved:
-			case <-again.C:
-				waiting = false
-			}
-		}
-	}
-	return errors.New("redis: what is published there does not come: may the user subscribe to &plumbline:*?")
 }
 
 func values(all map[string]stand) (list []stand) {
@@ -171,22 +148,27 @@ func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error)
 	return all, nil
 }
 
-// stand is where this node stands.
+// stand is where this node stands. From then on the journal takes nothing beyond, until the log is settled: what it has not got by
+// now it has shown to nobody, and who has stored it offers it again.
 func (r *Relay) stand() stand {
 	if r.journal == nil {
-		return stand{Epoch: r.joining.Epoch, Pos: r.joining.Offset, Knows: []string{r.opts.Node}}
+		return stand{Epoch: r.joining.Epoch, Pos: r.joining.Offset, Name: r.name, Knows: []string{r.opts.Node}}
 	}
-	head := r.journal.Head()
-	return stand{Member: true, Epoch: head.Epoch, Pos: max(head.Offset, r.target.Load()), Knows: r.others.before(r.opts.Node)}
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	head, line := r.journal.Head(), *r.line.Load()
+	r.limit = head.Offset
+	return stand{Member: true, Epoch: head.Epoch, Pos: head.Offset, Name: r.name, Line: line.String(), Knows: r.others.before(r.opts.Node)}
 }
 
-// pronounce writes the verdict. That somebody else was quicker is no error.
-func (r *Relay) pronounce(ctx context.Context, s *server, before string, v verdict) error {
+// pronounce writes the verdict over what was there. That somebody else was quicker is no error.
+func (r *Relay) pronounce(ctx context.Context, s *server, was state, v verdict) error {
 	if v.epoch == "" {
 		v.epoch = newEpoch()
 		r.log.Warn("relay: the log gets a new epoch: whether something is missing cannot be proven", "epoch", v.epoch, "pos", v.pos)
 	}
-	_, _, _, err := reply(settleScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()}, s.run, v.epoch, v.pos, before))
+	_, _, _, err := reply(settleScript.Run(ctx, s, []string{r.keys.head(), r.keys.log()},
+		s.run, v.epoch, v.pos, newName(), v.line.latest().String(), was.run, was.line.String()))
 	return err
 }
 
@@ -209,19 +191,35 @@ func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
 	switch {
 	case now.run != s.run:
 		return true, nil
-	case head.Epoch == now.epoch && head.Offset <= now.pos:
-		r.aim(now.pos)
+	case head.Epoch == now.epoch && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
+		r.enter(now)
 		return false, nil
-	case head.Offset >= now.pos: // this node has more than the others agreed upon without it
+	case head.Epoch == now.epoch || head.Offset >= now.pos:
+		// This node has something that the others, who agreed without it, have not, or have otherwise. Who saw it here may be
+		// anywhere by now, so all are told.
+		r.stats.forked.Add(1)
 		r.log.Error("relay: this node has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log_epoch", now.epoch, "log", now.pos)
-		return true, r.pronounce(ctx, s, s.run, verdict{pos: head.Offset + 1})
+		return true, r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1})
 	}
-	if err := r.journal.Continue(now.epoch, max(now.base, head.Offset+1)); err != nil {
+	if err := r.journal.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1)); err != nil {
 		return false, err
 	}
+	r.enter(now)
 	r.stats.renewed.Add(1)
-	r.target.Store(now.pos) // what was heard of beyond it is not in this log
 	r.opts.Renewed()
 	r.changed.fire()
 	return false, nil
+}
+
+// enter notes that the journal is a beginning of the log as it is now. Called with applying held.
+func (r *Relay) enter(now state) {
+	r.name, r.limit = now.line.name(), math.MaxUint64
+	r.aiming.Lock()
+	if r.line.Load().name() != r.name {
+		r.line.Store(&now.line)
+		r.target.Store(now.pos) // what was heard of beyond it is not in this log
+	}
+	r.aiming.Unlock()
+	r.aim(now.pos)
+	_ = r.journal.Mark(r.name) // while the disk refuses it takes no entries either; tried again every second
 }

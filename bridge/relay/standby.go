@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/bridge/journal"
@@ -21,6 +22,9 @@ type standby struct {
 	order []place               // the same by age
 	next  uint64
 	open  map[uint64][]*waiting // brought and not stored yet; oldest first
+
+	// late says that something that another node stored was forgotten before our own sessions brought it: they are far behind.
+	late atomic.Bool
 }
 
 type sighting struct {
@@ -71,6 +75,9 @@ func (s *standby) see(entries []journal.Entry) {
 	s.init()
 	now := time.Now()
 	for i := range entries {
+		if entries[i].QoS == 0 { // nobody waits for it
+			continue
+		}
 		key := s.key(&entries[i].Message)
 		if all := s.open[key]; len(all) > 0 {
 			all[0].offset = entries[i].Offset
@@ -84,6 +91,7 @@ func (s *standby) see(entries []journal.Entry) {
 	for len(s.order) > 0 && (len(s.seen) > seenMost || len(s.order) > 2*seenMost || now.Sub(s.order[0].at) > seenFor) {
 		if all := s.seen[s.order[0].key]; len(all) > 0 && all[0].id == s.order[0].id {
 			s.forget(s.order[0].key)
+			s.late.Store(true)
 		}
 		s.order = s.order[1:]
 	}
@@ -109,13 +117,16 @@ func (s *standby) bring(ms []journal.Message) []*waiting {
 	all := make([]*waiting, len(ms))
 	for i := range ms {
 		w := &waiting{key: s.key(&ms[i])}
+		all[i] = w
+		if ms[i].QoS == 0 {
+			continue
+		}
 		if seen := s.seen[w.key]; len(seen) > 0 {
 			w.offset = seen[0].offset
 			s.forget(w.key)
 		} else {
 			s.open[w.key] = append(s.open[w.key], w)
 		}
-		all[i] = w
 	}
 	return all
 }
@@ -149,26 +160,37 @@ func (s *standby) leave(all []*waiting) {
 	}
 }
 
+// lateWait is how long one waits for the leader to store something while what the own sessions bring is old anyway.
+const lateWait = 100 * time.Millisecond
+
+// knownEvery bounds how often the journal is searched for what waits.
+const knownEvery = 50 * time.Millisecond
+
 // ingest stores what a source brought when this node has the lease, or waits until whoever has it has stored it.
 func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Result, error) {
 	if !r.opts.Ingests {
-		return r.store(ctx, ms, false)
+		return r.store(ctx, ms, "")
 	}
 	began := time.Now()
 	all := r.standby.bring(ms)
 	defer r.standby.leave(all)
 	results := make([]journal.Result, len(ms))
-	patience := time.NewTimer(3 * r.opts.Lease)
+	wait := 3 * r.opts.Lease
+	if r.standby.late.Load() {
+		wait = lateWait
+	}
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
-	for {
+	for looked := (time.Time{}); ; {
 		moved := r.changed.wait()
-		var rest []journal.Message
-		left := r.standby.left(all)
-		for _, i := range left {
-			rest = append(rest, ms[i])
+		token := r.leads() // before it is looked at what is left: what another node stores later, Redis refuses under this lease
+		if token == "" && time.Since(looked) > knownEvery {
+			r.known(ms, all)
+			looked = time.Now()
 		}
-		if len(left) > 0 && r.leading() {
-			done, err := r.store(ctx, rest, true)
+		left := r.standby.left(all)
+		if len(left) > 0 && token != "" {
+			done, err := r.store(ctx, pick(ms, left), token)
 			if err == nil {
 				for k, i := range left {
 					results[i] = done[k]
@@ -179,6 +201,9 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 			}
 		}
 		if len(left) == 0 {
+			if token == "" && r.standby.late.Swap(false) {
+				r.log.Info("relay: what external brokers send is compared with the log again")
+			}
 			return r.fill(results, all), nil
 		}
 		select {
@@ -186,19 +211,36 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 		case <-ctx.Done():
 			return nil, fmt.Errorf("relay: append: %w", context.Cause(ctx))
 		case <-patience.C:
-			// Who leads has had its sessions all the while, so it got them as we did: they were stored before we could see it.
-			if r.others.led(r.opts.Node, began) {
+			if r.vouched(began, len(left)) {
 				for _, i := range left {
 					results[i] = journal.Result{Offset: r.journal.Head().Offset}
 				}
-				r.stats.unmatched.Add(uint64(len(left)))
 				return r.fill(results, all), nil
 			}
-			r.trouble.set("standby", "messages of external brokers wait here and nobody who leads is known to have them: look at the brokers' connections", 2*r.opts.Lease)
 			patience.Reset(r.opts.Lease)
 		}
-		r.known(ms, all, left)
 	}
+}
+
+func pick(ms []journal.Message, indexes []int) (some []journal.Message) {
+	for _, i := range indexes {
+		some = append(some, ms[i])
+	}
+	return some
+}
+
+// vouched reports whether n messages that came at began, and were not seen to be stored since, are in the log all the same.
+func (r *Relay) vouched(began time.Time, n int) bool {
+	// Who leads has had its sessions all the while, so it got them as we did: they were stored before we could see it.
+	if !r.others.led(r.opts.Node, began) {
+		r.trouble.set("standby", "messages of external brokers wait here and nobody who leads is known to have them: look at the brokers' connections", 2*r.opts.Lease)
+		return false
+	}
+	r.stats.unmatched.Add(uint64(n))
+	if r.standby.late.Load() {
+		r.trouble.set("late", "what external brokers send comes here too late to be told from what the leading node has stored: should this node lead now, it may store some of it twice", 2*r.opts.Lease)
+	}
+	return true
 }
 
 // fill puts in what others have stored.
@@ -213,19 +255,32 @@ func (r *Relay) fill(results []journal.Result, all []*waiting) []journal.Result 
 	return results
 }
 
-// known finds retained messages that the journal has as such: a broker gives them anew to each session that begins.
-func (r *Relay) known(ms []journal.Message, all []*waiting, left []int) {
-	if r.leading() {
-		return
-	}
-	for _, i := range left {
-		if !ms[i].Retain {
-			continue
+// known finds what need not be waited for: what the journal has by its producer's number; a retained message that it has as such, for
+// a broker gives them anew to each session that begins; and what comes with QoS 0 while another node leads, which may get lost.
+func (r *Relay) known(ms []journal.Message, all []*waiting) {
+	led := r.others.leader(r.opts.Node)
+	r.applying.Lock() // else what is found here may be seen once more, and be taken for another like it
+	defer r.applying.Unlock()
+	for _, i := range r.standby.left(all) {
+		offset := uint64(0)
+		if m := &ms[i]; m.Producer != "" && m.ProducerSeq != 0 {
+			if last, at, _ := r.journal.Producer(m.Producer); m.ProducerSeq <= last {
+				offset = at
+			}
 		}
-		if _, e := r.journal.RetainedOf(ms[i].Topic); e != nil && bytes.Equal(e.Payload, ms[i].Payload) {
+		if m := &ms[i]; m.Retain {
+			if _, e := r.journal.RetainedOf(m.Topic); e != nil && bytes.Equal(e.Payload, m.Payload) {
+				offset = max(offset, e.Offset)
+			}
+		}
+		if offset == 0 && ms[i].QoS == 0 && led {
+			r.stats.skipped.Add(1)
+			offset = max(1, r.journal.Head().Offset)
+		}
+		if offset != 0 {
 			r.standby.leave(all[i : i+1])
 			r.standby.mu.Lock()
-			all[i].offset = max(all[i].offset, e.Offset)
+			all[i].offset = max(all[i].offset, offset)
 			r.standby.mu.Unlock()
 		}
 	}

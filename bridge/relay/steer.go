@@ -128,10 +128,11 @@ func (r *Relay) tend(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	if now.run != s.run || now.epoch != head.Epoch || now.pos < head.Offset {
+	if now.run != s.run || now.epoch != head.Epoch || now.line.name() != r.name || now.pos < head.Offset {
 		return errUnsettled
 	}
 	r.aim(now.pos)
+	_ = r.journal.Mark(r.name) // again if the disk refused it before
 	r.beats++
 	if err := r.beat(ctx, s, r.beats, false); err != nil {
 		return err

@@ -23,7 +23,7 @@ func (r *Relay) Log() *Log { return &Log{r.journal, r} }
 // Append does as journal.Journal's Append does. While Redis is away it refuses with an error that wraps journal.ErrDegraded; when
 // the connection broke just then it waits until it is known whether the message is in the log, or ctx ends.
 func (l *Log) Append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
-	results, err := l.r.store(ctx, []journal.Message{m}, false)
+	results, err := l.r.store(ctx, []journal.Message{m}, "")
 	if err != nil {
 		return 0, false, err
 	}
@@ -40,7 +40,7 @@ func (l *Log) AppendAll(ctx context.Context, ms []journal.Message) ([]journal.Re
 type job struct {
 	ctx     context.Context
 	ms      []journal.Message
-	leased  bool
+	token   string // the lease that it was decided under that they are not in the log; "" = they are of a source that this node alone has
 	bytes   int
 	results []journal.Result
 	err     error
@@ -70,7 +70,7 @@ func (q *queue) add(j *job) error {
 	return nil
 }
 
-// next takes the jobs that go into one batch: all leased or none, as many as fit. Those whose caller has left are passed over.
+// next takes the jobs that go into one batch: all under one lease or none, as many as fit. Those whose caller has left are passed over.
 func (q *queue) next() (all []*job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -82,7 +82,7 @@ func (q *queue) next() (all []*job) {
 			j.finish(fmt.Errorf("relay: append: %w", context.Cause(j.ctx)))
 			continue
 		}
-		if len(all) > 0 && (j.leased != all[0].leased || size+j.bytes > batchBytes || count+len(j.ms) > batchEntries) {
+		if len(all) > 0 && (j.token != all[0].token || size+j.bytes > batchBytes || count+len(j.ms) > batchEntries) {
 			break
 		}
 		all, size, count = append(all, j), size+j.bytes, count+len(j.ms)
@@ -118,8 +118,8 @@ func (j *job) finish(err error) {
 }
 
 // store puts messages into the log and waits until they are in the journal.
-func (r *Relay) store(ctx context.Context, ms []journal.Message, leased bool) ([]journal.Result, error) {
-	j := &job{ctx: ctx, ms: make([]journal.Message, len(ms)), leased: leased, done: make(chan struct{})}
+func (r *Relay) store(ctx context.Context, ms []journal.Message, token string) ([]journal.Result, error) {
+	j := &job{ctx: ctx, ms: make([]journal.Message, len(ms)), token: token, done: make(chan struct{})}
 	for i, m := range ms {
 		if err := journal.Check(m); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -14,26 +15,43 @@ import (
 )
 
 func TestDecide(t *testing.T) {
-	member := func(pos uint64, knows ...string) stand { return stand{true, "e", pos, knows} }
-	joiner := func(epoch string, pos uint64) stand { return stand{false, epoch, pos, nil} }
-	other := stand{true, "f", 9, nil}
+	whole := parseLine("aaaaaaaaaaaa:0 bbbbbbbbbbbb:6")
+	first := whole[:1]
+	redis := func(epoch string, pos uint64, l line) state { return state{epoch: epoch, pos: pos, line: l} }
+	member := func(pos uint64, knows ...string) stand {
+		return stand{true, "e", whole.name(), whole.String(), pos, knows}
+	}
+	earlier := func(pos uint64, knows ...string) stand {
+		return stand{true, "e", first.name(), first.String(), pos, knows}
+	}
+	joiner := func(epoch string, pos uint64) stand { return stand{false, epoch, whole.name(), "", pos, nil} }
+	other := stand{true, "f", "cccccccccccc", "cccccccccccc:0", 9, nil}
+	sure := func(pos uint64) verdict { return verdict{"e", pos, whole, true} }
+	doubt := func(pos uint64) verdict { return verdict{"", pos, nil, false} }
 	for _, c := range []struct {
 		name string
 		was  state
 		all  map[string]stand
 		want verdict
 	}{
-		{"all are there", state{}, map[string]stand{"a": member(7, "a", "b"), "b": member(9, "a", "b")}, verdict{"e", 9, true}},
-		{"Redis has more", state{epoch: "e", pos: 12}, map[string]stand{"a": member(7, "a")}, verdict{"e", 12, true}},
-		{"Redis has another epoch", state{epoch: "x", pos: 12}, map[string]stand{"a": member(7, "a")}, verdict{"e", 7, true}},
-		{"one is missing", state{}, map[string]stand{"a": member(7, "a", "c")}, verdict{"", 8, false}},
-		{"one is missing and was started anew", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("e", 9)}, verdict{"e", 9, true}},
-		{"one is missing and lost its journal", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("f", 0)}, verdict{"", 8, false}},
-		{"nobody was there before", state{}, map[string]stand{"a": joiner("e", 3), "b": joiner("f", 5)}, verdict{"", 6, false}},
-		{"nobody was there before, Redis was", state{epoch: "e", pos: 8}, map[string]stand{"a": joiner("e", 3)}, verdict{"", 9, false}},
-		{"two epochs", state{}, map[string]stand{"a": member(7), "b": other}, verdict{"", 10, false}},
+		{"all are there", state{}, map[string]stand{"a": member(7, "a", "b"), "b": member(9, "a", "b")}, sure(9)},
+		{"Redis has more", redis("e", 12, whole), map[string]stand{"a": member(7, "a")}, sure(12)},
+		{"Redis has another epoch", redis("x", 12, whole), map[string]stand{"a": member(7, "a")}, sure(7)},
+		{"Redis is older", redis("e", 6, first), map[string]stand{"a": member(7, "a")}, sure(7)},
+		{"Redis knows of a later settling", redis("e", 8, whole), map[string]stand{"a": earlier(5, "a")}, sure(8)},
+		{"Redis has what the log has otherwise", redis("e", 7, first), map[string]stand{"a": member(7, "a")}, doubt(8)},
+		{"one has not heard of the last settling", state{}, map[string]stand{"a": member(7, "a"), "b": earlier(6, "b")}, sure(7)},
+		{"one has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": earlier(7, "b")}, doubt(10)},
+		{"one that was started anew has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": {false, "e", first.name(), "", 7, nil}}, doubt(10)},
+		{"two lines of one epoch", state{}, map[string]stand{"a": member(9, "a"), "b": {true, "e", "dddddddddddd", "aaaaaaaaaaaa:0 dddddddddddd:6", 7, nil}}, doubt(10)},
+		{"one is missing", state{}, map[string]stand{"a": member(7, "a", "c")}, doubt(8)},
+		{"one is missing and was started anew", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("e", 9)}, sure(9)},
+		{"one is missing and lost its journal", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("f", 0)}, doubt(8)},
+		{"nobody was there before", state{}, map[string]stand{"a": joiner("e", 3), "b": joiner("f", 5)}, doubt(6)},
+		{"nobody was there before, Redis was", redis("e", 8, whole), map[string]stand{"a": joiner("e", 3)}, doubt(9)},
+		{"two epochs", state{}, map[string]stand{"a": member(7), "b": other}, doubt(10)},
 	} {
-		if got := decide(c.was, c.all); got != c.want {
+		if got := decide(c.was, c.all); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -67,7 +85,7 @@ func TestJudge(t *testing.T) {
 
 func FuzzParseBatch(f *testing.F) {
 	key := []byte("key")
-	b := &batch{flags: flagLeased, process: strings.Repeat("p", processBytes), number: 3, from: 7, to: 9, epoch: "e", entries: []journal.Entry{
+	b := &batch{flags: flagLeased, process: strings.Repeat("p", processBytes), number: 3, from: 7, to: 9, epoch: "e", name: "n", entries: []journal.Entry{
 		{Offset: 8, Message: journal.Message{Topic: "t", Payload: []byte("x"), QoS: 1, Retain: true, Producer: "p", ProducerSeq: 300, Meta: []byte("m"), Time: time.UnixMicro(5).UTC()}},
 		{Offset: 9, Message: journal.Message{Topic: "u", Payload: []byte{}, Time: time.UnixMicro(-5).UTC()}},
 	}}
