@@ -71,7 +71,8 @@ func (b *Bench) startPageProxies() (via map[string]string, err error) {
 }
 
 // DuringPageFaults calls action while every proxy between the browser and the system has the
-// faults that of makes for it; see fault.During. Without Plan.PageFault, or before a page is
+// faults that of makes for it; see fault.During. Nothing of it is recorded: the caller's
+// windows and events say when it was. Without Plan.PageFault, or before a page is
 // opened, there is none, which is an error.
 func (b *Bench) DuringPageFaults(ctx context.Context, of func(*fault.Proxy) []fault.Fault, action func(context.Context) error) error {
 	if len(b.PageProxies) == 0 {
@@ -80,7 +81,7 @@ func (b *Bench) DuringPageFaults(ctx context.Context, of func(*fault.Proxy) []fa
 	for _, p := range b.PageProxies {
 		for _, f := range of(p) {
 			inner := action
-			action = func(ctx context.Context) error { return fault.During(ctx, b.Recorder, f, inner) }
+			action = func(ctx context.Context) error { return fault.During(ctx, nil, f, inner) }
 		}
 	}
 	return action(ctx)

@@ -47,8 +47,8 @@ var pageSession = []profile.Known{
 var hardshipsAsked = []profile.Known{
 	timed("", reports.Requirement{
 		ID: "REC-08", Title: "the page is there again", Class: reports.Optional, Capability: sut.CapPage, MinSamples: 4, Rule: fixed,
-		Measurand: "time from the end of a hardship (hidden tab, sleep, no network, reloads) to the first message at the page that was sampled after it",
-		Text:      "After its tab was hidden, asleep, without a network or reloaded the page shall be given fresh data within the limit.",
+		Measurand: "time from the end of a hardship (hidden tab, sleep, no network, a network that swallows everything, connections that died without a word, reloads) to the first message at the page that was sampled after it",
+		Text:      "After its tab was hidden, asleep, without a network, cut off without a word or reloaded the page shall be given fresh data within the limit.",
 		Source:    "metrology 4 (reconnect gap client); Page Lifecycle", Faults: []string{"F83"},
 	}),
 	counted("connections", "", reports.Requirement{

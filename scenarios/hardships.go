@@ -8,8 +8,10 @@ package scenarios
 //  1. Start the bridge and a browser, sign in, open the page of the system, let devices
 //     publish.
 //  2. One after the other: hide the tab behind another one; let the page sleep, as a
-//     browser does with one that nobody has looked at; take its network away; reload it
-//     again and again. Each for as long as the profile says, each followed by a rest.
+//     browser does with one that nobody has looked at; take its network away, of which the
+//     browser tells it; have a network that swallows everything and tells nobody; let its
+//     connections die without a word, while new ones work, until somebody resets them; reload
+//     it again and again. Each for as long as the profile says, each followed by a rest.
 //  3. After each the page must be given a message that was sampled after it, and at no
 //     time may it ask for connections as fast as it can.
 
@@ -22,6 +24,7 @@ import (
 
 	"plumbline/harness"
 	"plumbline/harness/browser"
+	"plumbline/harness/fault"
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 	"plumbline/harness/spec"
@@ -43,11 +46,20 @@ type hardshipFacts struct {
 	Reloads int    `json:"reloads"`        // that befell the page
 }
 
-// hardship is one thing that befalls a page: it begins, holds and ends.
+// hardship is one thing that befalls a page, while hold lasts.
 type hardship struct {
-	name  string
-	begin func(context.Context) error
-	end   func(context.Context) error
+	name   string
+	befall func(ctx context.Context, hold func(context.Context) error) error
+}
+
+// between begins something and ends it when it was held, whatever came of that.
+func between(begin, end func(context.Context) error) func(context.Context, func(context.Context) error) error {
+	return func(ctx context.Context, hold func(context.Context) error) error {
+		if err := begin(ctx); err != nil {
+			return err
+		}
+		return errors.Join(hold(ctx), end(ctx))
+	}
 }
 
 func driveHardships(ctx context.Context, t *spec.Trial) {
@@ -59,7 +71,7 @@ func driveHardships(ctx context.Context, t *spec.Trial) {
 	}
 	l := t.Load("hardships")
 	t.Step("start the bridge and a browser, sign in and open the page of the system")
-	b := t.Open(ctx, harness.Plan{Load: l})
+	b := t.Open(ctx, harness.Plan{Load: l, PageFault: true})
 	p, err := b.OpenPage(ctx, harness.PagePlan{Name: pageName})
 	if facts.Absent, facts.Dark = noPage(t, err); err != nil {
 		t.Keep(facts)
@@ -68,7 +80,7 @@ func driveHardships(ctx context.Context, t *spec.Trial) {
 	facts.Reloads = l.Cycles
 	rest := patient(t.Limit("REC-08"), time.Second)
 	t.Check(b.Around(ctx, "hardships", 500*time.Millisecond, 500*time.Millisecond, func(ctx context.Context) error {
-		for _, h := range hardshipsOf(p, l.Cycles) {
+		for _, h := range hardshipsOf(b, p, l.Cycles) {
 			t.Step("%s for %s, then wait until the page is given something new", h.name, l.Hold)
 			if err := undergo(ctx, b, p, h, l.Hold, rest); err != nil {
 				return err
@@ -81,19 +93,27 @@ func driveHardships(ctx context.Context, t *spec.Trial) {
 }
 
 // hardshipsOf are what befalls the page, the last of them so many times.
-func hardshipsOf(p *browser.Page, reloads int) []hardship {
+func hardshipsOf(b *harness.Bench, p *browser.Page, reloads int) []hardship {
 	var show func(context.Context) error
+	on := func(of func(*fault.Proxy) fault.Fault) func(context.Context, func(context.Context) error) error {
+		return func(ctx context.Context, hold func(context.Context) error) error {
+			return b.DuringPageFaults(ctx, func(p *fault.Proxy) []fault.Fault { return []fault.Fault{of(p)} }, hold)
+		}
+	}
 	return []hardship{
-		{"hidden tab", func(ctx context.Context) (err error) { show, err = p.Hide(ctx); return err }, func(ctx context.Context) error { return show(ctx) }},
-		{"sleep", p.Freeze, p.Thaw},
-		{"no network", func(ctx context.Context) error { return p.Offline(ctx, true) }, func(ctx context.Context) error { return p.Offline(ctx, false) }},
-		{"reloads", func(context.Context) error { return nil }, func(ctx context.Context) error {
+		{"hidden tab", between(func(ctx context.Context) (err error) { show, err = p.Hide(ctx); return err }, func(ctx context.Context) error { return show(ctx) })},
+		{"sleep", between(p.Freeze, p.Thaw)},
+		{"no network", between(func(ctx context.Context) error { return p.Offline(ctx, true) }, func(ctx context.Context) error { return p.Offline(ctx, false) })},
+		{"network that swallows everything", on(func(p *fault.Proxy) fault.Fault { return p.BlackHoleFault(fault.Both) })},
+		{"connections that died without a word", on(func(p *fault.Proxy) fault.Fault { return p.HalfOpenFault(fault.Upstream) })},
+		{"reloads", func(ctx context.Context, hold func(context.Context) error) error {
+			err := hold(ctx)
 			for range reloads {
-				if err := p.Reload(ctx); err != nil { // a page that is not there again is found by its silence
-					return ctx.Err()
+				if p.Reload(ctx) != nil { // a page that is not there again is found by its silence
+					return errors.Join(err, ctx.Err())
 				}
 			}
-			return nil
+			return err
 		}},
 	}
 }
@@ -102,7 +122,7 @@ func hardshipsOf(p *browser.Page, reloads int) []hardship {
 // come again. What the page misses and when it is there again the records tell.
 func undergo(ctx context.Context, b *harness.Bench, p *browser.Page, h hardship, hold, rest time.Duration) error {
 	b.Recorder.Event(record.Event{Kind: record.FaultOnset, Subject: h.name})
-	if err := errors.Join(h.begin(ctx), harness.Wait(ctx, hold), h.end(ctx)); err != nil {
+	if err := h.befall(ctx, func(ctx context.Context) error { return harness.Wait(ctx, hold) }); err != nil {
 		return err
 	}
 	ended := b.Clock.Now()
