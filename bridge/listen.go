@@ -16,6 +16,7 @@ import (
 	"plumbline/bridge/audit"
 	"plumbline/bridge/internal/peer"
 	"plumbline/bridge/internal/rates"
+	"plumbline/bridge/wire"
 	"plumbline/bridge/wire/httpwire"
 )
 
@@ -54,7 +55,7 @@ func (b *Bridge) bindHTTP(viewerTLS, opsTLS *tls.Config) error {
 	b.addrs.Viewers = l.Addr().String()
 	l = b.introduced(l)
 	if viewerTLS != nil {
-		l = tls.NewListener(l, viewerTLS)
+		l = tls.NewListener(wire.Corked(l), viewerTLS)
 	}
 	b.viewLis = l
 	b.viewers = b.httpServer(b.viewerRoutes())

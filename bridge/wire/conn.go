@@ -38,7 +38,8 @@ type viewerConn struct {
 	closing  atomic.Bool // the read deadline is fixed now
 
 	writeMu sync.Mutex
-	quick   *attempt // nil where writing cannot be tried, as under TLS
+	quick   *attempt // nil where writing cannot be tried
+	cork    *corked  // under TLS; nil without, and where writing cannot be tried
 	broken  error    // first write error: part of a frame may be out, nothing more may follow
 }
 
@@ -64,7 +65,15 @@ func (h hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // take makes c the viewer's connection.
 func (c *viewerConn) take(conn net.Conn) {
 	c.Conn = conn
-	c.quick = newAttempt(conn)
+	t, sealed := conn.(*tls.Conn)
+	if !sealed {
+		c.quick = newAttempt(conn)
+	} else if cork, ok := t.NetConn().(*corked); ok {
+		if c.quick = newAttempt(cork); c.quick != nil {
+			c.cork = cork
+			cork.arm(c.quick)
+		}
+	}
 	if tcp, ok := peer.TCP(c.socket()); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer) // where it fails the system's choice holds
 	}
@@ -139,20 +148,41 @@ const waited = 20 * time.Millisecond
 // thousands of viewers, and minutes that a ping stands in line.
 const sendBuffer = 256 << 10
 
-// try writes what the system takes of whole frames without waiting, nothing once the connection is about to end. What is left must
-// go by send before anything else. Errors are as with send.
-func (c *viewerConn) try(p []byte) (n int, err error) {
+// try writes what the system takes of whole frames without waiting, nothing once the connection is about to end. n says how much of p
+// is done with; what is left must go by send before anything else, and so must what is whole no more: it waits in the cork.
+// Errors are as with send.
+func (c *viewerConn) try(p []byte) (n int, whole bool, err error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.broken != nil {
-		return 0, c.broken
+	switch {
+	case c.broken != nil:
+		return 0, false, c.broken
+	case c.closing.Load():
+		return 0, false, nil // the end has a deadline, which send keeps
+	case c.cork != nil && len(p) > sendBytes:
+		return 0, false, nil // a large reading: sealed, it would be in memory once more
+	case c.cork != nil:
+		n, whole, err = c.trySealed(p)
+	default:
+		n, err = c.quick.write(p)
+		whole = n == len(p)
 	}
-	if c.closing.Load() {
-		return 0, nil // the end has a deadline, which send keeps
-	}
-	n, err = c.quick.write(p)
 	c.broken = err
-	return n, err
+	return n, whole, err
+}
+
+// trySealed is try under TLS.
+func (c *viewerConn) trySealed(p []byte) (n int, whole bool, err error) {
+	pooled := writeBuffers.Get().(*[]byte)
+	c.cork.hold(*pooled)
+	if _, err = c.Conn.Write(p); err != nil {
+		return 0, false, err // the connection is over: the buffer goes with it
+	}
+	*pooled, whole, err = c.cork.release()
+	if cap(*pooled) <= keepBytes {
+		writeBuffers.Put(pooled)
+	}
+	return len(p), whole, err
 }
 
 // sendBytes is what a viewer has to take within one write timeout at most. What the writer gathers at a time fits; only a single
@@ -163,20 +193,35 @@ const sendBytes = 2 * writeBytes
 // may not be held for as long as a viewer pleases.
 const sendTimeouts = 4
 
-// send writes whole frames and nothing else. After an error every later send fails, and the caller must cut the connection.
+// send writes what the cork holds, then whole frames and nothing else. After an error every later send fails, and the caller must
+// cut the connection.
 func (c *viewerConn) send(p []byte) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	c.held.Add(1)
 	defer c.held.Add(-1)
 	end := time.Now().Add(sendTimeouts * c.writeTimeout)
-	for first := true; len(p) > 0 && c.broken == nil; first = false {
-		n := min(len(p), sendBytes)
+	first := true
+	out := func(to io.Writer, part []byte) {
 		if first || !c.closing.Load() { // what is under way when the end begins has the end's deadline
 			c.broken = c.limitWrite(end)
 		}
-		if c.broken == nil {
-			c.broken = c.sendPart(p[:n])
+		if first = false; c.broken == nil {
+			c.broken = c.sendPart(to, part)
+		}
+	}
+	drain := func() {
+		for part := c.cork.take(sendBytes); part != nil && c.broken == nil; part = c.cork.take(sendBytes) {
+			out(c.cork.Conn, part)
+		}
+	}
+	drain()
+	for len(p) > 0 && c.broken == nil {
+		n := min(len(p), sendBytes)
+		if c.cork == nil {
+			out(c.Conn, p[:n])
+		} else if _, c.broken = c.Conn.Write(p[:n]); c.broken == nil { // sealed, into the cork
+			drain()
 		}
 		p = p[n:]
 	}
@@ -202,9 +247,9 @@ func (c *viewerConn) limitWrite(end time.Time) error {
 
 // sendPart is one write. That it had to wait and went out is a sign of life: the viewer's pong may stand behind much that it has
 // yet to read.
-func (c *viewerConn) sendPart(p []byte) error {
+func (c *viewerConn) sendPart(to io.Writer, p []byte) error {
 	start := time.Now()
-	_, err := c.Conn.Write(p)
+	_, err := to.Write(p)
 	if err == nil && time.Since(start) >= waited {
 		c.alive()
 	}
@@ -253,7 +298,19 @@ func (c *viewerConn) endWrites() bool {
 	}
 	limit := time.AfterFunc(closeWait, c.cut)
 	defer limit.Stop()
-	return half.CloseWrite() == nil
+	if c.cork == nil {
+		return half.CloseWrite() == nil
+	}
+	c.writeMu.Lock() // the alert stands behind what is under way
+	defer c.writeMu.Unlock()
+	err := half.CloseWrite()
+	if err == nil {
+		err = c.Conn.SetWriteDeadline(time.Now().Add(closeWait)) // TLS has let the one for writing pass
+	}
+	for part := c.cork.take(sendBytes); part != nil && err == nil; part = c.cork.take(sendBytes) {
+		_, err = c.cork.Conn.Write(part)
+	}
+	return err == nil
 }
 
 // closeWait is how long the bridge waits for the peer's half of the closing handshake (RFC 6455 section 7.1.1).

@@ -34,7 +34,7 @@ func stuffed(t *testing.T) (s *session, far net.Conn, fill func() (total int64))
 		still := 0
 		var last line
 		eventually.Must(t, "the buffers of both ends to be full", func() bool {
-			n, err := s.nc.try(make([]byte, 16<<10))
+			n, _, err := s.nc.try(make([]byte, 16<<10))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,11 +10,10 @@ import (
 	"plumbline/bridge/internal/peer"
 )
 
-// attempt writes to a socket without waiting for room. It exists for plain TCP only: under TLS nobody can take back what did not
-// fit. Its owner guards it.
+// attempt writes to a TCP socket without waiting for room, and without the deadlines of the connection. Its owner guards it.
 type attempt struct {
 	raw  syscall.RawConn
-	once func(fd uintptr) bool // made once: a closure for each write would be garbage
+	once func(fd uintptr) // made once: a closure for each write would be garbage
 	p    []byte
 	n    int
 	err  error
@@ -31,10 +30,10 @@ func newAttempt(c net.Conn) *attempt {
 		return nil
 	}
 	a := &attempt{raw: raw}
-	a.once = func(fd uintptr) bool {
+	a.once = func(fd uintptr) {
 		for {
-			if a.n, a.err = syscall.Write(int(fd), a.p); !errors.Is(a.err, syscall.EINTR) {
-				return true // whatever happened: do not wait
+			if a.n, a.err = writeNow(int(fd), a.p); !errors.Is(a.err, syscall.EINTR) {
+				return // whatever happened: do not wait
 			}
 		}
 	}
@@ -44,7 +43,7 @@ func newAttempt(c net.Conn) *attempt {
 // write returns how much of p the system took at once.
 func (a *attempt) write(p []byte) (n int, err error) {
 	a.p, a.n, a.err = p, 0, nil
-	err = a.raw.Write(a.once)
+	err = a.raw.Control(a.once) // Write would look at deadlines and at who else writes
 	a.p = nil
 	if err == nil && !errors.Is(a.err, syscall.EAGAIN) {
 		err = a.err

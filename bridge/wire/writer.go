@@ -39,10 +39,10 @@ func (s *session) wake() {
 func (s *session) write(w turn) {
 	defer s.writer.Done()
 	w.s = s
-	if len(w.buf) > 0 && !s.flushOut(&w) {
+	if w.late && !s.flushOut(&w) {
 		w.last = true
 	}
-	w.buf = nil
+	w.late, w.buf = false, nil
 	if w.last {
 		s.idle(true)
 		return
@@ -139,6 +139,7 @@ type turn struct {
 	stored    [5]byte // scratch
 	ping      bool    // a ping is in buf
 	more      bool    // something is left that did not fit
+	late      bool    // a shared writer could not write all of it
 	last      bool    // the close frame is in buf
 }
 

@@ -51,15 +51,15 @@ func (s *session) step(t *turn) {
 	t.fill()
 	if len(t.buf) > 0 {
 		start := time.Now()
-		n, err := s.nc.try(t.buf)
+		n, whole, err := s.nc.try(t.buf)
 		switch {
 		case err != nil:
 			s.failed(err)
 			t.last = true
-		case n < len(t.buf): // the socket is full, or the connection is about to end
+		case !whole: // the socket is full, or the connection is about to end
 			s.srv.m.Bytes.Add(float64(n))
 			// Only what is left waits with the viewer: thousands of stalled ones must not hold a buffer each.
-			go s.write(turn{buf: slices.Clone(t.buf[n:]), frames: t.frames, readings: t.readings, conflated: t.conflated, ping: t.ping, more: t.more, last: t.last})
+			go s.write(turn{late: true, buf: slices.Clone(t.buf[n:]), frames: t.frames, readings: t.readings, conflated: t.conflated, ping: t.ping, more: t.more, last: t.last})
 			t.s = nil
 			return
 		default:

@@ -180,7 +180,11 @@ type named struct {
 func (c *named) RemoteAddr() net.Addr { return c.from }
 
 // TCP returns the TCP connection that conn is, whoever is said to be at its other end.
+// Connections above others, which say so by NetConn as TLS does, are looked through.
 func TCP(conn net.Conn) (*net.TCPConn, bool) {
+	for above, ok := conn.(interface{ NetConn() net.Conn }); ok; above, ok = conn.(interface{ NetConn() net.Conn }) {
+		conn = above.NetConn()
+	}
 	if n, ok := conn.(*named); ok {
 		return n.TCPConn, true
 	}
