@@ -67,7 +67,9 @@ func (b *Bench) line() generator.Config {
 		Run: b.run, Seed: b.rig.cfg.Seed, Sequence: b.SUT.Has("exactly-once"), Reconnect: 50 * time.Millisecond,
 	}
 	cfg.Username, cfg.Password = b.SUT.BrokerAuth()
-	if b.BrokerProxy != nil {
+	if b.BrokerProxy == nil {
+		cfg.Hosts = b.SUT.Brokers()
+	} else {
 		cfg.Via = b.BrokerProxy.Addr()
 		if b.plan.Packets && b.proxyCA != nil {
 			cfg.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.proxyCA.Certificate()})

@@ -161,7 +161,9 @@ func (r *Rig) SUTInfo() reports.SUT {
 
 // brokerInside reports whether the broker is part of the system under test, so
 // that what the witness missed is no excuse.
-func (r *Rig) brokerInside() bool { return len(r.descriptor.Start) == 1 }
+func (r *Rig) brokerInside() bool {
+	return len(r.descriptor.Start) == 1 || r.descriptor.BrokerAtNodes()
+}
 
 // Noise floor: how many messages, and how fast.
 const (

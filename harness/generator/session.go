@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"plumbline/devices"
@@ -123,12 +124,29 @@ func configOf(o settings) (load.Config, error) {
 		}
 	}
 	if o.Via != "" {
-		cfg.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, o.Via)
+		cfg.Dial = func(string) load.Dial { return toFirstOf([]string{o.Via}) }
+	}
+	if len(o.Hosts) > 0 {
+		var dealt atomic.Uint64 // hands come from several goroutines
+		cfg.Dial = func(string) load.Dial {
+			own := (dealt.Add(1) - 1) % uint64(len(o.Hosts))
+			return toFirstOf(slices.Concat(o.Hosts[own:], o.Hosts[:own]))
 		}
 	}
 	return cfg, nil
+}
+
+// toFirstOf goes to the first of some hosts that takes a connection, whatever is asked for.
+func toFirstOf(hosts []string) load.Dial {
+	return func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		for _, host := range hosts {
+			var d net.Dialer
+			if conn, err = d.DialContext(ctx, network, host); err == nil || ctx.Err() != nil {
+				return conn, err
+			}
+		}
+		return nil, err
+	}
 }
 
 // fleet makes the computed devices.

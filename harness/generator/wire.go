@@ -54,6 +54,7 @@ type settings struct {
 	Process   bool              `json:"process"` // its own: it may change what is the process's
 	Broker    string            `json:"broker"`
 	Via       string            `json:"via,omitempty"` // where to go in place of the broker's address
+	Hosts     []string          `json:"hosts,omitempty"`
 	Version   string            `json:"version,omitempty"`
 	CA        []byte            `json:"ca,omitempty"`
 	Username  string            `json:"username,omitempty"`

@@ -42,15 +42,18 @@ type Config struct {
 	ClientID  string // prefix; "" means DefaultClientID
 	Run       string // run id, eight hexadecimal digits
 	Sources   []Source
-	Rate      float64       // messages per second of all sources together; 0 keeps each device's own period
-	InFlight  int           // QoS 1 window per connection; 0 means DefaultInFlight
-	Seed      uint64        // of phases and dither
-	NoResend  bool          // forget unacknowledged messages when a connection is lost
-	Sequence  bool          // add the plumbline-seq user property
-	Reconnect time.Duration // see PublisherConfig
-	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	Rate      float64                  // messages per second of all sources together; 0 keeps each device's own period
+	InFlight  int                      // QoS 1 window per connection; 0 means DefaultInFlight
+	Seed      uint64                   // of phases and dither
+	NoResend  bool                     // forget unacknowledged messages when a connection is lost
+	Sequence  bool                     // add the plumbline-seq user property
+	Reconnect time.Duration            // see PublisherConfig
+	Dial      func(device string) Dial // how a device reaches the broker; nil means by its address
 	Log       *slog.Logger
 }
+
+// Dial opens a connection, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Generator drives its sources from one metronome, each over a connection of
 // its own, as the devices would. The schedule is open: nothing that happens to
@@ -147,11 +150,15 @@ func (g *Generator) register(s record.Stream) uint32 {
 
 // Publisher returns how a device of that name connects, the generator's own and any other.
 func (c *Config) Publisher(device string) PublisherConfig {
+	var dial Dial
+	if c.Dial != nil {
+		dial = c.Dial(device)
+	}
 	return PublisherConfig{
 		Name: "publisher " + device, ClientID: cmp.Or(c.ClientID, DefaultClientID) + "-" + c.Run + "-" + device,
 		Broker: c.Broker, Version: c.Version, TLS: c.TLS, Username: c.Username, Password: c.Password,
 		Recorder: c.Recorder, InFlight: c.InFlight, NoResend: c.NoResend, Sequence: c.Sequence,
-		Reconnect: c.Reconnect, Dial: c.Dial, Log: c.Log,
+		Reconnect: c.Reconnect, Dial: dial, Log: c.Log,
 	}
 }
 

@@ -45,7 +45,7 @@ type PublisherConfig struct {
 	Sequence  bool          // add the plumbline-seq user property, which MQTT 3.1.1 cannot carry
 	Reconnect time.Duration // first pause before connecting again; 0 means DefaultReconnect, below 0 never
 	Will      *Will         // nil for none
-	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial      Dial
 	Log       *slog.Logger
 }
 

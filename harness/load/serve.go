@@ -37,7 +37,7 @@ func (p *Publisher) attach(conn net.Conn, window int, present bool) {
 	p.release()
 	p.rec.Event(record.Event{
 		Kind: record.Connected, Subject: p.cfg.Name,
-		Fields: map[string]string{"session_present": strconv.FormatBool(present), "resend": strconv.Itoa(len(p.order))},
+		Fields: map[string]string{"session_present": strconv.FormatBool(present), "resend": strconv.Itoa(len(p.order)), "address": conn.RemoteAddr().String()},
 	})
 	p.settle()
 }

@@ -24,7 +24,7 @@ func (s *SUT) Start(ctx context.Context) error {
 	defer s.life.Unlock()
 	fresh := !s.startedOnce()
 	for attempt := 1; ; attempt++ {
-		err := s.startAll(ctx)
+		err := errors.Join(s.openLinks(), s.startAll(ctx))
 		if err == nil {
 			break
 		}
@@ -33,6 +33,7 @@ func (s *SUT) Start(ctx context.Context) error {
 		if fresh && attempt < portAttempts && errors.As(err, &exited) && exited.portTaken() {
 			s.log.Info("a port was taken meanwhile; trying others", "attempt", attempt)
 			s.ports.forget()
+			s.closeLinks()
 			if err := s.prepare(); err != nil {
 				return err
 			}
@@ -247,6 +248,11 @@ func (s *SUT) Pause() error {
 	if err != nil {
 		return err
 	}
+	return c.pause()
+}
+
+// pause freezes the process and all that it started.
+func (c *child) pause() error {
 	if err := signalGroup(c.process, sigStop); err != nil {
 		return fmt.Errorf("sut: pause %q: %w", c.spec.Name, err)
 	}
@@ -265,6 +271,11 @@ func (s *SUT) Resume() error {
 	if err != nil {
 		return err
 	}
+	return c.resume()
+}
+
+// resume thaws what pause froze.
+func (c *child) resume() error {
 	if err := signalGroup(c.process, sigContinue); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("sut: resume %q: %w", c.spec.Name, err)
 	}
@@ -282,6 +293,7 @@ func (s *SUT) Close() error {
 			s.sampler.close()
 		}
 		err := s.Stop(context.Background())
+		s.closeLinks()
 		s.logs.close()
 		s.closeErr = errors.Join(err, os.RemoveAll(s.private))
 	})

@@ -19,11 +19,16 @@ const (
 	CapCookie    = "page-cookie"  // its page knows people by a cookie, on this machine, and a script can speak what its viewers speak: a page of somebody else can try what that cookie opens
 	CapSession   = "page-session" // its page is opened with a token, at whose expiry a session is said to end
 	CapLogs      = "token-logs"   // it is shown tokens, and what its processes log is kept here
+
+	CapCluster  = "cluster"          // several bridges that run here serve as one
+	CapRelay    = "cluster-relay"    // a process that runs here joins them, and it is known where that keeps what it knows
+	CapLinks    = "cluster-links"    // the harness stands between each of them and what joins them
+	CapBalancer = "cluster-balancer" // viewers reach them through a process that runs here
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
 func Derived() []string {
-	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs}
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs, CapCluster, CapRelay, CapLinks, CapBalancer}
 }
 
 // Lacking says why a system lacks a capability that follows from its descriptor; "" for one that is claimed.
@@ -38,6 +43,10 @@ func Lacking(capability string) string {
 		CapSession:   "its descriptor names no page that is opened with a token (viewer.page), or does not claim the capability " + CapTokenExpiry,
 		CapCookie:    "its descriptor names no page that knows people by a cookie, on this machine, with viewers whose protocol a script speaks (viewer.page.signIn)",
 		CapLogs:      "it is shown no tokens, or what it logs is not kept here (auth.jwt, start)",
+		CapCluster:   "its descriptor names no bridges that serve as one (cluster)",
+		CapRelay:     "its descriptor names no process that joins several bridges, or not where that keeps what it knows (cluster.relay, cluster.relayState)",
+		CapLinks:     "the harness does not stand between its bridges and what joins them (cluster.nodes.link)",
+		CapBalancer:  "its descriptor names no balancer before several bridges (cluster.balancer)",
 	}[capability]
 }
 
@@ -52,6 +61,10 @@ func (d *Descriptor) All() []string {
 		CapBrowser:   d.Viewer.Page.URL != "" || d.Viewer.Page.Ours,
 		CapCookie:    d.Viewer.NoIntrusion() == "",
 		CapSession:   d.Viewer.Page.Opened() && slices.Contains(d.Capabilities, CapTokenExpiry),
+		CapCluster:   d.Cluster != nil,
+		CapRelay:     d.Cluster != nil && d.Cluster.Relay != "" && d.Cluster.RelayState != "",
+		CapLinks:     d.everyNode(func(n Node) bool { return n.Link != nil }),
+		CapBalancer:  d.Cluster != nil && d.Cluster.Balancer != "",
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

@@ -23,7 +23,8 @@ type Descriptor struct {
 	Start        []Process `yaml:"start,omitempty"` // in order; empty for a remote system
 	Broker       Broker    `yaml:"broker"`
 	Viewer       Viewer    `yaml:"viewer"`
-	Auth         *Auth     `yaml:"auth,omitempty"` // nil: requirements about tokens are N/A
+	Auth         *Auth     `yaml:"auth,omitempty"`    // nil: requirements about tokens are N/A
+	Cluster      *Cluster  `yaml:"cluster,omitempty"` // nil: one bridge
 	Ops          Ops       `yaml:"ops,omitempty"`
 	Capabilities []string  `yaml:"capabilities,omitempty"`
 	Hooks        Hooks     `yaml:"hooks,omitempty"`
@@ -136,6 +137,13 @@ type Hooks struct {
 	RestartBridge []string `yaml:"restartBridge,omitempty"`
 	KillBridge    []string `yaml:"killBridge,omitempty"`
 	StepClock     []string `yaml:"stepClock,omitempty"` // the seconds to step by, signed, are appended as its last argument
+	// ReloadBalancer makes the balancer read its configuration and its certificate again, with no connection lost.
+	ReloadBalancer []string `yaml:"reloadBalancer,omitempty"`
+}
+
+// all returns the commands.
+func (h Hooks) all() [][]string {
+	return [][]string{h.RestartBroker, h.RestartBridge, h.KillBridge, h.StepClock, h.ReloadBalancer}
 }
 
 // Limits are figures that the system promises about itself.

@@ -22,6 +22,11 @@ func (s *SUT) hook(ctx context.Context, name string, command []string) error {
 			c.wanted.Store(true)
 		}
 	}
+	return s.gently(ctx, name, command)
+}
+
+// gently runs a hook after which every process is to run on.
+func (s *SUT) gently(ctx context.Context, name string, command []string) error {
 	// A file, not a pipe: a pipe would be waited for until the last daemon
 	// that the hook has started closes it.
 	path := filepath.Join(s.dir, "hook-"+name+".log")

@@ -61,7 +61,7 @@ func (d *Descriptor) check(doc *strictyaml.Document) error {
 		return fmt.Errorf("%v: %s", path, fmt.Sprintf(format, args...))
 	})
 	for _, check := range []func(faultFunc) error{
-		d.checkHead, d.checkStart, d.checkBroker, d.checkViewer, d.checkPage, d.checkAuth, d.checkCapabilities, d.checkTemplates,
+		d.checkHead, d.checkStart, d.checkBroker, d.checkViewer, d.checkPage, d.checkAuth, d.checkCluster, d.checkCapabilities, d.checkTemplates,
 	} {
 		if err := check(fault); err != nil {
 			return err

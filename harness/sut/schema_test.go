@@ -123,7 +123,7 @@ func againstSchema(t *testing.T, text []byte) error {
 }
 
 func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
-	for name, text := range map[string]string{"bridged": string(bridgedDescriptor), "every key": wholeDescriptor} {
+	for name, text := range map[string]string{"bridged": string(bridgedDescriptor), "every key": wholeDescriptor, "a cluster": clusterDescriptor} {
 		if err := againstSchema(t, []byte(text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

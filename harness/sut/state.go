@@ -5,9 +5,12 @@ import (
 	"slices"
 )
 
-// bridgeIndex returns the process that is the bridge: the one of that name,
-// else the last; -1 for a remote system.
+// bridgeIndex returns the process that is the bridge: the first node of a cluster,
+// the one of that name, else the last; -1 for a remote system.
 func (d *Descriptor) bridgeIndex() int {
+	if d.Cluster != nil && len(d.Cluster.Nodes) > 0 {
+		return d.index(d.Cluster.Nodes[0].Process)
+	}
 	if i := d.index("bridge"); i >= 0 {
 		return i
 	}
@@ -40,6 +43,11 @@ func (s *SUT) bridge() (*child, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("sut: %q: %w: it was not started from here; give the descriptor hooks", s.source.Name, ErrNoControl)
 	}
+	return s.running(i)
+}
+
+// running returns process i, which must run.
+func (s *SUT) running(i int) (*child, error) {
 	c := s.processes()[i]
 	if c == nil || !c.running() {
 		return nil, fmt.Errorf("sut: process %q does not run: %w", s.source.Start[i].Name, ErrUnavailable)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"plumbline/harness/fault"
 )
 
 // Options configure New. The zero value is a private bridged with default
@@ -69,6 +71,7 @@ type SUT struct {
 	trust    trust
 	failure  error // the first death that nobody asked for
 	lapses   []Lapse
+	links    map[string]*fault.Proxy // by node of a cluster
 	closed   bool
 }
 

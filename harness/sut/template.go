@@ -106,10 +106,13 @@ func (d *Descriptor) texts() []*string {
 			out = append(out, &p.Files[j].Text)
 		}
 	}
-	for _, hook := range [][]string{d.Hooks.RestartBroker, d.Hooks.RestartBridge, d.Hooks.KillBridge, d.Hooks.StepClock} {
+	for _, hook := range d.Hooks.all() {
 		for j := range hook {
 			out = append(out, &hook[j])
 		}
+	}
+	if d.Cluster != nil {
+		out = append(out, d.Cluster.texts()...)
 	}
 	if d.Auth != nil {
 		out = append(out, &d.Auth.RevocationFile)
@@ -187,6 +190,8 @@ func (d *Descriptor) clone() *Descriptor {
 	c.Hooks.RestartBridge = slices.Clone(d.Hooks.RestartBridge)
 	c.Hooks.KillBridge = slices.Clone(d.Hooks.KillBridge)
 	c.Hooks.StepClock = slices.Clone(d.Hooks.StepClock)
+	c.Hooks.ReloadBalancer = slices.Clone(d.Hooks.ReloadBalancer)
+	c.Cluster = d.Cluster.clone()
 	if d.Auth != nil {
 		auth := *d.Auth
 		c.Auth = &auth
