@@ -9,7 +9,7 @@ import (
 
 // The catalogue. Ids are never re-used; numbers in Faults are the seeded faults
 // (F01 …) that the requirement must kill.
-var _ = spec.Require(slicesOf(latency, page, delivery, pageWhole, order, integrity, state, recovery, hardshipsAsked, security, guests, pageSession, resources, protocol, hardware, wired, rig, claims, compared), loads)
+var _ = spec.Require(slicesOf(latency, page, delivery, pageWhole, order, integrity, state, recovery, hardshipsAsked, security, guests, pageSession, resources, protocol, hardware, wired, rig, claims, compared, clustered), loads)
 
 // loads are the loads of a profile with the fields that scenarios need.
 var loads = map[string][]string{
@@ -43,6 +43,7 @@ var loads = map[string][]string{
 	"multitude":  {"devices", "rate", "viewers", "warmUp", "window", "hold", "drain"},
 	"page":       {"devices", "rate", "viewers", "warmUp", "window", "drain"},
 	"hardships":  {"devices", "rate", "cycles", "hold", "drain"},
+	"cluster":    {"devices", "rate", "viewers", "window", "cycles", "hold", "drain"},
 	"wires":      {"devices", "rate", "viewers", "window", "drain"},
 }
 

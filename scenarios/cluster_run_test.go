@@ -1,0 +1,85 @@
+package scenarios_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"plumbline/harness/spec"
+	"plumbline/harness/sut"
+	"plumbline/reports"
+)
+
+// TestClusterOutlivesItsParts kills a bridge of three, and what joins them, which comes back empty: real processes behind a real nginx,
+// a single cycle each. How long that takes is for the profile "cluster" on a quiet machine; here nothing may be lost, doubled or
+// out of order.
+func TestClusterOutlivesItsParts(t *testing.T) {
+	for _, program := range []string{"redis-server", "nginx"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%s is not installed: make deps-test installs it", program)
+		}
+	}
+	binary := builtBridged(t)
+	p, err := spec.Catalogue().Load("cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^(  cluster: *)\{.*\}$`).ReplaceAllString(string(p.Source), "${1}{devices: 6, rate: 600 /s, viewers: 6, window: 300 ms, cycles: 1, hold: 500 ms, drain: 30 s}")
+	text = regexp.MustCompile(`(attempts: )\d`).ReplaceAllString(text, "${1}1")
+	text = regexp.MustCompile(`(SCA-(?:12|13): \{limit: )\d+ s`).ReplaceAllString(text, "${1}600 s")
+	text = regexp.MustCompile(`(SCA-\d\d: .*samples: )\d+`).ReplaceAllString(text, "${1}300")
+	text = regexp.MustCompile(`(SCA-12: .*samples: )\d+`).ReplaceAllString(text, "${1}2")
+	if p, err = spec.Catalogue().Parse("shortly.yaml", []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	descriptor, err := sut.Load(filepath.Join("peers", "bridged-cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	onceEach(t)
+	run, err := spec.Execute(t.Context(), spec.Options{
+		Profile: p, SUT: sut.Options{Binary: binary, Descriptor: descriptor}, LabelFilter: "node-killed || relay-emptied",
+		Dir: t.TempDir(), ID: "r", Tool: reports.Tool{Name: "test"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := map[string]reports.Verdict{}
+	for _, res := range run.Results {
+		judged[res.Requirement] = res.Verdict
+		switch res.Verdict {
+		case reports.Pass, reports.NotRun:
+		case reports.Fail, reports.Error:
+			t.Errorf("%s: %s", res.Verdict, res.Sentence)
+		default: // the machine is shared
+			t.Log(res.Sentence)
+		}
+	}
+	for _, id := range []string{"SCA-01", "SCA-05", "SCA-12", "SCA-13"} {
+		if _, told := judged[id]; !told || judged[id] == reports.NotRun {
+			t.Errorf("%s was not judged: %v", id, judged)
+		}
+	}
+}
+
+// TestOneBridgeIsNoCluster: what only several bridges can be asked is N/A for one, and the reason names what it lacks.
+func TestOneBridgeIsNoCluster(t *testing.T) {
+	p, err := spec.Catalogue().Load("cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onceEach(t)
+	run, err := spec.Execute(t.Context(), spec.Options{Profile: p, SUT: sut.Options{Binary: builtBridged(t)}, Dir: t.TempDir(), ID: "r", Tool: reports.Tool{Name: "test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Results) < 11 {
+		t.Errorf("%d results", len(run.Results))
+	}
+	for _, res := range run.Results {
+		if want := regexp.MustCompile(`\((cluster|cluster\..*)\)`); res.Verdict != reports.NotApplicable || !want.MatchString(res.Sentence) {
+			t.Errorf("%s: %s, want N/A for a part of the descriptor: %s", res.Requirement, res.Verdict, res.Sentence)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package scenarios
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/harness"
+	"plumbline/harness/oracle"
+	"plumbline/harness/record"
+	"plumbline/harness/spec"
+	"plumbline/reports"
+)
+
+// clusterRun is a recording of two viewers and two devices at two bridges: a message of each every 10 ms for 6 s, shown by both
+// viewers after 1 ms. The bridge "left" is killed at 2 s and back at 3 s: its device says nothing for that time, its viewer is shown
+// after half a second what it missed.
+func clusterRun() (*recording, clusterFacts) {
+	r := &recording{}
+	r.Index = record.Index{
+		Nodes: []record.Node{
+			{Name: "publisher d1", Role: "publisher"}, {Name: "publisher d2", Role: "publisher"},
+			{Name: "v1", Role: "viewer", Filters: []string{harness.AllTopics}}, {Name: "v2", Role: "viewer", Filters: []string{harness.AllTopics}},
+		},
+		Streams: []record.Stream{{Device: "d1", Topic: harness.Topic("d1"), QoS: 1}, {Device: "d2", Topic: harness.Topic("d2"), QoS: 1}},
+	}
+	at := func(name, key, place string, ns int64) {
+		r.Events = append(r.Events, record.Event{At: ns, Kind: record.Connected, Subject: name, Fields: map[string]string{key: place}})
+	}
+	at("publisher d1", "address", "127.0.0.1:1", 0)
+	at("publisher d2", "address", "127.0.0.1:2", 0)
+	for viewer, node := range map[string]string{"v1": "left", "v2": "right"} {
+		at(viewer, "node", node, 0)
+		r.event(0, record.Subscribed, viewer)
+	}
+	r.event(1*ms, record.WindowOpen, "node-killed")
+	r.event(2000*ms, record.FaultOnset, "SIGKILL of left")
+	r.event(2001*ms, record.Disconnected, "v1")
+	at("v1", "node", "right", 2500*ms)
+	r.event(2500*ms, record.Subscribed, "v1")
+	r.event(3000*ms, record.FaultEnd, "SIGKILL of left")
+	for i := range int64(600) {
+		due, seq := (i+1)*10*ms, uint64(i+1)
+		for device := range uint16(2) {
+			if device == 0 && due >= 2000*ms && due < 3000*ms {
+				continue // it could not be sent
+			}
+			r.add(record.Sent, device, uint32(device), seq, due, due, 50)
+			r.add(record.Acked, device, uint32(device), seq, 0, due+ms/2, 50)
+			shown := due + ms
+			if shown > 2000*ms && shown < 2500*ms {
+				shown = 2500 * ms
+			}
+			r.add(record.Received, 2, uint32(device), seq, 0, shown, 50)
+			r.add(record.Received, 3, uint32(device), seq, 0, due+ms, 50)
+		}
+	}
+	r.event(6001*ms, record.WindowClose, "node-killed")
+	r.event(7000*ms, record.DrainEnd, "node-killed")
+	slices.SortStableFunc(r.Events, func(a, b record.Event) int { return int(a.At - b.At) })
+	return r, clusterFacts{Struck: map[string]string{"SIGKILL of left": "left"}, Brokers: map[string]string{"127.0.0.1:1": "left", "127.0.0.1:2": "right"}, Made: 1}
+}
+
+// verdicts judges the recording as the scenario "node-killed" does, by limits of 600 ms and 100 ms.
+func verdicts(t *testing.T, r *recording, seen clusterFacts) map[string]reports.Result {
+	t.Helper()
+	p, err := spec.Catalogue().Load("cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, limit := range map[string]time.Duration{"SCA-01": 0, "SCA-12": 600 * time.Millisecond, "SCA-13": 100 * time.Millisecond} {
+		l := p.Limits[id]
+		l.Samples, l.Time = 2, limit
+		p.Limits[id] = l
+	}
+	c, err := spec.CaseOf(p, spec.Scenario{ID: "node-killed", Requirements: []string{"SCA-01", "SCA-12", "SCA-13"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := oracle.Index(&r.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &judged{Case: c, history: h, base: oracle.Options{BrokerInside: true}, health: reports.RigHealth{SlipP99: reports.Float(0.1)}}
+	all := faultsOf(h.Log())
+	j.costless("SCA-01")
+	j.freshSoon("SCA-12", all, true)
+	j.spared("SCA-13", all, seen)
+	by := map[string]reports.Result{}
+	for _, result := range c.Results() {
+		by[result.Requirement] = result
+	}
+	return by
+}
+
+func TestClusterIsJudged(t *testing.T) {
+	passes := map[string]reports.Verdict{"SCA-01": reports.Pass, "SCA-12": reports.Pass, "SCA-13": reports.Pass}
+	for _, c := range []struct {
+		name  string
+		spoil func(r *recording, seen *clusterFacts)
+		want  map[string]reports.Verdict // apart from passes
+		kind  string                     // of a finding
+	}{
+		{name: "sound", spoil: func(*recording, *clusterFacts) {}},
+		{"a batch is dropped and not healed", func(r *recording, _ *clusterFacts) {
+			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
+				return x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq > 210 && x.Seq < 220
+			})
+		}, map[string]reports.Verdict{"SCA-01": reports.Fail}, "lost"},
+		{"a batch comes twice", func(r *recording, _ *clusterFacts) {
+			for _, x := range slices.Clone(r.Records) {
+				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.Seq == 300 {
+					x.At += ms / 4
+					r.Records = append(r.Records, x)
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-01": reports.Fail}, "duplicate"},
+		{"a viewer is back late", func(r *recording, _ *clusterFacts) {
+			for i, x := range r.Records {
+				if x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms && x.At < 2700*ms {
+					r.Records[i].At = 2700 * ms
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-12": reports.Fail}, ""},
+		{"a viewer never comes back", func(r *recording, _ *clusterFacts) {
+			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool { return x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms })
+		}, map[string]reports.Verdict{"SCA-01": reports.Fail, "SCA-12": reports.Fail}, "never-back"},
+		{"who is elsewhere has to wait", func(r *recording, _ *clusterFacts) {
+			for i, x := range r.Records {
+				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 2100*ms && x.At < 2300*ms {
+					r.Records[i].At = 2300 * ms
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-13": reports.Fail}, ""},
+		{"no viewer was elsewhere", func(r *recording, seen *clusterFacts) {
+			for _, e := range r.Events {
+				if e.Kind == record.Connected && e.Fields["node"] != "" {
+					e.Fields["node"] = "left"
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-13": reports.Inconclusive}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, seen := clusterRun()
+			c.spoil(r, &seen)
+			slices.SortStableFunc(r.Records, func(a, b record.Record) int { return int(a.At - b.At) })
+			got := verdicts(t, r, seen)
+			var kinds []string
+			for id, verdict := range passes {
+				if other, told := c.want[id]; told {
+					verdict = other
+				}
+				if got[id].Verdict != verdict {
+					t.Errorf("%s is %s, want %s: %s", id, got[id].Verdict, verdict, got[id].Sentence)
+				}
+				for _, f := range got[id].Findings {
+					kinds = append(kinds, f.Kind)
+				}
+			}
+			if c.kind != "" && !slices.Contains(kinds, c.kind) {
+				t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), c.kind)
+			}
+		})
+	}
+}
+
+func TestLongestDark(t *testing.T) {
+	arrived := []stretch{{5, 1}, {12, 1}, {20, 9}, {31, 1}, {60, 1}}
+	for _, c := range []struct {
+		from, end int64
+		want      stretch
+		ended     bool
+	}{
+		{10, 15, stretch{20, 11}, true}, // what comes at 20 is older than the end
+		{5, 11, stretch{5, 7}, true},
+		{32, 40, stretch{32, 28}, true},
+		{10, 60, stretch{31, 29}, false},
+		{math.MaxInt64, math.MaxInt64, stretch{}, false},
+	} {
+		if got, ended := longestDark(arrived, c.from, c.end); got != c.want || ended != c.ended {
+			t.Errorf("from %d to %d: %v, %v; want %v, %v", c.from, c.end, got, ended, c.want, c.ended)
+		}
+	}
+}
