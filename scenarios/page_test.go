@@ -10,6 +10,7 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/profile"
 	"plumbline/harness/record"
+	"plumbline/harness/spec"
 	"plumbline/reports"
 )
 
@@ -128,6 +129,55 @@ func TestAPageIsWholeOrNot(t *testing.T) {
 		j.wholePage("DEL-08", pageFacts{Conflates: c.conflates})
 		if r := only(t, j.Case); r.Verdict != c.verdict || lost != c.lost {
 			t.Errorf("%s: %s(%s): %s", name, r.Verdict, r.Reason, r.Sentence)
+		}
+	}
+}
+
+// Windows go on while LAT-05 or LAT-06 has too few effective samples, and no longer.
+func TestWindowsOfPagesGoOnForBoth(t *testing.T) {
+	h, err := oracle.Index(paged(goodLog(), 2*time.Millisecond, 12*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		seen, framed int64
+		short        string
+	}{
+		"enough":           {299, 299, ""},
+		"too few messages": {1_000_000, 299, "LAT-05"},
+		"too few frames":   {299, 1_000_000, "LAT-06"},
+	} {
+		p := *judgedOf(t, h).Profile
+		p.Loads = map[string]profile.Load{"page": {Window: 40 * time.Second}}
+		p.Limits = map[string]profile.Limit{"LAT-05": {Time: 400 * time.Millisecond, Samples: c.seen}, "LAT-06": {Time: 450 * time.Millisecond, Samples: c.framed}}
+		short, id := shortOfPage(h, oracle.Options{BrokerInside: true}, &p, pageFacts{Windows: []string{"w"}}), ""
+		if short != nil {
+			id = short.id
+		}
+		if id != c.short {
+			t.Errorf("%s: short of %q (%v)", name, id, short)
+		}
+	}
+}
+
+// perEffective is what an effective sample of a page takes on a machine that stands still for
+// 0.2 s now and then: what comes meanwhile is one event, however much it is.
+const perEffective = 200 * time.Millisecond
+
+// Every profile that certifies gives a page so many windows that its limits can be decided on
+// such a machine.
+func TestWindowsOfPagesSuffice(t *testing.T) {
+	for _, name := range profile.Names() {
+		p, err := spec.Catalogue().Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range asked(p, "LAT-05", "LAT-06") {
+			l, samples := p.Loads["page"], p.Limits[id].Samples
+			most, needs := time.Duration(1+l.Extend)*l.Window, time.Duration(samples)*perEffective
+			if p.Certifies && most < needs {
+				t.Errorf("%s: %d effective samples of %s take %s, its windows are %s at most: raise extend of the load page", name, samples, id, needs, most)
+			}
 		}
 	}
 }
