@@ -35,7 +35,9 @@ func pageProfile(t *testing.T) string {
   LAT-07:`, 1)
 	text = strings.Replace(text, "LAT-05: {limit: 400 ms,", "LAT-05: {limit: 5 s,", 1)
 	text = strings.Replace(text, "certifies: true", "certifies: false", 1)
-	text = regexp.MustCompile(`(page: .*)window: 10 s`).ReplaceAllString(text, "${1}window: 8 s, hold: 2 s")
+	text = regexp.MustCompile(`page: .*window: 10 s`).ReplaceAllStringFunc(text, func(load string) string {
+		return regexp.MustCompile(`extend: \d+`).ReplaceAllString(strings.Replace(load, "window: 10 s", "window: 8 s, hold: 2 s", 1), "extend: 1")
+	})
 	return regexp.MustCompile(`(hardships: .*)cycles: 5, hold: 3 s`).ReplaceAllString(text, "${1}cycles: 3, hold: 1500 ms")
 }
 
