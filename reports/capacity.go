@@ -19,6 +19,7 @@ type Capacity struct {
 	Cores       int               `json:"cores"`
 	LatencyMost Float             `json:"latency_p99_most_ms"` // a step with more does not hold
 	Steps       []CapacityStep    `json:"steps"`               // in ascending order of their loads
+	Each        []UnitCost        `json:"each"`
 	Growth      []Growth          `json:"growth"`
 	Projections []Projection      `json:"projections"`
 }
@@ -60,6 +61,16 @@ func (c *Capacity) Knee() (last, first CapacityStep, held, gave bool) {
 		}
 	}
 	return last, first, held, gave
+}
+
+// UnitCost is what one more on the axis costs, by a line through two of the steps that held
+// as those of a Projection: the median over all such pairs, and the least and the most.
+type UnitCost struct {
+	Of    string `json:"of"`
+	Unit  string `json:"unit"`
+	Value Float  `json:"value"`
+	Least Float  `json:"least"`
+	Most  Float  `json:"most"`
 }
 
 // Growth is how a cost grew along the axis: with the load to the power Exponent.

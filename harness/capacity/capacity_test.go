@@ -108,6 +108,9 @@ func TestModel(t *testing.T) {
 	if len(c.Growth) != 3 || !near(c.Growth[0].Exponent, 1) || !near(c.Growth[2].Exponent, 2) || !(c.Growth[1].Exponent < 0.1) || c.Growth[0].Steps != 4 {
 		t.Errorf("growth %+v", c.Growth)
 	}
+	if len(c.Each) != 2 || !near(c.Each[0].Value, 1000) || !near(c.Each[1].Value, 0.03*1024) || !near(c.Each[1].Least, 0.03*1024) {
+		t.Errorf("each %+v", c.Each)
+	}
 	if len(c.Projections) != 4 {
 		t.Fatalf("projections %+v", c.Projections)
 	}
@@ -130,7 +133,7 @@ func TestModel(t *testing.T) {
 	}
 	c = steps(10, 20, 40)
 	c.Axis = "rate"
-	if Model(c); len(c.Growth) != 3 || len(c.Projections) != 0 {
+	if Model(c); len(c.Growth) != 3 || len(c.Projections)+len(c.Each) != 0 {
 		t.Errorf("along another axis: %+v", c)
 	}
 }

@@ -19,10 +19,10 @@ const (
 // leastSteps is how many steps a model takes.
 const leastSteps = 3
 
-// crowds are the numbers of viewers to which a climb along viewers is projected.
+// crowds are the numbers of viewers of either kind to which a climb along them is projected.
 var crowds = []float64{1e5, 1e6}
 
-// Model makes growth and projections out of the steps that held. It is a pure function
+// Model makes costs, growth and projections out of the steps that held. It is a pure function
 // of them.
 func Model(c *reports.Capacity) {
 	var held []reports.CapacityStep
@@ -31,17 +31,19 @@ func Model(c *reports.Capacity) {
 			held = append(held, s)
 		}
 	}
-	c.Growth, c.Projections = []reports.Growth{}, []reports.Projection{}
+	c.Each, c.Growth, c.Projections = []reports.UnitCost{}, []reports.Growth{}, []reports.Projection{}
 	if len(held) < leastSteps {
 		return
 	}
 	costs := []struct {
 		of, unit string
+		each     string  // unit of what one more costs
+		of1      float64 // each in one unit
 		in       func(reports.CapacityStep) reports.Float
 	}{
-		{"processor of the system", "cores", func(s reports.CapacityStep) reports.Float { return s.Cores }},
-		{"memory of the system", "MiB", func(s reports.CapacityStep) reports.Float { return s.RSS }},
-		{"latency p99", "ms", func(s reports.CapacityStep) reports.Float { return s.LatencyP99 }},
+		{"processor of the system", "cores", "millionths of a core", 1e6, func(s reports.CapacityStep) reports.Float { return s.Cores }},
+		{"memory of the system", "MiB", "KiB", 1024, func(s reports.CapacityStep) reports.Float { return s.RSS }},
+		{"latency p99", "ms", "", 0, func(s reports.CapacityStep) reports.Float { return s.LatencyP99 }},
 	}
 	for i, cost := range costs {
 		x, y := make([]float64, len(held)), make([]float64, len(held))
@@ -50,9 +52,11 @@ func Model(c *reports.Capacity) {
 		}
 		median, least, most := overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return math.Log(yb/ya) / math.Log(xb/xa) })
 		c.Growth = append(c.Growth, reports.Growth{Of: cost.of, Exponent: median, Least: least, Most: most, Steps: len(held)})
-		if c.Axis != "viewers" || i > 1 {
+		if (c.Axis != "viewers" && c.Axis != "idle") || i > 1 {
 			continue // how latency grows beyond the knee no line tells
 		}
+		median, least, most = overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return cost.of1 * (yb - ya) / (xb - xa) })
+		c.Each = append(c.Each, reports.UnitCost{Of: cost.of, Unit: cost.each, Value: median, Least: least, Most: most})
 		for _, at := range crowds {
 			median, least, most := overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return yb + (yb-ya)/(xb-xa)*(at-xb) })
 			c.Projections = append(c.Projections, reports.Projection{

@@ -1,8 +1,6 @@
 package sidebyside
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -20,19 +18,11 @@ func Read(dir string) (*reports.SideBySide, error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("sidebyside: %w: %q %s", ErrUsage, path, fmt.Sprintf(format, args...))
 	}
-	text, err := record.ReadPlain(path, maxFile)
-	if err != nil {
+	var c reports.SideBySide
+	if err := record.ReadEvidence(path, maxFile, reports.SideBySideFormat, &c); err != nil {
 		return nil, fmt.Errorf("sidebyside: %w: %w", ErrUsage, err)
 	}
-	var c reports.SideBySide
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	switch err := dec.Decode(&c); {
-	case err != nil:
-		return nil, refuse("is damaged: %v", err)
-	case c.Format != reports.SideBySideFormat:
-		return nil, refuse("has format %q, this program reads %q", c.Format, reports.SideBySideFormat)
-	case len(c.Systems) < 2 || len(c.Parts) == 0 || !(c.Load.Rate > 0) || !(c.Load.Calm > 0):
+	if len(c.Systems) < 2 || len(c.Parts) == 0 || !(c.Load.Rate > 0) || !(c.Load.Calm > 0) {
 		return nil, refuse("is damaged: it compares %d systems in %d parts", len(c.Systems), len(c.Parts))
 	}
 	for i, p := range c.Parts {

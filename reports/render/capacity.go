@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -30,13 +31,9 @@ func Capacity(w io.Writer, c *reports.Capacity) error {
 // axisUnits say what is counted along an axis.
 var axisUnits = map[string]string{"viewers": "viewers", "idle": "viewers that only wait", "devices": "devices", "rate": "messages/s", "payload": "bytes more a payload"}
 
-func onAxis(c *reports.Capacity, v float64) string {
-	unit := axisUnits[c.Axis]
-	if unit == "" {
-		unit = c.Axis
-	}
-	return number(v) + " " + unit
-}
+func onAxis(c *reports.Capacity, v float64) string { return number(v) + " " + axisName(c) }
+
+func axisName(c *reports.Capacity) string { return cmp.Or(axisUnits[c.Axis], c.Axis) }
 
 // kneeText says how much was carried, and what gave way beyond that.
 func kneeText(c *reports.Capacity) string {
@@ -54,20 +51,25 @@ func kneeText(c *reports.Capacity) string {
 
 // capacityTable has a row for every step.
 func capacityTable(c *reports.Capacity) table {
-	t := table{Head: []string{"devices", "messages/s", "viewers", "payload more, B", "deliveries/s", "latency p50 / p99, ms", "lost", "CPU a delivery, µs", "cores: system", "bench", "memory, MiB", "held"}}
+	t := table{Head: []string{"devices", "messages/s", "viewers", "idle", "payload more, B", "deliveries/s", "latency p50 / p99, ms", "lost", "CPU a delivery, µs", "cores: system", "bench", "memory, MiB: system", "bench", "held"}}
 	for _, s := range c.Steps {
 		held := "yes"
 		if !s.Held() {
 			held = "no"
 		}
-		t.add(nowhere, fmt.Sprint(s.Devices), number(s.Rate), fmt.Sprint(s.Viewers), fmt.Sprint(s.Payload), figure(float64(s.Deliveries)/s.Window.Seconds()), pairOf(s.LatencyP50, s.LatencyP99),
-			grouped(s.Lost), figure(s.CPU), figure(s.Cores), figure(s.BenchCores), figure(s.RSS), held)
+		t.add(nowhere, fmt.Sprint(s.Devices), number(s.Rate), fmt.Sprint(s.Viewers), fmt.Sprint(s.Idle), fmt.Sprint(s.Payload), figure(float64(s.Deliveries)/s.Window.Seconds()), pairOf(s.LatencyP50, s.LatencyP99),
+			grouped(s.Lost), figure(s.CPU), figure(s.Cores), figure(s.BenchCores), figure(s.RSS), figure(s.BenchRSS), held)
 	}
 	return t
 }
 
 // growthTexts say how costs grew and where they lead.
 func growthTexts(c *reports.Capacity) (out []string) {
+	for _, e := range c.Each {
+		if !math.IsNaN(float64(e.Value)) {
+			out = append(out, fmt.Sprintf("Each one more of the %s: %s %s, between %s and %s.", axisName(c), e.Of, quantity(float64(e.Value), e.Unit), figure(e.Least), quantity(float64(e.Most), e.Unit)))
+		}
+	}
 	for _, g := range c.Growth {
 		if !math.IsNaN(float64(g.Exponent)) {
 			out = append(out, fmt.Sprintf("Growth: %s with %s to the power %s (%s to %s, over pairs of %d steps that held).", g.Of, c.Axis, figure(g.Exponent), figure(g.Least), figure(g.Most), g.Steps))
@@ -93,8 +95,12 @@ func capacityConditions(c *reports.Capacity) []string {
 	if len(c.Steps) > 0 {
 		window = c.Steps[0].Window.String()
 	}
+	held := "in the process of the bench"
+	if c.Processes > 0 {
+		held = fmt.Sprintf("in %d processes of their own, by one clock", c.Processes)
+	}
 	return []string{
-		fmt.Sprintf("A step holds when 99.9 %% of what was due was written, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices.", figure(c.LatencyMost), window),
+		fmt.Sprintf("A step holds when 99.9 %% of what was due was written, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices, but for those that only wait: they watch what is never published, and none of them is cut. Viewers are %s.", figure(c.LatencyMost), window, held),
 		fmt.Sprintf("System, viewers and load share %d cores and the loopback interface: where the bench takes more of them than the system, the system alone carries more than stands here.", c.Cores),
 	}
 }
