@@ -1,7 +1,7 @@
 // A chart of one or more topics: history joined with the present, zoom, pause, marks, and all of it in words too.
 
 import type uPlot from "uplot";
-import { columnsOf, freshItems, historyOf, isStepped, makeLine, marksOf, nameLines, noteOf, staleFromUs, toldOf, unitOf, type ChartOptions, type ChartState, type LineState } from "./lines.ts";
+import { columnsOf, freshItems, historyOf, inOrder, isStepped, makeLine, marksOf, nameLines, noteOf, staleFromUs, toldOf, unitOf, type ChartOptions, type ChartState, type LineState } from "./lines.ts";
 import type { Columns } from "./columns.ts";
 import { handle } from "./hands.ts";
 import { Legend } from "./legend.ts";
@@ -142,7 +142,7 @@ class Plotted implements Chart {
 
   theme(): void {
     this.colours = themeOf(this.el);
-    this.lines.forEach((l, i) => (l.colour = this.colour(i)));
+    this.paint();
     this.plotKey = "";
     this.drawn.dirty();
   }
@@ -202,6 +202,11 @@ class Plotted implements Chart {
   private toggleLine(l: LineState): void {
     l.hidden = !l.hidden;
     this.drawn.dirty();
+  }
+
+  /** paint gives the lines their colours in the order of series and names: which topic spoke first is no matter of theirs. */
+  private paint(): void {
+    inOrder(this.lines, this.o.series).forEach((l, i) => (l.colour = this.colour(i)));
   }
 
   private colour(at: number): string {
@@ -285,7 +290,10 @@ class Plotted implements Chart {
       this.place(l);
       this.legend.add(l);
     }
-    if (fresh.length > 0) nameLines(this.lines);
+    if (fresh.length > 0) {
+      nameLines(this.lines);
+      this.paint();
+    }
   }
 
   /** remake builds the plot anew when its lines have changed: units, colours, which are shown. */

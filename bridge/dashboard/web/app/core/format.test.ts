@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Formats, formatAge } from "./format.ts";
-import { valueLabels } from "./labels.ts";
+import { timeLabels, valueLabels } from "./labels.ts";
+import { inOrder } from "./lines.ts";
 
 const f = new Formats("en-GB");
 
@@ -55,6 +56,19 @@ test("format: ages", () => {
   for (const [us, want] of [[0, "0 µs"], [1500, "1.5 ms"], [42_000, "42 ms"], [200_000, "0.2 s"], [3e6, "3.0 s"], [59.6e6, "60 s"], [119e6, "119 s"], [120e6, "2 min"], [3600e6, "1 h"], [18_600e6, "5 h 10 min"], [259_200e6, "3 d"], [NaN, "an unknown time"], [-5, "0 µs"]] as const) {
     assert.equal(formatAge(us), want, String(us));
   }
+});
+
+test("labels: midnight is the date alone, which is no wider than a time may be", () => {
+  const midnight = new Date(2026, 10, 27).getTime() / 1000;
+  const labels = timeLabels([-2, -1, 0, 1].map((h) => midnight + h * 3600), new Formats("en-US"));
+  assert.deepEqual(labels, ["22:00", "23:00", "11/27/2026", "01:00"]);
+});
+
+test("labels: lines have their places by series and name, whichever came first", () => {
+  const series = [{ filter: "b" }, { filter: "a/+" }];
+  const line = (at: number, topic: string) => ({ spec: series[at] as (typeof series)[number], item: { topic } });
+  const got = inOrder([line(1, "a/2"), line(1, "a/10"), line(0, "b"), line(1, "a/1")], series).map((l) => l.item.topic);
+  assert.deepEqual(got, ["b", "a/1", "a/10", "a/2"]);
 });
 
 test("labels: an axis has as many digits as its step needs, and one prefix", () => {

@@ -2,7 +2,7 @@
 
 import type { Formats } from "./format.ts";
 
-/** timeLabels writes times in the viewer's zone, with the date where the day changes, and fractions where they matter. */
+/** timeLabels writes times in the viewer's zone, with the date where the day changes, the date alone at midnight, which it begins with, and fractions where they matter. */
 export function timeLabels(splits: readonly number[], f: Formats): string[] {
   const step = splits.length > 1 ? (splits[1] as number) - (splits[0] as number) : 1;
   let day = "";
@@ -11,10 +11,15 @@ export function timeLabels(splits: readonly number[], f: Formats): string[] {
     if (step < 1) return f.time(us) + (s - Math.floor(s)).toFixed(3).slice(1).replace(/\.?0+$/, "");
     const whole = f.time(us, { date: true, seconds: false });
     const today = whole.slice(0, whole.lastIndexOf(" "));
-    const shown = step >= 86400 ? today : today !== day && day !== "" ? whole : f.time(us, { seconds: step < 60 });
+    const shown = step >= 86400 || (today !== day && isMidnight(us)) ? today : today !== day && day !== "" ? whole : f.time(us, { seconds: step < 60 });
     day = today;
     return shown;
   });
+}
+
+function isMidnight(us: number): boolean {
+  const at = new Date(us / 1000);
+  return at.getHours() + at.getMinutes() + at.getSeconds() === 0;
 }
 
 /** valueLabels writes all labels of an axis with one prefix and as many digits as tell them apart. */

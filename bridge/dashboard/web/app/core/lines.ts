@@ -107,6 +107,12 @@ export function makeLine(item: Item, spec: SeriesSpec, alone: boolean, colour: s
   return { item, view: item.track(chartPoints).view(onChange), spec, alone, name: visible(item.topic), colour, hidden: false };
 }
 
+/** inOrder sorts lines by their series and the names of their topics. */
+export function inOrder<L extends Pick<LineState, "spec"> & { readonly item: { readonly topic: string } }>(lines: readonly L[], series: readonly SeriesSpec[]): L[] {
+  const at = (l: L): number => series.indexOf(l.spec);
+  return [...lines].sort((a, b) => at(a) - at(b) || (a.item.topic < b.item.topic ? -1 : 1));
+}
+
 /** nameLines names the lines by their labels and, of several topics of one series, by the levels that tell them apart, as they may be shown. */
 export function nameLines(lines: readonly LineState[]): void {
   for (const spec of new Set(lines.map((l) => l.spec))) {
