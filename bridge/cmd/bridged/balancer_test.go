@@ -39,8 +39,7 @@ func (f *fleet) nginx(upstream string) *program {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		main += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
 	}
-	// A bridge that was away is asked again sooner than an operator would want it.
-	up := f.conf("nginx/upstream-"+upstream+".conf", "fail_timeout=5s", "fail_timeout=1s")
+	up := f.conf("nginx/upstream-" + upstream + ".conf")
 	for name, text := range map[string]string{"nginx.conf": main + site + "}\n", "upstream.conf": up} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			f.t.Fatal(err)
@@ -73,6 +72,7 @@ func TestNginx(t *testing.T) {
 	f.redirects()
 	f.use(f.nginx("least-conn"))
 	f.drains()
+	f.rejoins()
 }
 
 // TestHAProxy: behind HAProxy that ends TLS.
@@ -340,6 +340,34 @@ func (f *fleet) drains() (gone int) {
 	f.again(gone)
 	eventually.Must(f.t, name(gone)+" to get viewers again", func() bool { return f.node("127.0.70.1") == name(gone) })
 	return gone
+}
+
+// rejoins: bridges that were all away, one after the other, and are back, get as many viewers at once as come.
+func (f *fleet) rejoins() {
+	f.t.Helper()
+	d := websocket.Dialer{TLSClientConfig: f.tls(), Subprotocols: []string{"plumbline.v1.json"}, HandshakeTimeout: eventually.Patience}
+	stay := func() error { // a viewer that does not leave: a session that ends makes nginx forget that its bridge was away
+		ws, _, err := d.Dial("wss://"+f.front+"/ws", nil)
+		if err == nil {
+			f.t.Cleanup(func() { _ = ws.Close() })
+		}
+		return err
+	}
+	for n := range f.nodes {
+		f.nodes[n].signal(syscall.SIGTERM)
+		if err := f.nodes[n].awaitEnd(); err != nil {
+			f.t.Errorf("%s: %v\n%s", name(n), err, f.nodes[n].log)
+		}
+		for range 4 {
+			_ = stay() // one of them asks the bridge that is gone: it has the fewest
+		}
+		f.again(n)
+	}
+	for i := range 12 {
+		if err := stay(); err != nil {
+			f.t.Fatalf("viewer %d of 12, while all bridges are there: %v\n%s", i+1, err, f.server.log)
+		}
+	}
 }
 
 // lingers: while its drain is delayed a bridge gets nobody new, although it has the fewest viewers, and keeps those that it has.
