@@ -124,7 +124,7 @@ func readings(tb testing.TB, s *client.Subscription, n int) (out []client.Readin
 // TestClientAndRawProtocolAgree: the Go client and frames read one by one tell the same of the same stream: snapshot, readings,
 // cursors and counts.
 func TestClientAndRawProtocolAgree(t *testing.T) {
-	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(200 * time.Millisecond) })
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	for i := range 5 {
 		r.publish(p, fmt.Sprintf("plant/%d/temp", i), fmt.Sprintf("old %d", i))
@@ -194,7 +194,7 @@ func TestClientAndRawProtocolAgree(t *testing.T) {
 // TestClientConflates: with the modes that leave messages out, what came and what the bridge says it left out are all that was
 // published, and the heartbeats agree.
 func TestClientConflates(t *testing.T) {
-	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(500 * time.Millisecond) })
+	r := run(t, func(c *Config) { c.Viewers.Heartbeat = config.Duration(2 * time.Second) })
 	p := r.publisher("dev")
 	w := r.watch(nil)
 	for _, o := range []client.SubscribeOptions{{Mode: client.ModeLatest, Every: 30 * time.Millisecond}, {Mode: client.ModeSample, Every: 40 * time.Millisecond}} {

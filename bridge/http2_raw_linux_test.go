@@ -237,7 +237,7 @@ func runH2(t *testing.T, quick bool, slow chan struct{}) (*running, *atWork) {
 	overHTTP2(&c)
 	c.Viewers.RequestRate = 0 // the rate is not what is tried here
 	if quick {
-		c.Viewers.Heartbeat, c.Viewers.WriteTimeout = config.Duration(time.Second), config.Duration(time.Second)
+		c.Viewers.Heartbeat, c.Viewers.WriteTimeout = config.Duration(time.Second), config.Duration(2*time.Second) // somebody else must make it
 	}
 	b, err := New(Options{Config: c})
 	if err != nil {

@@ -119,13 +119,13 @@ func TestHTTP2LeavesQuietRequestsAlone(t *testing.T) {
 	t.Parallel()
 	r := runShort(t, func(c *Config) {
 		overHTTP2(c)
-		c.Viewers.Heartbeat, c.Viewers.WriteTimeout = config.Duration(6*time.Second), config.Duration(time.Second)
+		c.Viewers.Heartbeat, c.Viewers.WriteTimeout = config.Duration(6*time.Second), config.Duration(3*time.Second)
 	})
 	f := r.follower(nil)
 	e := f.events(filter("#"))
 	ok := e.want("subok")
 	answer := f.polling(filter("#", "since", at(ok.Epoch, ok.Offset), "wait", "5s"))
-	for { // beyond the second of a write and the four of the listener
+	for { // beyond the three seconds of a write and the four of the listener
 		ev, more := e.next()
 		if !more {
 			t.Fatal("the quiet stream was ended")

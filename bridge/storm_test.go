@@ -65,8 +65,8 @@ func TestN71HandshakeRate(t *testing.T) {
 // TestN72Silence: connections that say nothing, before TLS, after it, and after the handshake, are all ended.
 func TestN72Silence(t *testing.T) {
 	r := run(t, func(c *Config) {
-		c.Viewers.AuthTimeout = config.Duration(300 * time.Millisecond)
-		c.Viewers.Heartbeat = config.Duration(time.Minute) // the good one does not read meanwhile
+		c.Viewers.AuthTimeout = config.Duration(3 * time.Second) // the good one must make it
+		c.Viewers.Heartbeat = config.Duration(time.Minute)       // the good one does not read meanwhile
 	})
 	host := r.b.Addresses().Viewers
 	good := r.open(nil)

@@ -17,6 +17,7 @@ import (
 
 	"plumbline/bridge/devca"
 	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/journal"
 )
 
 // TestN83SilentConnectionsAreCut is M9, D18, N14, N72: nothing, half a CONNECT, and a CONNECT dribbled in.
@@ -225,11 +226,15 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, j := start(t, func(o *Options) {
-		o.Listeners[0].TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-		o.ConnectTimeout = 500 * time.Millisecond
-	})
-	raw := dial(t, b, 5) // silent: the handshake is within the time for CONNECT
+	over := func(connect time.Duration) (*Broker, *journal.Journal) {
+		return start(t, func(o *Options) {
+			o.Listeners[0].TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+			o.ConnectTimeout = connect
+		})
+	}
+	hasty, _ := over(500 * time.Millisecond)
+	dial(t, hasty, 5).wantClosed() // silent: the handshake is within the time for CONNECT
+	b, j := over(wait)
 	c := dial(t, b, 5)
 	c.Conn = tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true})
 	c.r.Reset(c.Conn)
@@ -239,7 +244,6 @@ func TestTLS(t *testing.T) {
 	if len(stored(t, j)) != 1 {
 		t.Error("not stored")
 	}
-	raw.wantClosed()
 	plain := dial(t, b, 5)
 	plain.send(plain.connectPacket(login{id: "plain"}))
 	plain.wantClosed()

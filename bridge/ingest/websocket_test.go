@@ -224,22 +224,32 @@ func TestN62EmptyFrames(t *testing.T) {
 	c.want(13)
 }
 
-// TestWebSocketLimits: text, messages over the limit, silence before CONNECT, too many from one address.
-func TestWebSocketLimits(t *testing.T) {
-	b := startWS(t, func(o *Options) {
-		o.MaxPacketBytes, o.ConnectTimeout, o.MaxPerAddress = 64<<10, 500*time.Millisecond, 2
-	})
-	closeCode := func(ws *websocket.Conn) int {
-		_ = ws.SetReadDeadline(time.Now().Add(wait))
-		for {
-			if _, _, err := ws.ReadMessage(); err != nil {
-				if e := (*websocket.CloseError)(nil); asClose(err, &e) {
-					return e.Code
-				}
-				return 0
+// closeCode reads to the end and returns how the bridge closed, 0 when without a word.
+func closeCode(ws *websocket.Conn) int {
+	_ = ws.SetReadDeadline(time.Now().Add(wait))
+	for {
+		if _, _, err := ws.ReadMessage(); err != nil {
+			if e := (*websocket.CloseError)(nil); asClose(err, &e) {
+				return e.Code
 			}
+			return 0
 		}
 	}
+}
+
+// nobody waits until no connection counts any more.
+func (b *Broker) nobody(t *testing.T) {
+	t.Helper()
+	eventually.Must(t, "no connection", func() bool {
+		b.gate.mu.Lock()
+		defer b.gate.mu.Unlock()
+		return len(b.gate.conns) == 0 && len(b.gate.perAddr) == 0
+	})
+}
+
+// TestWebSocketLimits: text, messages over the limit, too many from one address.
+func TestWebSocketLimits(t *testing.T) {
+	b := startWS(t, func(o *Options) { o.MaxPacketBytes, o.ConnectTimeout, o.MaxPerAddress = 64<<10, wait, 2 })
 	ws, _, err := open(t, b, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -263,11 +273,28 @@ func TestWebSocketLimits(t *testing.T) {
 	if code := closeCode(big); code != websocket.CloseMessageTooBig {
 		t.Errorf("too big: %d, want 1009", code)
 	}
-	silent, half := again(), again()
-	_ = half.WriteMessage(websocket.BinaryMessage, []byte{0x10})
+	one, two := again(), again()
 	if _, _, err := open(t, b, nil); err == nil {
 		t.Error("a third connection from one address")
 	}
+	_, _ = one.Close(), two.Close()
+	b.nobody(t)
+}
+
+// TestWebSocketSilence: who says nothing before CONNECT, or half of it, or half of the handshake, is cut.
+func TestWebSocketSilence(t *testing.T) {
+	b := startWS(t, func(o *Options) { o.ConnectTimeout = 500 * time.Millisecond })
+	again := func() *websocket.Conn {
+		var ws *websocket.Conn
+		eventually.Must(t, "a connection", func() bool { // the time is for the handshake too
+			var err error
+			ws, _, err = open(t, b, nil)
+			return err == nil
+		})
+		return ws
+	}
+	silent, half := again(), again()
+	_ = half.WriteMessage(websocket.BinaryMessage, []byte{0x10})
 	closeCode(silent)
 	closeCode(half)
 	tcp, err := net.Dial("tcp", b.Addr("ws").String())
@@ -282,11 +309,7 @@ func TestWebSocketLimits(t *testing.T) {
 	if _, err := io.ReadAll(tcp); err != nil && strings.Contains(err.Error(), "timeout") {
 		t.Error("half a handshake is still open")
 	}
-	eventually.Must(t, "no connection", func() bool {
-		b.gate.mu.Lock()
-		defer b.gate.mu.Unlock()
-		return len(b.gate.conns) == 0 && len(b.gate.perAddr) == 0
-	})
+	b.nobody(t)
 }
 
 func asClose(err error, e **websocket.CloseError) bool {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"plumbline/bridge/internal/brokertest"
 )
 
 func must(tb testing.TB, err error) {
@@ -107,15 +109,6 @@ func answers(address string) func() bool {
 	}
 }
 
-// free returns a loopback address that nobody listened on a moment ago.
-func free(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(tb, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 var buildBridged = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // built once for all benchmarks
 	dir, err := os.MkdirTemp("", "yardstick")
 	if err != nil {
@@ -180,8 +173,8 @@ func beginBridged(tb testing.TB, dir string, sets ...string) server {
 // startMosquitto starts Mosquitto with a WebSocket listener and room for slow subscribers.
 func startMosquitto(tb testing.TB) server {
 	tb.Helper()
-	s := server{name: "mosquitto", mqtt: free(tb)}
-	s.viewer = target{Kind: "mqtt", Address: free(tb), Path: "/", Filter: "yard/#"}
+	s := server{name: "mosquitto", mqtt: brokertest.FreePort(tb)}
+	s.viewer = target{Kind: "mqtt", Address: brokertest.FreePort(tb), Path: "/", Filter: "yard/#"}
 	_, in, _ := net.SplitHostPort(s.mqtt)
 	_, out, _ := net.SplitHostPort(s.viewer.Address)
 	file := filepath.Join(tb.TempDir(), "mosquitto.conf")
@@ -195,12 +188,12 @@ func startMosquitto(tb testing.TB) server {
 // startNATS starts nats-server with MQTT and WebSocket listeners.
 func startNATS(tb testing.TB) server {
 	tb.Helper()
-	s := server{name: "nats-server", mqtt: free(tb)}
-	s.viewer = target{Kind: "mqtt", Address: free(tb), Path: "/mqtt", Filter: "yard/#"}
+	s := server{name: "nats-server", mqtt: brokertest.FreePort(tb)}
+	s.viewer = target{Kind: "mqtt", Address: brokertest.FreePort(tb), Path: "/mqtt", Filter: "yard/#"}
 	dir := tb.TempDir()
 	file := filepath.Join(dir, "nats.conf")
 	must(tb, os.WriteFile(file, fmt.Appendf(nil, "listen: %q\nserver_name: yardstick\njetstream {store_dir: %q}\nmqtt {listen: %q}\n"+
-		"websocket {listen: %q, no_tls: true, compression: false}\n", free(tb), dir, s.mqtt, s.viewer.Address), 0o600))
+		"websocket {listen: %q, no_tls: true, compression: false}\n", brokertest.FreePort(tb), dir, s.mqtt, s.viewer.Address), 0o600))
 	s.kill, s.pid, _ = run(tb, "nats-server", "-c", file)
 	await(tb, "nats-server", answers(s.viewer.Address))
 	await(tb, "nats-server's MQTT listener", answers(s.mqtt))

@@ -18,7 +18,7 @@ var begin = sync.OnceFunc(func() { lastPort.Store(rand.Int64N(manyPorts)) }) //n
 // Of what FreePort gives out.
 const (
 	firstPort = 10_000
-	manyPorts = 10_000
+	manyPorts = 5_000
 )
 
 // FreePort returns a port of the loopback that nobody listens on, for a program

@@ -10,7 +10,7 @@ func TestFreePortIsFreeAndGivenOnce(t *testing.T) {
 	given := map[int]bool{}
 	for range 50 {
 		port := FreePort(t)
-		if given[port] || port < 10_000 || port >= 20_000 {
+		if given[port] || port < firstPort || port >= firstPort+manyPorts {
 			t.Errorf("port %d, given before: %v", port, given[port])
 		}
 		given[port] = true

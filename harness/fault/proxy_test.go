@@ -159,20 +159,20 @@ func TestLatencyComposes(t *testing.T) {
 	if took := time.Since(began); took < 2*delay {
 		t.Fatalf("a round trip took %v, want at least %v", took, 2*delay)
 	}
-	// Forty lines in a row: were delays taken one after the other, this would
-	// take forty times as long.
+	// Four hundred lines in a row: were delays taken one after the other, this would
+	// take four hundred times as long.
 	began = time.Now()
 	var want, got strings.Builder
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		apart := time.NewTicker(time.Millisecond)
 		defer apart.Stop()
-		for range 40 {
+		for range 400 {
 			_, _ = conn.Write([]byte("line\n"))
 			<-apart.C
 		}
 	})
-	for range 40 {
+	for range 400 {
 		want.WriteString("line\n")
 	}
 	buf := make([]byte, want.Len())
@@ -184,8 +184,8 @@ func TestLatencyComposes(t *testing.T) {
 	if got.String() != want.String() {
 		t.Fatalf("order was lost: %q", got.String())
 	}
-	if took < 2*delay || took >= 40*delay {
-		t.Fatalf("forty lines took %v: delays do not run side by side", took)
+	if took < 2*delay || took >= 400*delay {
+		t.Fatalf("four hundred lines took %v: delays do not run side by side", took)
 	}
 	must(t, f.Revert(t.Context()))
 	hears(t, conn, "after")

@@ -57,10 +57,11 @@ func New(tb testing.TB, lines string) *Mosquitto {
 }
 
 // FreePort returns a loopback address that nobody listens on, below the ports that systems give to outgoing connections: one
-// of those could take the port of a broker while it is restarted.
+// of those could take the port of a broker while it is restarted. Other packages' tests, which run at the same time, take theirs
+// elsewhere: devicetest below, sut above.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
-	const first, most, tries = 10_000, 32_767, 100
+	const first, most, tries = 15_000, 19_999, 100
 	var last error
 	for range tries {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(most-first+1))) //nolint:noctx,gosec // nobody waits here, and anybody may guess it

@@ -196,15 +196,17 @@ func TestListenerNames(t *testing.T) {
 // TestListenerRefuses: a proxy without header, one that is too slow, and one too many are closed and said; one that only knocks is
 // not worth a word.
 func TestListenerRefuses(t *testing.T) {
-	e := newEntrance(t, "127.0.0.1", 50*time.Millisecond, 4)
+	e := newEntrance(t, "127.0.0.1", eventually.Patience, 4)
 	c := e.connect(t, "GET / HTTP/1.1\r\n\r\n")
 	e.wantRefused(t, errNoHeader)
 	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("it was not closed: %v", err)
 	}
-	_ = e.connect(t, "").Close() // it only knocks
-	e.connect(t, "PRO")
-	e.wantRefused(t, os.ErrDeadlineExceeded)
+
+	short := newEntrance(t, "127.0.0.1", 50*time.Millisecond, 4)
+	_ = short.connect(t, "").Close() // it only knocks
+	short.connect(t, "PRO")
+	short.wantRefused(t, os.ErrDeadlineExceeded)
 
 	full := newEntrance(t, "127.0.0.1", eventually.Patience, 1)
 	full.connect(t, "PRO")
