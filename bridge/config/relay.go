@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ type Relay struct {
 	URL             string      `yaml:"url"`             // redis:// or rediss://HOST:PORT/DATABASE; "" = this bridge is alone
 	Cluster         string      `yaml:"cluster"`         // tells clusters on one Redis apart; the same on all bridges of one
 	Sentinels       []string    `yaml:"sentinels"`       // host:port of each; then the host in url is the name of the master
+	RedisCluster    []string    `yaml:"redisCluster"`    // host:port of further servers of the Redis Cluster that the one in url belongs to
 	CredentialsFile string      `yaml:"credentialsFile"` // first line user, second line password, or the password alone; read anew at each connection
 	SecretFile      string      `yaml:"secretFile"`      // signs what the bridges tell each other, the same on all; "" = against accidents only
 	Plaintext       bool        `yaml:"plaintext"`       // allow redis:// to an address that is not loopback
@@ -53,6 +55,14 @@ func (r Relay) validate(say sayFunc) {
 			say("relay.sentinels", "%q: want host:port, such as sentinel-1:26379", at)
 		}
 	}
+	for _, at := range r.RedisCluster {
+		if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {
+			say("relay.redisCluster", "%q: want host:port, such as redis-1:6379", at)
+		}
+	}
+	if len(r.RedisCluster) > 0 && len(r.Sentinels) > 0 {
+		say("relay.redisCluster", "is there beside relay.sentinels: a Redis Cluster looks after itself, so name one of the two")
+	}
 	if !validName(r.Cluster) {
 		say("relay.cluster", "%q: want a name of up to 32 lower case letters, digits and dashes, the same on all bridges of the cluster", r.Cluster)
 	}
@@ -63,10 +73,10 @@ func (r Relay) validate(say sayFunc) {
 
 // near reports whether all of Redis is on this machine.
 func (r Relay) near(host string) bool {
-	if len(r.Sentinels) == 0 {
-		return loopbackHost(host)
+	if len(r.Sentinels) == 0 && !loopbackHost(host) {
+		return false
 	}
-	for _, at := range r.Sentinels {
+	for _, at := range slices.Concat(r.RedisCluster, r.Sentinels) {
 		if host, _, err := net.SplitHostPort(at); err != nil || !loopbackHost(host) {
 			return false
 		}

@@ -152,7 +152,7 @@ func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, er
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	word, pos, _, err := reply(commitScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
-		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.log(), appendBatch(nil, b, r.key)))
+		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.log(), appendBatch(nil, b, r.key), r.client.publishing()))
 	switch {
 	case err != nil && refused(err):
 		r.trouble.set("store", err.Error(), freshFor)

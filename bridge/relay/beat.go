@@ -237,7 +237,7 @@ func (r *Relay) beat(ctx context.Context, s *server, number uint64, bye bool) er
 		pipe.SAdd(ctx, r.keys.nodes(), r.opts.Node)
 		pipe.Set(ctx, r.keys.node(r.opts.Node), signed, freshFor)
 	}
-	pipe.Publish(ctx, r.keys.nodes(), signed)
+	pipe.Do(ctx, r.client.publishing(), r.keys.nodes(), signed)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return explain(err)
 	}

@@ -24,6 +24,7 @@ func TestFoundWithoutItsName(t *testing.T) {
 	}
 	head := r.journal.Head() // and the answer never came
 	r.recent = recent{}
+	r.tended = time.Now()
 	if err := r.pending(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestRefusedAndLate(t *testing.T) {
 	r.finish(nil, errFenced)
 	late := appendBatch(nil, b, r.key) // it was on its way all the time
 	if err := commitScript.Run(t.Context(), s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
-		s.run, b.name, b.from, b.to, "", r.opts.StreamBytes, r.keys.log(), late).Err(); err != nil {
+		s.run, b.name, b.from, b.to, "", r.opts.StreamBytes, r.keys.log(), late, r.client.publishing()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	next := &job{ctx: t.Context(), ms: []journal.Message{{Topic: "next", Time: time.Now()}}, done: make(chan struct{})}
@@ -79,7 +80,12 @@ func TestRefusedAndLate(t *testing.T) {
 // stored it.
 func TestLeaseOfTheDecision(t *testing.T) {
 	redis := redistest.New(t)
-	a, b := joined(t, ingesting(redis, "a")), joined(t, ingesting(redis, "b"))
+	patient := func(name string) Options {
+		o := ingesting(redis, name)
+		o.Lease = time.Minute // it is given back here, never waited for
+		return o
+	}
+	a, b := joined(t, patient("a")), joined(t, patient("b"))
 	sa, sb := presented(t, a), presented(t, b)
 	leased := func(r *Relay) *job {
 		m := journal.Message{Topic: "t", Payload: []byte("1"), QoS: 1, Time: time.Now()} // each by its own clock
@@ -95,6 +101,7 @@ func TestLeaseOfTheDecision(t *testing.T) {
 		t.Fatal("the other does not lead", err)
 	}
 	b.doubt = []*job{leased(b)}
+	b.tended = time.Now()
 	if err := b.pending(t.Context(), sb); err != nil || b.doubt != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +116,7 @@ func TestLeaseOfTheDecision(t *testing.T) {
 		t.Fatalf("at %v, the other at %v; leads: %t", a.journal.Head(), b.journal.Head(), a.leading())
 	}
 	j := a.doubt[0]
+	a.tended = time.Now()
 	if err := a.pending(t.Context(), sa); err != nil || !isFenced(j.err) || a.journal.Head() != b.journal.Head() {
 		t.Errorf("stored under a later lease: %v, head %v, was %v", j.err, a.journal.Head(), b.journal.Head())
 	}

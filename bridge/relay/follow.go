@@ -33,7 +33,7 @@ func (r *Relay) listen(ctx context.Context) {
 
 // subscription is one of them, until it breaks or goes deaf.
 func (r *Relay) subscription(ctx context.Context) error {
-	ps := r.client.Subscribe(ctx, r.keys.log(), r.keys.nodes(), r.keys.ask())
+	ps := r.client.subscribe(ctx, r.keys.log(), r.keys.nodes(), r.keys.ask())
 	defer func() { _ = ps.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
 	heard := time.Now()

@@ -1,20 +1,14 @@
 package relay
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"plumbline/bridge/certificate"
 )
@@ -25,6 +19,7 @@ type Options struct {
 	Cluster         string   // names the cluster among others on the same Redis
 	URL             string   // redis://HOST:PORT/DB or rediss://…; with Sentinels HOST is the name of the master
 	Sentinels       []string // host:port of each
+	RedisCluster    []string // host:port of further servers of the Redis Cluster that URL is one of; nil = it is none
 	CredentialsFile string   // user and password in two lines; "" = none
 	SecretFile      string   // what nodes sign with; "" = the cluster's name, against accidents only
 	CAFile          string   // PEM; "" = the system's authorities
@@ -130,55 +125,4 @@ func Check(o Options) error {
 	_, _, cerr := o.credentials()
 	_, terr := o.tlsConfig("")
 	return errors.Join(kerr, cerr, terr)
-}
-
-// client makes a client of the library's. It connects to nobody yet. The library's own retries are off: a command whose answer
-// was lost must not be carried out twice behind our back.
-func (o Options) client() (*redis.Client, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		return nil, errors.New("relay.url: not a URL")
-	}
-	db := 0
-	if path := strings.Trim(u.Path, "/"); path != "" {
-		if db, err = strconv.Atoi(path); err != nil {
-			return nil, errors.New("relay.url: the path is not the number of a database")
-		}
-	}
-	var secure *tls.Config
-	if u.Scheme == "rediss" {
-		host := u.Hostname()
-		if len(o.Sentinels) > 0 {
-			host = "" // each server by its own name, unless ServerName says one for all
-		}
-		if secure, err = o.tlsConfig(host); err != nil {
-			return nil, err
-		}
-	}
-	login := func(context.Context) (string, string, error) { return o.credentials() } // anew at each connection
-	name := "plumbline-" + o.Node
-	if len(o.Sentinels) > 0 {
-		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: u.Hostname(), SentinelAddrs: o.Sentinels, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
-			MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-		}), nil
-	}
-	port := u.Port()
-	if port == "" {
-		port = "6379"
-	}
-	return redis.NewClient(&redis.Options{
-		Addr: net.JoinHostPort(u.Hostname(), port), CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
-		MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-	}), nil
-}
-
-// clientName makes a name fit for CLIENT SETNAME, which takes no spaces.
-func clientName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' {
-			return '_'
-		}
-		return r
-	}, name)
 }

@@ -90,7 +90,7 @@ func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
 	if err != nil {
 		return err
 	}
-	if err := r.client.Publish(ctx, r.keys.ask(), signText(r.key, text)).Err(); err != nil {
+	if err := r.client.Do(ctx, r.client.publishing(), r.keys.ask(), signText(r.key, text)).Err(); err != nil {
 		return explain(err)
 	}
 	for {

@@ -24,7 +24,7 @@ type Relay struct {
 	log     *slog.Logger
 	key     []byte
 	keys    keys
-	client  *redis.Client
+	client  *remote
 	process string         // names this run of this node
 	joining journal.Cursor // where the journal stood before it was joined
 

@@ -38,7 +38,7 @@ const (
 
 // commitScript is the only way into the log. The first write may fail for want of memory, and nothing is changed then; the
 // others follow it without that check.
-// KEYS head, log, lease; ARGV run, name, from, to, token ("" = not under the lease), bytes kept, channel, batch.
+// KEYS head, log, lease; ARGV run, name, from, to, token ("" = not under the lease), bytes kept, channel, batch, PUBLISH or SPUBLISH.
 var commitScript = redis.NewScript(`
 local h = redis.call('HMGET', KEYS[1], 'run', 'name', 'pos', 'bytes')
 if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'run'} end
@@ -55,7 +55,7 @@ while bytes > keep do
   redis.call('XDEL', KEYS[2], first[1])
   redis.call('HSET', KEYS[1], 'bytes', bytes)
 end
-redis.call('PUBLISH', ARGV[7], ARGV[8])
+redis.call(ARGV[9], ARGV[7], ARGV[8])
 return {'ok', ARGV[4]}
 `)
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -22,17 +23,31 @@ type server struct {
 // oldest is the first version with access lists and everything else that is used.
 const oldest = 6
 
+// oldestCluster is the same of a Redis Cluster.
+const oldestCluster = 7
+
 // dial takes a connection and looks at who is at its other end.
 func (r *Relay) dial(ctx context.Context) (*server, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s := &server{Conn: r.client.Conn()}
+	c, err := r.client.server(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	s := &server{Conn: c.Conn()}
 	info, err := s.Info(ctx).Result()
 	if err == nil {
-		s.run, s.alarm, err = judge(parseInfo(info))
+		s.run, s.alarm, err = judge(parseInfo(info), r.client.many != nil)
 	}
 	if err != nil {
 		_ = s.Close()
+		secure := strings.HasPrefix(r.opts.URL, "rediss:")
+		switch {
+		case secure && errors.Is(err, context.DeadlineExceeded):
+			err = fmt.Errorf("it does not answer to TLS: is that its TLS port? (%w)", err)
+		case !secure && errors.Is(err, io.EOF):
+			err = fmt.Errorf("it ends the connection: is it a TLS port? use rediss:// then (%w)", err)
+		}
 		return nil, explain(err)
 	}
 	return s, nil
@@ -50,7 +65,7 @@ func parseInfo(text string) map[string]string {
 }
 
 // judge says whether a server will do, and what is to be mended there all the same.
-func judge(info map[string]string) (run, alarm string, err error) {
+func judge(info map[string]string, cluster bool) (run, alarm string, err error) {
 	major, _, _ := strings.Cut(info["redis_version"], ".")
 	n, _ := strconv.Atoi(major)
 	switch run = info["run_id"]; {
@@ -58,6 +73,10 @@ func judge(info map[string]string) (run, alarm string, err error) {
 		return "", "", errors.New("INFO does not say redis_version and run_id: want Redis 6 or newer, or Valkey")
 	case n < oldest:
 		return "", "", fmt.Errorf("it is Redis %s: too old, %d.0 or newer is needed", info["redis_version"], oldest)
+	case cluster && n < oldestCluster:
+		return "", "", fmt.Errorf("it is Redis %s: a Redis Cluster needs %d.0 or newer, for sharded Pub/Sub", info["redis_version"], oldestCluster)
+	case !cluster && info["redis_mode"] == "cluster":
+		return "", "", errors.New("it is a server of a Redis Cluster: name one more of its servers, or the same, in relay.redisCluster")
 	case info["role"] != "master":
 		return "", "", fmt.Errorf("it is a read-only replica of %s: name the master in relay.url, or the Sentinels in relay.sentinels", info["master_host"])
 	}
@@ -75,7 +94,7 @@ func explain(err error) error {
 	case redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOAUTH"), strings.Contains(text, "invalid password"), strings.Contains(text, "without any password"):
 		hint = "wrong user or password: mend relay.credentialsFile"
 	case strings.Contains(text, "NOPERM"):
-		hint = "the user may not do this: give it ~plumbline:* &plumbline:* and +@read +@write +@scripting +@pubsub +@connection +info"
+		hint = "the user may not do this: give it the rights of the line ACL SETUSER in bridge/relay/README.md"
 	case strings.Contains(text, "OOM command not allowed"):
 		hint = "its memory is full: raise maxmemory, or lower relay.streamBytes"
 	case strings.Contains(text, "READONLY You can"):
@@ -86,6 +105,10 @@ func explain(err error) error {
 		hint = "it is still reading its data"
 	case errors.As(err, &verify):
 		hint = "its certificate does not hold: mend relay.tls.ca, relay.tls.serverName or the server's certificate"
+	case strings.Contains(text, "cluster support disabled"):
+		hint = "it is no Redis Cluster: leave relay.redisCluster out"
+	case strings.Contains(text, "remote error: tls"):
+		hint = "it does not take our certificate: mend relay.tls.cert and relay.tls.key, or the authority that it trusts"
 	case strings.Contains(text, "first record does not look like a TLS handshake"):
 		hint = "it speaks no TLS there: use redis://, or its TLS port"
 	}

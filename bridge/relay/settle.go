@@ -215,8 +215,7 @@ func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
 func (r *Relay) enter(now state) {
 	r.name, r.limit = now.line.name(), math.MaxUint64
 	r.aiming.Lock()
-	if r.line.Load().name() != r.name {
-		r.line.Store(&now.line)
+	if r.line.Swap(&now.line).name() != r.name {
 		r.target.Store(now.pos) // what was heard of beyond it is not in this log
 	}
 	r.aiming.Unlock()

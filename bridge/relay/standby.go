@@ -23,6 +23,8 @@ type standby struct {
 	next  uint64
 	open  map[uint64][]*waiting // brought and not stored yet; oldest first
 
+	// vouched are the latest messages that were acknowledged while late, without having been seen to be stored.
+	vouched map[uint64]int
 	// late says that something that another node stored was forgotten before our own sessions brought it: they are far behind.
 	late atomic.Bool
 }
@@ -82,6 +84,11 @@ func (s *standby) see(entries []journal.Entry) {
 		if all := s.open[key]; len(all) > 0 {
 			all[0].offset = entries[i].Offset
 			s.pop(key)
+			continue
+		}
+		if s.vouched[key] > 0 { // so it was too early, not too late
+			s.vouched[key]--
+			s.late.Store(false)
 			continue
 		}
 		s.next++
@@ -211,7 +218,7 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 		case <-ctx.Done():
 			return nil, fmt.Errorf("relay: append: %w", context.Cause(ctx))
 		case <-patience.C:
-			if r.vouched(began, len(left)) {
+			if r.vouched(began, pickWaiting(all, left)) {
 				for _, i := range left {
 					results[i] = journal.Result{Offset: r.journal.Head().Offset}
 				}
@@ -222,6 +229,13 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 	}
 }
 
+func pickWaiting(all []*waiting, indexes []int) (some []*waiting) {
+	for _, i := range indexes {
+		some = append(some, all[i])
+	}
+	return some
+}
+
 func pick(ms []journal.Message, indexes []int) (some []journal.Message) {
 	for _, i := range indexes {
 		some = append(some, ms[i])
@@ -229,18 +243,31 @@ func pick(ms []journal.Message, indexes []int) (some []journal.Message) {
 	return some
 }
 
-// vouched reports whether n messages that came at began, and were not seen to be stored since, are in the log all the same.
-func (r *Relay) vouched(began time.Time, n int) bool {
+// vouched reports whether messages that came at began, and were not seen to be stored since, are in the log all the same.
+func (r *Relay) vouched(began time.Time, left []*waiting) bool {
 	// Who leads has had its sessions all the while, so it got them as we did: they were stored before we could see it.
 	if !r.others.led(r.opts.Node, began) {
 		r.trouble.set("standby", "messages of external brokers wait here and nobody who leads is known to have them: look at the brokers' connections", 2*r.opts.Lease)
 		return false
 	}
-	r.stats.unmatched.Add(uint64(n))
+	r.stats.unmatched.Add(uint64(len(left)))
 	if r.standby.late.Load() {
+		r.standby.vouch(left)
 		r.trouble.set("late", "what external brokers send comes here too late to be told from what the leading node has stored: should this node lead now, it may store some of it twice", 2*r.opts.Lease)
 	}
 	return true
+}
+
+// vouch remembers what is acknowledged without having been seen.
+func (s *standby) vouch(left []*waiting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.vouched) > seenMost/8 || s.vouched == nil { // those before are of no use any more
+		s.vouched = map[uint64]int{}
+	}
+	for _, w := range left {
+		s.vouched[w.key]++
+	}
 }
 
 // fill puts in what others have stored.

@@ -76,7 +76,7 @@ func TestJudge(t *testing.T) {
 		{good("maxmemory_policy", "allkeys-lru"), "", ""}, // it never has to
 		{map[string]string{}, "", "INFO does not say"},
 	} {
-		_, alarm, err := judge(c.info)
+		_, alarm, err := judge(c.info, false)
 		if (c.fail == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.fail) || !strings.Contains(alarm, c.alarm) || c.alarm == "" && alarm != "" {
 			t.Errorf("%v: %q, %v", c.info, alarm, err)
 		}

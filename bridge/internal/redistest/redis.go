@@ -21,6 +21,7 @@ import (
 type Server struct {
 	tb       testing.TB
 	settings []string
+	conf     string // the file of a Sentinel; "" = it is none
 	cmd      *exec.Cmd
 
 	// Addr is host:port of the listener.
@@ -35,15 +36,21 @@ type Server struct {
 // is stopped when the test ends. The test fails, with what to do, when Redis is not installed.
 func New(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	redis.SetLogger(quiet{})
 	s := &Server{tb: tb, settings: settings, Addr: brokertest.FreePort(tb), Dir: tb.TempDir()}
+	s.begin()
+	return s
+}
+
+// begin starts it for the first time.
+func (s *Server) begin() {
+	s.tb.Helper()
+	redis.SetLogger(quiet{})
 	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
-	tb.Cleanup(func() {
+	s.tb.Cleanup(func() {
 		_ = s.Client.Close()
 		s.Kill()
 	})
 	s.Start()
-	return s
 }
 
 // URL is where it is.
@@ -57,7 +64,10 @@ func (s *Server) Start() {
 		s.tb.Fatal("redis-server is not installed: make deps-test installs it")
 	}
 	port := s.Addr[len("127.0.0.1:"):]
-	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "", "--appendonly", "no", "--logfile", filepath.Join(s.Dir, "redis.log")}, s.settings...)
+	args := []string{s.conf, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "redis.log")}
+	if s.conf == "" {
+		args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "", "--appendonly", "no", "--logfile", filepath.Join(s.Dir, "redis.log")}, s.settings...)
+	}
 	s.cmd = exec.Command(binary, args...) //nolint:noctx // Kill ends it
 	brokertest.DieWithTest(s.cmd)
 	if os.Getenv("PLUMBLINE_TEST_LOG") != "" {

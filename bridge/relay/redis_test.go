@@ -1,0 +1,250 @@
+package relay
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline/bridge/internal/brokertest"
+	"plumbline/bridge/internal/eventually"
+	"plumbline/bridge/internal/redistest"
+)
+
+// TestSentinelFailOver: the primary is killed, its replica takes over, perhaps without the last that was stored. The nodes settle
+// the log there and go on in the same epoch; nothing that was acknowledged is lost or twice.
+func TestSentinelFailOver(t *testing.T) {
+	primary := redistest.New(t)
+	replica := primary.Replica()
+	at := redistest.Sentinels(t, primary, 3)
+	named := func(name string) Options {
+		o := options(primary, name)
+		o.URL, o.Sentinels = "redis://"+redistest.MasterName+"/0", at
+		return o
+	}
+	a, b := newNode(t, named("a")), newNode(t, named("b"))
+	failOver(t, a, b, primary.Kill)
+	if !strings.Contains(replica.Info("replication"), "role:master") {
+		t.Error("the replica has not taken over")
+	}
+}
+
+// TestRedisCluster: three primaries, of which one has the log, with sharded Pub/Sub; and its replica takes over when it is killed.
+func TestRedisCluster(t *testing.T) {
+	servers := redistest.Cluster(t)
+	master, replica := redistest.ClusterReplica(t, servers, keysOf("test").head())
+	inCluster := func(name string) Options {
+		o := options(servers[0], name)
+		o.RedisCluster = []string{servers[1].Addr, servers[2].Addr}
+		return o
+	}
+	n := &node{tb: t, dir: t.TempDir(), opts: options(servers[0], "a")}
+	if err := n.tryStart(); err == nil || !strings.Contains(err.Error(), "relay.redisCluster") {
+		t.Errorf("a node that knows of no Redis Cluster: %v", err)
+	}
+	a, b := newNode(t, inCluster("a")), newNode(t, inCluster("b"))
+	failOver(t, a, b, master.Kill)
+	if !strings.Contains(replica.Info("replication"), "role:master") {
+		t.Error("the replica has not taken over")
+	}
+	for _, s := range servers {
+		if s != master && s.Client.DBSize(t.Context()).Val() != 0 {
+			t.Errorf("%s has keys: the log is not in one slot", s.Addr)
+		}
+	}
+}
+
+// failOver makes the server with the log fail while both nodes store, and fails when anything is lost, twice, or in a new epoch.
+func failOver(t *testing.T, a, b *node, fail func()) {
+	t.Helper()
+	epoch := a.journal.Epoch()
+	ps := []*publisher{publish(t, "x", a.Log), publish(t, "y", b.Log)}
+	for _, p := range ps {
+		p.await(100)
+	}
+	fail()
+	began := time.Now()
+	for _, p := range ps {
+		p.await(2) // one may have been stored before it failed
+	}
+	t.Logf("stored again after %s", time.Since(began).Round(10*time.Millisecond))
+	for _, p := range ps {
+		p.await(100)
+	}
+	same(t, []*node{a, b}, ps...)
+	for _, n := range []*node{a, b} {
+		if s := n.Stats(); n.journal.Epoch() != epoch || n.renewed.Load() > 0 || s.Missing > 0 || s.Forked > 0 {
+			t.Errorf("node %s: epoch %s, was %s; %+v", n.opts.Node, n.journal.Epoch(), epoch, s)
+		}
+	}
+}
+
+// needed are the rights that README.md gives: with them all of the relay works, and with none of them missing.
+const needed = "~plumbline:* &plumbline:* -@all +client|setname +hello +info +eval +evalsha +hgetall +hmget +hget +hset +xadd +xrange +xdel +del +expire +pexpire +get +mget +set +sadd +srem +smembers +rpush +blpop +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe +ping"
+
+// TestUserWithTheRightsOfTheReadme: a user who may do that and nothing else does all that a node needs; one who lacks something of
+// it is told what.
+func TestUserWithTheRightsOfTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil || !strings.Contains(string(readme), "ACL SETUSER bridge on >PASSWORD "+needed) {
+		t.Fatalf("README.md does not have the line ACL SETUSER bridge on >PASSWORD %s (%v)", needed, err)
+	}
+	redis := redistest.New(t)
+	user := func(name, rules string) {
+		t.Helper()
+		args := []any{"ACL", "SETUSER", name, "reset", "on", ">geheim"}
+		for rule := range strings.FieldsSeq(rules) {
+			args = append(args, rule)
+		}
+		if err := redis.Client.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := func(name, user string) Options {
+		file := filepath.Join(t.TempDir(), "credentials")
+		if err := os.WriteFile(file, []byte(user+"\ngeheim\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := ingesting(redis, name)
+		o.CredentialsFile, o.StreamBytes = file, 1<<10 // so little that entries have to be trimmed, and fetched from another node
+		return o
+	}
+	user("bridge", needed)
+	a, b := newNode(t, as("a", "bridge")), newNode(t, as("b", "bridge"))
+	p := publish(t, "t", a.Log)
+	p.await(50)
+	b.die()
+	p.await(100)
+	b.start()
+	eventually.Must(t, "the lease", func() bool { return a.leading() || b.leading() })
+	redis.Client.FlushAll(t.Context())
+	p.await(50)
+	same(t, []*node{a, b}, p)
+	if s := b.Stats(); s.FromPeers == 0 || s.Missing > 0 {
+		t.Errorf("nothing came from the other node: %+v", s)
+	}
+	refused, err := redis.Client.Do(t.Context(), "ACL", "LOG").Slice()
+	if err != nil || len(refused) > 0 {
+		t.Errorf("refused was: %v, %v", refused, err)
+	}
+	a.end() // the lease is given back by a script
+
+	user("short", strings.ReplaceAll(needed, "+evalsha", "-evalsha"))
+	n := &node{tb: t, dir: t.TempDir(), opts: as("c", "short")}
+	n.opts.Cluster = "other" // the first of its log settles it
+	if err := n.tryStart(); err == nil || !strings.Contains(err.Error(), "ACL SETUSER") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("a user who may not carry out scripts: %v", err)
+	}
+}
+
+// TestTLSToRedis: over TLS with certificates of both sides; what does not fit is refused and named.
+func TestTLSToRedis(t *testing.T) {
+	ca := newCA(t, "ours")
+	cert, key := ca.issue("redis", "127.0.0.1")
+	client, clientKey := ca.issue("bridge", "bridge.example")
+	foreign := newCA(t, "theirs")
+	strange, strangeKey := foreign.issue("bridge", "bridge.example")
+	at := brokertest.FreePort(t)
+	_, port, err := net.SplitHostPort(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	redis := redistest.New(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca.file, "--tls-auth-clients", "yes")
+	secure := func(name string) Options {
+		o := options(redis, name)
+		o.URL, o.CAFile, o.CertFile, o.KeyFile = "rediss://"+at+"/0", ca.file, client, clientKey
+		return o
+	}
+	a, b := newNode(t, secure("a")), newNode(t, secure("b"))
+	p := publish(t, "t", a.Log)
+	p.await(50)
+	same(t, []*node{a, b}, p)
+	for _, c := range []struct {
+		name, want string
+		change     func(o *Options)
+	}{
+		{"no certificate", "relay.tls.cert", func(o *Options) { o.CertFile, o.KeyFile = "", "" }},
+		{"a certificate of another authority", "relay.tls.cert", func(o *Options) { o.CertFile, o.KeyFile = strange, strangeKey }},
+		{"another authority", "relay.tls.ca", func(o *Options) { o.CAFile = foreign.file }},
+		{"another name", "relay.tls.serverName", func(o *Options) { o.ServerName = "other.example" }},
+		{"a port without TLS", "is that its TLS port", func(o *Options) { o.URL = "rediss://" + redis.Addr + "/0" }},
+		{"no TLS to a port with it", "is it a TLS port", func(o *Options) { o.URL = "redis://" + at + "/0" }},
+	} {
+		n := &node{tb: t, dir: t.TempDir(), opts: secure("c")}
+		c.change(&n.opts)
+		if err := n.tryStart(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", c.name, err, c.want)
+		}
+	}
+}
+
+// ca is an authority of a test.
+type ca struct {
+	t    *testing.T
+	dir  string
+	file string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newCA(t *testing.T, name string) *ca {
+	t.Helper()
+	c := &ca{t: t, dir: t.TempDir()}
+	c.cert = &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	c.key = c.newKey()
+	c.file, _ = c.write(name, c.cert, c.key)
+	return c
+}
+
+func (c *ca) newKey() *ecdsa.PrivateKey {
+	c.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return key
+}
+
+// issue returns the files of a certificate for a name or address, and its key.
+func (c *ca) issue(file, name string) (cert, key string) {
+	c.t.Helper()
+	x := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		x.IPAddresses = []net.IP{ip}
+	} else {
+		x.DNSNames = []string{name}
+	}
+	return c.write(file, x, c.newKey())
+}
+
+func (c *ca) write(name string, x *x509.Certificate, key *ecdsa.PrivateKey) (cert, keyFile string) {
+	c.t.Helper()
+	x.SerialNumber, x.NotBefore, x.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, x, c.cert, &key.PublicKey, c.key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cert, keyFile = filepath.Join(c.dir, name+".pem"), filepath.Join(c.dir, name+".key")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return cert, keyFile
+}
