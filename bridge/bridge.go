@@ -51,6 +51,9 @@ type Options struct {
 
 	// Now is the wall clock of ingest times, retention and tokens; nil = time.Now. Time spans are measured by the system.
 	Now func() time.Time
+
+	// SettleWait is how long the bridges of a cluster wait for each other when Redis is another; 0 = what package relay has.
+	SettleWait time.Duration
 }
 
 // Addresses tells where a running bridge listens. The same is in <data>/addresses.json.
@@ -66,12 +69,13 @@ type Addresses struct {
 
 // Bridge is one bridge with its listeners bound. Run it once, or Close it.
 type Bridge struct {
-	cfg     Config
-	log     *slog.Logger
-	now     func() time.Time
-	version string
-	m       *metrics.Set
-	addrs   Addresses
+	cfg        Config
+	log        *slog.Logger
+	now        func() time.Time
+	version    string
+	settleWait time.Duration // see Options
+	m          *metrics.Set
+	addrs      Addresses
 
 	journal  *journal.Journal
 	hub      *hub.Hub
@@ -119,7 +123,7 @@ func New(o Options) (*Bridge, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, version: o.Version, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
+	b := &Bridge{cfg: o.Config, log: o.Log, now: o.Now, version: o.Version, settleWait: o.SettleWait, m: metrics.New(), readyCh: make(chan struct{}), ration: thisHost().ration(o.Config)}
 	b.cfg.Viewers.MaxConnections, b.cfg.Viewers.MaxStreams, b.cfg.MQTT.MaxClients = b.ration.viewers, b.ration.streams, b.ration.clients
 	b.proxies, _ = peer.ParseProxies(b.cfg.Viewers.TrustedProxies) // Validate has read them
 	b.crowd = newCrowd(b.cfg, b.ration, b.proxies)

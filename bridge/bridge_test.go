@@ -70,7 +70,7 @@ func runConfig(tb testing.TB, c Config) *running {
 
 func runLogged(tb testing.TB, c Config, log *slog.Logger) *running {
 	tb.Helper()
-	b, err := New(Options{Config: c, Log: log})
+	b, err := New(Options{Config: c, Log: log, SettleWait: 30 * time.Second})
 	if err != nil {
 		tb.Fatal(err)
 	}

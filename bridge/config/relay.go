@@ -14,7 +14,7 @@ type Relay struct {
 	URL             string      `yaml:"url"`             // redis:// or rediss://HOST:PORT/DATABASE; "" = this bridge is alone
 	Cluster         string      `yaml:"cluster"`         // tells clusters on one Redis apart; the same on all bridges of one
 	Sentinels       []string    `yaml:"sentinels"`       // host:port of each; then the host in url is the name of the master
-	RedisCluster    []string    `yaml:"redisCluster"`    // host:port of further servers of the Redis Cluster that the one in url belongs to
+	RedisCluster    []string    `yaml:"redisCluster"`    // host:port of further servers of the Redis Cluster that the one in url belongs to; it may name others itself
 	CredentialsFile string      `yaml:"credentialsFile"` // first line user, second line password, or the password alone; read anew at each connection
 	SecretFile      string      `yaml:"secretFile"`      // signs what the bridges tell each other, the same on all; "" = against accidents only
 	Plaintext       bool        `yaml:"plaintext"`       // allow redis:// to an address that is not loopback

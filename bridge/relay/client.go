@@ -67,7 +67,7 @@ func (o Options) client() (*remote, error) {
 	var secure *tls.Config
 	if u.Scheme == "rediss" {
 		host := u.Hostname()
-		if len(o.Sentinels) > 0 {
+		if len(o.Sentinels)+len(o.RedisCluster) > 0 {
 			host = "" // each server by its own name, unless ServerName says one for all
 		}
 		if secure, err = o.tlsConfig(host); err != nil {

@@ -160,7 +160,7 @@ func TestNobodyKnowsWhatWasLost(t *testing.T) {
 	redis := redistest.New(t)
 	patient := func(name string) Options {
 		o := options(redis, name)
-		o.settleWait = settleWait
+		o.SettleWait = settleWait
 		return o
 	}
 	a, b, c := newNode(t, patient("a")), newNode(t, patient("b")), newNode(t, patient("c"))

@@ -111,10 +111,11 @@ func TestLeaderDies(t *testing.T) {
 			return sessions[0].acked.Load() == most.Load() && sessions[1].acked.Load() == most.Load()
 		})
 		most.Add(50)
-		lead := slices.IndexFunc(nodes, func(n *node) bool { return n.leading() })
-		if lead < 0 || nodes[1-lead].leading() {
-			t.Fatalf("round %d: not one node leads", round)
-		}
+		lead := -1
+		eventually.Must(t, fmt.Sprintf("round %d: one node to lead, and no other", round), func() bool {
+			lead = slices.IndexFunc(nodes, func(n *node) bool { return n.leading() })
+			return lead >= 0 && !nodes[1-lead].leading()
+		})
 		dead := sessions[lead]
 		nodes[lead].die()
 		dead.end()

@@ -37,7 +37,7 @@ func testLog() *slog.Logger {
 }
 
 func options(s *redistest.Server, name string) Options {
-	return Options{Node: name, Cluster: "test", URL: s.URL(), Lease: 3 * time.Second, StreamBytes: 1 << 20, Log: testLog(), settleWait: 30 * time.Second}
+	return Options{Node: name, Cluster: "test", URL: s.URL(), Lease: 3 * time.Second, StreamBytes: 1 << 20, Log: testLog(), SettleWait: 30 * time.Second}
 }
 
 // newNode starts a node with a journal of its own.

@@ -40,15 +40,15 @@ type Options struct {
 	Renewed func()
 	Viewers func() int // how many there are, for the others to know; nil = 0
 	Now     func() time.Time
-	Log     *slog.Logger
 
-	settleWait time.Duration // for nodes that are known to say where they stand
+	SettleWait time.Duration // for nodes that are known to say where they stand, when Redis is another; 0 = 3 s
+	Log        *slog.Logger
 }
 
 const (
 	beatEvery    = time.Second   // what each node says of itself
 	freshFor     = 4 * beatEvery // a node that said nothing for so long is away
-	settleWait   = 3 * beatEvery // default of Options.settleWait
+	settleWait   = 3 * beatEvery // default of Options.SettleWait
 	joinersWait  = time.Second   // the same where nobody is known
 	joinTimeout  = 20 * time.Second
 	callTimeout  = 3 * time.Second // of one command

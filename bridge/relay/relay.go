@@ -133,8 +133,8 @@ func New(o Options) (*Relay, error) {
 	if o.Sources == nil {
 		o.Sources = func() (int, int) { return 1, 1 }
 	}
-	if o.settleWait == 0 {
-		o.settleWait = settleWait
+	if o.SettleWait == 0 {
+		o.SettleWait = settleWait
 	}
 	if o.Renewed == nil {
 		o.Renewed = func() {}

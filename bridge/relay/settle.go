@@ -93,9 +93,9 @@ func (r *Relay) settle(ctx context.Context, s *server) (state, error) {
 			return state{}, err
 		}
 		if slices.ContainsFunc(values(all), func(st stand) bool { return st.Member }) {
-			wait = r.opts.settleWait
+			wait = r.opts.SettleWait
 		}
-		r.others.expect(all, r.opts.settleWait)
+		r.others.expect(all, r.opts.SettleWait)
 		if v := decide(was, all); v.sure || time.Since(began) > wait {
 			if err := r.pronounce(ctx, s, was, v); err != nil {
 				return state{}, err

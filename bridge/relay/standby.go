@@ -23,8 +23,9 @@ type standby struct {
 	next  uint64
 	open  map[uint64][]*waiting // brought and not stored yet; oldest first
 
-	// vouched are the latest messages that were acknowledged while late, without having been seen to be stored.
-	vouched map[uint64]int
+	// vouched are the messages that were acknowledged while late, without having been seen to be stored, the last at vouchedAt.
+	vouched   map[uint64]int
+	vouchedAt time.Time
 	// late says that something that another node stored was forgotten before our own sessions brought it: they are far behind.
 	late atomic.Bool
 }
@@ -49,6 +50,8 @@ type waiting struct {
 const (
 	seenMost = 1 << 16
 	seenFor  = time.Minute
+
+	vouchedFor = 2 * time.Second // after that, what was acknowledged too early has come
 )
 
 func (s *standby) key(m *journal.Message) uint64 {
@@ -86,9 +89,10 @@ func (s *standby) see(entries []journal.Entry) {
 			s.pop(key)
 			continue
 		}
-		if s.vouched[key] > 0 { // so it was too early, not too late
+		if now.Sub(s.vouchedAt) < vouchedFor && s.vouched[key] > 0 { // so it was too early, not too late
 			s.vouched[key]--
 			s.late.Store(false)
+			s.vouchedAt = time.Time{} // it has told what it can: what comes next may be another like it
 			continue
 		}
 		s.next++
@@ -208,7 +212,7 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 			}
 		}
 		if len(left) == 0 {
-			if token == "" && r.standby.late.Swap(false) {
+			if token == "" && r.standby.level() {
 				r.log.Info("relay: what external brokers send is compared with the log again")
 			}
 			return r.fill(results, all), nil
@@ -258,16 +262,28 @@ func (r *Relay) vouched(began time.Time, left []*waiting) bool {
 	return true
 }
 
+// level notes that all that was brought has been seen to be stored, and reports whether that is news.
+func (s *standby) level() bool {
+	if !s.late.Swap(false) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.vouchedAt = time.Time{}
+	return true
+}
+
 // vouch remembers what is acknowledged without having been seen.
 func (s *standby) vouch(left []*waiting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.vouched) > seenMost/8 || s.vouched == nil { // those before are of no use any more
+	if len(s.vouched) > seenMost/8 || s.vouched == nil || s.vouchedAt.IsZero() { // those before are of no use any more
 		s.vouched = map[uint64]int{}
 	}
 	for _, w := range left {
 		s.vouched[w.key]++
 	}
+	s.vouchedAt = time.Now()
 }
 
 // fill puts in what others have stored.

@@ -198,3 +198,45 @@ func TestTroubleBetweenNodes(t *testing.T) {
 	newNode(t, foreign)
 	eventually.Must(t, "an alarm of two clusters", func() bool { return strings.Contains(strings.Join(a.Alarms(), "\n"), "two clusters of one name") })
 }
+
+// TestLateAndLevel: a standby that has forgotten what was stored before it was brought is late; what it acknowledges then tells it when
+// it was too early, and is not taken for later messages that are alike.
+func TestLateAndLevel(t *testing.T) {
+	var s standby
+	m := journal.Message{Topic: "t", Payload: []byte("constant"), QoS: 1}
+	stored := func(offset uint64) []journal.Entry { return []journal.Entry{{Offset: offset, Message: m}} }
+	matched := func(offset uint64) {
+		t.Helper()
+		s.see(stored(offset))
+		if left := s.left(s.bring([]journal.Message{m})); len(left) > 0 {
+			t.Errorf("entry %d is not matched", offset)
+		}
+	}
+	s.see(stored(1))
+	s.order[0].at = time.Now().Add(-2 * seenFor)
+	s.see(nil)
+	if !s.late.Load() {
+		t.Fatal("forgot what was stored, and is not late")
+	}
+	early := s.bring([]journal.Message{m, m, m})
+	s.vouch(early)
+	s.leave(early)
+	s.see(stored(2))
+	if s.late.Load() {
+		t.Error("acknowledged before it was stored, and still takes itself for late")
+	}
+	matched(3)
+	s.late.Store(true)
+	s.vouch(early)
+	if !s.level() || s.level() {
+		t.Error("is level once")
+	}
+	matched(4)
+	s.vouch(early)
+	s.vouchedAt = time.Now().Add(-vouchedFor)
+	matched(5)
+	s.see([]journal.Entry{{Offset: 6, Message: journal.Message{Topic: "q"}}})
+	if len(s.order) != 0 && s.order[len(s.order)-1].key == s.key(&journal.Message{Topic: "q"}) {
+		t.Error("something with QoS 0 is remembered: nobody waits for it")
+	}
+}

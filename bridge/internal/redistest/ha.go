@@ -28,13 +28,21 @@ func (s *Server) Replica(settings ...string) *Server {
 	return r
 }
 
+// Pair tells which of two servers that follow each other is the master now.
+func Pair(a, b *Server) (master, replica *Server) {
+	if strings.Contains(b.Info("replication"), "role:master") {
+		return b, a
+	}
+	return a, b
+}
+
 // Info returns a section of INFO; "" while the server is away.
 func (s *Server) Info(section string) string {
 	return s.Client.Info(context.Background(), section).Val()
 }
 
 // Sentinels starts n Sentinels that watch s, a majority of which decides, and returns their addresses once they know each other.
-// They take s for dead after half a second.
+// They take s for dead after two seconds.
 func Sentinels(tb testing.TB, s *Server, n int) (addrs []string) {
 	tb.Helper()
 	host, port, err := net.SplitHostPort(s.Addr)
@@ -44,7 +52,7 @@ func Sentinels(tb testing.TB, s *Server, n int) (addrs []string) {
 	var all []*Server
 	for range n {
 		conf := filepath.Join(tb.TempDir(), "sentinel.conf")
-		text := fmt.Sprintf("sentinel monitor %s %s %s %d\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 5000\n", MasterName, host, port, n/2+1, MasterName, MasterName)
+		text := fmt.Sprintf("sentinel monitor %s %s %s %d\nsentinel down-after-milliseconds %s 2000\nsentinel failover-timeout %s 5000\n", MasterName, host, port, n/2+1, MasterName, MasterName)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			tb.Fatal(err)
 		}
@@ -73,7 +81,7 @@ func Cluster(tb testing.TB) (all []*Server) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		all = append(all, New(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", bus))
+		all = append(all, New(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", bus))
 	}
 	const slots = 16384
 	for i, s := range all {
@@ -127,7 +135,7 @@ func ClusterReplica(tb testing.TB, servers []*Server, key string) (master, repli
 	if err != nil {
 		tb.Fatal(err)
 	}
-	replica = New(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", bus)
+	replica = New(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", bus)
 	for _, s := range servers {
 		s.meet(replica)
 	}
