@@ -28,7 +28,7 @@ type pair struct {
 // New returns a path to an address, and its own.
 func New(tb testing.TB, to string) (p *Path, addr string) {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func (p *Path) carry(near net.Conn) {
 		_ = near.Close()
 		return
 	}
-	far, err := net.Dial("tcp", p.to)
+	far, err := net.Dial("tcp", p.to) //nolint:noctx // loopback
 	if err != nil {
 		_ = near.Close()
 		return
