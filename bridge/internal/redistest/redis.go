@@ -83,6 +83,14 @@ func (s *Server) Start() {
 	})
 }
 
+// PID is the process's; 0 while there is none.
+func (s *Server) PID() int {
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // Signal sends the process a signal, such as SIGSTOP.
 func (s *Server) Signal(sig syscall.Signal) {
 	s.tb.Helper()
