@@ -57,7 +57,7 @@ func TestTwoBridgesOneBroker(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		way, addr := pathtest.New(t, broker.Addr)
 		l := &life{child: &child{t: t, data: filepath.Join(t.TempDir(), "data")}, last: map[string]int{}, sets: []string{
-			"node=" + name, "relay.url=" + redis.URL(), "relay.lease=2s", "history.store=off", "mqtt.listen=", "ops.listen=127.0.0.1:0",
+			"node=" + name, "relay.url=" + redis.URL(), "relay.lease=5s", "history.store=off", "mqtt.listen=", "ops.listen=127.0.0.1:0",
 			"external.a.url=mqtt://" + addr, "external.a.prefix=site-a/", "external.a.receiveMaximum=100", "external.a.reconnectMin=20ms", "external.a.keepalive=5s",
 		}}
 		l.begin()
