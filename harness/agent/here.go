@@ -16,8 +16,12 @@ import (
 // farewell is how long a process may take to end once its input was closed.
 const farewell = 10 * time.Second
 
-// errEnded says that a process of this host has ended; there is no other to turn to.
-var errEnded = errors.New("its process has ended")
+// patience is how long a process may take to end a call that was cancelled: much longer
+// than any needs, for machines that stand still for a while.
+const patience = 30 * time.Second
+
+// errEnded says that a process of this host has ended, or its link; there is no other to turn to.
+var errEnded = errors.New("its process has ended or answers no more")
 
 // process is an agent that Launch started.
 type process struct {
@@ -52,7 +56,7 @@ func Launch(ctx context.Context, name string, command []string, log *slog.Logger
 	h.own.cmd = cmd
 	limited, cancel := context.WithTimeoutCause(ctx, handshakeLimit, fmt.Errorf("it did not greet within %v", handshakeLimit))
 	defer cancel()
-	if h.link, err = remote.Open(limited, in, out, remote.Config{}); err != nil {
+	if h.link, err = remote.Open(limited, in, out, remote.Config{Patience: patience}); err != nil {
 		if limited.Err() != nil {
 			err = context.Cause(limited)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,7 +102,7 @@ func TestAProcessThatIsKilledIsLost(t *testing.T) {
 	if err := syscall.Kill(h.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.WaitReceived(limit(t), 1_000_000); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "its process has ended") {
+	if err := v.WaitReceived(limit(t), 1_000_000); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "its process has ended or") {
 		t.Errorf("waiting ended with %v", err)
 	}
 	if v.Connected() {
@@ -176,6 +177,38 @@ func TestAnAnswerHoldsWhatWasAskedFor(t *testing.T) {
 	}
 	if lost, err := s.Lost(limit(t), append(names, "nobody")); err != nil || lost != 1 {
 		t.Errorf("%d are lost, %v", lost, err)
+	}
+}
+
+// The more viewers there are the more memory they may have before the collector works, and
+// it is as before when they are gone: with one limit for any number it would collect all the time.
+func TestViewersBringRoomForThemselves(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	h := dial(t, start(t, nil).target)
+	s, _ := open(t, h)
+	if _, err := s.View(t.Context(), newBoard(t).view("viewer-01"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := debug.SetMemoryLimit(-1); got != gcLimit+roomStep*perViewer {
+		t.Errorf("the first viewer has room of %d bytes", got)
+	}
+	makeRoom(15_000)
+	if got := debug.SetMemoryLimit(-1); got != gcLimit+roomStep*perViewer {
+		t.Errorf("room was made between two steps: %d bytes", got)
+	}
+	makeRoom(60 * roomStep)
+	if got := debug.SetMemoryLimit(-1); got != gcLimit+61*roomStep*perViewer {
+		t.Errorf("many viewers have room of %d bytes", got)
+	}
+	makeRoom(1)
+	if got := debug.SetMemoryLimit(-1); got < gcLimit+61*roomStep*perViewer {
+		t.Errorf("a second session takes the room of the first: %d bytes", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := debug.SetMemoryLimit(-1); got != before {
+		t.Errorf("the limit is %d bytes, and was %d", got, before)
 	}
 }
 

@@ -83,7 +83,7 @@ func (h *Host) connected(ctx context.Context) (*remote.Link, error) {
 	case h.link != nil && h.link.Err() == nil:
 		return h.link, nil
 	case h.own != nil:
-		return nil, fmt.Errorf("%w%s", errEnded, h.own.said.Last())
+		return nil, fmt.Errorf("%w: %w%s", errEnded, h.link.Err(), h.own.said.Last())
 	case h.link != nil:
 		h.log.Warn("connection to the agent was lost", "agent", h.target.Address, "reason", h.link.Err())
 		_ = h.link.Close() // it has ended

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,6 +156,7 @@ func (s *session) view(ctx context.Context, in viewArgs) (viewerStatus, error) {
 		w = &watching{opened: make(chan struct{})}
 		w.token.Store(&in.Token)
 		s.viewers[in.View.Name] = w
+		makeRoom(len(s.viewers))
 		s.tasks.Go(func() { s.open(w, in.View) })
 	}
 	s.mu.Unlock()
@@ -166,6 +168,21 @@ func (s *session) view(ctx context.Context, in viewArgs) (viewerStatus, error) {
 		return statusOf(w.viewer), nil
 	case <-ctx.Done():
 		return viewerStatus{}, ctx.Err()
+	}
+}
+
+// perViewer is more than a viewer keeps in memory, some 60 KiB, and what it leaves lying.
+const (
+	perViewer = 128 << 10
+	roomStep  = 256 // viewers for which room is made at a time
+)
+
+// makeRoom lets the memory grow with the viewers up to which the collector stays out of the
+// way: at its limit it would do nothing but collect what it may not free.
+func makeRoom(viewers int) {
+	limit := gcLimit + int64(viewers/roomStep+1)*roomStep*perViewer
+	if viewers%roomStep <= 1 && limit > debug.SetMemoryLimit(-1) {
+		debug.SetMemoryLimit(limit) // rest puts it back
 	}
 }
 
