@@ -176,7 +176,7 @@ func (j *judged) spared(id string, all []faultWindow, seen clusterFacts) {
 		}
 	}
 	slices.Sort(during)
-	n, alone := int64(len(during)), j.before(all)
+	n, alone := int64(len(during)), j.before(all, seen)
 	figure.N, figure.NEff, figure.Estimate = n, n, nan
 	figure.Name = fmt.Sprintf("p99 between other bridges meanwhile (%.3g ms before the first fault)", alone)
 	gates := append(j.steadyRig(limit, alone, all), j.sound(id)...)
@@ -210,12 +210,13 @@ func (j *judged) elsewhere(f faultWindow, seen clusterFacts) oracle.Options {
 	return o
 }
 
-// before returns the p99 of the latency before the first fault, in ms.
-func (j *judged) before(all []faultWindow) float64 {
+// before returns the p99 of the latency before the first fault, in ms, between those whom that spares: what was on its way at the
+// others may be lost with it.
+func (j *judged) before(all []faultWindow, seen clusterFacts) float64 {
 	if len(all) == 0 {
 		return math.NaN()
 	}
-	o := j.base
+	o := j.elsewhere(all[0], seen)
 	o.From, o.To = 1, all[0].onset
 	return stats.Quantile(slices.Sorted(slices.Values(j.history.Latencies(o).Series.Value)), 0.99)
 }
