@@ -71,7 +71,7 @@ func (j *Journal) next(producer string) uint64 {
 // order, no number twice, and the epoch goes on.
 func TestKilledProcess(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts processes")
+		t.Skip("-short: it starts and kills processes for half a minute")
 	}
 	for _, policy := range []SyncPolicy{SyncOS, SyncDurable} {
 		t.Run(string(policy), func(t *testing.T) {

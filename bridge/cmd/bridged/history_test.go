@@ -113,7 +113,7 @@ func publishFrom(stop <-chan struct{}, c *paho.Client, id, n int, acked *atomic.
 func eachStore(t *testing.T, check func(t *testing.T, p *process, store string, open func() (history.Store, error)), sets ...string) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("starts processes")
+		t.Skip("-short: it starts a bridged and a database server for each kind of store, which takes a minute")
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
