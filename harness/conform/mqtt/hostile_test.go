@@ -1,7 +1,9 @@
 package mqtt_test
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"plumbline/harness/conform"
 	"plumbline/harness/conform/mqtt"
 	"plumbline/harness/conform/targets"
+	"plumbline/harness/mqttwire"
 )
 
 // hostile is a broker that gives every connection to serve.
@@ -76,6 +79,36 @@ func TestTurnsHostile(t *testing.T) {
 				t.Error("it passes")
 			}
 		})
+	}
+}
+
+// TestReset: a broker that resets its connections, so that DISCONNECT is lost,
+// is found. The bare library broker does so now and then (D14 in TestMochi);
+// behind this relay, which resets where it reads DISCONNECT, always.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	const id = "MQTT5-3.3.4-7b"
+	behind, _ := targets.Mochi(t)
+	target := hostile(t, func(c net.Conn) {
+		up, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(behind, "mqtt://"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = up.Close() }()
+		go func() { _, _ = io.Copy(up, c) }()
+		for r := bufio.NewReader(up); ; {
+			p, err := mqttwire.Read(r, 1<<20)
+			if err != nil || p.Type == mqttwire.TypeDisconnect {
+				_ = c.(*net.TCPConn).SetLinger(0)
+				return
+			}
+			_, _ = c.Write(mqttwire.Append(nil, p.Type, p.Flags, p.Body))
+		}
+	})
+	c, _ := run(t, target, mqtt.Options{Only: []string{id}}).Case(id)
+	if c.Verdict != conform.Fail || !strings.Contains(c.Detail, "no DISCONNECT") {
+		t.Errorf("%q %s", c.Verdict, c.Detail)
 	}
 }
 

@@ -93,7 +93,7 @@ var mochiDefects = []struct{ defect, finds string }{
 	{"D11 retained messages do not match # for the parent", "MQTT5-4.7.1-1r"},
 	{"D12 QoS 1 to $SYS is never answered", "MQTT5-4.3.2-4b"},
 	{"D13 an unknown authentication method is accepted", "MQTT5-4.12.0-1"},
-	{"D14 0x93 is lost in a reset", "MQTT5-3.3.4-7b"},
+	// Whether D14, that 0x93 is lost in a reset, is seen is a race in the kernel: TestReset has it.
 	{"D15 an empty client id with a kept session gets 0x80", "MQTT311-3.1.3-8"},
 	{"D16 any origin is served", "MQTT311-6o"},
 	{"D16 a client that offers no subprotocol is served", "MQTT311-6.0.0-3"},
