@@ -74,26 +74,16 @@ prove: deps ## seed every known defect into the bridge and show which the bench 
 manifests: ## hold the Helm chart and the Compose file against Helm's, Kubernetes' and Compose's own code, and write bridge/deploy/kubernetes anew
 	cd .ci/deploy && go run . -write
 
+export RERUN
+
 test: deps-test check race ## run everything: linters, then all tests with the race detector in random order
 	@echo "make test: all green"
 
 # Tests that take minutes begin first, or one of them would run alone at the end.
 LONG := ./scenarios ./harness/cmd/plumbline ./bridge ./scenarios/peers ./harness ./scenarios/defects
 
-# Tests wait more than they compute: three packages at a time fill two cores.
-RACE = -race -vet=off -shuffle=on -count=1 -timeout 15m -p 3
-RACED = $(if $(filter ./...,$(PACKAGES)),$(LONG)) $(PACKAGES)
-UNSTEADY := reports/out/unsteady.txt
-
-race: build ## all tests with the race detector, in random order; make check has vetted them. RERUN=1: as CI does, up to six failures, subtests counted, run once more, alone
-ifdef RERUN
-	@mkdir -p $(dir $(UNSTEADY)) && rm -f $(UNSTEADY)
-	go tool -modfile=.ci/tools/go.mod gotestsum --format standard-quiet --packages '$(RACED)' --rerun-fails=1 --rerun-fails-max-failures=6 \
-	  --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report $(UNSTEADY) -- $(RACE)
-	@[ ! -s $(UNSTEADY) ] || { echo "UNSTEADY, green only when run again; each is a defect of the test or of what it tests, to be mended next:"; cat $(UNSTEADY); }
-else
-	go test $(RACE) $(RACED)
-endif
+race: build ## all tests with the race detector, in random order; RERUN=1, as in CI: up to three packages that fail run once more
+	@.ci/race $(if $(filter ./...,$(PACKAGES)),$(LONG)) $(PACKAGES)
 
 check: lint ## formatting, vet, linters, module files, types on every platform
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: run 'gofmt -w' on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
