@@ -16,6 +16,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"plumbline/harness"
@@ -29,6 +30,7 @@ import (
 type disruption struct {
 	id, requirement, title string
 	node                   bool // it befalls one bridge, for which the others can stand in
+	spare                  bool // it befalls what something else stands in for
 	strike                 func(s *striker, cycle int) ([]struck, error)
 	faults                 int // of one cycle at most; 0 is one
 	proxied                bool
@@ -37,8 +39,9 @@ type disruption struct {
 // struck is a fault, the bridge that it befalls if it is one, and how long it is to last.
 type struck struct {
 	fault.Fault
-	node string
-	hold time.Duration
+	node  string
+	hold  time.Duration
+	fresh bool // it lasts until everybody is shown fresh data in spite of it
 }
 
 // striker makes the faults of one bench.
@@ -58,6 +61,7 @@ var disruptions = []disruption{
 	{id: "relay-killed", requirement: "SCA-04", title: "loses nothing when what joins the bridges is killed", strike: (*striker).killRelay},
 	{id: "relay-emptied", requirement: "SCA-05", title: "loses nothing when what joins the bridges comes back empty", strike: (*striker).emptyRelay},
 	{id: "node-cut-off", requirement: "SCA-06", title: "loses nothing when a bridge is cut off from the others", node: true, strike: (*striker).cutOff},
+	{id: "relay-failed-over", requirement: "SCA-07", title: "loses nothing when what joins the bridges is killed and something else takes over", spare: true, strike: (*striker).failOver},
 	{id: "balancer-restarted", requirement: "SCA-08", title: "loses nothing when the balancer restarts or reloads", strike: (*striker).balancer, faults: 2},
 	{id: "rolling-upgrade", requirement: "SCA-09", title: "loses nothing while one bridge after the other is restarted", node: true, strike: (*striker).roll, faults: 3},
 	{id: "crowd-back", requirement: "SCA-11", title: "loses nothing when all viewers come back at once", strike: (*striker).crowd, proxied: true},
@@ -66,11 +70,17 @@ var disruptions = []disruption{
 var _ = spec.Describe("Several bridges", func(s *spec.Suite) {
 	for _, d := range disruptions {
 		s.Scenario(spec.Scenario{
-			ID: d.id, Title: d.title, Requirements: d.requirements(), Loads: []string{"cluster"}, Faults: max(d.faults, 1),
+			ID: d.id, Title: d.title, Needs: d.needs(), Requirements: d.requirements(), Loads: []string{"cluster"}, Faults: max(d.faults, 1),
 			Drive: d.drive, Judge: d.judge,
 		})
 	}
 })
+
+// needs returns what a system must have for this to befall it: what the requirement asks for that is only about that.
+func (d disruption) needs() string {
+	i := slices.IndexFunc(clustered, func(k profile.Known) bool { return k.Requirement.ID == d.requirement })
+	return clustered[i].Requirement.Capability
+}
 
 func (d disruption) requirements() []string {
 	if d.node {
@@ -85,7 +95,7 @@ func (s *striker) turn(cycle int) string { return s.cluster.Nodes[cycle%len(s.cl
 func (s *striker) one(cycle int, hold time.Duration, make func(name string, p sut.Part) fault.Fault) ([]struck, error) {
 	node := s.turn(cycle)
 	p, err := s.SUT.Part(node)
-	return []struck{{make(node, p), node, hold}}, err
+	return []struck{{Fault: make(node, p), node: node, hold: hold}}, err
 }
 
 func (s *striker) kill(cycle int) ([]struck, error) {
@@ -118,12 +128,12 @@ func (s *striker) cutOff(cycle int) ([]struck, error) {
 		return nil, fmt.Errorf("%w: nothing stands between %s and what joins it with the others", sut.ErrNoControl, node)
 	}
 	hole := link.BlackHoleFault(fault.Both)
-	return []struck{{restart{"partition of " + node, hole.Inject, hole.Revert}, node, leases * s.cluster.Lease}}, nil
+	return []struck{{Fault: restart{"partition of " + node, hole.Inject, hole.Revert}, node: node, hold: leases * s.cluster.Lease}}, nil
 }
 
 func (s *striker) killRelay(int) ([]struck, error) {
 	p, err := s.SUT.Part(s.cluster.Relay)
-	return []struck{{fault.Kill("SIGKILL of "+s.cluster.Relay, p), "", s.load.Hold}}, err
+	return []struck{{Fault: fault.Kill("SIGKILL of "+s.cluster.Relay, p), hold: s.load.Hold}}, err
 }
 
 func (s *striker) emptyRelay(int) ([]struck, error) {
@@ -134,21 +144,29 @@ func (s *striker) emptyRelay(int) ([]struck, error) {
 		}
 		return s.SUT.EmptyRelay()
 	}, p.Start}
-	return []struck{{loss, "", s.load.Hold}}, err
+	return []struck{{Fault: loss, hold: s.load.Hold}}, err
+}
+
+// failOver kills what joins the bridges, which then stands by for what took over from it: the next time it is the other's turn. That
+// something did take over shows in fresh data while it is gone; what was on its way when it was killed has come within the hold.
+func (s *striker) failOver(cycle int) ([]struck, error) {
+	name := []string{s.cluster.Relay, s.cluster.Standby}[cycle%2]
+	p, err := s.SUT.Part(name)
+	return []struck{{Fault: fault.Kill("SIGKILL of "+name, p), hold: s.load.Hold, fresh: true}}, err
 }
 
 func (s *striker) balancer(int) ([]struck, error) {
 	p, err := s.SUT.Part(s.cluster.Balancer)
-	all := []struck{{fault.Stop("restart of "+s.cluster.Balancer, p), "", s.load.Hold}}
+	all := []struck{{Fault: fault.Stop("restart of "+s.cluster.Balancer, p), hold: s.load.Hold}}
 	if s.SUT.Reloads() {
 		nothing := func(context.Context) error { return nil }
-		all = append(all, struck{restart{"reload of " + s.cluster.Balancer, s.SUT.ReloadBalancer, nothing}, "", s.load.Hold})
+		all = append(all, struck{Fault: restart{"reload of " + s.cluster.Balancer, s.SUT.ReloadBalancer, nothing}, hold: s.load.Hold})
 	}
 	return all, err
 }
 
 func (s *striker) crowd(cycle int) ([]struck, error) {
-	return []struck{{s.ViewerProxy.CutFault(cycle%2 == 1), "", s.load.Hold}}, nil
+	return []struck{{Fault: s.ViewerProxy.CutFault(cycle%2 == 1), hold: s.load.Hold}}, nil
 }
 
 // clusterFacts is what no record holds of a cluster and what was done to it.
@@ -191,7 +209,12 @@ func (d disruption) drive(ctx context.Context, t *spec.Trial) {
 
 // befall lets one fault happen and everybody come back; false without an error when somebody does not.
 func (s *striker) befall(ctx context.Context, one struck, limit time.Duration) (bool, error) {
-	if err := fault.Apply(ctx, s.Recorder, one, one.hold); err != nil {
+	if err := fault.During(ctx, s.Recorder, one, func(ctx context.Context) error {
+		if err := harness.Wait(ctx, one.hold); err != nil || !one.fresh {
+			return err
+		}
+		return s.Fresh(ctx, limit)
+	}); err != nil {
 		return false, err
 	}
 	if came, err := back(ctx, s.Bench, limit); !came {

@@ -23,7 +23,7 @@ func (d disruption) judge(c *spec.Case) {
 		})
 	}
 	j.costless(d.requirement)
-	j.freshSoon("SCA-12", all, d.node)
+	j.freshSoon("SCA-12", all, d.node || d.spare)
 	if d.node {
 		j.spared("SCA-13", all, seen)
 	}
@@ -94,7 +94,7 @@ func (j *judged) arrivals() map[string][]stretch {
 	return all
 }
 
-// freshSoon judges how long viewers were shown nothing new round each fault: from its onset where others can stand in for what it
+// freshSoon judges how long viewers were shown nothing new round each fault: from its onset where something else can stand in for what it
 // befell, else from its end.
 func (j *judged) freshSoon(id string, all []faultWindow, standIn bool) {
 	arrived := j.arrivals()

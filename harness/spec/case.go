@@ -47,7 +47,9 @@ func (c *Case) Requirement(id string) reports.Requirement {
 // Applies reports whether the profile asks for the requirement and the system
 // under test claims what it needs. Results for one that does not apply are
 // dropped; one that is asked for is N/A then.
-func (c *Case) Applies(id string) bool { return asks(c.Profile, id) && c.conditions.applies(id) }
+func (c *Case) Applies(id string) bool {
+	return asks(c.Profile, id) && c.conditions.lacks(c.Scenario, id) == ""
+}
 
 // Bench returns the bench that the drive opened first.
 func (c *Case) Bench() *harness.Recorded {

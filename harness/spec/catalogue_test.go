@@ -99,6 +99,10 @@ var _ = spec.Describe("Behaviour", func(s *spec.Suite) {
 		t.Check(ctx.Err())
 	}, passing("REC-01"), "REC-01")
 	add("lacks", idle, passing("SEC-01", "SEC-02"), "SEC-01", "SEC-02")
+	s.Scenario(spec.Scenario{
+		ID: "needs", Title: "needs", Needs: "x-nor-this", Requirements: []string{"SEC-02"}, Loads: []string{"none"}, Timeout: 30 * time.Second,
+		Drive: func(context.Context, *spec.Trial) { panic("done, though what it needs is not there") }, Judge: passing("SEC-02"),
+	})
 	add("checks", idle, func(c *spec.Case) {
 		c.Judge(reports.Result{Requirement: "RIG-01", Verdict: reports.Fail, Sentence: "RIG-01 is off.", Headline: "off"})
 	}, "RIG-01")

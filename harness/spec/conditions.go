@@ -158,10 +158,20 @@ func (c *Conditions) reproduce(scenario string) string {
 	return fmt.Sprintf("%s --profile %s --seed %d --label-filter %s", c.Command, Quote(c.Profile), c.Seed, scenario)
 }
 
-// applies reports whether the system under test claims what a requirement
-// needs.
-func (c *Conditions) applies(id string) bool {
+// lacks returns the capability that the system under test lacks for a requirement
+// to be asked by a scenario; "" when it lacks none.
+func (c *Conditions) lacks(sc Scenario, id string) string {
 	known, _ := Requirement(id) // Bind has checked it
-	r := known.Requirement
-	return r.Capability == "" || c.has(r.Capability)
+	return lacks(sc, known.Requirement, c.has)
+}
+
+// lacks returns the first capability that a requirement, or else the scenario
+// that asks for it, needs and that has does not report; "" for none.
+func lacks(sc Scenario, r reports.Requirement, has func(capability string) bool) string {
+	for _, capability := range []string{r.Capability, sc.Needs} {
+		if capability != "" && !has(capability) {
+			return capability
+		}
+	}
+	return ""
 }

@@ -100,10 +100,11 @@ func (c *court) judge(sc Scenario, a *attempt) Outcome {
 	}
 	c.remark(k, out.Results)
 	for _, id := range sc.Requirements {
+		lacked := c.conditions.lacks(sc, id)
 		switch {
 		case judged[id], !asks(c.profile, id):
-		case !c.conditions.applies(id):
-			out.Results = append(out.Results, c.complete(a, notApplicable(id)))
+		case lacked != "":
+			out.Results = append(out.Results, c.complete(a, notApplicable(id, lacked)))
 		default:
 			left++
 			out.Results = append(out.Results, c.complete(a, unjudged(id, verdict, reason, why)))
@@ -258,9 +259,7 @@ func void(results []reports.Result, gate reports.Reason) {
 	}
 }
 
-func notApplicable(id string) reports.Result {
-	known, _ := Requirement(id)
-	capability := known.Requirement.Capability
+func notApplicable(id, capability string) reports.Result {
 	why := fmt.Sprintf("the system under test does not claim the capability %q", capability)
 	if lacking := sut.Lacking(capability); lacking != "" { // nobody can claim it
 		why = fmt.Sprintf("it cannot be asked of the system under test: %s", lacking)

@@ -138,6 +138,7 @@ func TestExecuteSettlesWhatAScenarioLeftOpen(t *testing.T) {
 		{"keeps-another", "INT-06", reports.Error, "", "thinks", reports.Error},
 		{"lacks", "SEC-01", reports.NotApplicable, "", "x-nobody-has-it", reports.Pass},
 		{"lacks", "SEC-02", reports.Pass, "", "holds", reports.Pass},
+		{"needs", "SEC-02", reports.NotApplicable, "", "x-nor-this", reports.NotRun},
 		{"checks", "RIG-01", reports.Fail, "", "off", reports.Fail}, // nothing else was selected
 	} {
 		t.Run(c.scenario+" "+c.requirement, func(t *testing.T) {

@@ -31,7 +31,7 @@ func text(t *testing.T, run *reports.Run) string {
 // Whatever way a run goes, its directory alone gives it again.
 func TestRecomputeGivesTheRunAgain(t *testing.T) {
 	for _, filter := range []string{
-		"!times-out && !interrupted && !disk-full && !sut-gone", "good", "times-out", "lacks", "noisy || short", "panics || judges-and-panics || drive-panics", "keeps-nothing || keeps-nonsense || keeps-another",
+		"!times-out && !interrupted && !disk-full && !sut-gone", "good", "times-out", "lacks || needs", "noisy || short", "panics || judges-and-panics || drive-panics", "keeps-nothing || keeps-nonsense || keeps-another",
 		"sut-gone || after-sut-gone", "disk-full || after-disk-full", "other-disk-full || bench-gone", "interrupted || sut-gone", "asserts || forgets",
 	} {
 		noise = 2

@@ -42,6 +42,7 @@ type Scenario struct {
 	Title        string        // what it shows, as a sentence without a full stop
 	Requirements []string      // what it judges; every one must get a result
 	Loads        []string      // loads of the profile that it uses
+	Needs        string        // capability without which it is not done and nothing that it judges applies; "": each requirement by its own
 	Labels       []string      // beside the ones that follow from ID and Requirements
 	Tier         string        // "" means TierCore
 	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes

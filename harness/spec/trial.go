@@ -63,7 +63,7 @@ func (t *Trial) Requirement(id string) reports.Requirement {
 // done.
 func (t *Trial) Applies(id string) bool {
 	r := t.Requirement(id)
-	return t.Rig.Profile().Asks(r) && (r.Capability == "" || t.Rig.Has(r.Capability))
+	return t.Rig.Profile().Asks(r) && lacks(t.Scenario, r, t.Rig.Has) == ""
 }
 
 // Open starts a fresh system under test with everything around it. It is

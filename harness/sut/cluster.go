@@ -17,6 +17,7 @@ type Cluster struct {
 	Nodes      []Node        `yaml:"nodes"`                // two or more, in order
 	Relay      string        `yaml:"relay,omitempty"`      // process that joins them
 	RelayState string        `yaml:"relayState,omitempty"` // folder within {{dir}} in which that process keeps what it knows
+	Standby    string        `yaml:"standby,omitempty"`    // process that takes over from it when it is gone, and the other way round; each of them is ready only when it would
 	Balancer   string        `yaml:"balancer,omitempty"`   // process through which viewers reach them
 	Lease      time.Duration `yaml:"lease,omitempty"`      // after so long a silence the others take a node for gone; 0 is DefaultLease
 }
@@ -99,12 +100,14 @@ func (d *Descriptor) checkCluster(fault faultFunc) error {
 		}
 		seen[n.Process] = true
 	}
-	for key, name := range map[string]string{"relay": c.Relay, "balancer": c.Balancer} {
-		if name != "" && (d.index(name) < 0 || seen[name]) {
-			return fault([]any{"cluster", key}, "is %q; name a process under start that is no node", name)
+	for _, other := range []struct{ key, name string }{{"relay", c.Relay}, {"standby", c.Standby}, {"balancer", c.Balancer}} {
+		if other.name != "" && (d.index(other.name) < 0 || seen[other.name]) {
+			return fault([]any{"cluster", other.key}, "is %q; name a process under start that is no node", other.name)
 		}
 	}
 	switch {
+	case c.Standby != "" && (c.Relay == "" || c.Relay == c.Standby):
+		return fault([]any{"cluster", "standby"}, "is %q, and relay is %q; name two processes that take over from each other", c.Standby, c.Relay)
 	case c.RelayState != "" && !strings.HasPrefix(c.RelayState, "{{dir}}/"):
 		return fault([]any{"cluster", "relayState"}, "is %q, which the harness would empty; only a folder within {{dir}} is its own", c.RelayState)
 	case c.Lease < 0 || c.Lease > 0 && c.Lease < time.Millisecond:

@@ -67,6 +67,17 @@ func TestClusterOfProcesses(t *testing.T) {
 	}
 }
 
+// TestReadyWhenACommandSaysSo: a process is ready when the command of its descriptor has ended with 0 once.
+func TestReadyWhenACommandSaysSo(t *testing.T) {
+	const asks = `
+    ready: {command: [/bin/sh, -c, "echo asked >> '{{dir}}/asked'; test $(wc -l < '{{dir}}/asked') -ge 3"], timeout: 1m}
+  - {name: left`
+	s := cluster(t, strings.Replace(clusterDescriptor, "\n  - {name: left", asks, 1))
+	if text, err := os.ReadFile(filepath.Join(s.private, "asked")); err != nil || string(text) != "asked\nasked\nasked\n" {
+		t.Errorf("it was asked: %q, %v; want three times", text, err)
+	}
+}
+
 // What a reload is followed by was not asked for.
 func TestDeathAfterAReloadIsOne(t *testing.T) {
 	s := cluster(t, clusterDescriptor)

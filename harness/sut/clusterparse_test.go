@@ -30,6 +30,18 @@ cluster:
 hooks: {reloadBalancer: [/bin/sh, -c, "echo again > '{{dir}}/reloaded'"]}
 `
 
+func TestStandbyOfARelay(t *testing.T) {
+	for text, want := range map[string]bool{clusterDescriptor: false, strings.Replace(clusterDescriptor, "relay: joint\n", "relay: joint\n  standby: front\n", 1): true} {
+		d, err := Parse([]byte(text), "cluster.yaml", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Has(CapStandby) != want {
+			t.Errorf("it has %q: %v", CapStandby, !want)
+		}
+	}
+}
+
 func TestClusterRefuses(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"one node", `    - {process: right, broker: "mqtt://127.0.0.1:{{port:mqtt-2}}"}` + "\n", "", "cluster.nodes: are 1; a cluster has two or more"},
@@ -39,6 +51,9 @@ func TestClusterRefuses(t *testing.T) {
 		{"another scheme", `right, broker: "mqtt:`, `right, broker: "mqtts:`, `cluster.nodes[1].broker: has scheme "mqtts"`},
 		{"half a link", `, to: "127.0.0.1:{{port:joint}}"`, "", "cluster.nodes[0].link: wants host:port for both"},
 		{"a relay that is a node", "relay: joint", "relay: left", `cluster.relay: is "left"; name a process under start that is no node`},
+		{"a standby that is none", "relay: joint", "relay: joint\n  standby: spare", `cluster.standby: is "spare"; name a process under start that is no node`},
+		{"a standby for itself", "relay: joint", "relay: joint\n  standby: joint", `cluster.standby: is "joint", and relay is "joint"; name two processes`},
+		{"a standby for nothing", "relay: joint\n", "standby: front\n", `cluster.standby: is "front", and relay is ""; name two`},
 		{"a balancer that is none", "balancer: front", "balancer: back", `cluster.balancer: is "back"`},
 		{"a state elsewhere", `"{{dir}}/joint"` + "\n  balancer", `"/var/lib/redis"` + "\n  balancer", "cluster.relayState: is \"/var/lib/redis\", which the harness would empty"},
 		{"a lease without a unit", "lease: 2s", "lease: 2ns", "cluster.lease: is 2ns; write a time with its unit"},

@@ -22,13 +22,14 @@ const (
 
 	CapCluster  = "cluster"          // several bridges that run here serve as one
 	CapRelay    = "cluster-relay"    // a process that runs here joins them, and it is known where that keeps what it knows
+	CapStandby  = "cluster-standby"  // another process takes over from that one
 	CapLinks    = "cluster-links"    // the harness stands between each of them and what joins them
 	CapBalancer = "cluster-balancer" // viewers reach them through a process that runs here
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
 func Derived() []string {
-	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs, CapCluster, CapRelay, CapLinks, CapBalancer}
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs, CapCluster, CapRelay, CapStandby, CapLinks, CapBalancer}
 }
 
 // Lacking says why a system lacks a capability that follows from its descriptor; "" for one that is claimed.
@@ -45,6 +46,7 @@ func Lacking(capability string) string {
 		CapLogs:      "it is shown no tokens, or what it logs is not kept here (auth.jwt, start)",
 		CapCluster:   "its descriptor names no bridges that serve as one (cluster)",
 		CapRelay:     "its descriptor names no process that joins several bridges, or not where that keeps what it knows (cluster.relay, cluster.relayState)",
+		CapStandby:   "its descriptor names no process that takes over from the one that joins its bridges (cluster.standby)",
 		CapLinks:     "the harness does not stand between its bridges and what joins them (cluster.nodes.link)",
 		CapBalancer:  "its descriptor names no balancer before several bridges (cluster.balancer)",
 	}[capability]
@@ -63,6 +65,7 @@ func (d *Descriptor) All() []string {
 		CapSession:   d.Viewer.Page.Opened() && slices.Contains(d.Capabilities, CapTokenExpiry),
 		CapCluster:   d.Cluster != nil,
 		CapRelay:     d.Cluster != nil && d.Cluster.Relay != "" && d.Cluster.RelayState != "",
+		CapStandby:   d.Cluster != nil && d.Cluster.Standby != "",
 		CapLinks:     d.everyNode(func(n Node) bool { return n.Link != nil }),
 		CapBalancer:  d.Cluster != nil && d.Cluster.Balancer != "",
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,

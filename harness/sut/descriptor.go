@@ -53,12 +53,13 @@ type File struct {
 	Text string `yaml:"text"` // templates allowed
 }
 
-// Ready says when a process counts as started. Of TCP, HTTP and Addresses those
-// that are set must all hold; with none set the process is ready at once.
+// Ready says when a process counts as started. Of TCP, HTTP, Addresses and Command
+// those that are set must all hold; with none set the process is ready at once.
 type Ready struct {
 	TCP       string        `yaml:"tcp,omitempty"`       // host:port that accepts a connection
 	HTTP      string        `yaml:"http,omitempty"`      // URL that answers 2xx
 	Addresses string        `yaml:"addresses,omitempty"` // file that bridged writes when it serves
+	Command   []string      `yaml:"command,omitempty"`   // program and arguments, run again and again until it ends with 0
 	Timeout   time.Duration `yaml:"timeout,omitempty"`   // 0 means DefaultReadyTimeout
 }
 

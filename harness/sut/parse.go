@@ -97,6 +97,8 @@ func (d *Descriptor) checkStart(fault faultFunc) error {
 			return fault(at("name"), "%q is used twice", p.Name)
 		case len(p.Command) == 0 || p.Command[0] == "":
 			return fault(at("command"), "is empty; give the program and its arguments as a list")
+		case len(p.Ready.Command) > 0 && p.Ready.Command[0] == "":
+			return fault(at("ready", "command"), "names no program; give the program and its arguments as a list, or leave it out")
 		case p.Ready.Timeout < 0 || (p.Ready.Timeout > 0 && p.Ready.Timeout < time.Millisecond):
 			return fault(at("ready", "timeout"), "is %v; write a time with its unit, for example 10s", p.Ready.Timeout)
 		}

@@ -22,7 +22,7 @@ start:
     command: [bridge, --port, "{{port:ws}}"]
     dir: work
     env: [MODE=test]
-    ready: {http: "http://127.0.0.1:{{port:ws}}/ready"}
+    ready: {http: "http://127.0.0.1:{{port:ws}}/ready", command: [ask, "{{port:ws}}"]}
 broker: {url: "mqtts://127.0.0.1:{{port:mqtt}}", username: dev, passwordFile: broker.pw, ca: ca.pem}
 viewer:
   protocol: plumbline
@@ -79,6 +79,9 @@ func TestNewFillsInTemplatesAndPaths(t *testing.T) {
 		got.Viewer.CA != filepath.Join(dir, "ca.pem") || got.Auth.JWT.SecretFile != filepath.Join(dir, "key") {
 		t.Errorf("files are %+v", got)
 	}
+	if asked := got.Start[1].Ready.Command; len(asked) != 2 || "http://127.0.0.1:"+asked[1]+"/ready" != got.Start[1].Ready.HTTP {
+		t.Errorf("the bridge is asked by %q", asked)
+	}
 	port := strings.TrimPrefix(got.Start[0].Ready.TCP, "127.0.0.1:")
 	if got.Broker.URL != "mqtts://127.0.0.1:"+port || strings.Contains(got.Viewer.URL, "{{") || strings.Contains(got.Viewer.URL, ":"+port+"/") {
 		t.Errorf("broker %s, viewer %s, port %s", got.Broker.URL, got.Viewer.URL, port)
@@ -99,6 +102,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"version", "plumbline/v1", "plumbline/v2", `other.yaml:1: apiVersion: is "plumbline/v2"`},
 		{"kind", "kind: SUT", "kind: Sut", "other.yaml:2: kind"},
+		{"nobody to ask", "command: [ask, ", `command: ["", `, "start[1].ready.command: names no program"},
 		{"name", "name: other", `name: ""`, "other.yaml:3: name: is missing"},
 		{"unknown key", "username: dev", "user: dev", `unknown key "user"`},
 		{"misspelt key", "subprotocol: plumb", "subprotokol: plumb", `did you mean "subprotocol"?`},

@@ -6,12 +6,26 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 )
 
-// readyPoll is how often readiness is asked for.
-const readyPoll = 20 * time.Millisecond
+// readyPoll is how often readiness is asked for, and commandPoll how often where a program has to be started for it, for which
+// it has commandLimit each time.
+const (
+	readyPoll    = 20 * time.Millisecond
+	commandPoll  = 250 * time.Millisecond
+	commandLimit = 5 * time.Second
+)
+
+func (r Ready) poll() time.Duration {
+	if len(r.Command) > 0 {
+		return commandPoll
+	}
+	return readyPoll
+}
 
 // exitedError tells of a process that ended before it was ready.
 type exitedError struct {
@@ -38,7 +52,7 @@ func (c *child) waitReady(ctx context.Context) error {
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	tick := time.NewTicker(readyPoll)
+	tick := time.NewTicker(c.spec.Ready.poll())
 	defer tick.Stop()
 	for {
 		missing := c.missing(ctx)
@@ -71,7 +85,26 @@ func (c *child) missing(ctx context.Context) string {
 			return "an answer from " + r.HTTP
 		}
 	}
+	if len(r.Command) > 0 {
+		if err := c.tell(ctx); err != nil {
+			return fmt.Sprintf("%q to end with 0 (%v)", r.Command, err)
+		}
+	}
 	return ""
+}
+
+// tell runs the program that tells whether the process is ready.
+func (c *child) tell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.spec.Ready.Command[0], c.spec.Ready.Command[1:]...)
+	cmd.Dir, cmd.Env = c.spec.Dir, append(environment(), c.spec.Env...)
+	cmd.SysProcAttr = ownGroup()
+	cmd.Cancel = func() error { return signalGroup(cmd.Process, sigKill) }
+	// The death signal is bound to the thread, see launch.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
 }
 
 // wroteAddresses reports whether the file was written by this very process: one

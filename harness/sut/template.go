@@ -99,6 +99,9 @@ func (d *Descriptor) texts() []*string {
 		for j := range p.Command {
 			out = append(out, &p.Command[j])
 		}
+		for j := range p.Ready.Command {
+			out = append(out, &p.Ready.Command[j])
+		}
 		for j := range p.Env {
 			out = append(out, &p.Env[j])
 		}
@@ -178,6 +181,7 @@ func (d *Descriptor) clone() *Descriptor {
 	c.Start = slices.Clone(d.Start)
 	for i := range c.Start {
 		c.Start[i].Command = slices.Clone(c.Start[i].Command)
+		c.Start[i].Ready.Command = slices.Clone(c.Start[i].Ready.Command)
 		c.Start[i].Env = slices.Clone(c.Start[i].Env)
 		c.Start[i].Files = slices.Clone(c.Start[i].Files)
 	}
