@@ -44,6 +44,7 @@ type Hub struct {
 	made    [formats]bool // which of shared are of the present entry
 	touched []*group
 	due     []*Subscription
+	quiet   quiet
 	pace    pacer
 	ticks   ticks
 	pause   pause
@@ -114,7 +115,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	progress := time.NewTicker(h.opts.Progress)
 	defer progress.Stop()
 	for {
-		tick := h.tick(time.Now())
+		now := time.Now()
+		later := sooner(h.tick(now), h.stroll(now))
 		wait, err := h.step()
 		if err != nil {
 			return err
@@ -124,7 +126,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		if wait > 0 {
 			kick = nil // more entries do not make the time come sooner
 		}
-		wait = sooner(sooner(wait, tick), h.catchUp.urge())
+		wait = sooner(sooner(wait, later), h.catchUp.urge())
 		if !h.rest(ctx, wait, kick, progress.C) {
 			return nil
 		}
@@ -308,7 +310,7 @@ func (h *Hub) finish(g *group, to uint64) {
 
 // push gives g a batch and collects who has to be told. Called with h.mu held.
 func (h *Hub) push(g *group, b kept) {
-	limit := min(h.opts.RingBytes, h.opts.TotalBytes/int64(len(h.groups)))
+	limit := h.ringLimit()
 	g.mu.Lock()
 	h.stats.RingBytes += g.push(b, limit)
 	h.due = g.takeWaiting(h.due)
@@ -358,14 +360,15 @@ func (h *Hub) skipTo(to uint64) {
 	}
 }
 
-// moveQuietGroups sends an empty batch to groups for which nothing came for a
-// while, so that their viewers' cursors do not grow old, and calls those that
-// could not read the journal.
+// moveQuietGroups gives groups for which nothing came for a while an empty batch,
+// so that their viewers' cursors do not grow old, of which stroll tells them, and
+// calls those that could not read the journal.
 func (h *Hub) moveQuietGroups() {
 	h.mu.Lock()
 	for _, g := range h.groups {
 		h.align(g)
 	}
+	h.quiet.begin(h.groups)
 	for _, s := range h.stuck {
 		s.retries = false
 		h.due = append(h.due, s)
@@ -376,11 +379,20 @@ func (h *Hub) moveQuietGroups() {
 	h.notifyDue()
 }
 
-// align brings g up to the hub's position, unless its tick will. Called with h.mu held, by the loop.
+// align brings g up to the hub's position by an empty batch, of which nobody is told yet, unless its tick will. Called with h.mu held.
 func (h *Hub) align(g *group) {
-	if g.to < h.position && !g.armed {
-		h.push(g, g.empty(h.journal.Epoch(), h.position))
+	if g.to >= h.position || g.armed {
+		return
 	}
+	g.mu.Lock()
+	h.stats.RingBytes += g.push(g.empty(h.journal.Epoch(), h.position), h.ringLimit())
+	g.mu.Unlock()
+	h.stats.Batches++
+}
+
+// ringLimit is what each group may keep. Called with h.mu held.
+func (h *Hub) ringLimit() int64 {
+	return min(h.opts.RingBytes, h.opts.TotalBytes/int64(len(h.groups)))
 }
 
 // validAccess refuses what would join different access lists in one group.

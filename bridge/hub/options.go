@@ -36,7 +36,8 @@ type Options struct {
 	// FrameRate is how many frames a second may go out before readings are joined;
 	// default [DefaultFrameRate] for each processor.
 	FrameRate int
-	// Progress is how often a group that saw nothing is moved on by an empty batch.
+	// Progress is how often a group that saw nothing is moved on by an empty batch. Its
+	// subscriptions are told of that one after the other, until the next.
 	Progress time.Duration
 	// CatchUps is how many subscriptions may read the journal at the same time;
 	// default half the processors, at least one. The others wait their turn, so

@@ -113,13 +113,11 @@ func (h *Hub) join(o SubscribeOptions) *group {
 		}
 		h.groups[key] = g
 		h.routes.add(key.filter, g)
-	} else if g.to < h.position && !g.armed {
+	} else {
 		// Batches have to begin where a newcomer does. The others take the empty
 		// one along with the next. A group that holds entries has a newcomer begin
 		// where they do.
-		g.mu.Lock()
-		h.stats.RingBytes += g.push(g.empty(h.journal.Epoch(), h.position), h.opts.RingBytes)
-		g.mu.Unlock()
+		h.align(g)
 	}
 	g.subscribers++
 	return g
