@@ -11,25 +11,53 @@ import (
 	"plumbline/bridge/journal"
 )
 
+// lead stores what waits, on the goroutine of who wants something to be stored: it need not wake another, nor be woken, where no more
+// waits than one batch. The rest is left to the goroutine that steers, and all of it if that is busy.
+func (r *Relay) lead() {
+	if !r.steering.TryLock() {
+		r.queue.poke()
+		return
+	}
+	defer r.steering.Unlock()
+	if r.serve != nil && r.failed == nil {
+		_, r.failed = r.serve()
+	}
+	if r.failed != nil || r.doubt != nil || r.queue.waits() {
+		r.queue.poke()
+	}
+}
+
 // pending stores what waits until there is no more, what was stored has to come back first, or a beat is due: under load there is
 // always more.
-func (r *Relay) pending(ctx context.Context, s *server) error {
-	for ctx.Err() == nil && time.Since(r.tended) < beatEvery {
-		if r.doubt == nil {
-			if r.doubt = r.queue.next(); r.doubt == nil {
-				return nil
-			}
-		}
-		done, err := r.batch(ctx, s)
-		var no refusal
-		switch {
-		case errors.As(err, &no): // certainly not in the log
-			r.finish(nil, no.error)
-		case err != nil || !done:
-			return err // perhaps it is in the log: it is looked for there before it is stored again
+func (r *Relay) pending(ctx context.Context, s *server) (err error) {
+	for more := true; more && err == nil; {
+		more, err = r.step(ctx, s)
+	}
+	return err
+}
+
+// step stores the next batch, and reports whether it is stored, so that another may be.
+func (r *Relay) step(ctx context.Context, s *server) (stored bool, err error) {
+	select {
+	case <-ctx.Done():
+		return false, nil
+	default:
+	}
+	if time.Since(r.tended) >= beatEvery {
+		return false, nil
+	}
+	if r.doubt == nil {
+		if r.doubt = r.queue.next(); r.doubt == nil {
+			return false, nil
 		}
 	}
-	return nil
+	stored, err = r.batch(ctx, s)
+	var no refusal
+	if errors.As(err, &no) { // certainly not in the log
+		r.finish(nil, no.error)
+		return true, nil
+	}
+	return stored, err // perhaps it is in the log: it is looked for there before it is stored again
 }
 
 // refusal says that a batch is certainly not in the log.
@@ -45,11 +73,14 @@ type plan struct {
 // batch brings the jobs in doubt into the log and reports whether they are in the journal. It tries again as often as other nodes
 // are quicker. Its patience is short: the beats must go on.
 func (r *Relay) batch(ctx context.Context, s *server) (done bool, err error) {
-	enough := time.After(beatEvery / 2)
+	var enough <-chan time.Time
 	for {
 		moved := r.changed.wait()
 		head := r.journal.Head()
 		if head.Offset < r.target.Load() {
+			if enough == nil {
+				enough = time.After(beatEvery / 2)
+			}
 			select {
 			case <-ctx.Done():
 				return false, nil
@@ -152,7 +183,7 @@ func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, er
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	word, pos, _, err := reply(commitScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
-		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.log(), appendBatch(nil, b, r.key), r.client.publishing()))
+		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.live(r.opts.Node), appendBatch(nil, b, r.key), r.client.publishing()))
 	switch {
 	case err != nil && refused(err):
 		r.trouble.set("store", err.Error(), freshFor)
@@ -162,8 +193,9 @@ func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, er
 	case word == replyOK:
 		r.stats.batches.Add(1)
 		r.stats.entries.Add(uint64(len(b.entries)))
-		r.aim(b.to)
-		r.take(b) // it follows what is there; by Pub/Sub it comes to this node once more, or not at all
+		r.raise(b.to)
+		r.take(b) // it follows what is there
+		r.fetch() // else
 		return r.journal.Head().Offset >= b.to, nil
 	case word == replyBehind:
 		r.stats.behind.Add(1)

@@ -40,6 +40,14 @@ func (c *remote) subscribe(ctx context.Context, channels ...string) *redis.PubSu
 	return c.one.Subscribe(ctx, channels...)
 }
 
+// subscribeTo adds a channel.
+func (c *remote) subscribeTo(ctx context.Context, ps *redis.PubSub, channel string) error {
+	if c.many != nil {
+		return ps.SSubscribe(ctx, channel)
+	}
+	return ps.Subscribe(ctx, channel)
+}
+
 // publishing is the command that publishes to what subscribe subscribes to.
 func (c *remote) publishing() string {
 	if c.many != nil {
@@ -47,6 +55,9 @@ func (c *remote) publishing() string {
 	}
 	return "PUBLISH"
 }
+
+// plain is the protocol of Redis that is spoken. With the newer one the library asks the socket before each command whether a notice has come.
+const plain = 2
 
 // silent: the library asks for no notices of its own, for which a user would need more rights.
 var silent = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -80,7 +91,7 @@ func (o Options) client() (*remote, error) {
 		return alone(redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: u.Hostname(), SentinelAddrs: o.Sentinels, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
 			MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-			DisableIdentity: true,
+			DisableIdentity: true, Protocol: plain,
 		})), nil
 	}
 	port := u.Port()
@@ -95,14 +106,14 @@ func (o Options) client() (*remote, error) {
 		c := redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: append([]string{addr}, o.RedisCluster...), CredentialsProviderContext: login, TLSConfig: secure, ClientName: clientName(name),
 			DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-			DisableIdentity: true, MaintNotificationsConfig: silent,
+			DisableIdentity: true, Protocol: plain, MaintNotificationsConfig: silent,
 		})
 		return &remote{UniversalClient: c, many: c, key: keysOf(o.Cluster).head()}, nil
 	}
 	return alone(redis.NewClient(&redis.Options{
 		Addr: addr, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
 		MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
-		DisableIdentity: true, MaintNotificationsConfig: silent,
+		DisableIdentity: true, Protocol: plain, MaintNotificationsConfig: silent,
 	})), nil
 }
 

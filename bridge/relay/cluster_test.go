@@ -201,6 +201,9 @@ func TestN94ForgedBatches(t *testing.T) {
 	redis := redistest.New(t)
 	ctx := context.Background()
 	a := newNode(t, options(redis, "a"))
+	b := newNode(t, options(redis, "b"))
+	channel := a.keys.live(b.opts.Node)
+	eventually.Must(t, "the one to hear the other", func() bool { return redis.Client.PubSubNumSub(ctx, channel).Val()[channel] == 1 })
 	p := publish(t, "t", a.Log)
 	p.await(20)
 	p.finish()
@@ -223,12 +226,12 @@ func TestN94ForgedBatches(t *testing.T) {
 		{"wrong interval", "malformed", own(batch{process: stranger, number: 1, from: head.Offset, to: head.Offset + 5, epoch: head.Epoch, name: a.line.Load().name()}, a.key)},
 	} {
 		n := a.Stats().Rejected[c.reason]
-		if err := redis.Client.Publish(ctx, a.keys.log(), c.text).Err(); err != nil {
+		if err := redis.Client.Publish(ctx, channel, c.text).Err(); err != nil {
 			t.Fatal(err)
 		}
 		eventually.Must(t, c.name+" to be counted as "+c.reason, func() bool { return a.Stats().Rejected[c.reason] > n })
 	}
-	if err := redis.Client.Publish(ctx, a.keys.log(), text).Err(); err != nil { // replayed
+	if err := redis.Client.Publish(ctx, channel, text).Err(); err != nil { // replayed
 		t.Fatal(err)
 	}
 	p = publish(t, "after", a.Log)

@@ -57,7 +57,7 @@ func TestRefusedAndLate(t *testing.T) {
 	r.finish(nil, errFenced)
 	late := appendBatch(nil, b, r.key) // it was on its way all the time
 	if err := commitScript.Run(t.Context(), s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
-		s.run, b.name, b.from, b.to, "", r.opts.StreamBytes, r.keys.log(), late, r.client.publishing()).Err(); err != nil {
+		s.run, b.name, b.from, b.to, "", r.opts.StreamBytes, r.keys.live(r.opts.Node), late, r.client.publishing()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	next := &job{ctx: t.Context(), ms: []journal.Message{{Topic: "next", Time: time.Now()}}, done: make(chan struct{})}

@@ -11,8 +11,8 @@ import (
 	"plumbline/bridge/journal"
 )
 
-// listen hands over what comes by Pub/Sub. It never waits for the journal: Redis cuts subscribers that do not read. What finds no
-// room is read from the stream. The library connects anew by itself, without a word; what was missed meanwhile shows in the
+// listen takes what comes by Pub/Sub. It waits for the journal's disk only while that keeps up, one batch at a time: should the disk
+// stand still for long, Redis cuts a subscriber that does not read, and what was missed is read from the stream, as is what finds no room. The library connects anew by itself, without a word; what was missed meanwhile shows in the
 // places of the batches that follow, and in the beats.
 func (r *Relay) listen(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -33,11 +33,17 @@ func (r *Relay) listen(ctx context.Context) {
 
 // subscription is one of them, until it breaks or goes deaf.
 func (r *Relay) subscription(ctx context.Context) error {
-	ps := r.client.subscribe(ctx, r.keys.log(), r.keys.nodes(), r.keys.ask())
+	ps := r.client.subscribe(ctx, r.keys.nodes(), r.keys.ask())
 	defer func() { _ = ps.Close() }()
+	hears := map[string]bool{r.opts.Node: true} // its own batches a node has already
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
-	heard := time.Now()
+	heard, again := time.Now(), true
 	for {
+		if again {
+			if err := r.tune(ctx, ps, hears); err != nil {
+				return err
+			}
+		}
 		m, err := ps.ReceiveTimeout(ctx, beatEvery)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -56,29 +62,65 @@ func (r *Relay) subscription(ctx context.Context) error {
 		default:
 			return err
 		}
-		if m, ok := m.(*redis.Message); ok {
+		again = false
+		switch m := m.(type) {
+		case *redis.Message:
 			r.receive(ctx, m)
+			again = m.Channel == r.keys.nodes()
+		case *redis.Subscription: // what was published before it came to nobody here
+			select {
+			case r.begun <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
 
+// tune subscribes to what the nodes publish that were heard of, and are not in hears.
+func (r *Relay) tune(ctx context.Context, ps *redis.PubSub, hears map[string]bool) error {
+	for _, node := range r.others.fresh("") {
+		if hears[node] {
+			continue
+		}
+		hears[node] = true
+		if err := r.client.subscribeTo(ctx, ps, r.keys.live(node)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Relay) receive(ctx context.Context, m *redis.Message) {
 	switch m.Channel {
-	case r.keys.log():
-		b := r.parse([]byte(m.Payload))
-		if b == nil {
-			return
-		}
-		r.aimAt(b.name, b.to)
-		select {
-		case r.incoming <- b:
-		default:
-			r.stats.dropped.Add(1)
-		}
 	case r.keys.nodes():
 		r.hear(m.Payload, true)
 	case r.keys.ask():
 		r.asked(ctx, m.Payload)
+	default:
+		r.live(m.Payload)
+	}
+}
+
+// live takes a batch as it is published. What follows the journal's head goes there at once, without another goroutine; the rest, and
+// what comes while something else is being done there, waits its turn.
+func (r *Relay) live(text string) {
+	b := r.parse([]byte(text))
+	if b == nil {
+		return
+	}
+	r.aimAt(b.name, b.to)
+	if len(r.incoming) == 0 && r.applying.TryLock() {
+		done := b.from <= r.journal.Head().Offset && !r.apply(b)
+		r.applying.Unlock()
+		if done {
+			r.fetch()
+			return
+		}
+	}
+	select {
+	case r.incoming <- b:
+	default:
+		r.stats.dropped.Add(1)
 	}
 }
 
@@ -97,6 +139,8 @@ func (r *Relay) follow(ctx context.Context) {
 				r.heal(ctx)
 			}
 		case <-r.wake:
+		case <-r.begun:
+			_, _ = r.fromStream(ctx, r.journal.Head().Offset) // else the next beat shows what is missing
 		case <-late:
 			r.heal(ctx)
 		}
@@ -123,6 +167,11 @@ func (r *Relay) parse(p []byte) *batch {
 func (r *Relay) take(b *batch) (missing bool) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
+	return r.apply(b)
+}
+
+// apply is take. Called with applying held.
+func (r *Relay) apply(b *batch) (missing bool) {
 	head := r.journal.Head()
 	if b.from < head.Offset && head.Offset < b.to && (b.number == 0 || r.recent.at(b.from).to == 0) {
 		// Pieces of a journal came before the rest of it, or before the batch that they are of.
@@ -145,7 +194,7 @@ func (r *Relay) take(b *batch) (missing bool) {
 		r.log.Error("relay: a batch is rejected: it overlaps what is there", "from", b.from, "to", b.to, "head", head.Offset)
 		return false
 	}
-	r.aim(b.to)
+	r.raise(b.to)
 	if b.from > head.Offset {
 		r.stats.gaps.Add(1)
 		return true

@@ -102,6 +102,7 @@ func (r *Relay) ask(ctx context.Context, a ask, take func(*batch)) error {
 		if b != nil && b.flags&flagEnd != 0 {
 			if r.journal != nil { // else it is joining
 				r.aimAt(b.name, b.to)
+				r.fetch()
 			}
 			return nil
 		}

@@ -39,19 +39,23 @@ type Relay struct {
 	changed  signal               // the journal has moved, or the lease, or the connection
 	incoming chan *batch          // as they came, for the goroutine that applies
 	wake     chan struct{}        // target has moved
+	begun    chan struct{}        // a subscription has begun
 	recent   recent               // guarded by applying
 
 	queue queue
 	lease lease
 
-	// The fields down to the next blank line are of the goroutine that steers.
-	beats  uint64    // said so far
-	tended time.Time // when that was last tried
-	up     int       // twice the sources that are connected, one less while standby is late; 0 while the journal cannot write
-	whole  time.Time // since when all of them have been; the zero value: they are not
-	number uint64    // of the last batch offered
-	doubt  []*job    // of the batch that is being stored, or of which it is not known yet whether it was
-	plan   plan      // of doubt
+	// The fields down to the next blank line are guarded by steering, which the goroutine that steers holds while it does not wait.
+	steering sync.Mutex
+	serve    func() (bool, error) // see step; nil while there is no connection
+	failed   error                // what it returned
+	beats    uint64               // said so far
+	tended   time.Time            // when that was last tried
+	up       int                  // twice the sources that are connected, one less while standby is late; 0 while the journal cannot write
+	whole    time.Time            // since when all of them have been; the zero value: they are not
+	number   uint64               // of the last batch offered
+	doubt    []*job               // of the batch that is being stored, or of which it is not known yet whether it was
+	plan     plan                 // of doubt
 
 	standby standby
 	others  others
@@ -153,7 +157,7 @@ func New(o Options) (*Relay, error) {
 	}
 	r := &Relay{
 		opts: o, log: o.Log, key: key, keys: keysOf(o.Cluster), client: c, process: rand.Text()[:processBytes],
-		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), limit: math.MaxUint64,
+		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), begun: make(chan struct{}, 1), limit: math.MaxUint64,
 	}
 	r.queue.kick = make(chan struct{}, 1)
 	r.others.init()
@@ -246,20 +250,27 @@ func (r *Relay) aimAt(name string, pos uint64) {
 	r.aiming.Lock()
 	defer r.aiming.Unlock()
 	if r.line.Load().holds(name, pos) {
-		r.aim(pos)
+		r.raise(pos)
 	}
 }
 
-// aim notes that the log goes up to pos at least. For who steers, or holds applying; others use aimAt.
+// aim notes that the log goes up to pos at least, and has it fetched if it does not come. For who steers, or holds applying; others
+// use aimAt and fetch.
 func (r *Relay) aim(pos uint64) {
-	for {
-		old := r.target.Load()
-		if pos <= old {
-			break
-		}
-		if r.target.CompareAndSwap(old, pos) {
-			break
-		}
+	r.raise(pos)
+	r.fetch()
+}
+
+func (r *Relay) raise(pos uint64) {
+	for old := r.target.Load(); pos > old && !r.target.CompareAndSwap(old, pos); {
+		old = r.target.Load()
+	}
+}
+
+// fetch wakes the goroutine that fetches what the journal lacks, if it lacks something.
+func (r *Relay) fetch() {
+	if r.journal != nil && r.journal.Head().Offset >= r.target.Load() {
+		return
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -13,7 +13,7 @@ import "github.com/redis/go-redis/v9"
 //	…:settle:<run>  hash: node → where it stands, while the log is settled for a new Redis process; expires
 //	…:answer:<id>   list: what a node was asked for; expires
 //
-// and the channels …:log, …:nodes, …:ask.
+// and the channels …:log:<node>, which brings what that node stores to the others, …:nodes and …:ask.
 type keys struct{ prefix string }
 
 func keysOf(cluster string) keys { return keys{"plumbline:{" + cluster + "}:"} }
@@ -25,6 +25,7 @@ func (k keys) nodes() string            { return k.prefix + "nodes" }
 func (k keys) node(name string) string  { return k.prefix + "node:" + name }
 func (k keys) ask() string              { return k.prefix + "ask" }
 func (k keys) settle(run string) string { return k.prefix + "settle:" + run }
+func (k keys) live(node string) string  { return k.prefix + "log:" + node }
 func (k keys) answer(id string) string  { return k.prefix + "answer:" + id }
 
 // What scripts answer with, first of a list.

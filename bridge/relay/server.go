@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -42,10 +43,13 @@ func (r *Relay) dial(ctx context.Context) (*server, error) {
 	if err != nil {
 		_ = s.Close()
 		secure := strings.HasPrefix(r.opts.URL, "rediss:")
+		ends := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 		switch {
 		case secure && errors.Is(err, context.DeadlineExceeded):
 			err = fmt.Errorf("it does not answer to TLS: is that its TLS port? (%w)", err)
-		case !secure && errors.Is(err, io.EOF):
+		case secure && ends:
+			err = fmt.Errorf("it ends the connection: does it want a certificate? give it one by relay.tls.cert and relay.tls.key (%w)", err)
+		case !secure && ends:
 			err = fmt.Errorf("it ends the connection: is it a TLS port? use rediss:// then (%w)", err)
 		}
 		return nil, explain(err)

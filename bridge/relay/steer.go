@@ -20,7 +20,11 @@ func isFenced(err error) bool { return errors.Is(err, errFenced) }
 // steer does everything that needs the connection to one Redis process: it settles the log, says how this node stands, keeps the
 // lease and stores. While there is no connection nothing is stored.
 func (r *Relay) steer(ctx context.Context) {
-	defer func() { r.finish(nil, journal.ErrClosed) }()
+	defer func() {
+		r.steering.Lock()
+		defer r.steering.Unlock()
+		r.finish(nil, journal.ErrClosed)
+	}()
 	pause := 50 * time.Millisecond
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -46,6 +50,8 @@ func (r *Relay) steer(ctx context.Context) {
 
 // connection is one of them, until it breaks.
 func (r *Relay) connection(ctx context.Context) error {
+	r.steering.Lock()
+	defer r.steering.Unlock()
 	s, err := r.dial(ctx)
 	if err != nil {
 		return err
@@ -62,9 +68,14 @@ func (r *Relay) connection(ctx context.Context) error {
 		return err
 	}
 	r.log.Info("relay: connected", "redis", s.run, "node", r.opts.Node, "cluster", r.opts.Cluster)
+	r.serve, r.failed = func() (bool, error) { return r.step(ctx, s) }, nil
+	defer func() { r.serve = nil }()
 	for {
 		moved := r.changed.wait()
-		err := r.pending(ctx, s)
+		err := r.failed
+		if r.failed = nil; err == nil {
+			err = r.pending(ctx, s)
+		}
 		if r.doubt == nil {
 			moved = nil
 		}
@@ -73,14 +84,12 @@ func (r *Relay) connection(ctx context.Context) error {
 		case time.Since(r.tended) >= beatEvery:
 			err = r.tend(ctx, s)
 		default:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
+			if r.idle(ctx, tick.C, moved) {
 				err = r.tend(ctx, s)
-			case <-r.queue.kick:
-			case <-moved:
 			}
+		}
+		if ctx.Err() != nil {
+			return nil
 		}
 		if errors.Is(err, errUnsettled) {
 			err = r.present(ctx, s)
@@ -89,6 +98,20 @@ func (r *Relay) connection(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// idle waits for something to do, and reports whether that is a beat. Meanwhile others may store.
+func (r *Relay) idle(ctx context.Context, tick <-chan time.Time, moved <-chan struct{}) (due bool) {
+	r.steering.Unlock()
+	defer r.steering.Lock()
+	select {
+	case <-ctx.Done():
+	case <-tick:
+		return true
+	case <-r.queue.kick:
+	case <-moved:
+	}
+	return false
 }
 
 // present settles the log on s, makes the journal follow it and takes what is appended from then on.

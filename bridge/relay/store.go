@@ -21,7 +21,8 @@ type Log struct {
 func (r *Relay) Log() *Log { return &Log{r.journal, r} }
 
 // Append does as journal.Journal's Append does. While Redis is away it refuses with an error that wraps journal.ErrDegraded; when
-// the connection broke just then it waits until it is known whether the message is in the log, or ctx ends.
+// the connection broke just then it waits until it is known whether the message is in the log, or ctx ends; while it stores the message itself, ctx may end
+// some seconds before it returns.
 func (l *Log) Append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
 	results, err := l.r.store(ctx, []journal.Message{m}, "")
 	if err != nil {
@@ -63,11 +64,21 @@ func (q *queue) add(j *job) error {
 		return err
 	}
 	q.jobs = append(q.jobs, j)
+	return nil
+}
+
+// poke wakes the goroutine that steers.
+func (q *queue) poke() {
 	select {
 	case q.kick <- struct{}{}:
 	default:
 	}
-	return nil
+}
+
+func (q *queue) waits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.jobs) > 0
 }
 
 // next takes the jobs that go into one batch: all under one lease or none, as many as fit. Those whose caller has left are passed over.
@@ -137,6 +148,7 @@ func (r *Relay) store(ctx context.Context, ms []journal.Message, token string) (
 	if err := r.queue.add(j); err != nil {
 		return nil, err
 	}
+	r.lead()
 	select {
 	case <-j.done:
 		return j.results, j.err

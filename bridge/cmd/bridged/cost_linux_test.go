@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,6 +91,9 @@ func newCostSide(t *testing.T, redis *redistest.Server, names ...string) *costSi
 	s := &costSide{t: t, redis: redis}
 	for _, name := range names {
 		sets := []string{"node=" + name, "history.store=off", "viewers.plaintext=true"}
+		if os.Getenv("PLUMBLINE_RELAY_PROFILE") != "" {
+			sets = append(sets, "ops.pprof=true")
+		}
 		if redis != nil {
 			sets = append(sets, "relay.url="+redis.URL())
 		}
@@ -116,6 +121,11 @@ func (s *costSide) round() costOf {
 	loaded, stop := context.WithTimeout(ctx, costRound)
 	defer stop()
 	var devices sync.WaitGroup
+	for i, p := range s.bridges {
+		if dir := os.Getenv("PLUMBLINE_RELAY_PROFILE"); dir != "" {
+			devices.Go(func() { s.profile(p, filepath.Join(dir, fmt.Sprintf("%d-of-%d.pprof", i+1, len(s.bridges)))) })
+		}
+	}
 	for i := range costDevices {
 		devices.Go(func() { s.device(loaded, s.bridges[i%len(s.bridges)], i) })
 	}
@@ -130,6 +140,24 @@ func (s *costSide) round() costOf {
 		c.p99 = s.latencies[len(s.latencies)*99/100]
 	}
 	return c
+}
+
+// profile writes where a bridge spends its processor time in the round.
+func (s *costSide) profile(p *child, path string) {
+	client := http.Client{Timeout: 2 * costRound}
+	answer, err := client.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.addrs.Ops, int((costRound - time.Second).Seconds())))
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer func() { _ = answer.Body.Close() }()
+	raw, err := io.ReadAll(answer.Body)
+	if err == nil {
+		err = os.WriteFile(path, raw, 0o600)
+	}
+	if err != nil {
+		s.t.Error(err)
+	}
 }
 
 // spent is the processor time of the bridges and of Redis so far.
