@@ -121,16 +121,22 @@ func (b *Bench) openAfar(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next atomic.Int64
 	var all sync.WaitGroup
-	for range atOnce * len(b.sessions) {
-		all.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n+b.plan.Idle && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				if err := b.addAfar(ctx, i, ca); err != nil {
-					cancel(err)
+	for at := range b.sessions {
+		var next atomic.Int64 // of its own viewers: one that is slow keeps nobody else's waiting
+		for range atOnce {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					i := at + len(b.sessions)*int(next.Add(1)-1)
+					if i >= n+b.plan.Idle {
+						return
+					}
+					if err := b.addAfar(ctx, i, ca); err != nil {
+						cancel(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 	all.Wait()
 	if err := context.Cause(ctx); err != nil {

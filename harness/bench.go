@@ -66,7 +66,7 @@ type Bench struct {
 	SUT         *sut.SUT
 	Clock       *record.Clock
 	Recorder    *record.Recorder
-	Generator   *generator.Generator
+	Generator   *generator.Team
 	Witness     *witness.Witness
 	Viewers     []Viewer
 	ViewerProxy *fault.Proxy               // nil without Plan.ViewerFault and Plan.Frames
@@ -151,9 +151,9 @@ func (b *Bench) measureFloor(ctx context.Context) error {
 	return err
 }
 
-// launchGenerator lets the generator's process come up while the system does.
+// launchGenerator lets the processes of the generator come up while the system does.
 func (b *Bench) launchGenerator(context.Context) error {
-	g, err := generator.Start(generator.Options{Command: b.rig.cfg.Generator, Open: openOrder, Log: b.log})
+	g, err := generator.StartTeam(generator.Options{Command: b.rig.cfg.Generator, Open: openOrder, Log: b.log}, b.rig.generators(&b.plan))
 	b.Generator = g
 	return err
 }

@@ -175,7 +175,7 @@ func openSerialDevice(ctx context.Context, s *sources, b *Bench, d DeviceSpec) e
 	if !d.Acts() && d.Power == nil {
 		return orderDevice(ctx, s, b, d)
 	}
-	fixture := &realBoard{spec: d, place: len(s.orders), generator: b.Generator}
+	fixture := &realBoard{spec: d, place: len(s.orders), generator: b.Generator.Generator}
 	if d.Power != nil {
 		var err error
 		if s.relays == nil {

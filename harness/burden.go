@@ -12,7 +12,7 @@ import (
 
 // Burden is what one part of a bench used of the machine over a time.
 type Burden struct {
-	Part    string        `json:"part"`   // "bridge", "generator", "harness", or "viewers-1" and so on for processes of viewers
+	Part    string        `json:"part"`   // "bridge", "generator" (further ones "generator-2" and so on), "harness", or "viewers-1" and so on for processes of viewers
 	CPU     time.Duration `json:"cpu_ns"` // user and system time
 	Over    time.Duration `json:"over_ns"`
 	RSS     uint64        `json:"rss_bytes"` // at its end, as what follows
@@ -38,8 +38,10 @@ func (b *Bench) Burdens(ctx context.Context) func(ctx context.Context) []Burden 
 	for i, host := range b.hosts {
 		looks = append(looks, look{fmt.Sprintf("viewers-%d", i+1), usageOf(host.PID())})
 	}
-	if of := b.Generator.Report(); of.Own {
-		looks = append(looks, look{"generator", usageOf(of.PID)})
+	for i, of := range b.Generator.Reports() {
+		if of.Own {
+			looks = append(looks, look{generatorName(i), usageOf(of.PID)})
+		}
 	}
 	before := map[string]sut.Usage{}
 	for _, l := range looks {

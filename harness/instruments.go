@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // Process is how a process of the rig fared while a bench was open.
 type Process struct {
-	Name   string  `json:"name"` // "harness" or "generator"
+	Name   string  `json:"name"` // "harness", "generator", and further ones "generator-2" and so on
 	PID    int     `json:"pid,omitempty"`
 	Hiccup *Hiccup `json:"hiccup,omitempty"` // nil when it was not measured to the end
 	GC     *GC     `json:"gc,omitempty"`
@@ -62,6 +63,14 @@ func (b *Bench) note(name string, pid int, hiccup *load.HiccupReport, gc *load.G
 	b.processes = append(b.processes, p)
 }
 
+// generatorName is what process i of the generator is called.
+func generatorName(i int) string {
+	if i == 0 {
+		return "generator"
+	}
+	return fmt.Sprintf("generator-%d", i+1)
+}
+
 // larger returns the larger of two figures of which one may be unknown.
 func larger(a, b reports.Float) reports.Float {
 	if math.IsNaN(float64(a)) || b > a {
@@ -78,8 +87,10 @@ func (b *Bench) readInstruments() {
 	hiccup, gc := b.hiccup.Stop(), b.gc()
 	b.hiccup, b.gc = nil, nil
 	b.note("harness", os.Getpid(), &hiccup, &gc)
-	if of := b.Generator.Report(); of.Own {
-		b.note("generator", of.PID, of.Hiccup, of.GC)
+	for i, of := range b.Generator.Reports() {
+		if of.Own {
+			b.note(generatorName(i), of.PID, of.Hiccup, of.GC)
+		}
 	}
 	for _, p := range b.processes {
 		if p.Hiccup != nil {

@@ -3,6 +3,7 @@ package harness_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,14 +16,17 @@ import (
 	"plumbline/harness/record"
 )
 
-// TestProcessesHoldTheViewers: what viewers saw in processes of their own is one recording
-// with one clock; those that only wait are there and owe nobody anything.
+// TestProcessesHoldTheViewers: what viewers saw in processes of their own, of what several
+// others published, is one recording with one clock; those that only wait are there and owe
+// nobody anything.
 func TestProcessesHoldTheViewers(t *testing.T) {
 	if _, err := record.NewClock().Origin(); errors.Is(err, record.ErrNoOrigin) {
 		t.Skip(err)
 	}
-	t.Setenv(viewVariable, "1")
-	rig := newRig(t, func(c *harness.Config) { c.Processes, c.Viewing = 2, []string{"/proc/self/exe"} })
+	rig := newRig(t, func(c *harness.Config) {
+		c.Processes, c.Viewing = 2, []string{"env", viewVariable + "=1", os.Args[0]}
+		c.Generators, c.Generator = 3, []string{"env", generatorVariable + "=1", os.Args[0]}
+	})
 	load := small
 	load.Viewers = 5
 	b := open(t, rig, harness.Plan{Name: "crowd", Load: load, Afar: true, Idle: 4})
@@ -37,7 +41,7 @@ func TestProcessesHoldTheViewers(t *testing.T) {
 			t.Errorf("%+v", one)
 		}
 	}
-	if !slices.Contains(parts, "viewers-1") || !slices.Contains(parts, "viewers-2") || len(parts) != 4 {
+	if !slices.Contains(parts, "viewers-1") || !slices.Contains(parts, "viewers-2") || !slices.Contains(parts, "generator-3") || len(parts) != 7 {
 		t.Errorf("looked at %v", parts)
 	}
 	if n, err := b.Dropped(t.Context()); err != nil || n != 0 {
@@ -50,6 +54,9 @@ func TestProcessesHoldTheViewers(t *testing.T) {
 	d, _ := h.Delivery(oracle.Options{Window: "w"})
 	if d.Owed < 250 || d.Lost+d.Unconfirmed+d.Duplicated != 0 || d.Delivered != d.Owed {
 		t.Errorf("delivery is %+v", d)
+	}
+	if len(r.Processes) != 4 || r.Processes[3].Name != "generator-3" || r.Processes[3].Hiccup == nil || r.Generator != harness.OwnProcess {
+		t.Errorf("the evidence tells of %+v", r.Processes)
 	}
 	viewers, waiting := 0, 0
 	for _, n := range h.Log().Index.Nodes {
@@ -80,6 +87,7 @@ func TestProcessesHoldTheViewers(t *testing.T) {
 func TestWhatProcessesNeed(t *testing.T) {
 	for _, change := range []func(*harness.Config){
 		func(c *harness.Config) { c.Processes = 1 },
+		func(c *harness.Config) { c.Generators = 2 },
 		func(c *harness.Config) { c.Processes, c.Viewing, c.Agents = 1, []string{"x"}, []*agent.Host{{}} },
 	} {
 		cfg := newRig(t, nil).Profile()

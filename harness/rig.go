@@ -7,6 +7,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,9 @@ type Config struct {
 	// standard streams, for the load to come from a process of its own. Empty means
 	// from within this process, which is what a report says then.
 	Generator []string
+	// Generators is how many such processes share the devices of a fleet; 0 for as many as
+	// their number takes descriptors for. Without Generator there is one.
+	Generators int
 	// Processes is how many processes of this host take the viewers of plans that say
 	// Afar, so that they may outnumber the descriptors of one; 0 leaves them in this one.
 	// Each is started by Viewing, a program with its arguments that does agent.ServeHere
@@ -49,6 +53,9 @@ type Config struct {
 	// connected; nil for nobody. It must not block.
 	Recording func(scenario string, recorder *record.Recorder)
 }
+
+// MaxProcesses is how many processes of this host may share viewers, or devices.
+const MaxProcesses = 64
 
 // Rig is a declared bench. Nothing runs until Open. It may be used by several
 // goroutines, but one Bench at a time gives figures worth reading.
@@ -69,6 +76,9 @@ func NewRig(cfg Config) (*Rig, error) {
 	}
 	if cfg.Processes > 0 && (len(cfg.Viewing) == 0 || len(cfg.Agents) > 0) {
 		return nil, errors.New("harness: a rig of several processes needs the program that starts them, and has no agents beside them")
+	}
+	if cfg.Generators > 1 && len(cfg.Generator) == 0 {
+		return nil, errors.New("harness: a rig of several generators needs the program that starts them")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -126,6 +136,19 @@ func (r *Rig) Generator() string {
 		return OwnProcess
 	}
 	return WithinHarness
+}
+
+// perGenerator is how many devices one process of the generator takes where nothing is said:
+// of 20,000 descriptors, beside those that publish by hand.
+const perGenerator = 15_000
+
+// generators is how many processes share the fleet of a plan.
+func (r *Rig) generators(plan *Plan) int {
+	n := max(plan.Load.Devices, 1)
+	if len(r.cfg.Generator) == 0 || len(plan.Sources) > 0 {
+		return 1
+	}
+	return min(n, cmp.Or(r.cfg.Generators, (n+perGenerator-1)/perGenerator))
 }
 
 // Capabilities returns what the system under test claims and what follows from

@@ -29,3 +29,30 @@ func TestARepetitionGetsANoiseFloorOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// As many processes make a load as its devices take descriptors for, or as were asked for:
+// never more than there are devices, and one where devices are opened or there is no program.
+func TestGeneratorsOfAPlan(t *testing.T) {
+	for _, c := range []struct {
+		devices, asked, want int
+		program              []string
+		sources              int
+	}{
+		{devices: 0, want: 1, program: []string{"x"}},
+		{devices: perGenerator, want: 1, program: []string{"x"}},
+		{devices: perGenerator + 1, want: 2, program: []string{"x"}},
+		{devices: 4 * perGenerator, want: 1},
+		{devices: 10, asked: 3, want: 3, program: []string{"x"}},
+		{devices: 2, asked: 3, want: 2, program: []string{"x"}},
+		{devices: 10, asked: 3, want: 1, program: []string{"x"}, sources: 1},
+	} {
+		r, err := NewRig(Config{Profile: &profile.Profile{}, Dir: t.TempDir(), Generator: c.program, Generators: c.asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := Plan{Load: profile.Load{Devices: c.devices}, Sources: make([]DeviceSpec, c.sources)}
+		if got := r.generators(&plan); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}

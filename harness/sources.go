@@ -149,7 +149,7 @@ func (s *sources) close() error {
 
 // run lets every device speak for length. It returns when all have stopped, early
 // with the error of outer.
-func (s *sources) run(outer context.Context, g *generator.Generator, length time.Duration) error {
+func (s *sources) run(outer context.Context, g *generator.Team, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(outer, length)
 	defer cancel()
 	var group sync.WaitGroup

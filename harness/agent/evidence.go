@@ -3,9 +3,11 @@ package agent
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -127,4 +129,28 @@ func Load(dir string, log *record.Log) (Clock, error) {
 		name = ""
 	}
 	return m, record.Merge(log, part, name, m)
+}
+
+// describe writes what is to be known of the agent besides its recording.
+func (s *Session) describe(answer finishAnswer, lost error) error {
+	e := Evidence{
+		Format: evidenceFormat, Address: s.host.target.Address, About: s.host.about,
+		HiccupP99: answer.HiccupP99, HiccupMax: answer.HiccupMax, Gaps: answer.Gaps, GapsFrom: answer.GapsFrom,
+	}
+	if lost != nil {
+		e.Lost = lost.Error()
+	}
+	text, err := json.MarshalIndent(e, "", " ")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(s.cfg.Dir, evidenceFile), append(text, '\n'))
+}
+
+// replace writes a file in one step.
+func replace(path string, text []byte) error {
+	if err := os.WriteFile(path+".new", text, 0o644); err != nil { //nolint:gosec // G306: evidence is for others to read
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

@@ -33,7 +33,8 @@ type process struct {
 // process of its own on this host, which has descriptors of its own. It needs neither
 // secret nor certificate, keeps the clock of the bench, and records straight into
 // SessionConfig.Dir. name is for errors and reports. It blocks until the program has
-// greeted or ctx ends; Close ends the process.
+// greeted or ctx ends, and up to 10 s more for one that does not end then; Close ends the
+// process.
 func Launch(ctx context.Context, name string, command []string, log *slog.Logger) (*Host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

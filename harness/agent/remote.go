@@ -179,6 +179,10 @@ func (s *Session) refresh(ctx context.Context, name string) error {
 	defer s.mu.Unlock()
 	if err == nil {
 		s.answered = now
+		return nil
+	}
+	for _, name := range names { // whoever waits for them takes the next answer
+		s.want(name)
 	}
 	return err
 }
@@ -264,6 +268,12 @@ func (s *Session) Arrived(ctx context.Context, distinct map[string]uint64, quiet
 
 // Lost counts the viewers of those names that are not connected, or were not all the time.
 func (s *Session) Lost(ctx context.Context, names []string) (int, error) {
+	select { // an answer that is on its way to another would put these back
+	case s.asking <- struct{}{}:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	defer func() { <-s.asking }()
 	lost := 0
 	for some := range slices.Chunk(names, 1000) {
 		if err := s.ask(ctx, some); err != nil {
@@ -422,28 +432,4 @@ func (s *Session) step(ctx context.Context, what string, do func(context.Context
 		return err
 	}
 	return fmt.Errorf("%w: agent %s: waited %v for %s: %w", ErrLost, s.host.target.Address, time.Since(began).Round(time.Millisecond), what, context.Cause(ctx))
-}
-
-// describe writes what is to be known of the agent besides its recording.
-func (s *Session) describe(answer finishAnswer, lost error) error {
-	e := Evidence{
-		Format: evidenceFormat, Address: s.host.target.Address, About: s.host.about,
-		HiccupP99: answer.HiccupP99, HiccupMax: answer.HiccupMax, Gaps: answer.Gaps, GapsFrom: answer.GapsFrom,
-	}
-	if lost != nil {
-		e.Lost = lost.Error()
-	}
-	text, err := json.MarshalIndent(e, "", " ")
-	if err != nil {
-		return err
-	}
-	return replace(filepath.Join(s.cfg.Dir, evidenceFile), append(text, '\n'))
-}
-
-// replace writes a file in one step.
-func replace(path string, text []byte) error {
-	if err := os.WriteFile(path+".new", text, 0o644); err != nil { //nolint:gosec // G306: evidence is for others to read
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

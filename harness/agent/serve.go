@@ -15,6 +15,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plumbline/harness/load"
@@ -58,6 +59,8 @@ type server struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	loud     func() load.GCReport // lets the garbage collector work again; nil while no session is at work
+
+	viewed atomic.Int64 // viewers of all sessions since loud was set
 }
 
 // gcLimit is the memory up to which the collector stays out of the way while
@@ -255,6 +258,7 @@ func (a *server) open(in openArgs) (any, error) {
 	a.sessions[id] = s
 	if a.loud == nil {
 		a.loud = load.Quiet(gcLimit)
+		a.viewed.Store(0)
 	}
 	a.log.Info("agent began a session", "session", id)
 	return openAnswer{Session: id}, nil

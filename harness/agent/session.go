@@ -156,7 +156,7 @@ func (s *session) view(ctx context.Context, in viewArgs) (viewerStatus, error) {
 		w = &watching{opened: make(chan struct{})}
 		w.token.Store(&in.Token)
 		s.viewers[in.View.Name] = w
-		makeRoom(len(s.viewers))
+		makeRoom(int(s.agent.viewed.Add(1)))
 		s.tasks.Go(func() { s.open(w, in.View) })
 	}
 	s.mu.Unlock()

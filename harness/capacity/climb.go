@@ -38,6 +38,7 @@ type Options struct {
 	Generator   []string
 	Viewing     []string // see harness.Config; nil leaves all viewers in this process
 	Processes   int      // that hold the viewers; 0 for as many as the largest step takes
+	Generators  int      // processes that publish; 0 for as many as the devices take
 	Tool        reports.Tool
 	Environment map[string]string
 	Log         *slog.Logger                    // nil discards
@@ -53,11 +54,12 @@ var ErrUsage = errors.New("the capacity cannot be measured")
 // Bounds of a step, which keep a recording within memory, and of a climb.
 const (
 	maxDeliveries = 20_000_000
-	maxViewers    = 65_000 // of both kinds: a recording tells no more nodes apart
-	maxDevices    = 20_000
+	maxViewers    = 65_000 // of both kinds
+	maxNodes      = 65_500 // viewers and devices: a recording tells no more apart, and there are a witness and others
+	maxDevices    = 60_000
 	perProcess    = 19_000 // viewers: of 20,000 descriptors
 	ample         = 15_000 // viewers for which one process is taken where nothing is said
-	maxProcesses  = 64
+	maxProcesses  = harness.MaxProcesses
 	maxPayload    = 1 << 20
 	maxSteps      = 60
 	achieved      = 0.999 // share of what was due that must have been written
@@ -87,6 +89,8 @@ func (o *Options) Check() error {
 		return refuse("a window of %v; 100ms at least", l.Window)
 	case o.Processes < 0 || o.Processes > maxProcesses || (o.Processes > 0 && len(o.Viewing) == 0):
 		return refuse("%d processes of viewers; between 0 and %d, and none where processes share no clock", o.Processes, maxProcesses)
+	case o.Generators < 0 || o.Generators > maxProcesses || (o.Generators > 1 && len(o.Generator) == 0):
+		return refuse("%d processes that publish; between 0 and %d, and one where processes share no clock", o.Generators, maxProcesses)
 	case o.LatencyMost <= 0:
 		return refuse("a p99 of at most %v; above 0", o.LatencyMost)
 	}
@@ -123,6 +127,8 @@ func (l Load) problem() string {
 		return fmt.Sprintf("%d viewers; between 1 and %d", l.Viewers, maxViewers)
 	case l.Idle < 0 || l.Idle > maxViewers-l.Viewers:
 		return fmt.Sprintf("%d viewers that only wait; between 0 and %d, with the others", l.Idle, maxViewers)
+	case l.Devices+l.Viewers+l.Idle > maxNodes:
+		return fmt.Sprintf("%d devices and viewers; at most %d of both, for a recording tells no more apart", l.Devices+l.Viewers+l.Idle, maxNodes)
 	case l.Payload < 0 || l.Payload > maxPayload:
 		return fmt.Sprintf("payloads longer by %d bytes; at most %d", l.Payload, maxPayload)
 	case !(l.Rate > 0) || l.Rate > profile.MaxRate:
@@ -189,7 +195,7 @@ func Climb(ctx context.Context, o Options) (*reports.Capacity, error) {
 		Axis: o.Axis, Cores: o.Cores, Processes: o.processes(), LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
 	}
 	rig, err := harness.NewRig(harness.Config{
-		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Viewing: o.Viewing, Processes: o.processes(), Log: o.Log,
+		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Generators: o.Generators, Viewing: o.Viewing, Processes: o.processes(), Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -12,6 +12,9 @@
 // 48.3 ms from within, by 1.3 and 18.5 ms from a process of their own, in turns of
 // four seconds (go test -run XXX -bench Lateness -benchtime 1x).
 //
+// A Team is several generators with a share of the fleet each: devices may then outnumber
+// the descriptors of one process.
+//
 // # Protocol
 //
 // Package remote carries it, over the standard input and output of the process.

@@ -22,6 +22,7 @@ type Config struct {
 	Broker    *url.URL         // mqtt:// or mqtts://
 	Via       string           // host:port to go to in place of the broker's; TLS names stay the broker's
 	Hosts     []string         // host:port of several brokers that are one: devices go to them in turn, in place of Broker's and Via; each to the next one while its own refuses connections
+	Local     string           // address from which devices connect to brokers of 127.0.0.0/8, of which each has some 28,000 ports; "" leaves it to the kernel, as all systems but Linux do
 	Version   string           // of MQTT, see load.PublisherConfig
 	CA        []byte           // authorities of the broker as PEM; nil means those of the system
 	Username  string
@@ -51,7 +52,7 @@ const runGrace = 30 * time.Second
 // cannot be opened is ErrDevice.
 func (g *Generator) Open(ctx context.Context, cfg Config) ([]devices.Info, error) {
 	o := settings{
-		ByMeaning: cfg.Recorder.ByMeaning(), Process: g.cmd != nil, Broker: cfg.Broker.String(), Via: cfg.Via, Hosts: cfg.Hosts, Version: cfg.Version,
+		ByMeaning: cfg.Recorder.ByMeaning(), Process: g.cmd != nil, Broker: cfg.Broker.String(), Via: cfg.Via, Hosts: cfg.Hosts, Local: cfg.Local, Version: cfg.Version,
 		CA: cfg.CA, Username: cfg.Username, Password: cfg.Password, Run: cfg.Run, Seed: cfg.Seed, Sequence: cfg.Sequence,
 		Reconnect: cfg.Reconnect, Fleet: cfg.Fleet,
 	}

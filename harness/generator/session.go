@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -114,8 +115,14 @@ func configOf(o settings) (load.Config, error) {
 		Broker: broker, Version: o.Version, Username: o.Username, Password: o.Password, Run: o.Run, Seed: o.Seed,
 		Sequence: o.Sequence, Reconnect: o.Reconnect,
 	}
-	if o.Fleet != nil {
-		cfg.Rate = o.Fleet.Rate
+	if f := o.Fleet; f != nil {
+		cfg.Rate = f.Rate
+		if f.Count > 0 {
+			cfg.Rate *= float64(f.Count) / float64(f.Devices)
+		}
+		if f.First > 0 {
+			cfg.Seed = devices.Mix(o.Seed, uint64(f.First)) // of phases: no share speaks in time with another
+		}
 	}
 	if len(o.CA) > 0 {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
@@ -123,30 +130,54 @@ func configOf(o settings) (load.Config, error) {
 			return cfg, errors.New("generator: the authority of the broker is no PEM certificate")
 		}
 	}
-	if o.Via != "" {
-		cfg.Dial = func(string) load.Dial { return toFirstOf([]string{o.Via}) }
-	}
-	if len(o.Hosts) > 0 {
-		var dealt atomic.Uint64 // hands come from several goroutines
-		cfg.Dial = func(string) load.Dial {
-			own := (dealt.Add(1) - 1) % uint64(len(o.Hosts))
-			return toFirstOf(slices.Concat(o.Hosts[own:], o.Hosts[:own]))
-		}
-	}
+	cfg.Dial = dialOf(o)
 	return cfg, nil
 }
 
+// dialOf is how devices reach the broker, nil for by its address.
+func dialOf(o settings) func(device string) load.Dial {
+	switch {
+	case len(o.Hosts) > 0:
+		var dealt atomic.Uint64 // hands come from several goroutines
+		if o.Fleet != nil {
+			dealt.Store(uint64(o.Fleet.First)) // so that shares do not all begin with the same host
+		}
+		return func(string) load.Dial {
+			own := (dealt.Add(1) - 1) % uint64(len(o.Hosts))
+			return toFirstOf(o.Local, slices.Concat(o.Hosts[own:], o.Hosts[:own]))
+		}
+	case o.Via != "":
+		return func(string) load.Dial { return toFirstOf(o.Local, []string{o.Via}) }
+	case o.Local != "":
+		return func(string) load.Dial {
+			return func(ctx context.Context, network, address string) (net.Conn, error) {
+				return dialFrom(ctx, o.Local, network, address)
+			}
+		}
+	}
+	return nil
+}
+
 // toFirstOf goes to the first of some hosts that takes a connection, whatever is asked for.
-func toFirstOf(hosts []string) load.Dial {
+func toFirstOf(local string, hosts []string) load.Dial {
 	return func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
 		for _, host := range hosts {
-			var d net.Dialer
-			if conn, err = d.DialContext(ctx, network, host); err == nil || ctx.Err() != nil {
+			if conn, err = dialFrom(ctx, local, network, host); err == nil || ctx.Err() != nil {
 				return conn, err
 			}
 		}
 		return nil, err
 	}
+}
+
+// dialFrom goes to an address, from a local one where both are of loopback. Linux has all of
+// 127.0.0.0/8; other systems have 127.0.0.1 alone.
+func dialFrom(ctx context.Context, local, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	if local != "" && runtime.GOOS == "linux" && strings.HasPrefix(address, "127.") {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // fleet makes the computed devices.
@@ -158,8 +189,16 @@ func fleet(f *Fleet, seed uint64) ([]load.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	first, end := f.First, len(twins)
+	if f.Count > 0 {
+		end = first + f.Count
+	}
+	if first < 0 || first > end || end > len(twins) {
+		return nil, fmt.Errorf("generator: devices %d to %d of %d", first+1, end, len(twins))
+	}
 	var sources []load.Source
-	for i, twin := range twins {
+	for i := first; i < end; i++ {
+		twin := twins[i]
 		if f.Pad > 0 {
 			twin = padded{twin, strings.Repeat("x", f.Pad)}
 		}

@@ -35,10 +35,12 @@ const (
 	castEvents  = "events"
 )
 
-// Fleet is a number of computed devices that publish at a common rate.
+// Fleet is a number of computed devices that publish at a common rate, or a share of them.
 type Fleet struct {
 	Devices    int     `json:"devices"`
-	Rate       float64 `json:"rate"`        // messages per second of all together
+	First      int     `json:"first"`       // of those that this generator has, from 0
+	Count      int     `json:"count"`       // how many it has; 0 means all
+	Rate       float64 `json:"rate"`        // messages per second of all Devices together
 	Burst      int     `json:"burst"`       // messages per instant of those that publish in bursts
 	BurstEvery int     `json:"burst_every"` // every how many devices there is such a one; 0 means none
 	QoS        byte    `json:"qos"`
@@ -55,6 +57,7 @@ type settings struct {
 	Broker    string            `json:"broker"`
 	Via       string            `json:"via,omitempty"` // where to go in place of the broker's address
 	Hosts     []string          `json:"hosts,omitempty"`
+	Local     string            `json:"local,omitempty"`
 	Version   string            `json:"version,omitempty"`
 	CA        []byte            `json:"ca,omitempty"`
 	Username  string            `json:"username,omitempty"`

@@ -259,19 +259,17 @@ func (g *Generator) Close() error {
 	return errors.Join(errs...)
 }
 
+// Add adds the totals of another generator; the largest lateness is that of both.
+func (h *Health) Add(o Health) {
+	h.Counts.Add(o.Counts)
+	h.SlipMax, h.Late = max(h.SlipMax, o.SlipMax), h.Late+o.Late
+}
+
 // Health returns the totals so far.
 func (g *Generator) Health() Health {
 	var h Health
 	for _, p := range g.all() {
-		c := p.Counts()
-		h.Offered += c.Offered
-		h.Sent += c.Sent
-		h.Blocked += c.Blocked
-		h.Acked += c.Acked
-		h.Refused += c.Refused
-		h.Resent += c.Resent
-		h.Reconnects += c.Reconnects
-		h.InFlight += c.InFlight
+		h.Counts.Add(p.Counts())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -76,6 +76,18 @@ type Counts struct {
 	InFlight   int64 // now
 }
 
+// Add adds the totals of another publisher.
+func (c *Counts) Add(o Counts) {
+	c.Offered += o.Offered
+	c.Sent += o.Sent
+	c.Blocked += o.Blocked
+	c.Acked += o.Acked
+	c.Refused += o.Refused
+	c.Resent += o.Resent
+	c.Reconnects += o.Reconnects
+	c.InFlight += o.InFlight
+}
+
 // Publisher is one MQTT connection that stamps what it writes. Send never
 // waits; everything else happens in its own goroutines. It is safe for
 // concurrent use.

@@ -30,12 +30,14 @@ type Options struct {
 	Devices     []harness.DeviceSpec // of the rig file; empty means the built-in mix
 	LeftOut     []string             // optional devices that are not there, with the reason, for the report
 	Agents      []*agent.Host        // on other hosts; the caller closes them
-	LabelFilter string               // "" selects everything
-	Generator   []string             // program that makes the load, see harness.Config.Generator; empty means this process
-	Certify     bool                 // refuse a filter and a profile that does not certify
-	Dir         string               // run directory; records/ and sut/ are made in it
-	ID          string               // of the run; "" means the base name of Dir
-	Seed        uint64               // of twins, dither and order; 0 is a seed like any other
+	Processes   int                  // of this host that hold viewers, see harness.Config.Processes; started by Viewing. Not beside Agents
+	Viewing     []string
+	LabelFilter string   // "" selects everything
+	Generator   []string // program that makes the load, see harness.Config.Generator; empty means this process
+	Certify     bool     // refuse a filter and a profile that does not certify
+	Dir         string   // run directory; records/ and sut/ are made in it
+	ID          string   // of the run; "" means the base name of Dir
+	Seed        uint64   // of twins, dither and order; 0 is a seed like any other
 	Tool        reports.Tool
 	Deviations  []reports.Deviation
 	Command     string        // what "how to repeat it" starts with; "" means "plumbline run"
@@ -68,7 +70,7 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	defer tell.follow()()
 	rig, err := harness.NewRig(harness.Config{
 		Profile: opts.Profile, ProfilePath: opts.ProfilePath, Seed: opts.Seed, Dir: opts.Dir,
-		SUT: opts.SUT, Devices: opts.Devices, Agents: opts.Agents, Generator: opts.Generator, Log: opts.Log, Recording: tell.recording(),
+		SUT: opts.SUT, Devices: opts.Devices, Agents: opts.Agents, Generator: opts.Generator, Processes: opts.Processes, Viewing: opts.Viewing, Log: opts.Log, Recording: tell.recording(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
@@ -102,18 +104,21 @@ func Execute(ctx context.Context, opts Options) (*reports.Run, error) {
 	if len(opts.LeftOut) > 0 {
 		run.Environment["devices_left_out"] = strings.Join(opts.LeftOut, "; ")
 	}
-	if len(opts.Agents) > 0 {
+	if len(opts.Agents)+opts.Processes > 0 {
 		run.Environment["agents"] = engaged(opts)
 	}
 	return run, err
 }
 
-// engaged says which agents were named and whether any scenario had work for
+// engaged says which agents or processes were named and whether any scenario had work for
 // them, so that none is named in vain unnoticed.
 func engaged(opts Options) string {
 	var names []string
 	for _, a := range opts.Agents {
 		names = append(names, a.Target().Address)
+	}
+	if opts.Processes > 0 {
+		names = append(names, fmt.Sprintf("%d processes of this host", opts.Processes))
 	}
 	used, err := harness.Agents(opts.Dir)
 	if err != nil {

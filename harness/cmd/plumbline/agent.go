@@ -14,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"plumbline/harness"
 	"plumbline/harness/agent"
 	"plumbline/harness/cmd/plumbline/internal/exit"
 	"plumbline/harness/record"
+	"plumbline/harness/spec"
 	"plumbline/reports"
 )
 
@@ -106,15 +108,33 @@ func testClock(text string) (*record.Clock, error) {
 	return record.Skewed(by, drift*1e-6), nil
 }
 
-// agentsFlags is what certify and run take to use agents.
+// agentsFlags is what certify and run take to use agents, or processes of this host.
 type agentsFlags struct {
-	targets []string
-	token   string
+	targets   []string
+	token     string
+	processes int
 }
 
 func (f *agentsFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes the viewers whose latency is judged; may be repeated")
 	flags.StringVar(&f.token, "agent-token", "agent.token", "file with the secret that the agents have too")
+	flags.IntVar(&f.processes, "processes", 0, "processes of this host that take those viewers, so that they may outnumber the descriptors of one; by default they stay in this one")
+}
+
+// here enters the processes of this host that hold viewers. All errors are the user's.
+func (f *agentsFlags) here(opts *spec.Options) error {
+	switch {
+	case f.processes == 0:
+		return nil
+	case f.processes < 0 || f.processes > harness.MaxProcesses:
+		return exit.Usage(fmt.Errorf("--processes %d is no number between 1 and %d", f.processes, harness.MaxProcesses), "leave it out for viewers in this process")
+	case len(f.targets) > 0:
+		return exit.Usage(errors.New("--processes and --agent both take the viewers"), "name agents on this host beside the others in place of --processes")
+	case viewingCommand() == nil:
+		return exit.Usage(errors.New("--processes needs processes that share a clock, which this system has not"), "leave it out, or start plumbline agent and name it with --agent")
+	}
+	opts.Processes, opts.Viewing = f.processes, viewingCommand()
+	return nil
 }
 
 // dial connects to the agents, so that one that is not there is named before

@@ -127,6 +127,8 @@ func TestAgentsThatCannotBeUsed(t *testing.T) {
 	}{
 		"no token":       {[]string{"--agent", nobody, "--agent-token", token + ".none"}, reports.ExitUsage, "token file"},
 		"no fingerprint": {[]string{"--agent", "127.0.0.1:1", "--agent-token", token}, reports.ExitUsage, "names no fingerprint"},
+		"too many":       {[]string{"--processes", "65"}, reports.ExitUsage, "--processes 65 is no number between 1 and 64"},
+		"both":           {[]string{"--processes", "2", "--agent", nobody}, reports.ExitUsage, "--processes and --agent both take the viewers"},
 		"nobody there":   {[]string{"--agent", nobody, "--agent-token", token}, reports.ExitUnavailable, "connection refused"},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
@@ -137,5 +139,25 @@ func TestAgentsThatCannotBeUsed(t *testing.T) {
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("%s: there is a run directory", name)
 		}
+	}
+}
+
+// Processes of this host that hold viewers are in the options of the engine, in what the run
+// was asked for and in the command that repeats it.
+func TestProcessesOfARun(t *testing.T) {
+	p := newProgram(t)
+	if err := os.WriteFile(p.bridged, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := campaignFlags{profile: "smoke", seed: "1", bridged: p.bridged, agents: agentsFlags{processes: 3}}
+	opts, err := f.options(false)
+	if viewingCommand() == nil {
+		if err == nil || !strings.Contains(err.Error(), "share a clock") {
+			t.Fatalf("without a clock for all: %v", err)
+		}
+		return
+	}
+	if err != nil || opts.Processes != 3 || len(opts.Viewing) == 0 || !strings.Contains(opts.Command, " --processes 3") || f.effective(opts, false).Processes != 3 {
+		t.Errorf("%+v, %v", opts, err)
 	}
 }

@@ -60,6 +60,7 @@ Exit code 0: measured. 4: the system is not there.`,
 	flags.IntVar(&o.Load.Viewers, "viewers", 20, "viewers, each of which watches all devices, along another axis")
 	flags.IntVar(&o.Load.Idle, "idle", 0, "viewers beside them that watch what is never published, along another axis")
 	flags.IntVar(&o.Processes, "processes", 0, "processes that hold the viewers; by default as many as their number takes descriptors for")
+	flags.IntVar(&o.Generators, "generators", 0, "processes that publish, a share of the devices each; by default as many as their number takes descriptors for")
 	flags.IntVar(&o.Load.Payload, "payload", 0, "bytes by which payloads are longer, along another axis")
 	flags.DurationVar(&o.Load.WarmUp, "warm-up", time.Second, "before each step is measured")
 	flags.DurationVar(&o.Load.Window, "window", 5*time.Second, "for which each step is measured")

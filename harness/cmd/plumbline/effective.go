@@ -32,6 +32,7 @@ type effective struct {
 	Devices     []harness.DeviceSpec `yaml:"devices"`
 	SUT         *sut.Descriptor      `yaml:"sut"`
 	Agents      []string             `yaml:"agents,omitempty"`
+	Processes   int                  `yaml:"processes,omitempty"` // of this host that took viewers
 }
 
 type effectiveProfile struct {
@@ -43,7 +44,7 @@ func (f *campaignFlags) effective(opts spec.Options, certify bool) effective {
 	e := effective{
 		Command: "run", LabelFilter: opts.LabelFilter, Seed: opts.Seed, Timeout: opts.Timeout.String(),
 		Profile:    effectiveProfile{Name: opts.Profile.Name, SHA256: opts.Profile.Digest},
-		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor, Agents: f.agents.targets,
+		Deviations: opts.Deviations, Devices: declared(opts.Devices), SUT: opts.SUT.Descriptor, Agents: f.agents.targets, Processes: opts.Processes,
 	}
 	if certify {
 		e.Command = "certify"

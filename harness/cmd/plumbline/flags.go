@@ -93,6 +93,9 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 	if err := f.calibration.prepare(&opts); err != nil {
 		return opts, err
 	}
+	if err := f.agents.here(&opts); err != nil {
+		return opts, err
+	}
 	opts.Generator = generatorCommand()
 	opts.Devices, err = f.inputs()
 	opts.Command = f.again()
@@ -198,6 +201,9 @@ func (f *campaignFlags) again() string {
 	}
 	if len(f.agents.targets) > 0 {
 		words = append(words, "--agent-token", spec.Quote(f.agents.token))
+	}
+	if f.agents.processes > 0 {
+		words = append(words, "--processes", strconv.Itoa(f.agents.processes))
 	}
 	if f.rate > 0 {
 		words = append(words, "--rate", strconv.FormatFloat(f.rate, 'g', -1, 64))
