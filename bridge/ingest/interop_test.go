@@ -70,7 +70,7 @@ func TestMosquittoClients(t *testing.T) {
 				root := "m/" + name + "/" + version
 				run(t, pub, append(base, "-t", root+"/kept", "-m", "retained", "-r", "-q", "1")...)
 				before := subscriptions(b)
-				out := inBackground(t, sub, append(base, "-t", root+"/#", "-q", "2", "-C", "5", "-W", "20", "-F", "%q %r %p")...)
+				out := inBackground(t, sub, append(base, "-t", root+"/#", "-q", "2", "-C", "5", "-W", "60", "-F", "%q %r %p")...)
 				eventually.Must(t, "mosquitto_sub's subscription", func() bool { return subscriptions(b) > before })
 				for _, qos := range []string{"0", "1", "2"} {
 					run(t, pub, append(base, "-t", root+"/live", "-m", "message "+qos, "-q", qos)...)
@@ -82,8 +82,9 @@ func TestMosquittoClients(t *testing.T) {
 				eventually.Must(t, "the client that will die", func() bool { return subscriptions(b) > before+1 })
 				_ = dying.Process.Kill()
 				_ = dying.Wait()
-				if got, want := strings.TrimSpace(out()), "1 1 retained\n0 0 message 0\n1 0 message 1\n2 0 message 2\n1 0 gone"; got != want {
-					t.Errorf("mosquitto_sub got\n%s\nwant\n%s", got, want)
+				const second, rest = "2 0 message 2\n", "1 1 retained\n0 0 message 0\n1 0 message 1\n1 0 gone\n" // the client shows QoS 2 on release, so the will may pass it
+				if got := out(); !strings.Contains(got, second) || strings.Replace(got, second, "", 1) != rest {
+					t.Errorf("mosquitto_sub got\n%s\nwant\n%s and, anywhere in it, %s", got, rest, second)
 				}
 			})
 		}
@@ -188,7 +189,7 @@ func run(t *testing.T, name string, args ...string) string {
 // inBackground starts a program; the function returned waits for its end and gives what it printed.
 func inBackground(t *testing.T, name string, args ...string) func() string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
