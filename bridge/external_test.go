@@ -81,6 +81,13 @@ func (y *tally) message(m message) bool {
 	return true
 }
 
+// count returns how many readings the viewer has.
+func (y *tally) count() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.got
+}
+
 // await waits until the viewer has every topic up to its last number, and checks what it got against what was published.
 func (y *tally) await(t *testing.T, counts map[string]int) (published int) {
 	t.Helper()
@@ -142,6 +149,7 @@ func TestN93ExternalBrokerRestarts(t *testing.T) {
 			eventually.Must(t, "the bridge to subscribe", r.b.externallyConnected)
 			y := follow(r, "site-a/")
 			p := brokertest.NewPublisher(t, broker.Addr, 500, seq, externalTopics...)
+			eventually.Must(t, "more messages than the first identifiers, by which none is known again", func() bool { return y.count() > 200 })
 			times := restarts(t)
 			for i := range times {
 				p.Await(400 + i*700)
