@@ -216,9 +216,9 @@ func TestAWholeRunFromFlagsToSeal(t *testing.T) {
 		t.Error("saw no secret of the system under test; the search for it in the artifacts would prove nothing")
 	}
 	noSecret(t, dir, secrets)
-	for _, verb := range []string{"verify", "report"} {
-		if text, err := p.command(ctx, verb, dir).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", verb, err, text)
+	for verb, want := range map[string]int{"verify": reports.ExitPass, "report": got} {
+		if text, err := p.command(ctx, verb, dir).CombinedOutput(); code(t, err) != want {
+			t.Errorf("%s: exit code %d, want %d\n%s", verb, code(t, err), want, text)
 		}
 	}
 	if text, err := p.command(ctx, "run", "--profile", "smoke", "--label-filter", "req:SEC-01", "--run-dir", dir).CombinedOutput(); code(t, err) != reports.ExitUsage {
