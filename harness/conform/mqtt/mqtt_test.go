@@ -1,6 +1,7 @@
 package mqtt_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,9 +74,11 @@ func TestLess(t *testing.T) {
 	}
 }
 
+type mochiDefect struct{ defect, finds string }
+
 // mochiDefects names, for each defect D1 to D21 that is known of the bare
 // library broker, the case that must find it.
-var mochiDefects = []struct{ defect, finds string }{
+var mochiDefects = []mochiDefect{
 	{"D1 queued messages are first sent with DUP", "MQTT5-3.3.1-3"},
 	{"D1 the same in 3.1.1", "MQTT311-3.3.1-3"},
 	{"D2 every message gets an expiry of a day", "MQTT5-3.3.2.3.3"},
@@ -110,17 +113,29 @@ var mochiDefects = []struct{ defect, finds string }{
 }
 
 // TestMochi: pointed at the bare library broker the suite finds every defect
-// that is known of it.
+// that is known of it. What a busy machine kept it from is asked again, alone.
 func TestMochi(t *testing.T) {
 	t.Parallel()
 	url, web := targets.Mochi(t)
-	r := run(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second})
-	found := targets.Failed(t, r)
-	for _, d := range mochiDefects {
-		if _, ok := found[d.finds]; !ok {
-			c, _ := r.Case(d.finds)
-			t.Errorf("%s: %s did not find it: %s %s", d.defect, d.finds, c.Verdict, c.Detail)
+	target, o := mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second}
+	var r conform.Report
+	left := mochiDefects
+	for try := 0; try < 3 && len(left) > 0; try++ {
+		r = run(t, target, o)
+		found := targets.Failed(t, r)
+		left = slices.DeleteFunc(slices.Clone(left), func(d mochiDefect) bool { _, ok := found[d.finds]; return ok })
+		o.Only = nil
+		for _, d := range left {
+			if c, _ := r.Case(d.finds); c.Standing { // it is judged by what all see
+				o.Only = nil
+				break
+			}
+			o.Only = append(o.Only, d.finds)
 		}
+	}
+	for _, d := range left {
+		c, _ := r.Case(d.finds)
+		t.Errorf("%s: %s did not find it: %s %s", d.defect, d.finds, c.Verdict, c.Detail)
 	}
 }
 

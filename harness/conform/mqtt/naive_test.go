@@ -91,7 +91,7 @@ func packet(in *bufio.Reader) (raw, body []byte, err error) {
 
 func only(t *testing.T, target mqtt.Target, ids ...string) conform.Report {
 	t.Helper()
-	return run(t, target, mqtt.Options{Only: ids, Patience: 2 * time.Second})
+	return run(t, target, mqtt.Options{Only: ids, Patience: 10 * time.Second})
 }
 
 // TestNaive: who hands on the flags of a publisher, or answers for fewer filters

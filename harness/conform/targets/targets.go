@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,7 +113,7 @@ func Mosquitto(t *testing.T, settings ...string) (mqtt, websocket string) {
 			t.Fatal("mosquitto is not installed; make deps-test installs it")
 		}
 	}
-	plain, web := freePort(t), freePort(t)
+	plain, web := devicetest.FreePort(t), devicetest.FreePort(t)
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
 	config := fmt.Sprintf("allow_anonymous true\nlistener %d 127.0.0.1\n%s\nlistener %d 127.0.0.1\nprotocol websockets\n",
 		plain, strings.Join(settings, "\n"), web)
@@ -172,7 +171,7 @@ func Mochi(t *testing.T) (mqtt, websocket string) {
 		t.Fatal(err)
 	}
 	plain := listeners.NewTCP(listeners.Config{ID: "t1", Address: "127.0.0.1:0"})
-	port := freePort(t)
+	port := devicetest.FreePort(t)
 	web := listeners.NewWebsocket(listeners.Config{ID: "ws1", Address: fmt.Sprintf("127.0.0.1:%d", port)})
 	for _, l := range []listeners.Listener{plain, web} {
 		if err := server.AddListener(l); err != nil {
@@ -185,26 +184,6 @@ func Mochi(t *testing.T) (mqtt, websocket string) {
 	t.Cleanup(func() { devicetest.CloseSoon(t, "mochi", server.Close) })
 	WaitOpen(t, port)
 	return "mqtt://" + plain.Address(), fmt.Sprintf("ws://127.0.0.1:%d/", port)
-}
-
-// ports is the last port that was given out, below those that the system gives
-// to who asks for any: nobody else of the tests can take one in the meantime.
-var ports atomic.Int64
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	const first, many = 20_000, 10_000
-	ports.CompareAndSwap(0, int64(os.Getpid()*97))
-	for range many {
-		port := first + int(ports.Add(1)%many)
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatalf("no port from %d to %d is free", first, first+many-1)
-	return 0
 }
 
 // WaitOpen waits until the port of this host takes connections.

@@ -99,7 +99,7 @@ func TestTurnsHostile(t *testing.T) {
 			targets.Flood(c, []byte{0xff, 0x7f})
 		}
 	}))
-	r, err := ws.Run(t.Context(), target, ws.Options{Patience: 2 * time.Second, Handshake: 200 * time.Millisecond})
+	r, err := ws.Run(t.Context(), target, ws.Options{Patience: time.Minute, Handshake: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
