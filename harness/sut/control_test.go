@@ -30,7 +30,7 @@ start:
   - name: program
     command: [%q, "127.0.0.1:{{port:mqtt}}", "{{dir}}/addresses.json"]
     env: ["SUT_TEST_PROGRAM=%s"]
-    ready: {tcp: "127.0.0.1:{{port:mqtt}}", addresses: "{{dir}}/addresses.json", timeout: 10s}
+    ready: {tcp: "127.0.0.1:{{port:mqtt}}", addresses: "{{dir}}/addresses.json", timeout: 1m}
 broker: {url: "mqtt://127.0.0.1:{{port:mqtt}}"}
 viewer: {protocol: plumbline, url: "ws://127.0.0.1:{{port:mqtt}}/"}
 capabilities: [qos1]
