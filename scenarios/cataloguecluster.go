@@ -18,6 +18,12 @@ var clustered = []profile.Known{
 	costless("SCA-07", "a relay that fails over costs nothing", sut.CapStandby, "A fail-over of what joins the bridges", "around SIGKILLs of what joins the bridges, from which another process takes over"),
 	costless("SCA-08", "a balancer that restarts costs nothing", sut.CapBalancer, "A restart or reload of the balancer", "around restarts of the balancer, and reloads where the descriptor has the hook reloadBalancer"),
 	costless("SCA-09", "a rolling upgrade costs nothing", sut.CapCluster, "A restart of all bridges, one after the other,", "around orderly restarts of all bridges, one after the other"),
+	counted("cases", "", reports.Requirement{
+		ID: "SCA-10", Title: "a certificate that is renewed costs nothing", Class: reports.Optional, Capability: sut.CapRenewal, MinSamples: 100, Rule: zero,
+		Measurand: "deliveries around renewals of the certificate that were left out, declared or not, came twice, out of order, damaged or were made up; viewers that were cut off; handshakes that failed, or showed another certificate once all had shown the new one",
+		Text:      "A renewal of the certificate shall be in force at every address without the loss of a message or of a connection, and leave none that shows the old one.",
+		Source:    "metrology 2.4 (RPO 0); RFC 5280 section 4.1.2.5, validity",
+	}),
 	costless("SCA-11", "a crowd that comes back at once costs nothing", sut.CapBalancer, "A reconnection of all viewers at once", "around cuts of all viewers at once"),
 	timed("", reports.Requirement{
 		ID: "SCA-12", Title: "a cluster shows fresh data soon", Class: reports.Optional, Capability: sut.CapCluster, MinSamples: 2, Rule: fixed,

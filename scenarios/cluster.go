@@ -39,9 +39,10 @@ type disruption struct {
 // struck is a fault, the bridge that it befalls if it is one, and how long it is to last.
 type struck struct {
 	fault.Fault
-	node  string
-	hold  time.Duration
-	fresh bool // it lasts until everybody is shown fresh data in spite of it
+	node string
+	hold time.Duration
+	// during is what is done beyond hold before it ends, for limit at most where something is waited for; nil: nothing.
+	during func(ctx context.Context, limit time.Duration) error
 }
 
 // striker makes the faults of one bench.
@@ -49,6 +50,7 @@ type striker struct {
 	*harness.Bench
 	cluster sut.Cluster
 	load    profile.Load
+	seen    *clusterFacts
 }
 
 // long is how many leases something lasts that is to outlast one.
@@ -64,6 +66,7 @@ var disruptions = []disruption{
 	{id: "relay-failed-over", requirement: "SCA-07", title: "loses nothing when what joins the bridges is killed and something else takes over", spare: true, strike: (*striker).failOver},
 	{id: "balancer-restarted", requirement: "SCA-08", title: "loses nothing when the balancer restarts or reloads", strike: (*striker).balancer, faults: 2},
 	{id: "rolling-upgrade", requirement: "SCA-09", title: "loses nothing while one bridge after the other is restarted", node: true, strike: (*striker).roll, faults: 3},
+	{id: "certificate-renewed", requirement: "SCA-10", title: "loses nobody and nothing when the certificate is renewed, and shows the new one alone", spare: true, strike: (*striker).renew},
 	{id: "crowd-back", requirement: "SCA-11", title: "loses nothing when all viewers come back at once", strike: (*striker).crowd, proxied: true},
 }
 
@@ -152,7 +155,7 @@ func (s *striker) emptyRelay(int) ([]struck, error) {
 func (s *striker) failOver(cycle int) ([]struck, error) {
 	name := []string{s.cluster.Relay, s.cluster.Standby}[cycle%2]
 	p, err := s.SUT.Part(name)
-	return []struck{{Fault: fault.Kill("SIGKILL of "+name, p), hold: s.load.Hold, fresh: true}}, err
+	return []struck{{Fault: fault.Kill("SIGKILL of "+name, p), hold: s.load.Hold, during: s.Fresh}}, err
 }
 
 func (s *striker) balancer(int) ([]struck, error) {
@@ -174,14 +177,16 @@ type clusterFacts struct {
 	Struck  map[string]string `json:"struck"`  // by fault: the bridge that it befell, "" for none
 	Brokers map[string]string `json:"brokers"` // by host:port: the bridge whose broker that is
 	Made    int               `json:"made"`    // how many faults were to be made
+
+	Renewals []renewal `json:"renewals,omitempty"` // of the certificate
 }
 
 func (d disruption) drive(ctx context.Context, t *spec.Trial) {
 	l := t.Load("cluster")
 	t.Step("start the cluster; %d viewers through its balancer, %d devices with %.0f messages/s at all bridges", l.Viewers, l.Devices, l.Rate)
 	b := t.Open(ctx, harness.Plan{Load: l, ViewerFault: d.proxied})
-	s := &striker{Bench: b, cluster: b.SUT.Cluster(), load: l}
 	seen := clusterFacts{Struck: map[string]string{}, Brokers: map[string]string{}}
+	s := &striker{Bench: b, cluster: b.SUT.Cluster(), load: l, seen: &seen}
 	for i, address := range b.SUT.Brokers() {
 		seen.Brokers[address] = s.cluster.Nodes[i].Process
 	}
@@ -210,10 +215,10 @@ func (d disruption) drive(ctx context.Context, t *spec.Trial) {
 // befall lets one fault happen and everybody come back; false without an error when somebody does not.
 func (s *striker) befall(ctx context.Context, one struck, limit time.Duration) (bool, error) {
 	if err := fault.During(ctx, s.Recorder, one, func(ctx context.Context) error {
-		if err := harness.Wait(ctx, one.hold); err != nil || !one.fresh {
+		if err := harness.Wait(ctx, one.hold); err != nil || one.during == nil {
 			return err
 		}
-		return s.Fresh(ctx, limit)
+		return one.during(ctx, limit)
 	}); err != nil {
 		return false, err
 	}

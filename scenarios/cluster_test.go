@@ -85,7 +85,7 @@ func verdicts(t *testing.T, r *recording, seen clusterFacts) map[string]reports.
 	}
 	j := &judged{Case: c, history: h, base: oracle.Options{BrokerInside: true}, health: reports.RigHealth{SlipP99: reports.Float(0.1)}}
 	all := faultsOf(h.Log())
-	j.costless("SCA-01")
+	j.costless("SCA-01", j.renewed(all, seen.Renewals)...)
 	j.freshSoon("SCA-12", all, true)
 	j.spared("SCA-13", all, seen)
 	by := map[string]reports.Result{}
@@ -166,6 +166,47 @@ func TestClusterIsJudged(t *testing.T) {
 			}
 			if c.kind != "" && !slices.Contains(kinds, c.kind) {
 				t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), c.kind)
+			}
+		})
+	}
+}
+
+// TestRenewalIsJudged: of a certificate that is renewed at 2 s, and seen to be in force at 2.4 s, each thing that may go wrong fails.
+func TestRenewalIsJudged(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(r *recording, n *renewal)
+		want  string // kind of the one finding
+	}{
+		{name: "sound", spoil: func(*recording, *renewal) {}},
+		{"the old one is shown again", func(_ *recording, n *renewal) { n.Shown[3].Serial = "a" }, "old-certificate"},
+		{"it never comes into force", func(_ *recording, n *renewal) { n.Shown, n.InForce = n.Shown[:1], false }, "old-certificate"},
+		{"a handshake fails", func(_ *recording, n *renewal) { n.Shown[2].Serial, n.Shown[2].Error = "", "connection reset by peer" }, "refused"},
+		{"a viewer is cut off", func(r *recording, _ *renewal) { r.event(2500*ms, record.Disconnected, "v2") }, "cut-off"},
+		{"a viewer goes when all is over", func(r *recording, _ *renewal) { r.event(6500*ms, record.Disconnected, "v2") }, ""},
+		{"somebody else is cut off", func(r *recording, _ *renewal) { r.event(2500*ms, record.Disconnected, "publisher d1") }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, seen := clusterRun()
+			r.Events = slices.DeleteFunc(r.Events, func(e record.Event) bool { return e.Kind == record.Disconnected })
+			n := renewal{Serial: "b", InForce: true, Shown: []shownCert{
+				{At: 2100 * ms, Address: "front", Serial: "a"}, {At: 2400 * ms, Address: "front", Serial: "b"},
+				{At: 2500 * ms, Address: "front", Serial: "b", Settled: true}, {At: 2600 * ms, Address: "front", Serial: "b", Settled: true},
+			}}
+			c.spoil(r, &n)
+			seen.Renewals = []renewal{n}
+			slices.SortStableFunc(r.Events, func(a, b record.Event) int { return int(a.At - b.At) })
+			got := verdicts(t, r, seen)["SCA-01"]
+			var kinds []string
+			for _, f := range got.Findings {
+				kinds = append(kinds, f.Kind)
+			}
+			want := reports.Pass
+			if c.want != "" {
+				want = reports.Fail
+			}
+			if got.Verdict != want || strings.Join(kinds, " ") != c.want {
+				t.Errorf("%s with findings %q, want %s with %q: %s", got.Verdict, kinds, want, c.want, got.Sentence)
 			}
 		})
 	}

@@ -22,7 +22,7 @@ func (d disruption) judge(c *spec.Case) {
 			Detail: fmt.Sprintf("%d faults are on record of at least %d that were to be made", len(all), max(seen.Made, l.Cycles)),
 		})
 	}
-	j.costless(d.requirement)
+	j.costless(d.requirement, j.renewed(all, seen.Renewals)...)
 	j.freshSoon("SCA-12", all, d.node || d.spare)
 	if d.node {
 		j.spared("SCA-13", all, seen)
@@ -51,15 +51,19 @@ func faultsOf(log *record.Log) (all []faultWindow) {
 }
 
 // costless judges that nothing was left out, declared or not, doubled, put out of order, damaged or made up, and that no chain of
-// intervals broke. Who never comes back lacks all that follows.
-func (j *judged) costless(id string) {
+// intervals broke, nor anything else that was found beside. Who never comes back lacks all that follows.
+func (j *judged) costless(id string, beside ...reports.Finding) {
 	o := j.options(id)
 	d, found := j.history.Delivery(o)
 	order, overtaken := j.history.Order(o)
 	chain, broken := j.history.Chain(o)
 	bad := ofKind(found, "lost", "duplicate", "phantom", "misrouted", "corrupt")
 	bad = append(append(bad, ofKind(overtaken, "reordered", "offset-backwards")...), ofKind(broken, "chain-broken")...)
-	events := d.Duplicated + d.Phantom + d.Misrouted + d.Corrupted + order.Reordered + order.Backwards + chain.Broken + d.Lost
+	events := d.Duplicated + d.Phantom + d.Misrouted + d.Corrupted + order.Reordered + order.Backwards + chain.Broken + d.Lost + int64(len(beside))
+	for _, f := range beside {
+		f.Requirement = id
+		bad = append(bad, f)
+	}
 	doubts := d.Unconfirmed
 	if o.BrokerInside {
 		// What no bridge acknowledged, as when it says that it cannot, none of them owes.

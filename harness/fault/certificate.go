@@ -88,9 +88,9 @@ func (a *Authority) Pool() *x509.CertPool {
 // Certificate returns what clients are to trust, in DER.
 func (a *Authority) Certificate() []byte { return a.cert.Raw }
 
-// Certify makes a certificate of a server at host, a name or an IP address, with
-// that flaw and no other: an expired one is signed by the authority, too.
-func (a *Authority) Certify(host string, flaw Flaw) (tls.Certificate, error) {
+// Certify makes a certificate of a server at host, a name or an IP address, and at
+// others, with that flaw and no other: an expired one is signed by the authority, too.
+func (a *Authority) Certify(host string, flaw Flaw, others ...string) (tls.Certificate, error) {
 	if host == "" || flaw > ForeignIssue {
 		return tls.Certificate{}, fmt.Errorf("fault: certificate for %q, %v: give a host and a flaw that there is", host, flaw)
 	}
@@ -122,10 +122,12 @@ func (a *Authority) Certify(host string, flaw Flaw) (tls.Certificate, error) {
 		parent, signer = foreign.cert, foreign.key
 	case Flawless:
 	}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{host}
+	for _, host := range append([]string{host}, others...) {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {

@@ -19,6 +19,7 @@ type Cluster struct {
 	RelayState string        `yaml:"relayState,omitempty"` // folder within {{dir}} in which that process keeps what it knows
 	Standby    string        `yaml:"standby,omitempty"`    // process that takes over from it when it is gone, and the other way round; each of them is ready only when it would
 	Balancer   string        `yaml:"balancer,omitempty"`   // process through which viewers reach them
+	TLS        string        `yaml:"tls,omitempty"`        // folder within {{dir}} for their certificate: the harness writes ca.pem, server.pem and server-key.pem before it starts anything, and later a new pair
 	Lease      time.Duration `yaml:"lease,omitempty"`      // after so long a silence the others take a node for gone; 0 is DefaultLease
 }
 
@@ -27,9 +28,10 @@ const DefaultLease = 5 * time.Second
 
 // Node is one bridge of a cluster.
 type Node struct {
-	Process string `yaml:"process"`          // its name under start, and in what it tells viewers of itself
-	Broker  string `yaml:"broker,omitempty"` // where devices publish at this node, as broker.url; devices go to all nodes in turn, and to the next one where theirs does not answer
-	Link    *Link  `yaml:"link,omitempty"`   // its connections to what joins the nodes, for the harness to stand between
+	Process string `yaml:"process"`           // its name under start, and in what it tells viewers of itself
+	Broker  string `yaml:"broker,omitempty"`  // where devices publish at this node, as broker.url; devices go to all nodes in turn, and to the next one where theirs does not answer
+	Viewers string `yaml:"viewers,omitempty"` // host:port at which it serves viewers over TLS, for its certificate to be looked at
+	Link    *Link  `yaml:"link,omitempty"`    // its connections to what joins the nodes, for the harness to stand between
 }
 
 // Link is an address at which the harness listens before anything is started, and where it passes connections on to.
@@ -55,9 +57,9 @@ func (c *Cluster) clone() *Cluster {
 
 // texts returns every text that may hold templates.
 func (c *Cluster) texts() []*string {
-	out := []*string{&c.RelayState}
+	out := []*string{&c.RelayState, &c.TLS}
 	for i := range c.Nodes {
-		out = append(out, &c.Nodes[i].Broker)
+		out = append(out, &c.Nodes[i].Broker, &c.Nodes[i].Viewers)
 		if link := c.Nodes[i].Link; link != nil {
 			out = append(out, &link.Listen, &link.To)
 		}
@@ -110,6 +112,10 @@ func (d *Descriptor) checkCluster(fault faultFunc) error {
 		return fault([]any{"cluster", "standby"}, "is %q, and relay is %q; name two processes that take over from each other", c.Standby, c.Relay)
 	case c.RelayState != "" && !strings.HasPrefix(c.RelayState, "{{dir}}/"):
 		return fault([]any{"cluster", "relayState"}, "is %q, which the harness would empty; only a folder within {{dir}} is its own", c.RelayState)
+	case c.TLS != "" && !strings.HasPrefix(c.TLS, "{{dir}}/"):
+		return fault([]any{"cluster", "tls"}, "is %q, where the harness would write a certificate; only a folder within {{dir}} is its own", c.TLS)
+	case c.TLS != "" && scheme(d.Viewer.URL) != "wss":
+		return fault([]any{"cluster", "tls"}, "is there, and viewer.url is %q: serve viewers at wss:// with that certificate, or leave it out", d.Viewer.URL)
 	case c.Lease < 0 || c.Lease > 0 && c.Lease < time.Millisecond:
 		return fault([]any{"cluster", "lease"}, "is %v; write a time with its unit, for example 2s", c.Lease)
 	}

@@ -73,8 +73,8 @@ func TestReadyWhenACommandSaysSo(t *testing.T) {
     ready: {command: [/bin/sh, -c, "echo asked >> '{{dir}}/asked'; test $(wc -l < '{{dir}}/asked') -ge 3"], timeout: 1m}
   - {name: left`
 	s := cluster(t, strings.Replace(clusterDescriptor, "\n  - {name: left", asks, 1))
-	if text, err := os.ReadFile(filepath.Join(s.private, "asked")); err != nil || string(text) != "asked\nasked\nasked\n" {
-		t.Errorf("it was asked: %q, %v; want three times", text, err)
+	if text, err := os.ReadFile(filepath.Join(s.private, "asked")); err != nil || strings.Count(string(text), "asked\n") < 3 { // one that stalls is asked anew
+		t.Errorf("it was asked: %q, %v; want three times at least", text, err)
 	}
 }
 

@@ -56,6 +56,8 @@ func TestClusterRefuses(t *testing.T) {
 		{"a standby for nothing", "relay: joint\n", "standby: front\n", `cluster.standby: is "front", and relay is ""; name two`},
 		{"a balancer that is none", "balancer: front", "balancer: back", `cluster.balancer: is "back"`},
 		{"a state elsewhere", `"{{dir}}/joint"` + "\n  balancer", `"/var/lib/redis"` + "\n  balancer", "cluster.relayState: is \"/var/lib/redis\", which the harness would empty"},
+		{"a certificate elsewhere", "lease: 2s", "lease: 2s\n  tls: /etc/tls", "cluster.tls: is \"/etc/tls\", where the harness would write"},
+		{"a certificate for nobody", "lease: 2s", "lease: 2s\n  tls: \"{{dir}}/tls\"", `cluster.tls: is there, and viewer.url is "ws://127.0.0.1:{{port:front}}/"`},
 		{"a lease without a unit", "lease: 2s", "lease: 2ns", "cluster.lease: is 2ns; write a time with its unit"},
 		{"a template", "{{port:mqtt-2}}", "{{prt:mqtt-2}}", "unknown template {{prt:mqtt-2}}"},
 	} {

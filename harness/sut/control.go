@@ -24,7 +24,7 @@ func (s *SUT) Start(ctx context.Context) error {
 	defer s.life.Unlock()
 	fresh := !s.startedOnce()
 	for attempt := 1; ; attempt++ {
-		err := errors.Join(s.openLinks(), s.startAll(ctx))
+		err := errors.Join(s.certify(), s.openLinks(), s.startAll(ctx))
 		if err == nil {
 			break
 		}

@@ -199,7 +199,7 @@ func TestStartFailures(t *testing.T) {
 		{"never ready", "never-ready", func(d *Descriptor) { d.Start[0].Ready.Timeout = 5 * time.Second },
 			[]string{"not ready after 5s", "addresses.json", "mode never-ready"}},
 		{"never told ready", "serve", func(d *Descriptor) {
-			d.Start[0].Ready.Timeout, d.Start[0].Ready.Command = 5*time.Second, []string{"/bin/sh", "-c", "exit 3"}
+			d.Start[0].Ready = Ready{Timeout: 5 * time.Second, Command: []string{"/bin/sh", "-c", "exit 3"}}
 		}, []string{"not ready after 5s", `["/bin/sh" "-c" "exit 3"] to end with 0 (exit status 3)`}},
 		{"port always taken", "port-taken", nil, []string{"exit status 4", "address already in use"}},
 		{"no such program", "serve", func(d *Descriptor) { d.Start[0].Command[0] = "/nonexistent/program" },

@@ -25,11 +25,12 @@ const (
 	CapStandby  = "cluster-standby"  // another process takes over from that one
 	CapLinks    = "cluster-links"    // the harness stands between each of them and what joins them
 	CapBalancer = "cluster-balancer" // viewers reach them through a process that runs here
+	CapRenewal  = "cluster-tls"      // the harness makes the certificate that they show viewers, and can renew it
 )
 
 // Derived returns the names of all capabilities that follow from a descriptor.
 func Derived() []string {
-	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs, CapCluster, CapRelay, CapStandby, CapLinks, CapBalancer}
+	return []string{CapProcesses, CapRestart, CapPublish, CapClock, CapPage, CapBrowser, CapCookie, CapSession, CapLogs, CapCluster, CapRelay, CapStandby, CapLinks, CapBalancer, CapRenewal}
 }
 
 // Lacking says why a system lacks a capability that follows from its descriptor; "" for one that is claimed.
@@ -49,6 +50,7 @@ func Lacking(capability string) string {
 		CapStandby:   "its descriptor names no process that takes over from the one that joins its bridges (cluster.standby)",
 		CapLinks:     "the harness does not stand between its bridges and what joins them (cluster.nodes.link)",
 		CapBalancer:  "its descriptor names no balancer before several bridges (cluster.balancer)",
+		CapRenewal:   "its descriptor names no folder for the certificate of several bridges (cluster.tls)",
 	}[capability]
 }
 
@@ -68,6 +70,7 @@ func (d *Descriptor) All() []string {
 		CapStandby:   d.Cluster != nil && d.Cluster.Standby != "",
 		CapLinks:     d.everyNode(func(n Node) bool { return n.Link != nil }),
 		CapBalancer:  d.Cluster != nil && d.Cluster.Balancer != "",
+		CapRenewal:   d.Cluster != nil && d.Cluster.TLS != "",
 		CapLogs:      !d.Remote() && d.Auth != nil && d.Auth.JWT != nil,
 		CapPublish:   slices.Contains(d.Capabilities, CapAuth) && slices.Contains([]string{"plumbline", "mqtt"}, d.Viewer.Protocol),
 	} {

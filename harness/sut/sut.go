@@ -65,14 +65,15 @@ type SUT struct {
 	once     sync.Once // for Close
 	closeErr error
 
-	mu       sync.Mutex // guards what follows
-	desc     *Descriptor
-	children []*child // as in desc.Start; nil where nothing was started yet
-	trust    trust
-	failure  error // the first death that nobody asked for
-	lapses   []Lapse
-	links    map[string]*fault.Proxy // by node of a cluster
-	closed   bool
+	mu        sync.Mutex // guards what follows
+	desc      *Descriptor
+	children  []*child // as in desc.Start; nil where nothing was started yet
+	trust     trust
+	failure   error // the first death that nobody asked for
+	lapses    []Lapse
+	links     map[string]*fault.Proxy // by node of a cluster
+	authority *fault.Authority        // of the certificate of a cluster; nil without one
+	closed    bool
 }
 
 // New prepares a system under test: it checks the descriptor, finds the
