@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,7 +32,8 @@ func (f *fleet) nginx(upstream string) *program {
 	f.t.Helper()
 	dir := f.t.TempDir()
 	site := f.conf("nginx/plumbline.conf", "/etc/nginx/plumbline/upstream-consistent-hash.conf", filepath.Join(dir, "upstream.conf"),
-		"listen 443 ssl", "listen "+f.front+" ssl", "listen 80", "listen "+f.plain, "/etc/nginx/plumbline/bridge.example.pem", f.file(devca.ServerFile),
+		"listen 443 ssl", "listen "+f.front+" ssl", "listen [::]:443 ssl", six("listen ", f.front)+" ssl", "listen 80", "listen "+f.plain, "listen [::]:80", six("listen ", f.plain),
+		"/etc/nginx/plumbline/bridge.example.pem", f.file(devca.ServerFile),
 		"/etc/nginx/plumbline/bridge.example.key", f.file(devca.ServerKeyFile), "/etc/nginx/plumbline/bridge-ca.pem", f.file(devca.CAFile),
 		"bridge.internal", "localhost", "https://bridge.example", "https://"+f.front, "bridge.example", "localhost",
 		"proxy_connect_timeout 2s", "proxy_connect_timeout 60s") // a busy machine is no bridge that has gone
@@ -51,14 +53,25 @@ func (f *fleet) nginx(upstream string) *program {
 // haproxy returns HAProxy with a shipped configuration, changed further by pairs of old and new text.
 func (f *fleet) haproxy(file string, pairs ...string) *program {
 	f.t.Helper()
-	pairs = append(pairs, "maxconn 100000", "maxconn 1000", "bind :443", "bind "+f.front, "check port 9464 inter 1s", "check inter 100ms",
+	pairs = append(pairs, "maxconn 100000", "maxconn 1000", "bind :443", "bind "+f.front, "bind :::443", six("bind ", f.front), "check port 9464 inter 1s", "check inter 100ms",
 		"timeout connect 2s", "timeout connect 60s", "timeout check 2s", "timeout check 60s") // a busy machine is no bridge that has gone
 	if file == "http.cfg" {
-		pairs = append(pairs, "timeout http-request 5s", "timeout http-request 60s", "bind :80", "bind "+f.plain, "/etc/haproxy/plumbline/bridge.example.pem", f.file("both.pem"),
+		pairs = append(pairs, "timeout http-request 5s", "timeout http-request 60s", "bind :80", "bind "+f.plain, "bind :::80", six("bind ", f.plain), "/etc/haproxy/plumbline/bridge.example.pem", f.file("both.pem"),
 			"/etc/haproxy/plumbline/bridge-ca.pem", f.file(devca.CAFile), "bridge.internal", "localhost")
 	}
 	conf := write(f.t, "haproxy.cfg", f.conf("haproxy/"+file, pairs...))
 	return newProgram(f.t, f.front, "haproxy", "-db", "-f", conf)
+}
+
+// six returns a line of a configuration with the same port of this machine's IPv6 address; a comment where it has none.
+func six(line, address string) string {
+	l, err := net.Listen("tcp6", "[::1]:0") //nolint:noctx // nobody waits here
+	if err != nil {
+		return "#"
+	}
+	_ = l.Close()
+	_, port, _ := net.SplitHostPort(address)
+	return line + net.JoinHostPort("::1", port)
 }
 
 // TestNginx: behind nginx, by each of the shipped ways to choose a bridge.
@@ -157,6 +170,7 @@ func (f *fleet) passes(version int) {
 	f.frames()
 	f.events(version)
 	f.spoof("127.0.8.1")
+	f.spoof("::1")
 }
 
 // frames: a megabyte that compresses and one that does not.
@@ -251,6 +265,12 @@ func (f *fleet) events(version int) {
 func (f *fleet) spoof(from string) {
 	f.t.Helper()
 	req := f.request(f.t.Context(), "/poll?filter=a", "a.b.c")
+	if from == "::1" {
+		if req.URL.Host = six("", f.front); req.URL.Host == "#" {
+			f.t.Log("not tried over IPv6, which this machine has not")
+			return
+		}
+	}
 	req.Header.Set("X-Forwarded-For", "203.0.113.9")
 	req.Header.Set("X-Forwarded-Proto", "http")
 	req.Header.Set("X-Real-IP", "203.0.113.9")
@@ -264,7 +284,9 @@ func (f *fleet) spoof(from string) {
 		f.t.Errorf("a bad token: %s", resp.Status)
 	}
 	eventually.Must(f.t, from+" to be on record", func() bool { // a process's log comes by a pipe of its own
-		return slices.ContainsFunc(f.nodes, func(p *child) bool { return strings.Contains(p.log.String(), `"remote":"`+from) })
+		return slices.ContainsFunc(f.nodes, func(p *child) bool {
+			return strings.Contains(p.log.String(), `"remote":"`+from) || strings.Contains(p.log.String(), `"remote":"[`+from+"]")
+		})
 	})
 	for _, p := range f.nodes {
 		if text := p.log.String(); strings.Contains(text, "203.0.113.9") {
