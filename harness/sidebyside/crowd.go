@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"plumbline/harness"
+	"plumbline/harness/capacity"
 	"plumbline/harness/sut"
 	"plumbline/harness/viewer"
 	"plumbline/reports"
@@ -31,7 +32,7 @@ type crowd struct {
 // crowded measures what each of many viewers costs in memory, and how long it takes
 // until all are back that are cut off at once.
 func (p *part) crowded(ctx context.Context) error {
-	b, err := p.open(ctx, "crowded", p.load.Calm, 1)
+	b, err := p.open(ctx, "crowded", p.load.Calm, 1, capacity.Drain)
 	if err != nil {
 		return err
 	}

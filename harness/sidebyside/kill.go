@@ -15,12 +15,16 @@ import (
 // killLead is the time before the kill: it falls on any phase of whatever the system does at intervals.
 const killLead = 500 * time.Millisecond
 
+// killDrain is how long what is missing is waited for after the last was published. That is after viewers were waited for until they
+// were back and had fresh data. Of who loses something it is waited for in vain; what comes later counts as lost.
+const killDrain = 5 * time.Second
+
 // comeback is how long viewers are waited for.
 const comeback = 30 * time.Second
 
 // killed kills the system under load, starts it again and counts what was lost.
 func (p *part) killed(ctx context.Context) error {
-	b, err := p.open(ctx, "killed", p.load.Rate, p.load.Few)
+	b, err := p.open(ctx, "killed", p.load.Rate, p.load.Few, killDrain)
 	if err != nil {
 		return err
 	}

@@ -52,10 +52,10 @@ func (p *part) measure(ctx context.Context) error {
 	return failed
 }
 
-// open starts the system with so many viewers.
-func (p *part) open(ctx context.Context, name string, rate float64, viewers int) (*harness.Bench, error) {
+// open starts the system with so many viewers. What is on its way in the end is waited for as long as drain.
+func (p *part) open(ctx context.Context, name string, rate float64, viewers int, drain time.Duration) (*harness.Bench, error) {
 	return p.rig.Open(ctx, harness.Plan{Name: name, Sample: time.Hour, Load: profile.Load{
-		Devices: p.load.Devices, Rate: rate, Viewers: viewers, Burst: 1, Drain: capacity.Drain,
+		Devices: p.load.Devices, Rate: rate, Viewers: viewers, Burst: 1, Drain: drain,
 	}})
 }
 

@@ -40,7 +40,7 @@ func newPeers(s streams) *cobra.Command {
 		Example: "plumbline peers scenarios/peers/mosquitto.yaml scenarios/peers/node.yaml --into README.md",
 		Long: fmt.Sprintf(`Measures the bridge of this project, or the system of --sut, and those of the descriptors under the same load, each once
 a round and in another order each: latency, processor time for each delivery, memory for each viewer, how long a reconnect storm lasts,
-and what is lost when the bridge is killed. The round is the unit of every statement; %d decide. Prints a table, who is ahead and who
+and what is lost when the bridge is killed, or comes later than 5 s after the last message. The round is the unit of every statement; %d decide. Prints a table, who is ahead and who
 behind, and the conditions; %s and all records are in the run directory. It certifies nothing.
 
 Exit code 0: measured. 3: a system failed in a round. 4: a system is not there.`, sidebyside.Default().Rounds, sidebyside.File),
