@@ -65,7 +65,7 @@ func (f *fleet) haproxy(file string, pairs ...string) *program {
 
 // six returns a line of a configuration with the same port of this machine's IPv6 address; a comment where it has none.
 func six(line, address string) string {
-	l, err := net.Listen("tcp6", "[::1]:0") //nolint:noctx // nobody waits here
+	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		return "#"
 	}
