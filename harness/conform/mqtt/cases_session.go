@@ -245,16 +245,7 @@ func (s *suite) willFiveChecks() []conform.Check {
 func (s *suite) delayChecks() []conform.Check {
 	return long(
 		s.five("3.1.3.2.2", "", must, "A delayed will shall be published after its delay and not before.", s.delayed, LacksWill, LacksSessions),
-		s.five("3.1.3-9", "", must, "A delayed will shall not be published when the client is back in time.", func(t *conform.Trial) {
-			watcher, testator := s.testament(t, v5, will{payload: "delayed", qos: 1, props: [][]byte{num(propWillDelay, 2)}}, lasting)
-			defer s.forget(v5, testator.id)
-			testator.c.Abort()
-			t.Pause(300 * time.Millisecond)
-			s.rejoin(t, v5, testator.id, lasting)
-			if p, ok := watcher.message(4 * time.Second); ok && !t.Decided() {
-				t.Failf("%s", p)
-			}
-		}, LacksWill, LacksSessions),
+		s.five("3.1.3-9", "", must, "A delayed will shall not be published when the client is back in time.", s.delayedInVain, LacksWill, LacksSessions),
 		s.five("3.1.3.2.2", "x", must, "A delayed will without an expiry shall be published without one.", func(t *conform.Trial) {
 			watcher, testator := s.testament(t, v5, will{payload: "delayed", qos: 1, props: [][]byte{num(propWillDelay, 1)}}, lasting)
 			defer s.forget(v5, testator.id)
@@ -267,13 +258,44 @@ func (s *suite) delayChecks() []conform.Check {
 		}, LacksWill, LacksSessions))
 }
 
+// intime is when a client is back before a delay of 2 s is over, also by clocks that
+// count whole seconds.
+const intime = 900 * time.Millisecond
+
+// delayedInVain comes back in time; where this machine was too late for that, it
+// tries again.
+func (s *suite) delayedInVain(t *conform.Trial) {
+	var away time.Duration
+	for range 3 {
+		watcher, testator := s.testament(t, v5, will{payload: "delayed", qos: 1, props: [][]byte{num(propWillDelay, 2)}}, lasting)
+		defer s.forget(v5, testator.id)
+		left := time.Now()
+		testator.c.Abort()
+		t.Pause(300 * time.Millisecond)
+		s.rejoin(t, v5, testator.id, lasting)
+		away = time.Since(left)
+		p, came := watcher.message(4 * time.Second)
+		if !came || t.Decided() {
+			return
+		}
+		if away < intime {
+			t.Failf("%s", p)
+		}
+	}
+	t.Unsuref("this machine is too slow: the client was back after %.1f s in place of 0.3", away.Seconds())
+}
+
 func (s *suite) delayed(t *conform.Trial) {
 	watcher, testator := s.testament(t, v5, will{payload: "delayed", qos: 1, props: [][]byte{num(propWillDelay, 2)}}, lasting)
 	defer s.forget(v5, testator.id)
 	testator.c.Abort()
 	began := time.Now()
-	if _, ok := watcher.message(1500 * time.Millisecond); ok && !t.Decided() {
-		t.Failf("a delay of 2 s, it came after %.1f s", time.Since(began).Seconds())
+	const early = 1500 * time.Millisecond
+	if _, ok := watcher.message(early); ok && !t.Decided() {
+		if took := time.Since(began); took < early { // later it may be this machine that took its time to look
+			t.Failf("a delay of 2 s, it came after %.1f s", took.Seconds())
+		}
+		return
 	}
 	if _, ok := watcher.message(2*time.Second + slack); !ok && !t.Decided() {
 		t.Failf("a delay of 2 s, it did not come within %.1f s", time.Since(began).Seconds())

@@ -22,11 +22,36 @@ func run(t *testing.T, target mqtt.Target, o mqtt.Options) conform.Report {
 	return r
 }
 
+// settled runs the suite, and again, alone, what a busy machine kept from a verdict.
+func settled(t *testing.T, target mqtt.Target, o mqtt.Options) conform.Report {
+	t.Helper()
+	r := run(t, target, o)
+	for range 3 {
+		o.Only = nil
+		for _, c := range r.Cases {
+			if !c.Standing && (c.Verdict == conform.Inconclusive || c.Verdict == conform.NotRun) {
+				t.Logf("again: %s: %s", c.ID, c.Detail)
+				o.Only = append(o.Only, c.ID)
+			}
+		}
+		if o.Only == nil {
+			break
+		}
+		again := run(t, target, o)
+		for i, c := range r.Cases {
+			if slices.Contains(o.Only, c.ID) {
+				r.Cases[i], _ = again.Case(c.ID)
+			}
+		}
+	}
+	return r
+}
+
 // TestBridged: the bridge of this repository has no failing case.
 func TestBridged(t *testing.T) {
 	t.Parallel()
 	s := targets.Bridged(t, nil)
-	targets.Explained(t, run(t, mqtt.Target{URL: s.Broker().String()}, mqtt.Options{}), nil)
+	targets.Explained(t, settled(t, mqtt.Target{URL: s.Broker().String()}, mqtt.Options{}), nil)
 }
 
 // mosquittoBreaks says which of the standard's words Mosquitto 2.0 breaks.
@@ -57,7 +82,7 @@ var mosquittoBreaks = map[string]string{
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	url, web := targets.Mosquitto(t)
-	targets.Explained(t, run(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second}), mosquittoBreaks)
+	targets.Explained(t, settled(t, mqtt.Target{URL: url, WebSocket: web}, mqtt.Options{Silence: 5 * time.Second}), mosquittoBreaks)
 }
 
 // TestLess: a broker that grants less than clients ask for, and says so where the
@@ -65,7 +90,7 @@ func TestMosquitto(t *testing.T) {
 func TestLess(t *testing.T) {
 	t.Parallel()
 	url, _ := targets.Mosquitto(t, "max_qos 1", "max_topic_alias 0", "max_inflight_messages 4", "retain_available false", "max_packet_size 6000")
-	r := run(t, mqtt.Target{URL: url}, mqtt.Options{Silence: 5 * time.Second})
+	r := settled(t, mqtt.Target{URL: url}, mqtt.Options{Silence: 5 * time.Second})
 	targets.Explained(t, r, mosquittoBreaks)
 	for _, id := range []string{"MQTT311-3.9.3-1", "MQTT311-3.3.1", "MQTT5-3.3.2", "MQTT5-4.6.0-5b", "MQTT311-4.6.0-6d"} {
 		if c, _ := r.Case(id); c.Verdict != conform.Pass {
