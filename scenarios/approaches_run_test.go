@@ -1,6 +1,7 @@
 package scenarios_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,9 +73,26 @@ func builtBridged(t *testing.T) string {
 }
 
 // TestApproachesAreMeasured runs every approach against the real bridge: each brings something, and what
-// must be so by its protocol is so in the figures.
+// must be so by its protocol is so in the figures. Windows are of a second or two, in which a machine that
+// stood still shows too little: then they are measured again.
 func TestApproachesAreMeasured(t *testing.T) {
-	run := ran(t, sut.Options{Binary: builtBridged(t)}, "")
+	options := sut.Options{Binary: builtBridged(t)}
+	for try := 1; ; try++ {
+		wrong := wrongFigures(t, ran(t, options, ""))
+		if len(wrong) == 0 {
+			return
+		}
+		if try == 3 {
+			t.Fatal(strings.Join(wrong, "\n"))
+		}
+		t.Logf("try %d: %s", try, strings.Join(wrong, "\n"))
+	}
+}
+
+// wrongFigures returns what the figures of all approaches say that cannot be.
+func wrongFigures(t *testing.T, run *reports.Run) (wrong []string) {
+	t.Helper()
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	by := map[string]reports.Approach{}
 	var claims []reports.Claim
 	for _, c := range run.Comparisons {
@@ -83,10 +101,10 @@ func TestApproachesAreMeasured(t *testing.T) {
 			by[a.ID] = a
 			b := a.Bytes
 			if a.Readings == 0 || !(b.Payload > 0 && b.Message > 0 && b.Framing > 0 && b.TLS > 0 && a.AgeP50 > 0 && a.LatencyP50 > 0 && a.Connections == 1) {
-				t.Errorf("%s: %+v", a.ID, a)
+				say("%s: %+v", a.ID, a)
 			}
 			if runtime.GOOS == "linux" && !(b.TCPIP > 0 && b.Wire > b.TLS+b.Framing+b.Message) {
-				t.Errorf("%s: nothing is told of segments: %+v", a.ID, b)
+				say("%s: nothing is told of segments: %+v", a.ID, b)
 			}
 		}
 	}
@@ -95,28 +113,29 @@ func TestApproachesAreMeasured(t *testing.T) {
 	}
 	for _, claim := range claims {
 		if claim.Standing == reports.HoldsOpen && claim.ID != "cpu" { // which one round cannot tell
-			t.Errorf("%+v", claim)
+			say("%+v", claim)
 		}
 	}
 	for _, id := range []string{"ws", "ws-batched", "ws-cbor", "mqtt-ws"} { // 2 to 14, and what was read and not yet counted when a window of few messages began or ended
 		if o := by[id].Overhead; o < 1 || o > 20 {
-			t.Errorf("%s: %v bytes beside each message", id, o)
+			say("%s: %v bytes beside each message", id, o)
 		}
 	}
 	for _, way := range []string{"poll", "poll-often", "long-poll"} {
 		if one, two := by[way].Overhead, by[way+"-h2"].Overhead; one < 200 || two > one/2 {
-			t.Errorf("%s: heads of HTTP/1.1 have %v bytes, of HTTP/2 %v", way, one, two)
+			say("%s: heads of HTTP/1.1 have %v bytes, of HTTP/2 %v", way, one, two)
 		}
 	}
 	if plain, squeezed := by["ws-batched"].Bytes.Message, by["ws-deflate"].Bytes.Message; squeezed > 0.8*plain {
-		t.Errorf("%v bytes a reading compressed, %v without", squeezed, plain)
+		say("%v bytes a reading compressed, %v without", squeezed, plain)
 	}
 	if ws, cbor := by["ws"].Bytes.Message, by["ws-cbor"].Bytes.Message; cbor > 0.9*ws {
-		t.Errorf("%v bytes a reading in CBOR, %v in JSON", cbor, ws)
+		say("%v bytes a reading in CBOR, %v in JSON", cbor, ws)
 	}
 	if by["ws"].Requests != 0 || by["poll-often"].Requests <= by["poll"].Requests || by["poll-often"].Requests > 12 {
-		t.Errorf("requests a second: %v over a WebSocket, %v by polling, %v by polling seldom", by["ws"].Requests, by["poll-often"].Requests, by["poll"].Requests)
+		say("requests a second: %v over a WebSocket, %v by polling, %v by polling seldom", by["ws"].Requests, by["poll-often"].Requests, by["poll"].Requests)
 	}
+	return wrong
 }
 
 // TestApproachesOfAForeignBridge: what a descriptor names is measured, and a crowd is not asked of it.
