@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test deps-guest peers beside firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers beside capacity firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,10 @@ BESIDE := beside/bridged-plain centrifuge mochi mosquitto nats node
 
 beside: deps peers build ## measure the bridge and its peers side by side and put the table into README.md; some 30 minutes, on a machine with nothing else to do
 	$(BIN)/plumbline peers $(BESIDE:%=scenarios/peers/%.yaml) --into README.md
+
+capacity: deps build ## raise the load along every axis until the bridge gives way, and put tables and plots into README.md; some 8 minutes, on a machine with nothing else to do
+	@mkdir -p harness/capacity/plots
+	$(BIN)/plumbline capacity --axis all --window 3s --into README.md --plot harness/capacity/plots
 
 prove: deps ## seed every known defect into the bridge and show which the bench finds; a quarter of an hour. PROVE=--limits or "--clean 59" for the rest
 	@mkdir -p reports/out

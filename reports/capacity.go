@@ -14,8 +14,9 @@ type Capacity struct {
 	Seed        uint64            `json:"seed"`
 	Environment map[string]string `json:"environment"`
 	SUT         SUT               `json:"sut"`
-	Axis        string            `json:"axis"`      // rate, viewers, idle, payload or devices
-	Processes   int               `json:"processes"` // that held the viewers; 0 is that of the harness
+	Axis        string            `json:"axis"`       // rate, viewers, idle, payload or devices
+	Processes   int               `json:"processes"`  // that held the viewers; 0 is that of the harness
+	Generators  int               `json:"generators"` // processes that published, where it was said how many; else 0
 	Cores       int               `json:"cores"`
 	LatencyMost Float             `json:"latency_p99_most_ms"` // a step with more does not hold
 	Steps       []CapacityStep    `json:"steps"`               // in ascending order of their loads
@@ -42,6 +43,7 @@ type CapacityStep struct {
 	CPU        Float         `json:"cpu_us"`      // of the system, for each delivery
 	Cores      Float         `json:"cores"`       // that the system used
 	BenchCores Float         `json:"bench_cores"` // that viewers and load used
+	OtherCores Float         `json:"other_cores"` // that all else on the machine used, the kernel's own work among it
 	RSS        Float         `json:"rss_mib"`     // of the system
 	BenchRSS   Float         `json:"bench_rss_mib"`
 	Limit      string        `json:"limit"` // what gave way; "" when the step held
@@ -73,13 +75,16 @@ type UnitCost struct {
 	Most  Float  `json:"most"`
 }
 
-// Growth is how a cost grew along the axis: with the load to the power Exponent.
+// Growth is how what a cost is above that of no load grew along the axis: with the load to
+// the power Exponent, by a curve a + b·x^Exponent through three steps that held, each of which
+// is twice the one before at least, the last half of the largest at least: the median over all
+// such threes, and the least and the most.
 type Growth struct {
 	Of       string `json:"of"`
-	Exponent Float  `json:"exponent"` // median over pairs of steps that lie apart
+	Exponent Float  `json:"exponent"`
 	Least    Float  `json:"least"`
 	Most     Float  `json:"most"`
-	Steps    int    `json:"steps"`
+	Steps    int    `json:"steps"` // that held
 }
 
 // Projection is where a cost leads by a line through two of the steps that held, of which

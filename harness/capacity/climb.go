@@ -23,6 +23,26 @@ import (
 // Axes are what a load can be raised along.
 var Axes = []string{"viewers", "idle", "rate", "devices", "payload"}
 
+// Usual is a climb along an axis that finds the knee of a system of this project's kind on a
+// small machine within one to two minutes; what else an Options needs is not in it.
+func Usual(axis string) Options {
+	o := Options{
+		Axis: axis, From: 50, To: 6400, Factor: 2, Refine: 2, LatencyMost: 500 * time.Millisecond,
+		Load: Load{Devices: 20, Rate: 20, Viewers: 20, WarmUp: time.Second, Window: 5 * time.Second},
+	}
+	switch axis {
+	case "idle": // more only cost time: their end is that of the descriptors
+		o.From, o.To, o.Refine, o.Load.Rate, o.Load.Viewers = 500, 8000, 0, 5, 10
+	case "rate":
+		o.From, o.To = 250, 64_000
+	case "devices":
+		o.From, o.To, o.Load.Rate, o.Load.Viewers = 100, 12_800, 400, 10
+	case "payload":
+		o.From, o.To, o.Factor, o.Load.Rate = 256, 1<<20, 4, 100
+	}
+	return o
+}
+
 // Options say what is raised, from where, and how far. System and Dir are required.
 type Options struct {
 	System      sut.Options
@@ -192,7 +212,7 @@ func Climb(ctx context.Context, o Options) (*reports.Capacity, error) {
 	out := &reports.Capacity{
 		Format: reports.CapacityFormat, Tool: o.Tool, Started: time.Now().UTC(), Seed: o.Seed, Environment: o.Environment,
 		SUT:  reports.SUT{Name: d.Name, Version: d.Version, Description: d.Description, Artifacts: []reports.Evidence{}, Capabilities: []string{}},
-		Axis: o.Axis, Cores: o.Cores, Processes: o.processes(), LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
+		Axis: o.Axis, Cores: o.Cores, Processes: o.processes(), Generators: o.Generators, LatencyMost: reports.Float(o.LatencyMost.Seconds() * 1e3), Steps: []reports.CapacityStep{},
 	}
 	rig, err := harness.NewRig(harness.Config{
 		Profile: &profile.Profile{Name: "capacity", Version: "1"}, Dir: o.Dir, Seed: o.Seed, SUT: o.System, Generator: o.Generator, Generators: o.Generators, Viewing: o.Viewing, Processes: o.processes(), Log: o.Log,
@@ -278,10 +298,7 @@ func stepOf(value float64, l Load, p Point) reports.CapacityStep {
 		Offered: p.Offered, Achieved: p.Achieved, Deliveries: p.Deliveries, Lost: p.Lost,
 		LatencyP50: reports.Float(p.P50), LatencyP99: reports.Float(p.P99), CPU: reports.Float(p.PerDelivery()), RSS: reports.Float(float64(p.RSS) / (1 << 20)), BenchRSS: reports.Float(float64(p.BenchRSS) / (1 << 20)),
 	}
-	s.Cores, s.BenchCores = reports.Float(math.NaN()), reports.Float(math.NaN())
-	if p.Over > 0 {
-		s.Cores, s.BenchCores = reports.Float(p.System.Seconds()/p.Over.Seconds()), reports.Float(p.Bench.Seconds()/p.Over.Seconds())
-	}
+	s.Cores, s.BenchCores, s.OtherCores = reports.Float(p.cores(p.System)), reports.Float(p.cores(p.Bench)), reports.Float(p.cores(p.Others))
 	return s
 }
 
@@ -292,7 +309,11 @@ func (p Point) limit(most time.Duration, cores int) string {
 		return "nothing was published"
 	}
 	if share := float64(p.Achieved) / float64(p.Offered); share < achieved {
-		gave = append(gave, fmt.Sprintf("%.1f %% of what was due was written, for want of acknowledgements or of time to write", 100*share))
+		text := fmt.Sprintf("%.1f %% of what was due was written", 100*share)
+		if p.Blocked > 0 {
+			text += fmt.Sprintf(": %d messages found as many unacknowledged as the broker takes", p.Blocked)
+		}
+		gave = append(gave, text)
 	}
 	if p.Deliveries == 0 {
 		gave = append(gave, "nothing came to any viewer")
@@ -316,15 +337,25 @@ func (p Point) limit(most time.Duration, cores int) string {
 	if p.Over <= 0 || cores < 1 {
 		return text
 	}
-	system, bench := p.System.Seconds()/p.Over.Seconds(), p.Bench.Seconds()/p.Over.Seconds()
-	used := fmt.Sprintf("the system used %.2f and the bench %.2f of %d cores", system, bench, cores)
+	system, bench, others := p.cores(p.System), p.cores(p.Bench), p.cores(p.Others)
+	used := fmt.Sprintf("the system used %.2f, the bench %.2f and all else %.2f of %d cores", system, bench, others, cores)
 	switch {
-	case system+bench < full*float64(cores):
+	case system+bench+others < full*float64(cores):
 		return text + "; " + used + ", so the processor was not what gave way"
+	case others > system+bench:
+		return text + "; the processor was full of other work: " + used + ", so this tells of the machine and not of the system"
 	case bench > system:
 		return text + "; the processor was full: " + used + ", so the bench bounds this more than the system"
 	}
 	return text + "; the processor was full: " + used
+}
+
+// cores is how many cores some processor time is within the window; NaN where it is not known.
+func (p Point) cores(used time.Duration) float64 {
+	if p.Over <= 0 {
+		return math.NaN()
+	}
+	return used.Seconds() / p.Over.Seconds()
 }
 
 // write keeps a capacity; the file is there whole at any time.

@@ -8,9 +8,9 @@ import (
 	"plumbline/reports"
 )
 
-// Which pairs of steps say where something leads: those that lie apart by a ratio, for
-// of near ones a line says what the noise is, and of which the larger is a share of the
-// largest, for what a small load costs is mostly what the system costs without any.
+// Which steps say where something leads: those that lie apart by a ratio, for of near ones
+// a line says what the noise is, and of which the largest is a share of the largest of all,
+// for what a small load costs is mostly what the system costs without any.
 const (
 	apart = 2
 	large = 0.5
@@ -19,8 +19,12 @@ const (
 // leastSteps is how many steps a model takes.
 const leastSteps = 3
 
-// crowds are the numbers of viewers of either kind to which a climb along them is projected.
+// crowds are the numbers of viewers, of either kind, and of devices to which a climb along
+// them is projected.
 var crowds = []float64{1e5, 1e6}
+
+// projected are the axes that lead there.
+var projected = []string{"viewers", "idle", "devices"}
 
 // Model makes costs, growth and projections out of the steps that held. It is a pure function
 // of them.
@@ -50,15 +54,22 @@ func Model(c *reports.Capacity) {
 		for k, s := range held {
 			x[k], y[k] = s.Value, float64(cost.in(s))
 		}
-		median, least, most := overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return math.Log(yb/ya) / math.Log(xb/xa) })
+		median, least, most := spread(exponents(x, y))
 		c.Growth = append(c.Growth, reports.Growth{Of: cost.of, Exponent: median, Least: least, Most: most, Steps: len(held)})
-		if (c.Axis != "viewers" && c.Axis != "idle") || i > 1 {
+		if i > 1 {
 			continue // how latency grows beyond the knee no line tells
 		}
-		median, least, most = overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return cost.of1 * (yb - ya) / (xb - xa) })
+		one := cost.of1
+		if c.Axis == "payload" {
+			one *= 1024 // a KiB more
+		}
+		median, least, most = spread(overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return one * (yb - ya) / (xb - xa) }))
 		c.Each = append(c.Each, reports.UnitCost{Of: cost.of, Unit: cost.each, Value: median, Least: least, Most: most})
+		if !slices.Contains(projected, c.Axis) {
+			continue
+		}
 		for _, at := range crowds {
-			median, least, most := overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return yb + (yb-ya)/(xb-xa)*(at-xb) })
+			median, least, most := spread(overPairs(x, y, func(xa, ya, xb, yb float64) float64 { return yb + (yb-ya)/(xb-xa)*(at-xb) }))
 			c.Projections = append(c.Projections, reports.Projection{
 				Of: cost.of, Unit: cost.unit, At: at, Value: median, Least: least, Most: most, Ratio: reports.Float(at / x[len(x)-1]),
 			})
@@ -66,18 +77,62 @@ func Model(c *reports.Capacity) {
 	}
 }
 
-// overPairs returns the median, the least and the most of what all pairs of points give
-// that say where it leads; NaN where there are none. x ascends.
-func overPairs(x, y []float64, f func(xa, ya, xb, yb float64) float64) (median, least, most reports.Float) {
-	var all []float64
+// overPairs returns what all pairs of points give that say where it leads. x ascends.
+func overPairs(x, y []float64, f func(xa, ya, xb, yb float64) float64) (all []float64) {
 	for i := range x {
 		for k := i + 1; k < len(x); k++ {
-			v := f(x[i], y[i], x[k], y[k])
-			if x[k] >= apart*x[i] && x[k] >= large*x[len(x)-1] && !math.IsNaN(v) && !math.IsInf(v, 0) {
-				all = append(all, v)
+			if x[k] >= apart*x[i] && x[k] >= large*x[len(x)-1] {
+				all = append(all, f(x[i], y[i], x[k], y[k]))
 			}
 		}
 	}
+	return all
+}
+
+// exponents returns the e of a + b·x^e through all threes of points that say where it leads
+// and rise. What a system costs without any load is in a.
+func exponents(x, y []float64) (all []float64) {
+	for i := range x {
+		for j := i + 1; j < len(x); j++ {
+			for k := j + 1; k < len(x); k++ {
+				if x[j] >= apart*x[i] && x[k] >= apart*x[j] && x[k] >= large*x[len(x)-1] && y[i] < y[j] && y[j] < y[k] {
+					all = append(all, exponent(x[j]/x[i], x[k]/x[j], (y[k]-y[j])/(y[j]-y[i])))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// steepest is the largest power, of either sign, that is looked for.
+const steepest = 8
+
+// exponent solves rise = (up^e − 1) / (1 − down^−e), which grows with e, by halving; NaN
+// where e would be steeper than looked for. down and up are the ratios between the points.
+func exponent(down, up, rise float64) float64 {
+	of := func(e float64) float64 {
+		if e == 0 {
+			return math.Log(up) / math.Log(down)
+		}
+		return math.Expm1(e*math.Log(up)) / -math.Expm1(-e*math.Log(down))
+	}
+	low, high := -float64(steepest), float64(steepest)
+	if !(rise > of(low)) || !(rise < of(high)) {
+		return math.NaN()
+	}
+	for range 60 {
+		if e := (low + high) / 2; of(e) < rise {
+			low = e
+		} else {
+			high = e
+		}
+	}
+	return (low + high) / 2
+}
+
+// spread returns the median, the least and the most of what is finite; NaN where nothing is.
+func spread(all []float64) (median, least, most reports.Float) {
+	all = slices.DeleteFunc(all, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 	slices.Sort(all)
 	return reports.Float(stats.Quantile(all, 0.5)), reports.Float(stats.Quantile(all, 0)), reports.Float(stats.Quantile(all, 1))
 }

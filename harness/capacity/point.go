@@ -44,6 +44,8 @@ type Point struct {
 	Over       time.Duration // for which that was counted; 0 where it cannot be
 	RSS        uint64        // of the system, at the end of the window
 	BenchRSS   uint64        // of viewers and load
+	Others     time.Duration // processor time of all else on the machine, the kernel's own work among it
+	Blocked    int64         // messages that were due within the window and found as many unacknowledged as may be
 	Dropped    int           // of the viewers that only wait: cut by the end of the window
 	Hiccup     float64       // ms, the longest in which the bench itself did not run
 }
@@ -64,16 +66,20 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 		return Point{}, err
 	}
 	var opened, closed int64
+	var worked time.Duration // by the machine
 	var burdens []harness.Burden
 	var dropped int
 	err = b.Drive(ctx, 0, func(ctx context.Context) error {
 		if err := harness.Wait(ctx, l.WarmUp); err != nil {
 			return err
 		}
+		before, _ := harness.MachineBusy()
 		until := b.Burdens(ctx)
 		opened = b.Clock.Now()
 		err := harness.Wait(ctx, l.Window)
 		closed, burdens = b.Clock.Now(), until(ctx)
+		after, _ := harness.MachineBusy()
+		worked = after - before
 		b.Mark(window, opened, closed)
 		if err != nil {
 			return err
@@ -105,6 +111,7 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 			p.BenchRSS += one.RSS
 		}
 	}
+	p.Others = max(worked-p.System-p.Bench, 0)
 	return p, nil
 }
 
@@ -123,20 +130,25 @@ func pointOf(h *oracle.History, o oracle.Options, opened, closed int64) Point {
 	o.Window = window
 	l := h.Latencies(o)
 	health := h.RigHealth(o)
-	p := Point{Offered: health.Offered, Achieved: health.Achieved, Lost: l.Lost, Deliveries: arrived(h.Log(), opened, closed)}
+	p := Point{Offered: health.Offered, Achieved: health.Achieved, Lost: l.Lost}
+	p.Deliveries, p.Blocked = arrived(h.Log(), opened, closed)
 	values := slices.Sorted(slices.Values(l.Series.Value))
 	p.P50, p.P99 = stats.Quantile(values, 0.5), stats.Quantile(values, 0.99)
 	return p
 }
 
-// arrived counts the live readings that came to viewers in a time.
-func arrived(log *record.Log, from, to int64) (n int64) {
+// arrived counts the live readings that came to viewers in a time, and the messages that
+// could not be written then.
+func arrived(log *record.Log, from, to int64) (came, blocked int64) {
 	for i := range log.Records {
-		if r := &log.Records[i]; r.Kind == record.Received && r.At >= from && r.At < to {
-			n++
+		switch r := &log.Records[i]; {
+		case r.Kind == record.Received && r.At >= from && r.At < to:
+			came++
+		case r.Kind == record.Blocked && r.Due >= from && r.Due < to:
+			blocked++
 		}
 	}
-	return n
+	return came, blocked
 }
 
 // PerDelivery is the processor time of the system for each delivery, in µs; NaN where it is not known.

@@ -31,6 +31,9 @@ func Capacity(w io.Writer, c *reports.Capacity) error {
 // axisUnits say what is counted along an axis.
 var axisUnits = map[string]string{"viewers": "viewers", "idle": "viewers that only wait", "devices": "devices", "rate": "messages/s", "payload": "bytes more a payload"}
 
+// oneMore says what one more along an axis is.
+var oneMore = map[string]string{"viewers": "viewer more", "idle": "viewer more that only waits", "devices": "device more", "rate": "message/s more", "payload": "KiB more a payload"}
+
 func onAxis(c *reports.Capacity, v float64) string { return number(v) + " " + axisName(c) }
 
 func axisName(c *reports.Capacity) string { return cmp.Or(axisUnits[c.Axis], c.Axis) }
@@ -49,16 +52,16 @@ func kneeText(c *reports.Capacity) string {
 	return fmt.Sprintf("%s were carried, %s were not: %s.", onAxis(c, last.Value), onAxis(c, first.Value), first.Limit)
 }
 
-// capacityTable has a row for every step.
+// capacityTable has a row for every step; what is the same in all of them is a condition.
 func capacityTable(c *reports.Capacity) table {
-	t := table{Head: []string{"devices", "messages/s", "viewers", "idle", "payload more, B", "deliveries/s", "latency p50 / p99, ms", "lost", "CPU a delivery, µs", "cores: system", "bench", "memory, MiB: system", "bench", "held"}}
+	t := table{Head: []string{axisName(c), "deliveries/s", "latency p50 / p99, ms", "lost", "CPU a delivery, µs", "cores: system", "bench", "all else", "memory, MiB: system", "bench", "held"}}
 	for _, s := range c.Steps {
 		held := "yes"
 		if !s.Held() {
 			held = "no"
 		}
-		t.add(nowhere, fmt.Sprint(s.Devices), number(s.Rate), fmt.Sprint(s.Viewers), fmt.Sprint(s.Idle), fmt.Sprint(s.Payload), figure(float64(s.Deliveries)/s.Window.Seconds()), pairOf(s.LatencyP50, s.LatencyP99),
-			grouped(s.Lost), figure(s.CPU), figure(s.Cores), figure(s.BenchCores), figure(s.RSS), figure(s.BenchRSS), held)
+		t.add(nowhere, number(s.Value), figure(float64(s.Deliveries)/s.Window.Seconds()), pairOf(s.LatencyP50, s.LatencyP99),
+			grouped(s.Lost), figure(s.CPU), figure(s.Cores), figure(s.BenchCores), figure(s.OtherCores), figure(s.RSS), figure(s.BenchRSS), held)
 	}
 	return t
 }
@@ -67,40 +70,72 @@ func capacityTable(c *reports.Capacity) table {
 func growthTexts(c *reports.Capacity) (out []string) {
 	for _, e := range c.Each {
 		if !math.IsNaN(float64(e.Value)) {
-			out = append(out, fmt.Sprintf("Each one more of the %s: %s %s, between %s and %s.", axisName(c), e.Of, quantity(float64(e.Value), e.Unit), figure(e.Least), quantity(float64(e.Most), e.Unit)))
+			out = append(out, fmt.Sprintf("Each %s: %s %s, between %s and %s.", cmp.Or(oneMore[c.Axis], axisName(c)), e.Of, quantity(float64(e.Value), e.Unit), figure(e.Least), quantity(float64(e.Most), e.Unit)))
 		}
 	}
 	for _, g := range c.Growth {
 		if !math.IsNaN(float64(g.Exponent)) {
-			out = append(out, fmt.Sprintf("Growth: %s with %s to the power %s (%s to %s, over pairs of %d steps that held).", g.Of, c.Axis, figure(g.Exponent), figure(g.Least), figure(g.Most), g.Steps))
+			out = append(out, fmt.Sprintf("Growth: %s, above what there is without any, with %s to the power %s (%s to %s, over threes of %d steps that held).", g.Of, c.Axis, figure(g.Exponent), figure(g.Least), figure(g.Most), g.Steps))
 		}
 	}
-	model := ""
 	for _, p := range c.Projections {
 		if !math.IsNaN(float64(p.Value)) {
 			out = append(out, fmt.Sprintf("Projection to %s, %s times what was carried: %s %s, between %s and %s.",
 				onAxis(c, p.At), figure(p.Ratio), p.Of, quantity(float64(p.Value), p.Unit), figure(p.Least), quantity(float64(p.Most), p.Unit)))
-			model = "The model of growth and projection: a curve or line through two steps that held, one twice the other at least and half of the largest at least; the figure is the median over all such pairs, the bounds are the least and the most of any. A limit that lies between, such as descriptors, ports or one more machine, is not in it."
 		}
 	}
-	if model != "" {
-		out = append(out, model)
+	if len(out) > 0 {
+		out = append(out, "The model: for one more and projections a line through two steps that held, for growth a curve a + b·x^power through three, each twice the one before at least and the last half of the largest at least. The figure is the median over all such steps; its error is what stands beside it, the least and the most of any. A limit that lies between, such as descriptors, ports or one more machine, is not in it.")
 	}
 	return out
 }
 
 // capacityConditions say under what the figures stand.
 func capacityConditions(c *reports.Capacity) []string {
-	window := "—"
+	out := []string{}
 	if len(c.Steps) > 0 {
-		window = c.Steps[0].Window.String()
+		out = append(out, "Beside it: "+beside(c, c.Steps[0])+".")
 	}
-	held := "in the process of the bench"
-	if c.Processes > 0 {
-		held = fmt.Sprintf("in %d processes of their own, by one clock", c.Processes)
+	return append(out,
+		fmt.Sprintf("A step holds when 99.9 %% of what was due was written, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, with QoS 1 in an open loop; every viewer watches all devices, but for those that only wait: they watch what is never published, and none of them is cut.", figure(c.LatencyMost)),
+		fmt.Sprintf("System, viewers and load share %d cores and the loopback interface: where the bench takes more of them than the system, the system alone carries more than stands here. All else is other programs and the kernel's own work, that for the loopback interface among it.", c.Cores))
+}
+
+// beside says what is the same in all steps.
+func beside(c *reports.Capacity, s reports.CapacityStep) string {
+	var parts []string
+	for _, one := range []struct{ axis, text string }{
+		{"devices", several(s.Devices, "device")}, {"rate", number(s.Rate) + " messages/s over all devices"}, {"viewers", several(s.Viewers, "viewer")},
+		{"idle", several(s.Idle, "viewer") + " that only wait"}, {"payload", several(s.Payload, "byte") + " more a payload than devices make it"},
+	} {
+		if one.axis != c.Axis && !strings.HasPrefix(one.text, "0 ") {
+			parts = append(parts, one.text)
+		}
 	}
-	return []string{
-		fmt.Sprintf("A step holds when 99.9 %% of what was due was written, nothing was lost, and p99 from the intended instant is at most %s ms. Each is a fresh start of the system, measured for %s, with QoS 1 in an open loop; every viewer watches all devices, but for those that only wait: they watch what is never published, and none of them is cut. Viewers are %s.", figure(c.LatencyMost), window, held),
-		fmt.Sprintf("System, viewers and load share %d cores and the loopback interface: where the bench takes more of them than the system, the system alone carries more than stands here.", c.Cores),
+	switch {
+	case c.Processes > 0:
+		parts = append(parts, "viewers in "+processesOf(c.Processes)+", by one clock")
+	default:
+		parts = append(parts, "viewers in the process of the bench")
 	}
+	if c.Generators > 1 {
+		parts = append(parts, "devices in "+processesOf(c.Generators))
+	}
+	return strings.Join(append(parts, "each step measured for "+s.Window.String()), "; ")
+}
+
+// processesOf says in how many processes of its own something is.
+func processesOf(n int) string {
+	if n == 1 {
+		return "a process of their own"
+	}
+	return fmt.Sprintf("%d processes of their own", n)
+}
+
+// several counts something.
+func several(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(float64(n)) + " " + one + "s"
 }

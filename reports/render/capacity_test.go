@@ -15,11 +15,11 @@ func sampleCapacity() *reports.Capacity {
 	step := func(value float64, limit string) reports.CapacityStep {
 		return reports.CapacityStep{
 			Value: value, Devices: 20, Rate: 100, Viewers: int(value), Window: 5 * time.Second, Deliveries: int64(500 * value), LatencyP50: 0.5, LatencyP99: 4,
-			CPU: 8, Cores: 0.25, BenchCores: reports.Float(math.NaN()), RSS: 60, BenchRSS: 900, Idle: 5, Limit: limit,
+			CPU: 8, Cores: 0.25, BenchCores: reports.Float(math.NaN()), OtherCores: 0.5, RSS: 60, BenchRSS: 900, Idle: 5, Limit: limit,
 		}
 	}
 	return &reports.Capacity{
-		Format: reports.CapacityFormat, Tool: reports.Tool{Version: "1.2"}, Seed: 7, SUT: reports.SUT{Name: "a|b"}, Axis: "viewers", Cores: 2, Processes: 3, LatencyMost: 500,
+		Format: reports.CapacityFormat, Tool: reports.Tool{Version: "1.2"}, Seed: 7, SUT: reports.SUT{Name: "a|b"}, Axis: "viewers", Cores: 2, Processes: 3, Generators: 2, LatencyMost: 500,
 		Each:        []reports.UnitCost{{Of: "memory of the system", Unit: "KiB", Value: 25, Least: 24, Most: 26}},
 		Steps:       []reports.CapacityStep{step(10, ""), step(20, ""), step(40, "p99 is 800 ms <b>above</b> 500 ms")},
 		Growth:      []reports.Growth{{Of: "memory of the system", Exponent: 0.9, Least: 0.8, Most: 1.1, Steps: 3}, {Of: "latency p99", Exponent: reports.Float(math.NaN())}},
@@ -34,10 +34,11 @@ func TestCapacity(t *testing.T) {
 	}
 	for _, want := range []string{
 		`**a\|b, along viewers.** 20 viewers were carried, 40 viewers were not: p99 is 800 ms &lt;b&gt;above&lt;/b&gt; 500 ms.`,
-		"| 20 | 100 | 10 | 5 | 0 | 1 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 60 | 900 | yes |\n", "| 40 | 5 | 0 | 4 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 60 | 900 | no |\n",
-		"- Each one more of the viewers: memory of the system 25 KiB, between 24 and 26 KiB.\n", "Viewers are in 3 processes of their own",
-		"- Growth: memory of the system with viewers to the power 0.9 (0.8 to 1.1, over pairs of 3 steps that held).\n",
-		"- Projection to 100 000 viewers, 5 000 times what was carried: memory of the system 5 000 MiB, between 4 000 and 7 000 MiB.\n- The model of growth",
+		"| viewers | deliveries/s |", "| 10 | 1 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 0.5 | 60 | 900 | yes |\n", "| 40 | 4 000 | 0.5 / 4 | 0 | 8 | 0.25 | — | 0.5 | 60 | 900 | no |\n",
+		"- Each viewer more: memory of the system 25 KiB, between 24 and 26 KiB.\n",
+		"- Beside it: 20 devices; 100 messages/s over all devices; 5 viewers that only wait; viewers in 3 processes of their own, by one clock; devices in 2 processes of their own; each step measured for 5s.\n",
+		"- Growth: memory of the system, above what there is without any, with viewers to the power 0.9 (0.8 to 1.1, over threes of 3 steps that held).\n",
+		"- Projection to 100 000 viewers, 5 000 times what was carried: memory of the system 5 000 MiB, between 4 000 and 7 000 MiB.\n- The model: ",
 	} {
 		if !strings.Contains(strings.ReplaceAll(b.String(), "\u202f", " "), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())

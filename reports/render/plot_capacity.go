@@ -13,7 +13,7 @@ import (
 
 // capacityStyle colours a drawing that stands alone: a file that another page shows has no
 // style sheet but its own.
-const capacityStyle = `<style>text{font:11.5px Verdana,DejaVu Sans,sans-serif;fill:#57606a}.label{fill:#24292f;font-size:13px}.value{fill:#24292f}` +
+const capacityStyle = `<style>text{font:11.5px Verdana,DejaVu Sans,sans-serif;fill:#57606a}.label{fill:#24292f;font-size:13px}.value{fill:#24292f;paint-order:stroke;stroke:#fff;stroke-width:3px}` +
 	`.grid{stroke:#d8dee4}.base{stroke:#57606a}.curve,.curve-2{fill:none;stroke:#0b6bcb;stroke-width:2;stroke-linejoin:round}.curve-2{stroke:#8a5a00}` +
 	`.held{fill:#0b6bcb}.gave{fill:#b42318}.limit,.knee{stroke:#b42318;stroke-dasharray:4 3}.limit-name{fill:#b42318}.back{fill:#fff}</style>`
 
@@ -43,7 +43,7 @@ func capacityAxis(c *reports.Capacity) scale {
 		most = max(most, s.Value)
 	}
 	low, high := logRange(least, most)
-	return scale{low: low, high: high, from: 60, to: 745, log: true}
+	return scale{low: low, high: high, from: 60, to: 720, log: true}
 }
 
 // latencies draws p50 and p99 of each step.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +24,10 @@ import (
 // capacityFlags are the flags of capacity.
 type capacityFlags struct {
 	sut, bridged, seed, from, into, plot string
+	axis                                 string // or allAxes
 	place                                place
 	climb                                capacity.Options
+	given                                func(name string) bool // whether a flag was
 }
 
 func newCapacity(s streams) *cobra.Command {
@@ -47,41 +48,93 @@ Exit code 0: measured. 4: the system is not there.`,
 	flags.StringVar(&f.bridged, "bridged", "", "bridged executable; by default beside plumbline, then in $PATH")
 	flags.StringVar(&f.seed, "seed", "random", "seed of twins and dither")
 	flags.StringVar(&f.from, "show", "", "run directory of a capacity that was measured: print it again")
-	flags.StringVar(&f.into, "into", "", "Markdown file that holds the marks of this axis: put steps and costs there")
-	flags.StringVar(&f.plot, "plot", "", "SVG file to be written: latency and processor along the axis, with the knee")
+	flags.StringVar(&f.into, "into", "", "Markdown file that holds the marks of each axis: put steps and costs there")
+	flags.StringVar(&f.plot, "plot", "", "SVG file to be written, or folder for a capacity-AXIS.svg of each axis: latency and processor along it, with the knee")
 	f.place.add(flags)
-	flags.StringVar(&o.Axis, "axis", "viewers", "what is raised: "+strings.Join(capacity.Axes, ", "))
-	flags.Float64Var(&o.From, "from", 10, "the first step")
-	flags.Float64Var(&o.To, "to", 2000, "the largest")
-	flags.Float64Var(&o.Factor, "factor", 2, "from one step to the next")
-	flags.IntVar(&o.Refine, "refine", 2, "further steps between the last that held and the first that did not")
-	flags.IntVar(&o.Load.Devices, "devices", 20, "devices that publish, along another axis")
-	flags.Float64Var(&o.Load.Rate, "rate", 100, "messages a second over all devices, along another axis")
-	flags.IntVar(&o.Load.Viewers, "viewers", 20, "viewers, each of which watches all devices, along another axis")
+	flags.StringVar(&f.axis, "axis", "viewers", "what is raised: "+strings.Join(capacity.Axes, ", ")+", or "+allAxes+" one after the other")
+	flags.Float64Var(&o.From, "from", 0, "the first step; by default, as for the flags that follow, what suits the axis")
+	flags.Float64Var(&o.To, "to", 0, "the largest")
+	flags.Float64Var(&o.Factor, "factor", 0, "from one step to the next")
+	flags.IntVar(&o.Refine, "refine", 0, "further steps between the last that held and the first that did not")
+	flags.IntVar(&o.Load.Devices, "devices", 0, "devices that publish, along another axis")
+	flags.Float64Var(&o.Load.Rate, "rate", 0, "messages a second over all devices, along another axis")
+	flags.IntVar(&o.Load.Viewers, "viewers", 0, "viewers, each of which watches all devices, along another axis")
 	flags.IntVar(&o.Load.Idle, "idle", 0, "viewers beside them that watch what is never published, along another axis")
 	flags.IntVar(&o.Processes, "processes", 0, "processes that hold the viewers; by default as many as their number takes descriptors for")
 	flags.IntVar(&o.Generators, "generators", 0, "processes that publish, a share of the devices each; by default as many as their number takes descriptors for")
 	flags.IntVar(&o.Load.Payload, "payload", 0, "bytes by which payloads are longer, along another axis")
-	flags.DurationVar(&o.Load.WarmUp, "warm-up", time.Second, "before each step is measured")
-	flags.DurationVar(&o.Load.Window, "window", 5*time.Second, "for which each step is measured")
-	flags.DurationVar(&o.LatencyMost, "latency", 500*time.Millisecond, "p99 that a step may have")
+	flags.DurationVar(&o.Load.WarmUp, "warm-up", 0, "before each step is measured")
+	flags.DurationVar(&o.Load.Window, "window", 0, "for which each step is measured")
+	flags.DurationVar(&o.LatencyMost, "latency", 0, "p99 that a step may have")
+	f.given = flags.Changed
 	return cmd
+}
+
+// allAxes asks for every axis.
+const allAxes = "all"
+
+// along is the climb along an axis: what was given, else what suits it.
+func (f *capacityFlags) along(axis string) capacity.Options {
+	o := f.climb
+	o.Axis = axis
+	usual := capacity.Usual(axis)
+	for name, suit := range map[string]func(){
+		"from": func() { o.From = usual.From }, "to": func() { o.To = usual.To }, "factor": func() { o.Factor = usual.Factor }, "refine": func() { o.Refine = usual.Refine },
+		"devices": func() { o.Load.Devices = usual.Load.Devices }, "rate": func() { o.Load.Rate = usual.Load.Rate }, "viewers": func() { o.Load.Viewers = usual.Load.Viewers },
+		"warm-up": func() { o.Load.WarmUp = usual.Load.WarmUp }, "window": func() { o.Load.Window = usual.Load.Window }, "latency": func() { o.LatencyMost = usual.LatencyMost },
+	} {
+		if !f.given(name) {
+			suit()
+		}
+	}
+	return o
 }
 
 // run measures or reads, and shows.
 func (f *capacityFlags) run(ctx context.Context, s streams) error {
-	if f.into != "" && f.from == "" { // before anything is measured
-		begin, end := capacityMarks(f.climb.Axis)
+	if f.from != "" {
+		c, err := capacity.Read(f.from)
+		if err != nil {
+			return exit.Usage(err, "name a run directory of plumbline capacity, one that holds "+capacity.File)
+		}
+		return f.tell(s, c, f.from)
+	}
+	axes := []string{f.axis}
+	if f.axis == allAxes {
+		axes = capacity.Axes
+		if f.place.runDir != "" {
+			return exit.Usage(errors.New("--run-dir is one folder, and every axis has its own"), "name the folder that is to hold them with --output-dir")
+		}
+		if f.plot != "" && f.plotOf("x") == f.plot {
+			return exit.Usage(fmt.Errorf("--plot %q is no folder, and every axis has a file of its own", f.plot), "name a folder that is there")
+		}
+	}
+	for _, axis := range axes { // before anything is measured
+		if f.into == "" {
+			continue
+		}
+		begin, end := capacityMarks(axis)
 		if err := marked(f.into, begin, end); err != nil {
 			return err
 		}
 	}
-	c, dir, err := f.measured(ctx, s)
-	if err != nil {
-		return err
+	for _, axis := range axes {
+		c, dir, err := f.measured(ctx, s, axis)
+		if err != nil {
+			return err
+		}
+		if err := f.tell(s, c, dir); err != nil {
+			return err
+		}
 	}
-	if f.plot != "" {
-		if err := f.draw(s, c); err != nil {
+	return nil
+}
+
+// tell shows what was measured, and puts it where it was asked for.
+func (f *capacityFlags) tell(s streams, c *reports.Capacity, dir string) error {
+	plot := f.plotOf(c.Axis)
+	if plot != "" {
+		if err := draw(s, c, plot); err != nil {
 			return err
 		}
 	}
@@ -89,17 +142,26 @@ func (f *capacityFlags) run(ctx context.Context, s streams) error {
 	if err := render.Capacity(&text, c); err != nil {
 		return err
 	}
+	var err error
 	if f.into == "" {
 		_, err = s.out.Write(text.Bytes())
 	} else {
 		begin, end := capacityMarks(c.Axis)
-		err = put(s.out, f.into, begin, end, f.shown(c)+text.String())
+		err = put(s.out, f.into, begin, end, f.shown(c, plot)+text.String())
 	}
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "capacity: %s\n", console.Clean(filepath.Join(dir, capacity.File)))
 	return err
+}
+
+// plotOf is the file of the plot of an axis, "" for none.
+func (f *capacityFlags) plotOf(axis string) string {
+	if info, err := os.Stat(f.plot); f.plot != "" && err == nil && info.IsDir() {
+		return filepath.Join(f.plot, "capacity-"+axis+".svg")
+	}
+	return f.plot
 }
 
 // capacityMarks are the marks in a Markdown file between which stands what was carried along
@@ -109,34 +171,30 @@ func capacityMarks(axis string) (begin, end string) {
 }
 
 // draw writes the plot.
-func (f *capacityFlags) draw(s streams, c *reports.Capacity) error {
+func draw(s streams, c *reports.Capacity, path string) error {
 	var text bytes.Buffer
 	if err := render.PlotCapacity(&text, c); err != nil {
 		return err
 	}
-	if err := os.WriteFile(f.plot, text.Bytes(), 0o644); err != nil { //nolint:gosec // G306: a plot is for others to look at
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil { //nolint:gosec // G306: a plot is for others to look at
 		return exit.Usage(fmt.Errorf("--plot: %w", err), "name a file in a folder that is there and may be written to")
 	}
-	_, err := fmt.Fprintf(s.out, "written: %s\n", console.Clean(f.plot))
+	_, err := fmt.Fprintf(s.out, "written: %s\n", console.Clean(path))
 	return err
 }
 
 // shown is how the Markdown file shows the plot, "" where it is not beside or below it.
-func (f *capacityFlags) shown(c *reports.Capacity) string {
-	place, err := filepath.Rel(filepath.Dir(f.into), f.plot)
-	if f.plot == "" || err != nil || !filepath.IsLocal(place) || strings.ContainsAny(place, " ()<>") {
+func (f *capacityFlags) shown(c *reports.Capacity, plot string) string {
+	place, err := filepath.Rel(filepath.Dir(f.into), plot)
+	if plot == "" || err != nil || !filepath.IsLocal(place) || strings.ContainsAny(place, " ()<>") {
 		return ""
 	}
 	return fmt.Sprintf("![Latency and processor along %s](%s)\n\n", c.Axis, filepath.ToSlash(place))
 }
 
-// measured is the capacity and the folder that it lies in.
-func (f *capacityFlags) measured(ctx context.Context, s streams) (*reports.Capacity, string, error) {
-	if f.from != "" {
-		c, err := capacity.Read(f.from)
-		return c, f.from, exit.Usage(err, "name a run directory of plumbline capacity, one that holds "+capacity.File)
-	}
-	o := f.climb
+// measured is the capacity along an axis and the folder that it lies in.
+func (f *capacityFlags) measured(ctx context.Context, s streams, axis string) (*reports.Capacity, string, error) {
+	o := f.along(axis)
 	o.Cores, o.Generator, o.Viewing, o.Tool, o.Environment = runtime.NumCPU(), generatorCommand(), viewingCommand(), tool(), spec.Environment(ctx)
 	var err error
 	if o.Seed, err = parseSeed(f.seed); err != nil {
@@ -148,7 +206,11 @@ func (f *capacityFlags) measured(ctx context.Context, s streams) (*reports.Capac
 	if o.System, err = (&campaignFlags{sut: f.sut, bridged: f.bridged}).system(); err != nil {
 		return nil, "", err
 	}
-	if o.Dir, err = f.place.make(); err != nil {
+	place := f.place
+	if place.kind += "-" + axis; f.axis != allAxes {
+		place = f.place
+	}
+	if o.Dir, err = place.make(); err != nil {
 		return nil, "", err
 	}
 	o.Told = func(step reports.CapacityStep) {

@@ -43,11 +43,17 @@ func TestCapacityInto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := string(got); !strings.HasPrefix(s, "before\n"+begin+"\n![") || !strings.HasSuffix(s, end+"\nafter\n") || !strings.Contains(s, "](idle.svg)\n\n") || !strings.Contains(s, "100 viewers that only wait") || strings.Contains(s, "\nold\n") {
+	if s := string(got); !strings.HasPrefix(s, "before\n"+begin+"\n![") || !strings.HasSuffix(s, end+"\nafter\n") || !strings.Contains(s, "](idle.svg)\n\n") || !strings.Contains(s, "up to 100 viewers that only wait") || strings.Contains(s, "\nold\n") {
 		t.Errorf("the file holds\n%s", s)
 	}
 	if drawn, err := os.ReadFile(plot); err != nil || !bytes.HasPrefix(drawn, []byte("<svg ")) {
 		t.Errorf("the plot: %v", err)
+	}
+	if code, said := say("--show", dir, "--into", readme, "--plot", dir); code != 0 || !strings.Contains(said, "capacity-idle.svg") {
+		t.Errorf("a folder for plots: exit %d, %s", code, said)
+	}
+	if got, err := os.ReadFile(readme); err != nil || !strings.Contains(string(got), "](capacity-idle.svg)") {
+		t.Errorf("the file holds %s, %v", got, err)
 	}
 	if code, said := say("--axis", "rate", "--into", readme); code != reports.ExitUsage || !strings.Contains(said, "capacity along rate") {
 		t.Errorf("a file without the marks: exit %d, %s", code, said)
