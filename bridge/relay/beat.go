@@ -257,6 +257,19 @@ func (o *others) led(own string, then time.Time) bool {
 	return false
 }
 
+// had reports whether a node other than own has the lease, has had all its sources since then, has said so a beat later, and had by
+// then nothing in its journal beyond head: what came to it then is stored, and seen here.
+func (o *others) had(own string, then time.Time, head uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, h := range o.nodes {
+		if name != own && h.Leading && h.Pos <= head && h.at.After(then.Add(beatEvery)) && h.at.Add(-h.Whole).Before(then) {
+			return true
+		}
+	}
+	return false
+}
+
 // leader reports whether a node other than own has the lease.
 func (o *others) leader(own string) bool {
 	o.mu.Lock()

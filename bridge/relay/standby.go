@@ -196,7 +196,7 @@ func (r *Relay) ingest(ctx context.Context, ms []journal.Message) ([]journal.Res
 		moved := r.changed.wait()
 		token := r.leads() // before it is looked at what is left: what another node stores later, Redis refuses under this lease
 		if token == "" && time.Since(looked) > knownEvery {
-			r.known(ms, all)
+			r.known(ms, all, began)
 			looked = time.Now()
 		}
 		left := r.standby.left(all)
@@ -300,10 +300,15 @@ func (r *Relay) fill(results []journal.Result, all []*waiting) []journal.Result 
 
 // known finds what need not be waited for: what the journal has by its producer's number; a retained message that it has as such, for
 // a broker gives them anew to each session that begins; and what comes with QoS 0 while another node leads, which may get lost.
-func (r *Relay) known(ms []journal.Message, all []*waiting) {
+//
+// A retained message that is published just now is no other than one that is given anew. So it counts as known only when who leads
+// would have stored it by now, and when nothing of its topic that came before waits still: that may be another value.
+func (r *Relay) known(ms []journal.Message, all []*waiting, began time.Time) {
 	led := r.others.leader(r.opts.Node)
 	r.applying.Lock() // else what is found here may be seen once more, and be taken for another like it
 	defer r.applying.Unlock()
+	had := r.others.had(r.opts.Node, began, r.journal.Head().Offset)
+	waits := map[string]bool{}
 	for _, i := range r.standby.left(all) {
 		offset := uint64(0)
 		if m := &ms[i]; m.Producer != "" && m.ProducerSeq != 0 {
@@ -311,7 +316,7 @@ func (r *Relay) known(ms []journal.Message, all []*waiting) {
 				offset = at
 			}
 		}
-		if m := &ms[i]; m.Retain {
+		if m := &ms[i]; m.Retain && had && !waits[m.Topic] {
 			if _, e := r.journal.RetainedOf(m.Topic); e != nil && bytes.Equal(e.Payload, m.Payload) {
 				offset = max(offset, e.Offset)
 			}
@@ -320,6 +325,7 @@ func (r *Relay) known(ms []journal.Message, all []*waiting) {
 			r.stats.skipped.Add(1)
 			offset = max(1, r.journal.Head().Offset)
 		}
+		waits[ms[i].Topic] = waits[ms[i].Topic] || offset == 0
 		if offset != 0 {
 			r.standby.leave(all[i : i+1])
 			r.standby.mu.Lock()
