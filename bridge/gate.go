@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -31,6 +32,11 @@ func (b *Bridge) buildGate(v *auth.Verifier) error {
 	b.revoked.ShowStale(b.m.StaleFiles.WithLabelValues("auth.revocationFile").Set)
 	if err := b.revoked.KeepEnded(b.file(endedFile)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if b.relay != nil {
+		if err := b.relay.Share(context.Background(), b.revoked); err != nil { // its patience is its own
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 	}
 	a := b.cfg.Auth
 	b.gate = gate.New(gate.Options{

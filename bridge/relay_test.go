@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ func cluster(t *testing.T, redis *redistest.Server, names ...string) (all []*run
 			c.Relay.URL = redis.URL()
 			c.Relay.Lease = config.Duration(2 * time.Second)
 			c.History.Store = "off"
+			c.Auth.RevocationFile = filepath.Join(c.Data, "revoked")
 			if secret == "" {
 				return
 			}
@@ -158,4 +160,30 @@ func TestClusterLeft(t *testing.T) {
 		}
 		r.drain()
 	}
+}
+
+// TestN38RevokedInTheCluster: who signs out at one bridge, or is revoked by its file, is cut off at the other and comes in no more.
+func TestN38RevokedInTheCluster(t *testing.T) { // SEC-05
+	all := cluster(t, redistest.New(t), "one", "two")
+	here, there := all[0], all[1]
+	token := here.token(map[string]any{"jti": "1"})
+	enter := func(r *running, token string) *viewer {
+		v := r.dial()
+		v.send(map[string]any{"type": "hello", "token": token, "client": "test"})
+		return v
+	}
+	watching := enter(there, token)
+	watching.want("welcome")
+	ben := there.open(map[string]any{"sub": "ben"})
+	in := here.signIn(token)
+	if resp := here.ask(http.MethodDelete, "/session", "", append([]string{"Origin", here.own()}, in...)...); resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("sign out: %d", resp.StatusCode)
+	}
+	watching.wantClose(4007, "revoked")
+	enter(there, token).wantClose(4007, "revoked")
+	there.open(nil) // another token of the same name is good
+	if err := os.WriteFile(here.cfg.Auth.RevocationFile, []byte("sub:ben\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ben.wantClose(4007, "revoked")
 }

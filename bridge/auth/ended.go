@@ -23,8 +23,9 @@ type ended struct {
 	mu      sync.Mutex
 	path    string // "" = memory only
 	until   map[string]time.Time
-	unsaved map[string]struct{} // of until: not in the file yet
-	torn    bool                // the file lacks something, holds what has expired, or ends within a line
+	unsaved map[string]struct{}  // of until: not in the file yet
+	fresh   map[string]time.Time // of until: see FreshEnded; nil = nobody asks
+	torn    bool                 // the file lacks something, holds what has expired, or ends within a line
 }
 
 // How long mending waits after the last try, which failed.
@@ -78,7 +79,7 @@ func (r *Revocations) End(id Identity) error {
 		return errors.New("auth: end: the identity is not of a token")
 	}
 	until := id.Expires.Add(time.Minute) // the leeway is at most that
-	r.ended.note(id.Key, until)
+	r.ended.noteFresh(id.Key, until)
 	r.tell()
 	return r.ended.save(id.Key, until)
 }
@@ -113,12 +114,24 @@ func (e *ended) save(key string, until time.Time) error {
 	}
 }
 
-// note keeps a token in memory: it counts for nothing from then on.
-func (e *ended) note(key string, until time.Time) {
+// noteFresh is note for a token that other bridges are to be told of.
+func (e *ended) noteFresh(key string, until time.Time) {
+	if !e.note(key, until) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fresh != nil {
+		e.fresh[key] = until
+	}
+}
+
+// note keeps a token in memory, so that it counts for nothing from then on, and reports whether it is new.
+func (e *ended) note(key string, until time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, known := e.until[key]; known {
-		return
+		return false
 	}
 	e.until[key] = until
 	if e.path != "" {
@@ -133,6 +146,7 @@ func (e *ended) note(key string, until time.Time) {
 		}
 		e.torn = true
 	}
+	return true
 }
 
 // lacks says whether the token is missing in the file, and whether that is to be written anew.

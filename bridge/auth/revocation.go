@@ -31,6 +31,8 @@ type Revocations struct {
 	set   atomic.Pointer[map[string]struct{}]
 	ended *ended
 
+	others atomic.Pointer[map[string]struct{}] // what other bridges' lists say, see Learn
+
 	mu       sync.Mutex
 	last     fileState
 	fault    error // of the file in this state
@@ -55,6 +57,7 @@ func NewRevocations(path, tenantPrefix string, log *slog.Logger) (*Revocations, 
 	r := &Revocations{path: path, lone: tenantPrefix == "", log: log, stale: func(float64) {}, watchers: map[int]func(){}, ended: newEnded()}
 	empty := map[string]struct{}{}
 	r.set.Store(&empty)
+	r.others.Store(&empty)
 	if path == "" {
 		return r, nil
 	}
@@ -69,8 +72,8 @@ func (r *Revocations) Revoked(id Identity) bool {
 	if r.ended.has(id.Key) {
 		return true
 	}
-	set := *r.set.Load()
-	if len(set) == 0 {
+	set, others := *r.set.Load(), *r.others.Load()
+	if len(set)+len(others) == 0 {
 		return false
 	}
 	names := []string{"sub:" + id.Subject}
@@ -80,7 +83,11 @@ func (r *Revocations) Revoked(id Identity) bool {
 	if id.Tenant != "" {
 		names = append(names, "tenant:"+id.Tenant, "sub:"+id.Account())
 	}
-	return slices.ContainsFunc(names, func(name string) bool { _, ok := set[name]; return ok })
+	return slices.ContainsFunc(names, func(name string) bool {
+		_, here := set[name]
+		_, there := others[name]
+		return here || there
+	})
 }
 
 // ShowStale calls set with 0 now, and from Run's goroutine with 1 when the file begins not to be in force as a whole, with 0 when it is

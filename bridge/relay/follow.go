@@ -33,7 +33,7 @@ func (r *Relay) listen(ctx context.Context) {
 
 // subscription is one of them, until it breaks or goes deaf.
 func (r *Relay) subscription(ctx context.Context) error {
-	ps := r.client.subscribe(ctx, r.keys.nodes(), r.keys.ask())
+	ps := r.client.subscribe(ctx, r.keys.nodes(), r.keys.ask(), r.keys.revoked())
 	defer func() { _ = ps.Close() }()
 	hears := map[string]bool{r.opts.Node: true} // its own batches a node has already
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
@@ -96,6 +96,8 @@ func (r *Relay) receive(ctx context.Context, m *redis.Message) {
 		r.hear(m.Payload, true)
 	case r.keys.ask():
 		r.asked(ctx, m.Payload)
+	case r.keys.revoked():
+		r.reshare()
 	default:
 		r.live(m.Payload)
 	}

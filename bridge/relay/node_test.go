@@ -27,6 +27,7 @@ type node struct {
 	stop    context.CancelFunc
 	ended   chan struct{}
 	renewed atomic.Int64
+	revoked Revocations // nil = none are shared
 }
 
 func testLog() *slog.Logger {
@@ -66,6 +67,11 @@ func (n *node) tryStart() error {
 	}
 	if _, err := r.Join(context.Background(), journal.Options{Dir: n.dir}); err != nil {
 		return errors.Join(err, r.Close())
+	}
+	if n.revoked != nil {
+		if err := r.Share(context.Background(), n.revoked); err != nil {
+			return errors.Join(err, r.Close(), r.journal.Close())
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.Relay, n.stop, n.ended = r, cancel, make(chan struct{})

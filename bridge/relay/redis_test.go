@@ -88,7 +88,7 @@ func failOver(t *testing.T, a, b *node, one, other *redistest.Server) {
 }
 
 // needed are the rights that README.md gives: with them all of the relay works, and with none of them missing.
-const needed = "~plumbline:* &plumbline:* -@all +client|setname +hello +info +eval +evalsha +hgetall +hmget +hget +hset +xadd +xrange +xdel +del +expire +pexpire +get +mget +set +sadd +srem +smembers +rpush +blpop +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe +ping"
+const needed = "~plumbline:* &plumbline:* -@all +client|setname +hello +info +eval +evalsha +hgetall +hmget +hget +hset +hincrby +zadd +zscore +zrangebyscore +zrem +xadd +xrange +xdel +del +expire +pexpire +get +mget +set +sadd +srem +smembers +rpush +blpop +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe +ping"
 
 // TestUserWithTheRightsOfTheReadme: a user who may do that and nothing else does all that a node needs; one who lacks something of
 // it is told what.

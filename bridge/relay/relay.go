@@ -59,6 +59,7 @@ type Relay struct {
 
 	standby standby
 	others  others
+	sharing sharing
 	trouble trouble
 	stats   stats
 
@@ -159,7 +160,7 @@ func New(o Options) (*Relay, error) {
 		opts: o, log: o.Log, key: key, keys: keysOf(o.Cluster), client: c, process: rand.Text()[:processBytes],
 		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), begun: make(chan struct{}, 1), limit: math.MaxUint64,
 	}
-	r.queue.kick = make(chan struct{}, 1)
+	r.queue.kick, r.sharing.poke = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.others.init()
 	return r, nil
 }
@@ -284,6 +285,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	parts.Go(func() { r.listen(ctx) })
 	parts.Go(func() { r.follow(ctx) })
 	parts.Go(func() { r.steer(ctx) })
+	parts.Go(func() { r.share(ctx) })
 	parts.Wait()
 	r.answers.Wait()
 	r.queue.fail(errors.Join(journal.ErrClosed, ctx.Err()))

@@ -11,9 +11,12 @@ import "github.com/redis/go-redis/v9"
 //	…:nodes         set: names of the nodes
 //	…:node:<node>   what it said last of itself; expires
 //	…:settle:<run>  hash: node → where it stands, while the log is settled for a new Redis process; expires
+//	…:ended         sorted set: tokens that were ended, signed, in the order in which they came
+//	…:lists         hash: node → its list of what is revoked, signed
+//	…:revoked       hash: ended, lists: how many there have been of the two
 //	…:answer:<id>   list: what a node was asked for; expires
 //
-// and the channels …:log:<node>, which brings what that node stores to the others, …:nodes and …:ask.
+// and the channels …:log:<node>, which brings what that node stores to the others, …:nodes, …:ask and …:revoked.
 type keys struct{ prefix string }
 
 func keysOf(cluster string) keys { return keys{"plumbline:{" + cluster + "}:"} }
@@ -26,6 +29,9 @@ func (k keys) node(name string) string  { return k.prefix + "node:" + name }
 func (k keys) ask() string              { return k.prefix + "ask" }
 func (k keys) settle(run string) string { return k.prefix + "settle:" + run }
 func (k keys) live(node string) string  { return k.prefix + "log:" + node }
+func (k keys) ended() string            { return k.prefix + "ended" }
+func (k keys) lists() string            { return k.prefix + "lists" }
+func (k keys) revoked() string          { return k.prefix + "revoked" }
 func (k keys) answer(id string) string  { return k.prefix + "answer:" + id }
 
 // What scripts answer with, first of a list.

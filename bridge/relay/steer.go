@@ -125,7 +125,7 @@ func (r *Relay) present(ctx context.Context, s *server) error {
 			return err
 		}
 	}
-	if err := r.tend(ctx, s); err != nil {
+	if err := errors.Join(r.exchange(ctx, s, true), r.tend(ctx, s)); err != nil {
 		return err
 	}
 	r.trouble.clear("redis")
