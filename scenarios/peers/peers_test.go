@@ -208,6 +208,9 @@ func TestResumes(t *testing.T) {
 			}
 			b := open(t, rig, harness.Plan{Name: "away", Load: load, ViewerFault: true})
 			must(t, b.Around(limited(t), "away", 300*time.Millisecond, time.Second, func(ctx context.Context) error {
+				if err := b.Fresh(ctx, patience); err != nil { // who has had nothing yet may have no place to resume from
+					return err
+				}
 				return fault.Apply(ctx, b.Recorder, b.ViewerProxy.CutFault(true), 500*time.Millisecond)
 			}))
 			must(t, b.Settled(limited(t), patience))
