@@ -72,6 +72,7 @@ func TestLimit(t *testing.T) {
 		{"lost", func(p *Point) { p.Lost = 3 }, []string{"3 deliveries never came"}},
 		{"unsent", func(p *Point) { p.Achieved = 9_900 }, []string{"99.0 % of what was due was written;"}},
 		{"held back", func(p *Point) { p.Achieved, p.Blocked = 9_900, 100 }, []string{"99.0 % of what was due was written: 100 messages found as many unacknowledged"}},
+		{"a machine that does not tell", func(p *Point) { p.Lost, p.Others = 1, -1 }, []string{"the system used 0.50 and the bench 0.10 of 2 cores, so"}},
 		{"a busy machine", func(p *Point) { p.Lost, p.Others = 1, 3*time.Second }, []string{"the processor was full of other work", "all else 1.50 of 2 cores", "of the machine and not of the system"}},
 		{"nothing came", func(p *Point) { p.Deliveries, p.P99 = 0, math.NaN() }, []string{"nothing came to any viewer"}},
 		{"nothing went", func(p *Point) { p.Offered, p.Achieved = 0, 0 }, []string{"nothing was published"}},

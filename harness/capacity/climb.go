@@ -339,6 +339,9 @@ func (p Point) limit(most time.Duration, cores int) string {
 	}
 	system, bench, others := p.cores(p.System), p.cores(p.Bench), p.cores(p.Others)
 	used := fmt.Sprintf("the system used %.2f, the bench %.2f and all else %.2f of %d cores", system, bench, others, cores)
+	if math.IsNaN(others) {
+		used, others = fmt.Sprintf("the system used %.2f and the bench %.2f of %d cores", system, bench, cores), 0
+	}
 	switch {
 	case system+bench+others < full*float64(cores):
 		return text + "; " + used + ", so the processor was not what gave way"
@@ -352,7 +355,7 @@ func (p Point) limit(most time.Duration, cores int) string {
 
 // cores is how many cores some processor time is within the window; NaN where it is not known.
 func (p Point) cores(used time.Duration) float64 {
-	if p.Over <= 0 {
+	if p.Over <= 0 || used < 0 {
 		return math.NaN()
 	}
 	return used.Seconds() / p.Over.Seconds()

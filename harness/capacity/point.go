@@ -44,7 +44,7 @@ type Point struct {
 	Over       time.Duration // for which that was counted; 0 where it cannot be
 	RSS        uint64        // of the system, at the end of the window
 	BenchRSS   uint64        // of viewers and load
-	Others     time.Duration // processor time of all else on the machine, the kernel's own work among it
+	Others     time.Duration // processor time of all else on the machine, the kernel's own work among it; less than 0 where that is not known
 	Blocked    int64         // messages that were due within the window and found as many unacknowledged as may be
 	Dropped    int           // of the viewers that only wait: cut by the end of the window
 	Hiccup     float64       // ms, the longest in which the bench itself did not run
@@ -66,7 +66,7 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 		return Point{}, err
 	}
 	var opened, closed int64
-	var worked time.Duration // by the machine
+	worked := time.Duration(-1) // by the machine; less than 0 where it is not known
 	var burdens []harness.Burden
 	var dropped int
 	err = b.Drive(ctx, 0, func(ctx context.Context) error {
@@ -78,8 +78,9 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 		opened = b.Clock.Now()
 		err := harness.Wait(ctx, l.Window)
 		closed, burdens = b.Clock.Now(), until(ctx)
-		after, _ := harness.MachineBusy()
-		worked = after - before
+		if after, told := harness.MachineBusy(); told {
+			worked = after - before
+		}
 		b.Mark(window, opened, closed)
 		if err != nil {
 			return err
@@ -111,7 +112,9 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 			p.BenchRSS += one.RSS
 		}
 	}
-	p.Others = max(worked-p.System-p.Bench, 0)
+	if p.Others = worked; worked >= 0 {
+		p.Others = max(worked-p.System-p.Bench, 0)
+	}
 	return p, nil
 }
 
