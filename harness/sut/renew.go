@@ -43,9 +43,11 @@ func (s *SUT) certify() error {
 	if err := replace(filepath.Join(folder, caFile), "CERTIFICATE", authority.Certificate()); err != nil {
 		return err
 	}
-	s.authority = authority
-	_, err = issue(authority, folder)
-	return err
+	if _, err := issue(authority, folder); err != nil {
+		return err
+	}
+	s.authority = authority // all of it is there: another start begins anew otherwise
+	return nil
 }
 
 // issue puts a new pair in place, the key first, and returns the serial number of the certificate.
