@@ -70,7 +70,7 @@ capacity: deps build ## raise the load along every axis until the bridge gives w
 	@mkdir -p harness/capacity/plots
 	$(BIN)/plumbline capacity --axis all --window 3s --into README.md --plot harness/capacity/plots
 
-prove: deps ## seed every known defect into the bridge and show which the bench finds; a quarter of an hour. PROVE=--limits or "--clean 59" for the rest
+prove: deps-test ## seed every known defect into the bridge and show which the bench finds; a quarter of an hour. PROVE=--limits or "--clean 59" for the rest
 	@mkdir -p reports/out
 	go run ./scenarios/defects/prove --out reports/out/prove --record scenarios/defects/record.json $(PROVE); \
 	code=$$?; go run ./scenarios/defects/prove --readme && exit $$code

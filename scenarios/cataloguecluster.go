@@ -9,8 +9,8 @@ import (
 // clustered is asked by the profile "cluster" of several bridges that serve as one: of each thing that may befall them what it cost
 // their viewers, how long they saw nothing new, and what those noticed whom it did not concern.
 var clustered = []profile.Known{
-	costless("SCA-01", "a bridge that is killed costs nothing", sut.CapCluster, "A SIGKILL of one bridge", "around SIGKILLs of one bridge after the other"),
-	costless("SCA-02", "a bridge that drains costs nothing", sut.CapCluster, "An orderly end of one bridge", "around orderly ends of one bridge after the other"),
+	costless("SCA-01", "a bridge that is killed costs nothing", sut.CapCluster, "A SIGKILL of one bridge", "around SIGKILLs of one bridge after the other", "F87"),
+	costless("SCA-02", "a bridge that drains costs nothing", sut.CapCluster, "An orderly end of one bridge", "around orderly ends of one bridge after the other", "F88"),
 	costless("SCA-03", "a bridge that is paused beyond its lease costs nothing", sut.CapCluster, "A pause of one bridge beyond its lease", "around pauses (SIGSTOP) of one bridge after the other, three leases long"),
 	costless("SCA-04", "a relay that is killed costs nothing", sut.CapRelay, "A SIGKILL of what joins the bridges", "around SIGKILLs of what joins the bridges, which comes back with what it had kept"),
 	costless("SCA-05", "a relay that comes back empty costs nothing", sut.CapRelay, "A loss of all that what joins the bridges has kept", "around SIGKILLs of what joins the bridges, which comes back empty"),

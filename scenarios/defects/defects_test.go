@@ -53,9 +53,9 @@ func TestFaultsRequirementsAndDefectsAgree(t *testing.T) {
 var unproven = map[string]string{
 	"APP-01": "of each approach by itself DEL-01, DEL-05 and DEL-06 ask the same, and are proven",
 	"APP-02": "a server that refuses or drops sessions of a crowd is what it finds; hand-made facts fail it",
-	"SCA-01": "DEL-01, DEL-04, DEL-05, DEL-07 and ORD-02 ask the same of one bridge, and are proven; hand-made histories fail it",
-	"SCA-02": "as SCA-01", "SCA-03": "as SCA-01", "SCA-04": "as SCA-01", "SCA-05": "as SCA-01", "SCA-06": "as SCA-01", "SCA-07": "as SCA-01",
-	"SCA-08": "as SCA-01", "SCA-09": "as SCA-01", "SCA-10": "as SCA-01", "SCA-11": "as SCA-01",
+	"SCA-03": "one oracle judges it and SCA-01, which is proven; hand-made histories fail it",
+	"SCA-04": "as SCA-03", "SCA-05": "as SCA-03", "SCA-06": "as SCA-03", "SCA-07": "as SCA-03",
+	"SCA-08": "as SCA-03", "SCA-09": "as SCA-03", "SCA-10": "as SCA-03", "SCA-11": "as SCA-03",
 	"SCA-12": "REC-01 and REC-04 ask the same of one bridge, and are proven; hand-made histories fail it",
 	"SCA-13": "RES-04 asks the same within one bridge, and is proven; hand-made histories fail it",
 	"CAP-01": "its scenario is itself a comparison of what is claimed with what is done",

@@ -17,7 +17,8 @@ import (
 const (
 	limitsOf   = "ci"
 	loadsOf    = "smoke"
-	optionalOf = "bench" // limits that ci leaves out, where a defect asks for them
+	optionalOf = "bench"   // limits that ci leaves out, where a defect asks for them
+	severalOf  = "cluster" // of several bridges
 	attempts   = 3
 )
 
@@ -90,6 +91,10 @@ func (a asks) profile() (*profile.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	several, err := read(severalOf)
+	if err != nil {
+		return nil, err
+	}
 	for id, limit := range a.limits {
 		own := group(group(all, "limits"), id)
 		if len(own) == 0 {
@@ -97,7 +102,11 @@ func (a asks) profile() (*profile.Profile, error) {
 			group(all, "limits")[id] = own
 		}
 		if len(own) == 0 {
-			return nil, fmt.Errorf("defects: neither profile %s nor %s has a limit for %q", limitsOf, optionalOf, id)
+			own = group(group(several, "limits"), id)
+			group(all, "limits")[id] = own
+		}
+		if len(own) == 0 {
+			return nil, fmt.Errorf("defects: none of the profiles %s, %s and %s has a limit for %q", limitsOf, optionalOf, severalOf, id)
 		}
 		if own["limit"] != limit {
 			own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"

@@ -25,6 +25,7 @@ type Defect struct {
 	Squeeze bool                      // flawed compresses for viewers that offer it
 	Clock   bool                      // the system has a wall clock that the harness may step
 	Claims  []string                  // capabilities beyond those of bridged
+	Cluster bool                      // the system is several bridges, each behind flawed
 	Nodes   int                       // nodes of the virtual bench, node twins, that the rig declares
 }
 
@@ -36,7 +37,7 @@ func (d Defect) asked() asks {
 // Plain reports whether the defect is tried under the conditions of the control
 // none, which every scenario shares.
 func (d Defect) Plain() bool {
-	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.MQTT && !d.Squeeze && !d.Clock && d.Nodes == 0
+	return len(d.Loads) == 0 && len(d.Limits) == 0 && len(d.Claims) == 0 && !d.RS256 && !d.MQTT && !d.Squeeze && !d.Clock && !d.Cluster && d.Nodes == 0
 }
 
 // Condition is what the defect is tried under, itself apart: the same for all
@@ -46,6 +47,9 @@ func (d Defect) Condition() string {
 	if d.Nodes > 0 {
 		under += fmt.Sprintf(", %d nodes", d.Nodes)
 	}
+	if d.Cluster {
+		under += ", cluster"
+	}
 	return under
 }
 
@@ -54,7 +58,7 @@ var badLines = load("badlines", "cycles", 80, "hold", "200 ms")
 
 // All returns every defect in the order of its number.
 func All() []Defect {
-	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired, looped, pages)
+	all := slices.Concat(delivery, shown, latency, security, recovery, burdens, wired, looped, pages, inClusters)
 	slices.SortStableFunc(all, func(a, b Defect) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -144,12 +144,13 @@ type run struct {
 	squeeze           bool
 	claims            []string
 	nodes             int
+	cluster           bool
 }
 
 // run is a trial under the conditions of a defect.
 func (d Defect) run(id, param string, asked asks, dir string, seed uint64) run {
 	return run{
-		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, mqtt: d.MQTT, squeeze: d.Squeeze, claims: d.Claims, nodes: d.Nodes,
+		asks: asked, id: id, param: param, filter: d.Scenario, dir: dir, seed: seed, rs256: d.RS256, mqtt: d.MQTT, squeeze: d.Squeeze, claims: d.Claims, nodes: d.Nodes, cluster: d.Cluster,
 	}
 }
 
@@ -169,8 +170,12 @@ func trial(ctx context.Context, with Programs, out *Outcome, r run) (*reports.Ru
 	if err != nil {
 		return nil, fmt.Errorf("defects: %w", err)
 	}
+	system, err := descriptor(with, r, counter)
+	if err != nil {
+		return nil, err
+	}
 	result, err := spec.Execute(ctx, spec.Options{
-		Profile: p, SUT: sut.Options{Binary: with.Bridged, Descriptor: descriptor(with, r, counter)}, LabelFilter: r.filter,
+		Profile: p, SUT: sut.Options{Binary: with.Bridged, Descriptor: system}, LabelFilter: r.filter,
 		Devices: declared(r.nodes), Dir: r.dir, ID: r.id, Seed: r.seed, Tool: reports.Tool{Name: "prove"},
 	})
 	switch {
@@ -207,11 +212,18 @@ func declared(nodes int) (list []harness.DeviceSpec) {
 const wallFile = "{{dir}}/wall"
 
 // descriptor is bridged behind flawed, or bridged as it ships.
-func descriptor(with Programs, r run, counter string) *sut.Descriptor {
+func descriptor(with Programs, r run, counter string) (*sut.Descriptor, error) {
 	if r.bare {
-		return sut.Default()
+		return sut.Default(), nil
 	}
 	front := []string{with.Flawed, "--defect", r.id, "--param", r.param, "--seed", strconv.FormatUint(r.seed, 10), "--counter", counter}
+	if r.cluster {
+		d, err := sut.Load(ClusterFile)
+		if err == nil {
+			err = behind(d, func(node string) []string { return append(slices.Clone(front), "--counter", counter+"-"+node) }) // the last one counts
+		}
+		return d, err
+	}
 	if r.rs256 {
 		front = append(front, "--rsa", "{{dir}}/viewers.pem")
 	}
@@ -243,11 +255,20 @@ func descriptor(with Programs, r run, counter string) *sut.Descriptor {
 		d.Hooks.StepClock = []string{with.Flawed, "--step", wallFile}
 		d.Ops = sut.Ops{} // those pages are bridged's and tell the time of the machine
 	}
-	return d
+	return d, nil
 }
 
-// fired reads how often the defect showed itself; 0 when it was never started.
-func fired(path string) (uint64, error) {
+// fired reads how often the defect showed itself, at each bridge where there are several; 0 when it was never started.
+func fired(path string) (all uint64, err error) {
+	files, err := filepath.Glob(path + "*")
+	for _, file := range files {
+		n, bad := counted(file)
+		all, err = all+n, errors.Join(err, bad)
+	}
+	return all, err
+}
+
+func counted(path string) (uint64, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil

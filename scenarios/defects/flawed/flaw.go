@@ -84,7 +84,7 @@ func flawOf(id, text string, f *front) (made *flaw, err error) {
 	return &flaw{}, nil
 }
 
-var groups = []map[string]maker{delivery, order, latency, content, properties, compression, security, devices, lines, wired, resources, pages}
+var groups = []map[string]maker{delivery, order, latency, content, properties, compression, security, devices, lines, wired, resources, pages, clustered}
 
 func makerOf(id string) maker {
 	for _, group := range groups {
