@@ -87,33 +87,8 @@ func (a asks) profile() (*profile.Profile, error) {
 		}
 		maps.Copy(own, fields)
 	}
-	large, err := read(optionalOf)
-	if err != nil {
+	if err := a.tighten(group(all, "limits")); err != nil {
 		return nil, err
-	}
-	several, err := read(severalOf)
-	if err != nil {
-		return nil, err
-	}
-	for id, limit := range a.limits {
-		own := group(group(all, "limits"), id)
-		if len(own) == 0 {
-			own = group(group(large, "limits"), id)
-			group(all, "limits")[id] = own
-		}
-		if len(own) == 0 {
-			own = group(group(several, "limits"), id)
-			group(all, "limits")[id] = own
-		}
-		if len(own) == 0 {
-			return nil, fmt.Errorf("defects: none of the profiles %s, %s and %s has a limit for %q", limitsOf, optionalOf, severalOf, id)
-		}
-		if own["limit"] != limit {
-			own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
-		}
-		if id == "LAT-09" {
-			own["samples"] = 1 // it counts runs
-		}
 	}
 	for _, id := range ofLatency {
 		// The drift is a share of the limit of LAT-02.
@@ -133,6 +108,38 @@ func (a asks) profile() (*profile.Profile, error) {
 		return nil, fmt.Errorf("defects: profile: %w", err)
 	}
 	return spec.Catalogue().Parse("prove.yaml", text)
+}
+
+// tighten sets the limits asked for. One that the profile lacks comes from those
+// of optional parts or of several bridges.
+func (a asks) tighten(limits map[string]any) error {
+	large, err := read(optionalOf)
+	if err != nil {
+		return err
+	}
+	several, err := read(severalOf)
+	if err != nil {
+		return err
+	}
+	for id, limit := range a.limits {
+		own := group(limits, id)
+		for _, other := range []map[string]any{large, several} {
+			if len(own) == 0 {
+				own = group(group(other, "limits"), id)
+				limits[id] = own
+			}
+		}
+		if len(own) == 0 {
+			return fmt.Errorf("defects: none of the profiles %s, %s and %s has a limit for %q", limitsOf, optionalOf, severalOf, id)
+		}
+		if own["limit"] != limit {
+			own["limit"], own["source"] = limit, "judgement: below the defect, which is none at the limit of the profile"
+		}
+		if id == "LAT-09" {
+			own["samples"] = 1 // it counts runs
+		}
+	}
+	return nil
 }
 
 // group returns the group of that name, an empty one when there is none.
