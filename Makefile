@@ -63,7 +63,7 @@ matrix: deps peers build ## certify every shipped descriptor and put the table o
 
 BESIDE := beside/bridged-plain centrifuge mochi mosquitto nats node
 
-beside: deps peers build ## measure the bridge and its peers side by side and put the table into README.md; some 30 minutes, on a machine with nothing else to do
+beside: deps peers build ## measure the bridge and its peers side by side and put the table into README.md; some 25 minutes, on a machine with nothing else to do
 	$(BIN)/plumbline peers $(BESIDE:%=scenarios/peers/%.yaml) --into README.md
 
 capacity: deps build ## raise the load along every axis until the bridge gives way, and put tables and plots into README.md; some 8 minutes, on a machine with nothing else to do
