@@ -221,6 +221,7 @@ type message struct {
 	Recovered bool              `json:"recovered"`
 	Reason    string            `json:"reason"`
 	Detail    string            `json:"detail"`
+	Duplicate bool              `json:"duplicate"`
 	Part      int               `json:"part"`
 	Parts     int               `json:"parts"`
 	RetryMS   int64             `json:"retry_ms"`

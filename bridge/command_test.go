@@ -217,8 +217,57 @@ func TestCommandsOff(t *testing.T) {
 	}
 }
 
+// TestCommandSentAgain: a command with a number that is stored already is answered and not stored again, whatever the way and after a
+// restart; another's numbers do not count, and a number that is none is refused.
+func TestCommandSentAgain(t *testing.T) {
+	r := run(t, func(c *Config) { c.Viewers.Commands.Burst = 100 })
+	stored := func(r *running, sub string, seq any, producer string) (again bool, reason string) {
+		t.Helper()
+		who := operator()
+		who["sub"] = sub
+		_, got := r.follower(who).command(map[string]any{"topic": "command/1", "payload": "on", "qos": 1, "seq": seq, "producer": producer})
+		v := r.open(who)
+		v.send(map[string]any{"type": "pub", "id": 1, "topic": "command/1", "payload": "on", "qos": 1, "seq": seq, "producer": producer})
+		m, err := v.next()
+		if err != nil || m.Reason != got.Reason || m.Type == "pubok" && !m.Duplicate {
+			t.Fatalf("%v %q: over HTTP %+v, then %+v %v, want the same again", seq, producer, got, m, err)
+		}
+		return got.Duplicate, got.Reason
+	}
+	for round := range 2 {
+		for _, tc := range []struct {
+			sub      string
+			seq      any
+			producer string
+			reason   string
+			again    bool
+		}{
+			{"anna", 1, "", "", false}, {"anna", 1, "a", "", false}, {"anna", 3, "a", "", false}, {"anna", 2, "a", "seq", false}, {"anna", 3, "a", "", true},
+			{"ben", 2, "a", "", false}, {"ben", uint64(1 << 53), "b", "", false},
+			{"ben", 0, "b", "seq", false}, {"ben", uint64(1<<53 + 1), "b", "seq", false}, {"ben", nil, "b", "seq", false}, {"ben", 1, strings.Repeat("x", 129), "seq", false},
+		} {
+			want, first := tc.reason, round == 0 && !tc.again
+			if round == 1 && tc.seq == 1 && tc.sub == "anna" && tc.producer == "a" { // 3 is stored
+				want = "seq"
+			}
+			again, reason := stored(r, tc.sub, tc.seq, tc.producer)
+			if reason != want || again != (want == "" && !first) {
+				t.Errorf("round %d: %+v: again %v, %q", round, tc, again, reason)
+			}
+		}
+		if head := r.b.journal.Head().Offset; head != 5 {
+			t.Fatalf("round %d: %d commands are in the journal, want 5", round, head)
+		}
+		r.drain()
+		r = runConfig(t, r.cfg)
+	}
+}
+
 // commanded is the answer to a command over HTTP.
-type commanded struct{ Type, Reason, Detail, Error string }
+type commanded struct {
+	Type, Reason, Detail, Error string
+	Duplicate                   bool
+}
 
 func (f *follower) command(body any) (status int, got commanded) {
 	f.t.Helper()

@@ -19,6 +19,11 @@ import (
 // cluster starts bridges that share one log.
 func cluster(t *testing.T, redis *redistest.Server, names ...string) (all []*running) {
 	t.Helper()
+	return clusterWith(t, redis, func(*Config) {}, names...)
+}
+
+func clusterWith(t *testing.T, redis *redistest.Server, change func(*Config), names ...string) (all []*running) {
+	t.Helper()
 	secret := ""
 	for _, name := range names {
 		r := run(t, func(c *Config) {
@@ -27,6 +32,7 @@ func cluster(t *testing.T, redis *redistest.Server, names ...string) (all []*run
 			c.Relay.Lease = config.Duration(2 * time.Second)
 			c.History.Store = "off"
 			c.Auth.RevocationFile = filepath.Join(c.Data, "revoked")
+			change(c)
 			if secret == "" {
 				return
 			}

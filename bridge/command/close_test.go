@@ -22,6 +22,8 @@ func (s stuck) Append(ctx context.Context, _ journal.Message) (offset uint64, du
 	return 0, false, context.Cause(ctx)
 }
 
+func (stuck) Producer(string) (seq, offset uint64, known bool) { return 0, 0, false }
+
 // TestCloseEndsWhatWaits: a drain does not wait for a command that nobody takes, and none begins after it.
 func TestCloseEndsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +32,8 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 		defer d.Close()
 		publish := func() error {
 			grants := auth.Lists{auth.Publish: {"command/#"}}
-			return d.Publish(t.Context(), Sender{Identity: auth.Identity{Subject: "anna", Grants: grants}}, Message{Topic: "command/1"})
+			_, err := d.Publish(t.Context(), Sender{Identity: auth.Identity{Subject: "anna", Grants: grants}}, Message{Topic: "command/1"})
+			return err
 		}
 		begin, told := time.Now(), make(chan error, 1)
 		go func() { told <- publish() }()

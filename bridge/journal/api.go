@@ -56,6 +56,9 @@ var (
 	// ErrDegraded: writing failed and has not worked again yet. Nothing is
 	// accepted; the journal tries by itself until it can.
 	ErrDegraded = errors.New("journal: not writable at the moment")
+	// ErrInDoubt: whether the message is stored is not known yet, and it may still be. Only a log that
+	// other processes keep has it, see package relay; Append of this package knows.
+	ErrInDoubt = errors.New("journal: not known whether it is stored")
 	// ErrTooLarge: the message does not fit into a record.
 	ErrTooLarge = errors.New("journal: message too large")
 	// ErrLocked: another journal holds the directory.

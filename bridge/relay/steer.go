@@ -23,7 +23,7 @@ func (r *Relay) steer(ctx context.Context) {
 	defer func() {
 		r.steering.Lock()
 		defer r.steering.Unlock()
-		r.finish(nil, journal.ErrClosed)
+		r.finish(nil, errors.Join(journal.ErrClosed, journal.ErrInDoubt))
 	}()
 	pause := 50 * time.Millisecond
 	for ctx.Err() == nil {

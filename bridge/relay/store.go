@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"plumbline/bridge/journal"
@@ -21,8 +22,8 @@ type Log struct {
 func (r *Relay) Log() *Log { return &Log{r.journal, r} }
 
 // Append does as journal.Journal's Append does. While Redis is away it refuses with an error that wraps journal.ErrDegraded; when
-// the connection broke just then it waits until it is known whether the message is in the log, or ctx ends; while it stores the message itself, ctx may end
-// some seconds before it returns.
+// the connection broke just then it waits until it is known whether the message is in the log, or ctx ends: the error wraps journal.ErrInDoubt then. While it
+// stores the message itself, ctx may end some seconds before it returns. With any other error the message is certainly not stored.
 func (l *Log) Append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
 	results, err := l.r.store(ctx, []journal.Message{m}, "")
 	if err != nil {
@@ -102,6 +103,23 @@ func (q *queue) next() (all []*job) {
 	return all
 }
 
+// leave takes a job out whose caller does not wait any longer. One that is on its way to Redis is in doubt.
+func (q *queue) leave(j *job) ([]journal.Result, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case <-j.done: // just now
+		return j.results, j.err
+	default:
+	}
+	err := fmt.Errorf("relay: append: %w", context.Cause(j.ctx))
+	if i := slices.Index(q.jobs, j); i >= 0 {
+		q.jobs = slices.Delete(q.jobs, i, i+1)
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", journal.ErrInDoubt, err)
+}
+
 // refuse makes the queue refuse and empties it; nil makes it take again.
 func (q *queue) refuse(why error) {
 	q.mu.Lock()
@@ -153,6 +171,6 @@ func (r *Relay) store(ctx context.Context, ms []journal.Message, token string) (
 	case <-j.done:
 		return j.results, j.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("relay: append: %w", context.Cause(ctx))
+		return r.queue.leave(j)
 	}
 }

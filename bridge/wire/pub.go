@@ -13,6 +13,8 @@ type pubMsg struct {
 	ID     int64  `json:"id"`
 	Reason string `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
+
+	Duplicate bool `json:"duplicate,omitempty"`
 }
 
 // publish takes a command to a device. The reader waits until it is accepted, so a session's commands keep their order and one
@@ -30,18 +32,18 @@ func (s *session) publish(text []byte) {
 		return
 	}
 	ident, _ := s.identity()
-	err := s.srv.opts.Commands.Publish(context.Background(), upstream.Sender{Identity: ident, Session: s.id, Remote: s.remote}, m)
+	duplicate, err := s.srv.opts.Commands.Publish(context.Background(), upstream.Sender{Identity: ident, Session: s.id, Remote: s.remote}, m)
 	var no *upstream.Refusal
 	if errors.As(err, &no) {
-		s.pushMessage(pubMsg{"puberr", number, no.Reason, no.Detail})
+		s.pushMessage(pubMsg{Type: "puberr", ID: number, Reason: no.Reason, Detail: no.Detail})
 		return
 	}
-	s.pushMessage(pubMsg{Type: "pubok", ID: number})
+	s.pushMessage(pubMsg{Type: "pubok", ID: number, Duplicate: duplicate})
 }
 
 // decodePub reads a pub. In JSON its payload is text or base64, in CBOR a byte string.
 func (s *session) decodePub(data []byte, id *raw, m *upstream.Message) (err error) {
-	members := map[string]any{"id": id, "topic": &m.Topic, "qos": &m.QoS}
+	members := map[string]any{"id": id, "topic": &m.Topic, "qos": &m.QoS, "seq": &m.Seq, "producer": &m.Producer}
 	var text, coded *string
 	var plain *[]byte
 	if s.dialect.binary {

@@ -15,7 +15,7 @@ func (s *Server) Publish() http.Handler { return s.endpoint("publish", http.Meth
 
 // statuses of the refusals of a command.
 var statuses = map[string]int{ //nolint:gochecknoglobals // a constant table
-	"forbidden": http.StatusForbidden, "topic": http.StatusBadRequest, "qos": http.StatusBadRequest, "rate": http.StatusTooManyRequests,
+	"forbidden": http.StatusForbidden, "topic": http.StatusBadRequest, "qos": http.StatusBadRequest, "seq": http.StatusBadRequest, "rate": http.StatusTooManyRequests,
 }
 
 func (s *Server) publish(c *client) {
@@ -24,11 +24,14 @@ func (s *Server) publish(c *client) {
 		s.refuse(c.w, c.r, c.id, *no)
 		return
 	}
-	err := s.opts.Commands.Publish(c.ctx, command.Sender{Identity: c.id, Remote: c.r.RemoteAddr}, m)
-	body, status := map[string]string{"type": "pubok"}, http.StatusOK
+	duplicate, err := s.opts.Commands.Publish(c.ctx, command.Sender{Identity: c.id, Remote: c.r.RemoteAddr}, m)
+	body, status := map[string]any{"type": "pubok"}, http.StatusOK
+	if duplicate {
+		body["duplicate"] = true
+	}
 	var refused *command.Refusal
 	if errors.As(err, &refused) { // on record already
-		body = map[string]string{"type": "puberr", "reason": refused.Reason, "detail": refused.Detail}
+		body = map[string]any{"type": "puberr", "reason": refused.Reason, "detail": refused.Detail}
 		if status = statuses[refused.Reason]; status == 0 {
 			status = http.StatusServiceUnavailable
 		}
@@ -55,7 +58,7 @@ func (s *Server) command(c *client) (m command.Message, no *problem) {
 		return m, &problem{http.StatusBadRequest, "body", "the body broke off"}
 	}
 	var text, coded *string
-	if strictjson.Decode(raw, 8, map[string]any{"topic": &m.Topic, "payload": &text, "base64": &coded, "qos": &m.QoS}) != nil {
+	if strictjson.Decode(raw, 8, map[string]any{"topic": &m.Topic, "payload": &text, "base64": &coded, "qos": &m.QoS, "seq": &m.Seq, "producer": &m.Producer}) != nil {
 		return m, &problem{http.StatusBadRequest, "body", `the body is not a JSON object as {"topic":"a/b","payload":"on","qos":1}`}
 	}
 	if m.Payload, err = command.Payload(text, coded); err != nil {
