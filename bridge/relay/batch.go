@@ -182,7 +182,7 @@ func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, er
 	r.offering.Store(b.number)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	word, pos, _, err := reply(commitScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
+	word, pos, half, err := reply(commitScript.Run(ctx, s, []string{r.keys.head(), r.keys.log(), r.keys.lease()},
 		s.run, b.name, b.from, b.to, token, r.opts.StreamBytes, r.keys.live(r.opts.Node), appendBatch(nil, b, r.key), r.client.publishing()))
 	switch {
 	case err != nil && refused(err):
@@ -191,6 +191,9 @@ func (r *Relay) commit(ctx context.Context, s *server, b *batch) (there bool, er
 	case err != nil:
 		return false, err
 	case word == replyOK:
+		if half != "" {
+			r.trouble.set("store", explain(errors.New(half)).Error(), freshFor)
+		}
 		r.stats.batches.Add(1)
 		r.stats.entries.Add(uint64(len(b.entries)))
 		r.raise(b.to)

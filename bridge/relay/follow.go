@@ -263,6 +263,9 @@ func (r *Relay) fromStream(ctx context.Context, after uint64) (next uint64, err 
 	defer cancel()
 	all, err := r.client.XRangeN(ctx, r.keys.log(), fmt.Sprintf("%d-0", after+1), "+", healMost).Result()
 	if err != nil {
+		if refused(err) {
+			r.trouble.set("stream", explain(err).Error(), freshFor)
+		}
 		return 0, err
 	}
 	for _, m := range all {

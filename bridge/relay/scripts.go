@@ -43,8 +43,9 @@ const (
 	replyOther  = "other"  // somebody else has the lease
 )
 
-// commitScript is the only way into the log. The first write may fail for want of memory, and nothing is changed then; the
-// others follow it without that check.
+// commitScript is the only way into the log. The first write may fail, for want of memory or of a right, and nothing is changed then; the
+// second follows it without the check of memory, and needs a right without which the log is not settled. What comes after the two may
+// fail too: the batch is stored all the same, and the answer says third what failed.
 // KEYS head, log, lease; ARGV run, name, from, to, token ("" = not under the lease), bytes kept, channel, batch, PUBLISH or SPUBLISH.
 var commitScript = redis.NewScript(`
 local h = redis.call('HMGET', KEYS[1], 'run', 'name', 'pos', 'bytes')
@@ -52,18 +53,23 @@ if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'run'} end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'token') ~= ARGV[5] then return {'fenced'} end
 if h[3] ~= ARGV[3] then return {'behind', h[3]} end
 local bytes = tonumber(h[4] or '0') + #ARGV[8]
-redis.call('HSET', KEYS[1], 'pos', ARGV[4], 'bytes', bytes)
 redis.call('XADD', KEYS[2], ARGV[4] .. '-0', 'b', ARGV[8])
-local keep = tonumber(ARGV[6])
+redis.call('HSET', KEYS[1], 'pos', ARGV[4], 'bytes', bytes)
+local keep, told = tonumber(ARGV[6]), redis.pcall(ARGV[9], ARGV[7], ARGV[8])
+local failed = type(told) == 'table' and told.err
 while bytes > keep do
-  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  if not first or first[1] == ARGV[4] .. '-0' then break end
+  local all = redis.pcall('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
+  local first = all[1]
+  if first and first[1] == ARGV[4] .. '-0' then break end
+  local gone = first and redis.pcall('XDEL', KEYS[2], first[1])
+  if type(gone) ~= 'number' then
+    failed = all.err or gone and gone.err or failed
+    break
+  end
   bytes = bytes - #first[2][2]
-  redis.call('XDEL', KEYS[2], first[1])
   redis.call('HSET', KEYS[1], 'bytes', bytes)
 end
-redis.call(ARGV[9], ARGV[7], ARGV[8])
-return {'ok', ARGV[4]}
+return {'ok', ARGV[4], failed or ''}
 `)
 
 // leaseScript takes or renews the lease, unless somebody else has it.

@@ -97,7 +97,7 @@ func explain(err error) error {
 	switch text := err.Error(); {
 	case redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOAUTH"), strings.Contains(text, "invalid password"), strings.Contains(text, "without any password"):
 		hint = "wrong user or password: mend relay.credentialsFile"
-	case strings.Contains(text, "NOPERM"):
+	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "No permissions to access"):
 		hint = "the user may not do this: give it the rights of the line ACL SETUSER in bridge/relay/README.md"
 	case strings.Contains(text, "OOM command not allowed"):
 		hint = "its memory is full: raise maxmemory, or lower relay.streamBytes"
