@@ -339,22 +339,25 @@ func TestMemoryIsJudged(t *testing.T) {
 		name    string
 		usage   []harness.Usage
 		verdict reports.Verdict
+		says    string
 	}{
-		{"level", saw(0, 80), reports.Pass},
-		{"a small leak, below the limit", saw(100, 80), reports.Pass},
-		{"F55 a leak of 8 MiB/s", saw(8192, 80), reports.Fail},
-		{"F55 in the half that was looked at", saw(8192, 40), reports.Fail},
-		{"only half was looked at", saw(100, 40), reports.Inconclusive},
-		{"too few looks", saw(0, 10), reports.Inconclusive},
-		{"nobody looked", nil, reports.Inconclusive},
+		{"level", saw(0, 80), reports.Pass, "bounds 0.00 and 0.00 KiB/s"},
+		{"a small leak, below the limit", saw(100, 80), reports.Pass, "bounds 101 and 101 KiB/s"},
+		{"one that is smaller still", saw(0.74, 80), reports.Pass, "bounds 0.75 and 0.75 KiB/s"},
+		{"F55 a leak of 8 MiB/s", saw(8192, 80), reports.Fail, "bounds 8296 and 8296 KiB/s"},
+		{"F55 in the half that was looked at", saw(8192, 40), reports.Fail, "bounds 6402"},
+		{"only half was looked at", saw(100, 40), reports.Inconclusive, ""},
+		{"too few looks", saw(0, 10), reports.Inconclusive, ""},
+		{"nobody looked", nil, reports.Inconclusive, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := stalled()
 			r.Events = slices.DeleteFunc(r.Events, func(e record.Event) bool { return e.Kind == record.WindowOpen || e.Kind == record.WindowClose })
 			r.event(0, record.WindowOpen, "soak")
 			r.event(4000*ms, record.WindowClose, "soak")
-			if got := judgedWith(t, r, c.usage, func(j *judged) { j.level("RES-01") }); got.Verdict != c.verdict {
-				t.Errorf("%s(%s) %s", got.Verdict, got.Reason, got.Sentence)
+			got := judgedWith(t, r, c.usage, func(j *judged) { j.level("RES-01") })
+			if figure := fmt.Sprintf("%+v", got.Measurement); got.Verdict != c.verdict || !strings.Contains(figure, c.says) {
+				t.Errorf("%s(%s) %s, of %s", got.Verdict, got.Reason, got.Sentence, figure)
 			}
 		})
 	}

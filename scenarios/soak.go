@@ -76,8 +76,8 @@ func (j *judged) level(id string) {
 	slope, low, high = slope/perSlot, low/perSlot, high/perSlot // KiB/s
 	limit := float64(j.Limit(id).Count)
 	figure := &reports.Measurement{
-		Name: fmt.Sprintf("growth of memory (RSS) over %s, 99 %% bounds %.0f and %.0f KiB/s; a leak is found from %.0f KiB/s on",
-			looked.Round(time.Second), low, high, limit+max(slope-low, 0)),
+		Name: fmt.Sprintf("growth of memory (RSS) over %s, 99 %% bounds %s and %s KiB/s; a leak is found from %s KiB/s on",
+			looked.Round(time.Second), kibs(low), kibs(high), kibs(limit+max(slope-low, 0))),
 		Unit: "KiB/s", Lower: reports.Float(low), Upper: reports.Float(high), Confidence: soakBound, Limit: reports.Float(limit),
 		N: int64(len(minima)), NEff: int64(len(minima)), VIF: 1, Estimate: reports.Float(slope),
 	}
@@ -100,7 +100,7 @@ func (j *judged) level(id string) {
 	case low <= limit && high > limit: // neither is shown
 		gates = append(gates, stats.Gate{
 			Reason: reports.ReasonSamples, Cure: "a longer window",
-			Detail: fmt.Sprintf("memory grew by %.0f KiB/s, the 99 %% bounds are %.0f and %.0f and hold the limit of %.0f", slope, low, high, limit),
+			Detail: fmt.Sprintf("memory grew by %s KiB/s, the 99 %% bounds are %s and %s and hold the limit of %s", kibs(slope), kibs(low), kibs(high), kibs(limit)),
 		})
 		figure.Estimate = nan
 	default:
@@ -109,6 +109,14 @@ func (j *judged) level(id string) {
 	j.Judge(oracle.JudgeDeterministic(j.Requirement(id), oracle.DeterministicInput{
 		Scenario: j.Scenario.ID, Profile: j.Title(), Checks: int64(len(minima)), MinN: j.samples(id), Figure: figure, Seed: j.Seed(), Gates: gates,
 	}))
+}
+
+// kibs writes a rate of growth: small ones are what a long soak is for.
+func kibs(rate float64) string {
+	if math.Abs(rate) < 10 {
+		return fmt.Sprintf("%.2f", rate)
+	}
+	return fmt.Sprintf("%.0f", rate)
 }
 
 // windowOf returns the judged window of a recording on the run clock.

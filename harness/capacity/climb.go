@@ -73,15 +73,17 @@ var ErrUsage = errors.New("the capacity cannot be measured")
 
 // Bounds of a step, which keep a recording within memory, and of a climb.
 const (
+	MaxViewers  = 65_000 // of both kinds
+	MaxDevices  = 60_000
+	MaxPayload  = 1 << 20
+	MaxSteps    = 60
+	LeastWindow = 100 * time.Millisecond
+
 	maxDeliveries = 20_000_000
-	maxViewers    = 65_000 // of both kinds
 	maxNodes      = 65_500 // viewers and devices: a recording tells no more apart, and there are a witness and others
-	maxDevices    = 60_000
 	perProcess    = 19_000 // viewers: of 20,000 descriptors
 	ample         = 15_000 // viewers for which one process is taken where nothing is said
 	maxProcesses  = harness.MaxProcesses
-	maxPayload    = 1 << 20
-	maxSteps      = 60
 	achieved      = 0.999 // share of what was due that must have been written
 	full          = 0.9   // share of the cores beyond which the machine counts as full
 )
@@ -103,10 +105,10 @@ func (o *Options) Check() error {
 		return refuse("from %v to %v; from 1 at least, and to no less than that", o.From, o.To)
 	case !(o.Factor >= 1.1) || o.Factor > 100:
 		return refuse("a factor of %v; between 1.1 and 100", o.Factor)
-	case math.Log(o.To/o.From)/math.Log(o.Factor)+float64(o.Refine) > maxSteps || o.Refine < 0:
-		return refuse("from %v to %v by a factor of %v are more than %d steps", o.From, o.To, o.Factor, maxSteps)
-	case l.Window < 100*time.Millisecond || l.WarmUp < 0:
-		return refuse("a window of %v; 100ms at least", l.Window)
+	case math.Log(o.To/o.From)/math.Log(o.Factor)+float64(o.Refine) > MaxSteps || o.Refine < 0:
+		return refuse("from %v to %v by a factor of %v are more than %d steps", o.From, o.To, o.Factor, MaxSteps)
+	case l.Window < LeastWindow || l.WarmUp < 0:
+		return refuse("a window of %v; %v at least", l.Window, LeastWindow)
 	case o.Processes < 0 || o.Processes > maxProcesses || (o.Processes > 0 && len(o.Viewing) == 0):
 		return refuse("%d processes of viewers; between 0 and %d, and none where processes share no clock", o.Processes, maxProcesses)
 	case o.Generators < 0 || o.Generators > maxProcesses || (o.Generators > 1 && len(o.Generator) == 0):
@@ -141,16 +143,16 @@ func (o *Options) processes() int {
 // problem says what of a load cannot be measured.
 func (l Load) problem() string {
 	switch {
-	case l.Devices < 1 || l.Devices > maxDevices:
-		return fmt.Sprintf("%d devices; between 1 and %d", l.Devices, maxDevices)
-	case l.Viewers < 1 || l.Viewers > maxViewers:
-		return fmt.Sprintf("%d viewers; between 1 and %d", l.Viewers, maxViewers)
-	case l.Idle < 0 || l.Idle > maxViewers-l.Viewers:
-		return fmt.Sprintf("%d viewers that only wait; between 0 and %d, with the others", l.Idle, maxViewers)
+	case l.Devices < 1 || l.Devices > MaxDevices:
+		return fmt.Sprintf("%d devices; between 1 and %d", l.Devices, MaxDevices)
+	case l.Viewers < 1 || l.Viewers > MaxViewers:
+		return fmt.Sprintf("%d viewers; between 1 and %d", l.Viewers, MaxViewers)
+	case l.Idle < 0 || l.Idle > MaxViewers-l.Viewers:
+		return fmt.Sprintf("%d viewers that only wait; between 0 and %d, with the others", l.Idle, MaxViewers)
 	case l.Devices+l.Viewers+l.Idle > maxNodes:
 		return fmt.Sprintf("%d devices and viewers; at most %d of both, for a recording tells no more apart", l.Devices+l.Viewers+l.Idle, maxNodes)
-	case l.Payload < 0 || l.Payload > maxPayload:
-		return fmt.Sprintf("payloads longer by %d bytes; at most %d", l.Payload, maxPayload)
+	case l.Payload < 0 || l.Payload > MaxPayload:
+		return fmt.Sprintf("payloads longer by %d bytes; at most %d", l.Payload, MaxPayload)
 	case !(l.Rate > 0) || l.Rate > profile.MaxRate:
 		return fmt.Sprintf("%v messages a second; above 0 and at most %v", l.Rate, float64(profile.MaxRate))
 	case l.Rate*(l.WarmUp+l.Window).Seconds()*float64(l.Viewers) > maxDeliveries:

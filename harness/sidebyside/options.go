@@ -49,10 +49,11 @@ func Default() reports.BesideLoad {
 
 // Bounds of a load, which keep a recording within memory.
 const (
+	MaxRounds   = 200
+	MaxViewers  = 5000 // of one process
+	LeastWindow = 100 * time.Millisecond
+
 	maxDeliveries = 20_000_000 // of one part
-	maxRounds     = 200
-	maxViewers    = 5000
-	leastWindow   = 100 * time.Millisecond
 )
 
 // Errors that callers branch on, beside those of sut.
@@ -70,16 +71,16 @@ func (o *Options) Check() error {
 	switch {
 	case len(o.Systems) < 2:
 		return refuse("%d system; name one at least that is to stand beside the first", len(o.Systems))
-	case l.Rounds < 1 || l.Rounds > maxRounds:
-		return refuse("%d rounds; between 1 and %d can be made, and %d decide", l.Rounds, maxRounds, stats.CompareRuns)
+	case l.Rounds < 1 || l.Rounds > MaxRounds:
+		return refuse("%d rounds; between 1 and %d can be made, and %d decide", l.Rounds, MaxRounds, stats.CompareRuns)
 	case l.Devices < 1 || l.Viewers < 1 || l.Crowd < 1 || l.Few < 1:
 		return refuse("%d devices, %d viewers, %d of them in the crowd, %d at the kill: one of each at least", l.Devices, l.Viewers, l.Crowd, l.Few)
-	case l.Viewers > maxViewers || l.Crowd > maxViewers:
-		return refuse("%d viewers and a crowd of %d; one process holds %d", l.Viewers, l.Crowd, maxViewers)
+	case l.Viewers > MaxViewers || l.Crowd > MaxViewers:
+		return refuse("%d viewers and a crowd of %d; one process holds %d", l.Viewers, l.Crowd, MaxViewers)
 	case !(l.Rate > 0) || !(l.Calm > 0) || math.IsInf(l.Rate, 0) || l.Rate > profile.MaxRate || l.Calm > profile.MaxRate:
 		return refuse("rates of %v and %v messages a second; they must be above 0 and at most %v", l.Rate, l.Calm, float64(profile.MaxRate))
-	case l.Window < leastWindow:
-		return refuse("a window of %v; %v at least", l.Window, leastWindow)
+	case l.Window < LeastWindow:
+		return refuse("a window of %v; %v at least", l.Window, LeastWindow)
 	case l.Rate*(l.WarmUp+l.Window).Seconds()*float64(l.Viewers) > maxDeliveries:
 		return refuse("%v messages a second at %d viewers for %v are more than the %d deliveries that are recorded at a time; ask for less of one of them", l.Rate, l.Viewers, l.WarmUp+l.Window, maxDeliveries)
 	}

@@ -52,7 +52,7 @@ Whoever has the token can let this host connect to any address.`,
 	flags.StringVar(&f.token, "token-file", "agent.token", "file with the secret that harness and agents share; drawn when it does not exist")
 	flags.StringVar(&f.certificate, "certificate", "", "PEM file with certificate and key, made when it does not exist; without it a new one is made at each start")
 	flags.StringVar(&f.spool, "spool-dir", "", "folder in which recordings wait to be fetched; by default that for temporary files")
-	flags.Int64Var(&f.most, "max-bytes", agent.DefaultMaxBytes, "bound of one recording, bytes; one that outgrows it is ended, and the run says so")
+	limit(flags, &f.most, "max-bytes", agent.DefaultMaxBytes, 1<<20, 1<<40, "bound of one recording, bytes; one that outgrows it is ended, and the run says so")
 	flags.StringVar(&f.clock, "test-clock", "", "OFFSET,PPM by which the clock of this agent is wrong on purpose, for tests of the mapping")
 	_ = flags.MarkHidden("test-clock") // the flag exists
 	return cmd
@@ -60,9 +60,6 @@ Whoever has the token can let this host connect to any address.`,
 
 func (f *agentFlags) serve(ctx context.Context, s streams) error {
 	cfg := agent.Config{Dir: f.spool, MaxBytes: f.most, Version: thisBuild().Version, Log: slog.New(slog.NewTextHandler(s.err, nil))}
-	if f.most <= 0 {
-		return exit.Usage(fmt.Errorf("--max-bytes %d leaves room for nothing", f.most), "leave it out for 4 GiB")
-	}
 	var err error
 	if cfg.Clock, err = testClock(f.clock); err != nil {
 		return err
@@ -118,7 +115,7 @@ type agentsFlags struct {
 func (f *agentsFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes the viewers whose latency is judged; may be repeated")
 	flags.StringVar(&f.token, "agent-token", "agent.token", "file with the secret that the agents have too")
-	flags.IntVar(&f.processes, "processes", 0, "processes of this host that take those viewers, so that they may outnumber the descriptors of one; by default they stay in this one")
+	limit(flags, &f.processes, "processes", 0, 1, harness.MaxProcesses, "processes of this host that take those viewers, so that they may outnumber the descriptors of one; by default they stay in this one")
 }
 
 // here enters the processes of this host that hold viewers. All errors are the user's.
@@ -126,8 +123,6 @@ func (f *agentsFlags) here(opts *spec.Options) error {
 	switch {
 	case f.processes == 0:
 		return nil
-	case f.processes < 0 || f.processes > harness.MaxProcesses:
-		return exit.Usage(fmt.Errorf("--processes %d is no number between 1 and %d", f.processes, harness.MaxProcesses), "leave it out for viewers in this process")
 	case len(f.targets) > 0:
 		return exit.Usage(errors.New("--processes and --agent both take the viewers"), "name agents on this host beside the others in place of --processes")
 	case viewingCommand() == nil:

@@ -127,7 +127,7 @@ func TestAgentsThatCannotBeUsed(t *testing.T) {
 	}{
 		"no token":       {[]string{"--agent", nobody, "--agent-token", token + ".none"}, reports.ExitUsage, "token file"},
 		"no fingerprint": {[]string{"--agent", "127.0.0.1:1", "--agent-token", token}, reports.ExitUsage, "names no fingerprint"},
-		"too many":       {[]string{"--processes", "65"}, reports.ExitUsage, "--processes 65 is no number between 1 and 64"},
+		"too many":       {[]string{"--processes", "65"}, reports.ExitUsage, `"65" for "--processes" flag: it takes a whole number from 1 to 64`},
 		"both":           {[]string{"--processes", "2", "--agent", nobody}, reports.ExitUsage, "--processes and --agent both take the viewers"},
 		"nobody there":   {[]string{"--agent", nobody, "--agent-token", token}, reports.ExitUnavailable, "connection refused"},
 	} {

@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"plumbline/harness"
 	"plumbline/harness/capacity"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/profile"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
 	"plumbline/reports"
@@ -52,20 +55,20 @@ Exit code 0: measured. 4: the system is not there.`,
 	flags.StringVar(&f.plot, "plot", "", "SVG file to be written, or folder for a capacity-AXIS.svg of each axis: latency and processor along it, with the knee")
 	f.place.add(flags)
 	flags.StringVar(&f.axis, "axis", "viewers", "what is raised: "+strings.Join(capacity.Axes, ", ")+", or "+allAxes+" one after the other")
-	flags.Float64Var(&o.From, "from", 0, "the first step; by default, as for the flags that follow, what suits the axis")
-	flags.Float64Var(&o.To, "to", 0, "the largest")
-	flags.Float64Var(&o.Factor, "factor", 0, "from one step to the next")
-	flags.IntVar(&o.Refine, "refine", 0, "further steps between the last that held and the first that did not")
-	flags.IntVar(&o.Load.Devices, "devices", 0, "devices that publish, along another axis")
-	flags.Float64Var(&o.Load.Rate, "rate", 0, "messages a second over all devices, along another axis")
-	flags.IntVar(&o.Load.Viewers, "viewers", 0, "viewers, each of which watches all devices, along another axis")
-	flags.IntVar(&o.Load.Idle, "idle", 0, "viewers beside them that watch what is never published, along another axis")
-	flags.IntVar(&o.Processes, "processes", 0, "processes that hold the viewers; by default as many as their number takes descriptors for")
-	flags.IntVar(&o.Generators, "generators", 0, "processes that publish, a share of the devices each; by default as many as their number takes descriptors for")
-	flags.IntVar(&o.Load.Payload, "payload", 0, "bytes by which payloads are longer, along another axis")
-	flags.DurationVar(&o.Load.WarmUp, "warm-up", 0, "before each step is measured")
-	flags.DurationVar(&o.Load.Window, "window", 0, "for which each step is measured")
-	flags.DurationVar(&o.LatencyMost, "latency", 0, "p99 that a step may have")
+	limit(flags, &o.From, "from", 0, 1, profile.MaxRate, "the first step; by default, as for the flags that follow, what suits the axis")
+	limit(flags, &o.To, "to", 0, 1, capacity.MaxPayload, "the largest")
+	limit(flags, &o.Factor, "factor", 0, 1.1, 100, "from one step to the next")
+	limit(flags, &o.Refine, "refine", 0, 0, capacity.MaxSteps, "further steps between the last that held and the first that did not")
+	limit(flags, &o.Load.Devices, "devices", 0, 1, capacity.MaxDevices, "devices that publish, along another axis")
+	limit(flags, &o.Load.Rate, "rate", 0, leastHz, profile.MaxRate, "messages a second over all devices, along another axis")
+	limit(flags, &o.Load.Viewers, "viewers", 0, 1, capacity.MaxViewers, "viewers, each of which watches all devices, along another axis")
+	limit(flags, &o.Load.Idle, "idle", 0, 0, capacity.MaxViewers, "viewers beside them that watch what is never published, along another axis")
+	limit(flags, &o.Processes, "processes", 0, 1, harness.MaxProcesses, "processes that hold the viewers; by default as many as their number takes descriptors for")
+	limit(flags, &o.Generators, "generators", 0, 1, harness.MaxProcesses, "processes that publish, a share of the devices each; by default as many as their number takes descriptors for")
+	limit(flags, &o.Load.Payload, "payload", 0, 0, capacity.MaxPayload, "bytes by which payloads are longer, along another axis")
+	limit(flags, &o.Load.WarmUp, "warm-up", 0, 0, longest, "before each step is measured")
+	limit(flags, &o.Load.Window, "window", 0, capacity.LeastWindow, longest, "for which each step is measured")
+	limit(flags, &o.LatencyMost, "latency", 0, time.Microsecond, time.Hour, "p99 that a step may have")
 	f.given = flags.Changed
 	return cmd
 }

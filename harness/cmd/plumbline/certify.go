@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"plumbline/harness/profile"
+	"time"
 )
 
 func newCertify(s streams) *cobra.Command {
@@ -38,7 +40,7 @@ worst of all: 5 > 4 > 1 > 3 > 0.`,
 	f.add(cmd)
 	addFilter(cmd, &f.filter)
 	again.add(cmd.Flags())
-	cmd.Flags().Float64Var(&f.rate, "rate", 0, "messages per second in place of the profile's; not with a profile that certifies")
-	cmd.Flags().DurationVar(&f.duration, "duration", 0, "judged window in place of the profile's; not with a profile that certifies")
+	limit(cmd.Flags(), &f.rate, "rate", 0, leastHz, profile.MaxRate, "messages per second in place of the profile's; not with a profile that certifies")
+	limit(cmd.Flags(), &f.duration, "duration", 0, time.Millisecond, longest, "judged window in place of the profile's; not with a profile that certifies")
 	return cmd
 }

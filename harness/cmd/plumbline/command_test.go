@@ -151,8 +151,6 @@ func TestOverride(t *testing.T) {
 		f campaignFlags
 	}{
 		"a profile that certifies": {&certifying, campaignFlags{rate: 5}},
-		"a negative rate":          {&base, campaignFlags{rate: -1}},
-		"a negative duration":      {&base, campaignFlags{duration: -1}},
 	} {
 		opts := spec.Options{Profile: c.p}
 		if _, err := c.f.override(&opts); exit.Code(err) != reports.ExitUsage {

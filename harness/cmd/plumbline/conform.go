@@ -48,14 +48,11 @@ func (f *conformFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "print JSON, with the bytes that were exchanged")
 	flags.BoolVar(&f.all, "all", false, "list the cases that passed or do not apply too")
 	flags.StringVar(&f.ca, "ca", "", "PEM file of the authorities that vouch for the server; by default those of the system")
-	flags.DurationVar(&f.patience, "patience", ws.DefaultPatience, "how long to wait for what ought to come at once")
+	limit(flags, &f.patience, "patience", ws.DefaultPatience, 10*time.Millisecond, 10*time.Second, "how long to wait for what ought to come at once")
 }
 
 // trust reads the authorities of --ca.
 func (f *conformFlags) trust() (*tls.Config, error) {
-	if f.patience < 10*time.Millisecond || f.patience > 10*time.Second {
-		return nil, exit.Usage(fmt.Errorf("--patience %s is not between 10ms and 10s", f.patience), "leave it out for 4s")
-	}
 	if f.ca == "" {
 		return nil, nil
 	}

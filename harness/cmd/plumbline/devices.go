@@ -58,7 +58,7 @@ their topics and payloads fit.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object a port")
 	cmd.Flags().BoolVar(&follow, "watch", false, "print what is plugged in and out from now on, until Ctrl-C")
 	cmd.Flags().StringVar(&listen, "listen", listen, "ports to listen to: usb, all or none")
-	cmd.Flags().DurationVar(&patience, "listen-for", 0, "how long to listen at each speed, for devices that speak seldom; 0 is 1.5 to 2.5 s, 5 s at a broker")
+	limit(cmd.Flags(), &patience, "listen-for", 0, 0, time.Hour, "how long to listen at each speed, for devices that speak seldom; 0 is 1.5 to 2.5 s, 5 s at a broker")
 	cmd.Flags().StringVar(&broker, "mqtt", "", "list the sensors that publish to this broker, such as mqtt://127.0.0.1:1883, with #FILTER for a part")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -48,8 +49,8 @@ command/#, of whatever site, is printed.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.broker, "broker", "mqtt://127.0.0.1:1883", "where the devices publish")
-	flags.DurationVar(&f.limit, "for", 0, "how long; 0 = until it is interrupted")
-	flags.Uint64Var(&f.seed, "seed", 1, "of what they measure")
+	limit(flags, &f.limit, "for", 0, 0, longest, "how long; 0 = until it is interrupted")
+	limit(flags, &f.seed, "seed", 1, 0, math.MaxUint64, "of what they measure")
 	flags.StringVar(&f.user, "username", "", "for the broker")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the broker's password")
 	return cmd

@@ -61,7 +61,7 @@ func (f *campaignFlags) add(cmd *cobra.Command) {
 	f.calibration.addHistory(cmd)
 	f.agents.add(flags)
 	f.show.add(flags)
-	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of the whole run, for example 10m; 0 is what the scenarios may take together")
+	limit(flags, &f.timeout, "timeout", 0, 0, longest, "time limit of the whole run, for example 10m; 0 is what the scenarios may take together")
 }
 
 // options turns the flags into what the engine takes. All errors are the user's.
@@ -74,9 +74,6 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 	opts = spec.Options{Profile: p, LabelFilter: f.filter, Certify: certify, Timeout: f.timeout}
 	if certify && !p.Certifies {
 		return opts, exit.Usage(fmt.Errorf("profile %q never certifies", p.Name), "use plumbline run, or certify with --profile "+profile.Default)
-	}
-	if f.timeout < 0 {
-		return opts, exit.Usage(fmt.Errorf("--timeout %s is negative", f.timeout), "leave it out for what the scenarios may take together")
 	}
 	if isFile(f.profile) {
 		opts.ProfilePath = f.profile
@@ -129,12 +126,6 @@ func parseSeed(text string) (uint64, error) {
 func (f *campaignFlags) override(opts *spec.Options) ([]reports.Deviation, error) {
 	if f.rate == 0 && f.duration == 0 {
 		return nil, nil
-	}
-	switch {
-	case !(f.rate >= 0 && f.rate <= profile.MaxRate):
-		return nil, exit.Usage(fmt.Errorf("--rate %v is no number of messages a second between 0 and %g", f.rate, profile.MaxRate), "leave it out for the rates of the profile")
-	case f.duration < 0:
-		return nil, exit.Usage(fmt.Errorf("--duration %s is negative", f.duration), "leave it out for the windows of the profile")
 	}
 	if opts.Profile.Certifies {
 		return nil, exit.Usage(fmt.Errorf("profile %q certifies and allows neither --rate nor --duration", opts.Profile.Name),

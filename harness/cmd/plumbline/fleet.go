@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -72,9 +73,9 @@ published. A lost message or will is a failure (exit code 1). The far end must l
 	flags.StringVar(&f.broker, "broker", "mqtt://127.0.0.1:1883", "where the devices publish")
 	flags.StringVar(&f.mix, "mix", "", "file that declares what the devices do")
 	flags.StringVar(&f.prefix, "prefix", "fleet", "of topics and client ids")
-	flags.IntVar(&f.size, "devices", 10_000, "how many")
-	flags.DurationVar(&f.limit, "for", time.Minute, "how long they publish, once all are connected")
-	flags.Uint64Var(&f.seed, "seed", 1, "of phases and sizes")
+	limit(flags, &f.size, "devices", 10_000, 1, mqttdev.MaxFleet, "how many")
+	limit(flags, &f.limit, "for", time.Minute, time.Millisecond, longest, "how long they publish, once all are connected")
+	limit(flags, &f.seed, "seed", 1, 0, math.MaxUint64, "of phases and sizes")
 	flags.StringVar(&f.user, "username", "", "for the broker")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the broker's password")
 	flags.BoolVar(&f.alone, "generator", false, "")
@@ -100,9 +101,6 @@ func (f *fleetFlags) config() (mqttdev.FleetConfig, error) {
 			return cfg, exit.Usage(err, "")
 		}
 		cfg.Password = bytes.TrimRight(password, "\r\n")
-	}
-	if f.limit <= 0 {
-		return cfg, exit.Usage(fmt.Errorf("--for %v: must be positive", f.limit), "")
 	}
 	if _, err := mqttdev.NewFleet(cfg); err != nil {
 		return cfg, exit.Usage(err, "")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +43,7 @@ payload stand in a frame. It shows nobody a password or token, asks nothing, and
 	flags.StringVar(&f.look.Topic, "topic", survey.DefaultTopic, "topic to publish on, to see what becomes of a message")
 	flags.StringVar(&f.look.Origin, "origin", "", "origin of a page that the system lets in")
 	flags.StringArrayVar(&f.look.Hello, "hello", nil, "frame that a viewer sends after the handshake; may be repeated")
-	flags.DurationVar(&f.look.Wait, "wait", survey.DefaultWait, "how long to wait for the message")
+	limit(flags, &f.look.Wait, "wait", survey.DefaultWait, time.Millisecond, time.Hour, "how long to wait for the message")
 	flags.StringVar(&f.ca, "ca", "", "certificates of authorities to trust (PEM); by default those of this machine")
 	flags.StringVar(&f.name, "name", "my-bridge", "name of the system")
 	flags.StringVarP(&f.out, "output", "o", "bridge.sut.yaml", "file to write, - for the standard output")
@@ -83,8 +84,8 @@ func (f *initFlags) check() error {
 	if err := f.look.Check(); err != nil {
 		return exit.Usage(err, "plumbline init --help shows the forms")
 	}
-	if f.name == "" || f.look.Wait <= 0 {
-		return exit.Usage(errors.New("--name and --wait must not be empty or 0"), "leave them out")
+	if f.name == "" {
+		return exit.Usage(errors.New("--name must not be empty"), "leave it out")
 	}
 	if f.ca != "" {
 		pem, err := os.ReadFile(f.ca)

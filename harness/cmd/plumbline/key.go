@@ -111,7 +111,7 @@ func newKeyNew(s streams, f *keyFlags) *cobra.Command {
 	flags.StringVar(&r.Rig, "rig", "", "test equipment that the key is for")
 	flags.StringVar(&r.Site, "site", "", "where that stands")
 	flags.StringSliceVar(&purposes, "purpose", purposes, "what the key may sign")
-	flags.DurationVar(&r.Life, "life", 365*24*time.Hour, "how long it is valid, 8784h at most")
+	limit(flags, &r.Life, "life", 365*24*time.Hour, time.Minute, seal.MaxRigKeyLife, "how long it is valid, 8784h at most")
 	return cmd
 }
 

@@ -11,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"plumbline/harness/capacity"
 	"plumbline/harness/cmd/plumbline/internal/console"
 	"plumbline/harness/cmd/plumbline/internal/exit"
+	"plumbline/harness/profile"
 	"plumbline/harness/sidebyside"
 	"plumbline/harness/spec"
 	"plumbline/harness/sut"
@@ -62,12 +64,12 @@ Exit code 0: measured. 3: a system failed in a round. 4: a system is not there.`
 	flags.StringVar(&f.seed, "seed", "random", "seed of the order within rounds, of twins and of when a system is killed")
 	flags.StringVar(&f.from, "from", "", "run directory of a comparison that was made: print it again")
 	flags.StringVar(&f.into, "into", "", "Markdown file that holds the marks of the table: put it there")
-	flags.IntVar(&f.load.Rounds, "rounds", f.load.Rounds, "rounds, each of which takes every system once")
-	flags.IntVar(&f.load.Devices, "devices", f.load.Devices, "devices that publish")
-	flags.Float64Var(&f.load.Rate, "rate", f.load.Rate, "messages a second over all devices")
-	flags.IntVar(&f.load.Viewers, "viewers", f.load.Viewers, "viewers, each of which watches all devices")
-	flags.DurationVar(&f.load.Window, "window", f.load.Window, "time for which latency and processor time are measured")
-	flags.IntVar(&f.load.Crowd, "crowd", f.load.Crowd, "viewers whose memory is counted, and who reconnect all at once")
+	limit(flags, &f.load.Rounds, "rounds", f.load.Rounds, 1, sidebyside.MaxRounds, "rounds, each of which takes every system once")
+	limit(flags, &f.load.Devices, "devices", f.load.Devices, 1, capacity.MaxDevices, "devices that publish")
+	limit(flags, &f.load.Rate, "rate", f.load.Rate, leastHz, profile.MaxRate, "messages a second over all devices")
+	limit(flags, &f.load.Viewers, "viewers", f.load.Viewers, 1, sidebyside.MaxViewers, "viewers, each of which watches all devices")
+	limit(flags, &f.load.Window, "window", f.load.Window, sidebyside.LeastWindow, longest, "time for which latency and processor time are measured")
+	limit(flags, &f.load.Crowd, "crowd", f.load.Crowd, 1, sidebyside.MaxViewers, "viewers whose memory is counted, and who reconnect all at once")
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 // addSite adds the flags of what a site shows.
 func addSite(cmd *cobra.Command, o *site.Options) {
 	cmd.Flags().StringVar(&o.Title, "title", "", `title of the front page; without it "Test reports"`)
-	cmd.Flags().IntVar(&o.Keep, "keep", site.DefaultKeep, "run pages of each system and profile, the newest; older runs stay in the trends")
+	limit(cmd.Flags(), &o.Keep, "keep", site.DefaultKeep, 1, 100_000, "run pages of each system and profile, the newest; older runs stay in the trends")
 }
 
 func newPublish(s streams) *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -65,9 +66,9 @@ topics alike wherever they stand; what it leaves alone is listed in the README.`
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.Path, "out", "o", "", "file to make; one that exists is left alone")
-	flags.DurationVar(&f.For, "for", 0, "end after this time, for example 10m; 0 goes on")
-	flags.Uint64Var(&f.Until, "until", 0, "end after so many good frames, or messages; 0 goes on")
-	flags.Int64Var(&f.Limit, "max-bytes", replay.MaxBytes, "end when the file would be larger")
+	limit(flags, &f.For, "for", 0, 0, longest, "end after this time, for example 10m; 0 goes on")
+	limit(flags, &f.Until, "until", 0, 0, math.MaxUint64, "end after so many good frames, or messages; 0 goes on")
+	limit(flags, &f.Limit, "max-bytes", replay.MaxBytes, replay.MinLimit, replay.MaxBytes, "end when the file would be larger")
 	flags.StringVar(&f.Note, "note", "", "a word for those who read the recording")
 	flags.BoolVar(&f.hide, "anonymise", false, "replace who and where by a keyed hash; the key is thrown away")
 	flags.StringVar(&f.keyFile, "key-file", "", "secret for --anonymise, so that several recordings replace alike")
@@ -87,10 +88,6 @@ func (f *recordFlags) check(want source.Spec) error {
 		return exit.Usage(errors.New("record: modemReadings would be readings among the bytes"), "leave it out: the modem lines are always recorded")
 	case f.Path == "":
 		return exit.Usage(errors.New("record: no file"), "give --out FILE")
-	case f.For < 0:
-		return exit.Usage(fmt.Errorf("--for %v: must not be negative", f.For), "")
-	case f.Limit < replay.MinLimit || f.Limit > replay.MaxBytes:
-		return exit.Usage(fmt.Errorf("--max-bytes %d: must be %d to %d", f.Limit, replay.MinLimit, replay.MaxBytes), "a larger recording is made in parts")
 	case f.keyFile != "" && !f.hide:
 		return exit.Usage(errors.New("--key-file without --anonymise"), "give both, or neither")
 	}

@@ -23,15 +23,12 @@ type repetition struct {
 const maxRepeat = stats.CompareMost
 
 func (r *repetition) add(flags *pflag.FlagSet) {
-	flags.IntVar(&r.times, "repeat", 1, "whole runs to make, each in a run directory of its own; the exit code is the worst of all")
+	limit(flags, &r.times, "repeat", 1, 1, maxRepeat, "whole runs to make, each in a run directory of its own; the exit code is the worst of all")
 	flags.StringVar(&r.baseline, "baseline", "", fmt.Sprintf("run directory, or folder of run directories, to compare with afterwards, as compare does; %d runs of each decide, so it goes with --repeat", stats.CompareRuns))
 }
 
 // check refuses what cannot be done before anything is measured.
 func (r *repetition) check(f *campaignFlags) error {
-	if r.times < 1 || r.times > maxRepeat {
-		return exit.Usage(fmt.Errorf("--repeat %d is no number of runs between 1 and %d", r.times, maxRepeat), "leave it out for one run")
-	}
 	if r.times > 1 && f.runDir != "" {
 		return exit.Usage(errors.New("--run-dir names one directory, and --repeat makes several"), "name a folder for all of them with --output-dir")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -52,11 +53,11 @@ protocol.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.Float64Var(&f.Speed, "speed", 1, "2 is twice as fast, inf without waiting")
-	flags.IntVar(&f.Loops, "loops", 1, "how often")
+	limit(flags, &f.Speed, "speed", 1, 0.001, math.Inf(1), "2 is twice as fast, inf without waiting")
+	limit(flags, &f.Loops, "loops", 1, 1, 1_000_000_000, "how often")
 	flags.StringVar(&f.codec, "codec", "", "of a text log: a name or a file, as in a rig file")
 	flags.StringVar(&f.link, "link", "", "path under which the port appears; \"\" makes one")
-	flags.DurationVar(&f.delay, "delay", 0, "wait so long before the first byte, for the driver to open the port")
+	limit(flags, &f.delay, "delay", 0, 0, longest, "wait so long before the first byte, for the driver to open the port")
 	flags.StringVar(&f.broker, "broker", "", "where messages are published, for example mqtt://127.0.0.1:1883")
 	flags.StringVar(&f.user, "username", "", "for the broker")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the broker's password")
@@ -73,9 +74,6 @@ func (f *replayFlags) load(path string) (*replay.Recording, error) {
 		if err != nil {
 			return nil, exit.Usage(err, "")
 		}
-	}
-	if f.Loops < 1 || !(f.Speed > 0) || f.delay < 0 {
-		return nil, exit.Usage(fmt.Errorf("--speed %v, --loops %d, --delay %v: must be positive", f.Speed, f.Loops, f.delay), "")
 	}
 	rec, err := replay.Load(path, opts)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ const openLimit = 15 * time.Second
 
 func newWatch(s streams) *cobra.Command {
 	var opts watch.Options
-	var limit time.Duration
+	var ends time.Duration
 	cmd := &cobra.Command{
 		Use: "watch DEVICE", Short: "Print what a device says while it says it, and count what is damaged",
 		Example: "plumbline watch " + source.Examples()[0],
@@ -34,7 +35,7 @@ and no failure. DEVICE is one of:
 			if err != nil {
 				return exit.Usage(err, "")
 			}
-			ctx, cancel := watch.Limit(cmd.Context(), limit)
+			ctx, cancel := watch.Limit(cmd.Context(), ends)
 			defer cancel()
 			opening, opened := context.WithTimeout(ctx, openLimit)
 			dev, err := source.Open(opening, want)
@@ -49,8 +50,8 @@ and no failure. DEVICE is one of:
 			return unusable(cmd.Context(), want.Kind, err)
 		},
 	}
-	cmd.Flags().Uint64Var(&opts.Count, "count", 0, "end after so many samples; 0 goes on")
-	cmd.Flags().DurationVar(&limit, "for", 0, "end after this time, for example 10s; 0 goes on")
+	limit(cmd.Flags(), &opts.Count, "count", 0, 0, math.MaxUint64, "end after so many samples; 0 goes on")
+	limit(cmd.Flags(), &ends, "for", 0, 0, longest, "end after this time, for example 10s; 0 goes on")
 	cmd.Flags().BoolVar(&opts.JSON, "json", false, "print one JSON object a line")
 	return cmd
 }
