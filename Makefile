@@ -10,7 +10,7 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 PROFILE ?= ci
 PACKAGES ?= ./...
 
-.PHONY: help deps deps-test deps-guest peers beside capacity firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
+.PHONY: help deps deps-test deps-guest peers beside capacity cluster firmware guest web dashboard build cross certify matrix prove manifests test check lint race fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,14 @@ beside: deps peers build ## measure the bridge and its peers side by side and pu
 capacity: deps build ## raise the load along every axis until the bridge gives way, and put tables and plots into README.md; some 8 minutes, on a machine with nothing else to do
 	@mkdir -p harness/capacity/plots
 	$(BIN)/plumbline capacity --axis all --window 3s --into README.md --plot harness/capacity/plots
+
+# Each run in a folder of its own; what one does not pass keeps none of the others from being made.
+cluster: deps-test build ## ask several bridges what becomes of their viewers when any part of them goes away, five times each, and when 10 000 come back at once; some 25 minutes
+	@out=reports/out/cluster-$$(date -u +%Y%m%dT%H%M%SZ); code=0; \
+	$(BIN)/plumbline run --profile cluster --sut scenarios/peers/bridged-cluster.yaml --run-dir $$out/nginx || code=$$?; \
+	$(BIN)/plumbline run --profile cluster --sut scenarios/peers/bridged-cluster-haproxy.yaml --label-filter req:SCA-07 --run-dir $$out/haproxy || code=$$?; \
+	$(BIN)/plumbline run --profile crowd --processes 2 --sut scenarios/peers/bridged-cluster-crowd.yaml --run-dir $$out/crowd || code=$$?; \
+	exit $$code
 
 prove: deps-test ## seed every known defect into the bridge and show which the bench finds; a quarter of an hour. PROVE=--limits or "--clean 59" for the rest
 	@mkdir -p reports/out

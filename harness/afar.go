@@ -179,9 +179,10 @@ func (b *Bench) source(address string, process int) string {
 	return fmt.Sprintf("127.0.0.%d", 1+process%250)
 }
 
-// arrivedAfar waits for all viewers at agents at once, as Arrived does for others: each is
-// to have what came to the broker since it was opened. It returns those that are not at any.
-func (b *Bench) arrivedAfar(ctx context.Context, now accepted) (others []int) {
+// arrivedAfar waits for all viewers at agents at once, as Arrived and Fresh do for others:
+// each is to have what came to the broker since it was opened, and so many more; then, where
+// quiet is more than 0, nothing is to come for so long. It returns those that are not at any.
+func (b *Bench) arrivedAfar(ctx context.Context, now accepted, more uint64, quiet time.Duration) (others []int) {
 	waits := map[*agent.Session]map[string]uint64{}
 	for i, v := range b.Viewers {
 		there, is := v.(*agent.Viewer)
@@ -192,14 +193,53 @@ func (b *Bench) arrivedAfar(ctx context.Context, now accepted) (others []int) {
 		if waits[there.Session()] == nil {
 			waits[there.Session()] = map[string]uint64{}
 		}
-		waits[there.Session()][there.Name()] = now.since(b.before[i])
+		waits[there.Session()][there.Name()] = now.since(b.before[i]) + more
 	}
 	var all sync.WaitGroup
 	for s, distinct := range waits {
-		all.Go(func() { _ = s.Arrived(ctx, distinct, settled) }) // what is missing is for the oracles to judge
+		all.Go(func() { _ = s.Arrived(ctx, distinct, quiet) }) // what is missing is for the oracles to judge
 	}
 	all.Wait()
 	return others
+}
+
+// settledAfar waits until all viewers at agents are connected, for limit at most, and returns the others.
+func (b *Bench) settledAfar(ctx context.Context, limit time.Duration) (others []Viewer, err error) {
+	names := map[*agent.Session][]string{}
+	for _, v := range b.Viewers {
+		if there, is := v.(*agent.Viewer); is {
+			names[there.Session()] = append(names[there.Session()], there.Name())
+		} else {
+			others = append(others, v)
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var mu sync.Mutex
+	var away []string
+	var errs []error
+	var all sync.WaitGroup
+	for s, list := range names {
+		all.Go(func() {
+			missing, err := s.Settled(limited, list)
+			mu.Lock()
+			defer mu.Unlock()
+			away = append(away, missing...)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%w: %w", ErrBench, err))
+			}
+		})
+	}
+	all.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case len(errs) > 0:
+		return nil, errors.Join(errs...)
+	case len(away) > 0:
+		return nil, fmt.Errorf("%w: harness: waited %s in vain: %d of %d viewers at agents are connected again; %q is not", ErrAway, limit, len(b.Viewers)-len(others)-len(away), len(b.Viewers)-len(others), away[0])
+	}
+	return others, nil
 }
 
 // Dropped counts the viewers that only wait and were cut, or are not there any more.

@@ -237,7 +237,7 @@ func (b *Bench) Arrived(ctx context.Context) error {
 		return ctx.Err()
 	}
 	accepted := b.accepted(ctx)
-	others := b.arrivedAfar(limited, accepted)
+	others := b.arrivedAfar(limited, accepted, 0, settled)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -262,12 +262,12 @@ func (b *Bench) Fresh(ctx context.Context, limit time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	accepted := b.accepted(ctx)
-	for i, v := range b.Viewers {
-		if v.WaitDistinct(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
+	for _, i := range b.arrivedAfar(limited, accepted, 1, 0) {
+		if b.Viewers[i].WaitDistinct(limited, accepted.since(b.before[i])+1) != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // Peek returns what was recorded so far, once everything on its way has

@@ -1,6 +1,7 @@
 package harness_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,54 @@ import (
 	"plumbline/harness/oracle"
 	"plumbline/harness/record"
 )
+
+// TestViewersInProcessesComeBack: after a restart of the system all viewers, wherever they are, are waited for, and for what each
+// has not had; while it is gone none counts as settled.
+func TestViewersInProcessesComeBack(t *testing.T) {
+	if _, err := record.NewClock().Origin(); errors.Is(err, record.ErrNoOrigin) {
+		t.Skip(err)
+	}
+	rig := newRig(t, func(c *harness.Config) {
+		c.Processes, c.Viewing = 2, []string{"env", viewVariable + "=1", os.Args[0]}
+	})
+	load := small
+	load.Viewers = 5
+	b := open(t, rig, harness.Plan{Name: "back", Load: load, Afar: true})
+	near, err := b.AddViewer(t.Context(), harness.ViewerConfig(b, "near"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Around(t.Context(), "w", 100*time.Millisecond, 0, func(ctx context.Context) error {
+		if err := b.SUT.Kill(); err != nil {
+			return err
+		}
+		if err := b.Settled(ctx, 300*time.Millisecond); !errors.Is(err, harness.ErrAway) {
+			t.Errorf("with nothing to connect to they are settled: %v", err)
+		}
+		if err := b.SUT.Start(ctx); err != nil {
+			return err
+		}
+		if err := b.Settled(ctx, time.Minute); err != nil {
+			return err
+		}
+		had := map[harness.Viewer]uint64{}
+		for _, v := range b.Viewers {
+			had[v] = v.Counters().Received
+		}
+		if err := b.Fresh(ctx, time.Minute); err != nil {
+			return err
+		}
+		for _, v := range b.Viewers {
+			if c := v.Counters(); c.Received <= had[v] || c.Disconnects == 0 {
+				t.Errorf("a viewer that had %d readings is %+v", had[v], c)
+			}
+		}
+		return nil
+	})
+	if err != nil || !slices.Contains(b.Viewers, harness.Viewer(near)) {
+		t.Fatal(err)
+	}
+}
 
 // TestProcessesHoldTheViewers: what viewers saw in processes of their own, of what several
 // others published, is one recording with one clock; those that only wait are there and owe

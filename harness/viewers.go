@@ -138,10 +138,14 @@ func (b *Bench) RemoveViewer(v Viewer) {
 var ErrAway = errors.New("a viewer did not come back")
 
 // Settled waits until every viewer and the witness are connected again, as
-// after a restart of the system under test. Limit bounds the wait for each; for
-// a viewer the error wraps ErrAway then.
+// after a restart of the system under test. Limit bounds the wait for each, and for all
+// that are at agents; for a viewer the error wraps ErrAway then.
 func (b *Bench) Settled(ctx context.Context, limit time.Duration) error {
-	for _, v := range b.Viewers {
+	others, err := b.settledAfar(ctx, limit)
+	if err != nil {
+		return b.blame(err)
+	}
+	for _, v := range others {
 		if err := Until(ctx, limit, "a viewer is connected again", v.Connected); err != nil {
 			if ctx.Err() == nil {
 				err = fmt.Errorf("%w: %w", ErrAway, err)

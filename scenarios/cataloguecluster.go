@@ -6,7 +6,7 @@ import (
 	"plumbline/reports"
 )
 
-// clustered is asked by the profile "cluster" of several bridges that serve as one: of each thing that may befall them what it cost
+// clustered is asked by the profiles "cluster" and "crowd" of several bridges that serve as one: of each thing that may befall them what it cost
 // their viewers, how long they saw nothing new, and what those noticed whom it did not concern.
 var clustered = []profile.Known{
 	costless("SCA-01", "a bridge that is killed costs nothing", sut.CapCluster, "A SIGKILL of one bridge", "around SIGKILLs of one bridge after the other", "F87"),
@@ -35,6 +35,19 @@ var clustered = []profile.Known{
 		ID: "SCA-13", Title: "who is elsewhere notices nothing", Class: reports.Optional, Capability: sut.CapCluster, MinSamples: 299, Rule: fixed,
 		Measurand: "99th percentile of the time from the intended instant of a sample, of a device at one bridge, to its arrival at a viewer of one, while another bridge is killed, drains, is paused, cut off or restarted",
 		Text:      "While something befalls one bridge the 99th percentile of the latency between devices and viewers of the others shall not exceed the limit.",
+		Source:    "metrology 5 F58, between processes",
+	}),
+	costless("SCA-14", "a storm of reconnections costs nothing", sut.CapBalancer, "A restart of the balancer that cuts a crowd off", "around restarts of the balancer, each of which cuts a crowd off at once"),
+	timed("", reports.Requirement{
+		ID: "SCA-15", Title: "a crowd is shown fresh data soon", Class: reports.Optional, Capability: sut.CapBalancer, MinSamples: 1, Rule: fixed,
+		Measurand: "longest time in which a viewer of a crowd was shown nothing new, from when the balancer that had cut all of them off was there again until something newer than that",
+		Text:      "Every viewer of a crowd that was cut off at once shall be shown fresh data within the limit.",
+		Source:    "metrology 4 (reconnect gaps)",
+	}),
+	timed("", reports.Requirement{
+		ID: "SCA-16", Title: "a storm of reconnections disturbs nobody else", Class: reports.Optional, Capability: sut.CapBalancer, MinSamples: 299, Rule: fixed,
+		Measurand: "99th percentile of the time from the intended instant of a sample to its arrival at viewers that came to a bridge itself, from when a crowd was cut off until all of it had something new",
+		Text:      "While a crowd comes back through the balancer the 99th percentile of the latency at the viewers whom that does not concern shall not exceed the limit.",
 		Source:    "metrology 5 F58, between processes",
 	}),
 }

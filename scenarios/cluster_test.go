@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -66,16 +67,27 @@ func clusterRun() (*recording, clusterFacts) {
 // verdicts judges the recording as the scenario "node-killed" does, by limits of 600 ms and 100 ms.
 func verdicts(t *testing.T, r *recording, seen clusterFacts) map[string]reports.Result {
 	t.Helper()
-	p, err := spec.Catalogue().Load("cluster")
+	return judgedBy(t, r, "cluster", map[string]time.Duration{"SCA-01": 0, "SCA-12": 600 * time.Millisecond, "SCA-13": 100 * time.Millisecond}, func(j *judged) {
+		all := faultsOf(j.history.Log())
+		j.costless("SCA-01", j.renewed(all, seen.Renewals)...)
+		j.freshSoon("SCA-12", all, true)
+		j.spared("SCA-13", all, seen)
+	})
+}
+
+// judgedBy judges a recording by a profile with other limits, of which each takes one sample or two.
+func judgedBy(t *testing.T, r *recording, name string, limits map[string]time.Duration, judge func(*judged)) map[string]reports.Result {
+	t.Helper()
+	p, err := spec.Catalogue().Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, limit := range map[string]time.Duration{"SCA-01": 0, "SCA-12": 600 * time.Millisecond, "SCA-13": 100 * time.Millisecond} {
+	for id, limit := range limits {
 		l := p.Limits[id]
-		l.Samples, l.Time = 2, limit
+		l.Samples, l.Time = max(min(l.Samples/5, 2), 1), limit
 		p.Limits[id] = l
 	}
-	c, err := spec.CaseOf(p, spec.Scenario{ID: "node-killed", Requirements: []string{"SCA-01", "SCA-12", "SCA-13"}}, nil)
+	c, err := spec.CaseOf(p, spec.Scenario{ID: name, Requirements: slices.Sorted(maps.Keys(limits))}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +95,7 @@ func verdicts(t *testing.T, r *recording, seen clusterFacts) map[string]reports.
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &judged{Case: c, history: h, base: oracle.Options{BrokerInside: true}, health: reports.RigHealth{SlipP99: reports.Float(0.1)}}
-	all := faultsOf(h.Log())
-	j.costless("SCA-01", j.renewed(all, seen.Renewals)...)
-	j.freshSoon("SCA-12", all, true)
-	j.spared("SCA-13", all, seen)
+	judge(&judged{Case: c, history: h, base: oracle.Options{BrokerInside: true}, health: reports.RigHealth{SlipP99: reports.Float(0.1)}})
 	by := map[string]reports.Result{}
 	for _, result := range c.Results() {
 		by[result.Requirement] = result
@@ -169,6 +177,92 @@ func TestClusterIsJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStormIsJudged: of a crowd of one that was cut off at 2 s and whose balancer is there again at 3 s, beside a viewer whom that does not
+// concern, each thing that may go wrong fails.
+func TestStormIsJudged(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(r *recording, facts *crowdFacts)
+		want  map[string]reports.Verdict // where not PASS
+		kind  string                     // of a finding
+	}{
+		{name: "sound", spoil: func(*recording, *crowdFacts) {}},
+		{"what was sent meanwhile is left out", func(r *recording, _ *crowdFacts) {
+			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
+				return x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq > 210 && x.Seq < 220
+			})
+		}, map[string]reports.Verdict{"SCA-14": reports.Fail}, "lost"},
+		{"it is shown again what it had", func(r *recording, _ *crowdFacts) {
+			for _, x := range slices.Clone(r.Records) {
+				if x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq == 190 {
+					x.At = 2500 * ms
+					r.Records = append(r.Records, x)
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-14": reports.Fail}, "duplicate"},
+		{"one of the crowd is late", func(r *recording, _ *crowdFacts) {
+			for i, x := range r.Records {
+				if x.Kind == record.Received && x.Node == 2 && x.At > 3000*ms && x.At < 3700*ms {
+					r.Records[i].At = 3700 * ms
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-15": reports.Fail}, ""},
+		{"one of the crowd never comes back", func(r *recording, _ *crowdFacts) {
+			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool { return x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms })
+		}, map[string]reports.Verdict{"SCA-14": reports.Fail, "SCA-15": reports.Fail}, "never-back"},
+		{"who was at the bridge itself has to wait while the crowd comes back", func(r *recording, _ *crowdFacts) {
+			for i, x := range r.Records {
+				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 3100*ms && x.At < 3300*ms {
+					r.Records[i].At = 3300 * ms
+				}
+			}
+		}, map[string]reports.Verdict{"SCA-16": reports.Fail}, ""},
+		{"who was at the bridge itself has to wait when all are back", func(r *recording, _ *crowdFacts) {
+			for i, x := range r.Records {
+				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 4100*ms && x.At < 4300*ms {
+					r.Records[i].At = 4300 * ms
+				}
+			}
+		}, nil, ""},
+		{"nobody is at a bridge itself", func(_ *recording, facts *crowdFacts) { facts.Beside = nil }, map[string]reports.Verdict{"SCA-16": reports.NotApplicable}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, _ := clusterRun()
+			facts := crowdFacts{Beside: []string{"v2"}, Storms: []crowdStorm{{Fresh: 3500 * ms}}}
+			c.spoil(r, &facts)
+			slices.SortStableFunc(r.Records, func(a, b record.Record) int { return int(a.At - b.At) })
+			got := stormVerdicts(t, r, facts)
+			var kinds []string
+			for _, id := range []string{"SCA-14", "SCA-15", "SCA-16"} {
+				verdict := reports.Pass
+				if other, told := c.want[id]; told {
+					verdict = other
+				}
+				if got[id].Verdict != verdict {
+					t.Errorf("%s is %s, want %s: %s", id, got[id].Verdict, verdict, got[id].Sentence)
+				}
+				for _, f := range got[id].Findings {
+					kinds = append(kinds, f.Kind)
+				}
+			}
+			if c.kind != "" && !slices.Contains(kinds, c.kind) {
+				t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), c.kind)
+			}
+		})
+	}
+}
+
+// stormVerdicts judges a recording as the scenario "reconnect-storm" does, by limits of 600 ms and 100 ms.
+func stormVerdicts(t *testing.T, r *recording, facts crowdFacts) map[string]reports.Result {
+	t.Helper()
+	return judgedBy(t, r, "crowd", map[string]time.Duration{"SCA-14": 0, "SCA-15": 600 * time.Millisecond, "SCA-16": 100 * time.Millisecond}, func(j *judged) {
+		all := faultsOf(j.history.Log())
+		j.costless("SCA-14")
+		j.crowdFresh("SCA-15", all, facts)
+		j.besideSpared("SCA-16", all, facts)
+	})
 }
 
 // TestRenewalIsJudged: of a certificate that is renewed at 2 s, and seen to be in force at 2.4 s, each thing that may go wrong fails.

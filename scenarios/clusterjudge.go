@@ -162,17 +162,27 @@ func placesAt(log *record.Log, brokers map[string]string, at int64) map[string]s
 // spared judges the p99 of the latency between devices and viewers of other bridges while something befalls one, against the limit;
 // beside it stands what it was before the first fault.
 func (j *judged) spared(id string, all []faultWindow, seen clusterFacts) {
+	var parts []oracle.Options
+	for _, f := range all {
+		o := j.elsewhere(f, seen)
+		o.Requirement, o.From, o.To = id, f.onset, f.end
+		parts = append(parts, o)
+	}
+	j.meanwhile(id, "p99 between other bridges meanwhile", parts, j.before(all, seen), all)
+}
+
+// meanwhile judges the p99 of the latency of all that is chosen together, part by part of them in the time of a fault; alone is what it
+// was before the first, in ms. A part without viewers or devices leaves the verdict open.
+func (j *judged) meanwhile(id, name string, parts []oracle.Options, alone float64, all []faultWindow) {
 	limit := j.Limit(id).Time
 	var during []float64
 	figure := &reports.Measurement{Unit: "ms", Lower: nan, Upper: nan, Confidence: 0.99, Limit: reports.Float(limit.Seconds() * 1e3), VIF: 1}
 	empty := 0
-	for _, f := range all {
-		o := j.elsewhere(f, seen)
+	for _, o := range parts {
 		if len(o.Viewers) == 0 || len(o.Devices) == 0 {
 			empty++
 			continue
 		}
-		o.Requirement, o.From, o.To = id, f.onset, f.end
 		one := slices.Sorted(slices.Values(j.history.Latencies(o).Series.Value))
 		during = append(during, one...)
 		if len(one) > 0 {
@@ -180,9 +190,9 @@ func (j *judged) spared(id string, all []faultWindow, seen clusterFacts) {
 		}
 	}
 	slices.Sort(during)
-	n, alone := int64(len(during)), j.before(all, seen)
+	n := int64(len(during))
 	figure.N, figure.NEff, figure.Estimate = n, n, nan
-	figure.Name = fmt.Sprintf("p99 between other bridges meanwhile (%.3g ms before the first fault)", alone)
+	figure.Name = fmt.Sprintf("%s (%.3g ms before the first fault)", name, alone)
 	gates := append(j.steadyRig(limit, alone, all), j.sound(id)...)
 	if empty > 0 {
 		gates = append(gates, stats.Gate{

@@ -259,35 +259,6 @@ func (s *Session) byName(name string) *Viewer {
 	return s.names[name]
 }
 
-// Arrived waits until each of these viewers has got so many different messages live, and
-// then nothing has come to any of them for the time quiet: one call, however many they
-// are. What a viewer is that has ended it does not wait for.
-func (s *Session) Arrived(ctx context.Context, distinct map[string]uint64, quiet time.Duration) error {
-	return s.host.call(ctx, callWait, waitArgs{Session: s.id, Distinct: distinct, Quiet: quiet}, nil)
-}
-
-// Lost counts the viewers of those names that are not connected, or were not all the time.
-func (s *Session) Lost(ctx context.Context, names []string) (int, error) {
-	select { // an answer that is on its way to another would put these back
-	case s.asking <- struct{}{}:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	defer func() { <-s.asking }()
-	lost := 0
-	for some := range slices.Chunk(names, 1000) {
-		if err := s.ask(ctx, some); err != nil {
-			return lost, err
-		}
-		for _, name := range some {
-			if v := s.byName(name); v == nil || !v.status().Connected || v.status().Counters.Disconnects > 0 {
-				lost++
-			}
-		}
-	}
-	return lost, nil
-}
-
 // Fetch gets what was recorded so far, with the exchanges of the clock, so that
 // Load can read it.
 func (s *Session) Fetch(ctx context.Context) error {

@@ -261,8 +261,8 @@ func statusOf(v *viewer.Viewer) viewerStatus {
 	return state
 }
 
-// wait waits until each viewer has what it is to have, and then until nothing comes any
-// more. It fails only when ctx ends: a viewer that has ended gets nothing more.
+// wait waits until each viewer has what it is to have, and then, where it is asked to, until
+// nothing comes any more. It fails only when ctx ends: a viewer that has ended gets nothing more.
 func (s *session) wait(ctx context.Context, in waitArgs) error {
 	s.mu.Lock()
 	waiting := make(map[*viewer.Viewer]uint64, len(in.Distinct))
@@ -277,7 +277,7 @@ func (s *session) wait(ctx context.Context, in waitArgs) error {
 			return ctx.Err()
 		}
 	}
-	for {
+	for in.Quiet > 0 {
 		had := received(waiting)
 		if !pause(ctx, in.Quiet) {
 			return ctx.Err()
@@ -286,6 +286,7 @@ func (s *session) wait(ctx context.Context, in waitArgs) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 func received(viewers map[*viewer.Viewer]uint64) (n uint64) {

@@ -162,7 +162,7 @@ type statusArgs struct {
 }
 
 // waitArgs ask to be answered when each viewer has got so many different messages, and
-// then nothing has come to any of them for Quiet.
+// then nothing has come to any of them for Quiet, unless that is 0.
 type waitArgs struct {
 	Session  string            `json:"session"`
 	Distinct map[string]uint64 `json:"distinct"`

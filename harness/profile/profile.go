@@ -1,6 +1,6 @@
 // Package profile holds the named sets of limits and loads that a run is
 // judged against. Embedded are smoke and ci for every day, hardware for serial devices,
-// approaches to set ways to bring readings side by side, cluster for several bridges, bench
+// approaches to set ways to bring readings side by side, cluster and crowd for several bridges, bench
 // and soak for a quiet machine, and railway, industrial, building and web for a trade; others are
 // files.
 //

@@ -162,14 +162,14 @@ func TestLoad(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"smok":           `did you mean "smoke"?`,
-		"./absent.yaml":  "built-in profiles are approaches, bench, building, ci, cluster, hardware, industrial, railway, smoke, soak, web",
-		"somethingother": "choose one of approaches, bench, building, ci, cluster, hardware, industrial, railway, smoke, soak, web",
+		"./absent.yaml":  "built-in profiles are approaches, bench, building, ci, cluster, crowd, hardware, industrial, railway, smoke, soak, web",
+		"somethingother": "choose one of approaches, bench, building, ci, cluster, crowd, hardware, industrial, railway, smoke, soak, web",
 	} {
 		if _, err := catalogue().Load(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Load(%q) gave %v, want %q", name, err, want)
 		}
 	}
-	if got := profile.Names(); !slices.Equal(got, []string{"approaches", "bench", "building", "ci", "cluster", "hardware", "industrial", "railway", "smoke", "soak", "web"}) {
+	if got := profile.Names(); !slices.Equal(got, []string{"approaches", "bench", "building", "ci", "cluster", "crowd", "hardware", "industrial", "railway", "smoke", "soak", "web"}) {
 		t.Errorf("embedded profiles are %v", got)
 	}
 }

@@ -58,6 +58,8 @@ var unproven = map[string]string{
 	"SCA-08": "as SCA-03", "SCA-09": "as SCA-03", "SCA-10": "as SCA-03", "SCA-11": "as SCA-03",
 	"SCA-12": "REC-01 and REC-04 ask the same of one bridge, and are proven; hand-made histories fail it",
 	"SCA-13": "RES-04 asks the same within one bridge, and is proven; hand-made histories fail it",
+	"SCA-14": "as SCA-03",
+	"SCA-15": "as SCA-12", "SCA-16": "as SCA-13",
 	"CAP-01": "its scenario is itself a comparison of what is claimed with what is done",
 	"RIG-01": "it is of the harness: a freeze of known length is the defect",
 	"SEC-10": "each of its vectors is a refusal that must be there",
