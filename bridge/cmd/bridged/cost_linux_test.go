@@ -26,11 +26,16 @@ import (
 	"plumbline/bridge/internal/redistest"
 )
 
-// The load of TestRelayCost: deliveries a second are devices × rate × viewers.
+// The loads of TestRelayCost: 20,000 deliveries a second each, so that what a message costs is told from what a delivery does.
+var costLoads = []costLoad{{25, 40}, {5, 200}, {1, 1000}} //nolint:gochecknoglobals // a table
+
+type costLoad struct {
+	rate    int // messages a second of each device
+	viewers int // of all of them
+}
+
 const (
 	costDevices = 20
-	costRate    = 25 // messages a second of each device
-	costViewers = 40
 	costRound   = 10 * time.Second
 )
 
@@ -52,8 +57,8 @@ type costOf struct {
 }
 
 // TestRelayCost compares what a delivery costs through a Redis and two bridges with what it costs at one bridge that is alone: the
-// same devices and viewers, in rounds that take turns, as ratios of the medians. It judges nothing: a busy machine would.
-// Run it with PLUMBLINE_RELAY_COST=ROUNDS, on a quiet machine.
+// same devices and viewers, in rounds that take turns, as ratios of the medians, at more than one number of viewers for each message.
+// It judges nothing: a busy machine would. Run it with PLUMBLINE_RELAY_COST=ROUNDS, on a quiet machine: a round takes some 70 s.
 func TestRelayCost(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("PLUMBLINE_RELAY_COST"))
 	if rounds == 0 {
@@ -61,29 +66,59 @@ func TestRelayCost(t *testing.T) {
 	}
 	redis := redistest.New(t)
 	sides := []*costSide{newCostSide(t, nil, "one"), newCostSide(t, redis, "two", "three")}
-	results := make([][]costOf, len(sides))
+	results := make([][2][]costOf, len(costLoads))
 	for range rounds {
-		for i, s := range sides {
-			c := s.round()
-			results[i] = append(results[i], c)
-			t.Logf("%d bridges: %v for a delivery (Redis %v), p99 %v", len(s.bridges), c.bridges, c.redis, c.p99)
+		for n, load := range costLoads {
+			for i, s := range sides {
+				c := s.round(load)
+				results[n][i] = append(results[n][i], c)
+				t.Logf("%d messages/s to %d viewers, %d bridges: %v for a delivery (Redis %v), p99 %v", costDevices*load.rate, load.viewers, len(s.bridges), c.bridges, c.redis, c.p99)
+			}
 		}
-	}
-	median := func(side int, of func(costOf) time.Duration) time.Duration {
-		all := make([]time.Duration, 0, rounds)
-		for _, c := range results[side] {
-			all = append(all, of(c))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
 	}
 	cpu := func(c costOf) time.Duration { return c.bridges }
 	p99 := func(c costOf) time.Duration { return c.p99 }
-	alone, together := median(0, cpu), median(1, cpu)
-	shared := median(1, func(c costOf) time.Duration { return c.redis })
-	t.Logf("processor time of the bridges for a delivery: %v alone, %v through Redis: ratio %.2f; Redis itself %v more: ratio %.2f", alone, together,
-		float64(together)/float64(alone), shared, float64(together+shared)/float64(alone))
-	t.Logf("p99 from the intended time: %v alone, %v through Redis: %v added", median(0, p99), median(1, p99), median(1, p99)-median(0, p99))
+	var lines [2]costLine
+	for n, load := range costLoads {
+		alone, together := medianCost(results[n][0], cpu), medianCost(results[n][1], cpu)
+		lines[0].add(load.viewers, alone)
+		lines[1].add(load.viewers, together)
+		shared := medianCost(results[n][1], func(c costOf) time.Duration { return c.redis })
+		before, after := medianCost(results[n][0], p99), medianCost(results[n][1], p99)
+		t.Logf("%d messages/s to %d viewers: processor time of the bridges for a delivery %v alone, %v through Redis: ratio %.2f; Redis itself %v more: ratio %.2f. p99 from the intended time %v alone, %v through Redis: %v added",
+			costDevices*load.rate, load.viewers, alone, together, float64(together)/float64(alone), shared, float64(together+shared)/float64(alone), before, after, after-before)
+	}
+	message, delivery := lines[0].fit()
+	message2, delivery2 := lines[1].fit()
+	t.Logf("fitted: %v a message and %v a delivery alone, %v and %v through Redis", message, delivery, message2, delivery2)
+	const bound = 1.3
+	if spare := bound*float64(delivery) - float64(delivery2); spare > 0 {
+		t.Logf("by that the ratio is at most %v from %.0f viewers on", bound, max(1, (float64(message2)-bound*float64(message))/spare))
+	} else {
+		t.Logf("by that the ratio is above %v however many viewers there are", bound)
+	}
+}
+
+func medianCost(all []costOf, of func(costOf) time.Duration) time.Duration {
+	values := make([]time.Duration, 0, len(all))
+	for _, c := range all {
+		values = append(values, of(c))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// costLine is the line through what a delivery costs over 1/viewers, of least squares: what it rises by is what a message costs.
+type costLine struct{ n, x, y, xx, xy float64 }
+
+func (l *costLine) add(viewers int, cost time.Duration) {
+	x, y := 1/float64(viewers), float64(cost)
+	l.n, l.x, l.y, l.xx, l.xy = l.n+1, l.x+x, l.y+y, l.xx+x*x, l.xy+x*y
+}
+
+func (l *costLine) fit() (message, delivery time.Duration) {
+	slope := (l.n*l.xy - l.x*l.y) / (l.n*l.xx - l.x*l.x)
+	return time.Duration(slope), time.Duration((l.y - slope*l.x) / l.n)
 }
 
 func newCostSide(t *testing.T, redis *redistest.Server, names ...string) *costSide {
@@ -103,15 +138,19 @@ func newCostSide(t *testing.T, redis *redistest.Server, names ...string) *costSi
 }
 
 // round connects viewers and devices anew, loads for costRound, and says what that cost.
-func (s *costSide) round() costOf {
+func (s *costSide) round(load costLoad) costOf {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	defer cancel()
-	for i := range costViewers {
+	var tokens []string
+	for _, p := range s.bridges {
+		tokens = append(tokens, s.token(p))
+	}
+	for i := range load.viewers {
 		p := s.bridges[i%len(s.bridges)]
-		ws := s.view(p)
+		ws := s.view(p, tokens[i%len(s.bridges)])
 		context.AfterFunc(ctx, func() { _ = ws.Close() })
 		tasks.Go(func() { s.follow(ws, i < len(s.bridges)) })
 	}
@@ -127,7 +166,7 @@ func (s *costSide) round() costOf {
 		}
 	}
 	for i := range costDevices {
-		devices.Go(func() { s.device(loaded, s.bridges[i%len(s.bridges)], i) })
+		devices.Go(func() { s.device(loaded, s.bridges[i%len(s.bridges)], i, load.rate) })
 	}
 	devices.Wait()
 	after, redisAfter := s.spent()
@@ -188,19 +227,24 @@ func processorTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// view subscribes a viewer to everything from now on.
-func (s *costSide) view(p *child) *websocket.Conn {
+func (s *costSide) token(p *child) string {
 	s.t.Helper()
 	code, token, errs := invoke(s.t, "", "token", "--set", "data="+p.data, "--sub", "anna", "--grants", "#")
 	if code != exitOK {
 		s.t.Fatalf("token: exit %d, %s", code, errs)
 	}
+	return strings.TrimSpace(token)
+}
+
+// view subscribes a viewer to everything from now on.
+func (s *costSide) view(p *child, token string) *websocket.Conn {
+	s.t.Helper()
 	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: []string{"plumbline.v1.json"}, HandshakeTimeout: eventually.Patience}
 	ws, _, err := d.Dial("ws://"+p.addrs.Viewers+"/ws", nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, m := range []any{map[string]any{"type": "hello", "token": strings.TrimSpace(token), "client": "cost"}, map[string]any{"type": "sub", "id": 1, "filter": "cost/#"}} {
+	for _, m := range []any{map[string]any{"type": "hello", "token": token, "client": "cost"}, map[string]any{"type": "sub", "id": 1, "filter": "cost/#"}} {
 		if err := ws.WriteJSON(m); err != nil {
 			s.t.Fatal(err)
 		}
@@ -241,7 +285,7 @@ func (s *costSide) follow(ws *websocket.Conn, exact bool) {
 }
 
 // device publishes the intended time of each message, at an even rate whatever became of those before.
-func (s *costSide) device(ctx context.Context, p *child, i int) {
+func (s *costSide) device(ctx context.Context, p *child, i, rate int) {
 	conn, err := (&net.Dialer{Timeout: eventually.Patience}).DialContext(ctx, "tcp", p.addrs.MQTT)
 	if err != nil {
 		s.t.Error(err)
@@ -253,7 +297,7 @@ func (s *costSide) device(ctx context.Context, p *child, i int) {
 		s.t.Error(err)
 		return
 	}
-	const every = time.Second / costRate
+	every := time.Second / time.Duration(rate)
 	for at := time.Now().Add(time.Duration(i) * every / costDevices); ; at = at.Add(every) {
 		select {
 		case <-ctx.Done():
