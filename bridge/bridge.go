@@ -172,6 +172,7 @@ func (b *Bridge) build() error {
 		b.packer = hub.NewPacker()
 	}
 	o := hub.Options{Packer: b.packer, Log: b.log, Fanout: func(took time.Duration) { b.m.Fanout.Observe(took.Seconds()) }}
+	o.Tell = func(all func()) { b.wire.Together(all) }
 	if b.relay != nil {
 		o.Await = b.relay.Await
 	}

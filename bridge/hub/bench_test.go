@@ -98,7 +98,7 @@ func BenchmarkRound(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += roundEntries {
 		h.position = 0
-		if _, err := h.round(); err != nil {
+		if _, err := h.round(allFrames); err != nil {
 			b.Fatal(err)
 		}
 	}

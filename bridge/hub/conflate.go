@@ -244,6 +244,6 @@ func (h *Hub) tick(now time.Time) (wait time.Duration) {
 	h.stats.Notified += uint64(frames)
 	h.mu.Unlock()
 	h.pace.spend(frames)
-	h.notifyDue()
+	h.tellDue()
 	return wait
 }

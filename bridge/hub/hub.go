@@ -38,7 +38,10 @@ type Hub struct {
 	catchUps, gaps, denied atomic.Uint64
 	names                  names
 
-	// The fields below belong to the goroutine of Run.
+	tell func() // notifyDue
+
+	// turn is held by who fans out: the goroutine of Run, but while it rests, or who has appended. It is taken before mu, and guards what follows.
+	turn    sync.Mutex
 	entries []journal.Entry
 	shared  [formats]sharedPart
 	made    [formats]bool // which of shared are of the present entry
@@ -68,7 +71,7 @@ type Stats struct {
 // New makes a hub that starts at the journal's head.
 func New(j *journal.Journal, opts Options) *Hub {
 	opts = opts.withDefaults()
-	return &Hub{
+	h := &Hub{
 		opts: opts, journal: j, kick: make(chan struct{}, 1),
 		catchUp:  slots{free: opts.CatchUps},
 		groups:   make(map[groupKey]*group),
@@ -76,6 +79,8 @@ func New(j *journal.Journal, opts Options) *Hub {
 		ticks:    ticks{start: time.Now()},
 		pace:     newPacer(opts.FrameRate, opts.BatchDelay, time.Now()),
 	}
+	h.tell = h.notifyDue
+	return h
 }
 
 // Stats returns the present counters and sizes.
@@ -110,18 +115,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	}()
 	h.pause = newPause()
 	defer h.pause.close()
-	cancel := h.journal.Watch(h.wake)
+	cancel := h.journal.Watch(h.look)
 	defer cancel()
 	progress := time.NewTicker(h.opts.Progress)
 	defer progress.Stop()
 	for {
-		now := time.Now()
-		later := sooner(h.tick(now), h.stroll(now))
-		wait, err := h.step()
+		wait, later, err := h.turnOnce()
 		if err != nil {
 			return err
 		}
-		h.notifyFresh()
 		kick := h.kick
 		if wait > 0 {
 			kick = nil // more entries do not make the time come sooner
@@ -131,6 +133,24 @@ func (h *Hub) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// turnOnce does what is due. It returns how long to wait before the next round, and for whatever else comes at its time.
+func (h *Hub) turnOnce() (wait, later time.Duration, err error) {
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	now := time.Now()
+	later = sooner(h.tick(now), h.stroll(now))
+	wait, err = h.step(allFrames)
+	if errors.Is(err, journal.ErrClosed) {
+		return 0, 0, fmt.Errorf("hub: run: %w", err)
+	}
+	if err != nil {
+		h.opts.Log.Error("hub cannot read the journal, trying again", "error", err)
+		wait = retryRead
+	}
+	h.notifyFresh()
+	return wait, later, nil
 }
 
 const (
@@ -147,9 +167,9 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// step runs the next round when its time has come, and returns how long to wait
-// before the one that follows, or idle.
-func (h *Hub) step() (wait time.Duration, err error) {
+// step runs the next round when its time has come, unless it is one of more than most, and returns how long to wait before the one
+// that follows, or idle.
+func (h *Hub) step(most int) (wait time.Duration, err error) {
 	if h.position >= h.journal.Head().Offset {
 		return idle, nil
 	}
@@ -157,17 +177,14 @@ func (h *Hub) step() (wait time.Duration, err error) {
 	if wait = h.pace.wait(start); wait > 0 {
 		return wait, nil
 	}
-	frames, err := h.round()
-	h.opts.Fanout(time.Since(start))
+	before := h.position
+	frames, err := h.round(most)
+	if err != nil || h.position > before {
+		h.opts.Fanout(time.Since(start))
+	}
 	h.pace.spend(frames)
-	if errors.Is(err, journal.ErrClosed) {
-		return idle, fmt.Errorf("hub: run: %w", err)
-	}
-	if err != nil {
-		h.opts.Log.Error("hub cannot read the journal, trying again", "error", err)
-		return retryRead, nil
-	}
-	return 0, nil
+	h.tellDue()
+	return 0, err
 }
 
 // rest waits as long as told, or until kicked. However busy the hub is, it looks at ctx, whose end
@@ -210,16 +227,23 @@ const (
 	roundBytes   = 1 << 20
 )
 
-// round fans out the next entries and returns how many subscriptions it notified.
-func (h *Hub) round() (frames int, err error) {
+// round fans out the next entries, unless they are for more than most, and returns how many subscriptions are to be told.
+func (h *Hub) round(most int) (frames int, err error) {
 	h.entries, err = h.journal.ReadInto(h.entries[:0], h.position, roundEntries, roundBytes)
 	var gone journal.ErrEvicted
 	if errors.As(err, &gone) {
+		if most < allFrames {
+			return 0, nil // everybody has to be told
+		}
 		h.skipTo(gone.First - 1)
 	} else if err != nil {
 		return 0, err
 	} else if n := len(h.entries); n > 0 {
 		h.mu.Lock()
+		if most < allFrames && !h.few(most) {
+			h.mu.Unlock()
+			return 0, nil
+		}
 		for i := range h.entries {
 			h.spread(&h.entries[i])
 		}
@@ -234,9 +258,7 @@ func (h *Hub) round() (frames int, err error) {
 		h.mu.Unlock()
 		clear(h.entries) // not to hold payloads that the journal dropped
 	}
-	frames = len(h.due)
-	h.notifyDue()
-	return frames, nil
+	return len(h.due), nil
 }
 
 // sharedPart is the part of one entry's reading that all groups of a format share.
@@ -320,7 +342,13 @@ func (h *Hub) push(g *group, b kept) {
 	h.stats.Conflated += b.Conflated
 }
 
-// notifyDue tells those that were collected, without any lock.
+// tellDue tells those that were collected, without any lock but turn.
+func (h *Hub) tellDue() {
+	if len(h.due) > 0 {
+		h.opts.Tell(h.tell)
+	}
+}
+
 func (h *Hub) notifyDue() {
 	for i, s := range h.due {
 		s.notify()
@@ -364,6 +392,8 @@ func (h *Hub) skipTo(to uint64) {
 // so that their viewers' cursors do not grow old, of which stroll tells them, and
 // calls those that could not read the journal.
 func (h *Hub) moveQuietGroups() {
+	h.turn.Lock()
+	defer h.turn.Unlock()
 	h.mu.Lock()
 	for _, g := range h.groups {
 		h.align(g)
@@ -376,7 +406,7 @@ func (h *Hub) moveQuietGroups() {
 	h.stuck = nil
 	h.stats.Notified += uint64(len(h.due))
 	h.mu.Unlock()
-	h.notifyDue()
+	h.tellDue()
 }
 
 // align brings g up to the hub's position by an empty batch, of which nobody is told yet, unless its tick will. Called with h.mu held.

@@ -45,6 +45,10 @@ type Options struct {
 	CatchUps int
 	// Packer compresses bodies for viewers that want it; nil for none.
 	Packer *Packer
+	// Tell is given a function that calls Notify of all subscriptions that have something in a round, and calls it once: so it knows when
+	// the last has been told. It is called by one goroutine at a time, that of Run or one that has appended, and must not wait for a
+	// viewer. Default: call it.
+	Tell func(all func())
 	// Fanout is told how long each round took that gave new entries to the subscriptions; default nobody.
 	Fanout func(time.Duration)
 	// Await is called before a cursor of this epoch beyond the head is refused, for a journal that may be about to get there; it
@@ -75,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CatchUps <= 0 {
 		o.CatchUps = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Tell == nil {
+		o.Tell = func(all func()) { all() }
 	}
 	if o.Fanout == nil {
 		o.Fanout = func(time.Duration) {}

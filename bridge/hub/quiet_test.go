@@ -42,7 +42,7 @@ func (c *crowd) pull(i int, to uint64) bool {
 // round runs one round of a hub without its loop.
 func (b *bench) round() {
 	b.t.Helper()
-	if wait, err := b.h.step(); err != nil || wait != 0 {
+	if wait, err := b.h.step(allFrames); err != nil || wait != 0 {
 		b.t.Fatalf("a round waits for %v (%v)", wait, err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"plumbline/bridge/internal/attempt"
 )
 
 // Special values of conn.keepalive.
@@ -26,9 +28,6 @@ const (
 	lingerTime  = 200 * time.Millisecond
 	lingerBytes = 1 << 20
 )
-
-// corkBytes is how much is gathered into one write.
-const corkBytes = 32 << 10
 
 // conn is one MQTT connection. It sets its own deadlines: the library's share one for both directions, round the keepalive
 // down (D21) and overflow above 43,690 s (M14).
@@ -65,8 +64,7 @@ type conn struct {
 	writing sync.Mutex
 	wrote   bool // something, and CONNACK is the first; this and the following are guarded by writing
 	mute    bool // nothing is written any more
-	corked  bool
-	held    []byte
+	quick   *attempt.Attempt
 }
 
 // mayRecord reports whether the audit takes another event of what the client is denied: one a second, so that a device that
@@ -112,45 +110,57 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn: of one packet. While corked it only gathers, but for DISCONNECT, which is the last [MQTT-3.14.4-1].
+// Write implements net.Conn: of whole packets. DISCONNECT is the last [MQTT-3.14.4-1].
 func (c *conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	return c.send(p)
+}
+
+// send is Write. The caller holds writing.
+func (c *conn) send(p []byte) (int, error) {
 	if c.mute {
 		return 0, net.ErrClosed
 	}
 	c.mute = len(p) > 0 && p[0]>>4 == packets.Disconnect
-	if c.corked && !c.mute && len(c.held)+len(p) <= corkBytes {
-		c.held = append(c.held, p...)
-		return len(p), nil
+	n, err := c.now(p)
+	if err != nil || n == len(p) {
+		return n, err
 	}
-	if err := c.flush(); err != nil {
-		return 0, err
+	more, err := c.write(p[n:])
+	return n + more, err
+}
+
+// offer writes packets as far as nobody has to be waited for. Else it returns what writes the rest, and waits; nobody else may write
+// before it was called.
+func (c *conn) offer(p []byte) (finish func()) {
+	if !c.writing.TryLock() {
+		return func() { _, _ = c.Write(p) }
 	}
-	return c.write(p)
-}
-
-// cork makes writes gather until uncork.
-func (c *conn) cork() {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.corked = true
-}
-
-func (c *conn) uncork() error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.corked = false
-	return c.flush()
-}
-
-func (c *conn) flush() error {
-	if len(c.held) == 0 {
+	n, err := len(p), error(nil)
+	if !c.mute {
+		n, err = c.now(p)
+	}
+	if err != nil || n == len(p) {
+		c.writing.Unlock()
 		return nil
 	}
-	_, err := c.write(c.held)
-	c.held = nil
-	return err
+	return func() {
+		defer c.writing.Unlock()
+		_, _ = c.write(p[n:])
+	}
+}
+
+// now writes what the system takes of p without waiting for the client, which is nothing of what has to be sealed or framed first. The caller holds writing.
+func (c *conn) now(p []byte) (n int, err error) {
+	if c.quick == nil || c.Conn != c.raw {
+		return 0, nil
+	}
+	c.wrote = true
+	if n, err = c.quick.Write(p); err != nil {
+		_ = c.raw.Close()
+	}
+	return n, err
 }
 
 // write gives a write its own deadline, so that a client that does not read cannot live for ever (M14).

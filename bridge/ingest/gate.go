@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"plumbline/bridge/internal/attempt"
 	"plumbline/bridge/internal/peer"
 )
 
@@ -38,7 +39,7 @@ func (g *gate) admit(raw net.Conn) (*conn, string) {
 	case len(g.conns) >= g.b.opts.MaxClients:
 		return nil, "limit"
 	}
-	c := &conn{Conn: raw, raw: raw, gate: g, addr: addr, gone: make(chan struct{}), connectBy: time.Now().Add(g.b.opts.ConnectTimeout),
+	c := &conn{Conn: raw, raw: raw, gate: g, addr: addr, quick: attempt.New(raw), gone: make(chan struct{}), connectBy: time.Now().Add(g.b.opts.ConnectTimeout),
 		strict: strict{most: int(g.b.opts.MaxPacketBytes)}}
 	c.keepalive.Store(waitingForConnect)
 	_ = raw.SetReadDeadline(c.connectBy) // handshakes and CONNECT together

@@ -21,12 +21,12 @@ func (h *hook) handle(cl *mqtt.Client, c *conn, pk packets.Packet) error {
 		return h.publish(cl, c, s, pk)
 	case packets.Puback:
 		s.done(pk.PacketID)
-		s.kick()
+		s.kickWaiting()
 	case packets.Pubrec:
 		return s.received(cl, pk)
 	case packets.Pubcomp:
 		s.done(pk.PacketID)
-		s.kick()
+		s.kickWaiting()
 	case packets.Pubrel:
 		return s.release(cl, pk)
 	case packets.Subscribe:

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note s
 	if seq > 0 {
 		m.Producer, m.ProducerSeq = producer(cl), seq
 	}
-	_, duplicate, err := b.opts.Journal.Append(b.ctx, m)
+	_, duplicate, err := b.append(m)
 	b.m.Ingest.Observe(time.Since(start).Seconds())
 	switch {
 	case errors.Is(err, journal.ErrDegraded):
@@ -88,6 +89,22 @@ func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note s
 	}
 	b.m.Received.WithLabelValues(qosLabels[m.QoS%3], boolLabels[m.Retain], boolLabels[pk.FixedHeader.Dup]).Inc()
 	return "", nil, ""
+}
+
+// append appends m. What panics there, or in those who look at once at what is appended, ends the process: it leaves locks behind, and safely,
+// which is for the library's parser, would let everybody else wait for them.
+func (b *Broker) append(m journal.Message) (offset uint64, duplicate bool, err error) {
+	done := false
+	defer func() {
+		if !done {
+			p := fmt.Sprintf("%v\n%s", recover(), debug.Stack())
+			go func() { panic(p) }()
+			select {} // until the process has ended
+		}
+	}()
+	offset, duplicate, err = b.opts.Journal.Append(b.ctx, m)
+	done = true
+	return offset, duplicate, err
 }
 
 // acknowledge sends PUBACK or PUBREC, with a remark for those who understand it.

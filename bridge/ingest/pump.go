@@ -2,37 +2,37 @@ package ingest
 
 import (
 	"bytes"
-	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
-
-	"plumbline/bridge/journal"
-	"plumbline/bridge/topic"
 )
 
 // pumpBatch is how many packets go to a client in one write at most.
 const pumpBatch = 64
 
-// retainedChunk is how many retained messages wait in memory for one new subscription.
-const retainedChunk = 4096
-
 // kick makes the session send what it can. It never blocks.
 func (s *session) kick() {
+	if s.start() {
+		go s.pump()
+	}
+}
+
+// start reports whether a pump is to be started, by the caller. If one runs already it looks once more.
+func (s *session) start() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.up {
-		return
+		return false
 	}
 	s.again = true
-	if !s.pumping {
-		s.pumping = true
-		s.ss.pumps.Add(1)
-		go s.pump()
+	if s.pumping {
+		return false
 	}
+	s.pumping = true
+	s.ss.pumps.Add(1)
+	return true
 }
 
 // pump sends until nothing can be sent: the client has enough under way, or everything.
@@ -47,14 +47,21 @@ func (s *session) pump() {
 		if !broken && (sent || more) {
 			continue
 		}
-		s.mu.Lock()
-		if !s.again || !s.up {
-			s.pumping = false
-			s.mu.Unlock()
+		if s.rest() {
 			return
 		}
-		s.mu.Unlock()
 	}
+}
+
+// rest ends the pump, unless there is something to look at again.
+func (s *session) rest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again && s.up {
+		return false
+	}
+	s.pumping = false
+	return true
 }
 
 // emit sends the next packets, if there are any.
@@ -69,151 +76,6 @@ func (s *session) emit() (sent, broken bool) {
 		s.saveOr("sending") // a message sent once must be known as such after a crash: identifier and DUP
 	}
 	return true, !s.write(cl, c, out)
-}
-
-// fill brings the next messages into memory when none is there, and reports whether it may bring more.
-func (s *session) fill() bool {
-	s.mu.Lock()
-	if !s.up {
-		s.mu.Unlock()
-		return false
-	}
-	var lost []*flight // known by their offset only, since a restart
-	for _, f := range s.flights {
-		if f.Topic == "" {
-			lost = append(lost, f)
-		}
-	}
-	var fresh *subscription
-	var from, to uint64
-	for _, sub := range s.subs {
-		if len(s.retained) == 0 && sub.retainedFrom < sub.retainedTo {
-			fresh, from, to = sub, sub.retainedFrom, sub.retainedTo
-			break
-		}
-	}
-	read, after := s.behind && len(s.queue) == 0, s.seen
-	s.mu.Unlock()
-	switch {
-	case len(lost) > 0:
-		return s.recover(lost)
-	case fresh != nil:
-		s.loadRetained(fresh, from, to)
-		return true
-	case read:
-		return s.catchUp(after)
-	}
-	return false
-}
-
-// loadRetained brings the next retained messages of a new subscription [MQTT-3.3.1-9].
-func (s *session) loadRetained(sub *subscription, from, to uint64) {
-	var found []journal.Entry
-	if exact(sub.filter) {
-		if _, e := s.ss.log.RetainedOf(sub.filter); e != nil {
-			found = []journal.Entry{*e}
-		}
-	} else {
-		_, found = s.ss.log.RetainedMatching(func(name string) bool { return topic.Match(sub.filter, name) }) // D11
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.up || sub.retainedFrom != from || sub.retainedTo != to {
-		return // away, or subscribed anew meanwhile
-	}
-	s.loading = sub
-	var ids []int
-	if sub.Identifier > 0 {
-		ids = []int{sub.Identifier}
-	}
-	for i := range found {
-		e := &found[i]
-		if e.Offset <= from || e.Offset > to || len(e.Payload) == 0 {
-			continue
-		}
-		if len(s.retained) == retainedChunk {
-			sub.retainedFrom = s.retained[retainedChunk-1].Offset
-			return
-		}
-		s.retained = append(s.retained, item{Entry: *e, qos: min(e.QoS, sub.QoS), retain: true, stored: true, ids: ids})
-	}
-	sub.retainedFrom = to
-}
-
-// exact reports whether a filter is the name of one topic.
-func exact(filter string) bool { return !strings.ContainsAny(filter, "+#") }
-
-// catchUp reads on in the journal, and returns to being offered what comes when it has reached the dispatcher.
-func (s *session) catchUp(after uint64) bool {
-	entries, err := s.ss.log.ReadInto(nil, after, maxQueue, maxQueueBytes)
-	var gone journal.ErrEvicted
-	switch {
-	case errors.As(err, &gone):
-		s.mu.Lock()
-		s.seen = gone.First - 1
-		s.dirty = true
-		s.mu.Unlock()
-		s.ss.b.m.MQTTLost.WithLabelValues("retention").Inc()
-		s.ss.b.log.Warn("mqtt session: what waited is older than the journal keeps", "client", s.id, "from", after+1, "to", gone.First-1)
-		return true
-	case err != nil:
-		s.ss.b.log.Error("mqtt session: journal not read", "client", s.id, "error", err)
-		return false
-	}
-	s.ss.mu.Lock()
-	defer s.ss.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.up { // away meanwhile: its filters are out of the dispatcher's tree, so it stays behind
-		return false
-	}
-	if s.seen != after || !s.behind || len(s.queue) > 0 {
-		return true
-	}
-	s.takeIn(entries)
-	if s.seen >= s.ss.position.Load() {
-		s.behind = false // the dispatcher holds sessions.mu while it goes on, so nothing falls between
-	}
-	return len(entries) > 0
-}
-
-// recover reads the messages of flights from before a restart, and reports whether that could be done: else upkeep has it tried
-// again.
-func (s *session) recover(lost []*flight) bool {
-	found := map[*flight]journal.Entry{}
-	for _, f := range lost {
-		var gone journal.ErrEvicted
-		switch entries, err := s.ss.log.ReadInto(nil, f.Offset-1, 1, 1); {
-		case err != nil && !errors.As(err, &gone):
-			s.ss.b.log.Error("mqtt session: journal not read", "client", s.id, "error", err)
-			return false
-		case len(entries) == 1 && entries[0].Offset == f.Offset:
-			found[f] = entries[0]
-		default:
-			if _, e := s.ss.log.RetainedOf(f.wanted); e != nil && e.Offset == f.Offset {
-				found[f] = *e
-			}
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept := s.flights[:0]
-	for _, f := range s.flights {
-		if f.Topic == "" {
-			e, ok := found[f]
-			if !ok && !f.released {
-				s.ss.b.m.MQTTLost.WithLabelValues("retention").Inc()
-				s.dirty = true
-				continue
-			}
-			if f.Entry = e; !ok {
-				f.Topic = "-" // PUBREL needs no message
-			}
-		}
-		kept = append(kept, f)
-	}
-	s.flights = kept
-	return true
 }
 
 // outgoing is a packet for the client; flight is nil for QoS 0.
@@ -378,33 +240,43 @@ func (s *session) find(id uint16) *flight {
 
 // write sends the packets and reports whether the connection still takes more.
 func (s *session) write(cl *mqtt.Client, c *conn, out []outgoing) bool {
-	c.cork()
-	for i := range out {
-		if tooLarge(cl, out[i].Packet) { // as if it had been delivered [MQTT-3.1.2-25]
-			s.ss.b.m.MQTTLost.WithLabelValues("size").Inc()
-			if out[i].flight != nil {
-				s.done(out[i].flight.id)
-			}
-			continue
-		}
-		if err := cl.WritePacket(out[i].Packet); err != nil {
-			_ = c.uncork()
+	for len(out) > 0 {
+		var p []byte
+		p, out = s.encode(cl, out)
+		if _, err := c.Write(p); err != nil {
 			return false
 		}
-		s.ss.b.m.MQTTSent.Inc()
 	}
-	return c.uncork() == nil
+	return true
 }
 
-// tooLarge reports whether a packet is larger than the client takes. The library leaves out properties instead.
-func tooLarge(cl *mqtt.Client, pk packets.Packet) bool {
+// writeBytes is how much is gathered into one write, about.
+const writeBytes = 32 << 10
+
+// encode returns the first packets as they go over the wire, and those that did not fit. One that is larger than the client takes is
+// left out, as if it had been delivered [MQTT-3.1.2-25]; the library would leave out its properties instead.
+func (s *session) encode(cl *mqtt.Client, out []outgoing) (p []byte, left []outgoing) {
 	limit := cl.Properties.Props.MaximumPacketSize
-	if limit == 0 || pk.FixedHeader.Type != packets.Publish {
-		return false
-	}
-	pk.ProtocolVersion, pk.Mods.AllowResponseInfo = cl.Properties.ProtocolVersion, true
 	var buf bytes.Buffer
-	return pk.PublishEncode(&buf) == nil && buf.Len() > int(limit)
+	for len(out) > 0 && buf.Len() < writeBytes {
+		o, start := &out[0], buf.Len()
+		out = out[1:]
+		o.ProtocolVersion, o.Mods.AllowResponseInfo = cl.Properties.ProtocolVersion, true // its properties are the publisher's [MQTT-3.3.2-17]
+		encode := o.PublishEncode
+		if o.FixedHeader.Type == packets.Pubrel {
+			encode = o.PubrelEncode
+		}
+		if err := encode(&buf); err == nil && (limit == 0 || buf.Len()-start <= int(limit)) {
+			s.ss.b.m.MQTTSent.Inc()
+			continue
+		}
+		buf.Truncate(start)
+		s.ss.b.m.MQTTLost.WithLabelValues("size").Inc()
+		if o.flight != nil {
+			s.done(o.flight.id)
+		}
+	}
+	return buf.Bytes(), out
 }
 
 // done takes a message off that the client has, or does not want.

@@ -95,7 +95,7 @@ func newSessions(b *Broker, log Journal, st *store) (*sessions, error) {
 
 // run offers what comes into the journal to the sessions until ctx ends.
 func (ss *sessions) run(ctx context.Context) {
-	cancel := ss.log.Watch(ss.poke)
+	cancel := ss.log.Watch(ss.look)
 	defer cancel()
 	for {
 		for ss.round() {
@@ -137,6 +137,22 @@ func (ss *sessions) poke() {
 func (ss *sessions) round() bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	more := ss.offerNext(allSessions)
+	for _, s := range ss.touched {
+		s.kick()
+	}
+	ss.forgetTouched()
+	return more
+}
+
+func (ss *sessions) forgetTouched() {
+	clear(ss.touched)
+	ss.touched = ss.touched[:0]
+}
+
+// offerNext offers the next entries and reports whether there may be more. It stops before one with which more than most sessions
+// would have been offered something; those are in touched then. Called with mu held.
+func (ss *sessions) offerNext(most int) (more bool) {
 	at := ss.position.Load()
 	if ss.tree.Empty() {
 		ss.position.Store(ss.log.Head().Offset) // nobody listens
@@ -146,6 +162,8 @@ func (ss *sessions) round() bool {
 	ss.entries = entries
 	var gone journal.ErrEvicted
 	switch {
+	case errors.As(err, &gone) && most < allSessions:
+		return true
 	case errors.As(err, &gone): // the sessions find out by themselves
 		ss.position.Store(gone.First - 1)
 		for _, s := range ss.byID {
@@ -159,22 +177,24 @@ func (ss *sessions) round() bool {
 		return false
 	}
 	for i := range entries {
-		ss.offer(&entries[i])
+		if !ss.offer(&entries[i], most) {
+			break
+		}
+		ss.position.Store(entries[i].Offset)
 	}
-	ss.position.Store(entries[len(entries)-1].Offset)
 	clear(entries)
-	for _, s := range ss.touched {
-		s.kick()
-	}
-	clear(ss.touched)
-	ss.touched = ss.touched[:0]
 	return true
 }
 
-// offer gives one entry to every session that subscribed to its topic, once to each. Called with mu held.
-func (ss *sessions) offer(e *journal.Entry) {
+// offer gives one entry to every session that subscribed to its topic, once to each, unless too many would be in touched then. Called
+// with mu held.
+func (ss *sessions) offer(e *journal.Entry, most int) bool {
 	ss.hits = ss.tree.Match(ss.hits[:0], e.Topic)
+	defer clear(ss.hits)
 	first := len(ss.touched)
+	if len(ss.hits) > most-first {
+		return false
+	}
 	for _, sub := range ss.hits {
 		s := sub.s
 		if s.hitAt != e.Offset {
@@ -183,10 +203,10 @@ func (ss *sessions) offer(e *journal.Entry) {
 		}
 		s.hits = append(s.hits, sub)
 	}
-	clear(ss.hits)
 	for _, s := range ss.touched[first:] {
 		s.offer(e, s.hits)
 	}
+	return true
 }
 
 // attach gives the session of the client's id to its new connection, or makes one. A connection that has the session is ended

@@ -200,10 +200,10 @@ func (j *Journal) lead(b *batch) (uint64, error) {
 	j.settle(b, refusal)
 	first, err := b.first, b.err
 	j.io.Unlock()
+	j.release(b)
 	if err == nil {
 		j.tellWatchers()
 	}
-	j.release(b)
 	return first, err
 }
 

@@ -174,7 +174,8 @@ func (j *Journal) diskBytes() int64 {
 }
 
 // Watch registers f to be called each time the head has moved, from the
-// goroutine that moved it: f must not block and must not append. After cancel
+// goroutine that moved it, before its Append returns: f must not wait for
+// anybody and must not append. It may run more than once at a time. After cancel
 // returned, a call that had begun may still be running.
 func (j *Journal) Watch(f func()) (cancel func()) {
 	entry := &f

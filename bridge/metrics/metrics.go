@@ -74,7 +74,7 @@ func (s *Set) ingest() {
 }
 
 func (s *Set) viewers() {
-	s.Fanout = s.histogram("bridge_fanout_seconds", "Time of one round of the fan-out: new entries read, encoded and given to all subscriptions.", prometheus.ExponentialBuckets(4e-6, 2, 20))
+	s.Fanout = s.histogram("bridge_fanout_seconds", "Time of one round of the fan-out: new entries read, encoded and laid ready for all subscriptions.", prometheus.ExponentialBuckets(4e-6, 2, 20))
 	s.Connections = s.gaugeVec("bridge_ws_connections", "Viewer connections, by state (handshake, live).", "state")
 	s.Subscriptions = s.gauge("bridge_ws_subscriptions", "Subscriptions of all viewers.")
 	s.Delivered = s.counter("bridge_ws_delivered_total", "Readings written to viewers.")

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"plumbline/bridge/internal/attempt"
 	"plumbline/bridge/internal/peer"
 )
 
@@ -38,9 +39,9 @@ type viewerConn struct {
 	closing  atomic.Bool // the read deadline is fixed now
 
 	writeMu sync.Mutex
-	quick   *attempt // nil where writing cannot be tried
-	cork    *corked  // under TLS; nil without, and where writing cannot be tried
-	broken  error    // first write error: part of a frame may be out, nothing more may follow
+	quick   *attempt.Attempt // nil where writing cannot be tried
+	cork    *corked          // under TLS; nil without, and where writing cannot be tried
+	broken  error            // first write error: part of a frame may be out, nothing more may follow
 }
 
 // hijack lets gorilla take over wrapped connections.
@@ -67,9 +68,9 @@ func (c *viewerConn) take(conn net.Conn) {
 	c.Conn = conn
 	t, sealed := conn.(*tls.Conn)
 	if !sealed {
-		c.quick = newAttempt(conn)
+		c.quick = attempt.New(conn)
 	} else if cork, ok := t.NetConn().(*corked); ok {
-		if c.quick = newAttempt(cork); c.quick != nil {
+		if c.quick = attempt.New(cork); c.quick != nil {
 			c.cork = cork
 			cork.arm(c.quick)
 		}
@@ -164,7 +165,7 @@ func (c *viewerConn) try(p []byte) (n int, whole bool, err error) {
 	case c.cork != nil:
 		n, whole, err = c.trySealed(p)
 	default:
-		n, err = c.quick.write(p)
+		n, err = c.quick.Write(p)
 		whole = n == len(p)
 	}
 	c.broken = err

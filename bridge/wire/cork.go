@@ -5,6 +5,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"plumbline/bridge/internal/attempt"
 )
 
 // Corked makes the connections of l such that a viewer under TLS can be written to without waiting for it: TLS goes over what this
@@ -29,9 +31,9 @@ func (l corker) Accept() (net.Conn, error) {
 type corked struct {
 	net.Conn
 	mu    sync.Mutex
-	quick *attempt // nil until it is a viewer's: what is written waits then, as always
-	holds bool     // somebody gathers what is written, or writes what was held
-	held  []byte   // not written yet; it goes before anything else
+	quick *attempt.Attempt // nil until it is a viewer's: what is written waits then, as always
+	holds bool             // somebody gathers what is written, or writes what was held
+	held  []byte           // not written yet; it goes before anything else
 }
 
 // mostHeld bounds what is held for one viewer. A turn fits, and the few records that the reader's side may add.
@@ -43,7 +45,7 @@ var errHeld = errors.New("wire: too much is held back")
 func (c *corked) NetConn() net.Conn { return c.Conn }
 
 // arm makes it a viewer's.
-func (c *corked) arm(quick *attempt) {
+func (c *corked) arm(quick *attempt.Attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.quick = quick
@@ -60,7 +62,7 @@ func (c *corked) Write(p []byte) (int, error) {
 	n := 0
 	if !c.holds && len(c.held) == 0 {
 		var err error
-		if n, err = c.quick.write(p); err != nil {
+		if n, err = c.quick.Write(p); err != nil {
 			return n, err
 		}
 	}
@@ -84,7 +86,7 @@ func (c *corked) release() (buf []byte, whole bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	buf = c.held
-	n, err := c.quick.write(buf)
+	n, err := c.quick.Write(buf)
 	if err == nil && n < len(buf) {
 		c.held = slices.Clone(buf[n:]) // thousands of stalled viewers must not hold a buffer each
 		return buf, false, nil

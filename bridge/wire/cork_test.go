@@ -139,7 +139,7 @@ func TestReadersSideHoldsUpNobody(t *testing.T) {
 	c, viewer := sealedPair(t)
 	still := 0
 	eventually.Must(t, "the socket to be full", func() bool {
-		n, err := c.quick.write(make([]byte, 64<<10)) // nothing is held
+		n, err := c.quick.Write(make([]byte, 64<<10)) // nothing is held
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,56 @@ import (
 type writers struct {
 	work chan *session
 	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	gathers  bool       // who begins is not given to a writer, but added to gathered; guarded by mu, as gathered is then
+	gathered []*session // else it belongs to together, as own does
+	own      turn
+}
+
+// fewSessions is how many together writes to itself: to wake writers costs what a dozen frames cost, and they all have their share of
+// the delay of one after the other.
+const fewSessions = 64
+
+// Together calls wake, which may wake sessions, and writes to them itself when they are few. It does not wait for a viewer. It must
+// not be called concurrently with itself.
+func (s *Server) Together(wake func()) { s.writers.together(wake) }
+
+func (w *writers) together(wake func()) {
+	w.gather(true)
+	wake()
+	w.gather(false)
+	for i, s := range w.gathered {
+		s.step(&w.own)
+		w.gathered[i] = nil
+	}
+	w.gathered = w.gathered[:0]
+}
+
+func (w *writers) gather(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gathers = on
+}
+
+// take adds s to those that are gathered, if they are and still few. Else all go to the writers.
+func (w *writers) take(s *session) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.gathers {
+		return false
+	}
+	if len(w.gathered) < fewSessions {
+		w.gathered = append(w.gathered, s)
+		return true
+	}
+	w.gathers = false
+	for i, other := range w.gathered {
+		w.work <- other
+		w.gathered[i] = nil
+	}
+	w.gathered = w.gathered[:0]
+	return false
 }
 
 // newWriters starts the writers. No more than limit sessions may be under way; so adding never waits, for each stands in
@@ -41,7 +91,9 @@ func (w *writers) begin(s *session) {
 		go s.write(turn{})
 		return
 	}
-	w.work <- s
+	if !w.take(s) {
+		w.work <- s
+	}
 }
 
 // step is one turn of a shared writer. It never waits for the viewer.
@@ -77,7 +129,7 @@ func (s *session) step(t *turn) {
 	case !t.more && s.rest():
 		s.writer.Done()
 	default:
-		s.srv.writers.begin(s) // behind the others
+		s.srv.writers.work <- s // behind the others, and not for who gathers: what is left may be much
 	}
 	t.s = nil
 }

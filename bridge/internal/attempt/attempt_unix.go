@@ -1,6 +1,6 @@
 //go:build unix
 
-package wire
+package attempt
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"plumbline/bridge/internal/peer"
 )
 
-// attempt writes to a TCP socket without waiting for room, and without the deadlines of the connection. Its owner guards it.
-type attempt struct {
+// Attempt writes to a TCP socket without waiting for room, and without the deadlines of the connection. Its owner guards it.
+type Attempt struct {
 	raw  syscall.RawConn
 	once func(fd uintptr) // made once: a closure for each write would be garbage
 	p    []byte
@@ -19,8 +19,8 @@ type attempt struct {
 	err  error
 }
 
-// newAttempt returns nil when c cannot be written to in this way.
-func newAttempt(c net.Conn) *attempt {
+// New returns nil when c cannot be written to in this way.
+func New(c net.Conn) *Attempt {
 	tcp, ok := peer.TCP(c)
 	if !ok {
 		return nil
@@ -29,7 +29,7 @@ func newAttempt(c net.Conn) *attempt {
 	if err != nil {
 		return nil
 	}
-	a := &attempt{raw: raw}
+	a := &Attempt{raw: raw}
 	a.once = func(fd uintptr) {
 		for {
 			if a.n, a.err = writeNow(int(fd), a.p); !errors.Is(a.err, syscall.EINTR) {
@@ -40,8 +40,8 @@ func newAttempt(c net.Conn) *attempt {
 	return a
 }
 
-// write returns how much of p the system took at once.
-func (a *attempt) write(p []byte) (n int, err error) {
+// Write returns how much of p the system took at once.
+func (a *Attempt) Write(p []byte) (n int, err error) {
 	a.p, a.n, a.err = p, 0, nil
 	err = a.raw.Control(a.once) // Write would look at deadlines and at who else writes
 	a.p = nil

@@ -1,0 +1,2 @@
+// Package attempt writes to sockets without waiting for room in them.
+package attempt
