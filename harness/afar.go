@@ -49,10 +49,21 @@ var (
 // the bench: what was seen there has no place in time.
 var ErrClock = errors.New("harness: a clock cannot be mapped")
 
+// Apart says how far from the bench the viewers of a plan may be.
+type Apart int
+
+// From one to the next there is more that a judgement has to bear.
+const (
+	Together     Apart = iota // in this process
+	OwnProcesses              // also in others of this host, which keep its clock: see Config.Processes
+	OtherHosts                // also at agents, whose clocks are mapped with an uncertainty: see Config.Agents
+)
+
 // afar reports whether the viewers of the plan are opened at agents or in processes of
 // their own.
 func (b *Bench) afar() bool {
-	return b.plan.Afar && b.ViewerProxy == nil && len(b.rig.cfg.Agents)+b.rig.cfg.Processes > 0 && b.plan.Load.Viewers > 0
+	there := b.plan.Apart >= OwnProcesses && b.rig.cfg.Processes > 0 || b.plan.Apart >= OtherHosts && len(b.rig.cfg.Agents) > 0
+	return there && b.ViewerProxy == nil && b.plan.Load.Viewers > 0
 }
 
 // startAgents begins a session at every agent. The viewers of the plan are

@@ -40,7 +40,7 @@ type Plan struct {
 	Load        profile.Load       // Devices and Rate make the fleet, Viewers are opened
 	Config      map[string]any     // settings of the default system under test, by dotted key
 	Floor       bool               // measure the noise floor of the rig first: latency will be judged
-	Afar        bool               // the viewers may be at agents or in other processes, unless there is a proxy between them and the system
+	Apart       Apart              // where the viewers may be, unless there is a proxy between them and the system; the engine sets it
 	Idle        int                // viewers beside those of the load that watch what is never published; the rig has processes then
 	ViewerFault bool               // put a proxy between viewers and system
 	PageFault   bool               // put a proxy between the browser's pages and system

@@ -78,7 +78,7 @@ func TestProcessesHoldTheViewers(t *testing.T) {
 	})
 	load := small
 	load.Viewers = 5
-	b := open(t, rig, harness.Plan{Name: "crowd", Load: load, Afar: true, Idle: 4})
+	b := open(t, rig, harness.Plan{Name: "crowd", Load: load, Apart: harness.OwnProcesses, Idle: 4})
 	until := b.Burdens(t.Context())
 	if err := b.Window(t.Context(), "w", 100*time.Millisecond, 500*time.Millisecond); err != nil {
 		t.Fatal(err)
@@ -147,10 +147,10 @@ func TestWhatProcessesNeed(t *testing.T) {
 		}
 	}
 	rig := newRig(t, func(c *harness.Config) { c.Processes, c.Viewing = 1, []string{filepath.Join(t.TempDir(), "none")} })
-	if _, err := rig.Open(t.Context(), harness.Plan{Name: "none", Load: small, Afar: true}); !errors.Is(err, harness.ErrBench) {
+	if _, err := rig.Open(t.Context(), harness.Plan{Name: "none", Load: small, Apart: harness.OwnProcesses}); !errors.Is(err, harness.ErrBench) {
 		t.Errorf("a program that is not there gives %v", err)
 	}
-	if _, err := newRig(t, nil).Open(t.Context(), harness.Plan{Name: "none", Load: small, Afar: true, Idle: 1}); err == nil || !strings.Contains(fmt.Sprint(err), "no processes") {
+	if _, err := newRig(t, nil).Open(t.Context(), harness.Plan{Name: "none", Load: small, Apart: harness.OwnProcesses, Idle: 1}); err == nil || !strings.Contains(fmt.Sprint(err), "no processes") {
 		t.Errorf("viewers that only wait, in no process: %v", err)
 	}
 }

@@ -31,7 +31,7 @@ type Config struct {
 	Dir         string        // run directory
 	SUT         sut.Options   // Dir and Config are set per scenario
 	Devices     []DeviceSpec  // of the real-input scenario; empty means DefaultDevices
-	Agents      []*agent.Host // on other hosts; they take the viewers of plans that say Afar. The caller closes them
+	Agents      []*agent.Host // on other hosts; they take the viewers of plans that say OtherHosts. The caller closes them
 	// Generator is a program with its arguments that does ServeGenerator over its
 	// standard streams, for the load to come from a process of its own. Empty means
 	// from within this process, which is what a report says then.
@@ -40,7 +40,8 @@ type Config struct {
 	// their number takes descriptors for. Without Generator there is one.
 	Generators int
 	// Processes is how many processes of this host take the viewers of plans that say
-	// Afar, so that they may outnumber the descriptors of one; 0 leaves them in this one.
+	// OwnProcesses or more, so that they may outnumber the descriptors of one; 0 leaves them
+	// in this one.
 	// Each is started by Viewing, a program with its arguments that does agent.ServeHere
 	// over its standard streams. With Agents there are none.
 	Processes int

@@ -28,7 +28,7 @@ import (
 var _ = spec.Describe("Delivery over the broker", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "brokerdown", Title: "loses nothing that the broker passed on over restarts of it",
-		Requirements: []string{"DEL-03"}, Loads: []string{"brokerdown"},
+		Requirements: []string{"DEL-03"}, Loads: []string{"brokerdown"}, Apart: harness.OwnProcesses,
 		Drive: driveBrokerDown, Judge: judgeBrokerDown,
 	})
 })

@@ -73,7 +73,7 @@ var disruptions = []disruption{
 var _ = spec.Describe("Several bridges", func(s *spec.Suite) {
 	for _, d := range disruptions {
 		s.Scenario(spec.Scenario{
-			ID: d.id, Title: d.title, Needs: d.needs(), Requirements: d.requirements(), Loads: []string{"cluster"}, Faults: max(d.faults, 1),
+			ID: d.id, Title: d.title, Needs: d.needs(), Requirements: d.requirements(), Loads: []string{"cluster"}, Faults: max(d.faults, 1), Apart: d.apart(),
 			Drive: d.drive, Judge: d.judge,
 		})
 	}
@@ -83,6 +83,14 @@ var _ = spec.Describe("Several bridges", func(s *spec.Suite) {
 func (d disruption) needs() string {
 	i := slices.IndexFunc(clustered, func(k profile.Known) bool { return k.Requirement.ID == d.requirement })
 	return clustered[i].Requirement.Capability
+}
+
+// apart is where the viewers may be: a proxy that cuts them reaches those of this process.
+func (d disruption) apart() harness.Apart {
+	if d.proxied {
+		return harness.Together
+	}
+	return harness.OwnProcesses
 }
 
 func (d disruption) requirements() []string {

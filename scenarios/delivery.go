@@ -33,12 +33,12 @@ import (
 var _ = spec.Describe("Delivery", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "load", Title: "loses, doubles and reorders nothing with many devices and many viewers",
-		Requirements: []string{"DEL-01", "DEL-05", "ORD-01"}, Loads: []string{"load"},
+		Requirements: []string{"DEL-01", "DEL-05", "ORD-01"}, Loads: []string{"load"}, Apart: harness.OtherHosts,
 		Drive: driveLoad, Judge: judgeLoad,
 	})
 	s.Scenario(spec.Scenario{
 		ID: "kill", Title: "brings every acknowledged message to the viewer, once and in order, over SIGKILLs of the bridge",
-		Requirements: []string{"DEL-04", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"kill"},
+		Requirements: []string{"DEL-04", "DEL-05", "DEL-07", "ORD-02"}, Loads: []string{"kill"}, Apart: harness.OwnProcesses,
 		Drive: driveKill, Judge: judgeKill,
 	})
 })

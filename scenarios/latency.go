@@ -53,7 +53,7 @@ func patient(limit profile.Limit, least time.Duration) time.Duration {
 var _ = spec.Describe("Latency", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "steady", Title: "keeps latency, completeness and order under steady load with micro-bursts",
-		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-07", "LAT-09", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"steady"},
+		Requirements: []string{"LAT-01", "LAT-02", "LAT-03", "LAT-04", "LAT-07", "LAT-09", "DEL-01", "DEL-05", "DEL-06", "ORD-01"}, Loads: []string{"steady"}, Apart: harness.OtherHosts,
 		Drive: driveSteady, Judge: judgeSteady,
 	})
 	s.Scenario(spec.Scenario{
@@ -66,7 +66,7 @@ var _ = spec.Describe("Latency", func(s *spec.Suite) {
 func driveSteady(ctx context.Context, t *spec.Trial) {
 	l := t.Load("steady")
 	t.Step("start the bridge, a witness, %d viewers over TLS and %d devices", l.Viewers, l.Devices)
-	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, Afar: true, Config: map[string]any{"drain.spread": "200ms"}})
+	b := t.Open(ctx, harness.Plan{Load: l, Floor: true, Config: map[string]any{"drain.spread": "200ms"}})
 	var runs []string
 	for run := range l.Runs + l.Extend {
 		if run > 0 {

@@ -46,7 +46,7 @@ var _ = spec.Describe("Recovery", func(s *spec.Suite) {
 	})
 	s.Scenario(spec.Scenario{
 		ID: "broker", Title: "shows fresh data soon after an outage between devices and broker",
-		Requirements: []string{"REC-02"}, Loads: []string{"broker"}, Faults: 3,
+		Requirements: []string{"REC-02"}, Loads: []string{"broker"}, Apart: harness.OwnProcesses, Faults: 3,
 		Drive: driveOutage, Judge: judgeOutage,
 	})
 	s.Scenario(spec.Scenario{

@@ -39,7 +39,7 @@ const (
 var _ = spec.Describe("Soak", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: "soak", Title: "takes no more memory the longer it runs",
-		Requirements: []string{"RES-01"}, Loads: []string{"soak"},
+		Requirements: []string{"RES-01"}, Loads: []string{"soak"}, Apart: harness.OwnProcesses,
 		Drive: driveSoak, Judge: judgeSoak,
 	})
 })

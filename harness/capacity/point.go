@@ -59,7 +59,7 @@ const window = "steady"
 // Measure starts the system of a rig afresh, holds it under a load and ends it. Errors
 // of a system that does not carry it wrap sut.ErrUnavailable.
 func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point, error) {
-	b, err := rig.Open(ctx, harness.Plan{Name: name, Sample: time.Hour, Payload: l.Payload, Config: room(rig, l), Afar: true, Idle: l.Idle, Load: profile.Load{
+	b, err := rig.Open(ctx, harness.Plan{Name: name, Sample: time.Hour, Payload: l.Payload, Config: room(rig, l), Apart: harness.OtherHosts, Idle: l.Idle, Load: profile.Load{
 		Devices: l.Devices, Rate: l.Rate, Viewers: l.Viewers, Burst: 1, Drain: Drain,
 	}})
 	if err != nil {

@@ -125,7 +125,7 @@ func engaged(opts Options) string {
 		return err.Error()
 	}
 	if len(used) == 0 {
-		return strings.Join(names, ", ") + ": took no viewers; only scenarios in steady operation put theirs there"
+		return strings.Join(names, ", ") + ": took no viewers; no scenario came to put any there"
 	}
 	return fmt.Sprintf("%s: took the viewers of %d recordings", strings.Join(names, ", "), len(used))
 }

@@ -48,6 +48,7 @@ type Scenario struct {
 	Timeout      time.Duration // 0 means what its loads take, doubled, plus two minutes
 	Faults       int           // that a cycle of its loads holds one after the other; 0 means one
 	Declared     bool          // opens the declared devices; the others use a simulated fleet
+	Apart        harness.Apart // where its viewers may be
 	Drive        Drive
 	Judge        Judge
 

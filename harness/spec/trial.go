@@ -71,7 +71,7 @@ func (t *Trial) Applies(id string) bool {
 // leaves is evidence: Case.Benches returns it to the judge.
 func (t *Trial) Open(ctx context.Context, plan harness.Plan) *harness.Bench {
 	ginkgo.GinkgoHelper()
-	plan.Name = t.Scenario.ID
+	plan.Name, plan.Apart = t.Scenario.ID, t.Scenario.Apart
 	bench, err := t.Rig.Open(ctx, plan)
 	t.Check(err)
 	t.benches = append(t.benches, bench.Folder())
@@ -84,7 +84,7 @@ func (t *Trial) Open(ctx context.Context, plan harness.Plan) *harness.Bench {
 // it, and that keeps for the judge whether it was (Bench.SUT.Err): here that is
 // no fault of the attempt. A system that does not start is an error.
 func (t *Trial) OpenMortal(ctx context.Context, plan harness.Plan) (*harness.Bench, error) {
-	plan.Name = t.Scenario.ID
+	plan.Name, plan.Apart = t.Scenario.ID, t.Scenario.Apart
 	bench, err := t.Rig.Open(ctx, plan)
 	if err != nil {
 		return nil, err

@@ -113,9 +113,9 @@ type agentsFlags struct {
 }
 
 func (f *agentsFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes the viewers whose latency is judged; may be repeated")
+	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes viewers of steady and load; may be repeated")
 	flags.StringVar(&f.token, "agent-token", "agent.token", "file with the secret that the agents have too")
-	limit(flags, &f.processes, "processes", 0, 1, harness.MaxProcesses, "processes of this host that take those viewers, so that they may outnumber the descriptors of one; by default they stay in this one")
+	limit(flags, &f.processes, "processes", 0, 1, harness.MaxProcesses, "processes of this host that take viewers, also those of kill, broker, brokerdown, soak and of clusters, so that they may outnumber the descriptors of one; by default they stay in this one")
 }
 
 // here enters the processes of this host that hold viewers. All errors are the user's.
@@ -130,6 +130,41 @@ func (f *agentsFlags) here(opts *spec.Options) error {
 	}
 	opts.Processes, opts.Viewing = f.processes, viewingCommand()
 	return nil
+}
+
+// taken says of which scenarios the viewers are put elsewhere, "" when they are of all that
+// were selected. That they are of none is the user's error: nothing is ignored in silence.
+func (f *agentsFlags) taken(opts spec.Options, selected []spec.Scenario) (string, error) {
+	flag, least := "--processes", harness.OwnProcesses
+	switch {
+	case len(f.targets) > 0:
+		flag, least = "--agent", harness.OtherHosts
+	case f.processes == 0:
+		return "", nil
+	}
+	ids := apart(selected, least)
+	if len(ids) > 0 && len(ids) == len(selected) {
+		return "", nil
+	}
+	if len(ids) > 0 {
+		return fmt.Sprintf("%s takes the viewers of %s; those of %d other scenarios stay in this process", flag, strings.Join(ids, ", "), len(selected)-len(ids)), nil
+	}
+	all, err := spec.List(opts.Profile, "")
+	if err != nil {
+		return "", classify(err)
+	}
+	return "", exit.Usage(fmt.Errorf("%s: none of the selected scenarios can put its viewers there", flag),
+		fmt.Sprintf("leave %s out, or choose among %s with --label-filter", flag, strings.Join(apart(all, least), ", ")))
+}
+
+// apart names the scenarios whose viewers may be so far away.
+func apart(all []spec.Scenario, least harness.Apart) (ids []string) {
+	for _, sc := range all {
+		if sc.Apart >= least {
+			ids = append(ids, sc.ID)
+		}
+	}
+	return ids
 }
 
 // dial connects to the agents, so that one that is not there is named before

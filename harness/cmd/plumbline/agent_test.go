@@ -125,11 +125,13 @@ func TestAgentsThatCannotBeUsed(t *testing.T) {
 		code int
 		want string
 	}{
-		"no token":       {[]string{"--agent", nobody, "--agent-token", token + ".none"}, reports.ExitUsage, "token file"},
-		"no fingerprint": {[]string{"--agent", "127.0.0.1:1", "--agent-token", token}, reports.ExitUsage, "names no fingerprint"},
-		"too many":       {[]string{"--processes", "65"}, reports.ExitUsage, `"65" for "--processes" flag: it takes a whole number from 1 to 64`},
-		"both":           {[]string{"--processes", "2", "--agent", nobody}, reports.ExitUsage, "--processes and --agent both take the viewers"},
-		"nobody there":   {[]string{"--agent", nobody, "--agent-token", token}, reports.ExitUnavailable, "connection refused"},
+		"no token":            {[]string{"--agent", nobody, "--agent-token", token + ".none"}, reports.ExitUsage, "token file"},
+		"no fingerprint":      {[]string{"--agent", "127.0.0.1:1", "--agent-token", token}, reports.ExitUsage, "names no fingerprint"},
+		"too many":            {[]string{"--processes", "65"}, reports.ExitUsage, `"65" for "--processes" flag: it takes a whole number from 1 to 64`},
+		"both":                {[]string{"--processes", "2", "--agent", nobody}, reports.ExitUsage, "--processes and --agent both take the viewers"},
+		"nobody to take":      {[]string{"--processes", "2", "--label-filter", "client || halfopen"}, reports.ExitUsage, "none of the selected scenarios can put its viewers there"},
+		"nobody for an agent": {[]string{"--agent", nobody, "--agent-token", token, "--label-filter", "kill"}, reports.ExitUsage, "choose among steady, load"},
+		"nobody there":        {[]string{"--agent", nobody, "--agent-token", token}, reports.ExitUnavailable, "connection refused"},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
 		text, err := p.command(t.Context(), append([]string{"run", "--profile", "smoke", "--label-filter", "steady", "--run-dir", dir}, c.args...)...).CombinedOutput()

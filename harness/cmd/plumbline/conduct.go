@@ -32,6 +32,10 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 		return classify(err)
 	}
 	// Before there is a run directory: a refused run leaves none.
+	taken, err := f.agents.taken(opts, selected)
+	if err != nil {
+		return err
+	}
 	kept, left, err := harness.LeaveOut(ctx, declared(opts.Devices))
 	if err != nil {
 		return classify(err)
@@ -54,6 +58,9 @@ func conduct(ctx context.Context, s streams, f *campaignFlags, certify bool) err
 	defer shown.close()
 	s = shown.streams
 	shown.progress.Head(head(opts, selected))
+	if taken != "" {
+		fmt.Fprintln(s.err, "plumbline:", taken)
+	}
 	for _, why := range left {
 		fmt.Fprintln(s.err, "plumbline: left out, as the rig file allows:", console.Clean(why))
 	}
