@@ -28,7 +28,7 @@ func TestViewersInProcessesComeBack(t *testing.T) {
 	})
 	load := small
 	load.Viewers = 5
-	b := open(t, rig, harness.Plan{Name: "back", Load: load, Afar: true})
+	b := open(t, rig, harness.Plan{Name: "back", Load: load, Apart: harness.OwnProcesses})
 	near, err := b.AddViewer(t.Context(), harness.ViewerConfig(b, "near"))
 	if err != nil {
 		t.Fatal(err)

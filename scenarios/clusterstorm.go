@@ -37,7 +37,7 @@ const stormID = "reconnect-storm"
 var _ = spec.Describe("A crowd behind a balancer", func(s *spec.Suite) {
 	s.Scenario(spec.Scenario{
 		ID: stormID, Title: "loses nothing when the balancer restarts and a crowd comes back", Needs: sut.CapBalancer,
-		Requirements: []string{"SCA-14", "SCA-15", "SCA-16"}, Loads: []string{"cluster"}, Faults: 1, Timeout: 30 * time.Minute,
+		Requirements: []string{"SCA-14", "SCA-15", "SCA-16"}, Loads: []string{"cluster"}, Faults: 1, Timeout: 30 * time.Minute, Apart: harness.OwnProcesses,
 		Drive: driveReconnectStorm, Judge: judgeReconnectStorm,
 	})
 })
@@ -61,7 +61,7 @@ type crowdStorm struct {
 func driveReconnectStorm(ctx context.Context, t *spec.Trial) {
 	l := t.Load("cluster")
 	t.Step("start the cluster; %d viewers through its balancer, %d devices with %.1f messages/s at all bridges", l.Viewers, l.Devices, l.Rate)
-	b := t.Open(ctx, harness.Plan{Load: l, Afar: true})
+	b := t.Open(ctx, harness.Plan{Load: l})
 	var facts crowdFacts
 	t.Check(facts.besideThem(ctx, b))
 	t.Step("let them be for %s; %d times: restart the balancer and let everybody come back", l.Window, l.Cycles)
