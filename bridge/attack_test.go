@@ -22,7 +22,7 @@ func (r *running) hellos() []hello {
 		return fmt.Sprintf(`{"type":"hello","token":%q}`, r.token(change))
 	}
 	return []hello{
-		{"N15 silence", nil, 4001, "in time"},
+		{"N15 silence", nil, 4103, "in time"},
 		{"N16 sub first", []string{`{"type":"sub","id":1,"filter":"#"}`}, 4001, "hello first"},
 		{"N16 ping first", []string{`{"type":"ping","id":"x"}`}, 4001, "hello first"},
 		{"unknown type first", []string{`{"type":"x"}`}, 4001, "hello first"},

@@ -334,7 +334,7 @@ func TestN104SilenceIsOneEvent(t *testing.T) {
 	c.Viewers.AuthTimeout = config.Duration(300 * time.Millisecond)
 	log := &journaled{}
 	r := runLogged(t, c, log.logger())
-	r.dial().wantClose(4001, "")
+	r.dial().wantClose(4103, "")
 	r.drain()
 	if got := log.events(t); len(got) != 1 || got[0]["action"] != "session" || !strings.Contains(fmt.Sprint(got[0]["reason"]), "no hello") {
 		t.Errorf("events %v, want one of the session without hello", got)

@@ -196,17 +196,17 @@ func (j *judged) besideSpared(id string, all []faultWindow, facts crowdFacts) {
 	for _, s := range j.history.Log().Index.Streams {
 		o.Devices = append(o.Devices, s.Device)
 	}
+	alone := math.NaN()
+	if len(all) > 0 {
+		o.From, o.To = 1, all[0].onset
+		alone = stats.Quantile(slices.Sorted(slices.Values(j.history.Latencies(o).Series.Value)), 0.99)
+	}
 	all = slices.Clone(all[:min(len(all), len(facts.Storms))])
 	var storms []oracle.Options
 	for i := range all {
 		all[i].end = facts.Storms[i].Fresh
 		o.From, o.To = all[i].onset, all[i].end
 		storms = append(storms, o)
-	}
-	alone := math.NaN()
-	if len(all) > 0 {
-		o.From, o.To = 1, all[0].onset
-		alone = stats.Quantile(slices.Sorted(slices.Values(j.history.Latencies(o).Series.Value)), 0.99)
 	}
 	j.meanwhile(id, "p99 at viewers of the bridges themselves meanwhile", storms, alone, all)
 }

@@ -299,7 +299,7 @@ func strangers(base viewer.ProbeSpec) []attempt {
 	early.Steps = text(sub(harness.AllTopics))
 	empty.Steps = text(hello(""), sub(harness.AllTopics))
 	return []attempt{
-		{name: "silence after the handshake", spec: silent, codes: []int{4001}, asked: true},
+		{name: "silence after the handshake", spec: silent, codes: []int{4103, 4001}, asked: true},
 		{name: "a subscription before hello", spec: early, codes: []int{4001, 4005}},
 		{name: "hello with an empty token", spec: empty, codes: []int{4001, 4002, 4005}},
 	}

@@ -92,6 +92,7 @@ func TestCloseCodes(t *testing.T) {
 		{1011, `{"reason":"hub","retry_ms":3}`, millis(3, 5, 7)},
 		{4100, `{"reason":"slow"}`, millis(1, 2, 4)},
 		{4101, `{"reason":"rate","retry_ms":5}`, millis(5, 7, 9)},
+		{4103, `{"reason":"no hello in time"}`, millis(1, 2, 4)},
 		{4200, `{"reason":"token expired"}`, millis(0, 0, 0)},
 		{3999, `{"reason":"?"}`, millis(1, 1, 1)},
 		{4300, `{"reason":"?"}`, millis(1, 1, 1)},

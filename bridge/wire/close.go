@@ -19,7 +19,7 @@ const (
 	CloseInternal     CloseCode = 1011
 	CloseDrain        CloseCode = 1012 // the bridge restarts: come back after retry_ms
 	CloseOverload     CloseCode = 1013 // too many sessions of this subject, or no keys yet to check tokens with: come back after retry_ms
-	CloseNoAuth       CloseCode = 4001 // no hello in time, or a command before it
+	CloseNoAuth       CloseCode = 4001 // a command before hello
 	CloseBadToken     CloseCode = 4002
 	CloseForbidden    CloseCode = 4003 // a refresh with another subject
 	CloseMisuse       CloseCode = 4005 // malformed JSON, unknown type, wrong fields
@@ -28,6 +28,7 @@ const (
 	CloseSlow         CloseCode = 4100 // the viewer does not read
 	CloseRate         CloseCode = 4101 // too many frames
 	CloseAdmission    CloseCode = 4102 // this subject's sessions had to be closed for its own fault too often
+	CloseLate         CloseCode = 4103 // no hello in time: in a crowd that comes back at once it may have been on its way
 	CloseTokenExpired CloseCode = 4200
 )
 

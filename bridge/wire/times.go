@@ -156,7 +156,7 @@ func (s *session) ring() {
 		s.srv.log.Info("viewer silent, cut", "session", s.id, "remote", s.remote)
 		s.nc.cut()
 	case late:
-		s.shut(CloseNoAuth, "no hello in time", 0)
+		s.shut(CloseLate, "no hello in time", 0)
 	case cut:
 		s.shut(CloseTokenExpired, "token expired", 0)
 	case drain:

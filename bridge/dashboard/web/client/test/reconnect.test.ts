@@ -22,7 +22,7 @@ test("each close code has its own consequence", async () => {
     [1012, { retry_ms: 840 }, "waiting", 840, "closed"], [1013, { retry_ms: 1_234 }, "waiting", 1_234, "closed"], [1012, { retry_ms: 1e12 }, "waiting", 600_000, "closed"], [1012, { retry_ms: "soon" }, "waiting", 500, "closed"],
     [1002, {}, "refused", null, "closed"], [1003, {}, "refused", null, "closed"], [1007, {}, "refused", null, "closed"], [1009, {}, "refused", null, "closed"],
     [4001, {}, "refused", null, "closed"], [4002, {}, "waiting", 500, "token"], [4003, {}, "refused", null, "closed"], [4005, {}, "refused", null, "closed"], [4006, {}, "refused", null, "closed"],
-    [4007, {}, "waiting", 500, "token"], [4100, {}, "waiting", 500, "closed"], [4101, { retry_ms: 3_000 }, "waiting", 3_000, "closed"], [4102, { retry_ms: 900 }, "waiting", 900, "closed"],
+    [4007, {}, "waiting", 500, "token"], [4100, {}, "waiting", 500, "closed"], [4101, { retry_ms: 3_000 }, "waiting", 3_000, "closed"], [4102, { retry_ms: 900 }, "waiting", 900, "closed"], [4103, {}, "waiting", 500, "closed"],
     [4200, {}, "waiting", 0, "token"], [4999, {}, "waiting", 500, "closed"],
   ] as const) {
     assert.deepEqual(await after(code, reason), [phase, waitMs, kind], String(code));
