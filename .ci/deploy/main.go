@@ -109,9 +109,21 @@ func checkChart(root string, write bool) error {
 	return errors.Join(bad...)
 }
 
+// Values that bring in what is off by default.
+var (
+	ingress = map[string]any{"enabled": true, "host": "bridge.example", "tlsSecret": "bridge-front"}
+	mqtt    = map[string]any{"enabled": true, "usersSecret": "mqtt-users"}
+)
+
 // variants are other values that must make good manifests, too.
 func variants() []map[string]any {
 	return []map[string]any{
+		{"ingress": ingress, "config": map[string]any{"viewers": map[string]any{"proxyHeader": "x-forwarded-for"}}},
+		{"ingress": put(maps.Clone(ingress), map[string]any{"className": "traefik", "verify": map[string]any{"secret": "bridge-ca", "name": "bridge.internal"}, "annotations": map[string]any{"x/y": "z"}}),
+			"config": map[string]any{"viewers": map[string]any{"proxyHeader": "forwarded"}}, "service": map[string]any{"sticky": true}},
+		{"mqtt": mqtt, "replicas": 1, "config": map[string]any{"external": nil}},
+		{"mqtt": put(maps.Clone(mqtt), map[string]any{"usersSecret": "", "tlsSecret": "mqtt-tls", "service": map[string]any{"type": "LoadBalancer", "externalTrafficPolicy": "Local", "sticky": false, "annotations": map[string]any{"x/y": "z"}}}),
+			"config": map[string]any{"mqtt": map[string]any{"tls": map[string]any{"clientAuth": "require", "clientCA": "/etc/plumbline/secrets/broker/ca.pem"}}, "relay": map[string]any{"url": "rediss://redis.example:6379", "cluster": "site"}}},
 		{"replicas": 1, "networkPolicy": map[string]any{"enabled": false}},
 		{"service": map[string]any{"type": "ClusterIP", "sticky": false, "externalTrafficPolicy": "", "annotations": nil}, "storage": map[string]any{"class": "fast"}},
 		{"jwt": map[string]any{"secret": ""}, "config": map[string]any{"auth": map[string]any{"jwt": map[string]any{"keySetURL": "https://id.example/keys"}}}},
@@ -129,6 +141,15 @@ func refusals(c *chart.Chart, example map[string]any) (bad []error) {
 		{map[string]any{"tls": map[string]any{"secret": ""}}, "tls.secret is empty"},
 		{map[string]any{"jwt": map[string]any{"secret": ""}}, "jwt.secret is empty"},
 		{map[string]any{"config": map[string]any{"external": map[string]any{"site": nil}}}, "config.external is empty"},
+		{map[string]any{"ingress": map[string]any{"enabled": true, "tlsSecret": "x"}}, "ingress.host is empty"},
+		{map[string]any{"ingress": map[string]any{"enabled": true, "host": "bridge.example"}}, "ingress.tlsSecret is empty"},
+		{map[string]any{"ingress": ingress}, "proxyHeader is proxy-protocol"},
+		{map[string]any{"ingress": ingress, "config": map[string]any{"viewers": map[string]any{"trustedProxies": nil}}}, "trustedProxies is empty"},
+		{map[string]any{"ingress": put(maps.Clone(ingress), map[string]any{"verify": map[string]any{"secret": "x"}}), "config": map[string]any{"viewers": map[string]any{"proxyHeader": "forwarded"}}}, "ingress.verify takes both"},
+		{map[string]any{"ingress": map[string]any{"host": "https://bridge.example"}}, "host"},
+		{map[string]any{"mqtt": map[string]any{"enabled": true}}, "mqtt.usersSecret is empty"},
+		{map[string]any{"mqtt": mqtt}, "takes config.relay"},
+		{map[string]any{"mqtt": map[string]any{"service": map[string]any{"type": "Ingress"}}}, "mqtt"},
 		{map[string]any{"replica": 3}, "replica"},
 		{map[string]any{"service": map[string]any{"type": "Ingress"}}, "service"},
 		{map[string]any{"goMemoryLimit": "1Gi"}, "goMemoryLimit"},
@@ -195,6 +216,7 @@ func strict(text string) error {
 	types := map[string]any{
 		"v1 ConfigMap": &core.ConfigMap{}, "v1 Service": &core.Service{}, "apps/v1 StatefulSet": &apps.StatefulSet{},
 		"policy/v1 PodDisruptionBudget": &policy.PodDisruptionBudget{}, "networking.k8s.io/v1 NetworkPolicy": &networking.NetworkPolicy{},
+		"networking.k8s.io/v1 Ingress": &networking.Ingress{},
 	}
 	into, ok := types[kind.APIVersion+" "+kind.Kind]
 	if !ok {
