@@ -16,6 +16,7 @@ type Journal struct {
 	lock  *os.File
 
 	closing sync.Once
+	saving  sync.Mutex // held while a checkpoint is written; taken before io
 
 	// io is held by whoever writes files: the leader of a batch or the keeper. It
 	// is taken before mu and guards the fields down to the next blank line.

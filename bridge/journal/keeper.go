@@ -65,7 +65,10 @@ func (j *Journal) upkeep() bool {
 		ok = false
 	}
 	if j.checkpointDue() {
-		if err := j.saveCheckpoint(false); err != nil {
+		j.saving.Lock()
+		err := j.saveCheckpoint(false)
+		j.saving.Unlock()
+		if err != nil {
 			j.opts.Log.Warn("journal checkpoint failed, old segments are kept meanwhile", "error", err)
 			ok = false
 		}

@@ -59,11 +59,46 @@ func (j *Journal) AppendAt(first uint64, ms []Message) error {
 // values and producers stay. The caller must end those whose cursors are of the earlier epoch. The mark becomes the one given.
 // Errors as of AppendAt.
 func (j *Journal) Continue(epoch, mark string, after uint64) error {
-	if len(epoch) != epochBytes {
-		return fmt.Errorf("journal: continue: epoch %q has not %d characters", epoch, epochBytes)
+	return j.goOn(step{epoch: epoch, mark: mark, after: after, head: after})
+}
+
+// ContinueAs is Continue in the epoch of v.Cursor, with the last values and producers of v, which another copy of the log had there, in
+// the place of this journal's: those lack what lies in the hole. ms are the log's entries behind after up to v.Cursor; without them
+// after has to be that place itself. Readers find all of it at once. A crash before it returns leaves the journal without a mark.
+func (j *Journal) ContinueAs(v Values, after uint64, ms []Message) error {
+	s := step{epoch: v.Cursor.Epoch, mark: v.Mark, after: after, head: v.Cursor.Offset}
+	if after+uint64(len(ms)) != s.head {
+		return ErrPlace{Head: after + uint64(len(ms)), First: s.head + 1}
+	}
+	for i := range ms {
+		e := Entry{Offset: after + 1 + uint64(i), Message: ms[i]}
+		if err := j.prepare(&e.Message); err != nil {
+			return err
+		}
+		s.entries = append(s.entries, e)
+	}
+	s.values, s.producers = v.tables(j.opts.TableBytes)
+	s.values.lost = s.head // what was cleared before is not in it
+	j.saving.Lock()        // or a checkpoint of the earlier values may come after ours
+	defer j.saving.Unlock()
+	return j.goOn(s)
+}
+
+// step is how a journal goes on behind a hole.
+type step struct {
+	epoch, mark string
+	after, head uint64
+	entries     []Entry        // of (after, head]
+	values      *table[latest] // nil: they stay, and the producers
+	producers   *table[uint64]
+}
+
+func (j *Journal) goOn(s step) error {
+	if len(s.epoch) != epochBytes {
+		return fmt.Errorf("journal: continue: epoch %q has not %d characters", s.epoch, epochBytes)
 	}
 	j.io.Lock()
-	err := j.goOn(epoch, mark, after)
+	err := j.leap(s)
 	j.io.Unlock()
 	if err == nil {
 		j.wake()
@@ -72,14 +107,14 @@ func (j *Journal) Continue(epoch, mark string, after uint64) error {
 	return err
 }
 
-// goOn is Continue. Called with io held.
-func (j *Journal) goOn(epoch, mark string, after uint64) error {
+// leap is goOn. Called with io held.
+func (j *Journal) leap(s step) error {
 	if err := j.Err(); err != nil {
 		return err
 	}
 	head := j.visible.Load()
-	if after <= head {
-		return ErrPlace{Head: head, First: after}
+	if s.after <= head {
+		return ErrPlace{Head: head, First: s.after}
 	}
 	if err := j.flush(); err != nil {
 		return err
@@ -87,47 +122,94 @@ func (j *Journal) goOn(epoch, mark string, after uint64) error {
 	j.mu.Lock()
 	old := j.Epoch()
 	epochs := j.epochs
-	if epoch != old {
-		epochs = follow(epochs, epoch, after)
+	if s.epoch != old {
+		epochs = follow(epochs, s.epoch, s.after)
 	}
 	j.mu.Unlock()
-	err := writeState(j.opts.fs, j.opts.Dir, state{Epoch: epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: after, Epochs: epochs, Mark: mark})
-	if err != nil {
+	now := state{Epoch: s.epoch, Sync: j.opts.Sync, Boot: j.opts.boot(), Head: s.after, Epochs: epochs, Mark: s.mark}
+	if s.values != nil {
+		now.Mark = "" // until they are on the disk
+	}
+	if err := writeState(j.opts.fs, j.opts.Dir, now); err != nil {
 		return j.fail(err)
 	}
 	written := j.written
-	j.written, j.noted, j.mark = after, after, mark
-	j.epoch.Store(&epoch)
+	j.written, j.noted, j.mark = s.after, s.after, now.Mark
+	j.epoch.Store(&s.epoch)
 	if err := j.begin(); err != nil {
 		j.written = written
 		j.epoch.Store(&old)
 		return j.fail(err)
 	}
-	j.skip(after, epochs)
-	j.opts.Log.Warn("journal goes on behind a hole", "old", old, "epoch", epoch, "from", head, "to", after)
+	if err := j.fill(s.entries); err != nil {
+		j.mu.Lock()
+		j.segments = j.segments[:j.beyond(s.after)]
+		j.mu.Unlock()
+		j.written = written
+		j.epoch.Store(&old)
+		return err
+	}
+	j.skip(s, epochs)
+	j.opts.Log.Warn("journal goes on behind a hole", "old", old, "epoch", s.epoch, "from", head, "to", s.after)
+	if s.values == nil {
+		return nil
+	}
+	if err := j.finish(); err != nil { // it has gone on all the same, and takes nothing until the disk does
+		_ = j.fail(err)
+		return nil
+	}
+	if now.Mark = s.mark; writeState(j.opts.fs, j.opts.Dir, now) == nil {
+		j.mark = s.mark
+	} // else the next Mark writes it
 	return nil
 }
 
-// skip makes what lies up to after unreadable. Called with io held and the segment behind it begun.
-func (j *Journal) skip(after uint64, epochs []begun) {
+// fill writes entries into the segment that was just begun. Called with io held.
+func (j *Journal) fill(entries []Entry) error {
+	var enc []byte
+	for i := range entries {
+		if enc = appendRecord(enc, &entries[i]); len(enc) > maxBatchBytes || i+1 == len(entries) {
+			if err := j.write(enc); err != nil {
+				return err
+			}
+			enc = enc[:0]
+		}
+	}
+	return nil
+}
+
+// skip makes what lies up to s.after unreadable, and the rest of s readable. Called with io held and the segments behind it written.
+func (j *Journal) skip(s step, epochs []begun) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.epochs = epochs
-	j.stats.Evicted += after + 1 - j.first()
-	last := len(j.segments) - 1
-	for _, s := range j.segments[:last] {
-		to := strings.TrimSuffix(s.path, segmentSuffix) + damagedSuffix
-		if err := j.opts.fs.Rename(s.path, to); err != nil { // then the next start finds the hole, and renews the epoch
-			j.opts.Log.Warn("journal segment before a hole could not be renamed", "path", s.path, "error", err)
+	j.stats.Evicted += s.after + 1 - j.first()
+	before := j.beyond(s.after)
+	for _, old := range j.segments[:before] {
+		to := strings.TrimSuffix(old.path, segmentSuffix) + damagedSuffix
+		if err := j.opts.fs.Rename(old.path, to); err != nil { // then the next start finds the hole, and renews the epoch
+			j.opts.Log.Warn("journal segment before a hole could not be renamed", "path", old.path, "error", err)
 		} else {
-			s.path = to
+			old.path = to
 		}
-		j.damaged = append(j.damaged, s)
+		j.damaged = append(j.damaged, old)
 	}
-	j.segments = []*segment{j.segments[last]}
+	j.segments = append([]*segment(nil), j.segments[before:]...)
 	j.tail.clear()
-	j.floor, j.head = after+1, after
-	j.visible.Store(after)
+	for i := range s.entries {
+		j.tail.push(s.entries[i], j.written)
+	}
+	if s.values != nil {
+		s.values.evicted, s.producers.evicted = j.values.evicted, j.producers.evicted
+		j.values, j.producers = s.values, s.producers
+	}
+	j.floor, j.head = s.after+1, s.head
+	j.visible.Store(s.head)
+}
+
+// beyond returns the index of the first segment that begins behind after. Called with mu held.
+func (j *Journal) beyond(after uint64) int {
+	return sort.Search(len(j.segments), func(i int) bool { return j.segments[i].base > after })
 }
 
 // Mark keeps a word of the relay's with the journal, beside epoch and head: it is there after a restart. Errors as of AppendAt.
@@ -183,6 +265,18 @@ func (j *Journal) Values() Values {
 	return v
 }
 
+// tables makes tables of the values and producers.
+func (v Values) tables(limit int64) (*table[latest], *table[uint64]) {
+	values, producers := newTable[latest](limit), newTable[uint64](limit)
+	for i := range v.Entries {
+		setValue(values, v.Entries[i])
+	}
+	for i := range v.Producers {
+		producers.set(v.Producers[i].Producer, v.Producers[i].Offset, v.Producers[i].ProducerSeq, 0)
+	}
+	return values, producers
+}
+
 // Found makes opts.Dir the journal of the log v.Cursor.Epoch that holds no entries and goes on behind v.Cursor.Offset, with these last
 // values and producers. What was there goes into the folder "before" in it, in the place of what an earlier call left there. [Open] opens it then. Errors: [ErrLocked], those of the disk.
 func Found(opts Options, v Values) (err error) {
@@ -224,13 +318,8 @@ func found(opts Options, v Values) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	j := &Journal{opts: opts, head: v.Cursor.Offset, values: newTable[latest](opts.TableBytes), producers: newTable[uint64](opts.TableBytes)}
-	for i := range v.Entries {
-		setValue(j.values, v.Entries[i])
-	}
-	for i := range v.Producers {
-		j.producers.set(v.Producers[i].Producer, v.Producers[i].Offset, v.Producers[i].ProducerSeq, 0)
-	}
+	j := &Journal{opts: opts, head: v.Cursor.Offset}
+	j.values, j.producers = v.tables(opts.TableBytes)
 	if err := j.saveCheckpoint(true); err != nil {
 		return err
 	}

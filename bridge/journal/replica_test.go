@@ -199,3 +199,80 @@ func TestFoundBeginsACopy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestContinueAsTakesAnothersValues: behind a hole the journal has the last values and producers of a copy that has none, and the
+// entries up to where that stood, and so it is after a restart.
+func TestContinueAsTakesAnothersValues(t *testing.T) {
+	for _, sync := range []SyncPolicy{SyncMemory, SyncOS, SyncDurable} {
+		t.Run(string(sync), func(t *testing.T) {
+			o := Options{Dir: t.TempDir(), Sync: sync, SegmentBytes: 4 << 10}
+			j, err := Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = j.Close() }()
+			if err := j.AppendAt(1, placed(1, 300)); err != nil { // of more than one segment
+				t.Fatal(err)
+			}
+			v, ms := another()
+			var wrong ErrPlace
+			if err := j.ContinueAs(v, 309, ms); !errors.As(err, &wrong) {
+				t.Errorf("entries that end elsewhere: %v", err)
+			}
+			told := j.Watch(func() { asAnother(t, j, "when readers are told", len(ms)) })
+			if err := j.ContinueAs(v, 310, ms); err != nil {
+				t.Fatal(err)
+			}
+			told()
+			asAnother(t, j, "at once", len(ms))
+			var gone ErrEvicted
+			if _, err := j.Read(300, 10, 1000); !errors.As(err, &gone) || gone.First != 311 {
+				t.Errorf("reading across the hole: %v", err)
+			}
+			if err := errors.Join(j.AppendAt(v.Cursor.Offset+1, []Message{{Topic: "t/1", Payload: []byte("after")}}), j.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if j, err = Open(o); err != nil {
+				t.Fatal(err)
+			}
+			asAnother(t, j, "after a restart", len(ms)+1)
+			if j.Marked() != "mark" || j.First() != 311 {
+				t.Errorf("after a restart: marked %q, from %d on", j.Marked(), j.First())
+			}
+		})
+	}
+}
+
+// another is what a copy of a log knows at its entry 611, and the 301 last of them.
+func another() (v Values, ms []Message) {
+	entry := func(offset uint64, topic, payload string, retain bool) Entry {
+		return Entry{Offset: offset, Message: Message{Topic: topic, Payload: []byte(payload), Retain: retain}}
+	}
+	return Values{
+		Cursor:    Cursor{Epoch: otherEpoch, Offset: 611},
+		Entries:   []Entry{entry(5, "t/0", "five", true), entry(7, "t/0", "seven", false), entry(308, "new", "eight", false), entry(611, "t/2", "611", false)},
+		Producers: []Entry{{Offset: 308, Message: Message{Producer: "q", ProducerSeq: 9}}}, Mark: "mark",
+	}, placed(311, 611)
+}
+
+func asAnother(t *testing.T, j *Journal, when string, entries int) {
+	t.Helper()
+	var got []string
+	_, all := j.Snapshot(func(string) bool { return true })
+	for _, e := range append(all, j.Retained()...) {
+		got = append(got, fmt.Sprintf("%d %s=%s", e.Offset, e.Topic, e.Payload))
+	}
+	want := []string{"7 t/0=seven", "308 new=eight", "611 t/2=611", "5 t/0=five"}
+	if entries > 301 {
+		want = []string{"7 t/0=seven", "308 new=eight", "611 t/2=611", "612 t/1=after", "5 t/0=five"}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: last and retained values %v, want %v", when, got, want)
+	}
+	if seq, at, known := j.Producer("q"); seq != 9 || at != 308 || !known {
+		t.Errorf("%s: producer %d at %d, %t", when, seq, at, known)
+	}
+	if n := len(readPlaced(t, j, 310)); n != entries || j.Epoch() != otherEpoch {
+		t.Errorf("%s: %d entries in %s, want %d", when, n, j.Epoch(), entries)
+	}
+}

@@ -104,6 +104,19 @@ func (o *others) with(own string, epoch string, from, to uint64) []string {
 	return names
 }
 
+// in returns the nodes that were heard of lately and are in that epoch, with their processes.
+func (o *others) in(epoch string) map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := map[string]string{}
+	for name, h := range o.nodes {
+		if time.Since(h.at) < freshFor && h.Epoch == epoch {
+			all[name] = h.Process
+		}
+	}
+	return all
+}
+
 // hear takes a beat. One that was not live, but read from where it was kept, says nothing of clocks; and our own name there is that
 // of an earlier run.
 func (r *Relay) hear(signed string, live bool) {

@@ -175,6 +175,7 @@ func TestNobodyKnowsWhatWasLost(t *testing.T) {
 	p.await(50)
 	p.finish()
 	same(t, []*node{a, b})
+	eventually.Must(t, "viewers to be told", func() bool { return a.renewed.Load() > 0 && b.renewed.Load() > 0 })
 	if a.journal.Epoch() == epoch || a.renewed.Load() < 1 || b.renewed.Load() < 1 {
 		t.Errorf("epoch %s, was %s; renewed %d and %d times", a.journal.Epoch(), epoch, a.renewed.Load(), b.renewed.Load())
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -85,8 +86,10 @@ func TestLeaseOfTheDecision(t *testing.T) {
 		o.Lease = time.Minute // it is given back here, never waited for
 		return o
 	}
-	a, b := joined(t, patient("a")), joined(t, patient("b"))
-	sa, sb := presented(t, a), presented(t, b)
+	a := joined(t, patient("a"))
+	sa := presented(t, a)
+	b := joined(t, patient("b"))
+	sb := presented(t, b)
 	leased := func(r *Relay) *job {
 		m := journal.Message{Topic: "t", Payload: []byte("1"), QoS: 1, Time: time.Now()} // each by its own clock
 		return &job{ctx: t.Context(), ms: []journal.Message{m}, token: r.leads(), done: make(chan struct{})}
@@ -147,8 +150,10 @@ func forked(t *testing.T, dir string, renewed func()) (a, b *Relay, again func(*
 	redis := redistest.New(t)
 	oa, ob := options(redis, "a"), options(redis, "b")
 	oa.Renewed, ob.Renewed = renewed, renewed
-	a, b = joinedIn(t, oa, dir), joined(t, ob)
+	a = joinedIn(t, oa, dir)
 	sa := presented(t, a)
+	b = joined(t, ob)
+	forget(b) // it listens to nobody
 	presented(t, b)
 	store(t, a, sa, "only a saw it")
 	redis.Kill()
@@ -190,6 +195,29 @@ func TestForkIsFound(t *testing.T) {
 	}
 }
 
+// followNext presents r, which does not run, once the log has another epoch.
+func followNext(ctx context.Context, r *Relay, epoch string) error {
+	s, err := r.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	for {
+		now, err := s.state(ctx, r.keys)
+		if err != nil {
+			return err
+		}
+		if now.epoch != epoch {
+			return r.present(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // TestForkIsFoundAtTheStart: the same where that node was started anew. It begins with the last values of the other.
 func TestForkIsFoundAtTheStart(t *testing.T) {
 	dir := t.TempDir()
@@ -198,10 +226,15 @@ func TestForkIsFoundAtTheStart(t *testing.T) {
 	if err := a.journal.Close(); err != nil {
 		t.Fatal(err)
 	}
+	epoch := b.journal.Epoch()
+	followed := make(chan error, 1)
+	go func() { followed <- followNext(t.Context(), b, epoch) }()
 	a = joinedIn(t, o, dir)
-	j, epoch := a.journal, b.journal.Epoch()
+	j := a.journal
+	if err := <-followed; err != nil {
+		t.Fatal(err)
+	}
 	again(a)
-	again(b)
 	if j.Head() != b.journal.Head() || j.Epoch() == epoch || a.Stats().Forked != 1 {
 		t.Errorf("at %v, the other at %v, epoch was %s; %+v", j.Head(), b.journal.Head(), epoch, a.Stats())
 	}

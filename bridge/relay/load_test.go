@@ -162,10 +162,10 @@ func TestRenewedBehindTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.pronounce(t.Context(), s, was, verdict{pos: 5}); err != nil {
+	if err := r.pronounce(t.Context(), s, was, verdict{pos: 5, seed: r.own()}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := r.adopt(t.Context(), s)
+	again, err := r.adopt(t.Context(), s, nil)
 	now := r.journal.Head()
 	if err != nil || again || head.Offset < 30 || now.Epoch == head.Epoch || now.Offset != head.Offset+1 || r.target.Load() != now.Offset {
 		t.Errorf("at %v, waits for %d, was at %v; %t, %v", now, r.target.Load(), head, again, err)

@@ -42,14 +42,16 @@ type Options struct {
 	Now     func() time.Time
 
 	SettleWait time.Duration // for nodes that are known to say where they stand, when Redis is another; 0 = 3 s
+	SeedWait   time.Duration // for the node whose last values a new epoch begins with; 0 = 10 s
 	Log        *slog.Logger
 }
 
 const (
-	beatEvery    = time.Second   // what each node says of itself
-	freshFor     = 4 * beatEvery // a node that said nothing for so long is away
-	settleWait   = 3 * beatEvery // default of Options.SettleWait
-	joinersWait  = time.Second   // the same where nobody is known
+	beatEvery    = time.Second      // what each node says of itself
+	freshFor     = 4 * beatEvery    // a node that said nothing for so long is away
+	settleWait   = 3 * beatEvery    // default of Options.SettleWait
+	seedWait     = 10 * time.Second // default of Options.SeedWait: a bridge that is being started takes a while
+	joinersWait  = time.Second      // the same where nobody is known
 	joinTimeout  = 20 * time.Second
 	callTimeout  = 3 * time.Second // of one command
 	batchBytes   = 64 << 10        // of what is stored together

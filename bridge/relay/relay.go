@@ -141,6 +141,9 @@ func New(o Options) (*Relay, error) {
 	if o.SettleWait == 0 {
 		o.SettleWait = settleWait
 	}
+	if o.SeedWait == 0 {
+		o.SeedWait = seedWait
+	}
 	if o.Renewed == nil {
 		o.Renewed = func() {}
 	}
@@ -211,22 +214,26 @@ func (r *Relay) join(ctx context.Context, j *journal.Journal) (anew bool, err er
 		}
 		head := j.Head()
 		r.joining = head
+		foreign := head.Epoch != now.epoch || r.name == "" // "": it was in the middle of going on
+		if foreign && now.seed != r.own() {
+			if there, err := r.company(ctx, s, now); err != nil || there {
+				return there, err
+			}
+		}
 		switch {
-		case head.Epoch == now.epoch && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
+		case !foreign && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
 			r.line.Store(&now.line)
 			r.aim(now.pos)
 			return false, j.Mark(now.line.name())
-		case head.Epoch != now.epoch && len(r.others.fresh("")) > 0:
-			return true, nil
-		case head.Epoch != now.epoch && head.Offset < now.pos: // nobody there to tell more
+		case foreign && head.Offset < now.pos && (now.seed == r.own() || head.Offset == 0): // its last values are the log's, or it has none
 			r.line.Store(&now.line)
 			r.aim(now.pos)
 			return false, j.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1))
-		case head.Epoch == now.epoch: // who saw here what the log has not, or has otherwise, may be anywhere by now: all are told
+		case !foreign: // who saw here what the log has not, or has otherwise, may be anywhere by now: all are told
 			r.stats.forked.Add(1)
 			r.log.Error("relay: the journal has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log", now.pos)
 		}
-		if err := r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1}); err != nil {
+		if err := r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1, seed: r.seeds(now)}); err != nil {
 			return false, err
 		}
 	}

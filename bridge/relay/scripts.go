@@ -5,7 +5,8 @@ import "github.com/redis/go-redis/v9"
 // The keys of a cluster. All have one hash tag, so that in a Redis Cluster they are in one slot and a script may use them together.
 //
 //	…:head          hash: run (Redis process the log is settled for), epoch, base (offset behind which it begins), line (how it was
-//	                settled), name (the last of line), pos (the last entry's offset), bytes (in the stream)
+//	                settled), name (the last of line), pos (the last entry's offset), bytes (in the stream), seed (whose last values
+//	                the epoch began with)
 //	…:log           stream, id "<to>-0", field b: a batch; capped by bytes
 //	…:lease         hash: by (node and process), token; expires
 //	…:nodes         set: names of the nodes
@@ -96,7 +97,7 @@ return 0
 // settleScript says where the log goes on with this Redis process, unless somebody was quicker, and drops a stream of another
 // epoch. An epoch that is renewed in one process begins behind all that others have stored there meanwhile.
 // KEYS head, log; ARGV run, epoch, position, name, the line before it ("" = the epoch is new), the run and the line that were there
-// ("" = none).
+// ("" = none), the seed of a new epoch.
 var settleScript = redis.NewScript(`
 local h = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'pos', 'line')
 if (h[1] or '') ~= ARGV[6] or (h[4] or '') ~= ARGV[7] then return {'other'} end
@@ -104,7 +105,7 @@ local pos = ARGV[3]
 if h[2] ~= ARGV[2] then
   if h[1] == ARGV[1] and tonumber(h[3]) >= tonumber(pos) then pos = string.format('%.0f', tonumber(h[3]) + 1) end
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[1], 'bytes', 0, 'base', pos)
+  redis.call('HSET', KEYS[1], 'bytes', 0, 'base', pos, 'seed', ARGV[8])
 end
 local line = ARGV[4] .. ':' .. pos
 if ARGV[5] ~= '' then line = ARGV[5] .. ' ' .. line end

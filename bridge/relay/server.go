@@ -135,6 +135,7 @@ type state struct {
 	base  uint64 // where the epoch begins
 	pos   uint64
 	line  line
+	seed  seed
 }
 
 func (s *server) state(ctx context.Context, k keys) (state, error) {
@@ -151,7 +152,7 @@ func (s *server) state(ctx context.Context, k keys) (state, error) {
 	if err != nil || berr != nil || h["epoch"] == "" || line.name() != h["name"] {
 		return state{}, fmt.Errorf("redis: %s is not what a bridge writes there: do others use this Redis, or bridges of another version? give them another database or delete that key", k.head())
 	}
-	return state{h["run"], h["epoch"], base, pos, line}, nil
+	return state{h["run"], h["epoch"], base, pos, line, seed(h["seed"])}, nil
 }
 
 // reply reads the answer of a script: a word and perhaps two more.

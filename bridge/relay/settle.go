@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"plumbline/bridge/journal"
 )
 
 // When a Redis process comes up, empty, with what it had saved, or as the replica that took over, nobody can tell from it alone
@@ -17,12 +19,13 @@ import (
 
 // stand is where a node stands.
 type stand struct {
-	Member bool     `json:"member"` // it has been in the log since before; else it has just been started
-	Epoch  string   `json:"epoch"`
-	Name   string   `json:"name"`           // under which its journal was last in the log, see line
-	Line   string   `json:"line,omitempty"` // of a member: as it knows it
-	Pos    uint64   `json:"pos"`            // the last entry that it has or has heard of
-	Knows  []string `json:"knows"`          // nodes that were there a moment ago, itself too
+	Process string   `json:"process"`
+	Member  bool     `json:"member"` // it has been in the log since before; else it has just been started
+	Epoch   string   `json:"epoch"`
+	Name    string   `json:"name"`           // under which its journal was last in the log, see line
+	Line    string   `json:"line,omitempty"` // of a member: as it knows it
+	Pos     uint64   `json:"pos"`            // the last entry that it has or has heard of
+	Knows   []string `json:"knows"`          // nodes that were there a moment ago, itself too
 }
 
 // verdict is where the log goes on.
@@ -30,6 +33,7 @@ type verdict struct {
 	epoch string // "" = a new one
 	pos   uint64
 	line  line // of that epoch, up to now
+	seed  seed // of a new epoch
 	sure  bool // everybody has spoken: there is nothing to wait for
 }
 
@@ -71,7 +75,7 @@ func decide(was state, all map[string]stand) verdict {
 		}
 	}
 	if !v.sure {
-		v.epoch, v.line = "", nil
+		v.epoch, v.line, v.seed = "", nil, seedOf(all)
 		v.pos++ // a place that nobody has: viewers and history find the break there
 	}
 	return v
@@ -152,13 +156,13 @@ func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error)
 // now it has shown to nobody, and who has stored it offers it again.
 func (r *Relay) stand() stand {
 	if r.journal == nil {
-		return stand{Epoch: r.joining.Epoch, Pos: r.joining.Offset, Name: r.name, Knows: []string{r.opts.Node}}
+		return stand{Process: r.process, Epoch: r.joining.Epoch, Pos: r.joining.Offset, Name: r.name, Knows: []string{r.opts.Node}}
 	}
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	head, line := r.journal.Head(), *r.line.Load()
 	r.limit = head.Offset
-	return stand{Member: true, Epoch: head.Epoch, Pos: head.Offset, Name: r.name, Line: line.String(), Knows: r.others.before(r.opts.Node)}
+	return stand{Process: r.process, Member: true, Epoch: head.Epoch, Pos: head.Offset, Name: r.name, Line: line.String(), Knows: r.others.before(r.opts.Node)}
 }
 
 // pronounce writes the verdict over what was there. That somebody else was quicker is no error.
@@ -168,7 +172,7 @@ func (r *Relay) pronounce(ctx context.Context, s *server, was state, v verdict) 
 		r.log.Warn("relay: the log gets a new epoch: whether something is missing cannot be proven", "epoch", v.epoch, "pos", v.pos)
 	}
 	_, _, _, err := reply(settleScript.Run(ctx, s, []string{r.keys.head(), r.keys.log()},
-		s.run, v.epoch, v.pos, newName(), v.line.latest().String(), was.run, was.line.String()))
+		s.run, v.epoch, v.pos, newName(), v.line.latest().String(), was.run, was.line.String(), string(v.seed)))
 	return err
 }
 
@@ -179,16 +183,16 @@ func newEpoch() string {
 	return fmt.Sprintf("%x", b[:])
 }
 
-// adopt makes the journal follow what the log is now. again says that the log has changed by it and is to be looked at anew.
-func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
+// adopt makes the journal follow what the log is now: in a new epoch of which another node is the seed, with the last values v. again
+// says that the log has changed by it, or that it needs other values, and is to be looked at anew.
+func (r *Relay) adopt(ctx context.Context, s *server, v *journal.Values) (again bool, err error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	head := r.journal.Head() // looked at first: the log only grows, so it is not behind the journal that was
 	now, err := s.state(ctx, r.keys)
-	if err != nil {
-		return false, err
-	}
 	switch {
+	case err != nil:
+		return false, err
 	case now.run != s.run:
 		return true, nil
 	case head.Epoch == now.epoch && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
@@ -199,9 +203,11 @@ func (r *Relay) adopt(ctx context.Context, s *server) (again bool, err error) {
 		// anywhere by now, so all are told.
 		r.stats.forked.Add(1)
 		r.log.Error("relay: this node has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log_epoch", now.epoch, "log", now.pos)
-		return true, r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1})
+		return true, r.pronounce(ctx, s, now, verdict{pos: max(head.Offset, now.pos) + 1, seed: r.seeds(now)})
+	case now.seed != r.own() && !fits(v, now, head):
+		return true, nil
 	}
-	if err := r.journal.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1)); err != nil {
+	if err := r.renew(ctx, now, head, v); err != nil {
 		return false, err
 	}
 	r.enter(now)

@@ -117,9 +117,13 @@ func (r *Relay) idle(ctx context.Context, tick <-chan time.Time, moved <-chan st
 // present settles the log on s, makes the journal follow it and takes what is appended from then on.
 func (r *Relay) present(ctx context.Context, s *server) error {
 	for again := true; again; {
-		_, err := r.settle(ctx, s)
+		now, err := r.settle(ctx, s)
+		var v *journal.Values
+		if head := r.journal.Head(); err == nil && now.epoch != head.Epoch && now.pos > head.Offset && now.seed != r.own() {
+			v, err = r.borrow(ctx, s, now)
+		}
 		if err == nil {
-			again, err = r.adopt(ctx, s)
+			again, err = r.adopt(ctx, s, v)
 		}
 		if err != nil {
 			return err

@@ -19,15 +19,15 @@ func TestDecide(t *testing.T) {
 	first := whole[:1]
 	redis := func(epoch string, pos uint64, l line) state { return state{epoch: epoch, pos: pos, line: l} }
 	member := func(pos uint64, knows ...string) stand {
-		return stand{true, "e", whole.name(), whole.String(), pos, knows}
+		return stand{"", true, "e", whole.name(), whole.String(), pos, knows}
 	}
 	earlier := func(pos uint64, knows ...string) stand {
-		return stand{true, "e", first.name(), first.String(), pos, knows}
+		return stand{"", true, "e", first.name(), first.String(), pos, knows}
 	}
-	joiner := func(epoch string, pos uint64) stand { return stand{false, epoch, whole.name(), "", pos, nil} }
-	other := stand{true, "f", "cccccccccccc", "cccccccccccc:0", 9, nil}
-	sure := func(pos uint64) verdict { return verdict{"e", pos, whole, true} }
-	doubt := func(pos uint64) verdict { return verdict{"", pos, nil, false} }
+	joiner := func(epoch string, pos uint64) stand { return stand{"", false, epoch, whole.name(), "", pos, nil} }
+	other := stand{"", true, "f", "cccccccccccc", "cccccccccccc:0", 9, nil}
+	sure := func(pos uint64) verdict { return verdict{"e", pos, whole, "", true} }
+	doubt := func(pos uint64, from seed) verdict { return verdict{"", pos, nil, from, false} }
 	for _, c := range []struct {
 		name string
 		was  state
@@ -39,17 +39,17 @@ func TestDecide(t *testing.T) {
 		{"Redis has another epoch", redis("x", 12, whole), map[string]stand{"a": member(7, "a")}, sure(7)},
 		{"Redis is older", redis("e", 6, first), map[string]stand{"a": member(7, "a")}, sure(7)},
 		{"Redis knows of a later settling", redis("e", 8, whole), map[string]stand{"a": earlier(5, "a")}, sure(8)},
-		{"Redis has what the log has otherwise", redis("e", 7, first), map[string]stand{"a": member(7, "a")}, doubt(8)},
+		{"Redis has what the log has otherwise", redis("e", 7, first), map[string]stand{"a": member(7, "a")}, doubt(8, "a")},
 		{"one has not heard of the last settling", state{}, map[string]stand{"a": member(7, "a"), "b": earlier(6, "b")}, sure(7)},
-		{"one has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": earlier(7, "b")}, doubt(10)},
-		{"one that was started anew has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": {false, "e", first.name(), "", 7, nil}}, doubt(10)},
-		{"two lines of one epoch", state{}, map[string]stand{"a": member(9, "a"), "b": {true, "e", "dddddddddddd", "aaaaaaaaaaaa:0 dddddddddddd:6", 7, nil}}, doubt(10)},
-		{"one is missing", state{}, map[string]stand{"a": member(7, "a", "c")}, doubt(8)},
+		{"one has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": earlier(7, "b")}, doubt(10, "a")},
+		{"one that was started anew has what the log has otherwise", state{}, map[string]stand{"a": member(9, "a"), "b": {"", false, "e", first.name(), "", 7, nil}}, doubt(10, "a")},
+		{"two lines of one epoch", state{}, map[string]stand{"a": member(9, "a"), "b": {"", true, "e", "dddddddddddd", "aaaaaaaaaaaa:0 dddddddddddd:6", 7, nil}}, doubt(10, "a")},
+		{"one is missing", state{}, map[string]stand{"a": member(7, "a", "c")}, doubt(8, "a")},
 		{"one is missing and was started anew", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("e", 9)}, sure(9)},
-		{"one is missing and lost its journal", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("f", 0)}, doubt(8)},
-		{"nobody was there before", state{}, map[string]stand{"a": joiner("e", 3), "b": joiner("f", 5)}, doubt(6)},
-		{"nobody was there before, Redis was", redis("e", 8, whole), map[string]stand{"a": joiner("e", 3)}, doubt(9)},
-		{"two epochs", state{}, map[string]stand{"a": member(7), "b": other}, doubt(10)},
+		{"one is missing and lost its journal", state{}, map[string]stand{"a": member(7, "a", "c"), "c": joiner("f", 0)}, doubt(8, "a")},
+		{"nobody was there before", state{}, map[string]stand{"a": joiner("e", 3), "b": joiner("f", 5)}, doubt(6, "b")},
+		{"nobody was there before, Redis was", redis("e", 8, whole), map[string]stand{"a": joiner("e", 3)}, doubt(9, "a")},
+		{"two epochs", state{}, map[string]stand{"a": member(7), "b": other}, doubt(10, "b")},
 	} {
 		if got := decide(c.was, c.all); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
