@@ -83,7 +83,8 @@ func (b *Bridge) joinCluster(o journal.Options) error {
 func (b *Bridge) relayOptions() relay.Options {
 	c := b.cfg.Relay
 	return relay.Options{
-		Node: b.cfg.Node, Cluster: c.Cluster, URL: c.URL, Sentinels: c.Sentinels, RedisCluster: c.RedisCluster, CredentialsFile: c.CredentialsFile, SecretFile: c.SecretFile,
+		Node: b.cfg.Node, Cluster: c.Cluster, URL: c.URL, Sentinels: c.Sentinels, RedisCluster: c.RedisCluster, CredentialsFile: c.CredentialsFile,
+		SentinelCredentialsFile: c.SentinelCredentialsFile, SecretFile: c.SecretFile,
 		CAFile: c.TLS.CA, CertFile: c.TLS.Cert, KeyFile: c.TLS.Key, ServerName: c.TLS.ServerName, Lease: c.Lease.D(), StreamBytes: int64(c.StreamBytes),
 		Ingests: len(b.cfg.External) > 0, SettleWait: b.settleWait, Now: b.now, Log: b.log,
 	}

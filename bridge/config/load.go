@@ -104,7 +104,7 @@ func anchor(c *Config, dir string) {
 		&c.Data, &c.MQTT.UsersFile, &c.MQTT.TLS.Cert, &c.MQTT.TLS.Key, &c.MQTT.TLS.ClientCA, &c.MQTT.TLS.RevokedFile, &c.Viewers.TLS.Cert, &c.Viewers.TLS.Key,
 		&c.Auth.JWT.SecretFile, &c.Auth.JWT.PublicKeyFile, &c.Auth.JWT.KeySetFile, &c.Auth.JWT.KeySetCA, &c.Auth.RevocationFile, &c.Ops.TLS.Cert, &c.Ops.TLS.Key,
 		&c.History.SQLite.File, &c.History.Postgres.DSNFile, &c.History.Influx.CredentialsFile, &c.History.Influx.CA,
-		&c.Relay.CredentialsFile, &c.Relay.SecretFile, &c.Relay.TLS.CA, &c.Relay.TLS.Cert, &c.Relay.TLS.Key,
+		&c.Relay.CredentialsFile, &c.Relay.SentinelCredentialsFile, &c.Relay.SecretFile, &c.Relay.TLS.CA, &c.Relay.TLS.Cert, &c.Relay.TLS.Key,
 	}
 	for i := range c.External {
 		e := &c.External[i]

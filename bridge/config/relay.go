@@ -11,16 +11,17 @@ import (
 
 // Relay makes several bridges one, by a Redis that all of them reach.
 type Relay struct {
-	URL             string      `yaml:"url"`             // redis:// or rediss://HOST:PORT/DATABASE; "" = this bridge is alone
-	Cluster         string      `yaml:"cluster"`         // tells clusters on one Redis apart; the same on all bridges of one
-	Sentinels       []string    `yaml:"sentinels"`       // host:port of each; then the host in url is the name of the master
-	RedisCluster    []string    `yaml:"redisCluster"`    // host:port of further servers of the Redis Cluster that the one in url belongs to; it may name others itself
-	CredentialsFile string      `yaml:"credentialsFile"` // first line user, second line password, or the password alone; read anew at each connection
-	SecretFile      string      `yaml:"secretFile"`      // signs what the bridges tell each other, the same on all; "" = against accidents only
-	Plaintext       bool        `yaml:"plaintext"`       // allow redis:// to an address that is not loopback
-	TLS             ExternalTLS `yaml:"tls"`
-	Lease           Duration    `yaml:"lease"`       // one bridge at a time stores what external brokers send; another takes over when it is silent for so long
-	StreamBytes     Bytes       `yaml:"streamBytes"` // what Redis keeps for bridges that missed something
+	URL                     string      `yaml:"url"`                     // redis:// or rediss://HOST:PORT/DATABASE; "" = this bridge is alone
+	Cluster                 string      `yaml:"cluster"`                 // tells clusters on one Redis apart; the same on all bridges of one
+	Sentinels               []string    `yaml:"sentinels"`               // host:port of each; then the host in url is the name of the master
+	RedisCluster            []string    `yaml:"redisCluster"`            // host:port of further servers of the Redis Cluster that the one in url belongs to; it may name others itself
+	CredentialsFile         string      `yaml:"credentialsFile"`         // first line user, second line password, or the password alone; read anew at each connection
+	SentinelCredentialsFile string      `yaml:"sentinelCredentialsFile"` // the same for the Sentinels, where they ask for it; read at the start
+	SecretFile              string      `yaml:"secretFile"`              // signs what the bridges tell each other, the same on all; "" = against accidents only
+	Plaintext               bool        `yaml:"plaintext"`               // allow redis:// to an address that is not loopback
+	TLS                     ExternalTLS `yaml:"tls"`
+	Lease                   Duration    `yaml:"lease"`       // one bridge at a time stores what external brokers send; another takes over when it is silent for so long
+	StreamBytes             Bytes       `yaml:"streamBytes"` // what Redis keeps for bridges that missed something
 }
 
 func defaultRelay() Relay {
@@ -54,6 +55,9 @@ func (r Relay) validate(say sayFunc) {
 		if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {
 			say("relay.sentinels", "%q: want host:port, such as sentinel-1:26379", at)
 		}
+	}
+	if r.SentinelCredentialsFile != "" && len(r.Sentinels) == 0 {
+		say("relay.sentinelCredentialsFile", "is there without relay.sentinels: name the Sentinels there, or leave it out; what Redis itself asks for goes into relay.credentialsFile")
 	}
 	for _, at := range r.RedisCluster {
 		if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {

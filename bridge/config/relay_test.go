@@ -22,6 +22,8 @@ func TestRelay(t *testing.T) {
 		{"sentinels", []string{"relay.url=redis://main", "relay.sentinels=127.0.0.1:26379,localhost:26380"}, ""},
 		{"far sentinels", []string{"relay.url=redis://main", "relay.sentinels=s:26379"}, "relay.url"},
 		{"bad sentinel", []string{"relay.url=rediss://main", "relay.sentinels=s"}, "relay.sentinels"},
+		{"password for Sentinels", []string{"relay.url=redis://main", "relay.sentinels=127.0.0.1:26379", "relay.sentinelCredentialsFile=s"}, ""},
+		{"password for no Sentinels", []string{"relay.url=redis://127.0.0.1", "relay.sentinelCredentialsFile=s"}, "relay.sentinelCredentialsFile"},
 		{"Redis Cluster", []string{"relay.url=redis://127.0.0.1:7000", "relay.redisCluster=127.0.0.1:7001,127.0.0.1:7002"}, ""},
 		{"far Redis Cluster", []string{"relay.url=redis://127.0.0.1:7000", "relay.redisCluster=r:7001"}, "relay.url"},
 		{"bad Redis Cluster", []string{"relay.url=rediss://r", "relay.redisCluster=r"}, "relay.redisCluster"},

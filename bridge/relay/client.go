@@ -88,8 +88,12 @@ func (o Options) client() (*remote, error) {
 	login := func(context.Context) (string, string, error) { return o.credentials() } // anew at each connection
 	name := "plumbline-" + o.Node
 	if len(o.Sentinels) > 0 {
+		user, password, err := o.sentinelCredentials()
+		if err != nil {
+			return nil, err
+		}
 		return alone(redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: u.Hostname(), SentinelAddrs: o.Sentinels, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
+			MasterName: u.Hostname(), SentinelAddrs: o.Sentinels, SentinelUsername: user, SentinelPassword: password, CredentialsProviderContext: login, DB: db, TLSConfig: secure, ClientName: clientName(name),
 			MaxRetries: -1, DialTimeout: callTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout, ContextTimeoutEnabled: true,
 			DisableIdentity: true, Protocol: plain,
 		})), nil

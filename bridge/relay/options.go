@@ -15,22 +15,23 @@ import (
 
 // Options configures a Relay. Node, Cluster, URL, Lease, StreamBytes and Log are required.
 type Options struct {
-	Node            string   // names this bridge among those of the cluster
-	Cluster         string   // names the cluster among others on the same Redis
-	URL             string   // redis://HOST:PORT/DB or rediss://…; with Sentinels HOST is the name of the master
-	Sentinels       []string // host:port of each
-	RedisCluster    []string // host:port of further servers of the Redis Cluster that URL is one of; nil = it is none
-	CredentialsFile string   // user and password in two lines; "" = none
-	SecretFile      string   // what nodes sign with; "" = the cluster's name, against accidents only
-	CAFile          string   // PEM; "" = the system's authorities
-	CertFile        string   // PEM, with KeyFile; "" = no client certificate
-	KeyFile         string
-	ServerName      string // "" = the host in URL
-	Lease           time.Duration
-	StreamBytes     int64
-	Ingests         bool              // there are sources of which one node at a time may store: take part in the lease
-	Same            map[string]string // name → digest of settings that have to be the same on all nodes
-	Own             map[string]string // name → digest of settings that have to differ between nodes
+	Node                    string   // names this bridge among those of the cluster
+	Cluster                 string   // names the cluster among others on the same Redis
+	URL                     string   // redis://HOST:PORT/DB or rediss://…; with Sentinels HOST is the name of the master
+	Sentinels               []string // host:port of each
+	RedisCluster            []string // host:port of further servers of the Redis Cluster that URL is one of; nil = it is none
+	CredentialsFile         string   // user and password in two lines; "" = none
+	SentinelCredentialsFile string   // the same for the Sentinels
+	SecretFile              string   // what nodes sign with; "" = the cluster's name, against accidents only
+	CAFile                  string   // PEM; "" = the system's authorities
+	CertFile                string   // PEM, with KeyFile; "" = no client certificate
+	KeyFile                 string
+	ServerName              string // "" = the host in URL
+	Lease                   time.Duration
+	StreamBytes             int64
+	Ingests                 bool              // there are sources of which one node at a time may store: take part in the lease
+	Same                    map[string]string // name → digest of settings that have to be the same on all nodes
+	Own                     map[string]string // name → digest of settings that have to differ between nodes
 
 	// Sources says how many of this node's sources are connected and how many there are, for the lease: who has more of them
 	// stores. Nil = one of one.
@@ -79,19 +80,29 @@ func (o Options) key() ([]byte, error) {
 // maxCredentialBytes bounds the credentials file.
 const maxCredentialBytes = 64 << 10
 
-// credentials reads user and password; both empty without file. A file of one line is a password without user.
+// credentials reads user and password for Redis; both empty without file.
 func (o Options) credentials() (user, password string, err error) {
-	if o.CredentialsFile == "" {
+	return readCredentials("relay.credentialsFile", o.CredentialsFile)
+}
+
+// sentinelCredentials is the same for the Sentinels.
+func (o Options) sentinelCredentials() (user, password string, err error) {
+	return readCredentials("relay.sentinelCredentialsFile", o.SentinelCredentialsFile)
+}
+
+// readCredentials reads user and password from a file that a setting names. A file of one line is a password without user.
+func readCredentials(setting, file string) (user, password string, err error) {
+	if file == "" {
 		return "", "", nil
 	}
-	raw, err := os.ReadFile(o.CredentialsFile)
+	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", "", fmt.Errorf("relay.credentialsFile: %w", err)
+		return "", "", fmt.Errorf("%s: %w", setting, err)
 	}
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), "\n")
 	switch {
 	case len(raw) > maxCredentialBytes || len(lines) > 2 || lines[0] == "":
-		return "", "", fmt.Errorf("relay.credentialsFile: %q: want two lines, the user and the password, or the password alone", o.CredentialsFile)
+		return "", "", fmt.Errorf("%s: %q: want two lines, the user and the password, or the password alone", setting, file)
 	case len(lines) == 1:
 		return "", lines[0], nil
 	}
@@ -125,6 +136,7 @@ func (o Options) tlsConfig(host string) (*tls.Config, error) {
 func Check(o Options) error {
 	_, kerr := o.key()
 	_, _, cerr := o.credentials()
+	_, _, serr := o.sentinelCredentials()
 	_, terr := o.tlsConfig("")
-	return errors.Join(kerr, cerr, terr)
+	return errors.Join(kerr, cerr, serr, terr)
 }

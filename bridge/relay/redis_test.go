@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"plumbline/bridge/internal/brokertest"
 	"plumbline/bridge/internal/eventually"
@@ -33,6 +36,63 @@ func TestSentinelFailOver(t *testing.T) {
 	}
 	a, b := newNode(t, named("a")), newNode(t, named("b"))
 	failOver(t, a, b, primary, replica)
+}
+
+// forSentinel are the rights of a user of a Sentinel that README.md gives.
+const forSentinel = "resetchannels &+switch-master &+replica-reconf-done -@all +auth +hello +client|setname +ping +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels"
+
+// TestSentinelsThatAskForAPassword: with that of all, and with a user of theirs who may do what the README says and no more. What does
+// not fit is refused and named.
+func TestSentinelsThatAskForAPassword(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil || !strings.Contains(string(readme), "user bridge on >PASSWORD "+forSentinel) {
+		t.Fatalf("README.md does not have the line user bridge on >PASSWORD %s (%v)", forSentinel, err)
+	}
+	primary := redistest.New(t)
+	primary.Replica()
+	at := redistest.Sentinels(t, primary, 3, "user bridge on >offen "+forSentinel, "requirepass geheim")
+	with := func(name, credentials string) Options {
+		o := options(primary, name)
+		o.URL, o.Sentinels = "redis://"+redistest.MasterName+"/0", at
+		if credentials != "" {
+			o.SentinelCredentialsFile = filepath.Join(t.TempDir(), "credentials")
+			if err := os.WriteFile(o.SentinelCredentialsFile, []byte(credentials), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return o
+	}
+	a, b := newNode(t, with("a", "geheim\n")), newNode(t, with("b", "bridge\noffen\n"))
+	p := publish(t, "t", a.Log)
+	p.await(20)
+	same(t, []*node{a, b}, p)
+	for _, sentinel := range at {
+		c := redis.NewClient(&redis.Options{Addr: sentinel, Password: "geheim"})
+		refused, err := c.Do(t.Context(), "ACL", "LOG").Slice()
+		if err := errors.Join(err, c.Close()); err != nil || len(refused) > 0 {
+			t.Errorf("refused was: %v, %v", refused, err)
+		}
+	}
+	for _, c := range []struct{ name, credentials, url, want string }{
+		{"no password", "", "", "relay.sentinelCredentialsFile"},
+		{"another password", "falsch\n", "", "relay.sentinelCredentialsFile"},
+		{"another user", "nobody\ngeheim\n", "", "relay.sentinelCredentialsFile"},
+		{"three lines", "a\nb\nc\n", "", "want two lines"},
+		{"another master", "geheim\n", "redis://other/0", "relay.url"},
+	} {
+		n := &node{tb: t, dir: t.TempDir(), opts: with("c", c.credentials)}
+		if c.url != "" {
+			n.opts.URL = c.url
+		}
+		if err := n.tryStart(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "falsch") {
+			t.Errorf("%s: %v, want %q in it", c.name, err, c.want)
+		}
+	}
+	n := &node{tb: t, dir: t.TempDir(), opts: with("c", "geheim\n")}
+	n.opts.Sentinels = []string{brokertest.FreePort(t)}
+	if err := n.tryStart(); err == nil || !strings.Contains(err.Error(), "no Sentinel answers") {
+		t.Errorf("nobody there: %v", err)
+	}
 }
 
 // TestRedisCluster: three primaries, of which one has the log, with sharded Pub/Sub; and its replica takes over when it is killed.

@@ -95,6 +95,8 @@ func explain(err error) error {
 	var verify *tls.CertificateVerificationError
 	hint := ""
 	switch text := err.Error(); {
+	case strings.Contains(text, "all sentinels specified"):
+		hint = sentinelHint(text)
 	case redis.HasErrorPrefix(err, "WRONGPASS"), redis.HasErrorPrefix(err, "NOAUTH"), strings.Contains(text, "invalid password"), strings.Contains(text, "without any password"):
 		hint = "wrong user or password: mend relay.credentialsFile"
 	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "No permissions to access"):
@@ -120,6 +122,19 @@ func explain(err error) error {
 		return fmt.Errorf("redis: %w", err)
 	}
 	return fmt.Errorf("redis: %s (%w)", hint, err)
+}
+
+// sentinelHint says what to mend where no Sentinel named the master.
+func sentinelHint(text string) string {
+	for _, sign := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "invalid password", "without any password"} {
+		if strings.Contains(text, sign) {
+			return "the Sentinels want another user or password, or none, or the user may not ask: mend relay.sentinelCredentialsFile; the rights are in bridge/relay/README.md"
+		}
+	}
+	if strings.Contains(text, redis.Nil.Error()) {
+		return "the Sentinels know no master of that name: the host in relay.url is to be the name that they watch it under"
+	}
+	return "no Sentinel answers: mend relay.sentinels, or start them"
 }
 
 // refused reports whether Redis has answered, with an error: then nothing was done.

@@ -42,8 +42,8 @@ func (s *Server) Info(section string) string {
 }
 
 // Sentinels starts n Sentinels that watch s, a majority of which decides, and returns their addresses once they know each other.
-// They take s for dead after two seconds.
-func Sentinels(tb testing.TB, s *Server, n int) (addrs []string) {
+// They take s for dead after two seconds. lines are added to the file of each; with a password for "requirepass" the last of them is that.
+func Sentinels(tb testing.TB, s *Server, n int, lines ...string) (addrs []string) {
 	tb.Helper()
 	host, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
@@ -52,11 +52,12 @@ func Sentinels(tb testing.TB, s *Server, n int) (addrs []string) {
 	var all []*Server
 	for range n {
 		conf := filepath.Join(tb.TempDir(), "sentinel.conf")
-		text := fmt.Sprintf("sentinel monitor %s %s %s %d\nsentinel down-after-milliseconds %s 2000\nsentinel failover-timeout %s 5000\n", MasterName, host, port, n/2+1, MasterName, MasterName)
+		text := fmt.Sprintf("sentinel monitor %s %s %s %d\nsentinel down-after-milliseconds %s 2000\nsentinel failover-timeout %s 5000\n", MasterName, host, port, n/2+1, MasterName, MasterName) + strings.Join(lines, "\n") + "\n"
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			tb.Fatal(err)
 		}
-		one := &Server{tb: tb, Addr: brokertest.FreePort(tb), Dir: filepath.Dir(conf), conf: conf}
+		_, password, _ := strings.Cut(text, "requirepass ")
+		one := &Server{tb: tb, password: strings.TrimSpace(password), Addr: brokertest.FreePort(tb), Dir: filepath.Dir(conf), conf: conf}
 		one.begin()
 		all, addrs = append(all, one), append(addrs, one.Addr)
 	}

@@ -22,6 +22,7 @@ type Server struct {
 	tb       testing.TB
 	settings []string
 	conf     string // the file of a Sentinel; "" = it is none
+	password string // of a Sentinel; "" = none
 	cmd      *exec.Cmd
 
 	// Addr is host:port of the listener.
@@ -45,7 +46,7 @@ func New(tb testing.TB, settings ...string) *Server {
 func (s *Server) begin() {
 	s.tb.Helper()
 	redis.SetLogger(quiet{})
-	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
+	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.password, MaxRetries: -1, DialerRetries: 1})
 	s.tb.Cleanup(func() {
 		_ = s.Client.Close()
 		s.Kill()
