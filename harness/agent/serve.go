@@ -21,6 +21,7 @@ import (
 	"plumbline/harness/load"
 	"plumbline/harness/record"
 	"plumbline/harness/remote"
+	"plumbline/harness/viewer"
 )
 
 // Config configures an agent. Secret and Certificate are required.
@@ -47,6 +48,10 @@ const (
 	maxConnections = 64
 )
 
+// connecting is how many viewers of an agent connect at a time: with their handshakes alone a
+// processor has some tenths of a second to do, and no server waits for less.
+const connecting = 128
+
 // server is an agent at work.
 type server struct {
 	cfg   Config
@@ -60,6 +65,7 @@ type server struct {
 	sessions map[string]*session
 	loud     func() load.GCReport // lets the garbage collector work again; nil while no session is at work
 
+	turn   viewer.Turn  // of the viewers of all sessions
 	viewed atomic.Int64 // viewers of all sessions since loud was set
 }
 
@@ -89,7 +95,7 @@ func Serve(ctx context.Context, listener net.Listener, cfg Config) error {
 
 // newServer makes an agent that serves nobody yet; ctx ends with it.
 func newServer(ctx context.Context, cfg Config) *server {
-	a := &server{cfg: cfg, clock: cfg.Clock, log: cfg.Log, ctx: ctx, sessions: map[string]*session{}}
+	a := &server{cfg: cfg, clock: cfg.Clock, log: cfg.Log, ctx: ctx, turn: viewer.NewTurn(connecting), sessions: map[string]*session{}}
 	if a.clock == nil {
 		a.clock = record.NewClock()
 	}

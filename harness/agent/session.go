@@ -218,7 +218,7 @@ func (s *session) open(w *watching, v view) {
 	if v.Mints {
 		cfg.Token = func(context.Context) (string, error) { return *w.token.Load(), nil }
 	}
-	cfg.Recorder, cfg.Resolve, cfg.Plausible, cfg.Log = s.recorder, s.resolve, s.plausible.Load, s.agent.log
+	cfg.Recorder, cfg.Resolve, cfg.Plausible, cfg.Log, cfg.Turn = s.recorder, s.resolve, s.plausible.Load, s.agent.log, s.agent.turn
 	limited, cancel := context.WithTimeoutCause(s.agent.ctx, openLimit, fmt.Errorf("no viewer got in within %v", openLimit))
 	defer cancel()
 	opened, err := viewer.Open(limited, cfg)

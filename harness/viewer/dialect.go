@@ -89,9 +89,13 @@ func newDialect(v *Viewer) (dialect, error) {
 // connect makes a session and returns when every filter is subscribed. Tokens
 // are kept out of its errors.
 func (v *Viewer) connect(ctx context.Context) (session, error) {
+	over, err := v.cfg.Turn.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer over()
 	token := ""
 	if v.cfg.Token != nil && v.cfg.Place.In != InNone {
-		var err error
 		if token, err = v.cfg.Token(ctx); err != nil {
 			return nil, fmt.Errorf("token: %w", err)
 		}

@@ -84,6 +84,7 @@ type Config struct {
 	Reconnect Backoff
 	Silence   time.Duration // no data for so long: cut and reconnect; 0 means twice the heartbeat that the server announces
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
+	Turn      Turn         // shared by viewers of which so many connect at a time; nil for all at once
 	Local     string       // IP address that it connects from, "" leaves it to the system; nothing beside Dial
 	Log       *slog.Logger // nil discards
 
