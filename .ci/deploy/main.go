@@ -122,7 +122,7 @@ func variants() []map[string]any {
 		{"ingress": put(maps.Clone(ingress), map[string]any{"className": "traefik", "verify": map[string]any{"secret": "bridge-ca", "name": "bridge.internal"}, "annotations": map[string]any{"x/y": "z"}}),
 			"config": map[string]any{"viewers": map[string]any{"proxyHeader": "forwarded"}}, "service": map[string]any{"sticky": true}},
 		{"mqtt": mqtt, "replicas": 1, "config": map[string]any{"external": nil}},
-		{"mqtt": put(maps.Clone(mqtt), map[string]any{"usersSecret": "", "tlsSecret": "mqtt-tls", "service": map[string]any{"type": "LoadBalancer", "externalTrafficPolicy": "Local", "sticky": false, "annotations": map[string]any{"x/y": "z"}}}),
+		{"mqtt": put(maps.Clone(mqtt), map[string]any{"tlsSecret": "mqtt-tls", "service": map[string]any{"type": "LoadBalancer", "externalTrafficPolicy": "Local", "sticky": false, "annotations": map[string]any{"x/y": "z"}}}),
 			"config": map[string]any{"mqtt": map[string]any{"tls": map[string]any{"clientAuth": "require", "clientCA": "/etc/plumbline/secrets/broker/ca.pem"}}, "relay": map[string]any{"url": "rediss://redis.example:6379", "cluster": "site"}}},
 		{"replicas": 1, "networkPolicy": map[string]any{"enabled": false}},
 		{"service": map[string]any{"type": "ClusterIP", "sticky": false, "externalTrafficPolicy": "", "annotations": nil}, "storage": map[string]any{"class": "fast"}},

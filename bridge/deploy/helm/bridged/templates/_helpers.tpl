@@ -22,7 +22,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "ops" (dict "listen" ":9464" "pprof" false) -}}
 {{- if .Values.mqtt.enabled }}
 {{- $mqtt := dict "listen" ":8883" "anonymous" false "plaintext" false "tls" (dict "listen" "" "cert" "/etc/plumbline/mqtt-tls/tls.crt" "key" "/etc/plumbline/mqtt-tls/tls.key") }}
-{{- if .Values.mqtt.usersSecret }}{{ $_ := set $mqtt "usersFile" "/etc/plumbline/mqtt-users/users" }}{{ end }}
+{{- $_ := set $mqtt "usersFile" "/etc/plumbline/mqtt-users/users" }}
 {{- $_ := set $own "mqtt" $mqtt }}
 {{- end -}}
 {{- if .Values.jwt.secret }}{{ $_ := set $own "auth" (dict "jwt" (dict "secretFile" "/etc/plumbline/jwt/jwt.key")) }}{{ end -}}
@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "bridged.check.mqtt" -}}
 {{- if .Values.mqtt.enabled -}}
-{{- if not (or .Values.mqtt.usersSecret (eq "require" (dig "mqtt" "tls" "clientAuth" "" .Values.config))) }}{{ fail "mqtt.usersSecret is empty: name a secret with the key users (bridged user writes it), or let config.mqtt.tls.clientAuth require certificates; anybody could publish" }}{{ end -}}
+{{- if not .Values.mqtt.usersSecret }}{{ fail "mqtt.usersSecret is empty: name a secret with the key users, which bridged user writes: who may publish, with client certificates, too" }}{{ end -}}
 {{- $relay := dig "relay" (dict) .Values.config -}}
 {{- if and (gt (int .Values.replicas) 1) (not (get $relay "url")) }}{{ fail "mqtt.enabled with several replicas takes config.relay: without it what a device publishes to one pod reaches the viewers of that pod alone" }}{{ end -}}
 {{- end -}}
