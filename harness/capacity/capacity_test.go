@@ -67,7 +67,7 @@ func TestLimit(t *testing.T) {
 		{"sound", func(*Point) {}, nil},
 		{"late", func(p *Point) { p.P99 = 501 }, []string{"p99 is 501 ms, above 500 ms", "the system used 0.50, the bench 0.10 and all else 0.00 of 2 cores, so the processor was not"}},
 		{"a bench that stood still", func(p *Point) { p.P99, p.Hiccup = 900, 400 }, []string{"the bench itself stood still for up to 400 ms"}},
-		{"never", func(p *Point) { p.P99 = math.Inf(1) }, []string{"p99 is +Inf ms"}},
+		{"never", func(p *Point) { p.P99 = math.Inf(1) }, []string{"more than one in a hundred never came"}},
 		{"cut", func(p *Point) { p.Dropped = 2 }, []string{"2 of the viewers that only wait were cut"}},
 		{"lost", func(p *Point) { p.Lost = 3 }, []string{"3 deliveries never came"}},
 		{"unsent", func(p *Point) { p.Achieved = 9_900 }, []string{"99.0 % of what was due was written;"}},

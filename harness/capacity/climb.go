@@ -326,7 +326,10 @@ func (p Point) limit(most time.Duration, cores int) string {
 	if p.Dropped > 0 {
 		gave = append(gave, fmt.Sprintf("%d of the viewers that only wait were cut", p.Dropped))
 	}
-	if ms := most.Seconds() * 1e3; p.P99 > ms {
+	switch ms := most.Seconds() * 1e3; {
+	case math.IsInf(p.P99, 1):
+		gave = append(gave, "more than one in a hundred never came")
+	case p.P99 > ms:
 		gave = append(gave, fmt.Sprintf("p99 is %.0f ms, above %.0f ms", p.P99, ms))
 	}
 	if len(gave) == 0 {

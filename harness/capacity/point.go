@@ -118,14 +118,25 @@ func Measure(ctx context.Context, rig *harness.Rig, name string, l Load) (Point,
 	return p, nil
 }
 
-// room lets the bridge of this project in as many viewers as there are, which its
-// administrator would do; what it makes of that is measured.
+// room lets the bridge of this project in as many viewers and devices as there are, and
+// takes packets as large as they publish, which its administrator would set; what it makes
+// of that is measured, and not what its defaults allow.
 func room(rig *harness.Rig, l Load) map[string]any {
-	const usual, spare = 9000, 100 // below what it lets in by itself; descriptors that it need not keep for others
-	if n := l.Viewers + l.Idle; rig.Bundled() && n > usual {
-		return map[string]any{"viewers.maxConnections": n + spare, "viewers.maxStreams": spare, "mqtt.maxClients": l.Devices + spare}
+	const (
+		usual, spare = 9000, 100          // below what it lets in by itself; descriptors that it need not keep for others
+		packet, head = 192 << 10, 4 << 10 // below what it takes by itself; topic and what devices say anyhow
+	)
+	if !rig.Bundled() {
+		return nil
 	}
-	return nil
+	config := map[string]any{}
+	if n := l.Viewers + l.Idle; max(n, l.Devices) > usual {
+		config = map[string]any{"viewers.maxConnections": n + spare, "viewers.maxStreams": spare, "mqtt.maxClients": l.Devices + spare, "mqtt.sessions.max": l.Devices + spare}
+	}
+	if l.Payload > packet {
+		config["mqtt.maxPacketBytes"] = l.Payload + head
+	}
+	return config
 }
 
 // pointOf reads what the records tell of a window.

@@ -85,7 +85,7 @@ func growthTexts(c *reports.Capacity) (out []string) {
 		}
 	}
 	if len(out) > 0 {
-		out = append(out, "The model: for one more and projections a line through two steps that held, for growth a curve a + b·x^power through three, each twice the one before at least and the last half of the largest at least. The figure is the median over all such steps; its error is what stands beside it, the least and the most of any. A limit that lies between, such as descriptors, ports or one more machine, is not in it.")
+		out = append(out, "The model: for one more and projections a line through two steps that held, for growth a curve a + b·x^power through three, each twice the one before at least and the last half of the largest at least. The figure is the median over all such steps; what stands beside it is their spread, the least and the most of any, and no bound of the truth. A limit that lies between, such as descriptors, ports or one more machine, is not in it.")
 	}
 	return out
 }
