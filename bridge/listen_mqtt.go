@@ -8,6 +8,7 @@ import (
 
 	"plumbline/bridge/config"
 	"plumbline/bridge/ingest"
+	"plumbline/bridge/internal/presence"
 )
 
 // bindMQTT binds the broker's listeners, last: who connects there finds everything else working.
@@ -26,13 +27,21 @@ func (b *Bridge) bindMQTT(users *ingest.Users, mqttTLS *tls.Config) error {
 		return errors.Join(err, closeAll(doors))
 	}
 	c := b.cfg.MQTT
+	var others presence.Cluster
+	if b.relay != nil {
+		others = b.relay
+	}
 	b.broker, err = ingest.New(ingest.Options{
+		Cluster: others,
 		Journal: b.intake(), Listeners: doors, Users: users, Certificates: certs, MaxPacketBytes: int64(c.MaxPacketBytes), MaxClients: c.MaxClients,
 		MaxPerAddress: c.MaxPerAddress, LoginFailures: c.LoginFailures, ConnectTimeout: c.ConnectTimeout.D(), SessionDir: b.file("sessions"),
 		SessionSync: b.cfg.Journal.Sync == "durable", MaxSessions: c.Sessions.Max, SessionExpiry: c.Sessions.MaxExpiry.D(), Now: b.now, Metrics: b.m, Log: b.log,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrUnavailable, err), closeAll(doors))
+	}
+	if b.relay != nil {
+		b.relay.Serve(b.broker)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plumbline/bridge/audit"
+	"plumbline/bridge/internal/presence"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/metrics"
 )
@@ -61,6 +62,7 @@ type Options struct {
 	MaxSessions    int              // that outlive their connection; 0 = DefaultMaxSessions
 	SessionExpiry  time.Duration    // the longest that one does; 0 = DefaultSessionExpiry
 	Now            func() time.Time // the wall clock of messages; nil = time.Now
+	Cluster        presence.Cluster // the other bridges; nil = there are none
 	Metrics        *metrics.Set
 	Log            *slog.Logger
 }
@@ -87,6 +89,7 @@ type Broker struct {
 	ctx      context.Context // ends with Close, so that no append outlives the broker
 	cancel   context.CancelFunc
 	runs     sync.WaitGroup
+	tasks    tasks
 	stop     context.CancelFunc // of the goroutines in runs
 
 	draining  atomic.Bool
@@ -199,7 +202,7 @@ func (b *Broker) Addr(name string) net.Addr {
 }
 
 // Drain stops accepting and suppresses all wills from now on (M25: a restart of the bridge is not the death of its devices).
-// Connected clients go on. It returns at once; Close follows.
+// Connected clients go on. It returns at once, with other bridges when they are told; Close follows.
 func (b *Broker) Drain() {
 	b.draining.Store(true)
 	b.wills.stop()
@@ -207,6 +210,7 @@ func (b *Broker) Drain() {
 	for _, d := range b.doors {
 		d.stopAccepting()
 	}
+	b.leave()
 }
 
 // Close drains, tells MQTT 5 clients that the server shuts down (0x8B), cuts all connections, waits for their goroutines and
@@ -229,6 +233,7 @@ func (b *Broker) Close() error {
 			b.stop()
 		}
 		b.runs.Wait()
+		b.tasks.close()
 		b.wills.wg.Wait()
 		b.sessions.pumps.Wait()
 	})

@@ -46,6 +46,7 @@ type conn struct {
 
 	client  *mqtt.Client // this and the next are set when the session is attached
 	session *session
+	number  uint64 // of the connection among those of the cluster; 0 = none
 
 	// Owned by the goroutine that reads the connection.
 	userMark  string // what Users knew of its user when it came

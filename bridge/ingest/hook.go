@@ -118,6 +118,11 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 		return false
 	}
 	c.present = present
+	if !h.claim(cl, c, pk.Connect) {
+		h.refuseConnect(cl, packets.ErrClientIdentifierNotValid, "session")
+		c.answered = true
+		return false
+	}
 	if !h.b.stillMay(c) { // changed since it was looked at, and Reload has not met this client
 		return h.b.loginRefused(c, "revoked")
 	}

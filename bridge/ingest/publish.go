@@ -11,6 +11,7 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"plumbline/bridge/internal/presence"
 	"plumbline/bridge/journal"
 	"plumbline/bridge/topic"
 )
@@ -45,7 +46,7 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 	if !h.may(cl, pk.TopicName, true) {
 		return h.refuse(cl, pk, packets.ErrNotAuthorized, "")
 	}
-	note, refusal, reason := h.b.store(cl, &pk, s.hearsItself())
+	note, refusal, reason := h.b.store(cl, &pk, s.hearsItself(), 0)
 	if refusal != nil {
 		return h.refuse(cl, pk, *refusal, reason)
 	}
@@ -56,8 +57,8 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 	return nil
 }
 
-// store puts a message into the journal. It returns a remark for its publisher, or why the message is refused.
-func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note string, refusal *packets.Code, reason string) {
+// store puts a message into the journal; will is the number of the connection whose will it is, 0 = it is none. It returns a remark for its publisher, or why the message is refused.
+func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool, will uint64) (note string, refusal *packets.Code, reason string) {
 	start := time.Now()
 	m := journal.Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Time: b.opts.Now()}
 	origin := ""
@@ -73,6 +74,8 @@ func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool) (note s
 	}
 	if seq > 0 {
 		m.Producer, m.ProducerSeq = producer(cl), seq
+	} else if will > 0 { // other bridges may send it too, and the client may be back at one of them
+		m.Producer, m.ProducerSeq = presence.WillProducer(cl.ID), will
 	}
 	_, duplicate, err := b.append(m)
 	b.m.Ingest.Observe(time.Since(start).Seconds())

@@ -31,6 +31,9 @@ type session struct {
 	up      bool         // client has its CONNACK, and packets may follow
 	expiry  uint32       // seconds that the session outlives its connection
 	keep    bool         // counted in sessions.kept
+	claimed uint64       // the number of its last connection, see conn
+	claims  bool         // its connection has none yet
+	wish    *keptWill    // the will of that, for the other bridges
 	left    time.Time    // when the last connection ended
 	ended   bool
 	will    *keptWill // that waits for its delay, nil for none
@@ -87,6 +90,7 @@ func (s *session) attach(cl *mqtt.Client, c *conn, expiry uint32, head uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rewind()
+	s.claims = s.ss.b.opts.Cluster != nil
 	s.client, s.conn, s.user, s.expiry, s.keep = cl, c, string(cl.Properties.Username), expiry, expiry > 0
 	s.awayTo = head
 	s.quota = maxWindow
@@ -97,7 +101,9 @@ func (s *session) attach(cl *mqtt.Client, c *conn, expiry uint32, head uint64) {
 		f.dup, f.sent = f.dup || f.sent, false
 	}
 	s.dirty = true
-	c.session, c.client = s, cl
+	if c.session = s; c.client == nil { // others may look at the connection by now, when its session begins anew
+		c.client = cl
+	}
 }
 
 // rewind forgets what waits in memory, which the journal still has. Called with mu held.

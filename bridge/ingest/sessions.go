@@ -288,6 +288,11 @@ func (ss *sessions) detach(c *conn) {
 	}
 	ss.mu.Unlock()
 	s.saveOr("disconnect")
+	if !ss.b.draining.Load() || c.farewell {
+		if !ss.b.wills.waits(s.id, c.number) {
+			ss.settle(s.id, c.number)
+		}
+	}
 }
 
 // end forgets a session and everything that waits for it. Called with mu held.
@@ -307,11 +312,12 @@ func (ss *sessions) end(s *session) {
 // that could not read the journal.
 func (ss *sessions) upkeep(now time.Time) {
 	ss.mu.Lock()
-	var dirty []*session
+	var dirty, ended []*session
 	for _, s := range ss.byID {
 		switch over, changed := s.due(now); {
 		case over:
 			ss.end(s)
+			ended = append(ended, s)
 		case changed:
 			dirty = append(dirty, s)
 		}
@@ -321,6 +327,9 @@ func (ss *sessions) upkeep(now time.Time) {
 	}
 	ss.mu.Unlock()
 	ss.poke()
+	for _, s := range ended {
+		ss.settle(s.id, s.claimed)
+	}
 	for _, s := range dirty {
 		s.saveOr("upkeep")
 	}

@@ -45,6 +45,7 @@ type kept struct {
 	Flights []keptFlight `json:"flights,omitempty"`
 	Taken   []uint16     `json:"taken,omitempty"`
 	Will    *keptWill    `json:"will,omitempty"`
+	Number  uint64       `json:"number,omitempty"` // see session.claimed
 }
 
 // keptWill is a will whose client is gone.
@@ -53,8 +54,9 @@ type keptWill struct {
 	Payload []byte `json:"payload,omitempty"`
 	QoS     byte   `json:"qos,omitempty"`
 	Retain  bool   `json:"retain,omitempty"`
-	Meta    []byte `json:"meta,omitempty"` // see appendMeta
-	Delay   uint32 `json:"delay"`          // seconds
+	Meta    []byte `json:"meta,omitempty"`   // see appendMeta
+	Delay   uint32 `json:"delay"`            // seconds
+	Number  uint64 `json:"number,omitempty"` // of the connection, see conn
 }
 
 type keptSub struct {
@@ -267,7 +269,7 @@ func (s *session) saveOr(what string) {
 
 // state is what is kept. Called with mu held.
 func (s *session) state() kept {
-	k := kept{ID: s.id, User: s.user, Expiry: s.expiry, Epoch: s.ss.log.Head().Epoch, Cursor: s.cursor(), LastID: s.lastID, Will: s.will}
+	k := kept{ID: s.id, User: s.user, Expiry: s.expiry, Epoch: s.ss.log.Head().Epoch, Cursor: s.cursor(), LastID: s.lastID, Will: s.will, Number: s.claimed}
 	for _, sub := range s.subs {
 		from := sub.retainedFrom
 		if sub == s.loading && len(s.retained) > 0 {
@@ -292,7 +294,7 @@ func (s *session) state() kept {
 func restore(ss *sessions, k *kept, head journal.Cursor) *session {
 	s := newSession(ss, k.ID, k.User)
 	s.expiry, s.keep, s.left, s.lastID = min(k.Expiry, uint32(ss.b.opts.SessionExpiry/time.Second)), true, time.Now(), k.LastID
-	s.will = k.Will
+	s.will, s.claimed = k.Will, k.Number
 	same := k.Epoch == head.Epoch && k.Cursor <= head.Offset
 	if same {
 		s.seen = k.Cursor

@@ -177,7 +177,7 @@ func TestWillDueWhileItsClientReturns(t *testing.T) {
 		eventually.Must(t, "the timer", func() bool { return !fired.Stop() })
 		before := counted(t, b, result)
 		b.wills.mu.Lock()
-		b.wills.delayed["d"] = &delayedWill{timer: fired, send: func() { b.wills.count("sent") }}
+		b.wills.delayed["d"] = &delayedWill{timer: fired, will: &keptWill{Topic: "w", Delay: 1}, sent: func() {}}
 		b.wills.mu.Unlock()
 		b.wills.connected(&mqtt.Client{ID: "d"}, packets.Packet{Connect: packets.ConnectParams{Clean: clean}})
 		if got := counted(t, b, result) - before; got != 1 {

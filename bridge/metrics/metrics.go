@@ -63,7 +63,7 @@ func (s *Set) ingest() {
 	s.Received = s.counterVec("bridge_mqtt_received_total", "Publishes stored, by QoS, retain flag and DUP flag.", "qos", "retain", "dup")
 	s.Duplicates = s.counter("bridge_mqtt_duplicates_total", "Publishes acknowledged but not stored again: their producer sequence was stored already.")
 	s.Refused = s.counterVec("bridge_mqtt_refused_total", "Publishes refused, by reason.", "reason")
-	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled, failed).", "result")
+	s.Wills = s.counterVec("bridge_mqtt_wills_total", "Wills, by result (sent, delayed, denied, draining, cancelled, failed, elsewhere).", "result")
 	s.MQTTClients = s.gauge("bridge_mqtt_connections", "MQTT connections open now.")
 	s.MQTTRejected = s.counterVec("bridge_mqtt_rejected_total", "MQTT connections refused, by reason.", "reason")
 	s.MQTTSessions = s.gauge("bridge_mqtt_sessions", "MQTT sessions that outlive their connection.")

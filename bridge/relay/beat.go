@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // beat is what a node says of itself every second, over Pub/Sub, so that it is a probe of that way too, and in a key that expires.
@@ -26,6 +28,7 @@ type beat struct {
 	Viewers int               `json:"viewers"`
 	Same    map[string]string `json:"same,omitempty"`
 	Own     map[string]string `json:"own,omitempty"`
+	Serving string            `json:"serving,omitempty"` // the token of its devices
 	Bye     bool              `json:"bye,omitempty"`
 }
 
@@ -207,7 +210,7 @@ func (r *Relay) compare(h heard) {
 }
 
 // lookAround reads who is there, as a newcomer does before it hears it.
-func (r *Relay) lookAround(ctx context.Context, s *server) error {
+func (r *Relay) lookAround(ctx context.Context, s redis.Cmdable) error {
 	names, err := s.SMembers(ctx, r.keys.nodes()).Result()
 	if err != nil {
 		return explain(err)
@@ -236,7 +239,7 @@ func (r *Relay) beat(ctx context.Context, s *server, number uint64, bye bool) er
 	head := r.journal.Head()
 	text, err := json.Marshal(beat{
 		Node: r.opts.Node, Process: r.process, Number: number, Time: r.opts.Now().UnixMicro(), Epoch: head.Epoch, Name: r.name, First: r.journal.First(), Pos: head.Offset,
-		Leading: r.leading(), Up: r.up, Whole: r.wholeFor(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Own: r.opts.Own, Bye: bye,
+		Leading: r.leading(), Up: r.up, Whole: r.wholeFor(), Viewers: r.opts.Viewers(), Same: r.opts.Same, Own: r.opts.Own, Bye: bye, Serving: r.devices.token(),
 	})
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func (r *Relay) listen(ctx context.Context) {
 
 // subscription is one of them, until it breaks or goes deaf.
 func (r *Relay) subscription(ctx context.Context) error {
-	ps := r.client.subscribe(ctx, r.keys.nodes(), r.keys.ask(), r.keys.revoked())
+	ps := r.client.subscribe(ctx, r.keys.nodes(), r.keys.ask(), r.keys.revoked(), r.keys.clients())
 	defer func() { _ = ps.Close() }()
 	hears := map[string]bool{r.opts.Node: true} // its own batches a node has already
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
@@ -98,6 +98,8 @@ func (r *Relay) receive(ctx context.Context, m *redis.Message) {
 		r.asked(ctx, m.Payload)
 	case r.keys.revoked():
 		r.reshare()
+	case r.keys.clients():
+		r.devices.look()
 	default:
 		r.live(m.Payload)
 	}

@@ -28,6 +28,7 @@ type node struct {
 	ended   chan struct{}
 	renewed atomic.Int64
 	revoked Revocations // nil = none are shared
+	roster  *roster     // nil = it has no devices
 }
 
 func testLog() *slog.Logger {
@@ -72,6 +73,9 @@ func (n *node) tryStart() error {
 		if err := r.Share(context.Background(), n.revoked); err != nil {
 			return errors.Join(err, r.Close(), r.journal.Close())
 		}
+	}
+	if n.roster != nil {
+		r.Serve(n.roster)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.Relay, n.stop, n.ended = r, cancel, make(chan struct{})

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,7 @@ func failOver(t *testing.T, a, b *node, one, other *redistest.Server) {
 }
 
 // needed are the rights that README.md gives: with them all of the relay works, and with none of them missing.
-const needed = "~plumbline:* &plumbline:* -@all +client|setname +hello +info +eval +evalsha +hgetall +hmget +hget +hset +hincrby +zadd +zscore +zrangebyscore +zrem +xadd +xrange +xdel +del +expire +pexpire +get +mget +set +sadd +srem +smembers +rpush +blpop +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe +ping"
+const needed = "~plumbline:* &plumbline:* -@all +client|setname +hello +info +eval +evalsha +hgetall +hmget +hget +hset +hdel +hincrby +hscan +zadd +zscore +zrangebyscore +zrem +xadd +xrange +xdel +del +expire +pexpire +get +mget +set +sadd +srem +smembers +rpush +blpop +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe +ping"
 
 // TestUserWithTheRightsOfTheReadme: a user who may do that and nothing else does all that a node needs; one who lacks something of
 // it is told what.
@@ -178,10 +179,19 @@ func TestUserWithTheRightsOfTheReadme(t *testing.T) {
 		return o
 	}
 	user("bridge", needed)
-	a, b := newNode(t, as("a", "bridge")), newNode(t, as("b", "bridge"))
+	a, b := newStaffed(t, as("a", "bridge")), newStaffed(t, as("b", "bridge"))
 	p := publish(t, "t", a.Log)
 	p.await(50)
+	a.connects("moves")
+	b.connects("moves")
+	b.connects("stays")
+	eventually.Must(t, "a to be told", func() bool { return len(a.roster.Devices()) == 0 })
+	token := b.devices.token()
 	b.die()
+	a.buries(token)
+	if slices.Sort(a.roster.orphans); !slices.Equal(a.roster.orphans, []string{"moves", "stays"}) {
+		t.Errorf("wills of %v were sent, want those of both devices", a.roster.orphans)
+	}
 	p.await(100)
 	b.start()
 	eventually.Must(t, "the lease", func() bool { return a.leading() || b.leading() })

@@ -60,6 +60,7 @@ type Relay struct {
 	standby standby
 	others  others
 	sharing sharing
+	devices presences
 	trouble trouble
 	stats   stats
 
@@ -164,6 +165,7 @@ func New(o Options) (*Relay, error) {
 		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), begun: make(chan struct{}, 1), limit: math.MaxUint64,
 	}
 	r.queue.kick, r.sharing.poke = make(chan struct{}, 1), make(chan struct{}, 1)
+	r.devices.poke = make(chan struct{}, 1)
 	r.others.init()
 	return r, nil
 }
@@ -293,6 +295,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	parts.Go(func() { r.follow(ctx) })
 	parts.Go(func() { r.steer(ctx) })
 	parts.Go(func() { r.share(ctx) })
+	parts.Go(func() { r.attend(ctx) })
 	parts.Wait()
 	r.answers.Wait()
 	r.queue.fail(errors.Join(journal.ErrClosed, ctx.Err()))

@@ -15,25 +15,33 @@ import "github.com/redis/go-redis/v9"
 //	…:ended         sorted set: tokens that were ended, signed, in the order in which they came
 //	…:lists         hash: node → its list of what is revoked, signed
 //	…:revoked       hash: ended, lists: how many there have been of the two
+//	…:clients       hash: client id → its connection, see presence.go
+//	…:serving       set: tokens under which bridges serve devices, see there
+//	…:taken:<token> set: devices of that token that have come to another node; expires
+//	…:gone:<token>  there when the others took the bridge of that token for gone; expires
 //	…:answer:<id>   list: what a node was asked for; expires
 //
-// and the channels …:log:<node>, which brings what that node stores to the others, …:nodes, …:ask and …:revoked.
+// and the channels …:log:<node>, which brings what that node stores to the others, …:nodes, …:ask, …:revoked and …:clients.
 type keys struct{ prefix string }
 
 func keysOf(cluster string) keys { return keys{"plumbline:{" + cluster + "}:"} }
 
-func (k keys) head() string             { return k.prefix + "head" }
-func (k keys) log() string              { return k.prefix + "log" }
-func (k keys) lease() string            { return k.prefix + "lease" }
-func (k keys) nodes() string            { return k.prefix + "nodes" }
-func (k keys) node(name string) string  { return k.prefix + "node:" + name }
-func (k keys) ask() string              { return k.prefix + "ask" }
-func (k keys) settle(run string) string { return k.prefix + "settle:" + run }
-func (k keys) live(node string) string  { return k.prefix + "log:" + node }
-func (k keys) ended() string            { return k.prefix + "ended" }
-func (k keys) lists() string            { return k.prefix + "lists" }
-func (k keys) revoked() string          { return k.prefix + "revoked" }
-func (k keys) answer(id string) string  { return k.prefix + "answer:" + id }
+func (k keys) head() string              { return k.prefix + "head" }
+func (k keys) log() string               { return k.prefix + "log" }
+func (k keys) lease() string             { return k.prefix + "lease" }
+func (k keys) nodes() string             { return k.prefix + "nodes" }
+func (k keys) node(name string) string   { return k.prefix + "node:" + name }
+func (k keys) ask() string               { return k.prefix + "ask" }
+func (k keys) settle(run string) string  { return k.prefix + "settle:" + run }
+func (k keys) live(node string) string   { return k.prefix + "log:" + node }
+func (k keys) ended() string             { return k.prefix + "ended" }
+func (k keys) lists() string             { return k.prefix + "lists" }
+func (k keys) revoked() string           { return k.prefix + "revoked" }
+func (k keys) clients() string           { return k.prefix + "clients" }
+func (k keys) serving() string           { return k.prefix + "serving" }
+func (k keys) taken(token string) string { return k.prefix + "taken:" + token }
+func (k keys) gone(token string) string  { return k.prefix + "gone:" + token }
+func (k keys) answer(id string) string   { return k.prefix + "answer:" + id }
 
 // What scripts answer with, first of a list.
 const (

@@ -33,6 +33,7 @@ func (r *Relay) steer(ctx context.Context) {
 			return
 		}
 		r.lease.drop()
+		r.devices.shut()
 		r.queue.refuse(fmt.Errorf("%w: %w", errAway, err))
 		r.trouble.set("redis", err.Error(), 0)
 		r.log.Warn("relay: no connection to Redis: nothing is stored meanwhile", "error", err, "retry_in", pause.String())
@@ -129,7 +130,7 @@ func (r *Relay) present(ctx context.Context, s *server) error {
 			return err
 		}
 	}
-	if err := errors.Join(r.exchange(ctx, s, true), r.tend(ctx, s)); err != nil {
+	if err := errors.Join(r.exchange(ctx, s, true), r.introduce(ctx, s), r.tend(ctx, s)); err != nil {
 		return err
 	}
 	r.trouble.clear("redis")
