@@ -48,6 +48,7 @@ type batch struct {
 var (
 	errForged    = errors.New("signature")
 	errMalformed = errors.New("malformed")
+	errVersion   = errors.New("version")
 )
 
 // appendBatch appends b in its form on the wire, signed with key.
@@ -91,8 +92,14 @@ func appendEntry(dst []byte, e *journal.Entry, offset bool) []byte {
 	return appendText(dst, e.Payload)
 }
 
-// parseBatch reads what appendBatch wrote. Payloads refer to p. Errors: errForged, errMalformed; nothing of b counts then.
+// anyVersion is what batches begin with in every version of their form; the character behind it is the version.
+const anyVersion = "PLR"
+
+// parseBatch reads what appendBatch wrote. Payloads refer to p. Errors: errForged, errMalformed, errVersion; nothing of b counts then.
 func parseBatch(p []byte, key []byte) (*batch, error) {
+	if len(p) > len(batchMagic) && string(p[:len(anyVersion)]) == anyVersion && p[len(anyVersion)] != batchMagic[len(anyVersion)] {
+		return nil, errVersion
+	}
 	if len(p) < batchHead+sumBytes || string(p[:len(batchMagic)]) != batchMagic {
 		return nil, errMalformed
 	}

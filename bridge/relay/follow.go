@@ -160,6 +160,9 @@ func (r *Relay) parse(p []byte) *batch {
 	b, err := parseBatch(p, r.key)
 	if err != nil {
 		r.rejected(err.Error())
+		if errors.Is(err, errVersion) {
+			r.trouble.set("version", fmt.Sprintf("another bridge of cluster %q speaks another version of the form between bridges, so the two do not hear each other: bring all to one version of the program", r.opts.Cluster), time.Minute)
+		}
 		r.log.Warn("relay: a batch is rejected", "reason", err)
 		return nil
 	}

@@ -177,17 +177,27 @@ func TestTroubleWhileRunning(t *testing.T) {
 	works()
 }
 
-// TestTroubleBetweenNodes: another cluster's messages, other settings, another clock and a name taken twice are alarms.
+// TestRedisThatEvicts: an alarm says so, and storing goes on.
+func TestRedisThatEvicts(t *testing.T) {
+	a := newNode(t, options(redistest.New(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"), "a"))
+	if _, _, err := a.Log().Append(t.Context(), journal.Message{Topic: "t"}); err != nil {
+		t.Error(err)
+	}
+	eventually.Must(t, "an alarm", func() bool { return strings.Contains(strings.Join(a.Alarms(), "\n"), "set noeviction") })
+}
+
+// TestTroubleBetweenNodes: another cluster's messages, another version, other settings, one client id at two, another clock and a name taken twice are alarms.
 func TestTroubleBetweenNodes(t *testing.T) {
 	redis := redistest.New(t)
 	oa, ob := options(redis, "a"), options(redis, "b")
+	oa.Own, ob.Own = map[string]string{"clientId": "1", "other": "1"}, map[string]string{"clientId": "1", "other": "2"}
 	oa.Same, ob.Same = map[string]string{"auth": "1", "external": "1"}, map[string]string{"auth": "2", "external": "1"}
 	ob.Now = func() time.Time { return time.Now().Add(-time.Hour) }
 	a, _ := newNode(t, oa), newNode(t, ob)
 	newNode(t, options(redis, "a"))
-	eventually.Must(t, "three alarms", func() bool {
+	eventually.Must(t, "four alarms", func() bool {
 		all := strings.Join(a.Alarms(), "\n")
-		return strings.Contains(all, "under auth") && !strings.Contains(all, "under external,") && strings.Contains(all, `clock of node "b" differs from ours by 1h0m`) && strings.Contains(all, `named "a" too`)
+		return strings.Contains(all, "the same clientId as this one") && !strings.Contains(all, "the same other") && strings.Contains(all, "under auth") && !strings.Contains(all, "under external,") && strings.Contains(all, `clock of node "b" differs from ours by 1h0m`) && strings.Contains(all, `named "a" too`)
 	})
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
@@ -196,6 +206,12 @@ func TestTroubleBetweenNodes(t *testing.T) {
 	foreign := options(redis, "c")
 	foreign.SecretFile = secret
 	newNode(t, foreign)
+	if err := redis.Client.Publish(t.Context(), a.keys.live("b"), "PLR0 of a bridge of another version").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Must(t, "an alarm of two versions", func() bool {
+		return strings.Contains(strings.Join(a.Alarms(), "\n"), "another version") && a.Stats().Rejected["version"] > 0
+	})
 	eventually.Must(t, "an alarm of two clusters", func() bool { return strings.Contains(strings.Join(a.Alarms(), "\n"), "two clusters of one name") })
 }
 
