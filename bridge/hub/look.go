@@ -3,15 +3,15 @@ package hub
 import "math"
 
 // How much a round may take on, in groups to encode for and subscriptions to tell. What fewFrames and fewBytes bound is done by who
-// has just appended, on his goroutine: some 0.3 ms.
+// has just appended, on his goroutine.
 const (
 	fewFrames = 64
 	fewBytes  = 256 << 10 // of payloads, in all frames
 	allFrames = math.MaxInt
 )
 
-// look fans out what has just been appended, on the goroutine of who did it, when that is little: to wake the loop, and have it wake
-// others, costs what a dozen frames cost. The rest is left to the loop, and all of it while the loop or another is at it.
+// look fans out what has just been appended, on the goroutine of who did it, when that is little: it need not wake the loop, which would
+// wake others. The rest is left to the loop, and all of it while the loop or another is at it.
 func (h *Hub) look() {
 	if !h.turn.TryLock() {
 		h.wake() // who is at it may have looked before this came
