@@ -30,6 +30,7 @@ func BenchmarkLog(b *testing.B) {
 }
 
 func benchmarkLog(b *testing.B, n int) {
+	b.Helper()
 	server := redistest.New(b)
 	nodes := make([]*node, n)
 	for i := range nodes {
@@ -69,6 +70,7 @@ func benchmarkLog(b *testing.B, n int) {
 
 // throughTheLog stores a round at all nodes, and returns when each of them has it.
 func throughTheLog(b *testing.B, nodes []*node, ms []journal.Message) {
+	b.Helper()
 	var doors sync.WaitGroup
 	work := make(chan struct{}, benchBatches)
 	for range benchBatches {
