@@ -1,5 +1,5 @@
 // Command deploy checks what bridge/deploy has for others to run, with their own code: the Helm chart with Helm's linter and engine, what it
-// makes against Kubernetes' own types, and the Compose file with Compose's loader. With -write it puts what the chart makes of
+// makes against Kubernetes' own types, as is what harness/deploy has, and the Compose file with Compose's loader. With -write it puts what the chart makes of
 // helm/example.yaml into kubernetes/bridged.yaml, for those without Helm. It is a module of its own: the project links none of it.
 package main
 
@@ -27,6 +27,7 @@ import (
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 	apps "k8s.io/api/apps/v1"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
@@ -51,8 +52,9 @@ func main() {
 	log.SetFlags(0)
 	write := flag.Bool("write", false, "write kubernetes/bridged.yaml anew")
 	root := flag.String("deploy", "../../bridge/deploy", "the folder `DIR` to check")
+	agents := flag.String("agents", "../../harness/deploy/agents.yaml", "the manifests `FILE` of agents to check")
 	flag.Parse()
-	if err := errors.Join(checkChart(*root, *write), checkCompose(filepath.Join(*root, "compose", "compose.yaml"))); err != nil {
+	if err := errors.Join(checkChart(*root, *write), checkCompose(filepath.Join(*root, "compose", "compose.yaml")), checkAgents(*agents)); err != nil {
 		log.Fatalf("deploy: %v", err)
 	}
 	log.Print("deploy: chart, manifests and Compose file are good")
@@ -216,13 +218,48 @@ func strict(text string) error {
 	types := map[string]any{
 		"v1 ConfigMap": &core.ConfigMap{}, "v1 Service": &core.Service{}, "apps/v1 StatefulSet": &apps.StatefulSet{},
 		"policy/v1 PodDisruptionBudget": &policy.PodDisruptionBudget{}, "networking.k8s.io/v1 NetworkPolicy": &networking.NetworkPolicy{},
-		"networking.k8s.io/v1 Ingress": &networking.Ingress{},
+		"networking.k8s.io/v1 Ingress": &networking.Ingress{}, "batch/v1 Job": &batch.Job{}, "v1 PersistentVolumeClaim": &core.PersistentVolumeClaim{},
 	}
 	into, ok := types[kind.APIVersion+" "+kind.Kind]
 	if !ok {
 		return fmt.Errorf("%s %s is not known here", kind.APIVersion, kind.Kind)
 	}
 	return yaml.UnmarshalStrict([]byte(text), into)
+}
+
+// checkAgents holds the manifests of agents against Kubernetes' types, and the names that its Indexed Job gives its pods against those that
+// the run asks for.
+func checkAgents(file string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var bad []error
+	var asked []string
+	var agents batch.Job
+	for _, one := range strings.Split(string(raw), "\n---\n") {
+		if err := strict(one); err != nil {
+			bad = append(bad, fmt.Errorf("%s: %w\n%s", file, err, one))
+			continue
+		}
+		var job batch.Job
+		if err := yaml.Unmarshal([]byte(one), &job); err != nil || job.Kind != "Job" {
+			continue
+		}
+		if job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batch.IndexedCompletion {
+			agents = job
+		} else {
+			asked = job.Spec.Template.Spec.Containers[0].Args
+		}
+	}
+	if agents.Spec.Completions == nil || agents.Spec.Parallelism == nil || *agents.Spec.Completions != *agents.Spec.Parallelism {
+		return errors.Join(append(bad, fmt.Errorf("%s: no Indexed Job whose pods are all there at once", file))...)
+	}
+	want := fmt.Sprintf("--agent=%s-{0..%d}.%s:", agents.Name, *agents.Spec.Completions-1, agents.Spec.Template.Spec.Subdomain)
+	if !slices.ContainsFunc(asked, func(arg string) bool { return strings.HasPrefix(arg, want) }) {
+		bad = append(bad, fmt.Errorf("%s: the run does not ask for %s…", file, want))
+	}
+	return errors.Join(bad...)
 }
 
 func checkCompose(file string) error {

@@ -19,13 +19,18 @@ var ErrSecret = errors.New("no usable secret")
 
 // LoadSecret reads the secret that harness and agents share: the content of the
 // file without surrounding space. A file that others may read, or with fewer than
-// 16 bytes, is refused: the error wraps ErrSecret and says how to mend it.
+// 16 bytes, is refused: the error wraps ErrSecret and says how to mend it. One that
+// is another user's may be readable for the group: so Kubernetes mounts secrets.
 func LoadSecret(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("agent: token file: %w", err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	forbidden := fs.FileMode(0o077)
+	if !ours(info) {
+		forbidden = 0o037
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0 {
 		return nil, fmt.Errorf("agent: token file %q: %w: others may read it (mode %#o); chmod 600 it, and renew it if others are on this machine", path, ErrSecret, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

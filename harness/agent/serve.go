@@ -33,6 +33,7 @@ type Config struct {
 	Clock       *record.Clock // nil means a new one
 	Version     string        // of plumbline, for the report
 	Log         *slog.Logger  // nil discards
+	Once        bool          // end when the last harness has been gone for a minute
 
 	idle time.Duration // for tests; 0 means the constant of that name
 }
@@ -62,6 +63,8 @@ type server struct {
 	here  bool            // for one harness, of this host: see ServeHere
 
 	mu       sync.Mutex
+	links    int       // harnesses that are connected
+	left     time.Time // when the last one hung up; zero before any did
 	sessions map[string]*session
 	loud     func() load.GCReport // lets the garbage collector work again; nil while no session is at work
 
@@ -74,8 +77,8 @@ type server struct {
 const gcLimit = 1 << 30
 
 // Serve is an agent: it lets in harnesses that come to the listener and runs the
-// viewers that they ask for. It blocks until ctx ends, and returns nil then when
-// everything has ended; the listener belongs to it.
+// viewers that they ask for. It blocks until ctx ends, or cfg.Once is fulfilled, and
+// returns nil then when everything has ended; the listener belongs to it.
 func Serve(ctx context.Context, listener net.Listener, cfg Config) error {
 	if len(cfg.Secret) < leastSecret || len(cfg.Certificate.Certificate) == 0 {
 		return errors.Join(errors.New("agent: secret and certificate are required"), listener.Close())
@@ -83,7 +86,10 @@ func Serve(ctx context.Context, listener net.Listener, cfg Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	a := newServer(ctx, cfg)
 	var group sync.WaitGroup
-	group.Go(func() { a.expire(ctx) })
+	group.Go(func() {
+		a.expire(ctx)
+		cancel() // of Once
+	})
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() }) // accepting ends then
 	err := a.accept(ctx, listener, &group)
 	cancel()
@@ -163,11 +169,30 @@ func (a *server) serve(ctx context.Context, raw net.Conn) {
 		a.log.Info("agent lost a harness", "from", raw.RemoteAddr(), "reason", err)
 		return
 	}
+	a.count(1)
+	defer a.count(-1)
 	select {
 	case <-link.Done():
 	case <-ctx.Done():
 	}
 	_ = link.Close() // always nil
+}
+
+// count notes that a harness has come, or hung up.
+func (a *server) count(more int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.links += more; a.links == 0 {
+		a.left = time.Now()
+	}
+}
+
+// done reports whether an agent that serves once has done so: a harness that lost its
+// connection has come back long before.
+func (a *server) done() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg.Once && a.links == 0 && len(a.sessions) == 0 && !a.left.IsZero() && time.Since(a.left) > a.cfg.idle
 }
 
 // tell answers probes until the connection ends.
@@ -296,9 +321,9 @@ func (a *server) rest() {
 }
 
 // expire ends sessions that nobody asks for anything, and recordings that have
-// become too large.
+// become too large, until ctx ends or the agent has done what it is there for.
 func (a *server) expire(ctx context.Context) {
-	for pause(ctx, min(a.cfg.idle/4, time.Second)) {
+	for pause(ctx, min(a.cfg.idle/4, time.Second)) && !a.done() {
 		a.mu.Lock()
 		var old []string
 		for id, s := range a.sessions {

@@ -30,6 +30,7 @@ const agentListen = "127.0.0.1:7477"
 type agentFlags struct {
 	listen, token, certificate, spool, clock string
 	most                                     int64
+	once                                     bool
 }
 
 func newAgent(s streams) *cobra.Command {
@@ -53,13 +54,14 @@ Whoever has the token can let this host connect to any address.`,
 	flags.StringVar(&f.certificate, "certificate", "", "PEM file with certificate and key, made when it does not exist; without it a new one is made at each start")
 	flags.StringVar(&f.spool, "spool-dir", "", "folder in which recordings wait to be fetched; by default that for temporary files")
 	limit(flags, &f.most, "max-bytes", agent.DefaultMaxBytes, 1<<20, 1<<40, "bound of one recording, bytes; one that outgrows it is ended, and the run says so")
+	flags.BoolVar(&f.once, "once", false, "end when the harness that came, and any other, has been gone for a minute: for a job that has to come to an end")
 	flags.StringVar(&f.clock, "test-clock", "", "OFFSET,PPM by which the clock of this agent is wrong on purpose, for tests of the mapping")
 	_ = flags.MarkHidden("test-clock") // the flag exists
 	return cmd
 }
 
 func (f *agentFlags) serve(ctx context.Context, s streams) error {
-	cfg := agent.Config{Dir: f.spool, MaxBytes: f.most, Version: thisBuild().Version, Log: slog.New(slog.NewTextHandler(s.err, nil))}
+	cfg := agent.Config{Dir: f.spool, MaxBytes: f.most, Once: f.once, Version: thisBuild().Version, Log: slog.New(slog.NewTextHandler(s.err, nil))}
 	var err error
 	if cfg.Clock, err = testClock(f.clock); err != nil {
 		return err
@@ -109,12 +111,14 @@ func testClock(text string) (*record.Clock, error) {
 type agentsFlags struct {
 	targets   []string
 	token     string
+	wait      time.Duration
 	processes int
 }
 
 func (f *agentsFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes viewers of steady and load; may be repeated")
+	flags.StringSliceVar(&f.targets, "agent", nil, "HOST:PORT#FINGERPRINT of a plumbline agent on another host: it takes viewers of steady and load; may be repeated, and hold a range: 'agent-{0..9}.agents:7477#FINGERPRINT'")
 	flags.StringVar(&f.token, "agent-token", "agent.token", "file with the secret that the agents have too")
+	limit(flags, &f.wait, "agent-wait", 0, time.Second, 24*time.Hour, "for how long to wait for agents that are not there yet; by default not at all")
 	limit(flags, &f.processes, "processes", 0, 1, harness.MaxProcesses, "processes of this host that take viewers, also those of kill, broker, brokerdown, soak and of clusters, so that they may outnumber the descriptors of one; by default they stay in this one")
 }
 
@@ -182,16 +186,45 @@ func (f *agentsFlags) dial(ctx context.Context) (hosts []*agent.Host, hangUp fun
 	if err != nil {
 		return nil, hangUp, exit.Usage(err, "copy the token file of the agents here and name it with --agent-token")
 	}
-	for _, text := range f.targets {
-		target, err := agent.ParseTarget(text)
+	targets, err := f.parse()
+	if err != nil {
+		return nil, hangUp, err
+	}
+	until := time.Now().Add(f.wait)
+	for _, target := range targets {
+		host, err := reach(ctx, target, secret, until)
 		if err != nil {
-			return hosts, hangUp, exit.Usage(fmt.Errorf("--agent: %w", err), "plumbline agent prints what to give")
-		}
-		host, err := agent.Dial(ctx, target, secret, nil)
-		if err != nil {
-			return hosts, hangUp, exit.With(reports.ExitUnavailable, err, "start plumbline agent there, with the same token, and give the fingerprint that it prints")
+			return hosts, hangUp, exit.With(reports.ExitUnavailable, err, "start plumbline agent there, with the same token, and give the fingerprint that it prints; --agent-wait 2m waits for one that is still starting")
 		}
 		hosts = append(hosts, host)
 	}
 	return hosts, hangUp, nil
+}
+
+// parse reads the agents' addresses, all of them before any is asked. All errors are the user's.
+func (f *agentsFlags) parse() (all []agent.Target, err error) {
+	for _, text := range f.targets {
+		some, err := agent.ParseTargets(text)
+		if err != nil {
+			return nil, exit.Usage(fmt.Errorf("--agent: %w", err), "plumbline agent prints what to give")
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// reach connects to an agent, and tries again until it is there or the time is over. One that
+// is there and is another, or has another token, is not waited for.
+func reach(ctx context.Context, target agent.Target, secret []byte, until time.Time) (*agent.Host, error) {
+	for {
+		host, err := agent.Dial(ctx, target, secret, nil)
+		if err == nil || errors.Is(err, agent.ErrCertificate) || errors.Is(err, agent.ErrRefused) || ctx.Err() != nil || !time.Now().Before(until) {
+			return host, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
