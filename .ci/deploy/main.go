@@ -248,8 +248,8 @@ func checkAgents(file string) error {
 		}
 		if job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batch.IndexedCompletion {
 			agents = job
-		} else {
-			asked = job.Spec.Template.Spec.Containers[0].Args
+		} else if containers := job.Spec.Template.Spec.Containers; len(containers) > 0 {
+			asked = containers[0].Args
 		}
 	}
 	if agents.Spec.Completions == nil || agents.Spec.Parallelism == nil || *agents.Spec.Completions != *agents.Spec.Parallelism {

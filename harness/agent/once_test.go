@@ -20,7 +20,7 @@ func TestServesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const gone = 200 * time.Millisecond
+	const gone = 60 * time.Millisecond
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(t.Context(), listener, Config{Secret: testSecret, Certificate: certificate, Dir: t.TempDir(), Once: true, idle: gone})
@@ -28,7 +28,7 @@ func TestServesOnce(t *testing.T) {
 	select {
 	case err := <-done:
 		t.Fatalf("it ended before anybody came: %v", err)
-	case <-time.After(3 * gone):
+	case <-time.After(2 * onceIdles * gone):
 	}
 	h, err := Dial(t.Context(), Target{Address: listener.Addr().String(), Fingerprint: FingerprintOf(certificate)}, testSecret, nil)
 	if err != nil {
@@ -37,7 +37,7 @@ func TestServesOnce(t *testing.T) {
 	select {
 	case err := <-done:
 		t.Fatalf("it ended while a harness was there: %v", err)
-	case <-time.After(3 * gone):
+	case <-time.After(2 * onceIdles * gone):
 	}
 	if err := h.Close(); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ type Config struct {
 	Clock       *record.Clock // nil means a new one
 	Version     string        // of plumbline, for the report
 	Log         *slog.Logger  // nil discards
-	Once        bool          // end when the last harness has been gone for a minute
+	Once        bool          // end when the last harness has been gone for a quarter of an hour
 
 	idle time.Duration // for tests; 0 means the constant of that name
 }
@@ -187,12 +187,15 @@ func (a *server) count(more int) {
 	}
 }
 
-// done reports whether an agent that serves once has done so: a harness that lost its
-// connection has come back long before.
+// onceIdles is for how many idle times an agent that serves once waits for a harness that is gone. One that lost its
+// connection comes back when it has something to ask, which may be minutes later.
+const onceIdles = 15
+
+// done reports whether an agent that serves once has done so.
 func (a *server) done() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cfg.Once && a.links == 0 && len(a.sessions) == 0 && !a.left.IsZero() && time.Since(a.left) > a.cfg.idle
+	return a.cfg.Once && a.links == 0 && len(a.sessions) == 0 && !a.left.IsZero() && time.Since(a.left) > onceIdles*a.cfg.idle
 }
 
 // tell answers probes until the connection ends.

@@ -39,7 +39,7 @@ func newAgent(s streams) *cobra.Command {
 		Use: "agent", Short: "Run viewers on this host for a plumbline on another one", Args: noArgs,
 		Example: "plumbline agent --listen 192.0.2.7:7477 --token-file agent.token",
 		Long: `Waits for plumbline run or certify --agent on another host and runs the viewers that they ask for here, until it
-is interrupted. What viewers receive is stamped by the clock of this host, fetched by the harness and mapped to its
+is interrupted, or has served once with --once. What viewers receive is stamped by the clock of this host, fetched by the harness and mapped to its
 clock, with an uncertainty that the verdicts take into account.
 
 The agent listens on loopback unless --listen names another address. Everything goes over TLS with a certificate that
@@ -54,7 +54,7 @@ Whoever has the token can let this host connect to any address.`,
 	flags.StringVar(&f.certificate, "certificate", "", "PEM file with certificate and key, made when it does not exist; without it a new one is made at each start")
 	flags.StringVar(&f.spool, "spool-dir", "", "folder in which recordings wait to be fetched; by default that for temporary files")
 	limit(flags, &f.most, "max-bytes", agent.DefaultMaxBytes, 1<<20, 1<<40, "bound of one recording, bytes; one that outgrows it is ended, and the run says so")
-	flags.BoolVar(&f.once, "once", false, "end when the harness that came, and any other, has been gone for a minute: for a job that has to come to an end")
+	flags.BoolVar(&f.once, "once", false, "end when the harness that came, and any other, has been gone for a quarter of an hour: for a job that has to come to an end")
 	flags.StringVar(&f.clock, "test-clock", "", "OFFSET,PPM by which the clock of this agent is wrong on purpose, for tests of the mapping")
 	_ = flags.MarkHidden("test-clock") // the flag exists
 	return cmd
