@@ -32,7 +32,7 @@ var policy = map[string][]string{
 var engine = []string{
 	"harness/conform", "harness/clocks", "harness/agent", "harness/browser",
 	"harness/codecfile",
-	"harness/record", "harness/live", "harness/stats", "harness/oracle", "harness/load", "harness/generator", "harness/fault",
+	"harness/record", "harness/live", "harness/local", "harness/stats", "harness/oracle", "harness/load", "harness/generator", "harness/fault",
 	"harness/octets", "harness/sut", "harness/mqttwire", "harness/remote", "harness/viewer", "harness/survey", "harness/witness", "harness/bench", "harness/profile", "harness/strictyaml",
 }
 

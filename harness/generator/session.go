@@ -17,6 +17,7 @@ import (
 	"plumbline/devices"
 	"plumbline/devices/simulated"
 	"plumbline/harness/load"
+	"plumbline/harness/local"
 	"plumbline/harness/record"
 	"plumbline/harness/remote"
 )
@@ -159,10 +160,10 @@ func dialOf(o settings) func(device string) load.Dial {
 }
 
 // toFirstOf goes to the first of some hosts that takes a connection, whatever is asked for.
-func toFirstOf(local string, hosts []string) load.Dial {
+func toFirstOf(from string, hosts []string) load.Dial {
 	return func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
 		for _, host := range hosts {
-			if conn, err = dialFrom(ctx, local, network, host); err == nil || ctx.Err() != nil {
+			if conn, err = dialFrom(ctx, from, network, host); err == nil || ctx.Err() != nil {
 				return conn, err
 			}
 		}
@@ -172,12 +173,11 @@ func toFirstOf(local string, hosts []string) load.Dial {
 
 // dialFrom goes to an address, from a local one where both are of loopback. Linux has all of
 // 127.0.0.0/8; other systems have 127.0.0.1 alone.
-func dialFrom(ctx context.Context, local, network, address string) (net.Conn, error) {
-	var d net.Dialer
-	if local != "" && runtime.GOOS == "linux" && strings.HasPrefix(address, "127.") {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
+func dialFrom(ctx context.Context, from, network, address string) (net.Conn, error) {
+	if runtime.GOOS != "linux" || !strings.HasPrefix(address, "127.") {
+		from = ""
 	}
-	return d.DialContext(ctx, network, address)
+	return local.Dialer(from).DialContext(ctx, network, address)
 }
 
 // fleet makes the computed devices.

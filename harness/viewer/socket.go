@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"plumbline/harness/local"
 )
 
 // readBuffer holds what is read ahead of a frame. More is read past it, straight into the
@@ -117,11 +119,7 @@ func (v *Viewer) dialTCP(ctx context.Context, network, addr string) (net.Conn, e
 	if v.cfg.Dial != nil {
 		return v.cfg.Dial(ctx, network, addr)
 	}
-	var dialer net.Dialer
-	if v.cfg.Local != "" {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(v.cfg.Local)}
-	}
-	return dialer.DialContext(ctx, network, addr)
+	return local.Dialer(v.cfg.Local).DialContext(ctx, network, addr)
 }
 
 // agreed reports what is wrong with the server's side of the handshake.
