@@ -117,9 +117,8 @@ func (f *foreignSite) withheld(cookies []*http.Cookie, path string) (names []str
 }
 
 // goesTo reports whether a cookie of that path is sent to another (RFC 6265 section 5.1.4).
-// One that names none goes to what lies beside the page: here, to everything.
 func goesTo(of, path string) bool {
-	return of == "" || strings.HasPrefix(path, of) && (len(path) == len(of) || strings.HasSuffix(of, "/") || path[len(of)] == '/')
+	return strings.HasPrefix(path, of) && (len(path) == len(of) || strings.HasSuffix(of, "/") || path[len(of)] == '/')
 }
 
 // Elsewhere evaluates an expression in a page of another origin on the host of the

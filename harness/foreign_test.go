@@ -16,11 +16,12 @@ import (
 
 // What a page of somebody else on the host asks of a system goes there with the cookies
 // of the system's own page, the strictest too, over TLS and without. A cookie that a
-// browser withholds is told of.
+// browser withholds is told of. One that names no path goes where this browser sends it.
 func TestAForeignPageHasTheCookies(t *testing.T) {
-	const strict, deep = "session", "deep"
+	const strict, deep, bare = "session", "deep", "bare"
 	type system struct {
 		url    string
+		client *http.Client
 		site   *foreignSite
 		stolen atomic.Bool
 	}
@@ -32,6 +33,8 @@ func TestAForeignPageHasTheCookies(t *testing.T) {
 			case "/":
 				http.SetCookie(w, &http.Cookie{Name: strict, Value: "me", Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode})
 				http.SetCookie(w, &http.Cookie{Name: deep, Value: "me", Path: "/ws", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode})
+			case "/app/in":
+				http.SetCookie(w, &http.Cookie{Name: bare, Value: "me", HttpOnly: true, Secure: secure})
 			case "/ws":
 				s.stolen.Store(err == nil)
 			}
@@ -42,7 +45,7 @@ func TestAForeignPageHasTheCookies(t *testing.T) {
 		}
 		start()
 		t.Cleanup(server.Close)
-		s.url = server.URL
+		s.url, s.client = server.URL, server.Client()
 		address, err := url.Parse(s.url)
 		if err != nil {
 			t.Fatal(err)
@@ -64,6 +67,7 @@ func TestAForeignPageHasTheCookies(t *testing.T) {
 	t.Cleanup(func() { _ = b.Close() })
 	known := []*http.Cookie{{Name: strict, Path: "/"}, {Name: deep, Path: "/ws"}, {Name: "elsewhere", Path: "/api"}, {Name: "over", MaxAge: -1}}
 	for _, s := range systems { // plain first: it may not replace what is Secure
+		checkBare(t, b, s.url, s.client, s.site, bare)
 		if _, err := b.Evaluate(t.Context(), s.url, "0"); err != nil {
 			t.Fatal(err)
 		}
@@ -72,8 +76,39 @@ func TestAForeignPageHasTheCookies(t *testing.T) {
 		if err != nil || got != s.site.origin || len(withheld) > 0 || !s.stolen.Load() {
 			t.Errorf("the page at %q asked %s with the cookie: %v; withheld %v; %v", got, s.url, s.stolen.Load(), withheld, err)
 		}
-		if _, withheld, err = s.site.evaluate(t.Context(), b, "/ws", append(known, &http.Cookie{Name: "never set"}), "0"); err != nil || !slices.Equal(withheld, []string{"never set"}) {
+		if _, withheld, err = s.site.evaluate(t.Context(), b, "/ws", append(known, &http.Cookie{Name: "never set", Path: "/"}), "0"); err != nil || !slices.Equal(withheld, []string{"never set"}) {
 			t.Errorf("%s: withheld %q, %v", s.url, withheld, err)
+		}
+	}
+}
+
+// checkBare holds what is known of a cookie without a path against what the browser does
+// with it.
+func checkBare(t *testing.T, b *browser.Browser, system string, client *http.Client, site *foreignSite, bare string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, system+"/app/in", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	known := cookiesOf(answer)
+	if _, err := b.Evaluate(t.Context(), system+"/app/in", "0"); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []struct {
+		path string
+		goes bool
+	}{{"/ws", false}, {"/application", false}, {"/app/ws", true}} {
+		_, withheld, err := site.evaluate(t.Context(), b, to.path, known, "0")
+		site.mu.Lock()
+		came := slices.Contains(site.cookies, bare)
+		site.mu.Unlock()
+		if err != nil || len(known) != 1 || len(withheld) > 0 || came != to.goes {
+			t.Errorf("%s: of %v the browser sends to %s: %v, taken for withheld: %q; %v", system, known, to.path, came, withheld, err)
 		}
 	}
 }

@@ -111,8 +111,26 @@ func (b *Bench) post(ctx context.Context, of sut.Page, body string) ([]*http.Coo
 	}
 	defer func() { _ = answer.Body.Close() }()                // only read
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16)) // more than an excerpt: a secret that is cut through would not be known
-	if answer.StatusCode < 200 || answer.StatusCode > 399 || len(answer.Cookies()) == 0 {
-		return nil, fmt.Errorf("sign in at %s: status %s and %d cookies: %q", of.SignIn.Post, answer.Status, len(answer.Cookies()), b.excerpt(string(said)))
+	cookies := cookiesOf(answer)
+	if answer.StatusCode < 200 || answer.StatusCode > 399 || len(cookies) == 0 {
+		return nil, fmt.Errorf("sign in at %s: status %s and %d cookies: %q", of.SignIn.Post, answer.Status, len(cookies), b.excerpt(string(said)))
 	}
-	return answer.Cookies(), nil
+	return cookies, nil
+}
+
+// cookiesOf returns the cookies of an answer, each with the path to which a browser sends
+// it: one that names none, or none that begins with a slash, goes to what lies beside the
+// address that was asked (RFC 6265 sections 5.1.4 and 5.2.4).
+func cookiesOf(answer *http.Response) []*http.Cookie {
+	beside := answer.Request.URL.EscapedPath()
+	if beside = beside[:max(strings.LastIndexByte(beside, '/'), 0)]; beside == "" {
+		beside = "/"
+	}
+	cookies := answer.Cookies()
+	for _, c := range cookies {
+		if !strings.HasPrefix(c.Path, "/") {
+			c.Path = beside
+		}
+	}
+	return cookies
 }

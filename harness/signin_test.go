@@ -2,6 +2,7 @@ package harness
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -26,5 +27,30 @@ func TestNoSecretIsToldOfWhatASystemSays(t *testing.T) {
 	}
 	if got := (&Bench{}).excerpt("no token here"); got != "no token here" {
 		t.Errorf("without a token: %q", got)
+	}
+}
+
+// A cookie that says where it goes is believed; any other goes beside the address that was
+// asked.
+func TestWhereACookieGoes(t *testing.T) {
+	for _, c := range []struct{ asked, says, want string }{
+		{"https://h", "", "/"},
+		{"https://h/session", "", "/"},
+		{"https://h/api/session?to=/a/b", "", "/api"},
+		{"https://h/api/session/", "", "/api/session"},
+		{"https://h/a%2Fb/c", "", "/a%2Fb"},
+		{"https://h/api/session", "; Path=", "/api"},
+		{"https://h/api/session", "; Path=app", "/api"},
+		{"https://h/api/session", "; Path=/", "/"},
+		{"https://h/api/session", "; Path=/app/", "/app/"},
+	} {
+		u, err := url.Parse(c.asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := cookiesOf(&http.Response{Request: &http.Request{URL: u}, Header: http.Header{"Set-Cookie": {"session=1" + c.says}}})
+		if len(got) != 1 || got[0].Path != c.want {
+			t.Errorf("of %s with %q: %v, want the path %s", c.asked, c.says, got, c.want)
+		}
 	}
 }
