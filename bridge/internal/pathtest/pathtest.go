@@ -2,6 +2,7 @@
 package pathtest
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -14,6 +15,8 @@ type Path struct {
 	to    string
 	cut   atomic.Bool
 	shut  atomic.Bool
+	mute  atomic.Bool
+	mark  atomic.Pointer[[]byte] // mute begins when this has been asked for
 	tasks sync.WaitGroup
 	mu    sync.Mutex
 	open  []*pair
@@ -69,15 +72,29 @@ func (p *Path) carry(near net.Conn) {
 	p.mu.Lock()
 	p.open = append(p.open, one)
 	p.mu.Unlock()
-	p.tasks.Go(func() { one.copy(far, near) })
-	p.tasks.Go(func() { one.copy(near, far) })
+	var asked []byte
+	p.tasks.Go(func() { one.copy(far, near, func(part []byte) bool { asked = p.look(asked, part); return true }) })
+	p.tasks.Go(func() { one.copy(near, far, func([]byte) bool { return !p.mute.Load() }) })
 }
 
-func (c *pair) copy(to io.Writer, from io.Reader) {
+// look finds the mark in what is asked, and returns of it what the mark may have begun in.
+func (p *Path) look(before, part []byte) []byte {
+	mark := p.mark.Load()
+	if mark == nil {
+		return nil
+	}
+	all := append(before, part...) //nolint:gocritic // what is before is not used again
+	if bytes.Contains(all, *mark) {
+		p.mute.Store(true)
+	}
+	return all[max(0, len(all)-len(*mark)+1):]
+}
+
+func (c *pair) copy(to io.Writer, from io.Reader, passes func(part []byte) bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		if err == nil && !c.dead.Load() {
+		if err == nil && !c.dead.Load() && passes(buf[:n]) {
 			_, err = to.Write(buf[:n])
 		}
 		if err != nil {
@@ -99,6 +116,18 @@ func (p *Path) Swallow(yes bool) {
 	for _, one := range p.open {
 		one.dead.Store(true)
 	}
+}
+
+// Mute makes what the far end says vanish, while it goes on to hear; its end is seen. False lets through what it says from then on.
+func (p *Path) Mute(yes bool) {
+	p.mark.Store(nil)
+	p.mute.Store(yes)
+}
+
+// MuteAfter is Mute(true) before the far end hears the end of some text, for whoever has that to say: no answer to it gets back.
+func (p *Path) MuteAfter(text string) {
+	mark := []byte(text)
+	p.mark.Store(&mark)
 }
 
 // Shut ends all connections and takes no more. False takes them again.
