@@ -245,3 +245,40 @@ func TestN94ForgedBatches(t *testing.T) {
 }
 
 const otherEpoch = "00112233445566ff"
+
+// TestStandIsOfItsPlace: what a node says while the log is settled counts for that node and that Redis process only, however well it is signed.
+func TestStandIsOfItsPlace(t *testing.T) {
+	redis := redistest.New(t)
+	ctx := context.Background()
+	r, err := New(options(redis, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	s, err := r.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if all, err := r.stands(ctx, s); err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	key, text := r.keys.settle(s.run), []byte(`{"member":true,"epoch":"e","name":"n","pos":900}`)
+	said := func(run, node string) string { return signText(r.key, append([]byte(standPrefix(run, node)), text...)) }
+	own := redis.Client.HGet(ctx, key, "a").Val()
+	for _, c := range []struct{ name, signed string }{
+		{"of an earlier Redis process", said("an earlier process", "b")},
+		{"of another node", own},
+		{"of no kind", signText(r.key, text)}, // as a beat is
+	} {
+		n := r.Stats().Rejected["signature"]
+		redis.Client.HSet(ctx, key, "b", c.signed)
+		if all, err := r.stands(ctx, s); err == nil || !strings.Contains(err.Error(), `node "b"`) || r.Stats().Rejected["signature"] != n+1 {
+			t.Errorf("a stand %s: %v, %v, %d rejected", c.name, all, err, r.Stats().Rejected["signature"]-n)
+		}
+	}
+	redis.Client.HSet(ctx, key, "b", said(s.run, "b"))
+	if all, err := r.stands(ctx, s); err != nil || all["b"].Pos != 900 {
+		t.Errorf("the node's own stand: %v, %v", all, err)
+	}
+}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -125,6 +126,9 @@ func values(all map[string]stand) (list []stand) {
 	return list
 }
 
+// standPrefix begins what is signed of a stand: it is that node's, for that Redis process, and nothing else that is signed.
+func standPrefix(run, node string) string { return "stand " + run + " " + node + " " }
+
 // stands says where this node stands and returns what all say.
 func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error) {
 	own, err := json.Marshal(r.stand())
@@ -133,7 +137,7 @@ func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error)
 	}
 	key := r.keys.settle(s.run)
 	pipe := s.Pipeline()
-	pipe.HSet(ctx, key, r.opts.Node, signText(r.key, own))
+	pipe.HSet(ctx, key, r.opts.Node, signText(r.key, append([]byte(standPrefix(s.run, r.opts.Node)), own...)))
 	pipe.Expire(ctx, key, time.Minute)
 	got := pipe.HGetAll(ctx, key)
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -143,9 +147,10 @@ func (r *Relay) stands(ctx context.Context, s *server) (map[string]stand, error)
 	for node, signed := range got.Val() {
 		var st stand
 		text, ok := openText(r.key, signed)
-		if !ok || json.Unmarshal(text, &st) != nil {
+		text, here := bytes.CutPrefix(text, []byte(standPrefix(s.run, node)))
+		if !ok || !here || json.Unmarshal(text, &st) != nil {
 			r.rejected("signature")
-			return nil, fmt.Errorf("redis: what node %q says is not signed with our secret: give all bridges of cluster %q the same relay.secretFile, and another cluster another name", node, r.opts.Cluster)
+			return nil, fmt.Errorf("redis: what node %q says is not signed with our secret for this Redis process: give all bridges of cluster %q the same relay.secretFile and one version, and another cluster another name", node, r.opts.Cluster)
 		}
 		all[node] = st
 	}
