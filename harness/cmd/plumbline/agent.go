@@ -182,13 +182,13 @@ func (f *agentsFlags) dial(ctx context.Context) (hosts []*agent.Host, hangUp fun
 	if len(f.targets) == 0 {
 		return nil, hangUp, nil
 	}
-	secret, err := agent.LoadSecret(f.token)
-	if err != nil {
-		return nil, hangUp, exit.Usage(err, "copy the token file of the agents here and name it with --agent-token")
-	}
 	targets, err := f.parse()
 	if err != nil {
 		return nil, hangUp, err
+	}
+	secret, err := agent.LoadSecret(f.token)
+	if err != nil {
+		return nil, hangUp, exit.Usage(err, "copy the token file of the agents here and name it with --agent-token")
 	}
 	until := time.Now().Add(f.wait)
 	for _, target := range targets {
@@ -201,7 +201,7 @@ func (f *agentsFlags) dial(ctx context.Context) (hosts []*agent.Host, hangUp fun
 	return hosts, hangUp, nil
 }
 
-// parse reads the agents' addresses, all of them before any is asked. All errors are the user's.
+// parse reads the agents' addresses, all of them before a file is read or any is asked. All errors are the user's.
 func (f *agentsFlags) parse() (all []agent.Target, err error) {
 	for _, text := range f.targets {
 		some, err := agent.ParseTargets(text)

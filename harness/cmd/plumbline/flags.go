@@ -84,6 +84,9 @@ func (f *campaignFlags) options(certify bool) (spec.Options, error) {
 	if opts.Deviations, err = f.override(&opts); err != nil {
 		return opts, err
 	}
+	if _, err = f.agents.parse(); err != nil { // what is typed wrong is said before anything is looked for
+		return opts, err
+	}
 	if opts.SUT, err = f.system(); err != nil {
 		return opts, err
 	}
