@@ -61,12 +61,12 @@ func (b *Bridge) joinCluster(o journal.Options) error {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	if err := os.WriteFile(b.file(clusterFile), []byte(b.cfg.Relay.Cluster+"\n"), 0o600); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
 	opts := b.relayOptions()
 	opts.Same, opts.Own = b.drift(), b.sessions()
 	opts.Renewed, opts.Viewers, opts.Sources = b.renewed, b.viewersHere, b.sourcesHere
+	// Before the journal is the cluster's: a crash in between may leave a file too many, which costs an epoch, and none too few. A
+	// bridge whose joining is refused stays alone.
+	opts.Entering = func() error { return os.WriteFile(b.file(clusterFile), []byte(b.cfg.Relay.Cluster+"\n"), 0o600) }
 	r, err := relay.New(opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)

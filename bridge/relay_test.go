@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -165,6 +166,24 @@ func TestClusterLeft(t *testing.T) {
 			t.Errorf("start %d alone: epoch %s, was %s", i, now, before)
 		}
 		r.drain()
+	}
+}
+
+// TestClusterNotJoined: a bridge whose joining was refused has not been in a cluster: alone again, it goes on in the epoch that its viewers know.
+func TestClusterNotJoined(t *testing.T) {
+	redis := redistest.New(t)
+	redis.Kill()
+	r := run(t, func(c *Config) { c.History.Store = "off" })
+	epoch := r.b.journal.Epoch()
+	r.drain()
+	c := r.cfg
+	c.Relay.URL = redis.URL()
+	if b, err := New(Options{Config: c}); !errors.Is(err, ErrUnavailable) || b != nil {
+		t.Fatalf("without Redis: %v", err)
+	}
+	c.Relay.URL = ""
+	if now := runConfig(t, c).b.journal.Epoch(); now != epoch {
+		t.Errorf("alone again: epoch %s, was %s", now, epoch)
 	}
 }
 

@@ -33,6 +33,8 @@ type Options struct {
 	Same                    map[string]string // name → digest of settings that have to be the same on all nodes
 	Own                     map[string]string // name → digest of settings that have to differ between nodes
 
+	// Entering is called by Join before the journal becomes a copy of the log, or goes on as one. An error of it ends the joining. Nil = nobody.
+	Entering func() error
 	// Sources says how many of this node's sources are connected and how many there are, for the lease: who has more of them
 	// stores. Nil = one of one.
 	Sources func() (connected, all int)

@@ -136,6 +136,9 @@ func New(o Options) (*Relay, error) {
 	if o.Viewers == nil {
 		o.Viewers = func() int { return 0 }
 	}
+	if o.Entering == nil {
+		o.Entering = func() error { return nil }
+	}
 	if o.Sources == nil {
 		o.Sources = func() (int, int) { return 1, 1 }
 	}
@@ -170,9 +173,11 @@ func New(o Options) (*Relay, error) {
 	return r, nil
 }
 
-// Join opens the journal as this node's copy of the log: what it lacks of the log's past and its last values it gets from another
-// node or from Redis, at the start of Run. A journal that is no part of this log is begun anew. It waits for Redis, some seconds
-// at most. Errors are those of Redis, with what to mend, and of journal.Open.
+// Join opens the journal as this node's copy of the log; what has been stored since it was last one Run gets, from Redis or another
+// node. A journal that is no part of this log is begun anew with the last values of another node; where no other is there it keeps what
+// it has, and the log goes on behind it. It waits for Redis and for other nodes, some 20 s at most.
+// Until Options.Entering has been called nothing of the journal is changed. Errors are those of Redis, with what to mend, of
+// journal.Open and of Options.Entering.
 func (r *Relay) Join(ctx context.Context, o journal.Options) (*journal.Journal, error) {
 	j, err := journal.Open(o)
 	if err != nil {
@@ -226,11 +231,11 @@ func (r *Relay) join(ctx context.Context, j *journal.Journal) (anew bool, err er
 		case !foreign && head.Offset <= now.pos && now.line.holds(r.name, head.Offset):
 			r.line.Store(&now.line)
 			r.aim(now.pos)
-			return false, j.Mark(now.line.name())
+			return false, r.entering(func() error { return j.Mark(now.line.name()) })
 		case foreign && head.Offset < now.pos && (now.seed == r.own() || head.Offset == 0): // its last values are the log's, or it has none
 			r.line.Store(&now.line)
 			r.aim(now.pos)
-			return false, j.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1))
+			return false, r.entering(func() error { return j.Continue(now.epoch, now.line.name(), max(now.base, head.Offset+1)) })
 		case !foreign: // who saw here what the log has not, or has otherwise, may be anywhere by now: all are told
 			r.stats.forked.Add(1)
 			r.log.Error("relay: the journal has entries that the log has not", "epoch", head.Epoch, "head", head.Offset, "log", now.pos)
@@ -241,6 +246,14 @@ func (r *Relay) join(ctx context.Context, j *journal.Journal) (anew bool, err er
 	}
 }
 
+// entering has the owner note that the journal is the log's from now on, before change makes it so.
+func (r *Relay) entering(change func() error) error {
+	if err := r.opts.Entering(); err != nil {
+		return err
+	}
+	return change()
+}
+
 // copied begins the journal anew with another node's last values.
 func (r *Relay) copied(ctx context.Context, o journal.Options) (*journal.Journal, error) {
 	v, err := r.askValues(ctx)
@@ -248,7 +261,7 @@ func (r *Relay) copied(ctx context.Context, o journal.Options) (*journal.Journal
 		return nil, fmt.Errorf("relay: join cluster %q: %w", r.opts.Cluster, err)
 	}
 	r.log.Info("relay: the journal begins as a copy", "epoch", v.Cursor.Epoch, "after", v.Cursor.Offset, "values", len(v.Entries))
-	if err := journal.Found(o, v); err != nil {
+	if err := r.entering(func() error { return journal.Found(o, v) }); err != nil {
 		return nil, err
 	}
 	r.aim(v.Cursor.Offset)
