@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,11 +47,11 @@ func (r *Relay) dial(ctx context.Context) (*server, error) {
 		ends := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 		switch {
 		case secure && errors.Is(err, context.DeadlineExceeded):
-			err = fmt.Errorf("it does not answer to TLS: is that its TLS port? (%w)", err)
+			return nil, fmt.Errorf("redis: it does not answer to TLS: is that its TLS port? (%w)", err)
 		case secure && ends:
-			err = fmt.Errorf("it ends the connection: does it want a certificate? give it one by relay.tls.cert and relay.tls.key (%w)", err)
+			return nil, fmt.Errorf("redis: it ends the connection: does it want a certificate? give it one by relay.tls.cert and relay.tls.key (%w)", err)
 		case !secure && ends:
-			err = fmt.Errorf("it ends the connection: is it a TLS port? use rediss:// then (%w)", err)
+			return nil, fmt.Errorf("redis: it ends the connection: is it a TLS port? use rediss:// then (%w)", err)
 		}
 		return nil, explain(err)
 	}
@@ -93,6 +94,7 @@ func judge(info map[string]string, cluster bool) (run, alarm string, err error) 
 // explain adds to an error of Redis, or of the way to it, what to mend.
 func explain(err error) error {
 	var verify *tls.CertificateVerificationError
+	var way net.Error
 	hint := ""
 	switch text := err.Error(); {
 	case strings.Contains(text, "all sentinels specified"):
@@ -117,6 +119,8 @@ func explain(err error) error {
 		hint = "it does not take our certificate: mend relay.tls.cert and relay.tls.key, or the authority that it trusts"
 	case strings.Contains(text, "first record does not look like a TLS handshake"):
 		hint = "it speaks no TLS there: use redis://, or its TLS port"
+	case errors.As(err, &way), errors.Is(err, io.EOF):
+		hint = "it cannot be reached, or does not answer: start it, or mend the way to it or relay.url"
 	}
 	if hint == "" {
 		return fmt.Errorf("redis: %w", err)

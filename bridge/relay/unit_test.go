@@ -172,7 +172,7 @@ func TestTroubleWhileRunning(t *testing.T) {
 	set("maxmemory", "0")
 	works()
 	redis.Kill()
-	alarm("connection refused")
+	alarm("start it, or mend the way to it or relay.url (dial tcp " + redis.Addr + ": connect: connection refused)")
 	redis.Start()
 	works()
 }
