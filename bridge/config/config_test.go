@@ -199,6 +199,9 @@ func TestErrorsSayWhereAndHow(t *testing.T) {
 		{"impossible variable", "", []string{"PLUMBLINE_BRIDGE_VIEWERS_HEARTBEAT=1h"}, nil, []string{"environment variable PLUMBLINE_BRIDGE_VIEWERS_HEARTBEAT: viewers.heartbeat"}},
 		{"impossible setting", "", nil, []string{"viewers.heartbeat=1h"}, []string{"--set viewers.heartbeat: viewers.heartbeat"}},
 		{"two faults", "node: a\nviewers:\n  heartbeat: 1h\nlog:\n  level: loud\n", nil, nil, []string{"bridge.yaml:3: viewers.heartbeat", "bridge.yaml:5: log.level"}},
+		{"faults of every kind", "node: a\nnode: b\nviewer: {}\nviewers:\n  heartbeat: 25\n  hartbeat: 5s\n  origins: x\nhistory:\n  rules:\n    - {filtr: a, skip: maybe}\n    - b\nlog: loud\n", nil, nil,
+			[]string{"bridge.yaml:2: node", "bridge.yaml:3: top level", "bridge.yaml:5: viewers.heartbeat", "bridge.yaml:6: viewers", "bridge.yaml:7: viewers.origins", `bridge.yaml:10: history.rules item 1: unknown key "filtr"`, "bridge.yaml:10: history.rules item 1: skip", "bridge.yaml:11: history.rules item 2", "bridge.yaml:12: log"}},
+		{"two variables and two settings", "", []string{"PLUMBLINE_BRIDGE_NOD=x", "PLUMBLINE_BRIDGE_DRAIN_SPREAD=soon"}, []string{"node", "log.levl=info"}, []string{"PLUMBLINE_BRIDGE_NOD", "PLUMBLINE_BRIDGE_DRAIN_SPREAD", `--set "node"`, "--set log.levl"}},
 		{"no way in", "mqtt: {listen: \"\"}\n", nil, nil, []string{"mqtt.listen", "external"}},
 		{"setting without value", "", nil, []string{"node"}, []string{"--set", "key=value"}},
 		{"unknown setting", "", nil, []string{"journal.snyc=os"}, []string{"--set", `did you mean "journal.sync"`}},
@@ -265,7 +268,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("a: &x [*x]")
 	f.Fuzz(func(t *testing.T, text string) {
 		c := Default()
-		if err := parse(&c, "f", []byte(text), places{}); err == nil {
+		if bad := parse(&c, "f", []byte(text), places{}); len(bad) == 0 {
 			_ = c.Validate()
 		}
 	})

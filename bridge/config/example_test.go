@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"reflect"
 	"strings"
@@ -42,7 +43,7 @@ func TestExampleHoldsEveryDefault(t *testing.T) {
 		t.Errorf("%s and the README differ; run: go test ./bridge/config -run TestExampleHoldsEveryDefault -update", exampleFile)
 	}
 	c, given := Default(), places{}
-	if err := parse(&c, "README.md", []byte(text), given); err != nil {
+	if err := errors.Join(parse(&c, "README.md", []byte(text), given)...); err != nil {
 		t.Fatal(err)
 	}
 	want := Default()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -148,29 +149,27 @@ func setRecords(v reflect.Value, text string) error {
 	if err != nil || len(doc.Docs) != 1 || doc.Docs[0].Body == nil {
 		return fmt.Errorf("want a YAML list, such as [{filter: \"plant/#\", time: /ts}]")
 	}
-	return reader{file: "value"}.records("list", v, doc.Docs[0].Body)
+	return errors.Join(reader{file: "value"}.records("list", v, doc.Docs[0].Body)...)
 }
 
 // records reads a list of mappings into v, a slice of structs. Unknown and repeated keys are refused.
-func (r reader) records(where string, v reflect.Value, n ast.Node) error {
+func (r reader) records(where string, v reflect.Value, n ast.Node) (bad []error) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		return r.at(n, "%s: want a list, each item with keys and values", where)
+		return []error{r.at(n, "%s: want a list, each item with keys and values", where)}
 	}
 	out := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
 	for i, item := range seq.Values {
-		if err := r.record(where+" item "+strconv.Itoa(i+1), out.Index(i), item); err != nil {
-			return err
-		}
+		bad = append(bad, r.record(where+" item "+strconv.Itoa(i+1), out.Index(i), item)...)
 	}
 	v.Set(out)
-	return nil
+	return bad
 }
 
-func (r reader) record(where string, v reflect.Value, n ast.Node) error {
+func (r reader) record(where string, v reflect.Value, n ast.Node) (bad []error) {
 	items := entries(n)
 	if len(items) == 0 {
-		return r.at(n, "%s: want keys with values", where)
+		return []error{r.at(n, "%s: want keys with values", where)}
 	}
 	members := map[string]field{}
 	var names []string
@@ -185,29 +184,19 @@ func (r reader) record(where string, v reflect.Value, n ast.Node) error {
 		f, ok := members[key]
 		switch {
 		case !ok:
-			return r.at(kv.Key, "%s: %w", where, unknown("key", key, names))
+			bad = append(bad, r.at(kv.Key, "%s: %w", where, unknown("key", key, names)))
 		case seen[key]:
-			return r.at(kv.Key, "%s: %s is given twice: keep one", where, key)
+			bad = append(bad, r.at(kv.Key, "%s: %s is given twice: keep one", where, key))
+		case f.isRecords():
+			bad = append(bad, r.records(f.path, f.val, kv.Value)...)
+		default:
+			if err := r.value(f, kv.Value); err != nil {
+				bad = append(bad, err)
+			}
 		}
 		seen[key] = true
-		if f.isRecords() {
-			if err := r.records(f.path, f.val, kv.Value); err != nil {
-				return err
-			}
-			continue
-		}
-		text, err := r.text(f, kv.Value)
-		if err != nil {
-			return err
-		}
-		if text == nil {
-			continue
-		}
-		if err := f.set(*text); err != nil {
-			return r.at(kv.Value, "%s: %w", f.path, err)
-		}
 	}
-	return nil
+	return bad
 }
 
 // isRecords reports whether f is a list of mappings.

@@ -21,6 +21,8 @@ var ErrConfig = errors.New("configuration")
 // Load reads the file at path ("" = none, the defaults), then the variables of environ (as os.Environ gives them), then the
 // settings, each "key=value" with the key's path joined by dots. Relative file names in the file are taken from the file's own
 // folder. The result is validated. Every error wraps ErrConfig and says where the setting stands: file and line, variable or flag.
+// All that cannot be read of the file is said at once, and so are all variables and settings, and all values that cannot work: each
+// of the three when there is nothing of the one before.
 func Load(path string, environ, settings []string) (Config, error) {
 	c, given := Default(), places{}
 	if path != "" {
@@ -29,25 +31,38 @@ func Load(path string, environ, settings []string) (Config, error) {
 		if err != nil {
 			return c, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
-		if err := parse(&c, path, raw, given); err != nil {
-			return c, fmt.Errorf("%w: %w", ErrConfig, err)
+		if bad := parse(&c, path, raw, given); len(bad) > 0 {
+			return c, faults(bad)
 		}
 		anchor(&c, filepath.Dir(path))
 	}
-	if err := fromEnv(&c, environ, given); err != nil {
-		return c, fmt.Errorf("%w: %w", ErrConfig, err)
+	if bad := append(fromEnv(&c, environ, given), fromSettings(&c, settings, given)...); len(bad) > 0 {
+		return c, faults(bad)
 	}
+	return c, given.join(c.problems())
+}
+
+// faults makes one error of all.
+func faults(bad []error) error {
+	for i, err := range bad {
+		bad[i] = fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return errors.Join(bad...)
+}
+
+func fromSettings(c *Config, settings []string, given places) (bad []error) {
 	for _, s := range settings {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return c, fmt.Errorf("%w: --set %q: want key=value, such as viewers.heartbeat=5s", ErrConfig, s)
+			bad = append(bad, fmt.Errorf("--set %q: want key=value, such as viewers.heartbeat=5s", s))
+			continue
 		}
-		if err := assign(&c, key, value); err != nil {
-			return c, fmt.Errorf("%w: --set %s: %w", ErrConfig, key, err)
+		if err := assign(c, key, value); err != nil {
+			bad = append(bad, fmt.Errorf("--set %s: %w", key, err))
 		}
 		given[key] = "--set " + key
 	}
-	return c, given.join(c.problems())
+	return bad
 }
 
 // assign sets one value by path.
@@ -73,7 +88,7 @@ func unknown(what, name string, known []string) error {
 	return fmt.Errorf("unknown %s %q: known are %s", what, name, strings.Join(known, ", "))
 }
 
-func fromEnv(c *Config, environ []string, given places) error {
+func fromEnv(c *Config, environ []string, given places) (bad []error) {
 	leaves, _ := fields(c)
 	byName := map[string]field{}
 	names := make([]string, 0, len(leaves))
@@ -88,14 +103,15 @@ func fromEnv(c *Config, environ []string, given places) error {
 		}
 		f, ok := byName[name]
 		if !ok {
-			return unknown("environment variable", name, names)
+			bad = append(bad, unknown("environment variable", name, names))
+			continue
 		}
 		if err := f.set(value); err != nil {
-			return fmt.Errorf("environment variable %s: %w", name, err)
+			bad = append(bad, fmt.Errorf("environment variable %s: %w", name, err))
 		}
 		given[f.path] = "environment variable " + name
 	}
-	return nil
+	return bad
 }
 
 // anchor makes relative file names relative to dir.
@@ -164,14 +180,15 @@ type reader struct {
 	given  places
 }
 
-func parse(c *Config, file string, raw []byte, given places) error {
+// parse reads a file into c and says all that is wrong with it; what does not read as YAML says only that.
+func parse(c *Config, file string, raw []byte, given places) (bad []error) {
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))                        // some editors begin UTF-8 with a mark
 	doc, err := parser.ParseBytes(raw, 0, parser.AllowDuplicateMapKey()) // the walk refuses them, and says how to mend it
 	if err != nil {
-		return syntaxError(file, err)
+		return []error{syntaxError(file, err)}
 	}
 	if len(doc.Docs) > 1 {
-		return fmt.Errorf("%s: more than one YAML document: keep the first", line(file, doc.Docs[1].Start))
+		return []error{fmt.Errorf("%s: more than one YAML document: keep the first", line(file, doc.Docs[1].Start))}
 	}
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
 		return nil
@@ -207,11 +224,11 @@ func (r reader) at(n ast.Node, format string, args ...any) error {
 }
 
 // mapping reads the entries of the group at prefix.
-func (r reader) mapping(prefix string, n ast.Node) error {
+func (r reader) mapping(prefix string, n ast.Node) (bad []error) {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode, *ast.NullNode, *ast.CommentGroupNode:
 	default:
-		return r.at(n, "%s: want keys with values, not a %s", orTop(prefix), strings.ToLower(n.Type().String()))
+		return []error{r.at(n, "%s: want keys with values, not a %s", orTop(prefix), strings.ToLower(n.Type().String()))}
 	}
 	for _, v := range entries(n) {
 		key := keyOf(v)
@@ -220,37 +237,41 @@ func (r reader) mapping(prefix string, n ast.Node) error {
 			path = prefix + "." + key
 		}
 		if r.seen[path] {
-			return r.at(v.Key, "%s is given twice: keep one", path)
+			bad = append(bad, r.at(v.Key, "%s is given twice: keep one", path))
+			continue
 		}
 		r.seen[path] = true
 		r.given[path] = line(r.file, v.Key.GetToken())
-		if err := r.entry(prefix, key, path, v); err != nil {
-			return err
-		}
+		bad = append(bad, r.entry(prefix, key, path, v)...)
 	}
-	return nil
+	return bad
 }
 
-func (r reader) entry(prefix, key, path string, v *ast.MappingValueNode) error {
+func (r reader) entry(prefix, key, path string, v *ast.MappingValueNode) []error {
 	if r.groups[path] {
 		return r.mapping(path, v.Value)
 	}
 	f, ok := r.leaves[path]
 	if !ok {
-		return r.at(v.Key, "%s: %w", orTop(prefix), unknown("key", key, r.siblings(prefix)))
+		return []error{r.at(v.Key, "%s: %w", orTop(prefix), unknown("key", key, r.siblings(prefix)))}
 	}
 	if _, empty := v.Value.(*ast.NullNode); f.isRecords() && !empty {
 		return r.records(path, f.val, v.Value)
 	}
-	text, err := r.text(f, v.Value)
-	if err != nil {
+	if err := r.value(f, v.Value); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// value sets f to what n says; an empty value keeps the default.
+func (r reader) value(f field, n ast.Node) error {
+	text, err := r.text(f, n)
+	if err != nil || text == nil {
 		return err
 	}
-	if text == nil { // an empty value keeps the default
-		return nil
-	}
 	if err := f.set(*text); err != nil {
-		return r.at(v.Value, "%s: %w", path, err)
+		return r.at(n, "%s: %w", f.path, err)
 	}
 	return nil
 }
