@@ -103,20 +103,57 @@ func judgedBy(t *testing.T, r *recording, name string, limits map[string]time.Du
 	return by
 }
 
+// unseen takes from the viewer v1 what d2 sent between two numbers.
+func (r *recording) unseen(after, before uint64) {
+	r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
+		return x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq > after && x.Seq < before
+	})
+}
+
+// late shows a viewer at until what it was shown since from.
+func (r *recording) late(node uint16, from, until int64) {
+	for i, x := range r.Records {
+		if x.Kind == record.Received && x.Node == node && x.At > from && x.At < until {
+			r.Records[i].At = until
+		}
+	}
+}
+
+// blind takes from the viewer v1 all that it was shown since from.
+func (r *recording) blind(from int64) {
+	r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool { return x.Kind == record.Received && x.Node == 2 && x.At > from })
+}
+
+// sentenced holds verdicts against those wanted, PASS where none is named, and looks for a finding of a kind, unless that is "".
+func sentenced(t *testing.T, got map[string]reports.Result, ids []string, want map[string]reports.Verdict, kind string) {
+	t.Helper()
+	var kinds []string
+	for _, id := range ids {
+		verdict := reports.Pass
+		if other, told := want[id]; told {
+			verdict = other
+		}
+		if got[id].Verdict != verdict {
+			t.Errorf("%s is %s, want %s: %s", id, got[id].Verdict, verdict, got[id].Sentence)
+		}
+		for _, f := range got[id].Findings {
+			kinds = append(kinds, f.Kind)
+		}
+	}
+	if kind != "" && !slices.Contains(kinds, kind) {
+		t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), kind)
+	}
+}
+
 func TestClusterIsJudged(t *testing.T) {
-	passes := map[string]reports.Verdict{"SCA-01": reports.Pass, "SCA-12": reports.Pass, "SCA-13": reports.Pass}
 	for _, c := range []struct {
 		name  string
 		spoil func(r *recording, seen *clusterFacts)
-		want  map[string]reports.Verdict // apart from passes
+		want  map[string]reports.Verdict // where not PASS
 		kind  string                     // of a finding
 	}{
 		{name: "sound", spoil: func(*recording, *clusterFacts) {}},
-		{"a batch is dropped and not healed", func(r *recording, _ *clusterFacts) {
-			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
-				return x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq > 210 && x.Seq < 220
-			})
-		}, map[string]reports.Verdict{"SCA-01": reports.Fail}, "lost"},
+		{"a batch is dropped and not healed", func(r *recording, _ *clusterFacts) { r.unseen(210, 220) }, map[string]reports.Verdict{"SCA-01": reports.Fail}, "lost"},
 		{"a batch comes twice", func(r *recording, _ *clusterFacts) {
 			for _, x := range slices.Clone(r.Records) {
 				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.Seq == 300 {
@@ -125,23 +162,9 @@ func TestClusterIsJudged(t *testing.T) {
 				}
 			}
 		}, map[string]reports.Verdict{"SCA-01": reports.Fail}, "duplicate"},
-		{"a viewer is back late", func(r *recording, _ *clusterFacts) {
-			for i, x := range r.Records {
-				if x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms && x.At < 2700*ms {
-					r.Records[i].At = 2700 * ms
-				}
-			}
-		}, map[string]reports.Verdict{"SCA-12": reports.Fail}, ""},
-		{"a viewer never comes back", func(r *recording, _ *clusterFacts) {
-			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool { return x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms })
-		}, map[string]reports.Verdict{"SCA-01": reports.Fail, "SCA-12": reports.Fail}, "never-back"},
-		{"who is elsewhere has to wait", func(r *recording, _ *clusterFacts) {
-			for i, x := range r.Records {
-				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 2100*ms && x.At < 2300*ms {
-					r.Records[i].At = 2300 * ms
-				}
-			}
-		}, map[string]reports.Verdict{"SCA-13": reports.Fail}, ""},
+		{"a viewer is back late", func(r *recording, _ *clusterFacts) { r.late(2, 2000*ms, 2700*ms) }, map[string]reports.Verdict{"SCA-12": reports.Fail}, ""},
+		{"a viewer never comes back", func(r *recording, _ *clusterFacts) { r.blind(2000 * ms) }, map[string]reports.Verdict{"SCA-01": reports.Fail, "SCA-12": reports.Fail}, "never-back"},
+		{"who is elsewhere has to wait", func(r *recording, _ *clusterFacts) { r.late(3, 2100*ms, 2300*ms) }, map[string]reports.Verdict{"SCA-13": reports.Fail}, ""},
 		{"what was on its way through the bridge is refused", func(r *recording, _ *clusterFacts) {
 			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
 				return x.Stream == 0 && x.Seq >= 190 && x.Seq < 200 && (x.Kind == record.Acked || x.Kind == record.Received)
@@ -159,22 +182,7 @@ func TestClusterIsJudged(t *testing.T) {
 			r, seen := clusterRun()
 			c.spoil(r, &seen)
 			slices.SortStableFunc(r.Records, func(a, b record.Record) int { return int(a.At - b.At) })
-			got := verdicts(t, r, seen)
-			var kinds []string
-			for id, verdict := range passes {
-				if other, told := c.want[id]; told {
-					verdict = other
-				}
-				if got[id].Verdict != verdict {
-					t.Errorf("%s is %s, want %s: %s", id, got[id].Verdict, verdict, got[id].Sentence)
-				}
-				for _, f := range got[id].Findings {
-					kinds = append(kinds, f.Kind)
-				}
-			}
-			if c.kind != "" && !slices.Contains(kinds, c.kind) {
-				t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), c.kind)
-			}
+			sentenced(t, verdicts(t, r, seen), []string{"SCA-01", "SCA-12", "SCA-13"}, c.want, c.kind)
 		})
 	}
 }
@@ -189,11 +197,7 @@ func TestStormIsJudged(t *testing.T) {
 		kind  string                     // of a finding
 	}{
 		{name: "sound", spoil: func(*recording, *crowdFacts) {}},
-		{"what was sent meanwhile is left out", func(r *recording, _ *crowdFacts) {
-			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool {
-				return x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq > 210 && x.Seq < 220
-			})
-		}, map[string]reports.Verdict{"SCA-14": reports.Fail}, "lost"},
+		{"what was sent meanwhile is left out", func(r *recording, _ *crowdFacts) { r.unseen(210, 220) }, map[string]reports.Verdict{"SCA-14": reports.Fail}, "lost"},
 		{"it is shown again what it had", func(r *recording, _ *crowdFacts) {
 			for _, x := range slices.Clone(r.Records) {
 				if x.Kind == record.Received && x.Node == 2 && x.Stream == 1 && x.Seq == 190 {
@@ -202,30 +206,10 @@ func TestStormIsJudged(t *testing.T) {
 				}
 			}
 		}, map[string]reports.Verdict{"SCA-14": reports.Fail}, "duplicate"},
-		{"one of the crowd is late", func(r *recording, _ *crowdFacts) {
-			for i, x := range r.Records {
-				if x.Kind == record.Received && x.Node == 2 && x.At > 3000*ms && x.At < 3700*ms {
-					r.Records[i].At = 3700 * ms
-				}
-			}
-		}, map[string]reports.Verdict{"SCA-15": reports.Fail}, ""},
-		{"one of the crowd never comes back", func(r *recording, _ *crowdFacts) {
-			r.Records = slices.DeleteFunc(r.Records, func(x record.Record) bool { return x.Kind == record.Received && x.Node == 2 && x.At > 2000*ms })
-		}, map[string]reports.Verdict{"SCA-14": reports.Fail, "SCA-15": reports.Fail}, "never-back"},
-		{"who was at the bridge itself has to wait while the crowd comes back", func(r *recording, _ *crowdFacts) {
-			for i, x := range r.Records {
-				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 3100*ms && x.At < 3300*ms {
-					r.Records[i].At = 3300 * ms
-				}
-			}
-		}, map[string]reports.Verdict{"SCA-16": reports.Fail}, ""},
-		{"who was at the bridge itself has to wait when all are back", func(r *recording, _ *crowdFacts) {
-			for i, x := range r.Records {
-				if x.Kind == record.Received && x.Node == 3 && x.Stream == 1 && x.At > 4100*ms && x.At < 4300*ms {
-					r.Records[i].At = 4300 * ms
-				}
-			}
-		}, nil, ""},
+		{"one of the crowd is late", func(r *recording, _ *crowdFacts) { r.late(2, 3000*ms, 3700*ms) }, map[string]reports.Verdict{"SCA-15": reports.Fail}, ""},
+		{"one of the crowd never comes back", func(r *recording, _ *crowdFacts) { r.blind(2000 * ms) }, map[string]reports.Verdict{"SCA-14": reports.Fail, "SCA-15": reports.Fail}, "never-back"},
+		{"who was at the bridge itself has to wait while the crowd comes back", func(r *recording, _ *crowdFacts) { r.late(3, 3100*ms, 3300*ms) }, map[string]reports.Verdict{"SCA-16": reports.Fail}, ""},
+		{"who was at the bridge itself has to wait when all are back", func(r *recording, _ *crowdFacts) { r.late(3, 4100*ms, 4300*ms) }, nil, ""},
 		{"nobody is at a bridge itself", func(_ *recording, facts *crowdFacts) { facts.Beside = nil }, map[string]reports.Verdict{"SCA-16": reports.NotApplicable}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -233,23 +217,7 @@ func TestStormIsJudged(t *testing.T) {
 			facts := crowdFacts{Beside: []string{"v2"}, Storms: []crowdStorm{{Fresh: 3500 * ms}}}
 			c.spoil(r, &facts)
 			slices.SortStableFunc(r.Records, func(a, b record.Record) int { return int(a.At - b.At) })
-			got := stormVerdicts(t, r, facts)
-			var kinds []string
-			for _, id := range []string{"SCA-14", "SCA-15", "SCA-16"} {
-				verdict := reports.Pass
-				if other, told := c.want[id]; told {
-					verdict = other
-				}
-				if got[id].Verdict != verdict {
-					t.Errorf("%s is %s, want %s: %s", id, got[id].Verdict, verdict, got[id].Sentence)
-				}
-				for _, f := range got[id].Findings {
-					kinds = append(kinds, f.Kind)
-				}
-			}
-			if c.kind != "" && !slices.Contains(kinds, c.kind) {
-				t.Errorf("findings are %s, want %q", strings.Join(kinds, ", "), c.kind)
-			}
+			sentenced(t, stormVerdicts(t, r, facts), []string{"SCA-14", "SCA-15", "SCA-16"}, c.want, c.kind)
 		})
 	}
 }
