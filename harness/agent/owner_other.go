@@ -2,6 +2,9 @@
 
 package agent
 
-import "io/fs"
+import (
+	"io/fs"
+	"os"
+)
 
-func ours(fs.FileInfo) bool { return true }
+func owner(fs.FileInfo) int { return os.Geteuid() }

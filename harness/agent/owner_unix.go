@@ -8,8 +8,11 @@ import (
 	"syscall"
 )
 
-// ours reports whether a file is this user's.
-func ours(info fs.FileInfo) bool {
+// owner is the user whose file that is.
+func owner(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || int(stat.Uid) == os.Geteuid()
+	if !ok {
+		return os.Geteuid()
+	}
+	return int(stat.Uid)
 }

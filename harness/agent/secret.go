@@ -19,19 +19,16 @@ var ErrSecret = errors.New("no usable secret")
 
 // LoadSecret reads the secret that harness and agents share: the content of the
 // file without surrounding space. A file that others may read, or with fewer than
-// 16 bytes, is refused: the error wraps ErrSecret and says how to mend it. One that
-// is another user's may be readable for the group: so Kubernetes mounts secrets.
+// 16 bytes, is refused: the error wraps ErrSecret and says how to mend it. One of
+// root's may be readable for the group of who is not root: so Kubernetes mounts secrets.
 func LoadSecret(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("agent: token file: %w", err)
 	}
-	forbidden := fs.FileMode(0o077)
-	if !ours(info) {
-		forbidden = 0o037
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0 {
-		return nil, fmt.Errorf("agent: token file %q: %w: others may read it (mode %#o); chmod 600 it, and renew it if others are on this machine", path, ErrSecret, info.Mode().Perm())
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&forbidden(owner(info), os.Geteuid()) != 0 {
+		return nil, fmt.Errorf("agent: token file %q: %w: others may read it (mode %#o, of user %d); chmod 600 it, and renew it if others are on this machine. "+
+			"Only a file of root's may be readable for its group, for an agent that is not root, as Kubernetes mounts secrets: defaultMode 0440 with fsGroup", path, ErrSecret, mode, owner(info))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -42,6 +39,14 @@ func LoadSecret(path string) ([]byte, error) {
 		return nil, fmt.Errorf("agent: token file %q: %w: %d bytes, at least %d are needed; remove it and let plumbline agent draw one", path, ErrSecret, len(secret), leastSecret)
 	}
 	return secret, nil
+}
+
+// forbidden are the rights that a token file of that owner must not give, for a process of the user self.
+func forbidden(owner, self int) fs.FileMode {
+	if owner == 0 && self != 0 {
+		return 0o037
+	}
+	return 0o077
 }
 
 // MakeSecret is LoadSecret for the side that owns the secret: where there is no
