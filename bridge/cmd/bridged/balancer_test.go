@@ -36,7 +36,7 @@ func (f *fleet) nginx(upstream string) *program {
 		"/etc/nginx/plumbline/bridge.example.pem", f.file(devca.ServerFile),
 		"/etc/nginx/plumbline/bridge.example.key", f.file(devca.ServerKeyFile), "/etc/nginx/plumbline/bridge-ca.pem", f.file(devca.CAFile),
 		"bridge.internal", "localhost", "https://bridge.example", "https://"+f.front, "bridge.example", "localhost",
-		"proxy_connect_timeout 2s", "proxy_connect_timeout 60s") // a busy machine is no bridge that has gone
+		"proxy_connect_timeout 5s", "proxy_connect_timeout 60s") // a busy machine is no bridge that has gone
 	main := fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/pid;\nerror_log stderr warn;\nevents { worker_connections 1024; }\nhttp {\naccess_log off;\n", dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		main += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, dir, kind)
@@ -54,7 +54,7 @@ func (f *fleet) nginx(upstream string) *program {
 func (f *fleet) haproxy(file string, pairs ...string) *program {
 	f.t.Helper()
 	pairs = append(pairs, "maxconn 100000", "maxconn 1000", "bind :443", "bind "+f.front, "bind :::443", six("bind ", f.front), "check port 9464 inter 1s", "check inter 100ms",
-		"timeout connect 2s", "timeout connect 60s", "timeout check 2s", "timeout check 60s") // a busy machine is no bridge that has gone
+		"timeout connect 5s", "timeout connect 60s", "timeout check 2s", "timeout check 60s") // a busy machine is no bridge that has gone
 	if file == "http.cfg" {
 		pairs = append(pairs, "timeout http-request 5s", "timeout http-request 60s", "bind :80", "bind "+f.plain, "bind :::80", six("bind ", f.plain), "/etc/haproxy/plumbline/bridge.example.pem", f.file("both.pem"),
 			"/etc/haproxy/plumbline/bridge-ca.pem", f.file(devca.CAFile), "bridge.internal", "localhost")
