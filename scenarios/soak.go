@@ -70,8 +70,8 @@ func judgeSoak(c *spec.Case) {
 // level judges that memory did not grow over the window of the recording.
 func (j *judged) level(id string) {
 	from, to := windowOf(j.history.Log())
-	minima, looked := minimaOf(j.usage, from, to)
-	perSlot := looked.Seconds() / float64(max(len(minima), 1))
+	minima, apart, looked := minimaOf(j.usage, from, to)
+	perSlot := apart.Seconds()
 	slope, low, high := stats.Slope(minima, soakBound)
 	slope, low, high = slope/perSlot, low/perSlot, high/perSlot // KiB/s
 	limit := float64(j.Limit(id).Count)
@@ -133,10 +133,10 @@ func windowOf(log *record.Log) (from, to int64) {
 }
 
 // minimaOf returns the smallest RSS in KiB of each of as many equal stretches of
-// time as have at least two samples each, between soakLeast and soakMost; fewer
-// when there are too few samples. The stretches lie between the first sample and
-// the last, which are looked apart.
-func minimaOf(usage []harness.Usage, from, to int64) (minima []float64, looked time.Duration) {
+// samples as have at least two each, between soakLeast and soakMost; fewer when
+// there are too few samples. One stretch begins apart behind the other; the first
+// sample and the last are looked apart, which is a sample less than all stretches.
+func minimaOf(usage []harness.Usage, from, to int64) (minima []float64, apart, looked time.Duration) {
 	var inside []harness.Usage
 	for _, u := range usage {
 		if u.At >= from && u.At < to {
@@ -154,6 +154,7 @@ func minimaOf(usage []harness.Usage, from, to int64) (minima []float64, looked t
 	}
 	if len(inside) > 1 {
 		looked = time.Duration(inside[len(inside)-1].At - inside[0].At)
+		apart = time.Duration(float64(looked) * float64(len(inside)) / float64(len(inside)-1) / float64(n))
 	}
-	return minima, looked
+	return minima, apart, looked
 }
