@@ -82,6 +82,12 @@ func users(t *testing.T, name, password string, publish ...string) string {
 // login connects to the broker with a password.
 func (r *running) login(id, name, password string) (*paho.Client, error) {
 	r.t.Helper()
+	return r.loginFor(id, name, password, 0)
+}
+
+// loginFor is login with a session that outlives the connection by so many seconds.
+func (r *running) loginFor(id, name, password string, expiry uint32) (*paho.Client, error) {
+	r.t.Helper()
 	conn, err := net.DialTimeout("tcp", r.b.Addresses().MQTT, patience)
 	if err != nil {
 		r.t.Fatal(err)
@@ -92,6 +98,7 @@ func (r *running) login(id, name, password string) (*paho.Client, error) {
 	defer cancel()
 	_, err = c.Connect(ctx, &paho.Connect{
 		ClientID: id, CleanStart: true, KeepAlive: 30, UsernameFlag: true, Username: name, PasswordFlag: true, Password: []byte(password),
+		Properties: &paho.ConnectProperties{SessionExpiryInterval: &expiry, RequestProblemInfo: true},
 	})
 	return c, err
 }

@@ -56,6 +56,9 @@ func (h *hook) claim(cl *mqtt.Client, c *conn, connect packets.ConnectParams) bo
 		return former.User == d.User || b.opts.Users != nil && !b.opts.Users.has(former.User)
 	})
 	if errors.Is(err, presence.ErrRefused) {
+		b.sessions.mu.Lock()
+		b.sessions.end(c.session) // else it would keep out the client whose id it is
+		b.sessions.mu.Unlock()
 		return false
 	}
 	if err != nil {
