@@ -278,3 +278,38 @@ func TestClusterWillNotBehind(t *testing.T) {
 		t.Errorf("the last state is %q", e.Payload)
 	}
 }
+
+// TestClusterDeviceInDoubt: a device whose message was on its way when Redis went away, and is stored without an answer, comes back meanwhile as any
+// other. When Redis is back the message is in the log once, before what the device says then, and the will of the lost connection is not behind that.
+func TestClusterDeviceInDoubt(t *testing.T) {
+	redis := redistest.New(t)
+	way, addr := pathtest.New(t, redis.Addr)
+	one := clusterWith(t, redis, func(c *Config) { c.Relay.URL = "redis://" + addr + "/0" }, "one")[0]
+	v := one.open(nil)
+	cursor := v.sub(1, "state/#", nil).Offset
+	g := one.gauge("press", true, 0, 0)
+	g.says(t, "press", "online")
+	way.MuteAfter("doubt")
+	ctx, cancel := context.WithCancel(t.Context())
+	published := make(chan error, 1)
+	go func() {
+		_, err := g.Publish(ctx, &paho.Publish{Topic: "state/press", QoS: 1, Retain: true, Payload: []byte("doubt")})
+		published <- err
+	}()
+	eventually.Must(t, "the bridge to know that Redis is away", func() bool { return len(one.b.relay.Alarms()) > 0 })
+	_ = g.conn.Close()
+	g.ends(t)
+	cancel()
+	if err := <-published; err == nil {
+		t.Fatal("the message was acknowledged, and Redis had not answered")
+	}
+	g = one.gauge("press", false, 0, 0)
+	way.Mute(false)
+	eventually.Must(t, "the device to be heard", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		answer, err := g.Publish(ctx, &paho.Publish{Topic: "state/press", QoS: 1, Retain: true, Payload: []byte("back")})
+		return err == nil && answer.ReasonCode == 0
+	})
+	want(t, v.states(3, cursor), "press", "online doubt back")
+}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"sync"
@@ -70,7 +71,7 @@ func (h *hook) claim(cl *mqtt.Client, c *conn, connect packets.ConnectParams) bo
 		c.present = false
 	}
 	if got.Moved {
-		b.wills.former(got.Former, connect.Clean)
+		b.wills.former(c.ctx, got.Former, connect.Clean)
 	}
 	return true
 }
@@ -188,13 +189,15 @@ func (s *session) standing(number uint64) (c *conn, claims, older bool) {
 }
 
 // Orphan implements presence.Broker.
-func (b *Broker) Orphan(d presence.Device) error {
+func (b *Broker) Orphan(d presence.Device) error { return b.orphan(b.ctx, d) }
+
+func (b *Broker) orphan(ctx context.Context, d presence.Device) error {
 	var will keptWill
 	if err := json.Unmarshal(d.Will, &will); err != nil {
 		b.log.Error("will not sent", "client", d.ID, "error", err)
 		return nil
 	}
-	if !b.wills.publish(d.ID, d.User, d.Number, &will) {
+	if !b.wills.publish(ctx, d.ID, d.User, d.Number, &will) {
 		return errAgain
 	}
 	return nil

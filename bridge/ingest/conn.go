@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -40,9 +41,11 @@ type conn struct {
 	keepalive atomic.Int64 // seconds, or one of the special values
 	lingers   atomic.Bool
 	closing   atomic.Bool
-	hurry     atomic.Bool   // writes get little time
-	accepted  atomic.Bool   // its CONNACK lets it in; that may not be written yet
-	gone      chan struct{} // closed when the reader has returned and the session has no part in the connection any more
+	hurry     atomic.Bool     // writes get little time
+	accepted  atomic.Bool     // its CONNACK lets it in; that may not be written yet
+	gone      chan struct{}   // closed when the reader has returned and the session has no part in the connection any more
+	ctx       context.Context // of what it stores
+	cancel    context.CancelFunc
 
 	client  *mqtt.Client // this and the next are set when the session is attached
 	session *session
@@ -205,11 +208,24 @@ func (c *conn) Close() error {
 }
 
 // takeOver ends a connection whose session has another one now [MQTT-3.1.4-3], and returns when it has no part in it any more:
-// what it is storing is stored, its will is settled. It waits for the journal, and not for a client that does not read.
+// what it is storing is stored, its will is settled. It waits for the journal, and not for a client that does not read. In a cluster
+// it waits for so long only: what Redis has been asked to store when it went away is in doubt until it is back, and comes into the log
+// then before anything that the new connection says.
 func (c *conn) takeOver() {
 	c.end(packets.ErrSessionTakenOver)
+	if c.gate.b.opts.Cluster != nil {
+		select {
+		case <-c.gone:
+		case <-time.After(doubtTime):
+			c.cancel()
+		}
+	}
 	<-c.gone
 }
+
+// doubtTime is how long a client waits for what its connection before this one stores in a cluster. A command to Redis takes as long
+// at most.
+const doubtTime = 3 * time.Second
 
 // end closes a connection that has a session, and tells the client why if it reads and has its CONNACK [MQTT-3.14.0-1].
 func (c *conn) end(why packets.Code) {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ func (g *gate) admit(raw net.Conn) (*conn, string) {
 	}
 	c := &conn{Conn: raw, raw: raw, gate: g, addr: addr, quick: attempt.New(raw), gone: make(chan struct{}), connectBy: time.Now().Add(g.b.opts.ConnectTimeout),
 		strict: strict{most: int(g.b.opts.MaxPacketBytes)}}
+	c.ctx, c.cancel = context.WithCancel(g.b.ctx)
 	c.keepalive.Store(waitingForConnect)
 	_ = raw.SetReadDeadline(c.connectBy) // handshakes and CONNECT together
 	if tcp, ok := raw.(*net.TCPConn); ok {
@@ -59,6 +61,7 @@ func (g *gate) release(c *conn) {
 	if _, there := g.conns[c]; !there {
 		return
 	}
+	c.cancel()
 	delete(g.conns, c)
 	key := peer.Key(c.addr)
 	if g.perAddr[key]--; g.perAddr[key] <= 0 {

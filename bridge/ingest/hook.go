@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"unicode/utf8"
 
@@ -48,6 +49,14 @@ func (h *hook) Provides(kind byte) bool {
 func connOf(cl *mqtt.Client) *conn {
 	c, _ := cl.Net.Conn.(*conn)
 	return c
+}
+
+// contextOf is the context of what a client's connection stores.
+func (b *Broker) contextOf(cl *mqtt.Client) context.Context {
+	if c := connOf(cl); c != nil {
+		return c.ctx
+	}
+	return b.ctx
 }
 
 // OnConnect implements mqtt.Hook: what the library lets pass and the standard does not.

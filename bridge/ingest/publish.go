@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -46,7 +47,7 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 	if !h.may(cl, pk.TopicName, true) {
 		return h.refuse(cl, pk, packets.ErrNotAuthorized, "")
 	}
-	note, refusal, reason := h.b.store(cl, &pk, s.hearsItself(), 0)
+	note, refusal, reason := h.b.store(c.ctx, cl, &pk, s.hearsItself(), 0)
 	if refusal != nil {
 		return h.refuse(cl, pk, *refusal, reason)
 	}
@@ -58,7 +59,7 @@ func (h *hook) publish(cl *mqtt.Client, c *conn, s *session, pk packets.Packet) 
 }
 
 // store puts a message into the journal; will is the number of the connection whose will it is, 0 = it is none. It returns a remark for its publisher, or why the message is refused.
-func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool, will uint64) (note string, refusal *packets.Code, reason string) {
+func (b *Broker) store(ctx context.Context, cl *mqtt.Client, pk *packets.Packet, marked bool, will uint64) (note string, refusal *packets.Code, reason string) {
 	start := time.Now()
 	m := journal.Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Time: b.opts.Now()}
 	origin := ""
@@ -77,7 +78,7 @@ func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool, will ui
 	} else if will > 0 { // other bridges may send it too, and the client may be back at one of them
 		m.Producer, m.ProducerSeq = presence.WillProducer(cl.ID), will
 	}
-	_, duplicate, err := b.append(m)
+	_, duplicate, err := b.append(ctx, m)
 	b.m.Ingest.Observe(time.Since(start).Seconds())
 	switch {
 	case errors.Is(err, journal.ErrDegraded):
@@ -96,7 +97,7 @@ func (b *Broker) store(cl *mqtt.Client, pk *packets.Packet, marked bool, will ui
 
 // append appends m. What panics there, or in those who look at once at what is appended, ends the process: it leaves locks behind, and safely,
 // which is for the library's parser, would let everybody else wait for them.
-func (b *Broker) append(m journal.Message) (offset uint64, duplicate bool, err error) {
+func (b *Broker) append(ctx context.Context, m journal.Message) (offset uint64, duplicate bool, err error) {
 	done := false
 	defer func() {
 		if !done {
@@ -105,7 +106,7 @@ func (b *Broker) append(m journal.Message) (offset uint64, duplicate bool, err e
 			select {} // until the process has ended
 		}
 	}()
-	offset, duplicate, err = b.opts.Journal.Append(b.ctx, m)
+	offset, duplicate, err = b.opts.Journal.Append(ctx, m)
 	done = true
 	return offset, duplicate, err
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -51,7 +52,7 @@ func (w *wills) connected(cl *mqtt.Client, pk packets.Packet) (cancelled *keptWi
 	}
 	old.timer.Stop()                             // if it has fired just now, it finds nothing to send: the list decides
 	if pk.Connect.Clean || old.will.Delay == 0 { // one without delay has waited for Redis only
-		if !w.publish(cl.ID, old.user, old.will.Number, old.will) { // now, before what the client says, or never
+		if !w.publish(w.b.contextOf(cl), cl.ID, old.user, old.will.Number, old.will) { // now, before what the client says, or never
 			w.lost()
 		}
 		old.sent()
@@ -92,7 +93,7 @@ func (w *wills) died(cl *mqtt.Client) {
 		will.Number = c.number
 	}
 	if will.Delay == 0 {
-		w.sendOr(cl.ID, string(cl.Properties.Username), will)
+		w.sendOr(w.b.contextOf(cl), cl.ID, string(cl.Properties.Username), will)
 		return
 	}
 	s := connOf(cl).session
@@ -137,8 +138,8 @@ func (w *wills) later(s *session, will *keptWill) {
 }
 
 // sendOr sends a will at once, or as soon as the journal, or Redis, takes it.
-func (w *wills) sendOr(id, user string, will *keptWill) {
-	if !w.send(id, user, will) {
+func (w *wills) sendOr(ctx context.Context, id, user string, will *keptWill) {
+	if !w.send(ctx, id, user, will) {
 		w.wait(id, user, againAfter, will, func() {})
 	}
 }
@@ -149,7 +150,7 @@ const againAfter = time.Second
 // wait sends a will after a while, and calls sent then.
 func (w *wills) wait(id, user string, after time.Duration, will *keptWill, sent func()) {
 	send := func() {
-		if !w.send(id, user, will) {
+		if !w.send(w.b.ctx, id, user, will) {
 			w.wait(id, user, againAfter, will, sent)
 			return
 		}
@@ -183,9 +184,9 @@ func (w *wills) wait(id, user string, after time.Duration, will *keptWill, sent 
 
 // send publishes a will as its client would have, unless the client has a newer connection by now. It reports false
 // where that has to be tried again.
-func (w *wills) send(id, user string, will *keptWill) (done bool) {
+func (w *wills) send(ctx context.Context, id, user string, will *keptWill) (done bool) {
 	if c := w.b.opts.Cluster; c != nil && will.Number > 0 {
-		due, err := c.Due(w.b.ctx, id, will.Number)
+		due, err := c.Due(ctx, id, will.Number)
 		if err != nil {
 			return false
 		}
@@ -194,11 +195,11 @@ func (w *wills) send(id, user string, will *keptWill) (done bool) {
 			return true
 		}
 	}
-	return w.publish(id, user, will.Number, will)
+	return w.publish(ctx, id, user, will.Number, will)
 }
 
 // publish is send without a question.
-func (w *wills) publish(id, user string, number uint64, will *keptWill) (done bool) {
+func (w *wills) publish(ctx context.Context, id, user string, number uint64, will *keptWill) (done bool) {
 	if u := w.b.opts.Users; u != nil && !u.may(user, id, will.Topic, true) { // M11: the list of now, not that of CONNECT
 		w.count("denied")
 		w.b.m.Denied.WithLabelValues("will").Inc()
@@ -217,7 +218,7 @@ func (w *wills) publish(id, user string, number uint64, will *keptWill) (done bo
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.QoS, Retain: will.Retain},
 		TopicName:   will.Topic, Payload: will.Payload, Properties: props,
 	}
-	if _, refusal, reason := w.b.store(cl, &pk, false, number); refusal != nil {
+	if _, refusal, reason := w.b.store(ctx, cl, &pk, false, number); refusal != nil {
 		if w.b.opts.Cluster != nil && (reason == "degraded" || reason == "journal") {
 			return false
 		}
@@ -230,7 +231,7 @@ func (w *wills) publish(id, user string, number uint64, will *keptWill) (done bo
 }
 
 // former sends the will of the connection that a client had at another bridge, if it is due by that the client is here.
-func (w *wills) former(d presence.Device, clean bool) {
+func (w *wills) former(ctx context.Context, d presence.Device, clean bool) {
 	switch {
 	case len(d.Will) == 0 || d.State != presence.Here && d.State != presence.Due:
 		return
@@ -238,7 +239,7 @@ func (w *wills) former(d presence.Device, clean bool) {
 		w.count("cancelled")
 		return
 	}
-	if w.b.Orphan(d) != nil {
+	if w.b.orphan(ctx, d) != nil {
 		w.lost()
 	}
 }
