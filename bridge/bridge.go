@@ -264,6 +264,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	stopExternal := b.runExternal()
 	var err error
 	if b.broker != nil {
+		if b.relay != nil { // who connects meanwhile waits in the sockets' queues
+			b.relay.Introduced(ctx)
+		}
 		err = b.broker.Start()
 	}
 	if err == nil {

@@ -162,7 +162,10 @@ func (r *Relay) tellDevices(ctx context.Context, c scripter, run string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = p.run == at.run && p.name == at.name && p.serving == at.serving
+	if p.told = p.run == at.run && p.name == at.name && p.serving == at.serving; p.told && !p.met {
+		p.met = true
+		close(p.open)
+	}
 	return nil
 }
 

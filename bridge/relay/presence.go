@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ import (
 // presences is this node's part.
 type presences struct {
 	poke chan struct{}
+	open chan struct{} // closed when Redis has been told for the first time of all that are here
 
 	mu      sync.Mutex
 	broker  presence.Broker // nil = this node has none
@@ -33,6 +35,7 @@ type presences struct {
 	run     string          // of the Redis process, and the name of the log, for which claims are open; "" = none
 	name    string
 	told    bool                 // Redis has all that are here: what it has not is another's
+	met     bool                 // it has been told once
 	dirty   bool                 // Redis is to be told again
 	last    uint64               // the number given last
 	late    map[string]settling  // states that Redis is yet to be told
@@ -125,6 +128,16 @@ func (r *Relay) Serve(b presence.Broker) {
 }
 
 func newServing() string { return rand.Text()[:processBytes] }
+
+// Introduced returns when Redis knows this node as one that has devices, so that who connects from then on is known to the others at once. It
+// gives up after the time of a command, or when ctx ends: who connects then is told of later, as while Redis is away.
+func (r *Relay) Introduced(ctx context.Context) {
+	select {
+	case <-r.devices.open:
+	case <-ctx.Done():
+	case <-time.After(callTimeout):
+	}
+}
 
 // token is what this node's devices are served under; "" when it tells nobody of any.
 func (p *presences) token() string {

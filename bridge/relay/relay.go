@@ -168,7 +168,7 @@ func New(o Options) (*Relay, error) {
 		incoming: make(chan *batch, 256), wake: make(chan struct{}, 1), begun: make(chan struct{}, 1), limit: math.MaxUint64,
 	}
 	r.queue.kick, r.sharing.poke = make(chan struct{}, 1), make(chan struct{}, 1)
-	r.devices.poke = make(chan struct{}, 1)
+	r.devices.poke, r.devices.open = make(chan struct{}, 1), make(chan struct{})
 	r.others.init()
 	return r, nil
 }
