@@ -202,7 +202,8 @@ func (r *Relay) tellSome(ctx context.Context, c scripter, at spot, broker presen
 	return nil
 }
 
-// patience is for how long a node that says nothing may still come back before the wills of its devices are sent.
+// patience is for how long a node that is not heard of any more, for freshFor already unless it said goodbye, may still come back before the wills of
+// its devices are sent.
 func (r *Relay) patience() time.Duration { return freshFor + r.opts.Lease }
 
 var _ presence.Cluster = (*Relay)(nil)
