@@ -102,6 +102,9 @@ func (f *capacityFlags) run(ctx context.Context, s streams) error {
 		}
 		return f.tell(s, c, f.from)
 	}
+	if f.given(f.axis) {
+		return exit.Usage(fmt.Errorf("--%s beside --axis %s: that is what is raised", f.axis, f.axis), "give the first step with --from and the largest with --to")
+	}
 	axes := []string{f.axis}
 	if f.axis == allAxes {
 		axes = capacity.Axes
