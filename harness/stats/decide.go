@@ -195,17 +195,27 @@ func (in Input) checkSize(d *Decision) {
 			fmt.Sprintf("a run of at least %s", rule.length(time.Duration(rule.MinBlocks+1)*d.Block)))
 	case d.Lengthen && d.withVIF(in, d.onceMore()) != d.Verdict:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("the variance inflation rises from %.3g to %.3g on doubling the block of %s", d.VIF, d.Doubled, rule.length(d.Block)),
-			"a longer run")
+			fmt.Sprintf("what was measured is alike over longer than the blocks of %s that it is taken in: the variance inflation rises from %.3g to %.3g on doubling them", rule.length(d.Block), d.VIF, d.Doubled),
+			longer)
 	case d.Verdict == reports.Fail:
 	case d.Allowed < 0:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("%d effective samples cannot show the %v-quantile", d.NEff, in.Quantile),
-			fmt.Sprintf("at least %d effective samples", SamplesFor(0, in.Quantile, rule.PassConfidence)))
+			fmt.Sprintf("%s cannot show the %v-quantile, which takes %d", d.effective(), in.Quantile, SamplesFor(0, in.Quantile, rule.PassConfidence)), longer)
 	case d.NEff < rule.MinSamples:
 		d.inconclusive(reports.ReasonSamples,
-			fmt.Sprintf("%d effective samples, the requirement asks for %d", d.NEff, rule.MinSamples), "a longer run")
+			fmt.Sprintf("%s, the requirement asks for %d", d.effective(), rule.MinSamples), longer)
 	}
+}
+
+// longer mends too few effective samples.
+const longer = "a longer run, or a quieter machine: where it stands still for a moment, many are late together and count as few"
+
+// effective says how many effective samples there are, and of how many they come.
+func (d Decision) effective() string {
+	if d.NEff == d.N {
+		return fmt.Sprintf("%d effective samples", d.NEff)
+	}
+	return fmt.Sprintf("%d effective samples (%d were taken, and those close together are alike)", d.NEff, d.N)
 }
 
 // withVIF returns the verdict that d would have at another VIF.
