@@ -224,7 +224,7 @@ func (r *Relay) cleanPage(ctx context.Context, at spot, broker presence.Broker, 
 	var sending sync.WaitGroup
 	var mu sync.Mutex
 	for i := 1; i < len(page); i += 2 {
-		k, ok := r.parseDevice(page[i])
+		k, ok := r.parseDevice(page[i-1], page[i])
 		if !ok || k.serving != at.serving {
 			continue
 		}
@@ -248,8 +248,9 @@ func (r *Relay) cleanPage(ctx context.Context, at spot, broker presence.Broker, 
 				left++
 			}
 		default:
-			if _, err := r.settleDevice(ctx, at, k.ID, k.Number, presence.Gone); err != nil {
-				return next, left, err
+			if _, failed := r.settleDevice(ctx, at, k.ID, k.Number, presence.Gone); failed != nil {
+				sending.Wait()
+				return next, left, failed
 			}
 		}
 	}

@@ -120,8 +120,8 @@ func (o *others) in(epoch string) map[string]string {
 	return all
 }
 
-// hear takes a beat. One that was not live, but read from where it was kept, says nothing of clocks; and our own name there is that
-// of an earlier run.
+// hear takes a beat. One that was not live, but read from where it was kept, says nothing of clocks, and nothing at all when it was
+// heard before: it may be some seconds old. Our own name there is that of an earlier run.
 func (r *Relay) hear(signed string, live bool) {
 	text, ok := openText(r.key, signed)
 	if !ok {
@@ -148,9 +148,16 @@ func (r *Relay) hear(signed string, live bool) {
 		return
 	}
 	h := heard{beat: b, at: time.Now()}
-	if before := o.nodes[b.Node]; live && before.Process == b.Process {
-		h.skews = append(slices.Clone(before.skews), now.Sub(time.UnixMicro(b.Time)))
-		h.skews = h.skews[max(0, len(h.skews)-skewBeats):]
+	if before := o.nodes[b.Node]; before.Process == b.Process {
+		if !live && b.Number <= before.Number {
+			o.mu.Unlock()
+			return
+		}
+		h.skews = before.skews
+		if live {
+			h.skews = append(slices.Clone(before.skews), now.Sub(time.UnixMicro(b.Time)))
+			h.skews = h.skews[max(0, len(h.skews)-skewBeats):]
+		}
 	}
 	mine := b.Node == r.opts.Node && b.Process == r.process
 	if l := r.line.Load(); live && l != nil && b.Name == l.name() {

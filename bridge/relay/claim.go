@@ -24,7 +24,7 @@ func (r *Relay) Claim(ctx context.Context, d presence.Device, may func(former pr
 	for expected := ""; ; {
 		former, there := known{}, false
 		if expected != "" {
-			former, there = r.parseDevice(expected) // what nobody has signed is replaced
+			former, there = r.parseDevice(d.ID, expected) // what nobody has signed is replaced
 		}
 		if there && !may(former.Device) {
 			return got, presence.ErrRefused
@@ -40,8 +40,7 @@ func (r *Relay) Claim(ctx context.Context, d presence.Device, may func(former pr
 		word, now, _, err := reply(claimScript.Run(ctx, r.client, []string{r.keys.head(), r.keys.clients(), r.keys.serving(), r.keys.gone(at.serving), r.keys.taken(former.serving)},
 			at.run, at.name, d.ID, expected, value, at.serving, d.Number, r.keys.clients(), r.client.publishing(), former.serving))
 		switch {
-		case err != nil:
-			p.again() // perhaps it is done
+		case err != nil: // perhaps it is done
 			return got, err
 		case word == replyOK:
 			if got.Moved = there && former.serving != at.serving; got.Moved {
@@ -49,7 +48,6 @@ func (r *Relay) Claim(ctx context.Context, d presence.Device, may func(former pr
 			}
 			return got, nil
 		case word != replyOther:
-			p.again()
 			return got, errNotTold
 		}
 		expected = now
@@ -87,7 +85,7 @@ func (r *Relay) settleDevice(ctx context.Context, at spot, id string, number uin
 func (r *Relay) Settle(id string, number uint64, to presence.State) {
 	p := &r.devices
 	p.mu.Lock()
-	if p.late[id].number <= number {
+	if before, there := p.late[id]; before.number <= number && (there || len(p.late) < lateMost) {
 		p.late[id] = settling{number, to}
 	}
 	p.mu.Unlock()
@@ -184,7 +182,7 @@ func (r *Relay) tellSome(ctx context.Context, c scripter, at spot, broker presen
 	if err != nil {
 		return explain(err)
 	}
-	for _, one := range answers {
+	for i, one := range answers {
 		word, old, err := words(one)
 		switch {
 		case err != nil:
@@ -194,7 +192,7 @@ func (r *Relay) tellSome(ctx context.Context, c scripter, at spot, broker presen
 		case word == replyGone:
 			return errCounted
 		case word == replyNewer:
-			if k, ok := r.parseDevice(old); ok && k.serving != at.serving {
+			if k, ok := r.parseDevice(some[i].ID, old); ok && k.serving != at.serving {
 				broker.Taken(k.ID, k.Number)
 			}
 		}

@@ -48,7 +48,12 @@ type settling struct {
 	to     presence.State
 }
 
-const scanPart = 500 // devices in one command
+const (
+	scanPart = 500 // devices in one command
+	// lateMost is how many states wait while Redis is away. What is beyond is not told: for a device that had left by then, its will
+	// is sent when this node ends.
+	lateMost = 100_000
+)
 
 var (
 	errNotTold = errors.New("relay: Redis is yet to be told who is connected here")
@@ -204,7 +209,8 @@ func (r *Relay) value(d presence.Device, serving string) (string, error) {
 	return fmt.Sprintf("%d %s %c %s", d.Number, serving, d.State, signText(r.key, fmt.Appendf(nil, "device %s", text))), nil
 }
 
-func (r *Relay) parseDevice(value string) (k known, ok bool) {
+// parseDevice reads what Redis has of the device with that id.
+func (r *Relay) parseDevice(id, value string) (k known, ok bool) {
 	parts := strings.SplitN(value, " ", 4)
 	if len(parts) != 4 || len(parts[2]) != 1 {
 		return k, false
@@ -212,7 +218,7 @@ func (r *Relay) parseDevice(value string) (k known, ok bool) {
 	raw, good := openText(r.key, parts[3])
 	body, mine := strings.CutPrefix(string(raw), "device ")
 	number, err := strconv.ParseUint(parts[0], 10, 64)
-	if !good || !mine || err != nil || json.Unmarshal([]byte(body), &k.Device) != nil || k.Number != number {
+	if !good || !mine || err != nil || json.Unmarshal([]byte(body), &k.Device) != nil || k.Number != number || k.ID != id {
 		r.rejected("signature")
 		return k, false
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -140,5 +141,76 @@ func (n *node) buries(token string) {
 	n.devices.mu.Unlock()
 	if err := n.cleanOf(context.Background(), spot{at.run, at.name, token}, n.roster); err != nil {
 		n.tb.Fatal(err)
+	}
+}
+
+// TestClocksWhileOneIsGone: a node has gone and left a device whose session is kept. The others look for it in what is kept of all
+// nodes, each second, and watch each other's clocks all the same.
+func TestClocksWhileOneIsGone(t *testing.T) {
+	redis := redistest.New(t)
+	a := newStaffed(t, options(redis, "a"))
+	leaveBehind(t, a, redis, presence.Device{ID: "y", Number: 1, Expiry: 3600, State: presence.Away}, "y")
+	late := options(redis, "b")
+	late.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+	newStaffed(t, late)
+	eventually.Must(t, "word of b's clock", func() bool { return strings.Contains(strings.Join(a.Alarms(), " "), `clock of node "b" differs`) })
+}
+
+// TestKeptBeatIsNoNews: a beat that is read again is not a sign of life.
+func TestKeptBeatIsNoNews(t *testing.T) {
+	n := newStaffed(t, options(redistest.New(t), "a"))
+	said := func(number string) string {
+		return signText(n.key, []byte(`{"node":"z","process":"P","number":`+number+`}`))
+	}
+	heardAt := func() time.Time {
+		n.others.mu.Lock()
+		defer n.others.mu.Unlock()
+		return n.others.nodes["z"].at
+	}
+	n.hear(said("7"), true)
+	first := heardAt()
+	n.hear(said("7"), false)
+	if got := heardAt(); !got.Equal(first) {
+		t.Errorf("a beat that had been heard counts as one of %s later", got.Sub(first))
+	}
+	n.hear(said("8"), false)
+	if got := heardAt(); got.Equal(first) {
+		t.Error("a beat that was lost on its way counts for nothing")
+	}
+}
+
+// TestDeviceUnderAnotherName: who can write to Redis has copied a device's record under another's name. No will is sent under that.
+func TestDeviceUnderAnotherName(t *testing.T) {
+	redis := redistest.New(t)
+	a := newStaffed(t, options(redis, "a"))
+	own := presence.Device{ID: "x", Number: 1, Will: []byte("will"), State: presence.Here}
+	eventually.Must(t, "a to have told Redis of itself", func() bool { _, told, err := a.devices.place(); return err == nil && told })
+	leaveBehind(t, a, redis, own, "victim")
+	leaveBehind(t, a, redis, own, "x")
+	eventually.Must(t, "a to miss who left it", func() bool {
+		a.devices.mu.Lock()
+		defer a.devices.mu.Unlock()
+		return !a.devices.gone["STRAY"].IsZero()
+	})
+	a.buries("STRAY")
+	a.roster.mu.Lock()
+	defer a.roster.mu.Unlock()
+	if !slices.Equal(a.roster.orphans, []string{"x"}) {
+		t.Errorf("wills of %q were sent, want that of x", a.roster.orphans)
+	}
+}
+
+// leaveBehind puts a device of a node that is gone into Redis, under a name.
+func leaveBehind(t *testing.T, n *node, redis *redistest.Server, d presence.Device, name string) {
+	t.Helper()
+	value, err := n.value(d, "STRAY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := redis.Client.HSet(t.Context(), n.keys.clients(), name, value).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := redis.Client.SAdd(t.Context(), n.keys.serving(), "STRAY").Err(); err != nil {
+		t.Fatal(err)
 	}
 }
