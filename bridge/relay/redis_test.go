@@ -1,14 +1,7 @@
 package relay
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"plumbline/bridge/internal/brokertest"
+	"plumbline/bridge/internal/catest"
 	"plumbline/bridge/internal/eventually"
 	"plumbline/bridge/internal/redistest"
 )
@@ -217,20 +211,20 @@ func TestUserWithTheRightsOfTheReadme(t *testing.T) {
 
 // TestTLSToRedis: over TLS with certificates of both sides; what does not fit is refused and named.
 func TestTLSToRedis(t *testing.T) {
-	ca := newCA(t, "ours")
-	cert, key := ca.issue("redis", "127.0.0.1")
-	client, clientKey := ca.issue("bridge", "bridge.example")
-	foreign := newCA(t, "theirs")
-	strange, strangeKey := foreign.issue("bridge", "bridge.example")
+	ca := catest.New(t, "ours")
+	cert, key := ca.Issue("redis", "127.0.0.1")
+	client, clientKey := ca.Issue("bridge", "bridge.example")
+	foreign := catest.New(t, "theirs")
+	strange, strangeKey := foreign.Issue("bridge", "bridge.example")
 	at := brokertest.FreePort(t)
 	_, port, err := net.SplitHostPort(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	redis := redistest.New(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca.file, "--tls-auth-clients", "yes")
+	redis := redistest.New(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca.File, "--tls-auth-clients", "yes")
 	secure := func(name string) Options {
 		o := options(redis, name)
-		o.URL, o.CAFile, o.CertFile, o.KeyFile = "rediss://"+at+"/0", ca.file, client, clientKey
+		o.URL, o.CAFile, o.CertFile, o.KeyFile = "rediss://"+at+"/0", ca.File, client, clientKey
 		return o
 	}
 	a, b := newNode(t, secure("a")), newNode(t, secure("b"))
@@ -243,7 +237,7 @@ func TestTLSToRedis(t *testing.T) {
 	}{
 		{"no certificate", "relay.tls.cert", func(o *Options) { o.CertFile, o.KeyFile = "", "" }},
 		{"a certificate of another authority", "relay.tls.cert", func(o *Options) { o.CertFile, o.KeyFile = strange, strangeKey }},
-		{"another authority", "relay.tls.ca", func(o *Options) { o.CAFile = foreign.file }},
+		{"another authority", "relay.tls.ca", func(o *Options) { o.CAFile = foreign.File }},
 		{"another name", "relay.tls.serverName", func(o *Options) { o.ServerName = "other.example" }},
 		{"a port without TLS", "is that its TLS port", func(o *Options) { o.URL = "rediss://" + redis.Addr + "/0" }},
 		{"no TLS to a port with it", "is it a TLS port", func(o *Options) { o.URL = "redis://" + at + "/0" }},
@@ -254,66 +248,4 @@ func TestTLSToRedis(t *testing.T) {
 			t.Errorf("%s: %v, want %q in it", c.name, err, c.want)
 		}
 	}
-}
-
-// ca is an authority of a test.
-type ca struct {
-	t    *testing.T
-	dir  string
-	file string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newCA(t *testing.T, name string) *ca {
-	t.Helper()
-	c := &ca{t: t, dir: t.TempDir()}
-	c.cert = &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	c.key = c.newKey()
-	c.file, _ = c.write(name, c.cert, c.key)
-	return c
-}
-
-func (c *ca) newKey() *ecdsa.PrivateKey {
-	c.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return key
-}
-
-// issue returns the files of a certificate for a name or address, and its key.
-func (c *ca) issue(file, name string) (cert, key string) {
-	c.t.Helper()
-	x := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		x.IPAddresses = []net.IP{ip}
-	} else {
-		x.DNSNames = []string{name}
-	}
-	return c.write(file, x, c.newKey())
-}
-
-func (c *ca) write(name string, x *x509.Certificate, key *ecdsa.PrivateKey) (cert, keyFile string) {
-	c.t.Helper()
-	x.SerialNumber, x.NotBefore, x.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, x, c.cert, &key.PublicKey, c.key)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	cert, keyFile = filepath.Join(c.dir, name+".pem"), filepath.Join(c.dir, name+".key")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-	return cert, keyFile
 }

@@ -1,15 +1,7 @@
 package external
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,84 +9,21 @@ import (
 	"time"
 
 	"plumbline/bridge/internal/brokertest"
+	"plumbline/bridge/internal/catest"
 	"plumbline/bridge/internal/eventually"
 )
-
-// authority signs certificates for the brokers and clients of a test.
-type authority struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	var err error
-	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		t.Fatal(err)
-	}
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.file, _ = a.write(name, a.cert, a.key)
-	return a
-}
-
-// issue returns the files of a certificate with its key.
-func (a *authority) issue(name string, from, to time.Duration, names ...string) (cert, key string) {
-	a.t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			c.IPAddresses = append(c.IPAddresses, ip)
-		} else {
-			c.DNSNames = append(c.DNSNames, n)
-		}
-	}
-	return a.write(name, c, k)
-}
-
-func (a *authority) write(name string, c *x509.Certificate, k *ecdsa.PrivateKey) (cert, key string) {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &k.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	raw, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, key = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: raw}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 // TestN89External: a broker whose certificate is not good, or that speaks no TLS, is not connected to, and the error says
 // what is wrong and how to mend it. It goes on being tried, and never in plaintext.
 func TestN89External(t *testing.T) {
-	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
-	good, goodKey := ours.issue("good", -time.Hour, time.Hour, "127.0.0.1")
-	wrong, wrongKey := ours.issue("wrong", -time.Hour, time.Hour, "other.example")
-	old, oldKey := ours.issue("old", -2*time.Hour, -time.Hour, "127.0.0.1")
-	self, selfKey := theirs.issue("self", -time.Hour, time.Hour, "127.0.0.1")
-	client, clientKey := theirs.issue("client", -time.Hour, time.Hour, "x")
+	ours, theirs := catest.New(t, "ours"), catest.New(t, "theirs")
+	good, goodKey := ours.Issue("good", "127.0.0.1")
+	wrong, wrongKey := ours.Issue("wrong", "other.example")
+	old, oldKey := ours.IssueFor(-2*time.Hour, -time.Hour, "old", "127.0.0.1")
+	self, selfKey := theirs.Issue("self", "127.0.0.1")
+	client, clientKey := theirs.Issue("client", "x")
 	lines := func(cert, key string) string { return fmt.Sprintf("certfile %s\nkeyfile %s\n", cert, key) }
-	asks := fmt.Sprintf("cafile %s\nrequire_certificate true\n", ours.file)
+	asks := fmt.Sprintf("cafile %s\nrequire_certificate true\n", ours.File)
 	for _, tc := range []struct {
 		name, lines string
 		change      func(*Options)
@@ -113,7 +42,7 @@ func TestN89External(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			broker := brokertest.New(t, brokertest.Lines+tc.lines)
 			o := testOptions(t, broker.Addr)
-			o.TLS, o.CAFile = true, ours.file
+			o.TLS, o.CAFile = true, ours.File
 			if tc.change != nil {
 				tc.change(&o)
 			}
@@ -138,10 +67,10 @@ func TestN89External(t *testing.T) {
 
 // TestTLSAndPassword: the good way in, with everything asked for; a renewed certificate and a new password need no restart.
 func TestTLSAndPassword(t *testing.T) {
-	ours := newAuthority(t, "ours")
-	cert, key := ours.issue("server", -time.Hour, time.Hour, "mqtt.internal")
-	client, clientKey := ours.issue("client", -time.Hour, time.Hour, "client")
-	passwords, credentials := filepath.Join(ours.dir, "passwd"), filepath.Join(ours.dir, "cred")
+	ours := catest.New(t, "ours")
+	cert, key := ours.Issue("server", "mqtt.internal")
+	client, clientKey := ours.Issue("client", "client")
+	passwords, credentials := filepath.Join(ours.Dir, "passwd"), filepath.Join(ours.Dir, "cred")
 	setPassword := func(text string) {
 		t.Helper()
 		if out, err := exec.CommandContext(t.Context(), "mosquitto_passwd", "-b", "-c", passwords, "bridge", text).CombinedOutput(); err != nil {
@@ -156,9 +85,9 @@ func TestTLSAndPassword(t *testing.T) {
 	}
 	setPassword("first")
 	write("bridge\nfirst\n")
-	broker := brokertest.New(t, fmt.Sprintf("allow_anonymous false\npassword_file %s\npersistence true\ncafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\n", passwords, ours.file, cert, key))
+	broker := brokertest.New(t, fmt.Sprintf("allow_anonymous false\npassword_file %s\npersistence true\ncafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\n", passwords, ours.File, cert, key))
 	o := testOptions(t, broker.Addr)
-	o.TLS, o.ServerName, o.CAFile, o.CertFile, o.KeyFile, o.CredentialsFile = true, "mqtt.internal", ours.file, client, clientKey, credentials
+	o.TLS, o.ServerName, o.CAFile, o.CertFile, o.KeyFile, o.CredentialsFile = true, "mqtt.internal", ours.File, client, clientKey, credentials
 	r := start(t, o).connected()
 	if err := r.s.Publish(t.Context(), "site-a/x", []byte("1"), 1); err != nil {
 		t.Error(err)
