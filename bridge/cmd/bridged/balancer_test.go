@@ -82,6 +82,8 @@ func TestNginx(t *testing.T) {
 		f.restart()
 	}
 	f.passes(2)
+	f.polls(2)
+	f.carries(false)
 	f.redirects()
 	f.use(f.nginx("least-conn"))
 	f.drains()
@@ -93,8 +95,10 @@ func TestHAProxy(t *testing.T) {
 	f := newFleet(t, 3, "x-forwarded-for")
 	f.use(f.haproxy("http.cfg", "balance leastconn\n", "balance source\n    hash-type consistent\n"))
 	f.restart()
+	f.polls(2)
 	f.use(f.haproxy("http.cfg"))
 	f.passes(2)
+	f.carries(true)
 	f.redirects()
 	f.sets = append(f.sets, "drain.delay=10m") // of the one that comes back
 	f.lingers(f.drains())
@@ -103,8 +107,9 @@ func TestHAProxy(t *testing.T) {
 // TestHAProxyPassesTLS: behind HAProxy that passes TLS through and names the viewer by the PROXY protocol, either version.
 func TestHAProxyPassesTLS(t *testing.T) {
 	f := newFleet(t, 3, "proxy-protocol")
-	f.use(f.haproxy("tcp.cfg", "send-proxy-v2", "send-proxy"))
+	f.use(f.haproxy("tcp.cfg", "send-proxy-v2", "send-proxy", "balance leastconn\n", "balance source\n    hash-type consistent\n"))
 	f.spoof("127.0.9.1")
+	f.polls(1)
 	f.use(f.haproxy("tcp.cfg"))
 	f.passes(1)
 	f.drains()

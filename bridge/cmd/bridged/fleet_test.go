@@ -70,7 +70,7 @@ func newFleet(t *testing.T, nodes int, proxyHeader string) *fleet {
 	for _, p := range f.nodes {
 		p.awaitReady()
 	}
-	code, token, errs := invoke(t, "", "token", "--set", "data="+f.nodes[0].data, "--set", f.sets[0], "--sub", "anna", "--grants", "#")
+	code, token, errs := invoke(t, "", "token", "--set", "data="+f.nodes[0].data, "--set", f.sets[0], "--sub", "anna", "--grants", "#", "--publish", "command/#")
 	if code != exitOK {
 		t.Fatalf("token: exit %d, %s", code, errs)
 	}
