@@ -227,39 +227,96 @@ func strict(text string) error {
 	return yaml.UnmarshalStrict([]byte(text), into)
 }
 
-// checkAgents holds the manifests of agents against Kubernetes' types, and the names that its Indexed Job gives its pods against those that
-// the run asks for.
+// checkAgents holds the manifests of agents against Kubernetes' types and against each other, and copies that do not fit must be refused.
 func checkAgents(file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
+	text := string(raw)
+	bad := []error{fitting(text)}
+	for _, change := range [][2]string{
+		{"agent-{0..3}.agents:", "agent-{0..4}.agents:"}, {"parallelism: 4", "parallelism: 2"}, {"subdomain: agents", "subdomain: agent"},
+		{"clusterIP: None", "clusterIP: \"\""}, {"selector: {app.kubernetes.io/name: plumbline-agent}", "selector: {app.kubernetes.io/name: plumbline}"},
+		{"port: 7477}\n---", "port: 7478}\n---"}, {"{port: 7477}", "{port: 7478}"}, {"\":7477\"", "\":7478\""}, {".agents:7477#", ".agents:7478#"}, {"containerPort: 7477", "containerPort: 7478"},
+	} {
+		if !strings.Contains(text, change[0]) || fitting(strings.Replace(text, change[0], change[1], 1)) == nil {
+			bad = append(bad, fmt.Errorf("with %q in the place of %q nothing is found", change[1], change[0]))
+		}
+	}
+	if err := errors.Join(bad...); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+// fitting says what does not fit in the manifests of agents: the run asks for the names that the Indexed Job and its headless Service give the
+// pods, and for the port at which these listen and to which the network policy lets it.
+func fitting(text string) error {
+	var agents, run batch.Job
+	var service core.Service
+	var network networking.NetworkPolicy
 	var bad []error
-	var asked []string
-	var agents batch.Job
-	for _, one := range strings.Split(string(raw), "\n---\n") {
+	for _, one := range strings.Split(text, "\n---\n") {
 		if err := strict(one); err != nil {
-			bad = append(bad, fmt.Errorf("%s: %w\n%s", file, err, one))
+			bad = append(bad, fmt.Errorf("%w\n%s", err, one))
 			continue
 		}
 		var job batch.Job
-		if err := yaml.Unmarshal([]byte(one), &job); err != nil || job.Kind != "Job" {
+		into := map[string]any{"Service": &service, "NetworkPolicy": &network, "Job": &job}[kindOf(one)]
+		if into == nil {
 			continue
 		}
-		if job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batch.IndexedCompletion {
+		bad = append(bad, yaml.Unmarshal([]byte(one), into))
+		switch {
+		case job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batch.IndexedCompletion:
 			agents = job
-		} else if containers := job.Spec.Template.Spec.Containers; len(containers) > 0 {
-			asked = containers[0].Args
+		case job.Kind != "":
+			run = job
 		}
 	}
-	if agents.Spec.Completions == nil || agents.Spec.Parallelism == nil || *agents.Spec.Completions != *agents.Spec.Parallelism {
-		return errors.Join(append(bad, fmt.Errorf("%s: no Indexed Job whose pods are all there at once", file))...)
+	spec, pod := agents.Spec, agents.Spec.Template
+	if spec.Completions == nil || spec.Parallelism == nil || *spec.Completions != *spec.Parallelism || len(pod.Spec.Containers) != 1 || len(run.Spec.Template.Spec.Containers) != 1 {
+		return errors.Join(append(bad, errors.New("no run, or no Indexed Job whose pods are all there at once"))...)
 	}
-	want := fmt.Sprintf("--agent=%s-{0..%d}.%s:", agents.Name, *agents.Spec.Completions-1, agents.Spec.Template.Spec.Subdomain)
-	if !slices.ContainsFunc(asked, func(arg string) bool { return strings.HasPrefix(arg, want) }) {
-		bad = append(bad, fmt.Errorf("%s: the run does not ask for %s…", file, want))
+	say := func(fits bool, format string, args ...any) {
+		if !fits {
+			bad = append(bad, fmt.Errorf(format, args...))
+		}
 	}
+	port := ""
+	want := fmt.Sprintf("--agent=%s-{0..%d}.%s:", agents.Name, *spec.Completions-1, pod.Spec.Subdomain)
+	for _, arg := range run.Spec.Template.Spec.Containers[0].Args {
+		if rest, asks := strings.CutPrefix(arg, want); asks {
+			port, _, _ = strings.Cut(rest, "#")
+		}
+	}
+	say(port != "", "the run does not ask for %s…", want)
+	say(service.Name == pod.Spec.Subdomain && service.Spec.ClusterIP == core.ClusterIPNone, "the subdomain %q of the pods has no headless Service of its name", pod.Spec.Subdomain)
+	say(chosen(service.Spec.Selector, pod.Labels), "the Service %q does not select the pods of the Job %q", service.Name, agents.Name)
+	say(chosen(network.Spec.PodSelector.MatchLabels, pod.Labels), "the NetworkPolicy %q does not select them", network.Name)
+	say(len(service.Spec.Ports) == 1 && fmt.Sprint(service.Spec.Ports[0].Port) == port, "the Service has not the port %s", port)
+	say(len(network.Spec.Ingress) == 1 && len(network.Spec.Ingress[0].Ports) == 1 && network.Spec.Ingress[0].Ports[0].Port.String() == port, "the NetworkPolicy does not let the run to port %s", port)
+	agent := pod.Spec.Containers[0]
+	say(slices.Contains(agent.Args, ":"+port) && len(agent.Ports) == 1 && fmt.Sprint(agent.Ports[0].ContainerPort) == port, "the agents do not listen at port %s", port)
 	return errors.Join(bad...)
+}
+
+// kindOf is the kind of a manifest that strict has passed.
+func kindOf(text string) string {
+	var kind struct{ Kind string }
+	_ = yaml.Unmarshal([]byte(text), &kind)
+	return kind.Kind
+}
+
+// chosen reports whether a selector, which may not be empty, selects what has these labels.
+func chosen(selector, labels map[string]string) bool {
+	for key, value := range selector {
+		if labels[key] != value {
+			return false
+		}
+	}
+	return len(selector) > 0
 }
 
 func checkCompose(file string) error {
