@@ -169,8 +169,8 @@ func TestClusterDeviceOfAnotherUser(t *testing.T) { // N40
 }
 
 // TestClusterBridgeGone: a bridge that is cut off from Redis for longer than it may be silent counts as gone. Another one sends the wills of
-// its devices, each once; a device that has come there meanwhile is not taken for gone. When the bridge is back it cuts its devices, so
-// that they say again that they are there.
+// its devices, each once; a device that has come there meanwhile is not taken for gone, nor one that had left in order. When the bridge is
+// back it cuts its devices, so that they say again that they are there.
 func TestClusterBridgeGone(t *testing.T) {
 	redis := redistest.New(t)
 	way, addr := pathtest.New(t, redis.Addr)
@@ -187,9 +187,22 @@ func TestClusterBridgeGone(t *testing.T) {
 		g.says(t, id, "online")
 		there = append(there, g)
 	}
+	leaves := all[1].gauge("leaves", true, 0, 0)
+	leaves.says(t, "leaves", "left")
+	known := func(yes bool) func() bool {
+		return func() bool {
+			got, err := redis.Client.HExists(context.Background(), "plumbline:{"+all[0].cfg.Relay.Cluster+"}:clients", "leaves").Result()
+			return err == nil && got == yes
+		}
+	}
+	eventually.Must(t, "Redis to know of a device", known(true))
+	if err := leaves.Disconnect(&paho.Disconnect{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Must(t, "Redis to be told that it has left", known(false))
 	way.Shut(true)
 	all[0].gauge("moves", true, 0, 0).says(t, "moves", "moved")
-	want(t, v.states(5, cursor), "stays", "online offline", "moves", "online offline moved")
+	want(t, v.states(6, cursor), "stays", "online offline", "moves", "online offline moved", "leaves", "left")
 	way.Shut(false)
 	for _, g := range there {
 		g.ends(t)
@@ -199,6 +212,9 @@ func TestClusterBridgeGone(t *testing.T) {
 	all[1].gauge("stays", true, 0, 0).says(t, "stays", "back")
 	all[1].publish(all[1].publisher("end"), "state/end", "")
 	want(t, w.states(2, cursor), "stays", "back")
+	if _, e := all[0].b.journal.RetainedOf("state/leaves"); e == nil || string(e.Payload) != "left" {
+		t.Errorf("the last state of the device that left in order is %+v", e)
+	}
 }
 
 // TestClusterDrainedBridge: the devices of a bridge that ends in order go to another, and nobody says that they are gone; of one that does
