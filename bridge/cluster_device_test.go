@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/crypto/bcrypt"
 
 	"plumbline/bridge/internal/eventually"
@@ -142,6 +143,12 @@ func TestClusterWillDelay(t *testing.T) {
 		g.says(t, "press", fmt.Sprintf("online-%d", i))
 	}
 	want(t, v.states(5, cursor), "press", "online-0 online-1 online-2 offline online-3")
+	for i, r := range all {
+		eventually.Must(t, "the session to be at the bridge where the device is, and there alone", func() bool {
+			var m dto.Metric
+			return r.b.m.MQTTSessions.Write(&m) == nil && m.GetGauge().GetValue() == float64(i)
+		})
+	}
 }
 
 // TestClusterDeviceOfAnotherUser: nobody takes the client id of another user's device by connecting elsewhere, nor keeps it out of there by a
