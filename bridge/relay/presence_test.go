@@ -116,6 +116,31 @@ func TestDeviceHasOneNode(t *testing.T) {
 	}
 }
 
+// TestOlderConnectionIsTold: where Redis, which had lost everything, was told first by the node of the older connection, that node is told when
+// the newer one comes, too.
+func TestOlderConnectionIsTold(t *testing.T) {
+	redis := redistest.New(t)
+	a, b := newStaffed(t, options(redis, "a")), newStaffed(t, options(redis, "b"))
+	older := presence.Device{ID: "x", Number: a.connects("x").Number, Will: []byte("will"), State: presence.Here}
+	newer := b.connects("x").Number
+	eventually.Must(t, "a to be told, and Redis that it was", func() bool {
+		left, err := redis.Client.SCard(t.Context(), a.keys.taken(a.devices.token())).Result()
+		return a.roster.lost("x", newer) && err == nil && left == 0
+	})
+	a.roster.mu.Lock()
+	a.roster.taken = nil
+	a.roster.mu.Unlock()
+	value, err := a.value(older, a.devices.token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := redis.Client.HSet(t.Context(), a.keys.clients(), "x", value).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.Again()
+	eventually.Must(t, "a to be told again", func() bool { return a.roster.lost("x", newer) })
+}
+
 // TestNumberIsAboveTheLastWill: a will is known again by its connection's number, so a new connection never gets one below, whatever the clock
 // says and Redis has lost.
 func TestNumberIsAboveTheLastWill(t *testing.T) {
