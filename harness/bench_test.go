@@ -306,10 +306,11 @@ func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
 	limited, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := b.Around(limited, "w", 0, 0, func(ctx context.Context) error {
-		if err := errors.Join(b.Viewers[0].WaitDistinct(ctx, 40), stall.Inject(ctx)); err != nil {
+		before := b.Witness.Counters().Distinct() // what came before the window is not owed
+		if err := errors.Join(b.Viewers[0].WaitDistinct(ctx, before+40), stall.Inject(ctx)); err != nil {
 			return err
 		}
-		before := b.Witness.Counters().Distinct()
+		before = b.Witness.Counters().Distinct()
 		return harness.Until(ctx, time.Minute, "the broker to take more", func() bool { return b.Witness.Counters().Distinct() >= before+20 })
 	}); err != nil {
 		t.Fatal(err)
@@ -323,7 +324,7 @@ func TestDrainWaitsForSensorsOfTheirOwn(t *testing.T) {
 		}
 	})
 	r, h := finish(t, b)
-	if d, found := h.Delivery(r.Options("DEL-01")); d.Owed < 50 || d.Lost != 0 {
+	if d, found := h.Delivery(r.Options("DEL-01")); d.Owed < 40 || d.Lost != 0 { // 60 but for those that were on their way when the window began
 		t.Errorf("delivery is %+v, %v", d, found)
 	}
 }
