@@ -54,7 +54,7 @@ cross: dashboard ## build for linux amd64/arm64/armv7, darwin arm64 and windows 
 certify: deps build ## certify the bridge with simulated and replayed devices; prints where the report is
 	$(BIN)/plumbline certify --profile $(PROFILE)
 
-matrix: deps peers build ## certify every shipped descriptor of one bridge and put the table of verdicts into README.md; some 45 minutes
+matrix: deps peers build ## certify every shipped descriptor of one bridge and put the table of verdicts into README.md; some four minutes for each
 	@out=reports/out/matrix-$$(date -u +%Y%m%dT%H%M%SZ); dirs="$$out/bridged"; \
 	$(BIN)/plumbline certify --profile $(PROFILE) --run-dir $$out/bridged || [ $$? -le 3 ] || exit 1; \
 	for sut in $(filter-out scenarios/peers/bridged-cluster%,$(wildcard scenarios/peers/*.yaml)); do dir=$$out/$$(basename $$sut .yaml); dirs="$$dirs $$dir"; \

@@ -170,6 +170,20 @@ func TestExponent(t *testing.T) {
 	}
 }
 
+// TestNotCarried: a step at which the system was not there has no latency of 0 and no memory of 0.
+func TestNotCarried(t *testing.T) {
+	s := stepOf(21_527, Load{Window: time.Second}, Point{})
+	notCarried(&s, sut.ErrUnavailable)
+	raw, err := json.Marshal(s)
+	var back reports.CapacityStep
+	if err := errors.Join(err, json.Unmarshal(raw, &back)); err != nil {
+		t.Fatal(err)
+	}
+	if back.Held() || !math.IsInf(float64(back.LatencyP50), 1) || !math.IsInf(float64(back.LatencyP99), 1) || !math.IsNaN(float64(back.RSS)) || !math.IsNaN(float64(back.BenchRSS)) {
+		t.Errorf("it reads %s", raw)
+	}
+}
+
 // TestUsual: what an axis is raised along when nothing is said can be measured.
 func TestUsual(t *testing.T) {
 	for _, axis := range Axes {

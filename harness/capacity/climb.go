@@ -27,7 +27,7 @@ var Axes = []string{"viewers", "idle", "rate", "devices", "payload"}
 // small machine within one to two minutes; what else an Options needs is not in it.
 func Usual(axis string) Options {
 	o := Options{
-		Axis: axis, From: 50, To: 6400, Factor: 2, Refine: 2, LatencyMost: 500 * time.Millisecond,
+		Axis: axis, From: 50, To: 16_000, Factor: 2, Refine: 2, LatencyMost: 500 * time.Millisecond,
 		Load: Load{Devices: 20, Rate: 20, Viewers: 20, WarmUp: time.Second, Window: 5 * time.Second},
 	}
 	switch axis {
@@ -36,7 +36,7 @@ func Usual(axis string) Options {
 	case "rate":
 		o.From, o.To = 250, 64_000
 	case "devices":
-		o.From, o.To, o.Load.Rate, o.Load.Viewers = 100, 12_800, 400, 10
+		o.From, o.To, o.Load.Rate, o.Load.Viewers = 100, 25_600, 400, 10
 	case "payload":
 		o.From, o.To, o.Factor, o.Load.Rate = 256, 1<<20, 4, 100
 	}
@@ -275,7 +275,7 @@ func (o *Options) step(ctx context.Context, rig *harness.Rig, out *reports.Capac
 	}
 	s := stepOf(value, l, p)
 	if s.Limit = p.limit(o.LatencyMost, o.Cores); err != nil {
-		s.Limit = "the system did not carry it: " + err.Error()
+		notCarried(&s, err)
 	}
 	out.Steps = append(out.Steps, s)
 	slices.SortStableFunc(out.Steps, func(a, b reports.CapacityStep) int {
@@ -292,6 +292,13 @@ func (o *Options) step(ctx context.Context, rig *harness.Rig, out *reports.Capac
 		o.Told(s)
 	}
 	return s, nil
+}
+
+// notCarried marks a step at which the system was not there: nothing came, ever, and nothing was measured.
+func notCarried(s *reports.CapacityStep, err error) {
+	s.Limit = "the system did not carry it: " + err.Error()
+	never, unknown := reports.Float(math.Inf(1)), reports.Float(math.NaN())
+	s.LatencyP50, s.LatencyP99, s.RSS, s.BenchRSS = never, never, unknown, unknown
 }
 
 func stepOf(value float64, l Load, p Point) reports.CapacityStep {

@@ -112,6 +112,7 @@ type family struct {
 var familyNames = map[string]string{
 	"LAT": "Latency", "DEL": "Delivery", "ORD": "Order", "INT": "Content", "STA": "State", "REC": "Recovery", "SEC": "Security",
 	"RES": "Resources", "PRO": "Protocols", "RIG": "The rig itself", "HIL": "Hardware in the loop", "CAP": "Claims", "APP": "Approaches",
+	"SCA": "Several bridges", "HW": "Hardware",
 }
 
 func familyName(code string) string {
