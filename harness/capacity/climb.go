@@ -24,10 +24,10 @@ import (
 var Axes = []string{"viewers", "idle", "rate", "devices", "payload"}
 
 // Usual is a climb along an axis that finds the knee of a system of this project's kind on a
-// small machine within one to two minutes; what else an Options needs is not in it.
+// small machine within some two minutes; what else an Options needs is not in it.
 func Usual(axis string) Options {
 	o := Options{
-		Axis: axis, From: 50, To: 16_000, Factor: 2, Refine: 2, LatencyMost: 500 * time.Millisecond,
+		Axis: axis, From: 50, To: 14_000, Factor: 2, Refine: 2, LatencyMost: 500 * time.Millisecond,
 		Load: Load{Devices: 20, Rate: 20, Viewers: 20, WarmUp: time.Second, Window: 5 * time.Second},
 	}
 	switch axis {
@@ -294,7 +294,7 @@ func (o *Options) step(ctx context.Context, rig *harness.Rig, out *reports.Capac
 	return s, nil
 }
 
-// notCarried marks a step at which the system was not there: nothing came, ever, and nothing was measured.
+// notCarried marks a step at which the system was not there, or did not stay: no figure of it is worth anything.
 func notCarried(s *reports.CapacityStep, err error) {
 	s.Limit = "the system did not carry it: " + err.Error()
 	never, unknown := reports.Float(math.Inf(1)), reports.Float(math.NaN())
