@@ -160,9 +160,8 @@ func (r *Relay) tellDevices(ctx context.Context, c scripter, run string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.told = p.run == at.run && p.name == at.name && p.serving == at.serving; p.told && !p.met {
-		p.met = true
-		close(p.open)
+	if p.told = p.run == at.run && p.name == at.name && p.serving == at.serving; p.told {
+		p.opened.Do(func() { close(p.open) })
 	}
 	return nil
 }

@@ -26,8 +26,9 @@ import (
 
 // presences is this node's part.
 type presences struct {
-	poke chan struct{}
-	open chan struct{} // closed when Redis has been told for the first time of all that are here
+	poke   chan struct{}
+	open   chan struct{} // closed when Redis has been told for the first time of all that are here
+	opened sync.Once
 
 	mu      sync.Mutex
 	broker  presence.Broker // nil = this node has none
@@ -35,7 +36,6 @@ type presences struct {
 	run     string          // of the Redis process, and the name of the log, for which claims are open; "" = none
 	name    string
 	told    bool                 // Redis has all that are here: what it has not is another's
-	met     bool                 // it has been told once
 	dirty   bool                 // Redis is to be told again
 	last    uint64               // the number given last
 	late    map[string]settling  // states that Redis is yet to be told
